@@ -1,0 +1,153 @@
+"""Overlap of oriented boxes in closed form: no hull, no sort, no tolerance.
+
+Put box B's corners into box A's frame (centre first, then turn: that keeps float32 exact far from the origin), where A is ``|x| <= a, |y| <= b``. By
+Green's theorem the area of the intersection is the integral of ``-clamp(y, -b, b) dx`` along those parts of B's four directed edges that lie in the
+slab ``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two breakpoints and the trapezoid rule over
+three pieces is exact. Only min, max and clamp: it vectorises, and autograd goes through it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("torch", "mmcv")
+MODES = ("iou", "iof")
+
+# On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those cost more than they give here,
+# and on a machine that is busy (data loading workers) a hundred times more.
+_PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 22}
+_SCREEN_A_CHUNK = 1 << 20
+
+
+def rotated_iou(boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: str = "iou", backend: str = "torch") -> Tensor:
+    """Intersection over union, or over the first box, of oriented boxes.
+
+    Args:
+        boxes1: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, any coding.
+        boxes2: (M, 5); M = N when ``aligned``.
+        aligned: Compare row by row instead of all with all.
+        mode: ``iou``, or ``iof``: the share of ``boxes1`` that ``boxes2`` covers.
+        backend: ``torch`` (this file; CPU and CUDA, differentiable) or ``mmcv`` (its compiled op, for comparison).
+
+    Returns:
+        (N, M), or (N,) when ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is computed in float32 and returned as
+        given. Boxes without area, or with numbers that are not finite, overlap nothing.
+
+    Raises:
+        ValueError: Wrong shapes, mode or backend.
+    """
+    _check(boxes1, boxes2, aligned, mode, backend)
+    dtype = torch.promote_types(boxes1.dtype, boxes2.dtype)
+    if not dtype.is_floating_point:
+        dtype = torch.float32
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    boxes1, boxes2 = boxes1.to(wide), boxes2.to(wide)
+    if backend == "mmcv":
+        return _mmcv_iou(boxes1, boxes2, aligned, mode).to(dtype)
+    overlap = _aligned_in_chunks(boxes1, boxes2, mode) if aligned else _pairwise(boxes1, boxes2, mode)
+    return overlap.to(dtype)
+
+
+def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: str) -> None:
+    for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
+        if boxes.ndim != 2 or boxes.shape[1] != 5:
+            raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
+    if aligned and len(boxes1) != len(boxes2):
+        raise ValueError(f"aligned boxes must be equally many, not {len(boxes1)} and {len(boxes2)}")
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}: choose one of {', '.join(MODES)}")
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
+
+
+def _mmcv_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:
+    from mmcv.ops import box_iou_rotated
+
+    return box_iou_rotated(boxes1, boxes2, mode=mode, aligned=aligned)
+
+
+def intersection_area(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Areas of the intersections of aligned boxes in square pixels, by the closed form.
+
+    Args:
+        boxes1: (N, 5) float32 or float64.
+        boxes2: (N, 5), the same dtype.
+
+    Returns:
+        (N,), not clamped; meaningless for boxes of negative size.
+    """
+    dx, dy = boxes2[:, 0] - boxes1[:, 0], boxes2[:, 1] - boxes1[:, 1]
+    cos, sin = boxes1[:, 4].cos(), boxes1[:, 4].sin()
+    cx, cy = dx * cos + dy * sin, dy * cos - dx * sin
+    turn = boxes2[:, 4] - boxes1[:, 4]
+    cos, sin = turn.cos(), turn.sin()
+    half2 = boxes2[:, 2:4] / 2
+    ux, uy = half2[:, 0] * cos, half2[:, 0] * sin  # half the width axis of B in A's frame
+    vx, vy = half2[:, 1] * -sin, half2[:, 1] * cos  # half the height axis
+    # the start of every directed edge and its vector, (4, N): a rectangle's edges are plus and minus its two axes
+    x = torch.stack((cx - ux - vx, cx + ux - vx, cx + ux + vx, cx - ux + vx))
+    y = torch.stack((cy - uy - vy, cy + uy - vy, cy + uy + vy, cy - uy + vy))
+    ex = 2 * torch.stack((ux, vx, -ux, -vx))
+    ey = 2 * torch.stack((uy, vy, -uy, -vy))
+    return -_edge_integrals(x, y, ex, ey, boxes1[:, 2] / 2, boxes1[:, 3] / 2).sum(0)
+
+
+def _edge_integrals(x: Tensor, y: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Integral of ``clamp(y, -b, b) dx`` over the part of each edge with ``|x| <= a``; all (4, N) but a, b (N,)."""
+    one = torch.ones((), dtype=x.dtype, device=x.device)
+    inverse = 1 / torch.where(ex == 0, one, ex)  # a vertical edge contributes nothing: its ex below is 0
+    left, right = (-a - x) * inverse, (a - x) * inverse
+    t0 = torch.minimum(left, right).clamp(0, 1)
+    t1 = torch.maximum(left, right).clamp(0, 1)
+    inverse = 1 / torch.where(ey == 0, one, ey)  # a horizontal edge has no breakpoint: any split of it is exact
+    low, high = (-b - y) * inverse, (b - y) * inverse
+    s0 = torch.minimum(torch.maximum(torch.minimum(low, high), t0), t1)
+    s1 = torch.minimum(torch.maximum(torch.maximum(low, high), t0), t1)
+
+    def clamped(t: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(torch.addcmul(y, t, ey), -b), b)
+
+    y_t0, y_s0, y_s1, y_t1 = clamped(t0), clamped(s0), clamped(s1), clamped(t1)
+    # three trapezoids with the common terms gathered
+    return ex * ((y_t0 + y_s0) * (s0 - t0) + (y_s0 + y_s1) * (s1 - s0) + (y_s1 + y_t1) * (t1 - s1)) / 2
+
+
+def _aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    area1, area2 = boxes1[:, 2] * boxes1[:, 3], boxes2[:, 2] * boxes2[:, 3]
+    inter = intersection_area(boxes1, boxes2).clamp(min=0)
+    inter = torch.minimum(inter, torch.minimum(area1, area2))
+    whole = area1 if mode == "iof" else area1 + area2 - inter
+    sized = (torch.minimum(boxes1[:, 2:4], boxes2[:, 2:4]) > 0).all(1) & (whole > 0)
+    overlap = (inter / torch.where(sized, whole, torch.ones_like(whole))).clamp(0, 1)
+    return torch.where(sized & overlap.isfinite(), overlap, torch.zeros_like(overlap))
+
+
+def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    step = _PAIRS_A_CHUNK.get(boxes1.device.type, 1 << 16)
+    if len(boxes1) <= step:
+        return _aligned(boxes1, boxes2, mode)
+    return torch.cat([_aligned(b1, b2, mode) for b1, b2 in zip(boxes1.split(step), boxes2.split(step))])
+
+
+def _pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+    """All with all: enclosing circles rule out most pairs, the exact form sees the rest. Memory: the result and a chunk."""
+    if not len(boxes1) or not len(boxes2):
+        return boxes1.new_zeros((len(boxes1), len(boxes2)))
+    rows = max(1, _SCREEN_A_CHUNK // len(boxes2))
+    parts = []
+    for part in boxes1.split(rows):
+        i, j = _touching_circles(part.detach(), boxes2.detach())
+        overlap = boxes1.new_zeros((len(part), len(boxes2)))
+        parts.append(overlap.index_put((i, j), _aligned_in_chunks(part[i], boxes2[j], mode)) if len(i) else overlap)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _touching_circles(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the pairs whose circumscribed circles meet; a little slack, for rounding must not lose a pair."""
+    radius1, radius2 = boxes1[:, 2:4].norm(dim=1) / 2, boxes2[:, 2:4].norm(dim=1) / 2
+    distance = (boxes1[:, None, 0] - boxes2[:, 0]).square_()
+    distance += (boxes1[:, None, 1] - boxes2[:, 1]).square_()
+    reach = (radius1[:, None] + radius2).mul_(1 + 1e-5).square_()
+    i, j = torch.nonzero(distance <= reach, as_tuple=True)
+    return i, j

@@ -1,0 +1,111 @@
+"""Greedy non-maximum suppression of oriented boxes, a class at a time, without shifting coordinates by class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.boxes import obb_to_hbb
+from rotated_atss.ops.iou import rotated_iou
+
+_PAIRS_A_CHUNK = 1 << 22
+
+
+def rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """Keep the best-scored boxes of each class and drop what overlaps them.
+
+    Args:
+        boxes: (N, 5) ``cx, cy, w, h, angle``; coordinates may be negative. Halves are computed in float32.
+        scores: (N,). Equal scores rank in input order, NaN ranks last.
+        labels: (N,) integers: boxes of different classes never suppress each other.
+        iou_threshold: A box goes when its IoU with a kept one of its class is **above** this.
+
+    Returns:
+        (K,) int64 indices of the kept boxes in falling order of score.
+
+    Raises:
+        ValueError: Shapes that do not match, or a threshold outside [0, 1].
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
+        raise ValueError(f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}")
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold must lie in [0, 1], not {iou_threshold}")
+    boxes, scores = boxes.detach(), scores.detach()
+    order = scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
+    if len(boxes) < 2:
+        return order
+    boxes, labels = boxes[order], labels[order]
+    if boxes.dtype != torch.float64:
+        boxes = boxes.float()
+    winners, losers = suppressing_pairs(boxes, labels, iou_threshold)
+    keep = (_greedy_scan if boxes.device.type == "cpu" else _greedy_rounds)(len(boxes), winners, losers)
+    return order[keep]
+
+
+def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
+    """Pairs of boxes of one class with IoU above the threshold, for boxes (N, 5) in falling order of score.
+
+    Returns:
+        ``winners`` and ``losers``, (P,) each, indices with ``winners < losers``.
+    """
+    winners, losers = [], []
+    for first, second in _overlapping_hbbs(obb_to_hbb(boxes), labels):
+        above = rotated_iou(boxes[first], boxes[second], aligned=True) > iou_threshold
+        first, second = first[above], second[above]
+        winners.append(torch.minimum(first, second))
+        losers.append(torch.maximum(first, second))
+    empty = torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    return torch.cat([empty, *winners]), torch.cat([empty, *losers])
+
+
+def _overlapping_hbbs(hbbs: Tensor, labels: Tensor):
+    """Yield chunks of index pairs of one class whose horizontal boxes meet: a sweep along x, in memory bounded by the chunk."""
+    sweep = hbbs[:, 0].argsort(stable=True)
+    sweep = sweep[labels[sweep].argsort(stable=True)]  # by class, then by left side
+    left, right = hbbs[sweep, 0].double(), hbbs[sweep, 2].double()
+    group = torch.unique_consecutive(labels[sweep], return_inverse=True)[1]
+    # one axis for all classes, far enough apart that no reach crosses; it only selects candidates, no IoU sees it
+    span = (right.amax() - left.amin() + 1).nan_to_num(nan=1.0, posinf=1e30)
+    base = group.double() * span - left.amin()
+    reach = torch.searchsorted((base + left).contiguous(), (base + right).contiguous(), right=True)
+    counts = (reach - torch.arange(1, len(sweep) + 1, device=sweep.device)).clamp(min=0)
+    ends = counts.cumsum(0)
+    start = 0
+    while start < len(sweep):
+        done = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(torch.searchsorted(ends, done + _PAIRS_A_CHUNK, right=True)))
+        i = torch.repeat_interleave(torch.arange(start, stop, device=sweep.device), counts[start:stop])
+        j = i + 1 + torch.arange(len(i), device=sweep.device) - (ends[i] - counts[i] - done)
+        i, j = sweep[i], sweep[j]
+        meet = (labels[i] == labels[j]) & (hbbs[i, 1] <= hbbs[j, 3]) & (hbbs[j, 1] <= hbbs[i, 3])
+        yield i[meet], j[meet]
+        start = stop
+
+
+def _greedy_scan(count: int, winners: Tensor, losers: Tensor) -> Tensor:
+    """Kept indices, best first: visit the winners in order, each still standing removes its losers."""
+    by_winner = np.argsort(winners.numpy(), kind="stable")
+    heads, starts = np.unique(winners.numpy()[by_winner], return_index=True)
+    tails = losers.numpy()[by_winner]
+    standing = np.ones(count, dtype=bool)
+    for head, start, stop in zip(heads.tolist(), starts.tolist(), [*starts[1:].tolist(), len(tails)]):
+        if standing[head]:
+            standing[tails[start:stop]] = False
+    return torch.from_numpy(np.flatnonzero(standing))
+
+
+def _greedy_rounds(count: int, winners: Tensor, losers: Tensor) -> Tensor:
+    """The same without a step a box: a round keeps every open box that no open better box overlaps, and removes their losers."""
+    open_, kept = torch.ones(count, dtype=torch.bool, device=winners.device), torch.zeros(count, dtype=torch.bool, device=winners.device)
+    while len(winners):
+        challenged = torch.zeros_like(open_)
+        challenged[losers] = True
+        safe = open_ & ~challenged
+        kept |= safe
+        removed = torch.zeros_like(open_)
+        removed[losers[safe[winners]]] = True
+        open_ &= ~safe & ~removed
+        live = open_[winners] & open_[losers]
+        winners, losers = winners[live], losers[live]
+    return torch.nonzero(kept | open_).squeeze(1)
