@@ -1,0 +1,38 @@
+"""Files read whole and written whole: nothing half-written ever stands under its final name."""
+
+import os
+import secrets
+from pathlib import Path
+
+from rotated_atss.errors import UserError
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of ``path``. Raises UserError where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError("no such file", where=path) from None
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def atomic_write(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to a temporary name beside ``path``, then rename it, so that ``path`` is old, new or absent, never part.
+
+    Raises:
+        UserError: The folder cannot be made or written, or the disk is full; the temporary file is removed.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space"
+        ) from error

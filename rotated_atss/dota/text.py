@@ -1,0 +1,335 @@
+"""DOTA's two text formats, read and written: label files and Task1 detection files.
+
+A label file holds one object a line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines (``imagesource:...``,
+``gsd:...``). A Task1 file holds one detection a line, ``image_id score x1 y1 x2 y2 x3 y3 x4 y4``, and its name says the class.
+Coordinates are pixels of the image; the difficult flag is 0, 1, or 2 (truncated by splitting), and 0 where its column is missing.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota._tokens import decimal_texts, gather_tokens, join_columns, parse_decimals, token_bounds
+from rotated_atss.dota.classes import unknown_class_hint
+from rotated_atss.dota.files import atomic_write, read_bytes
+from rotated_atss.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+TASK1_PREFIX = "Task1_"
+_HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The objects of one label file, in file order, zero-area quadrilaterals included (see ``polygon.polygon_areas``)."""
+
+    polygons: np.ndarray  # (N, 8) float64, pixels
+    names: tuple[str, ...]  # (N,) class names
+    difficult: np.ndarray  # (N,) int64: 0, 1, or 2 (truncated)
+    line_numbers: np.ndarray  # (N,) int64, from 1
+    header: tuple[str, ...] = ()  # imagesource and gsd lines as written
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections of one class over many images, in file order."""
+
+    images: tuple[str, ...]  # the distinct image ids, in order of first appearance
+    image_index: np.ndarray  # (N,) int64 into images
+    scores: np.ndarray  # (N,) float64
+    polygons: np.ndarray  # (N, 8) float64, pixels
+    score_texts: np.ndarray | None = None  # (N,) bytes: the scores as written, where read from a file
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """(N,) array of str."""
+        return np.array(self.images, dtype=np.str_)[self.image_index] if len(self) else np.empty(0, dtype=np.str_)
+
+    @classmethod
+    def from_ids(cls, image_ids: Iterable[str], scores: np.ndarray, polygons: np.ndarray) -> "Detections":
+        """From one image id, score and polygon a detection; ``polygons`` is (N, 8) or (N, 4, 2)."""
+        index: dict[str, int] = {}
+        image_index = np.array([index.setdefault(str(image_id), len(index)) for image_id in image_ids], dtype=np.int64)
+        polygons = np.asarray(polygons, dtype=np.float64).reshape(len(image_index), 8)
+        scores = np.asarray(scores, dtype=np.float64).reshape(len(image_index))
+        return cls(tuple(index), image_index, scores, polygons)
+
+    def take(self, rows: np.ndarray) -> "Detections":
+        """The detections of ``rows`` (indices or a mask), in that order."""
+        texts = None if self.score_texts is None else self.score_texts[rows]
+        return Detections(self.images, self.image_index[rows], self.scores[rows], self.polygons[rows], texts)
+
+
+EMPTY_DETECTIONS = Detections.from_ids([], np.empty(0), np.empty((0, 8)))
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_unknown: bool = False) -> Labels:
+    """Read one label file.
+
+    Args:
+        path: The file; CRLF, a byte-order mark, header lines, blank lines and a missing difficult column are fine.
+        classes: The names that may occur; None accepts every name.
+        skip_unknown: Leave out objects of other classes instead of refusing the file.
+
+    Raises:
+        UserError: Missing file, malformed line, a coordinate that is not finite, an unknown class: with ``path:line``.
+    """
+    known = None if classes is None else frozenset(classes)
+    rows, names, difficult, numbers, header = [], [], [], [], []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) < 9 and _HEADER.match(line.lstrip()):
+            header.append(line.strip())
+            continue
+        polygon, flag = _parse_label(fields, path, number)
+        if known is not None and fields[8] not in known:
+            if skip_unknown:
+                continue
+            raise _unknown_class(fields[8], classes or (), path, number)
+        rows.append(polygon)
+        names.append(fields[8])
+        difficult.append(flag)
+        numbers.append(number)
+    return Labels(
+        np.array(rows, dtype=np.float64).reshape(-1, 8),
+        tuple(names),
+        np.array(difficult, dtype=np.int64),
+        np.array(numbers, dtype=np.int64),
+        tuple(header),
+    )
+
+
+def write_labels(
+    path: str | Path,
+    polygons: np.ndarray,
+    names: Sequence[str],
+    difficult: Sequence[int] | np.ndarray,
+    *,
+    header: Sequence[str] = (),
+) -> None:
+    """Write one label file, coordinates at full precision. ``polygons`` is (N, 8) or (N, 4, 2); no object makes an empty file."""
+    rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
+    lines = [*header]
+    for row, name, flag in zip(rows, names, difficult, strict=True):
+        lines.append(f"{' '.join(map(repr, row))} {name} {int(flag)}")
+    atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _parse_label(fields: list[str], path: object, number: int) -> tuple[list[float], int]:
+    """The polygon and the difficult flag of one line's fields, or the error that says what is wrong with them."""
+    if not 9 <= len(fields) <= 10:
+        hint = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, separated by spaces"
+        raise UserError(
+            f"a label line has 9 or 10 fields, this one has {len(fields)}", where=f"{path}:{number}", hint=hint
+        )
+    polygon = [_finite(field, path, number) for field in fields[:8]]
+    flag = fields[9] if len(fields) == 10 else "0"
+    if not (flag.isascii() and flag.isdigit()):
+        raise UserError(f"the difficult column is 0, 1 or 2, not '{flag}'", where=f"{path}:{number}")
+    return polygon, int(flag)
+
+
+def _finite(field: str, path: object, number: int) -> float:
+    try:
+        value = float(field)
+    except ValueError:
+        raise UserError(f"'{field}' is no number", where=f"{path}:{number}") from None
+    if not math.isfinite(value):
+        raise UserError(f"'{field}' is not finite", where=f"{path}:{number}")
+    return value
+
+
+def _unknown_class(name: str, classes: Sequence[str], path: object, number: int) -> UserError:
+    return UserError(f"unknown class '{name}'", where=f"{path}:{number}", hint=unknown_class_hint(name, classes))
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("not UTF-8 text", where=path) from error
+
+
+# -- detections --------------------------------------------------------------------------------------------------------
+
+
+def read_detections(path: str | Path) -> Detections:
+    """Read one Task1 file, in bulk: about a million rows a second or two.
+
+    Raises:
+        UserError: Missing file, a line without exactly ten fields, a value that is not finite: with ``path:line``.
+    """
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    try:
+        return _parse_detections(data)
+    except ValueError:
+        _raise_first_fault(data, path)
+        raise
+
+
+def write_detections(path: str | Path, detections: Detections) -> None:
+    """Write one Task1 file; scores as they were read, or at full precision; reading it gives the same numbers back."""
+    atomic_write(path, format_detections(detections))
+
+
+def format_detections(detections: Detections) -> bytes:
+    """The bytes of a Task1 file."""
+    if not len(detections):
+        return b""
+    names = np.array([name.encode() for name in detections.images], dtype=np.bytes_)
+    scores = detections.score_texts
+    if scores is None:
+        scores = np.array([repr(score).encode() for score in detections.scores.tolist()], dtype=np.bytes_)
+    coordinates = decimal_texts(detections.polygons)  # (N, 8)
+    return join_columns([names[detections.image_index], scores, *coordinates.T])
+
+
+def task1_path(folder: str | Path, name: str) -> Path:
+    """Where the detections of class ``name`` lie in ``folder``."""
+    return Path(folder) / f"{TASK1_PREFIX}{name}.txt"
+
+
+def list_task1_files(folder: str | Path) -> dict[str, Path]:
+    """The Task1 files of ``folder`` by class name, sorted.
+
+    Raises:
+        UserError: The folder is missing or holds no Task1 file.
+    """
+    found = {path.stem.removeprefix(TASK1_PREFIX): path for path in _list_files(folder, (".txt",)) if _is_task1(path)}
+    if not found:
+        raise UserError("no Task1_<class>.txt in this folder", where=folder)
+    return found
+
+
+def read_task1_folder(folder: str | Path, classes: Sequence[str]) -> dict[str, Detections]:
+    """The detections of every class of ``classes``; a class without a file has none.
+
+    Raises:
+        UserError: As ``list_task1_files`` and ``read_detections``; a Task1 file of a class that is not in ``classes``.
+    """
+    files = list_task1_files(folder)
+    for name, path in files.items():
+        if name not in classes:
+            raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, classes))
+    return {name: read_detections(files[name]) if name in files else EMPTY_DETECTIONS for name in classes}
+
+
+def _is_task1(path: Path) -> bool:
+    return path.name.startswith(TASK1_PREFIX)
+
+
+def _parse_detections(data: bytes) -> Detections:
+    """The whole file at once; ValueError where any line is wrong, without saying which."""
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    starts, ends = token_bounds(buffer, fields=10)  # (N, 10) each
+    image_texts = gather_tokens(buffer, starts[:, 0], ends[:, 0])
+    images, image_index = _number_in_order(image_texts)
+    scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
+    polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
+    if not (np.isfinite(scores).all() and np.isfinite(polygons).all()):
+        raise ValueError("not finite")
+    texts = gather_tokens(buffer, starts[:, 1], ends[:, 1])
+    return Detections(tuple(name.decode() for name in images), image_index, scores, polygons, texts)
+
+
+def _number_in_order(texts: np.ndarray) -> tuple[list[bytes], np.ndarray]:
+    """The distinct values in order of first appearance, and (N,) each one's number. Runs of one value cost one look-up."""
+    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1])) if len(texts) else np.empty(0, np.int64)
+    numbers: dict[bytes, int] = {}
+    of_run = [numbers.setdefault(text, len(numbers)) for text in texts[first].tolist()]
+    lengths = np.diff(np.append(first, len(texts)))
+    return list(numbers), np.repeat(np.array(of_run, dtype=np.int64), lengths)
+
+
+def _raise_first_fault(data: bytes, path: object) -> None:
+    """Find the line that made the bulk reader give up, and say what is wrong with it."""
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        try:
+            fields = line.decode().split()
+        except UnicodeDecodeError:
+            raise UserError("not UTF-8 text", where=f"{path}:{number}") from None
+        if fields and len(fields) != 10:
+            hint = "write image_id score x1 y1 x2 y2 x3 y3 x4 y4, separated by spaces"
+            message = f"a detection line has 10 fields, this one has {len(fields)}"
+            raise UserError(message, where=f"{path}:{number}", hint=hint)
+        for field in fields[1:]:
+            _finite(field, path, number)
+    raise UserError("not a Task1 text file", where=path)
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The image files of ``folder``, sorted by name.
+
+    Raises:
+        UserError: The folder is missing, holds no image, or holds two images of one stem (``P1.png`` and ``P1.jpg``).
+    """
+    images = _list_files(folder, IMAGE_SUFFIXES)
+    if not images:
+        raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
+    by_stem: dict[str, Path] = {}
+    for image in images:
+        other = by_stem.setdefault(image.stem, image)
+        if other is not image:
+            raise UserError(
+                f"two images share one name, {other.name} and {image.name}", where=folder, hint="remove one"
+            )
+    return images
+
+
+def list_label_files(folder: str | Path) -> list[Path]:
+    """The ``.txt`` files of ``folder``, sorted by name. Raises UserError where the folder is missing."""
+    return _list_files(folder, (".txt",))
+
+
+def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> list[tuple[Path, Path | None]]:
+    """Every image of the folder ``images`` with its label file of the folder ``labels``, sorted by name.
+
+    Args:
+        labels: None for a test set: then every image is paired with None.
+
+    Raises:
+        UserError: A folder is missing or has no images, or an image or a label file stands alone.
+    """
+    paths = list_images(images)
+    if labels is None:
+        return [(path, None) for path in paths]
+    by_stem = {path.stem: path for path in list_label_files(labels)}
+    alone = [path.name for path in paths if path.stem not in by_stem]
+    if alone:
+        raise UserError(f"no label file for {_some(alone, 'image')}", where=labels, hint=f"images are in {images}")
+    stems = {path.stem for path in paths}
+    alone = [path.name for stem, path in by_stem.items() if stem not in stems]
+    if alone:
+        raise UserError(f"no image for {_some(alone, 'label file')}", where=images, hint=f"labels are in {labels}")
+    return [(path, by_stem[path.stem]) for path in paths]
+
+
+def _some(names: list[str], kind: str) -> str:
+    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the {kind} {names[0]}{rest}"
+
+
+def _list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError("no such folder" if not folder.exists() else "not a folder", where=folder)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
+    return sorted((path for path in files if path.is_file()), key=lambda path: path.name)
