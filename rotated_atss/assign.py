@@ -1,0 +1,185 @@
+"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented boxes, on plain tensors.
+
+Only the candidates of an object are ever compared with it: k priors a level, not all of them.
+
+Ties, the same on every run and device: among priors equally far from an object's centre the lower index is nearer; a prior wanted by several objects
+with equal IoU goes to the one with the lower index.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotated_atss.boxes import points_in_obb
+from rotated_atss.ops.iou import rotated_iou
+
+NONE, IGNORED = -1, -2
+CENTER_MARGIN_PX = 0.01  # as the official code: a centre on the border is outside
+
+_DISTANCES_A_CHUNK = 1 << 20
+
+
+def atss_assign(
+    priors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    *,
+    topk: int = 9,
+    priors_per_location: int = 1,
+    ignored_boxes: Tensor | None = None,
+    ignore_iof_threshold: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Choose the object, if any, that each prior learns.
+
+    Args:
+        priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, level after level.
+        level_sizes: Number of priors a level; their sum is A.
+        gt_boxes: (G, 5) objects. Those without area or with numbers that are not finite get no prior (one warning says how many).
+        topk: Candidate locations a level (k of the paper).
+        priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
+        ignored_boxes: (I, 5) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in one of them is neither a candidate nor a
+            negative.
+        ignore_iof_threshold: See ``ignored_boxes``.
+
+    Returns:
+        ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and ``iou`` (A,), the IoU with it, 0
+        where none.
+
+    Raises:
+        ValueError: Shapes or sizes that do not fit together.
+    """
+    _check(priors, level_sizes, gt_boxes, topk, priors_per_location)
+    priors, gt_boxes = priors.detach(), gt_boxes.detach().to(priors)
+    if priors.dtype != torch.float64:
+        priors, gt_boxes = priors.float(), gt_boxes.float()
+    ignored = _ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
+    matched = torch.full((len(priors),), NONE, dtype=torch.int64, device=priors.device)
+    iou = priors.new_zeros(len(priors))
+    if len(gt_boxes) and len(priors):
+        candidates = nearest_priors(priors[:, :2], level_sizes, gt_boxes[:, :2], topk * priors_per_location, ignored)
+        matched, iou = match_candidates(priors, gt_boxes, candidates, _usable_objects(gt_boxes), ignored)
+    if ignored is not None:
+        matched = torch.where(ignored, torch.full_like(matched, IGNORED), matched)
+    return matched, iou
+
+
+def _check(priors: Tensor, level_sizes: Sequence[int], gt_boxes: Tensor, topk: int, priors_per_location: int) -> None:
+    for name, boxes in (("priors", priors), ("gt_boxes", gt_boxes)):
+        if boxes.ndim != 2 or boxes.shape[1] != 5:
+            raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
+    if sum(level_sizes) != len(priors):
+        raise ValueError(f"level_sizes {list(level_sizes)} sum to {sum(level_sizes)}, but there are {len(priors)} priors")
+    if topk < 1 or priors_per_location < 1:
+        raise ValueError(f"topk and priors_per_location must be at least 1, not {topk} and {priors_per_location}")
+
+
+def _usable_objects(gt_boxes: Tensor) -> Tensor:
+    """(G,) bool: objects with an area and finite numbers. Says how many are not, where asking does not stall a GPU."""
+    usable = (gt_boxes[:, 2:4] > 0).all(1) & gt_boxes.isfinite().all(1)
+    if usable.device.type == "cpu" and not bool(usable.all()):
+        dropped = int((~usable).sum())
+        warnings.warn(f"{dropped} of {len(usable)} objects have no area or are not finite: they get no prior", stacklevel=3)
+    return usable
+
+
+def _ignored_priors(priors: Tensor, ignored_boxes: Tensor | None, threshold: float) -> Tensor | None:
+    """(A,) bool: priors that lie in a region to ignore; None if there is no region."""
+    if ignored_boxes is None or not len(ignored_boxes):
+        return None
+    regions = ignored_boxes.detach().to(priors)
+    rows = max(1, _DISTANCES_A_CHUNK // len(regions))
+    return torch.cat([(rotated_iou(part, regions, mode="iof") > threshold).any(1) for part in priors.split(rows)])
+
+
+def nearest_priors(centers: Tensor, level_sizes: Sequence[int], points: Tensor, count: int, excluded: Tensor | None = None) -> Tensor:
+    """The ``count`` nearest priors of each point in every level, by exhaustive search in bounded memory.
+
+    Args:
+        centers: (A, 2) centres of the priors.
+        level_sizes: Number of priors a level.
+        points: (G, 2).
+        count: Priors wanted a level; a smaller level gives all it has.
+        excluded: (A,) bool, priors that are taken only when a level has nothing else.
+
+    Returns:
+        (G, K) int64 indices, a level after the other, nearest first, the lower index first among equals.
+    """
+    nearest, start = [], 0
+    for size in level_sizes:
+        level = slice(start, start + size)
+        if size:
+            skip = None if excluded is None else excluded[level]
+            nearest.append(_nearest_in_level(centers[level], points, min(count, size), skip) + start)
+        start += size
+    return torch.cat(nearest, 1)
+
+
+def _nearest_in_level(centers: Tensor, points: Tensor, count: int, excluded: Tensor | None) -> Tensor:
+    index = torch.arange(len(centers), device=centers.device)
+    found = []
+    for part in points.split(max(1, _DISTANCES_A_CHUNK // len(centers))):
+        squared = (part[:, None, 0] - centers[:, 0]).float().square_()
+        squared += (part[:, None, 1] - centers[:, 1]).float().square_()
+        if excluded is not None:
+            squared.masked_fill_(excluded, torch.inf)
+        # a float that is not negative orders as its bits do: with the index below them every key is unique, and so is the choice
+        keys = squared.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(index)
+        found.append(keys.topk(count, largest=False, sorted=True).values.bitwise_and_(0xFFFFFFFF))
+    return torch.cat(found)
+
+
+def match_candidates(
+    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, usable: Tensor, excluded: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Threshold, centre test and conflicts (lines 7 to 14 of Algorithm 1) for given candidates.
+
+    Args:
+        priors: (A, 5).
+        gt_boxes: (G, 5).
+        candidates: (G, K) indices of priors.
+        usable: (G,) bool, objects that may get priors.
+        excluded: (A,) bool, priors that are no candidates even when named.
+
+    Returns:
+        ``matched`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORED`.
+    """
+    chosen = priors[candidates.flatten()]  # (G * K, 5)
+    objects = gt_boxes.repeat_interleave(candidates.shape[1], 0)
+    overlap = rotated_iou(chosen, objects, aligned=True).view_as(candidates)
+    counted = torch.ones_like(overlap) if excluded is None else (~excluded[candidates]).to(overlap)
+    inside = points_in_obb(chosen[:, :2], objects, CENTER_MARGIN_PX).view_as(candidates)
+    positive = (overlap >= adaptive_threshold(overlap, counted)[:, None]) & inside & (counted > 0) & usable[:, None]
+    return _resolve_conflicts(len(priors), candidates, overlap, positive)
+
+
+def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
+    """Mean plus (unbiased) standard deviation of each object's candidate IoUs (equation in line 10 of Algorithm 1).
+
+    Args:
+        overlap: (G, K).
+        counted: (G, K), 1 for what counts and 0 for what does not.
+
+    Returns:
+        (G,). One candidate has no deviation: its own IoU is the threshold.
+    """
+    number = counted.sum(1)
+    mean = (overlap * counted).sum(1) / number.clamp(min=1)
+    variance = ((overlap - mean[:, None]).square() * counted).sum(1) / (number - 1).clamp(min=1)
+    return mean + variance.sqrt()
+
+
+def _resolve_conflicts(prior_count: int, candidates: Tensor, overlap: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Each prior to the object of highest IoU, the lowest index among equals. What is not positive goes to a slot behind the last prior."""
+    slot = torch.where(positive, candidates, prior_count).flatten()
+    flat = overlap.flatten()
+    best = flat.new_full((prior_count + 1,), -1).scatter_reduce_(0, slot, flat, "amax")
+    owner = torch.arange(len(candidates), device=slot.device).repeat_interleave(candidates.shape[1])
+    slot = torch.where(flat == best[slot], slot, prior_count)
+    nobody = len(candidates)
+    matched = torch.full_like(best, nobody, dtype=torch.int64).scatter_reduce_(0, slot, owner, "amin")[:prior_count]
+    taken = matched < nobody
+    return torch.where(taken, matched, NONE), torch.where(taken, best[:prior_count], 0)
