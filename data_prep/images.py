@@ -1,0 +1,93 @@
+"""Pixels from files and into files, by OpenCV, with errors that name the file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.png import encode_png
+from rotated_atss.errors import UserError
+
+Image = NDArray[np.uint8]
+
+IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
+
+_TAIL = 4096  # bytes at the end of a file in which its closing mark must lie; some writers append a little
+# first bytes -> the mark near the end of a complete file. OpenCV decodes a cut JPEG to grey without saying so.
+_CLOSING_MARKS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+_OTHER_COMPRESSION = 20  # decoded bytes a byte of file, at most, for formats whose header is not read
+
+
+def read_image(path: str | Path) -> Image:
+    """Read an image as (H, W, 3), uint8, BGR.
+
+    Grey becomes three equal channels, 16 bit the upper 8, alpha is dropped and an EXIF orientation applied: what
+    ``cv2.imread`` does, and with it mmrotate's tool and the training loaders.
+
+    Raises:
+        UserError: The file is missing, no image, cut short, or larger than OpenCV reads.
+    """
+    _check_complete(Path(path))
+    try:
+        with _silent_opencv():
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except (cv2.error, MemoryError) as error:
+        raise UserError("the image is too large to read", where=path, hint=_too_large(error)) from None
+    if image is None:
+        raise UserError("not a readable image, or a damaged one", where=path, hint="fetch or convert it again")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def encode_image(image: Image, image_format: str) -> bytes:
+    """The file, in one of ``IMAGE_FORMATS``, of an image (H, W, 3), uint8, BGR."""
+    if image_format == "png":
+        return encode_png(image)
+    _, data = cv2.imencode(f".{image_format}", image)
+    return data.tobytes()
+
+
+def decoded_bytes(path: Path) -> int:
+    """How much memory the decoded image will take, read off a PNG's header and guessed from above for others."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if head[:4] == b"\x89PNG" and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:])
+        return 3 * width * height
+    return _OTHER_COMPRESSION * path.stat().st_size
+
+
+def _check_complete(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(max(path.stat().st_size - _TAIL, 0))
+            tail = file.read()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+    if not head:
+        raise UserError("the image file is empty", where=path, hint="fetch it again")
+    for start, mark in _CLOSING_MARKS.items():
+        if head.startswith(start) and mark not in tail:
+            raise UserError("the image is cut short", where=path, hint="fetch it again")
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """Keep OpenCV's own lines about a bad file off the terminal: ours says it."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _too_large(error: Exception) -> str:
+    if "CV_IO_MAX_IMAGE" in str(error):
+        return "raise OpenCV's limit, for example: export OPENCV_IO_MAX_IMAGE_PIXELS=4000000000"
+    return "fewer --workers leave each more memory"

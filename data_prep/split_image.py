@@ -1,0 +1,121 @@
+"""One image and its objects, cut into tiles: what a worker process does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.crop import (
+    NO_AREA,
+    TRUNCATED,
+    Floats,
+    Integers,
+    Placement,
+    object_areas,
+    place_objects,
+    shift_into_window,
+)
+from data_prep.images import Image, encode_image, read_image
+from data_prep.split_settings import SplitSettings
+from data_prep.windows import sliding_windows
+from rotated_atss.dota.files import atomic_write
+from rotated_atss.dota.text import Labels, write_labels
+
+
+@dataclass(frozen=True)
+class SplitJob:
+    """An image to cut, and where its tiles go."""
+
+    image: Path
+    labels: Labels | None
+    folder: Path  # holds images/ and, with labels, labelTxt/
+    settings: SplitSettings
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile as it was written."""
+
+    name: str
+    objects: int
+    truncated: int
+
+
+@dataclass(frozen=True)
+class SplitImage:
+    """What became of an image."""
+
+    width: int
+    height: int
+    objects: int  # in its label file, with those without area
+    without_area: tuple[int, ...]  # lines of the label file
+    in_no_tile: int  # objects with an area of which no tile holds enough
+    tiles: tuple[Tile, ...]
+
+
+def split_image(job: SplitJob) -> SplitImage:
+    """Cut one image into tiles and write them.
+
+    Raises:
+        UserError: The image cannot be read, or a tile cannot be written.
+    """
+    image = read_image(job.image)
+    height, width = image.shape[:2]
+    polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
+    tiles: list[Tile] = []
+    placed = object_areas(polygons) <= NO_AREA  # an object without area is no loss
+    without_area = () if job.labels is None else tuple(job.labels.line_numbers[placed].tolist())
+    for rate, scaled in _resampled(image, job.settings):
+        windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
+        placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
+        placed[placement.objects] = True
+        tiles += _write_tiles(job, rate, scaled, windows, placement)
+    return SplitImage(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
+
+
+def _resampled(image: Image, settings: SplitSettings) -> Iterator[tuple[float, Image]]:
+    """The image at every rate where rates resample; else the image alone, at rate 1."""
+    for rate in dict.fromkeys(settings.rates) if settings.resamples else [1.0]:
+        yield rate, image if rate == 1 else resample(image, rate)
+
+
+def resample(image: Image, rate: float) -> Image:
+    """The image ``rate`` times as large, by cubic interpolation as DOTA_devkit has it."""
+    return np.asarray(cv2.resize(image, None, fx=rate, fy=rate, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def _write_tiles(job: SplitJob, rate: float, image: Image, windows: Integers, placement: Placement) -> Iterator[Tile]:
+    for row, window in enumerate(windows.tolist()):
+        objects, truncated = placement.in_window(row)
+        if not len(objects) and not job.settings.keep_empty:
+            continue
+        name = job.settings.tile_name(job.image.stem, rate, window)
+        tile = encode_image(cut_out(image, window, job.settings.padding), job.settings.image_format)
+        atomic_write(job.folder / "images" / f"{name}.{job.settings.image_format}", tile)
+        if job.labels is not None:
+            polygons = shift_into_window(job.labels.polygons[objects] * rate, window[0], window[1])
+            _write_objects(job.folder / "labelTxt" / f"{name}.txt", job.labels, objects, polygons, truncated)
+        yield Tile(name, len(objects), int(truncated.sum()))
+
+
+def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
+    """The pixels of a window; ``padding`` (BGR) fills what lies past the image, None leaves it out."""
+    x_start, y_start, x_stop, y_stop = window
+    visible = image[y_start:y_stop, x_start:x_stop]
+    height, width = y_stop - y_start, x_stop - x_start
+    if padding is None or visible.shape[:2] == (height, width):
+        return visible
+    tile = np.empty((height, width, 3), dtype=np.uint8)
+    tile[:] = padding
+    tile[: visible.shape[0], : visible.shape[1]] = visible
+    return tile
+
+
+def _write_objects(path: Path, labels: Labels, objects: Integers, polygons: Floats, truncated: np.ndarray) -> None:
+    names = [labels.names[index] for index in objects]
+    difficult = np.where(truncated, TRUNCATED, labels.difficult[objects])
+    write_labels(path, polygons, names, difficult)
