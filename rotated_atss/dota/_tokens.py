@@ -1,4 +1,4 @@
-"""Whole columns of text at once: numpy finds, reads and writes the tokens of a file without a Python loop over its lines."""
+"""Whole columns of text at once: numpy finds, reads and writes the tokens of a file, no Python loop over its lines."""
 
 from collections.abc import Sequence
 
@@ -60,7 +60,11 @@ def parse_decimals(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> 
 
 
 def decimal_texts(values: np.ndarray) -> np.ndarray:
-    """Bytes array of ``values``' shape: texts that ``float`` reads back as the same values, short where that is possible."""
+    """Bytes array of ``values``' shape: texts that ``float`` reads back as the same values, short where that is
+    possible.
+
+    Zero bytes may stand in front of the digits; ``join_columns`` drops them.
+    """
     decimals = _common_decimals(values)
     if decimals is None:
         return np.array([repr(value).encode() for value in values.ravel().tolist()], dtype=np.bytes_).reshape(
@@ -98,37 +102,38 @@ def _left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, widt
 
 def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Read plain decimals such as ``-123.45`` in bulk, and whatever else ``float`` accepts one by one."""
-    lengths = ends - starts
+    lengths = (ends - starts).astype(np.int32)
     width = min(int(lengths.max(initial=1)), _WIDEST)
-    offsets = np.arange(-width, 0)
-    # (n, width) right-aligned, so that a digit's place value is its column's
-    characters = np.take(buffer, ends[:, None] + offsets, mode="clip")
-    characters[-offsets > lengths[:, None]] = 48  # zeros in front
+    from_end = np.arange(width, 0, -1, dtype=np.int32)[:, None]
+    # (width, n), right-aligned, so that a digit's place value is its row's
+    characters = np.take(buffer, ends - from_end, mode="clip")
+    characters[from_end > lengths] = 48  # zeros in front
     negative = buffer[starts] == 45
-    characters[negative, (width - lengths[negative]).clip(0)] = 48
+    columns = np.flatnonzero(negative & (lengths <= width))
+    characters[width - lengths[columns], columns] = 48
     digits = characters - np.uint8(48)  # wraps: everything that is no digit is above 9
     is_dot = characters == 46
-    dots = is_dot.sum(axis=1, dtype=np.uint8)
+    dots = is_dot.sum(axis=0, dtype=np.uint8)
     digits[is_dot] = 0
-    plain = (lengths <= width) & (lengths > negative + dots) & (dots <= 1) & (digits <= 9).all(axis=1)
-    values = _place_values(digits, is_dot, dots)
+    plain = (lengths <= width) & (lengths > negative + dots) & (dots <= 1) & (digits.max(axis=0) <= 9)
+    values = _place_values(digits, is_dot)
     np.negative(values, out=values, where=negative)
     for row in np.flatnonzero(~plain).tolist():
         values[row] = float(buffer[starts[row] : ends[row]].tobytes())
     return values
 
 
-def _place_values(digits: np.ndarray, is_dot: np.ndarray, dots: np.ndarray) -> np.ndarray:
-    """(n,) float64 of the digits, the dot read as a digit 0 that is then taken out.
+def _place_values(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
+    """(n,) float64 of (width, n) digits, the dot read as a digit 0 that is then taken out.
 
     Numerator and power of ten are exact, so the one division rounds as ``float`` does.
     """
-    width = digits.shape[1]
-    raw = digits.astype(np.float64) @ _POWERS[width - 1 :: -1][:width]
-    places = np.where(dots == 1, width - 1 - is_dot.argmax(axis=1), 0)  # digits after the dot
-    scale = _POWERS[places]
+    width = len(digits)
+    raw = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)
+    places = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # digits after the dot
+    scale = _POWERS[np.minimum(places, width)]  # above only in a token with two dots, which is no number anyway
     whole = np.floor(raw / (scale * 10.0))
-    mantissa = np.where(dots == 1, raw - whole * (scale * 9.0), raw)
+    mantissa = np.where(is_dot.any(axis=0), raw - whole * (scale * 9.0), raw)
     return mantissa / scale
 
 

@@ -56,8 +56,8 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     """The class names that ``spec`` means.
 
     Args:
-        spec: A version (``"v1.0"``, ``"1.5"``), names separated by commas, the path of a text file with one name a line, or a
-            sequence of names.
+        spec: A version (``"v1.0"``, ``"1.5"``), names separated by commas, the path of a text file with one name
+            a line, or a sequence of names.
 
     Raises:
         UserError: Nothing of the above, an empty list, a name twice, or a name that cannot stand in a label line.

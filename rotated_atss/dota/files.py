@@ -18,7 +18,8 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write ``data`` to a temporary name beside ``path``, then rename it, so that ``path`` is old, new or absent, never part.
+    """Write ``data`` beside ``path`` under a temporary name, then rename it: ``path`` is old, new or absent, never
+    part.
 
     Raises:
         UserError: The folder cannot be made or written, or the disk is full; the temporary file is removed.

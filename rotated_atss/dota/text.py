@@ -1,13 +1,14 @@
 """DOTA's two text formats, read and written: label files and Task1 detection files.
 
-A label file holds one object a line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines (``imagesource:...``,
-``gsd:...``). A Task1 file holds one detection a line, ``image_id score x1 y1 x2 y2 x3 y3 x4 y4``, and its name says the class.
-Coordinates are pixels of the image; the difficult flag is 0, 1, or 2 (truncated by splitting), and 0 where its column is missing.
+A label file holds one object a line, ``x1 y1 x2 y2 x3 y3 x4 y4 name [difficult]``, after optional header lines
+(``imagesource:...``, ``gsd:...``). A Task1 file holds one detection a line, ``image_id score x1 y1 x2 y2 x3 y3 x4
+y4``, and its name says the class. Coordinates are pixels of the image; the difficult flag is 0, 1, or 2 (truncated by
+splitting), and 0 where its column is missing.
 """
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from rotated_atss.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 TASK1_PREFIX = "Task1_"
+_PIECE = 1 << 21  # bytes of a detection file that are read at once
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The objects of one label file, in file order, zero-area quadrilaterals included (see ``polygon.polygon_areas``)."""
+    """The objects of one label file, in file order; zero-area quadrilaterals are included."""
 
     polygons: np.ndarray  # (N, 8) float64, pixels
     names: tuple[str, ...]  # (N,) class names
@@ -122,7 +124,7 @@ def write_labels(
     *,
     header: Sequence[str] = (),
 ) -> None:
-    """Write one label file, coordinates at full precision. ``polygons`` is (N, 8) or (N, 4, 2); no object makes an empty file."""
+    """Write one label file, coordinates at full precision; ``polygons`` is (N, 8) or (N, 4, 2)."""
     rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
     lines = [*header]
     for row, name, flag in zip(rows, names, difficult, strict=True):
@@ -234,26 +236,44 @@ def _is_task1(path: Path) -> bool:
 
 
 def _parse_detections(data: bytes) -> Detections:
-    """The whole file at once; ValueError where any line is wrong, without saying which."""
+    """The whole file; ValueError where any line is wrong, without saying which."""
+    numbers: dict[bytes, int] = {}  # image id -> its number, in order of first appearance
+    parts = [_parse_part(part, numbers) for part in _cut_at_lines(data)]
+    if not parts:
+        return EMPTY_DETECTIONS
+    image_index, scores, polygons, texts = (np.concatenate(column) for column in zip(*parts))
+    return Detections(tuple(image.decode() for image in numbers), image_index, scores, polygons, texts)
+
+
+def _cut_at_lines(data: bytes) -> Iterator[np.ndarray]:
+    """Pieces of a few megabytes that end where a line ends: what is worked out on the way stays small."""
     buffer = np.frombuffer(data, dtype=np.uint8)
-    starts, ends = token_bounds(buffer, fields=10)  # (N, 10) each
-    image_texts = gather_tokens(buffer, starts[:, 0], ends[:, 0])
-    images, image_index = _number_in_order(image_texts)
+    low = 0
+    while low < len(data):
+        line_end = data.find(b"\n", low + _PIECE)
+        high = line_end + 1 if line_end >= 0 else len(data)
+        yield buffer[low:high]
+        low = high
+
+
+def _parse_part(buffer: np.ndarray, numbers: dict[bytes, int]) -> tuple[np.ndarray, ...]:
+    """image_index, scores, polygons and score texts of whole lines; new image ids go into ``numbers``."""
+    starts, ends = token_bounds(buffer, fields=10)  # (n, 10) each
+    image_index = _number_in_order(gather_tokens(buffer, starts[:, 0], ends[:, 0]), numbers)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
     if not (np.isfinite(scores).all() and np.isfinite(polygons).all()):
         raise ValueError("not finite")
-    texts = gather_tokens(buffer, starts[:, 1], ends[:, 1])
-    return Detections(tuple(name.decode() for name in images), image_index, scores, polygons, texts)
+    return image_index, scores, polygons, gather_tokens(buffer, starts[:, 1], ends[:, 1])
 
 
-def _number_in_order(texts: np.ndarray) -> tuple[list[bytes], np.ndarray]:
-    """The distinct values in order of first appearance, and (N,) each one's number. Runs of one value cost one look-up."""
-    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1])) if len(texts) else np.empty(0, np.int64)
-    numbers: dict[bytes, int] = {}
+def _number_in_order(texts: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
+    """(n,) int64, every text's number; a new text gets the next one. A run of equal texts costs one look-up."""
+    if not len(texts):
+        return np.empty(0, dtype=np.int64)
+    first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))
     of_run = [numbers.setdefault(text, len(numbers)) for text in texts[first].tolist()]
-    lengths = np.diff(np.append(first, len(texts)))
-    return list(numbers), np.repeat(np.array(of_run, dtype=np.int64), lengths)
+    return np.repeat(np.array(of_run, dtype=np.int64), np.diff(np.append(first, len(texts))))
 
 
 def _raise_first_fault(data: bytes, path: object) -> None:

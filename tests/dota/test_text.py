@@ -143,6 +143,7 @@ def test_no_detections(tmp_path, text):
         ("P1 0.5 1 2 - 2 11 8 1 8", "'-' is no number"),
         ("P1 0.5 1 2 . 2 11 8 1 8", "'.' is no number"),
         ("P1 0.5 1 2 1.2.3 2 11 8 1 8", "'1.2.3' is no number"),
+        ("P1 0.5 1 2 ......... 2 11 8 1 8", r"'\.+' is no number"),
     ],
 )
 def test_malformed_detection_line_is_named(tmp_path, line, words):
