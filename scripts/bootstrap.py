@@ -47,7 +47,7 @@ class SetupError(Exception):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asked", action="store_true", help="this Python was asked for: refuse a .venv of another")
-    parser.add_argument("--force", action="store_true", help="install again although nothing changed")
+    parser.add_argument("--force", action="store_true", help="install everything again although nothing changed")
     args = parser.parse_args(argv)
     try:
         return setup(asked=args.asked, force=args.force)
@@ -72,15 +72,15 @@ def setup(asked, force):
     make_venv()
     share_index()
     with step("installing the pinned packages"):
-        install_pinned()
+        install_pinned(force)
     key = wheel_key()
     wheel = find_wheel(key)
     if wheel is None:
         with step("building mmcv (once for this torch and Python: about 5 minutes on 2 cores)"):
             wheel = build_mmcv(key)
     with step("installing mmcv and rotated-atss"):
-        uv_install("--no-deps", str(wheel))
-        uv_install("--no-deps", "--no-build-isolation", "--reinstall-package", "rotated-atss", "-e", str(ROOT))
+        uv_install("--no-deps", "--reinstall", str(wheel))
+        uv_install("--no-deps", "--reinstall", "--no-build-isolation", "-e", str(ROOT))
         link_configs()
     with step("checking"):
         run(VENV_PYTHON, "-c", "import mmcv.ops, mmdet.models, mmrotate.models, rotated_atss")
@@ -161,14 +161,14 @@ def check_disk():
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 
-def install_pinned():
+def install_pinned(force=False):
     """Exactly what constraints.txt lists, mmcv excepted. Without dependencies: the list is complete and has one cv2."""
     if subprocess.call([str(VENV_PYTHON), "-c", "import uv"], stderr=subprocess.DEVNULL, env=clean_environment()):
         run(VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
     rivals = [name for name in RIVALS if installed(name)]
     if rivals:
         run(VENV_PYTHON, "-m", "uv", "pip", "uninstall", *uv_flags(), *rivals)
-    again = ("--reinstall-package", "opencv-python-headless") if rivals else ()
+    again = ("--reinstall",) if force else ("--reinstall-package", "opencv-python-headless") if rivals else ()
     uv_install("--no-deps", *again, "-r", "-", stdin="\n".join(pins(without="onedl-mmcv")))
 
 

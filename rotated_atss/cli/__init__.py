@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from rotated_atss import __version__
+from rotated_atss.doctor import install_command
 from rotated_atss.errors import UserError
 
 PROGRAM = "rotated-atss"
@@ -30,20 +31,11 @@ COMMANDS = {
     "demo": "the whole way on generated scenes",
 }
 
-# import package -> command that installs it
-INSTALLS = {
-    "torch": "pip install 'torch>=2.6,<2.15'",
-    "torchvision": "pip install 'rotated-atss[train]'",
-    "cv2": "pip install 'opencv-python-headless<5'",
-    "mmengine": "make setup",
-    "mmcv": "make setup",
-    "mmdet": "make setup",
-    "mmrotate": "make setup",
-    "tensorboard": "pip install tensorboard",
-    "shapely": "pip install shapely",
-    "tqdm": "pip install tqdm",
-    "numpy": "pip install numpy",
-}
+# What a command may need and an installation may lack: told with the command that installs it, not with a traceback.
+OPTIONAL = (
+    *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm"),
+    *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _complain(label, str(error), 2)
     except ModuleNotFoundError as error:
-        missing = _optional_package(error)
-        if missing is None:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in OPTIONAL:
             raise
-        return _complain(label, f"{missing} is not installed (run: {INSTALLS[missing]})", 2)
+        return _complain(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt:
         return _complain(label, "interrupted", 130)
     except BrokenPipeError:
@@ -94,11 +86,6 @@ def _overview(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     parser.print_help()
     return 2
-
-
-def _optional_package(error: ModuleNotFoundError) -> str | None:
-    package = (error.name or "").partition(".")[0]
-    return package if package in INSTALLS else None
 
 
 def _complain(label: str, line: str, code: int) -> int:

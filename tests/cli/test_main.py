@@ -1,0 +1,104 @@
+"""Exit codes and the one line that a user's mistake gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rotated_atss import __version__, cli
+from rotated_atss.doctor import install_command
+from rotated_atss.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int | None]], int]:
+    """Run ``rotated-atss split`` with a body of the test's."""
+
+    def run(body: Callable[[], int | None]) -> int:
+        module = ModuleType("fake")
+        module.HELP = "fake"
+        module.add_arguments = lambda parser: None
+        module.run = lambda args: body()
+        monkeypatch.setattr(cli, "load", lambda name: module)
+        return cli.main(["split"])
+
+    return run
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def body() -> int:
+        raise error
+
+    return body
+
+
+def test_exit_code_is_the_commands(command) -> None:
+    assert command(lambda: 0) == 0
+    assert command(lambda: 3) == 3
+    assert command(lambda: None) == 0
+
+
+def test_users_mistake_is_one_line_and_exit_2(command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(raising(UserError("unknown class 'car'", where="a.txt:3", hint="add it to --classes"))) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "rotated-atss split: error: a.txt:3: unknown class 'car' (add it to --classes)\n"
+
+
+def test_interrupt_is_one_line_and_exit_130(command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "rotated-atss split: interrupted\n"
+
+
+def test_missing_package_names_the_command_that_installs_it(command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(raising(ModuleNotFoundError("No module named 'mmdet.models'", name="mmdet.models"))) == 2
+    expected = f"rotated-atss split: error: mmdet is not installed (run: {install_command('mmdet')})\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), ModuleNotFoundError("x", name="rotated_atss.nowhere")])
+def test_a_bug_keeps_its_traceback(command, error: Exception) -> None:
+    with pytest.raises(type(error)):
+        command(raising(error))
+
+
+def test_unknown_command_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["splitt"])
+    assert stop.value.code == 2
+    assert "splitt" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"rotated-atss {__version__}\n"
+
+
+def test_nothing_at_all_shows_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    code = (
+        "import sys\nfrom types import ModuleType\nfrom rotated_atss import cli\n"
+        "module = ModuleType('fake'); module.HELP = ''; module.add_arguments = lambda parser: None\n"
+        "module.run = lambda args: [print('x' * 1000, flush=True) for _ in range(10000)] and 0\n"
+        "cli.load = lambda name: module\nsys.exit(cli.main(['split']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0

@@ -1,0 +1,155 @@
+"""``rotated-atss doctor``: tells what is off with the command that mends it, and never falls over itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rotated_atss import doctor
+from rotated_atss.doctor import Check
+
+ROOT = Path(__file__).resolve().parents[1]
+
+BLOCKER = """
+import importlib.abc, importlib.util, sys
+blocked = {blocked!r}
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+seen = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name.partition(".")[0] in blocked else seen(name, package)
+sys.meta_path.insert(0, Block())
+from rotated_atss.cli import main
+sys.exit(main(["doctor", "--json"]))
+"""
+
+
+def ask_without(*blocked: str) -> tuple[int, dict[str, Check]]:
+    """The doctor's exit code and answers on a machine that lacks these packages."""
+    code = BLOCKER.format(blocked=set(blocked))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"] == (done.returncode == 0)
+    return done.returncode, {check["name"]: Check(**check) for check in report["checks"]}
+
+
+def test_a_working_machine_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = doctor.collect()
+    broken = [check for check in checks if check.status == "fail"]
+    assert not broken
+    assert doctor.exit_code(checks) == 0
+    names = [check.name for check in checks]
+    assert {"python", "torch", "cuda", "opencv", "rotated IoU", "rotated NMS", "configs", "disk"} <= set(names)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_geometry_works_without_the_training_stack() -> None:
+    code, checks = ask_without("mmengine", "mmcv", "mmdet", "mmrotate")
+    assert code == 0
+    assert checks["rotated IoU"].status == "ok"
+    assert checks["training"].status == "warn"
+    assert "mmengine, mmcv, mmdet, mmrotate not installed" in checks["training"].detail
+    assert checks["training"].fix
+
+
+def test_torch_missing_is_broken_and_says_how_to_install_it() -> None:
+    code, checks = ask_without("torch", "mmengine", "mmcv", "mmdet", "mmrotate")
+    assert code == 1
+    assert checks["torch"].status == "fail"
+    assert checks["torch"].detail == "torch is not installed"
+    assert checks["torch"].fix == doctor.install_command("torch")
+    assert checks["numpy"].status == "ok"
+
+
+def test_wrong_iou_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    import rotated_atss.ops
+
+    monkeypatch.setattr(rotated_atss.ops, "rotated_iou", lambda *_: torch.tensor([[0.5]]))
+    check = doctor._iou_check(torch, "cpu")
+    assert check.status == "fail"
+    assert "gives 0.500000 where 0.707107 is right" in check.detail
+
+
+def test_two_opencv_distributions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "version_of", lambda *names: "4.1" if names[0].startswith("opencv-python") else None)
+    monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
+    (check,) = doctor._opencv()
+    assert check.status == "warn"
+    assert "opencv-python-headless, opencv-python: they unpack into one folder" in check.detail
+    remove = f"{doctor.PIP} uninstall -y opencv-python-headless opencv-python"
+    assert check.fix == f"{remove} && {doctor.PIP} install 'opencv-python-headless<5'"
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        ("2.5.1", "fail"),
+        ("2.6.0", "ok"),
+        ("2.11.0+cu130", "ok"),
+        ("2.14.1", "ok"),
+        ("2.15.0", "warn"),
+        ("3.0.0", "warn"),
+    ],
+)
+def test_torch_range_refuses_the_old_and_warns_of_the_new(
+    monkeypatch: pytest.MonkeyPatch, version: str, status: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch, "__version__", version)
+    check = next(iter(doctor._torch()))
+    assert check.status == status
+    assert bool(check.fix) == (status != "ok")
+
+
+def test_torchvision_of_another_torch_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "version_of", lambda *names: {"torch": "2.13.0", "torchvision": "0.26.0"}[names[0]])
+    monkeypatch.setattr(doctor, "_wanted_torch", lambda: "2.11.0")
+    monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
+    monkeypatch.setattr(doctor, "_import", lambda name: type("tv", (), {"ops": type("ops", (), {"nms": 0})}))
+    (check,) = doctor._torchvision()
+    assert check.status == "fail"
+    assert "made for torch 2.11.0" in check.detail
+    assert check.fix == f"{doctor.PIP} install torchvision==0.28.*"
+
+
+def test_a_question_that_falls_over_is_an_answer() -> None:
+    def _broken_thing():
+        raise OSError("libGL.so.1: cannot open shared object file")
+        yield
+
+    (check,) = doctor._ask(_broken_thing)
+    assert (check.name, check.status) == ("broken thing", "fail")
+    assert "libGL.so.1" in check.detail
+    assert check.fix
+
+
+def test_text_has_the_fix_below_its_check_and_a_closing_line() -> None:
+    checks = [Check("a", "ok", "1.0"), Check("longer", "warn", "absent", "pip install longer")]
+    assert doctor.as_text(checks).splitlines() == [
+        "ok    a       1.0",
+        "warn  longer  absent",
+        "              fix: pip install longer",
+        "0 broken, 1 to look at",
+    ]
+    assert doctor.as_text(checks[:1]).endswith("all is well")
+
+
+def test_pins_are_those_of_the_project() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pinned = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    for names in doctor.STACK.values():
+        assert f'"{names[0]}"' in project
+        assert names[0] in pinned
+    assert f"torch=={doctor.TORCH_PIN}" in pinned
+    assert f"torchvision=={doctor.TORCHVISION_PIN}" in pinned
+    assert f'"torch>={doctor.OLDEST_TORCH[0]}.{doctor.OLDEST_TORCH[1]},<2.{doctor.NEWEST_TORCH[1] + 1}"' in project
+    assert f"Python :: 3.{doctor.NEWEST_PYTHON[1]}" in project

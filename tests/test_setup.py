@@ -1,0 +1,124 @@
+"""scripts/bootstrap.py and the pinned versions."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with a .venv that is a temporary folder."""
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "VENV_PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(module, "STAMP", tmp_path / ".venv/stamp.json")
+    monkeypatch.setenv("ROTATED_ATSS_WHEELS", str(tmp_path / "wheels"))
+    return module
+
+
+def constraints() -> list[str]:
+    lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and line[0] not in "# "]
+
+
+def test_constraints_pin_everything_and_one_cv2() -> None:
+    assert all(re.match(r"[\w.-]+==[\w.+]+( ; .+)?$", line) for line in constraints())
+    names = {line.partition("==")[0] for line in constraints()}
+    assert {name for name in names if name.startswith("opencv")} == {"opencv-python-headless"}
+    assert {"torch", "torchvision", "onedl-mmcv", "pytest", "ruff", "mypy"} <= names
+
+
+def test_requirements_name_no_host() -> None:
+    for path in (ROOT / "requirements").iterdir():
+        assert "://" not in path.read_text(encoding="utf-8"), path
+
+
+def test_pins_leave_mmcv_to_its_own_build(bootstrap: ModuleType) -> None:
+    pins = bootstrap.pins(without="onedl-mmcv")
+    assert len(pins) == len(constraints()) - 1
+    assert not any(line.startswith("onedl-mmcv") for line in pins)
+    assert bootstrap.pin("onedl-mmcv") in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_wheel_is_found_by_key_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
+    version = bootstrap.pin("onedl-mmcv").partition("==")[2]
+    wheel = tmp_path / "wheels" / "torch9-cpuops" / f"onedl_mmcv-{version}-cp311-cp311-linux_x86_64.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    assert bootstrap.find_wheel("torch9-cpuops") == wheel
+    assert bootstrap.find_wheel("torch8-cpuops") is None
+
+
+def test_mmcv_is_compiled_for_the_cpu_unless_asked(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_CUDA", "1")
+    monkeypatch.delenv("MMCV_CUDA", raising=False)
+    env = bootstrap.build_environment()
+    assert env["CUDA_VISIBLE_DEVICES"] == ""
+    assert "FORCE_CUDA" not in env
+    assert env["CFLAGS"] == "-g0"
+    monkeypatch.setenv("MMCV_CUDA", "1")
+    assert bootstrap.build_environment()["FORCE_CUDA"] == "1"
+
+
+def test_shell_settings_that_lead_astray_are_dropped(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in bootstrap.HARMFUL:
+        monkeypatch.setenv(name, "elsewhere")
+    assert not set(bootstrap.HARMFUL) & set(bootstrap.clean_environment())
+
+
+def test_nothing_changed_does_nothing(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    bootstrap.VENV_PYTHON.parent.mkdir(parents=True)
+    bootstrap.VENV_PYTHON.touch()
+    bootstrap.STAMP.write_text(bootstrap.json.dumps(bootstrap.wanted_stamp()))
+    monkeypatch.setattr(bootstrap.subprocess, "run", None)  # any command would fail
+    assert bootstrap.main([]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_changed_inputs_are_noticed(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = bootstrap.wanted_stamp()
+    other = tmp_path / "constraints.txt"
+    other.write_text("numpy==1.0\n")
+    monkeypatch.setattr(bootstrap, "INPUTS", (other,))
+    assert bootstrap.wanted_stamp() != before
+
+
+@pytest.mark.parametrize("version", [(3, 9, 1), (3, 14, 0)])
+def test_unsupported_python_is_told_in_one_line(bootstrap: ModuleType, monkeypatch, capsys, version) -> None:
+    monkeypatch.setattr(bootstrap.sys, "version_info", version)
+    assert bootstrap.main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "3.10 to 3.13 needed" in line
+    assert "make PYTHON=python3." in line
+
+
+def test_missing_compiler_is_told_in_one_line(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(bootstrap.SetupError, match=r"apt-get install g\+\+"):
+        bootstrap.check_compiler()
+
+
+def test_venv_of_another_python_is_refused_when_one_was_asked_for(bootstrap: ModuleType, capsys) -> None:
+    bootstrap.VENV.mkdir()
+    (bootstrap.VENV / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.1.4\n")
+    assert bootstrap.main(["--asked"]) == 1
+    asked = ".".join(map(str, sys.version_info[:2]))
+    assert f"has Python 3.1, asked for is {asked}: run make clean-venv first" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_venv_is_left_alone(bootstrap: ModuleType, capsys) -> None:
+    bootstrap.VENV.mkdir()
+    (bootstrap.VENV / "precious.txt").write_text("mine")
+    assert bootstrap.main([]) == 1
+    assert "is no virtual environment: move it away" in capsys.readouterr().err
+    assert (bootstrap.VENV / "precious.txt").read_text() == "mine"
