@@ -1,9 +1,10 @@
-"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented boxes, on plain tensors.
+"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented boxes, on plain
+tensors.
 
 Only the candidates of an object are ever compared with it: k priors a level, not all of them.
 
-Ties, the same on every run and device: among priors equally far from an object's centre the lower index is nearer; a prior wanted by several objects
-with equal IoU goes to the one with the lower index.
+Ties, the same on every run and device: among priors equally far from an object's centre the lower index is nearer; a
+prior wanted by several objects with equal IoU goes to the one with the lower index.
 """
 
 from __future__ import annotations
@@ -38,16 +39,17 @@ def atss_assign(
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, level after level.
         level_sizes: Number of priors a level; their sum is A.
-        gt_boxes: (G, 5) objects. Those without area or with numbers that are not finite get no prior (one warning says how many).
+        gt_boxes: (G, 5) objects. Those without area or with numbers that are not finite get no prior (one warning
+            says how many).
         topk: Candidate locations a level (k of the paper).
         priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
-        ignored_boxes: (I, 5) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in one of them is neither a candidate nor a
-            negative.
+        ignored_boxes: (I, 5) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in one of
+            them is neither a candidate nor a negative.
         ignore_iof_threshold: See ``ignored_boxes``.
 
     Returns:
-        ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and ``iou`` (A,), the IoU with it, 0
-        where none.
+        ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and
+        ``iou`` (A,), the IoU with it, 0 where none.
 
     Raises:
         ValueError: Shapes or sizes that do not fit together.
@@ -72,7 +74,9 @@ def _check(priors: Tensor, level_sizes: Sequence[int], gt_boxes: Tensor, topk: i
         if boxes.ndim != 2 or boxes.shape[1] != 5:
             raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
     if sum(level_sizes) != len(priors):
-        raise ValueError(f"level_sizes {list(level_sizes)} sum to {sum(level_sizes)}, but there are {len(priors)} priors")
+        raise ValueError(
+            f"level_sizes {list(level_sizes)} sum to {sum(level_sizes)}, but there are {len(priors)} priors"
+        )
     if topk < 1 or priors_per_location < 1:
         raise ValueError(f"topk and priors_per_location must be at least 1, not {topk} and {priors_per_location}")
 
@@ -82,7 +86,9 @@ def _usable_objects(gt_boxes: Tensor) -> Tensor:
     usable = (gt_boxes[:, 2:4] > 0).all(1) & gt_boxes.isfinite().all(1)
     if usable.device.type == "cpu" and not bool(usable.all()):
         dropped = int((~usable).sum())
-        warnings.warn(f"{dropped} of {len(usable)} objects have no area or are not finite: they get no prior", stacklevel=3)
+        warnings.warn(
+            f"{dropped} of {len(usable)} objects have no area or are not finite: they get no prior", stacklevel=3
+        )
     return usable
 
 
@@ -95,7 +101,9 @@ def _ignored_priors(priors: Tensor, ignored_boxes: Tensor | None, threshold: flo
     return torch.cat([(rotated_iou(part, regions, mode="iof") > threshold).any(1) for part in priors.split(rows)])
 
 
-def nearest_priors(centers: Tensor, level_sizes: Sequence[int], points: Tensor, count: int, excluded: Tensor | None = None) -> Tensor:
+def nearest_priors(
+    centers: Tensor, level_sizes: Sequence[int], points: Tensor, count: int, excluded: Tensor | None = None
+) -> Tensor:
     """The ``count`` nearest priors of each point in every level, by exhaustive search in bounded memory.
 
     Args:
@@ -126,7 +134,8 @@ def _nearest_in_level(centers: Tensor, points: Tensor, count: int, excluded: Ten
         squared += (part[:, None, 1] - centers[:, 1]).float().square_()
         if excluded is not None:
             squared.masked_fill_(excluded, torch.inf)
-        # a float that is not negative orders as its bits do: with the index below them every key is unique, and so is the choice
+        # a float that is not negative orders as its bits do: with the index below them every key is unique, and so is
+        # the choice
         keys = squared.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(index)
         found.append(keys.topk(count, largest=False, sorted=True).values.bitwise_and_(0xFFFFFFFF))
     return torch.cat(found)
@@ -172,8 +181,11 @@ def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
     return mean + variance.sqrt()
 
 
-def _resolve_conflicts(prior_count: int, candidates: Tensor, overlap: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """Each prior to the object of highest IoU, the lowest index among equals. What is not positive goes to a slot behind the last prior."""
+def _resolve_conflicts(
+    prior_count: int, candidates: Tensor, overlap: Tensor, positive: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each prior to the object of highest IoU, the lowest index among equals. What is not positive goes to a slot
+    behind the last prior."""
     slot = torch.where(positive, candidates, prior_count).flatten()
     flat = overlap.flatten()
     best = flat.new_full((prior_count + 1,), -1).scatter_reduce_(0, slot, flat, "amax")

@@ -1,21 +1,21 @@
 """Oriented boxes: codings, corners, polygons, circumscribed boxes, flips and rotations. Plain torch.
 
-A box is ``(cx, cy, w, h, angle)``: pixels and radians, the angle clockwise on the image (y down), so that the width axis points along
-``(cos angle, sin angle)`` and the height axis along ``(-sin angle, cos angle)``. Corners start at ``(-w/2, -h/2)`` in the box's own frame and run
-clockwise on the image. The three codings name one box among the many that draw the same rectangle:
+A box is ``(cx, cy, w, h, angle)``: pixels and radians, the angle clockwise on the image (y down), so that the width
+axis points along ``(cos angle, sin angle)`` and the height axis along ``(-sin angle, cos angle)``. Corners start at
+``(-w/2, -h/2)`` in the box's own frame and run clockwise on the image.
 
-=======  =====================  ======================================================================================
-``oc``   angle in (0, pi/2]     as OpenCV >= 4.5.1 returns it and as the published ``oc`` checkpoints learned it. It is *not* the ``oc`` of
-                                mmrotate 1.x, whose angle lies in [-pi/2, 0): the same rectangle with w and h swapped
-``le90``   angle in [-pi/2, pi/2)  w >= h (long edge)
-``le135``  angle in [-pi/4, 3pi/4)  w >= h (long edge)
-=======  =====================  ======================================================================================
+The three codings name one box among the many that draw the same rectangle:
+
+- ``oc``: angle in (0, pi/2], as OpenCV >= 4.5.1 returns it and as the published ``oc`` checkpoints learned it. It is
+  *not* the ``oc`` of mmrotate 1.x, whose angle lies in [-pi/2, 0): the same rectangle with w and h swapped.
+- ``le90``: angle in [-pi/2, pi/2), w >= h.
+- ``le135``: angle in [-pi/4, 3pi/4), w >= h.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def _computable(boxes: Tensor) -> Tensor:
     return boxes if boxes.dtype in (torch.float32, torch.float64) else boxes.float()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
     """Smallest and largest number of ``dtype`` in the half-open range, so that no rounding of pi leaves it."""
     kind = np.float64 if dtype == torch.float64 else np.float32
@@ -52,7 +52,8 @@ def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> 
 
 
 def _subtract_turns(angle: Tensor, turns: Tensor, period: float) -> Tensor:
-    """``angle - turns * period`` with the period in two parts, exact for ``turns == 0`` and near it (Cody and Waite)."""
+    """``angle - turns * period`` with the period in two parts, exact for ``turns == 0`` and near it (Cody and
+    Waite)."""
     coarse = float(np.float32(period))
     return angle - turns * coarse - turns * (period - coarse)
 
@@ -65,7 +66,8 @@ def normalize_obb(boxes: Tensor, coding: str) -> Tensor:
         coding: One of :data:`CODINGS`.
 
     Returns:
-        (..., 5). A box that already obeys the coding is returned bit for bit; a square keeps its axes in the long-edge codings.
+        (..., 5). A box that already obeys the coding is returned bit for bit; a square keeps its axes in the
+        long-edge codings.
     """
     check_coding(coding)
     cx, cy, w, h, angle = _computable(boxes).unbind(-1)
@@ -93,7 +95,9 @@ def obb_to_corners(boxes: Tensor) -> Tensor:
     cos, sin = angle.cos(), angle.sin()
     along = torch.cat((cos, sin), -1) * (w / 2)
     across = torch.cat((-sin, cos), -1) * (h / 2)
-    return torch.stack((center - along - across, center + along - across, center + along + across, center - along + across), -2)
+    return torch.stack(
+        (center - along - across, center + along - across, center + along + across, center - along + across), -2
+    )
 
 
 def obb_to_poly(boxes: Tensor) -> Tensor:
@@ -130,16 +134,17 @@ def poly_to_hbb(polys: Tensor) -> Tensor:
 def poly_to_obb(polys: Tensor, coding: str = "le90") -> Tensor:
     """Minimum-area rectangles of quadrilaterals.
 
-    The smallest rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975); the hull's edges are among the six lines
-    through two of the four points, and every direction encloses, so trying all six needs no hull. Computed in float64.
+    The smallest rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975); the hull's edges
+    are among the six lines through two of the four points, and every direction encloses, so trying all six needs no
+    hull. Computed in float64.
 
     Args:
         polys: (..., 8) pixels, any orientation, convex or not.
         coding: Coding of the result.
 
     Returns:
-        (..., 5) in the dtype given (halves as float32). Among directions of equal area (within 1e-9) the first edge wins, so a rectangle keeps the
-        direction of its label. Points that all coincide give a box of zero size.
+        (..., 5) in the dtype given (halves as float32). Among directions of equal area (within 1e-9) the first edge
+        wins, so a rectangle keeps the direction of its label. Points that all coincide give a box of zero size.
     """
     dtype = _computable(polys).dtype
     points = polys.double().unflatten(-1, (4, 2))
@@ -213,12 +218,15 @@ def rotate_obb(boxes: Tensor, center_xy: tuple[float, float], angle_rad: float, 
     cx, cy, w, h, angle = _computable(boxes).unbind(-1)
     dx, dy = cx - center_xy[0], cy - center_xy[1]
     cos, sin = math.cos(angle_rad), math.sin(angle_rad)
-    turned = torch.stack((center_xy[0] + cos * dx - sin * dy, center_xy[1] + sin * dx + cos * dy, w, h, angle + angle_rad), -1)
+    turned = torch.stack(
+        (center_xy[0] + cos * dx - sin * dy, center_xy[1] + sin * dx + cos * dy, w, h, angle + angle_rad), -1
+    )
     return turned if coding is None else normalize_obb(turned, coding)
 
 
 def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], coding: str | None = None) -> Tensor:
-    """Boxes of a resized image. Unequal factors turn a rectangle into a parallelogram, whose minimum-area rectangle is returned.
+    """Boxes of a resized image. Unequal factors turn a rectangle into a parallelogram, whose minimum-area rectangle
+    is returned.
 
     Args:
         boxes: (..., 5).

@@ -1,9 +1,10 @@
 """Overlap of oriented boxes in closed form: no hull, no sort, no tolerance.
 
-Put box B's corners into box A's frame (centre first, then turn: that keeps float32 exact far from the origin), where A is ``|x| <= a, |y| <= b``. By
-Green's theorem the area of the intersection is the integral of ``-clamp(y, -b, b) dx`` along those parts of B's four directed edges that lie in the
-slab ``|x| <= a``. On an edge y is linear, so the clamped integrand is piecewise linear with at most two breakpoints and the trapezoid rule over
-three pieces is exact. Only min, max and clamp: it vectorises, and autograd goes through it.
+Put box B's corners into box A's frame (centre first, then turn: that keeps float32 exact far from the origin), where
+A is ``|x| <= a, |y| <= b``. By Green's theorem the area of the intersection is the integral of ``-clamp(y, -b, b)
+dx`` along those parts of B's four directed edges that lie in the slab ``|x| <= a``. On an edge y is linear, so the
+clamped integrand is piecewise linear with at most two breakpoints and the trapezoid rule over three pieces is exact.
+Only min, max and clamp: it vectorises, and autograd goes through it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from torch import Tensor
 BACKENDS = ("torch", "mmcv")
 MODES = ("iou", "iof")
 
-# On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those cost more than they give here,
-# and on a machine that is busy (data loading workers) a hundred times more.
+# On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those
+# cost more than they give here, and on a machine that is busy (data loading workers) a hundred times more.
 _PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 22}
 _SCREEN_A_CHUNK = 1 << 20
 
 
-def rotated_iou(boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: str = "iou", backend: str = "torch") -> Tensor:
+def rotated_iou(
+    boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: str = "iou", backend: str = "torch"
+) -> Tensor:
     """Intersection over union, or over the first box, of oriented boxes.
 
     Args:
@@ -31,8 +34,9 @@ def rotated_iou(boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: 
         backend: ``torch`` (this file; CPU and CUDA, differentiable) or ``mmcv`` (its compiled op, for comparison).
 
     Returns:
-        (N, M), or (N,) when ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is computed in float32 and returned as
-        given. Boxes without area, or with numbers that are not finite, overlap nothing.
+        (N, M), or (N,) when ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
+        computed in float32 and returned as given. Boxes without area, or with numbers that are not finite, overlap
+        nothing.
 
     Raises:
         ValueError: Wrong shapes, mode or backend.
@@ -131,7 +135,8 @@ def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
 
 
 def _pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    """All with all: enclosing circles rule out most pairs, the exact form sees the rest. Memory: the result and a chunk."""
+    """All with all: enclosing circles rule out most pairs, the exact form sees the rest. Memory: the result and a
+    chunk."""
     if not len(boxes1) or not len(boxes2):
         return boxes1.new_zeros((len(boxes1), len(boxes2)))
     rows = max(1, _SCREEN_A_CHUNK // len(boxes2))

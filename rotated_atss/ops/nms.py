@@ -28,7 +28,9 @@ def rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: fl
         ValueError: Shapes that do not match, or a threshold outside [0, 1].
     """
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
-        raise ValueError(f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}")
+        raise ValueError(
+            f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}"
+        )
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold must lie in [0, 1], not {iou_threshold}")
     boxes, scores = boxes.detach(), scores.detach()
@@ -60,7 +62,8 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
 
 
 def _overlapping_hbbs(hbbs: Tensor, labels: Tensor):
-    """Yield chunks of index pairs of one class whose horizontal boxes meet: a sweep along x, in memory bounded by the chunk."""
+    """Yield chunks of index pairs of one class whose horizontal boxes meet: a sweep along x, in memory bounded by the
+    chunk."""
     sweep = hbbs[:, 0].argsort(stable=True)
     sweep = sweep[labels[sweep].argsort(stable=True)]  # by class, then by left side
     left, right = hbbs[sweep, 0].double(), hbbs[sweep, 2].double()
@@ -96,8 +99,12 @@ def _greedy_scan(count: int, winners: Tensor, losers: Tensor) -> Tensor:
 
 
 def _greedy_rounds(count: int, winners: Tensor, losers: Tensor) -> Tensor:
-    """The same without a step a box: a round keeps every open box that no open better box overlaps, and removes their losers."""
-    open_, kept = torch.ones(count, dtype=torch.bool, device=winners.device), torch.zeros(count, dtype=torch.bool, device=winners.device)
+    """The same without a step a box: a round keeps every open box that no open better box overlaps, and removes their
+    losers."""
+    open_, kept = (
+        torch.ones(count, dtype=torch.bool, device=winners.device),
+        torch.zeros(count, dtype=torch.bool, device=winners.device),
+    )
     while len(winners):
         challenged = torch.zeros_like(open_)
         challenged[losers] = True

@@ -1,0 +1,62 @@
+# Tiles of 1024 pixels as `rotated-atss split` writes them below data/dota/{trainval,val,test}.
+data_root = "data/dota/"
+classes = "v1.0"
+
+train_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
+    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
+    dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type="DOTADataset",
+        classes=classes,
+        data_root=data_root + "trainval",
+        # as the published runs; without it, tiles without objects train as background
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="DOTADataset",
+        classes=classes,
+        data_root=data_root + "val",
+        ann_file="",
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="DOTADataset",
+        classes=classes,
+        data_root=data_root + "test",
+        ann_file="",
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+
+val_evaluator = dict(type="DOTAMetric", version="v1.0", iou_threshold=0.1)
+test_evaluator = val_evaluator

@@ -1,0 +1,51 @@
+# Rotated ATSS as its published DOTA runs have it: RetinaNet's head without centerness, one square prior a location,
+# L1 on deltas.
+model = dict(
+    type="RetinaNet",
+    data_preprocessor=dict(
+        type="mmdet.DetDataPreprocessor",  # MMEngine looks this one up itself, outside MMDetection's scope
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
+    backbone=dict(
+        type="ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+    ),
+    neck=dict(
+        type="FPN",
+        in_channels=[256, 512, 1024, 2048],
+        out_channels=256,
+        start_level=1,
+        add_extra_convs="on_input",
+        num_outs=5,
+    ),
+    bbox_head=dict(
+        type="RotatedRetinaHead",
+        num_classes=15,
+        in_channels=256,
+        feat_channels=256,
+        stacked_convs=4,
+        anchor_generator=dict(
+            type="OrientedAnchorGenerator",
+            octave_base_scale=4,
+            scales_per_octave=1,
+            ratios=[1.0],
+            strides=[8, 16, 32, 64, 128],
+            angle=0.0,
+        ),
+        bbox_coder=dict(type="OrientedDeltaCoder", coding="le90"),
+        loss_cls=dict(type="SigmoidFocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
+        loss_bbox=dict(type="L1Loss", loss_weight=1.0),
+    ),
+    train_cfg=dict(assigner=dict(type="RotatedATSSAssigner", topk=9), allowed_border=-1, pos_weight=-1, debug=False),
+    test_cfg=dict(nms_pre=2000, min_bbox_size=0, score_thr=0.05, nms=dict(iou_threshold=0.1), max_per_img=2000),
+)

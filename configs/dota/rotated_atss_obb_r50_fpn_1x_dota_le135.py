@@ -1,0 +1,3 @@
+_base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90.py"
+
+model = dict(bbox_head=dict(bbox_coder=dict(coding="le135", edge_swap=False, norm_factor=1)))

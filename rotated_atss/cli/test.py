@@ -1,0 +1,37 @@
+"""``rotated-atss test``: detect on tiles, merge, evaluate, write the submission."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from rotated_atss.cli.train import add_shared_arguments, parse_options
+
+HELP = "Detect on tiles, merge into full images, evaluate where labels are known, write the submission."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="weights of that model")
+    parser.add_argument("--data", metavar="DIR", help="folder of tiles instead of the config's (data/dota/test)")
+    parser.add_argument(
+        "--labels", action="append", metavar="DIR",
+        help="labelTxt of the full images, may be repeated (default: what the split's manifest names)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the merged Task1_*.txt and ap.json (default: WORK_DIR/merged)"
+    )
+    parser.add_argument("--submission", metavar="ZIP", help="write the zip for DOTA's server")
+    parser.add_argument("--work-dir", metavar="DIR", help="folder of logs (default: work_dirs/CONFIG)")
+    add_shared_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from rotated_atss.detection.runner import test
+
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    test(
+        args.config, args.checkpoint, work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out,
+        submission=args.submission, launcher=args.launcher, cfg_options=parse_options(args.cfg_options),
+    )  # fmt: skip
+    return 0

@@ -1,0 +1,74 @@
+"""Checkpoints: read with pickles restricted, checked against the model before anything runs."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from mmengine.runner.checkpoint import get_torch_safe_globals
+from torch import Tensor, nn
+
+from rotated_atss.errors import UserError
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The content of a checkpoint, unpickled without running any code of the file.
+
+    Args:
+        path: A ``.pth`` of MMEngine, of an older MMDetection or mmrotate, or a bare state dict.
+
+    Raises:
+        UserError: Missing, truncated, or holding more than tensors and plain numbers.
+    """
+    if not Path(path).is_file():
+        raise UserError("no such checkpoint", where=path)
+    try:
+        # MMEngine's own list: the running means of its log and the numpy types inside them
+        with torch.serialization.safe_globals(get_torch_safe_globals()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"not loaded, for safety: {first}", where=path, hint="only tensors and plain values are read"
+        ) from error
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            f"not a readable checkpoint: {str(error).splitlines()[0]}", where=path, hint="it may be cut short"
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"holds a {type(content).__name__} instead of weights", where=path)
+    return content
+
+
+def state_dict_of(content: dict) -> dict[str, Tensor]:
+    """The weights of a checkpoint: under ``state_dict``, or the content itself; a data-parallel prefix goes."""
+    state = content.get("state_dict", content)
+    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def check_fits(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse weights of another model.
+
+    Raises:
+        UserError: Names missing or left over, or shapes that differ: how many, and the first of each.
+    """
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
+    extra = [name for name in given if name not in wanted]
+    differing = [name for name in wanted if name in given and wanted[name] != given[name]]
+    faults = [
+        f"{len(names)} {kind} (first: {names[0]})"
+        for kind, names in (("missing", missing), ("left over", extra))
+        if names
+    ]
+    if differing:
+        first = differing[0]
+        faults.append(f"{len(differing)} of another shape (first: {first}, {given[first]} instead of {wanted[first]})")
+    if faults:
+        raise UserError(
+            f"these are weights of another model: {'; '.join(faults)}",
+            where=path,
+            hint="give the config they were trained with",
+        )

@@ -1,0 +1,139 @@
+"""Tiles of a split DOTA folder as MMEngine's dataset."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.dataset import BaseDataset
+
+from rotated_atss.boxes import poly_to_obb
+from rotated_atss.dota.classes import PALETTE, resolve_classes
+from rotated_atss.dota.polygon import polygon_areas
+from rotated_atss.dota.text import pair_images_and_labels, read_labels
+from rotated_atss.errors import UserError
+
+DIFFICULT_CHOICES = ("keep", "ignore", "drop")
+
+
+@DATASETS.register_module()
+class DOTADataset(BaseDataset):
+    """A folder of tiles and, for training, a folder of label files of the same names; sorted by name.
+
+    Args:
+        classes: Version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
+        ann_file: Folder of label files below ``data_root``; empty for a test set.
+        data_prefix: ``img_path``, the folder of images below ``data_root``.
+        difficult: What becomes of objects whose difficult flag is at least ``difficult_from``: ``keep`` them,
+            ``ignore`` the priors in them, or
+            ``drop`` them.
+        difficult_from: 1 for all difficult ones, 2 for those that splitting truncated.
+        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out tiles without objects in training; without it they train
+            as background.
+        kwargs: As MMEngine's ``BaseDataset``.
+    """
+
+    def __init__(
+        self,
+        *args,
+        classes: str | Sequence[str] = "v1.0",
+        ann_file: str = "labelTxt",
+        data_prefix: dict | None = None,
+        difficult: str = "keep",
+        difficult_from: int = 1,
+        metainfo: dict | None = None,
+        **kwargs,
+    ) -> None:
+        if difficult not in DIFFICULT_CHOICES:
+            raise UserError(
+                f"unknown treatment {difficult!r} of difficult objects", hint=f"choose {', '.join(DIFFICULT_CHOICES)}"
+            )
+        self.difficult, self.difficult_from = difficult, difficult_from
+        metainfo = dict(metainfo or {})
+        names = resolve_classes(metainfo.get("classes", classes))
+        palette = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+        metainfo = {"palette": palette, **metainfo, "classes": names}
+        super().__init__(
+            *args, ann_file=ann_file, data_prefix=data_prefix or {"img_path": "images"}, metainfo=metainfo, **kwargs
+        )
+
+    def full_init(self) -> None:
+        super().full_init()
+        if not len(self):
+            raise UserError(
+                "no tile is left to read", where=self.data_root, hint="filter_empty_gt leaves out tiles without objects"
+            )
+
+    def load_data_list(self) -> list[dict]:
+        self._metainfo["source_labels"] = source_labels(self.data_root)
+        pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
+        dropped = 0
+        records = []
+        for image, label in pairs:
+            instances, flat = ([], 0) if label is None else self._instances(label)
+            dropped += flat
+            records.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
+        if dropped:
+            warnings.warn(f"{self.ann_file}: dropped {dropped} objects without area", stacklevel=2)
+        return records
+
+    def _instances(self, label: Path) -> tuple[list[dict], int]:
+        """The objects of one label file, and how many were dropped for having no area."""
+        names = self.metainfo["classes"]
+        labels = read_labels(label, classes=names)
+        if not len(labels):
+            return [], 0
+        sized = polygon_areas(labels.polygons) > 0
+        hard = labels.difficult >= self.difficult_from
+        wanted = sized & ~hard if self.difficult == "drop" else sized
+        boxes = poly_to_obb(torch.from_numpy(labels.polygons[wanted])).numpy().astype(np.float32)
+        ignored = hard[wanted] & (self.difficult == "ignore")
+        classes = [names.index(name) for name, keep in zip(labels.names, wanted) if keep]
+        instances = [
+            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag)}
+            for box, index, flag in zip(boxes.tolist(), classes, ignored)
+        ]
+        return instances, int((~sized).sum())
+
+    def filter_data(self) -> list[dict]:
+        if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
+            return self.data_list
+        return [record for record in self.data_list if record["instances"]]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
+
+
+def source_labels(data_root: str | None) -> list[str]:
+    """Label folders of the full images that the tiles below ``data_root`` were cut from, as the split's manifest
+    records them."""
+    manifest = Path(data_root or "") / "manifest.json"
+    if not data_root or not manifest.is_file():
+        return []
+    try:
+        sources = json.loads(manifest.read_text()).get("sources", [])
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
+    return [source["labels"] for source in sources if source.get("labels")]
+
+
+@TRANSFORMS.register_module()
+class LoadTile(LoadImageFromFile):
+    """MMCV's loader with one line for an image that cannot be read."""
+
+    def transform(self, results: dict) -> dict:
+        try:
+            loaded = super().transform(results)
+        except (OSError, AssertionError, ValueError) as error:
+            raise UserError(
+                f"cannot read this image: {error}", where=results["img_path"], hint="split again or remove the tile"
+            ) from error
+        if loaded is None:
+            raise UserError("cannot read this image", where=results["img_path"], hint="split again or remove the tile")
+        return loaded
