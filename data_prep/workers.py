@@ -46,7 +46,7 @@ def run_jobs(
         UserError: A job raised it, or a worker process died. No further job is started then.
     """
     order = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1 or len(jobs) <= 1:
         yield from ((index, function(jobs[index])) for index in order)
         return
     pool = _pool(min(workers, len(jobs)))

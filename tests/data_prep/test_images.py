@@ -1,0 +1,105 @@
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import png
+from data_prep.images import IMAGE_FORMATS, decoded_bytes, encode_image, read_image
+from rotated_atss.errors import UserError
+
+
+def noise(height, width, channels=3, dtype=np.uint8):
+    rng = np.random.default_rng(height * width)
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype=dtype).squeeze()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (64, 65), (200, 333)])
+@pytest.mark.parametrize("with_isal", [False, True])
+def test_png_keeps_every_pixel(shape, with_isal, monkeypatch):
+    if with_isal and png._isal() is None:
+        pytest.skip("isal is not installed")
+    if not with_isal:
+        monkeypatch.setattr(png, "_isal", lambda: None)
+    image = noise(*shape).reshape(*shape, 3)
+    decoded = cv2.imdecode(np.frombuffer(png.encode_png(image), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(decoded, image)
+
+
+def test_own_png_writer_with_any_deflate():
+    """The writer that isal speeds up, here on the standard library's zlib, which takes the same call."""
+    import zlib
+
+    image = noise(50, 31)
+    window = image[3:40, 5:20]  # not contiguous, as windows of an image are
+    for part in (image, window):
+        data = png._encode_with(zlib, part)
+        assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), part)
+
+
+@pytest.mark.parametrize("image_format", [name for name in IMAGE_FORMATS if name != "jpg"])
+def test_lossless_formats(image_format, tmp_path):
+    image = noise(40, 50)
+    path = tmp_path / f"a.{image_format}"
+    path.write_bytes(encode_image(image, image_format))
+    assert np.array_equal(read_image(path), image)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [noise(9, 8, 1), noise(9, 8, 3, np.uint16), noise(9, 8, 4), noise(9, 8, 1, np.uint16)],
+    ids=["grey", "16 bit", "alpha", "grey 16 bit"],
+)
+def test_every_kind_becomes_eight_bit_bgr_as_opencv_reads_it(image, tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image)
+    read = read_image(path)
+    assert read.shape == (9, 8, 3) and read.dtype == np.uint8
+    assert np.array_equal(read, cv2.imread(str(path)))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_cut_image_is_an_error_that_names_it(suffix, kept, tmp_path, capfd):
+    path = tmp_path / f"P1{suffix}"
+    data = cv2.imencode(suffix, noise(200, 200))[1].tobytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(UserError) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    if suffix != ".tif":
+        assert capfd.readouterr().err == ""  # OpenCV's own complaints stay away
+
+
+def test_no_image_and_no_file(tmp_path):
+    path = tmp_path / "P1.png"
+    path.write_text("not an image")
+    with pytest.raises(UserError, match="not a readable image"):
+        read_image(path)
+    with pytest.raises(UserError, match="No such file"):
+        read_image(tmp_path / "absent.png")
+
+
+def test_bytes_after_the_end_do_no_harm(tmp_path):
+    path = tmp_path / "P1.jpg"
+    path.write_bytes(cv2.imencode(".jpg", noise(20, 20))[1].tobytes() + b"\0" * 100)
+    assert read_image(path).shape == (20, 20, 3)
+
+
+def test_size_limit_of_opencv_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "P1.png"
+    cv2.imwrite(str(path), noise(5, 5))
+
+    def refuse(*_):
+        raise cv2.error("(-215:Assertion failed) pixels <= CV_IO_MAX_IMAGE_PIXELS in function 'validateInputImageSize'")
+
+    monkeypatch.setattr(cv2, "imread", refuse)
+    with pytest.raises(UserError, match="OPENCV_IO_MAX_IMAGE_PIXELS"):
+        read_image(path)
+
+
+def test_memory_is_known_before_decoding(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), noise(30, 40))
+    assert decoded_bytes(path) == 30 * 40 * 3
+    path = tmp_path / "a.jpg"
+    cv2.imwrite(str(path), np.zeros((300, 400, 3), np.uint8))
+    assert decoded_bytes(path) >= path.stat().st_size

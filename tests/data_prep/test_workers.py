@@ -1,0 +1,70 @@
+import multiprocessing
+import operator
+import os
+import time
+
+import pytest
+
+from data_prep.workers import _fits, available_cores, run_jobs
+from rotated_atss.errors import UserError
+
+
+def complain(job):
+    raise UserError(f"job {job} is wrong", where="P1.png:3", hint="mend it")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_job_once(workers):
+    jobs = list(range(20))
+    assert sorted(run_jobs(operator.neg, jobs, workers, jobs)) == [(job, -job) for job in jobs]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_limit_below_one_job_still_runs_it(workers):
+    assert sorted(run_jobs(operator.neg, [1, 2, 3], workers, [50, 60, 70], bytes_at_once=10)) == [
+        (0, -1),
+        (1, -2),
+        (2, -3),
+    ]
+
+
+def test_largest_first():
+    order = [index for index, _ in run_jobs(operator.neg, [1, 2, 3, 4], 1, [10, 40, 20, 30])]
+    assert order == [1, 3, 2, 0]
+
+
+def test_jobs_fit_beside_each_other():
+    sizes = [30, 40, 50]
+    assert _fits(2, [], sizes, bytes_at_once=10)
+    assert _fits(1, [0], sizes, bytes_at_once=70)
+    assert not _fits(2, [0], sizes, bytes_at_once=70)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_error_of_a_job_arrives_as_it_was(workers):
+    with pytest.raises(UserError) as caught:
+        list(run_jobs(complain, [7, 7, 7], workers, [1, 1, 1]))
+    assert str(caught.value) == "P1.png:3: job 7 is wrong (mend it)"
+    assert not multiprocessing.active_children()
+
+
+def test_death_of_a_worker_is_told():
+    with pytest.raises(UserError, match="a worker process died.*--workers"):
+        list(run_jobs(os._exit, [9, 9], 2, [1, 1]))
+
+
+def test_interrupted_caller_leaves_no_process():
+    jobs = run_jobs(time.sleep, [0.01] * 50, 2, [1] * 50)
+    next(jobs)
+    started = time.monotonic()
+    jobs.close()
+    assert not multiprocessing.active_children()
+    assert time.monotonic() - started < 5
+
+
+def test_no_jobs():
+    assert list(run_jobs(operator.neg, [], 3, [])) == []
+
+
+def test_cores():
+    assert available_cores() >= 1
