@@ -176,11 +176,16 @@ def read_detections(path: str | Path) -> Detections:
     Raises:
         UserError: Missing file, a line without exactly ten fields, a value that is not finite: with ``path:line``.
     """
-    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    return parse_detections(read_bytes(path), path)
+
+
+def parse_detections(data: bytes, where: object) -> Detections:
+    """``read_detections`` of a content that is at hand; ``where`` names it in errors."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return _parse_detections(data)
+        return _parse_all(data)
     except ValueError:
-        _raise_first_fault(data, path)
+        _raise_first_fault(data, where)
         raise
 
 
@@ -235,7 +240,7 @@ def _is_task1(path: Path) -> bool:
     return path.name.startswith(TASK1_PREFIX)
 
 
-def _parse_detections(data: bytes) -> Detections:
+def _parse_all(data: bytes) -> Detections:
     """The whole file; ValueError where any line is wrong, without saying which."""
     numbers: dict[bytes, int] = {}  # image id -> its number, in order of first appearance
     parts = [_parse_part(part, numbers) for part in _cut_at_lines(data)]
