@@ -41,7 +41,7 @@ def staged(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     _check_free(out, overwrite)
     partial, made_out = out / PARTIAL, not out.exists()
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         partial.mkdir(parents=True)
     except OSError as error:
         raise UserError(f"the output folder cannot be made: {error.strerror}", where=out) from error

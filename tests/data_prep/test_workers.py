@@ -1,12 +1,18 @@
 import multiprocessing
 import operator
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import data_prep.workers
 from data_prep.workers import _fits, available_cores, run_jobs
 from rotated_atss.errors import UserError
+
+ROOT = Path(data_prep.workers.__file__).parents[1]
 
 
 def complain(job):
@@ -60,6 +66,31 @@ def test_interrupted_caller_leaves_no_process():
     jobs.close()
     assert not multiprocessing.active_children()
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_workers_end_with_a_killed_parent():
+    script = (
+        "import time, multiprocessing; from data_prep.workers import run_jobs\n"
+        "jobs = run_jobs(time.sleep, [0, 60, 60], 2, [3, 2, 1]); next(jobs)\n"
+        "print(*[child.pid for child in multiprocessing.active_children()], flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    workers = process.stdout.readline().split()
+    assert len(workers) == 2 and all(map(is_running, workers))
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(is_running, workers))
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_no_jobs():

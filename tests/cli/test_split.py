@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from rotated_atss.cli import main
+
+
+@pytest.fixture
+def raw(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        (tmp_path / name / "labelTxt").mkdir()
+        cv2.imwrite(str(tmp_path / name / "images" / f"{name}.png"), np.full((100, 200, 3), 90, np.uint8))
+        (tmp_path / name / "labelTxt" / f"{name}.txt").write_text("gsd:0.1\n10 10 30 10 30 20 10 20 ship 0\n")
+    return tmp_path
+
+
+def arguments(raw, *folders, **options):
+    words = ["split", "--out", str(raw / "out"), "--size", "128", "--gap", "32", "--workers", "1"]
+    for folder in folders:
+        words += ["--images", str(raw / folder / "images"), "--labels", str(raw / folder / "labelTxt")]
+    return words
+
+
+def test_repeated_folders_and_summary(raw, capsys):
+    assert main(arguments(raw, "a", "b")) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(
+        "2 images -> 4 tiles (2 without objects); 2 objects -> 2 in tiles (0 truncated), 0 in no tile, 0 without area; "
+    )
+    assert line.rstrip().endswith(f"written to {raw / 'out'}")
+    assert len(list((raw / "out" / "images").iterdir())) == 4
+
+
+def test_folders_behind_one_option_and_no_labels(raw, capsys):
+    words = ["split", "--images", str(raw / "a" / "images"), str(raw / "b" / "images"), "--out", str(raw / "out")]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("2 images -> 2 tiles; ")
+    assert not (raw / "out" / "labelTxt").exists()
+
+
+def test_every_option_arrives(raw, capsys):
+    words = [*arguments(raw, "a"), "--rates", "0.5", "1", "--name-style", "devkit", "--padding", "1", "2", "3"]
+    words += ["--iof-threshold", "0.5", "--image-ratio", "0.1", "--format", "bmp", "--drop-empty", "--classes", "v1.0"]
+    assert main([*words, "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    assert sorted(path.name for path in (raw / "out" / "images").iterdir()) == ["a__0.5__0___0.bmp", "a__1__0___0.bmp"]
+    tile = cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp"))
+    assert tile[-1, -1].tolist() == [1, 2, 3] and tile[0, 0].tolist() == [90, 90, 90]
+    assert main([*words, "--no-padding", "--overwrite"]) == 0
+    assert cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp")).shape == (50, 100, 3)
+
+
+def test_a_mistake_is_one_line(raw, capsys):
+    (raw / "a" / "labelTxt" / "a.txt").write_text("1 2 3\n")
+    assert main(arguments(raw, "a")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{raw / 'a' / 'labelTxt' / 'a.txt'}:1: " in error
+    assert not (raw / "out").exists()
+
+
+def test_worker_mistake_is_one_line(raw, tmp_path, repo_root):
+    (raw / "b" / "images" / "b.png").write_bytes(b"\x89PNG cut")
+    words = [*arguments(raw, "a", "b"), "--workers", "2"]
+    done = subprocess.run([sys.executable, "-m", "rotated_atss", *words], cwd=repo_root, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and str(raw / "b" / "images" / "b.png") in done.stderr
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["split", "--help"])
+    assert stopped.value.code == 0
+    assert "--name-style" in capsys.readouterr().out

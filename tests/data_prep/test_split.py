@@ -1,0 +1,510 @@
+import errno
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import data_prep.split
+from data_prep.split import split_dota
+from data_prep.split_settings import SplitSettings
+from rotated_atss.dota.text import Labels, read_labels
+from rotated_atss.errors import UserError
+
+ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
+
+
+def write_image(path, width, height, **kind):
+    rng = np.random.default_rng(width + height)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = rng.integers(0, kind.get("top", 256), (height, width, kind.get("channels", 3)))
+    cv2.imwrite(str(path), image.astype(kind.get("dtype", np.uint8)))
+
+
+def make_folder(folder, images, labels=None):
+    """DOTA folders: ``images`` name -> (width, height), ``labels`` name -> lines. Returns the two folders."""
+    for name, shape in images.items():
+        write_image(folder / "images" / name, *shape)
+        lines = (labels or {}).get(name, [ORDINARY])
+        (folder / "labelTxt").mkdir(exist_ok=True)
+        (folder / "labelTxt" / f"{Path(name).stem}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return folder / "images", folder / "labelTxt"
+
+
+def split(images, labels, out, **options):
+    return split_dota(images, labels, out, **{"workers": 1, "size": 128, "gap": 32, **options})
+
+
+def tile_labels(out, name) -> Labels:
+    return read_labels(out / "labelTxt" / f"{name}.txt")
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# -- what is written ---------------------------------------------------------------------------------------------------
+
+
+def test_tiles_are_the_windows_of_the_image(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (300, 200)})
+    result = split(*folders, tmp_path / "out")
+    source = cv2.imread(str(folders[0] / "P1.png"))
+    names = sorted(path.stem for path in (tmp_path / "out" / "images").iterdir())
+    assert names == sorted(f"P1__128__{x}___{y}" for x in (0, 96, 172) for y in (0, 72))
+    for name in names:
+        x, y = map(int, name.split("__128__")[1].split("___"))
+        tile = cv2.imread(str(tmp_path / "out" / "images" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(tile, source[y : y + 128, x : x + 128])
+    assert sorted(path.stem for path in (tmp_path / "out" / "labelTxt").iterdir()) == names
+    assert result.totals.images == 1 and result.totals.tiles == 6 and result.totals.empty_tiles == 5
+
+
+def test_small_image_is_padded_right_and_below(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (100, 70)})
+    split(*folders, tmp_path / "out")
+    tile = cv2.imread(str(tmp_path / "out" / "images" / "P1__128__0___0.png"))
+    assert tile.shape == (128, 128, 3)
+    assert np.array_equal(tile[:70, :100], cv2.imread(str(folders[0] / "P1.png")))
+    assert (tile[70:] == (104, 116, 124)).all() and (tile[:, 100:] == (104, 116, 124)).all()
+    split(*folders, tmp_path / "short", padding=None)
+    assert cv2.imread(str(tmp_path / "short" / "images" / "P1__128__0___0.png")).shape == (70, 100, 3)
+
+
+def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path):
+    """P0706 of DOTA has a vertex 1 px outside the image."""
+    lines = [
+        "imagesource:GoogleEarth",
+        "gsd:null",
+        "-1 20 40 20 40 40 0 40 ship 0",  # 1 px outside
+        "0 0 128 0 128 128 0 128 harbor 1",  # the whole window
+        "98 10 138 10 138 30 98 30 plane 1",  # 0.75 in the first window
+        "105 50 145 50 145 60 105 60 plane 1",  # 0.575 in the first window
+        "170.5 60 180.25 60 180.25 70 170.5 70 small-vehicle",
+    ]
+    folders = make_folder(tmp_path, {"P1.png": (224, 128)}, {"P1.png": lines})
+    result = split(*folders, tmp_path / "out")
+    left, right = tile_labels(tmp_path / "out", "P1__128__0___0"), tile_labels(tmp_path / "out", "P1__128__96___0")
+    assert left.names == ("ship", "harbor", "plane") and left.difficult.tolist() == [2, 1, 2]
+    assert left.polygons[0].tolist() == [-1, 20, 40, 20, 40, 40, 0, 40]
+    assert right.names == ("plane", "plane", "small-vehicle") and right.difficult.tolist() == [1, 1, 0]
+    assert right.polygons[2].tolist() == [74.5, 60, 84.25, 60, 84.25, 70, 74.5, 70]
+    assert (result.totals.objects_in_images, result.totals.objects_in_tiles, result.totals.truncated) == (5, 6, 2)
+
+
+def test_decimal_coordinates_inside_are_not_truncated(tmp_path):
+    """mmrotate divides by an area rounded to float32 and so flags about half of such objects."""
+    rng = np.random.default_rng(0)
+    boxes = (
+        rng.uniform(1, 90, (50, 1, 2)) + np.array([[0, 0], [30, 0], [30, 30], [0, 30]]) + rng.uniform(0, 5, (50, 4, 2))
+    )
+    lines = [" ".join(f"{value:.3f}" for value in box.ravel()) + " ship 0" for box in boxes]
+    folders = make_folder(tmp_path, {"P1.png": (128, 128)}, {"P1.png": lines})
+    split(*folders, tmp_path / "out")
+    labels = tile_labels(tmp_path / "out", "P1__128__0___0")
+    assert len(labels) == 50 and not labels.difficult.any()
+
+
+def test_objects_without_area_are_counted_and_told_once(tmp_path, caplog):
+    lines = ["gsd:1", ORDINARY, "5 5 5 5 5 5 5 5 ship 0", "1 1 9 9 5 5 1 1 ship 0"]
+    folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (100, 100)}, {"P1.png": lines, "P2.png": lines})
+    with caplog.at_level(logging.WARNING):
+        result = split(*folders, tmp_path / "out")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"4 objects without area left out, the first at {folders[1] / 'P1.txt'}:3"
+    ]
+    assert result.totals.without_area == 4 and result.totals.in_no_tile == 0
+
+
+def test_objects_too_large_for_any_tile_are_counted(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": [ORDINARY, "0 0 290 0 290 290 0 290 harbor 0"]})
+    assert split(*folders, tmp_path / "out").totals.in_no_tile == 1
+    assert split(*folders, tmp_path / "more", rates=[1.0, 0.4]).totals.in_no_tile == 0
+
+
+def test_without_labels_there_are_only_images(tmp_path):
+    images, _ = make_folder(tmp_path, {"P1.png": (200, 100)})
+    split([images], None, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "manifest.json"]
+    with pytest.raises(UserError, match="without labels"):
+        split([images], None, tmp_path / "other", keep_empty=False)
+
+
+def test_empty_tiles_can_be_left_out(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (90, 90)}, {"P2.png": []})
+    result = split(*folders, tmp_path / "out", keep_empty=False)
+    assert result.totals.tiles == 1 and result.totals.empty_tiles == 0
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 1
+
+
+def test_headerless_empty_label_file_is_an_image_without_objects(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (90, 90)}, {"P1.png": []})
+    split(*folders, tmp_path / "out")
+    assert (tmp_path / "out" / "labelTxt" / "P1__128__0___0.txt").read_bytes() == b""
+
+
+def test_rates_in_both_styles(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (256, 256)}, {"P1.png": ["20 30 120 30 120 90 20 90 ship 0"]})
+    split(*folders, tmp_path / "windows", rates=[0.5, 1.0], gap=0)
+    names = {path.stem for path in (tmp_path / "windows" / "images").iterdir()}
+    assert names == {"P1__256__0___0"} | {f"P1__128__{x}___{y}" for x in (0, 128) for y in (0, 128)}
+    split(*folders, tmp_path / "scaled", rates=[0.5, 1.0], gap=0, name_style="devkit")
+    names = {path.stem for path in (tmp_path / "scaled" / "images").iterdir()}
+    assert names == {"P1__0.5__0___0"} | {f"P1__1__{x}___{y}" for x in (0, 128) for y in (0, 128)}
+    half = cv2.resize(cv2.imread(str(folders[0] / "P1.png")), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(cv2.imread(str(tmp_path / "scaled" / "images" / "P1__0.5__0___0.png")), half)
+    labels = tile_labels(tmp_path / "scaled", "P1__0.5__0___0")
+    assert labels.polygons.tolist() == [[10, 15, 60, 15, 60, 45, 10, 45]]
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 1.0, 1.001, 2.0])
+@pytest.mark.parametrize("style", ["mmrotate", "devkit"])
+def test_tile_names_lead_back_to_the_image(rate, style):
+    """The rule for reading names: an integer of 32 or more is a window size, anything else a rate."""
+    settings = SplitSettings(sizes=(100,), gaps=(10,), rates=(rate,), name_style=style)
+    size = settings.grids()[0][0]
+    field = settings.tile_name("P__1", rate, [7, 8, 7 + size, 8 + size]).removeprefix("P__1__").removesuffix("__7___8")
+    is_size = field.isdigit() and int(field) >= 32
+    assert int(field) == size if style == "mmrotate" else float(field) == rate
+    assert is_size == (style == "mmrotate")
+
+
+def test_manifest_says_what_was_written(tmp_path):
+    first = make_folder(tmp_path / "a", {"P2.png": (200, 100), "P1.png": (60, 60)})
+    second = make_folder(
+        tmp_path / "b", {"P0.png": (100, 100)}, {"P0.png": ["-9 0 21 0 21 9 -9 9 ship 0", "1 1 1 1 1 1 1 1 a"]}
+    )
+    split([first[0], second[0]], [first[1], second[1]], tmp_path / "out", classes=["ship", "a"])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [(image["file"], image["folder"], image["width"], image["tiles"]) for image in manifest["images"]] == [
+        ("P0.png", 1, 100, 1),
+        ("P1.png", 0, 60, 1),
+        ("P2.png", 0, 200, 2),
+    ]
+    assert manifest["tiles"][0] == {"image": "P0.png", "name": "P0__128__0___0", "objects": 1, "truncated": 1}
+    assert [tile["name"] for tile in manifest["tiles"]] == sorted(
+        path.stem for path in (tmp_path / "out/images").iterdir()
+    )
+    assert manifest["totals"] == {
+        "images": 3,
+        "tiles": 4,
+        "empty_tiles": 1,
+        "objects_in_images": 4,
+        "objects_in_tiles": 3,
+        "truncated": 1,
+        "without_area": 1,
+        "in_no_tile": 0,
+    }
+    assert manifest["settings"]["padding"] == [104, 116, 124] and manifest["settings"]["sizes"] == [128]
+
+
+def test_workers_do_not_change_a_byte(tmp_path):
+    folders = make_folder(tmp_path, {f"P{index}.png": (150 + 40 * index, 300 - 30 * index) for index in range(6)})
+    for workers in (1, 2, 3):
+        split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
+    assert tree(tmp_path / "out1") == tree(tmp_path / "out2") == tree(tmp_path / "out3")
+
+
+@pytest.mark.parametrize("image_format", ["jpg", "bmp", "tif"])
+def test_other_formats(tmp_path, image_format):
+    folders = make_folder(tmp_path, {"P1.jpg": (128, 128)})
+    split(*folders, tmp_path / "out", image_format=image_format)
+    tile = cv2.imread(str(tmp_path / "out" / "images" / f"P1__128__0___0.{image_format}"))
+    source = cv2.imread(str(folders[0] / "P1.jpg"))
+    assert tile.shape == source.shape and (image_format == "jpg" or np.array_equal(tile, source))
+
+
+# -- the same as the peers ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def img_split() -> Path:
+    """mmrotate's splitting tool, run as a user would."""
+    found = importlib.util.find_spec("mmrotate")
+    path = found and Path(str(found.origin)).parent / ".mim/tools/data/dota/split/img_split.py"
+    if not path or not path.exists():
+        pytest.skip("mmrotate's img_split.py is not installed")
+    return path
+
+
+def run_img_split(tool, folders, out, *options):
+    command = [sys.executable, str(tool), "--save-dir", str(out), "--nproc", "2"]
+    command += ["--padding-value", "104", "116", "124"]
+    command += ["--img-dirs", *[str(images) for images, _ in folders]]
+    if folders[0][1]:
+        command += ["--ann-dirs", *[str(labels) for _, labels in folders]]
+    subprocess.run([*command, *map(str, options)], check=True, capture_output=True)
+
+
+def assert_same_tiles(ours, theirs, labelled=True):
+    names = sorted(path.name for path in (theirs / "images").iterdir())
+    assert sorted(path.name for path in (ours / "images").iterdir()) == names and names
+    for name in names:
+        pixels = [cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED) for folder in (ours, theirs)]
+        assert np.array_equal(*pixels), name
+        if labelled:
+            name = Path(name).stem
+            assert_same_objects(tile_labels(ours, name), read_labels(theirs / "annfiles" / f"{name}.txt"))
+
+
+def assert_same_objects(ours, theirs):
+    assert ours.names == theirs.names
+    np.testing.assert_allclose(ours.polygons, theirs.polygons, atol=1e-3, rtol=0)
+    assert ours.difficult.tolist() == theirs.difficult.tolist()
+
+
+def random_lines(rng, width, height, count, step=0.5, shift=0):
+    """Objects some of which cross the borders. In half pixels areas are exact in float32 too, which mmrotate uses."""
+    centre = shift + rng.uniform(0, (width, height), (count, 1, 2))
+    corners = centre + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(10, 40, (count, 1, 2))
+    corners = np.round((corners + rng.uniform(-4, 4, (count, 4, 2))) / step) * step
+    corners[::4] = corners[::4, ::-1]
+    names = rng.choice(["ship", "plane", "harbor"], count)
+    rows = [" ".join(f"{value:.3f}" for value in polygon) for polygon in corners.reshape(-1, 8)]
+    return [f"{row} {name} {index % 3}" for index, (row, name) in enumerate(zip(rows, names))]
+
+
+@pytest.mark.parametrize(
+    ("options", "peer_options"),
+    [
+        ({}, ["--sizes", 128, "--gaps", 32]),
+        ({"rates": [0.5, 1.0, 1.5]}, ["--sizes", 128, "--gaps", 32, "--rates", 0.5, 1.0, 1.5]),
+        ({"size": [128, 200], "gap": [32, 64]}, ["--sizes", 128, 200, "--gaps", 32, 64]),
+        (
+            {"iof_threshold": 0.3, "image_ratio": 0.9},
+            ["--sizes", 128, "--gaps", 32, "--iof-thr", 0.3, "--img-rate-thr", 0.9],
+        ),
+        ({"padding": None}, ["--sizes", 128, "--gaps", 32, "--no-padding"]),
+    ],
+    ids=["plain", "rates", "sizes", "thresholds", "no padding"],
+)
+def test_same_as_mmrotate(tmp_path, img_split, options, peer_options):
+    rng = np.random.default_rng(3)
+    shapes = [(300, 200), (128, 128), (90, 400), (50, 60), (129, 500)]
+    images = {f"P{index}.png": shape for index, shape in enumerate(shapes)}
+    lines = {name: random_lines(rng, *shape, 60) for name, shape in images.items()}
+    folders = make_folder(tmp_path, images, lines)
+    run_img_split(img_split, [folders], tmp_path / "theirs", *peer_options)
+    split(*folders, tmp_path / "ours", **options)
+    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
+
+
+def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split):
+    lines = random_lines(np.random.default_rng(4), 300, 300, 200, step=0.001)
+    folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": lines})
+    run_img_split(img_split, [folders], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
+    split(*folders, tmp_path / "ours")
+    for path in (tmp_path / "theirs" / "annfiles").iterdir():
+        ours, theirs = tile_labels(tmp_path / "ours", path.stem), read_labels(path)
+        assert ours.names == theirs.names
+        np.testing.assert_allclose(ours.polygons, theirs.polygons, atol=1e-3, rtol=0)
+        inside = ((ours.polygons >= 0) & (ours.polygons <= 128)).all(axis=1)
+        assert (ours.difficult[~inside] == 2).all() and (theirs.difficult[~inside] == 2).all()
+        # Inside, mmrotate flags some for the rounding of an area to float32.
+        assert ((ours.difficult == theirs.difficult) | (theirs.difficult == 2))[inside].all()
+
+
+def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split):
+    first, second = tmp_path / "a", tmp_path / "b"
+    write_image(first / "grey.png", 150, 140, channels=1)
+    write_image(first / "deep.png", 150, 140, dtype=np.uint16, top=65536)
+    write_image(second / "alpha.png", 150, 140, channels=4)
+    write_image(second / "photo.jpg", 150, 140)
+    write_image(second / "scan.tif", 150, 140)
+    run_img_split(img_split, [(first, None), (second, None)], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
+    split([first, second], None, tmp_path / "ours")
+    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs", labelled=False)
+
+
+def test_same_as_mmrotate_on_real_images(tmp_path, img_split, shared_data):
+    folders = shared_data("dota_sample", "images"), shared_data("dota_sample", "labelTxt")
+    options = ["--sizes", 1024, "--gaps", 200, "--img-rate-thr", 0.6, "--iof-thr", 0.7]
+    run_img_split(img_split, [folders], tmp_path / "theirs", *options)
+    result = split_dota([folders[0]], [folders[1]], tmp_path / "ours", workers=2, classes="v1.0")
+    assert result.totals.tiles == 28
+    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
+
+
+def test_same_pixels_as_dota_devkit(tmp_path):
+    pytest.importorskip("dotadevkit")
+    folders = make_folder(tmp_path / "raw", {"P1.png": (333, 250), "P2.png": (100, 90)})
+    script = (
+        "import sys; from dotadevkit.ops.ImgSplit import DataSplitter\n"
+        "cutter = DataSplitter(sys.argv[1], sys.argv[2], gap=32, subsize=128, num_process=1)\n"
+        "[cutter.splitdata(rate) for rate in (0.5, 1, 1.5)]"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "theirs")], check=True)
+    split(*folders, tmp_path / "ours", rates=[0.5, 1, 1.5], name_style="devkit", padding=[0, 0, 0])
+    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs", labelled=False)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+def refused(tmp_path, match, images, labels, **options):
+    """The one line of an error; nothing was written."""
+    with pytest.raises(UserError, match=match) as caught:
+        split(images, labels, tmp_path / "out", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    return str(caught.value)
+
+
+def test_missing_folders(tmp_path):
+    images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
+    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", tmp_path / "absent", labels)
+    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", images, tmp_path / "absent")
+    refused(tmp_path, "no images", labels, None)
+
+
+def test_missing_pairs(tmp_path):
+    images, labels = make_folder(tmp_path, {"P1.png": (50, 50), "P2.png": (50, 50)})
+    (labels / "P2.txt").rename(labels / "P3.txt")
+    assert str(labels) in refused(tmp_path, "no label file for the image P2.png", images, labels)
+    (images / "P2.png").unlink()
+    assert str(images) in refused(tmp_path, "no image for the label file P3.txt", images, labels)
+
+
+def test_numbers_of_folders_differ(tmp_path):
+    images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
+    refused(tmp_path, "2 image folders but 1 label folders", [images, images], [labels])
+    refused(tmp_path, "no image folder given", [], None)
+
+
+def test_one_id_in_two_folders(tmp_path):
+    first = make_folder(tmp_path / "a", {"P1.png": (50, 50)})
+    second = make_folder(tmp_path / "b", {"P1.jpg": (50, 50)})
+    line = refused(tmp_path, "P1 occurs twice", [first[0], second[0]], [first[1], second[1]])
+    assert str(first[0] / "P1.png") in line and str(second[0] / "P1.jpg") in line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_unreadable_image(tmp_path, workers):
+    images, labels = make_folder(tmp_path, {f"P{index}.png": (200, 200) for index in range(4)})
+    (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:-50])
+    before = tree(tmp_path)
+    refused(tmp_path, f"^{images / 'P2.png'}: the image is cut short", images, labels, workers=workers)
+    assert tree(tmp_path) == before
+
+
+def test_malformed_label_is_found_before_any_image_is_read(tmp_path):
+    images, labels = make_folder(
+        tmp_path, {"P1.png": (50, 50)}, {"P1.png": ["gsd:1", ORDINARY, "1 2 3 4 5 6 7 ship 0"]}
+    )
+    (images / "P1.png").write_bytes(b"no image")
+    refused(tmp_path, f"^{labels / 'P1.txt'}:3: ", images, labels)
+
+
+def test_unknown_class_only_where_classes_are_given(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (50, 50)}, {"P1.png": [ORDINARY.replace("ship", "shipp")]})
+    refused(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
+    refused(tmp_path, "a single class is written as a tuple", *folders, classes="shipp")
+    refused(tmp_path, "empty", *folders, classes=[])
+    split(*folders, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"size": 128, "gap": 128}, "gap 128"),
+        ({"size": 128, "gap": -1}, "gap -1"),
+        ({"size": 16, "gap": 0}, "16 px is too small"),
+        ({"rates": [8.0]}, "16 px is too small"),
+        ({"size": [128, 256], "gap": [1, 2, 3]}, "2 window sizes and 3 gaps"),
+        ({"size": []}, "0 window sizes"),
+        ({"rates": []}, "rates"),
+        ({"rates": [0.0]}, "rates"),
+        ({"rates": [float("nan")]}, "rates"),
+        ({"iof_threshold": 0.0}, "IoF"),
+        ({"iof_threshold": 1.1}, "IoF"),
+        ({"image_ratio": 1.0}, "image ratio"),
+        ({"padding": [1, 2]}, "padding"),
+        ({"padding": [1, 2, 256]}, "padding"),
+        ({"name_style": "other"}, "mmrotate, devkit"),
+        ({"image_format": "gif"}, "png, jpg"),
+        ({"name_style": "devkit", "size": [128, 256]}, "one size"),
+        ({"name_style": "devkit", "rates": [40.0]}, "window size in a tile's name"),
+        ({"workers": 0}, "at least 1 worker"),
+    ],
+)
+def test_settings_out_of_range(tmp_path, options, match):
+    refused(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
+
+
+@pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
+def test_never_writes_into_an_input_folder(tmp_path, out):
+    folders = make_folder(tmp_path / "raw", {"P1.png": (50, 50)})
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match="overlaps the input folder"):
+        split(*folders, tmp_path / out, overwrite=True)
+    assert tree(tmp_path) == before
+
+
+# -- what happens when it stops half-way -------------------------------------------------------------------------------
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300)})
+    write, written = Path.write_bytes, []
+
+    def write_until_full(self, data):
+        written.append(self)
+        if len(written) > 3:
+            write(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_until_full)
+    assert "free space" in refused(tmp_path, "No space left on device", *folders)
+    assert len(written) == 4
+
+
+def test_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
+    run_jobs = data_prep.split.run_jobs
+
+    def interrupted(*arguments):
+        yield next(run_jobs(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data_prep.split, "run_jobs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split(*folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_killed_run_leaves_nothing_under_a_final_name(tmp_path):
+    folders = make_folder(tmp_path, {f"P{index}.png": (1500, 1500) for index in range(6)})
+    command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(folders[0]), "--labels", str(folders[1])]
+    command += ["--out", str(tmp_path / "out"), "--size", "256", "--gap", "50", "--workers", "2"]
+    root = Path(data_prep.split.__file__).parents[1]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True)
+    partial = tmp_path / "out" / "split.partial"
+    while not (list((partial / "images").glob("*.png")) or process.poll() is not None):
+        pass
+    os.killpg(process.pid, signal.SIGKILL)  # with its workers
+    process.wait()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
+    with pytest.raises(UserError, match="did not finish here.*--overwrite"):
+        split(*folders, tmp_path / "out")
+    split(*folders, tmp_path / "out", overwrite=True, size=1024, gap=200)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "labelTxt", "manifest.json"]
+
+
+def test_overwrite_replaces_the_whole_split(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300)})
+    split(*folders, tmp_path / "out")
+    with pytest.raises(UserError, match="finished split"):
+        split(*folders, tmp_path / "out")
+    split(folders[0], None, tmp_path / "out", size=256, overwrite=True)
+    split(folders[0], None, tmp_path / "fresh", size=256)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+    shutil.rmtree(tmp_path / "fresh")
