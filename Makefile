@@ -46,7 +46,7 @@ doctor: setup ## what is installed, what is active, how to mend it
 
 constraints: setup ## resolve requirements/constraints.txt anew, for Python 3.10 to 3.13 on every platform
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-emit-index-url \
-		--custom-compile-command "make constraints" --extra train --extra dev pyproject.toml \
+		--custom-compile-command "make constraints" --extra train --extra fast --extra dev pyproject.toml \
 		requirements/constraints.in --overrides requirements/overrides.txt -o requirements/constraints.txt
 
 clean: ## remove what checks and the demo left; .venv, data and work_dirs stay

@@ -211,6 +211,7 @@ def _torchvision() -> Iterator[Check]:
 def _plain_packages() -> Iterator[Check]:
     for name in ("numpy", "shapely", "tqdm"):
         yield Check(name, "ok", str(_import(name).__version__))
+    yield Check("isal", "ok", version_of("isal") or "not installed: PNG tiles are written more slowly")
 
 
 def _opencv() -> Iterator[Check]:
