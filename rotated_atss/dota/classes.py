@@ -80,7 +80,7 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
     """What a user who wrote the class ``name`` probably wants, given that ``classes`` does not hold it."""
     for version, known in CLASSES.items():
         if name in known and set(classes) <= set(known):
-            return f"it is a class of DOTA {version}: choose the classes {version}, or remove the line"
+            return f"it is a class of DOTA {version}: choose that version"
     nearest = nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
 

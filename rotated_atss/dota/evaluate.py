@@ -21,6 +21,7 @@ from rotated_atss.dota.polygon import (
     polygon_ious,
 )
 from rotated_atss.dota.text import EMPTY_DETECTIONS, Detections, Labels
+from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
 
 METRICS = ("voc07", "area")
@@ -197,9 +198,17 @@ def _number_images(
         count = int((np.bincount(found.image_index, minlength=len(numbers))[numbers < 0] > 0).sum())
         raise UserError(
             f"class {name}: {len(unlabelled)} detections lie on {count} images without labels, the first on '{image}'",
-            hint="merge tile detections first, give the labels of all images, or leave such detections out",
+            hint=_hint_for_unlabelled(image),
         )
     return images
+
+
+def _hint_for_unlabelled(image: str) -> str:
+    try:
+        parse_tile_name(image)
+    except UserError:
+        return "give the label files of all images, or leave such detections out with --ignore-unlabelled"
+    return "that is a tile: merge into full images first, rotated-atss merge"
 
 
 def _rank(found: Detections, images: np.ndarray, truths: _Truths, lowest: float) -> _Ranking:

@@ -37,12 +37,18 @@ def polygon_nms(
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
     groups = np.zeros(len(polygons), dtype=np.int64) if groups is None else np.asarray(groups)
     by_score = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    by_group = by_score[np.argsort(groups[by_score], kind="stable")]
+    by_group = by_score[group_order(groups[by_score])]
     kept = np.zeros(len(polygons), dtype=bool)
     for batch in _batches(groups[by_group]):
         rows = by_group[batch]
         kept[rows] = _Suppression(polygons[rows], groups[rows], iou_threshold).run()
     return by_score[kept[by_score]]
+
+
+def group_order(groups: np.ndarray) -> np.ndarray:
+    """(N,) stable order of group numbers; few of them are sorted by radix, many times faster."""
+    few = len(groups) > 0 and groups.min() >= 0 and groups.max() < 1 << 16
+    return np.argsort(groups.astype(np.uint16) if few else groups, kind="stable")
 
 
 class _Suppression:

@@ -23,10 +23,10 @@ from rotated_atss.dota.text import (
     list_images,
     parse_detections,
 )
+from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same detections give the same bytes
-_TILE_NAME = re.compile(r".+__[\d.]+__-?\d+___-?\d+")
 _SOME_IMAGES = 0.55  # a share of images with detections that points to a half-finished test run
 
 
@@ -52,7 +52,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
     for name, found in detections_by_class.items():
         if name not in classes:
             raise UserError(f"class '{name}' is not one of the submission's", hint=unknown_class_hint(name, classes))
-        tile = next((image for image in found.images if _TILE_NAME.fullmatch(image)), None)
+        tile = next(filter(_is_tile, found.images), None)
         if tile is not None:
             raise UserError(f"'{tile}' is a tile, not a full image", hint="merge first: rotated-atss merge")
     data = io.BytesIO()
@@ -113,6 +113,14 @@ def _open(path: Path) -> dict[str, bytes]:
         raise UserError(f"not a readable zip: {error}", where=path) from error
 
 
+def _is_tile(image: str) -> bool:
+    try:
+        parse_tile_name(image)
+    except UserError:
+        return False
+    return True
+
+
 def _class_of(name: str) -> str | None:
     match = re.fullmatch(rf"{TASK1_PREFIX}(.+)\.txt", name)
     return match[1] if match else None
@@ -134,7 +142,7 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
 
 
 def _check_file(name: str, found: Detections) -> Iterator[Finding]:
-    tiles = [image for image in found.images if _TILE_NAME.fullmatch(image)]
+    tiles = list(filter(_is_tile, found.images))
     if tiles:
         yield Finding("error", name, f"names of tiles, such as {tiles[0]}: merge into full images first")
     if len(found) and ((found.scores < 0) | (found.scores > 1)).any():

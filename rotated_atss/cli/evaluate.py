@@ -1,0 +1,113 @@
+"""``rotated-atss evaluate``: average precision of merged detections."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from rotated_atss.dota.text import Labels
+
+HELP = "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone."
+VERSIONS = ("v1.0", "v1.5", "v2.0")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``evaluate``."""
+    parser.add_argument(
+        "--detections", required=True, metavar="DIR", help="folder of merged Task1_<class>.txt; no file, no detections"
+    )
+    parser.add_argument(
+        "--labels",
+        required=True,
+        action="extend",
+        nargs="+",
+        metavar="DIR",
+        help="label files (labelTxt) of the full images; every image with a file is evaluated; may be repeated",
+    )
+    parser.add_argument(
+        "--ignore-unlabelled",
+        action="store_true",
+        help="leave out detections on images without a label file (default: refuse them, as they are mostly a mistake)",
+    )
+    _add_rules(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print the table, write the JSON."""
+    import json
+
+    from rotated_atss.dota.classes import CLASSES, resolve_classes
+    from rotated_atss.dota.evaluate import evaluate_detections, format_table, result_to_json
+    from rotated_atss.dota.files import atomic_write
+    from rotated_atss.dota.text import list_task1_files, read_task1_folder
+
+    classes = resolve_classes(args.classes or args.version)
+    # Who names classes wants those alone: other classes of DOTA may be there, and are left out.
+    known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
+    detections = read_task1_folder(args.detections, known)
+    result = evaluate_detections(
+        {name: detections[name] for name in classes},
+        read_all_labels(args.labels, known),
+        metric=args.metric,
+        version=args.version,
+        difficult=args.difficult,
+        ignore_unlabelled=args.ignore_unlabelled,
+    )
+    print(format_table(result))
+    files = list_task1_files(args.detections)
+    missing = [name for name in classes if name not in files and result.per_class[name].npos]
+    if missing:
+        print(f"no Task1 file, so counted as no detections: {', '.join(missing)}")
+    if args.json:
+        atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+    return 0
+
+
+def read_all_labels(folders: list[str], classes: tuple[str, ...]) -> dict[str, Labels]:
+    """The labels of every image of the folders, by image id.
+
+    Raises:
+        UserError: A folder without label files, an image in two of them, or a malformed file.
+    """
+    from rotated_atss.dota.text import list_label_files, read_labels
+
+    found: dict[str, Path] = {}
+    for folder in folders:
+        files = list_label_files(folder)
+        if not files:
+            raise UserError("no label files (.txt) here", where=folder)
+        for path in files:
+            if found.setdefault(path.stem, path) != path:
+                raise UserError(f"the image {path.stem} has a label file in {found[path.stem].parent} too", where=path)
+    return {image: read_labels(path, classes) for image, path in found.items()}
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    rules = parser.add_argument_group("how it is counted")
+    rules.add_argument(
+        "--metric",
+        default="voc07",
+        choices=("voc07", "area"),
+        help="voc07 (default): 11 points, as DOTA counts; area: under the precision envelope",
+    )
+    rules.add_argument(
+        "--version",
+        default="v1.0",
+        choices=VERSIONS,
+        help="DOTA version (default: v1.0): its classes, and whether difficult objects count",
+    )
+    rules.add_argument(
+        "--classes",
+        metavar="CLASSES",
+        help="evaluate these alone, names with commas or a file (default: those of --version)",
+    )
+    rules.add_argument(
+        "--difficult",
+        choices=("ignore", "count"),
+        help="difficult objects: neither found nor missed, or like any other (default: ignore in v1.0, count later)",
+    )

@@ -1,0 +1,69 @@
+"""``rotated-atss merge``: detections of tiles into detections of full images."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_prep.merge import ClassMerge
+
+HELP = "Merge the Task1 files of tiles into Task1 files of full images, by polygon NMS a class and image."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``merge``."""
+    parser.add_argument(
+        "tiles",
+        metavar="TILES_DIR",
+        help="folder of Task1_<class>.txt whose image ids are tile names: P0001__1024__0___824 (window size) or "
+        "P0001__0.5__0___824 (rate)",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the merged Task1_<class>.txt")
+    parser.add_argument(
+        "--iou-threshold",
+        type=float,
+        default=0.1,
+        metavar="IOU",
+        help="drop a detection that overlaps a better one of its class by more (default: 0.1)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="CLASSES",
+        help="write a file for each of these, also an empty one, and refuse others: v1.0, v1.5, v2.0, names with "
+        "commas, or a file (default: the classes that are there)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merge, and print what became of every class."""
+    import time
+
+    from data_prep.merge import merge_folder
+
+    started = time.perf_counter()
+    merged = merge_folder(
+        args.tiles,
+        args.out,
+        args.iou_threshold,
+        classes=args.classes,
+        workers=args.workers,
+        progress=False if args.quiet else None,
+    )
+    if not args.quiet:
+        print(summary(merged))
+        print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - started:.1f} s; written to {args.out}")
+    return 0
+
+
+def summary(merged: Sequence[ClassMerge]) -> str:
+    """A line a class, and the sums."""
+    rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
+    rows += [(each.name, str(each.tiles), str(each.images), str(each.before), str(each.after)) for each in merged]
+    sums = [sum(getattr(each, field) for each in merged) for field in ("before", "after")]
+    rows.append(("all", "", "", *map(str, sums)))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)

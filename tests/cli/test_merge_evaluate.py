@@ -1,0 +1,130 @@
+"""merge, evaluate and check-submission as they are typed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rotated_atss.cli import main
+
+BOX = "10 10 30 10 30 20 10 20"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Tiles of two images with one ship each, seen twice; their labels; an empty image."""
+    (tmp_path / "tiles").mkdir()
+    (tmp_path / "tiles" / "Task1_ship.txt").write_text(
+        f"P1__1024__0___0 0.9 {BOX}\nP1__1.0__0___0 0.80 {BOX}\nP2__0.5__0___0 0.7 {BOX}\n"
+    )
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "P1.txt").write_text(f"gsd:0.1\n{BOX} ship 0\n")
+    (tmp_path / "labels" / "P2.txt").write_text("20 20 60 20 60 40 20 40 ship 0\n20 20 60 20 60 40 20 40 plane 1\n")
+    (tmp_path / "labels" / "P3.txt").write_text("")
+    return tmp_path
+
+
+def merge(folders, *more):
+    return main(["merge", str(folders / "tiles"), "--out", str(folders / "merged"), *more])
+
+
+def evaluate(folders, *more, detections="merged"):
+    return main(["evaluate", "--detections", str(folders / detections), "--labels", str(folders / "labels"), *more])
+
+
+def test_from_tiles_to_figures(folders, capsys):
+    assert merge(folders) == 0
+    assert (folders / "merged" / "Task1_ship.txt").read_text() == (
+        "P1 0.9 10.0 10.0 30.0 10.0 30.0 20.0 10.0 20.0\nP2 0.7 20.0 20.0 60.0 20.0 60.0 40.0 20.0 40.0\n"
+    )
+    told = capsys.readouterr().out.splitlines()
+    assert told[1].split() == ["ship", "3", "2", "3", "2"] and told[2].split() == ["all", "3", "2"]
+    assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
+    figures = json.loads((folders / "ap.json").read_text())
+    assert (figures["AP50"], figures["AP75"], figures["AP50_95"]) == pytest.approx((1, 1, 1))
+    assert figures["per_class"]["ship"]["npos"] == 2 and figures["images"] == 3
+    assert figures["per_class"]["plane"] == {
+        "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
+    }  # fmt: skip
+    told = capsys.readouterr().out
+    assert "mAP at IoU 0.5: 1.0000 over 1 classes on 3 images (VOC07, 11 points; 1 difficult objects ignored)" in told
+
+
+def test_rules_are_options(folders, capsys):
+    merge(folders)
+    evaluate(folders, "--version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))
+    figures = json.loads((folders / "ap.json").read_text())
+    assert figures["AP50"] == pytest.approx(0.5) and len(figures["per_class"]) == 18
+    assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
+    assert "no Task1 file, so counted as no detections: plane" in capsys.readouterr().out
+    evaluate(folders, "--version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
+    assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
+
+
+def test_some_classes_alone(folders, capsys):
+    merge(folders, "--quiet")
+    assert capsys.readouterr().out == ""
+    assert evaluate(folders, "--classes", "ship,") == 0
+    assert "plane" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} shp 0\n"), "P1.txt:1: unknown class 'shp'"),
+        (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} helipad 0\n"), "a class of DOTA v2.0"),
+        (lambda root: (root / "labels" / "P2.txt").unlink(), "1 detections lie on 1 images without labels"),
+        (lambda root: (root / "merged" / "Task1_ship.txt").unlink(), "merged: no Task1_<class>.txt"),
+        (lambda root: (root / "merged" / "Task1_shp.txt").write_text(""), "Task1_shp.txt: unknown class 'shp'"),
+    ],
+)
+def test_a_mistake_is_one_line(folders, capsys, change, words):
+    merge(folders, "--quiet")
+    change(folders)
+    assert evaluate(folders) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and words in told.err and told.err.startswith("rotated-atss evaluate: error: ")
+    assert told.err.count("\n") == 1
+
+
+def test_tiles_are_not_evaluated_by_mistake(folders, capsys):
+    assert evaluate(folders, detections="tiles") == 2
+    assert "that is a tile: merge into full images first" in capsys.readouterr().err
+
+
+def test_unlabelled_images_may_be_left_out(folders, capsys):
+    merge(folders)
+    (folders / "labels" / "P2.txt").unlink()
+    assert evaluate(folders, "--ignore-unlabelled") == 0
+    assert "over 1 classes on 2 images" in capsys.readouterr().out
+
+
+def test_an_image_with_two_label_files(folders, capsys):
+    merge(folders)
+    assert evaluate(folders, "--labels", str(folders / "labels")) == 0  # the same folder twice is one folder
+    other = folders / "other"
+    other.mkdir()
+    (other / "P1.txt").write_text("")
+    assert evaluate(folders, "--labels", str(other)) == 2
+    assert "P1.txt: the image P1 has a label file in" in capsys.readouterr().err
+
+
+def test_check_submission(folders, capsys):
+    merge(folders, "--classes", "v1.0")
+    capsys.readouterr()
+    assert main(["check-submission", str(folders / "merged")]) == 0
+    assert capsys.readouterr().out.endswith("merged: ready to be sent (0 errors, 0 warnings)\n")
+    assert main(["check-submission", str(folders / "tiles")]) == 1
+    told = capsys.readouterr().out
+    assert "Task1_ship.txt: names of tiles" in told and "not ready (15 errors, 0 warnings)" in told
+
+
+def test_text_files_need_no_torch(folders):
+    code = (
+        "import sys; from rotated_atss.cli import main; "
+        f"main(['merge', {str(folders / 'tiles')!r}, '--out', {str(folders / 'merged')!r}]); "
+        f"main(['evaluate', '--detections', {str(folders / 'merged')!r}, '--labels', {str(folders / 'labels')!r}]); "
+        "sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
