@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -44,10 +46,21 @@ def test_requirements_name_no_host() -> None:
 
 
 def test_pins_leave_mmcv_to_its_own_build(bootstrap: ModuleType) -> None:
-    pins = bootstrap.pins(without="onedl-mmcv")
+    pins = bootstrap.pins(without=("onedl-mmcv",))
     assert len(pins) == len(constraints()) - 1
     assert not any(line.startswith("onedl-mmcv") for line in pins)
     assert bootstrap.pin("onedl-mmcv") in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_a_wheel_carries_configs_and_tools(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    configs = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.py")}
+    assert {f"rotated_atss/.mim/{name}" for name in configs | {"tools/train.py", "model-index.yml"}} <= names
+    assert {"rotated_atss/py.typed", "rotated_atss/ops/iou.py", "data_prep/split.py"} <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts", ".ci"))]
 
 
 def test_wheel_is_found_by_key_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
