@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.images import decoded_bytes
+from data_prep.images import reading_bytes
 from data_prep.manifest import Source, SplitTotals, manifest_bytes, total
 from data_prep.split_image import SplitImage, SplitJob, split_image
 from data_prep.split_settings import PADDING_BGR, SplitSettings
@@ -148,7 +148,7 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
     for folder in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
         (jobs[0].folder / folder).mkdir()
     done: dict[int, SplitImage] = {}
-    finished = run_jobs(split_image, jobs, workers, [decoded_bytes(job.image) for job in jobs])
+    finished = run_jobs(split_image, jobs, workers, [reading_bytes(job.image) for job in jobs])
     hide = None if progress is None else not progress  # None: tqdm looks whether it writes to a terminal
     with tqdm(total=len(jobs), desc="split", unit="image", disable=hide) as bar:
         for index, result in finished:

@@ -19,7 +19,7 @@ from rotated_atss.errors import UserError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-BYTES_AT_ONCE = 4 << 30
+BYTES_AT_ONCE = 8 << 30
 
 
 def available_cores() -> int:

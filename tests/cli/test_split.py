@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -69,6 +71,21 @@ def test_worker_mistake_is_one_line(raw, tmp_path, repo_root):
     done = subprocess.run([sys.executable, "-m", "rotated_atss", *words], cwd=repo_root, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and str(raw / "b" / "images" / "b.png") in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_interrupt_is_one_line_and_leaves_nothing(raw, repo_root):
+    for index in range(4):
+        cv2.imwrite(str(raw / "a" / "images" / f"large{index}.png"), np.zeros((2500, 2500, 3), np.uint8))
+    command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(raw / "a" / "images"), "--workers", "2"]
+    command += ["--out", str(raw / "out"), "--size", "64", "--gap", "32"]
+    process = subprocess.Popen(command, cwd=repo_root, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((raw / "out").glob("split.partial/images/*.png")):
+        pass
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does it: to the workers too
+    _, error = process.communicate()
+    assert (process.returncode, error) == (130, "rotated-atss split: interrupted\n")
+    assert not (raw / "out").exists()
 
 
 def test_help(capsys):
