@@ -71,7 +71,7 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     low, high = home + inset, home + inset + base
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _bases(sprite, low, high, dirt)
-    for end in ([(home, home), (side / 2, home)], [(home, home), (home, side / 2)]):
+    for end in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
         sprite.line(np.array(end) + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
