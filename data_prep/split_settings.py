@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from data_prep.images import IMAGE_FORMATS
 from data_prep.windows import sizes_at_rates
+from rotated_atss.dota.tiles import SMALLEST_WINDOW
 from rotated_atss.errors import UserError
 
 NAME_STYLES = ("mmrotate", "devkit")
 PADDING_BGR = (104, 116, 124)
-SMALLEST_WINDOW = 32  # pixels; in a tile's name a number of at least this is a window size, a smaller one a rate
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,10 @@ class SplitSettings:
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 
     def tile_name(self, image_id: str, rate: float, window: Sequence[int]) -> str:
-        """``P0001__1024__0___824`` (window size), or in the devkit's style ``P0001__0.5__0___824`` (rate)."""
+        """``P0001__1024__0___824`` (window size), or in the devkit's style ``P0001__0.5__0___824`` (rate).
+
+        ``rotated_atss.dota.tiles.parse_tile_name`` takes it apart again.
+        """
         x_start, y_start, x_stop, _ = window
         field = _rate_text(rate) if self.resamples else str(x_stop - x_start)
         return f"{image_id}__{field}__{x_start}___{y_start}"

@@ -17,6 +17,7 @@ import data_prep.split
 from data_prep.split import split_dota
 from data_prep.split_settings import SplitSettings
 from rotated_atss.dota.text import Labels, read_labels
+from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
 
 ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
@@ -168,13 +169,11 @@ def test_rates_in_both_styles(tmp_path):
 @pytest.mark.parametrize("rate", [0.3, 0.5, 1.0, 1.001, 2.0])
 @pytest.mark.parametrize("style", ["mmrotate", "devkit"])
 def test_tile_names_lead_back_to_the_image(rate, style):
-    """The rule for reading names: an integer of 32 or more is a window size, anything else a rate."""
     settings = SplitSettings(sizes=(100,), gaps=(10,), rates=(rate,), name_style=style)
     size = settings.grids()[0][0]
-    field = settings.tile_name("P__1", rate, [7, 8, 7 + size, 8 + size]).removeprefix("P__1__").removesuffix("__7___8")
-    is_size = field.isdigit() and int(field) >= 32
-    assert int(field) == size if style == "mmrotate" else float(field) == rate
-    assert is_size == (style == "mmrotate")
+    parsed = parse_tile_name(settings.tile_name("P__1", rate, [7, 8, 7 + size, 8 + size]))
+    assert (parsed.image_id, parsed.x, parsed.y) == ("P__1", 7, 8)
+    assert parsed.rate == (rate if style == "devkit" else 1.0)
 
 
 def test_manifest_says_what_was_written(tmp_path):
