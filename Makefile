@@ -13,8 +13,7 @@ ASKED := $(if $(filter file,$(origin PYTHON)),,--asked)
 .PHONY: help setup demo test pytest lint typecheck format bench doctor constraints clean clean-venv
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv and install everything; does nothing when nothing changed
 	@$(PYTHON) scripts/bootstrap.py $(ASKED)

@@ -7,6 +7,7 @@ imported only when it is asked for, so the list of commands is shown at once and
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -37,6 +38,15 @@ OPTIONAL = (
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard"),
 )
 
+# What the machine refuses, and what to do about it.
+MACHINE_ERRORS = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.EDQUOT: "free some space, or write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.EACCES: "check the permissions, or write elsewhere",
+    errno.EPERM: "check the permissions, or write elsewhere",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (2 for a user's mistake, 130 when interrupted)."""
@@ -58,6 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(label, "interrupted", 130)
     except BrokenPipeError:
         return _close_stdout()
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(label, f"{place}{error.strerror} ({MACHINE_ERRORS[error.errno]})", 2)
 
 
 def _run(name: str, arguments: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,7 +65,22 @@ def test_missing_package_names_the_command_that_installs_it(command, capsys: pyt
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), ModuleNotFoundError("x", name="rotated_atss.nowhere")])
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOSPC, "out/a.png: No space left on device (free some space, or write elsewhere)"),
+        (errno.EACCES, "out/a.png: Permission denied (check the permissions, or write elsewhere)"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(command, capsys, number: int, line: str) -> None:
+    assert command(raising(OSError(number, os.strerror(number), "out/a.png"))) == 2
+    assert capsys.readouterr().err == f"rotated-atss split: error: {line}\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EIO, "broken"), ZeroDivisionError("ours"), ModuleNotFoundError("x", name="rotated_atss.nowhere")],
+)
 def test_a_bug_keeps_its_traceback(command, error: Exception) -> None:
     with pytest.raises(type(error)):
         command(raising(error))
