@@ -24,6 +24,7 @@ from data_prep.split_settings import SplitSettings
 from data_prep.windows import sliding_windows
 from rotated_atss.dota.files import atomic_write
 from rotated_atss.dota.text import Labels, write_labels
+from rotated_atss.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def split_image(job: SplitJob) -> SplitImage:
     tiles: list[Tile] = []
     placed = object_areas(polygons) <= NO_AREA  # an object without area is no loss
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[placed].tolist())
-    for rate, scaled in _resampled(image, job.settings):
+    for rate, scaled in _resampled(image, job):
         windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
         placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
         placed[placement.objects] = True
@@ -77,10 +78,13 @@ def split_image(job: SplitJob) -> SplitImage:
     return SplitImage(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
 
 
-def _resampled(image: Image, settings: SplitSettings) -> Iterator[tuple[float, Image]]:
+def _resampled(image: Image, job: SplitJob) -> Iterator[tuple[float, Image]]:
     """The image at every rate where rates resample; else the image alone, at rate 1."""
-    for rate in dict.fromkeys(settings.rates) if settings.resamples else [1.0]:
-        yield rate, image if rate == 1 else resample(image, rate)
+    for rate in dict.fromkeys(job.settings.rates) if job.settings.resamples else [1.0]:
+        try:
+            yield rate, image if rate == 1 else resample(image, rate)
+        except (cv2.error, MemoryError):  # no pixel is left, or too many
+            raise UserError(f"the image cannot be resampled at the rate {rate}", where=job.image) from None
 
 
 def resample(image: Image, rate: float) -> Image:

@@ -438,6 +438,11 @@ def test_settings_out_of_range(tmp_path, options, match):
     refused(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
 
 
+def test_rate_that_leaves_no_pixel(tmp_path):
+    folders = make_folder(tmp_path, {"P1.png": (50, 50)})
+    refused(tmp_path, "P1.png: .*at the rate 0.001", *folders, rates=[0.001], name_style="devkit")
+
+
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
 def test_never_writes_into_an_input_folder(tmp_path, out):
     folders = make_folder(tmp_path / "raw", {"P1.png": (50, 50)})

@@ -1,0 +1,160 @@
+"""Splitting DOTA images at 1024/200: rotated-atss beside mmrotate's img_split.py and dotadevkit, two processes each.
+
+    python benchmarks/bench_split.py [--data FOLDER] [--repeats 9] [--processes 2]
+
+Every run is a fresh interpreter, as a user starts it, files included. FOLDER holds images/ and labelTxt/; by default it
+is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, and where that is absent, generated images of the same sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.harness import ROOT, environment, save, table, time_pair  # noqa: E402
+from rotated_atss.dota.text import list_images, read_labels  # noqa: E402
+
+SIZE, GAP = 1024, 200
+# (width, height) and number of objects of the eight sample images
+SHAPES = [(824, 1464, 107), (884, 977, 130), (1367, 1526, 100), (2304, 1792, 36), (1111, 1182, 536), (1610, 1358, 20)]
+SHAPES += [(1599, 1903, 20), (712, 557, 64)]
+
+OURS = "import sys; from rotated_atss.cli import main; sys.exit(main(sys.argv[1:]))"
+OURS_WITHOUT_ISAL = f"import sys; sys.modules['isal'] = None\n{OURS}"
+DOTADEVKIT = (
+    "import sys; from dotadevkit.ops.ImgSplit import DataSplitter\n"
+    f"DataSplitter(sys.argv[1], sys.argv[2], gap={GAP}, subsize={SIZE}, num_process=int(sys.argv[3])).splitdata(1)"
+)
+
+
+def ours(data: Path, out: Path, processes: int, code: str = OURS) -> None:
+    options = ["--size", SIZE, "--gap", GAP, "--workers", processes, "--overwrite", "--quiet"]
+    folders = ["--images", data / "images", "--labels", data / "labelTxt", "--out", out]
+    _python("-c", code, "split", *folders, *options)
+
+
+def mmrotate(data: Path, out: Path, processes: int) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    folders = ["--img-dirs", data / "images", "--ann-dirs", data / "labelTxt", "--save-dir", out]
+    windows = f"--sizes {SIZE} --gaps {GAP} --iof-thr 0.7 --img-rate-thr 0.6 --padding-value 104 116 124".split()
+    _python(_img_split(), *folders, *windows, "--nproc", processes)
+
+
+def dotadevkit(data: Path, out: Path, processes: int) -> None:
+    _python("-c", DOTADEVKIT, data, out, processes)
+
+
+def measure(data: Path, folder: Path, repeats: int, processes: int) -> list[dict[str, Any]]:
+    """One row a peer, and one for ours where isal is not installed."""
+    isal = importlib.util.find_spec("isal") is not None
+    rows = [("mmrotate", ours, mmrotate, isal), ("dotadevkit", ours, dotadevkit, isal)]
+    if isal:
+        rows.append(("mmrotate", _without_isal, mmrotate, False))
+    return [_row(*row, data, folder, repeats, processes) for row in rows]
+
+
+def _row(
+    peer: str, run: Callable, run_peer: Callable, isal: bool, data: Path, folder: Path, repeats: int, processes: int
+) -> dict[str, Any]:
+    mine, theirs = folder / "ours", folder / peer
+    pair = time_pair(lambda: run(data, mine, processes), lambda: run_peer(data, theirs, processes), repeats)
+    sizes = {"ours_mb": _megabytes(mine / "images"), "peer_mb": _megabytes(theirs / "images")}
+    return {"against": peer, "isal": isal, "processes": processes, **pair, **sizes, **compare(mine, theirs)}
+
+
+def compare(mine: Path, theirs: Path) -> dict[str, int]:
+    """Of our tiles, how many have mmrotate's name and pixels, and how many its objects (dotadevkit's names differ)."""
+    tiles = list_images(mine / "images")
+    same = [tile for tile in tiles if _same_pixels(tile, theirs / "images" / tile.name)]
+    labels = [tile.stem for tile in same if (theirs / "annfiles").is_dir()]
+    objects = sum(_same_objects(mine / "labelTxt" / f"{it}.txt", theirs / "annfiles" / f"{it}.txt") for it in labels)
+    return {"tiles": len(tiles), "same_pixels": len(same), "same_objects": objects}
+
+
+def _same_pixels(tile: Path, other: Path) -> bool:
+    return other.exists() and np.array_equal(cv2.imread(str(tile)), cv2.imread(str(other)))
+
+
+def _same_objects(mine: Path, theirs: Path) -> bool:
+    a, b = read_labels(mine), read_labels(theirs)
+    same_flags = np.array_equal(a.difficult, b.difficult)
+    return a.names == b.names and same_flags and np.allclose(a.polygons, b.polygons, rtol=0, atol=1e-3)
+
+
+def _without_isal(data: Path, out: Path, processes: int) -> None:
+    ours(data, out, processes, OURS_WITHOUT_ISAL)
+
+
+def _megabytes(folder: Path) -> float:
+    return round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1)
+
+
+def _python(*words: object) -> None:
+    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, capture_output=True)
+
+
+def _img_split() -> Path:
+    found = importlib.util.find_spec("mmrotate")
+    if found is None or found.origin is None:
+        raise SystemExit("mmrotate is not installed")
+    return Path(found.origin).parent / ".mim/tools/data/dota/split/img_split.py"
+
+
+def generate(folder: Path, seed: int = 0) -> Path:
+    """Images that compress about as aerial ones do, with objects."""
+    rng = np.random.default_rng(seed)
+    for name in ("images", "labelTxt"):
+        (folder / name).mkdir(parents=True)
+    for number, (width, height, count) in enumerate(SHAPES):
+        coarse = rng.uniform(40, 200, (height // 24, width // 24, 3)).astype(np.float32)
+        image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) + rng.normal(
+            0, 4, (height, width, 3)
+        )
+        cv2.imwrite(str(folder / "images" / f"P{number:04d}.png"), image.clip(0, 255).astype(np.uint8))
+        corners = rng.uniform(0, (width, height), (count, 1, 2)) + np.array([[-20, -8], [20, -8], [20, 8], [-20, 8]])
+        lines = [f"{' '.join(map(str, polygon))} ship 0\n" for polygon in np.round(corners).reshape(-1, 8).tolist()]
+        (folder / "labelTxt" / f"P{number:04d}.txt").write_text("".join(lines))
+    return folder
+
+
+def find_data(given: Path | None, folder: Path) -> tuple[Path, str]:
+    """The input and what to call it."""
+    sample = Path(os.environ.get("ROTATED_ATSS_DATA") or ROOT.parent / "shared" / "data") / "dota_sample"
+    if given is not None:
+        return given, given.name
+    return (sample, "dota_sample") if sample.is_dir() else (generate(folder / "generated"), "generated")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bench_split_"))
+    try:
+        data, name = find_data(args.data, folder)
+        rows = measure(data.resolve(), folder, args.repeats, args.processes)
+    finally:
+        shutil.rmtree(folder)
+    shown = ["against", "isal", "processes", "ratio", "tiles", "same_pixels", "same_objects", "ours_mb", "peer_mb"]
+    print(table([{**row, "ours_s": row["ours"]["median"], "peer_s": row["peer"]["median"]} for row in rows],
+                [*shown[:3], "ours_s", "peer_s", *shown[3:]]))  # fmt: skip
+    print(save("split", {"data": name, "environment": environment(), "results": rows}))
+
+
+if __name__ == "__main__":
+    main()
