@@ -21,7 +21,7 @@ from rotated_atss.ops.iou import rotated_iou
 NONE, IGNORED = -1, -2
 CENTER_MARGIN_PX = 0.01  # as the official code: a centre on the border is outside
 
-_DISTANCES_A_CHUNK = 1 << 20
+_DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
 
 
 def atss_assign(
@@ -127,18 +127,25 @@ def nearest_priors(
 
 
 def _nearest_in_level(centers: Tensor, points: Tensor, count: int, excluded: Tensor | None) -> Tensor:
+    rows = max(1, min(len(points), _DISTANCES_A_CHUNK // len(centers)))
+    # buffers of one chunk, used again and again: fresh ones for every chunk would fragment the heap
+    across, down = centers.new_empty((2, rows, len(centers))).unbind(0)
+    keys = torch.empty((rows, len(centers)), dtype=torch.int64, device=centers.device)
+    nearest = keys.new_empty((len(points), count))
     index = torch.arange(len(centers), device=centers.device)
-    found = []
-    for part in points.split(max(1, _DISTANCES_A_CHUNK // len(centers))):
-        squared = (part[:, None, 0] - centers[:, 0]).float().square_()
-        squared += (part[:, None, 1] - centers[:, 1]).float().square_()
+    for start in range(0, len(points), rows):
+        part = points[start : start + rows]
+        squared, other, key = across[: len(part)], down[: len(part)], keys[: len(part)]
+        torch.sub(part[:, :1], centers[:, 0], out=squared).square_()
+        torch.sub(part[:, 1:], centers[:, 1], out=other).square_()
+        squared += other
         if excluded is not None:
             squared.masked_fill_(excluded, torch.inf)
         # a float that is not negative orders as its bits do: with the index below them every key is unique, and so is
         # the choice
-        keys = squared.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(index)
-        found.append(keys.topk(count, largest=False, sorted=True).values.bitwise_and_(0xFFFFFFFF))
-    return torch.cat(found)
+        key.copy_(squared.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
+        nearest[start : start + rows] = key.topk(count, largest=False, sorted=True).values
+    return nearest.bitwise_and_(0xFFFFFFFF)
 
 
 def match_candidates(

@@ -10,8 +10,8 @@ from rotated_atss.errors import UserError
 def config_folder() -> Path:
     """The folder ``configs`` of the checkout, or the copy inside the installed package."""
     package = Path(__file__).resolve().parent
-    installed = package / ".mim" / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    checkout = package.parent / "configs"
+    return checkout if (checkout / "_base_").is_dir() else package / ".mim" / "configs"
 
 
 def config_names() -> list[str]:

@@ -39,14 +39,15 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = 0.1) -> l
     Returns:
         One entry an image, sorted by name, best detections first.
     """
-    by_image: dict[str, list[tuple[str, Tensor, Tensor, Tensor]]] = defaultdict(list)
-    for tile in tiles:
+    by_image: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
+    for tile in sorted(
+        tiles, key=lambda tile: tile.name
+    ):  # equal scores rank by tile, whatever order the tiles came in
         image, boxes = _on_image(tile)
-        by_image[image].append((tile.name, boxes, tile.scores, tile.labels))
+        by_image[image].append((boxes, tile.scores, tile.labels))
     merged = []
     for image, parts in sorted(by_image.items()):
-        parts.sort(key=lambda part: part[0])  # equal scores rank by tile, whatever order the tiles came in
-        boxes, scores, labels = (torch.cat([part[column] for part in parts]) for column in (1, 2, 3))
+        boxes, scores, labels = (torch.cat(column) for column in zip(*parts))
         keep = rotated_nms(boxes, scores, labels, iou_threshold)
         merged.append(BoxDetections(image, boxes[keep], scores[keep], labels[keep]))
     return merged

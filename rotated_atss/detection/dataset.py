@@ -117,10 +117,11 @@ def source_labels(data_root: str | None) -> list[str]:
     if not data_root or not manifest.is_file():
         return []
     try:
-        sources = json.loads(manifest.read_text()).get("sources", [])
+        folders = json.loads(manifest.read_text()).get("folders", [])
     except (json.JSONDecodeError, AttributeError) as error:
         raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
-    return [source["labels"] for source in sources if source.get("labels")]
+    labels = [folder["labels"] for folder in folders if folder.get("labels")]
+    return [folder for folder in labels if Path(folder).is_dir()]
 
 
 @TRANSFORMS.register_module()

@@ -12,8 +12,10 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from rotated_atss.dota.evaluate import evaluate_detections, format_table, result_to_json
 from rotated_atss.dota.files import atomic_write
-from rotated_atss.dota.text import task1_path, write_detections
+from rotated_atss.dota.submission import write_submission
+from rotated_atss.dota.text import read_labels, task1_path, write_detections
 from rotated_atss.errors import UserError
 from rotated_atss.merge_boxes import BoxDetections, merge_boxes, to_task1
 
@@ -74,15 +76,11 @@ class DOTAMetric(BaseMetric):
                 write_detections(task1_path(self.out_dir, name), each)
             logger.info(f"wrote Task1_*.txt to {self.out_dir}")
         if self.submission is not None:
-            from rotated_atss.dota.submission import write_submission
-
             write_submission(self.submission, detections, classes)
             logger.info(f"wrote {self.submission}")
         return self._evaluate(detections, [image.name for image in images])
 
     def _evaluate(self, detections: dict, image_ids: list[str]) -> dict[str, float]:
-        from rotated_atss.dota.evaluate import evaluate_detections, format_table, result_to_json
-
         logger = MMLogger.get_current_instance()
         folders = self.labels if self.labels is not None else self.dataset_meta.get("source_labels", [])
         if not folders:
@@ -104,8 +102,6 @@ def labels_of_images(folders: Sequence[str], image_ids: Sequence[str], classes: 
     Raises:
         UserError: An image has no label file in any of them.
     """
-    from rotated_atss.dota.text import read_labels
-
     labels = {}
     for image in image_ids:
         paths = [path for path in (Path(folder) / f"{image}.txt" for folder in folders) if path.is_file()]

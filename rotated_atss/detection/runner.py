@@ -205,7 +205,7 @@ def _check_pretrained(cfg: Config) -> None:
         raise UserError(
             f"cannot get the backbone's weights {checkpoint}: {reason}",
             hint="give a local file with --cfg-options model.backbone.init_cfg.checkpoint=PATH, or go on without: "
-            "--from-scratch sets init_cfg=None, frozen_stages=-1 and norm_eval=False, as untrained weights must not freeze",
+            "--from-scratch sets init_cfg=None, frozen_stages=-1, norm_eval=False (untrained weights must not freeze)",
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -61,7 +63,7 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
     return torch.cat([empty, *winners]), torch.cat([empty, *losers])
 
 
-def _overlapping_hbbs(hbbs: Tensor, labels: Tensor):
+def _overlapping_hbbs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield chunks of index pairs of one class whose horizontal boxes meet: a sweep along x, in memory bounded by the
     chunk."""
     sweep = hbbs[:, 0].argsort(stable=True)
