@@ -139,7 +139,12 @@ def _parse_label(fields: list[str], path: object, number: int) -> tuple[list[flo
         raise UserError(
             f"a label line has 9 or 10 fields, this one has {len(fields)}", where=f"{path}:{number}", hint=hint
         )
-    polygon = [_finite(field, path, number) for field in fields[:8]]
+    try:
+        polygon = list(map(float, fields[:8]))
+    except ValueError:
+        polygon = [math.nan]
+    if not math.isfinite(sum(polygon)):  # rarely: look closer
+        polygon = [_finite(field, path, number) for field in fields[:8]]
     flag = fields[9] if len(fields) == 10 else "0"
     if not (flag.isascii() and flag.isdigit()):
         raise UserError(f"the difficult column is 0, 1 or 2, not '{flag}'", where=f"{path}:{number}")

@@ -1,0 +1,169 @@
+"""What every benchmark shares: who measured, how a pair is timed, where the figures go.
+
+The contract: ours and the peer's run in turns in one process on the same input, after a warm-up of each; the median,
+the fastest and the slowest run are kept, and the ratio of the medians. Only ratios of one run mean anything on another
+machine. A row where we lose is published like one where we win.
+
+A script ``bench_<claim>.py`` beside this file puts the checkout on ``sys.path``, so that it runs uninstalled too, and
+imports ``benchmarks.harness``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+_PACKAGES = ("torch", "numpy", "shapely", "opencv-python-headless", "onedl-mmcv", "onedl-mmrotate", "dotadevkit")
+
+
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """The commit, the versions and the machine; no date and no path, so that equal set-ups give equal records."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        "device": _device(device),
+    }
+
+
+def time_one(
+    run: Callable[[], object], repeats: int, *, warmup: int = 1, sync: Callable[[], object] | None = None
+) -> dict[str, Any]:
+    """Seconds of ``repeats`` runs after ``warmup`` unmeasured ones: median, fastest, slowest."""
+    _times(run, warmup, sync)
+    return _summary(_times(run, repeats, sync))
+
+
+def time_pair(
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    repeats: int,
+    *,
+    warmup: int = 1,
+    peer_repeats: int | None = None,
+    sync: Callable[[], object] | None = None,
+) -> dict[str, Any]:
+    """Time two ways of one job in turns, so that whatever else the machine does hits both.
+
+    Args:
+        repeats: Measured runs of ours, spread around the peer's.
+        peer_repeats: Measured runs of the peer, where they take minutes; by default as many as ours.
+        sync: Called before every reading of the clock, for a device that works asynchronously.
+
+    Returns:
+        ``{"ours": {"median", "min", "max", "runs"}, "peer": {...}, "ratio": peer / ours of the medians}``, seconds.
+    """
+    peer_repeats = repeats if peer_repeats is None else peer_repeats
+    _times(ours, warmup, sync)
+    _times(peer, warmup, sync)
+    times: dict[str, list[float]] = {"ours": [], "peer": []}
+    for turn in range(max(repeats, peer_repeats)):
+        if turn < repeats:
+            times["ours"] += _times(ours, 1, sync)
+        if turn < peer_repeats:
+            times["peer"] += _times(peer, 1, sync)
+    result: dict[str, Any] = {name: _summary(values) for name, values in times.items()}
+    result["ratio"] = round(result["peer"]["median"] / result["ours"]["median"], 2)
+    return result
+
+
+def save(name: str, payload: dict[str, Any]) -> Path:
+    """Write ``benchmarks/results/<name>.json``, the environment added where the payload has none; return its path."""
+    payload = {"name": name, **payload}
+    payload.setdefault("environment", environment())
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(payload, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """Rows of one benchmark as an aligned table: texts to the left, numbers to the right."""
+    columns = list(rows[0]) if columns is None else list(columns)
+    cells = [columns, *([_shown(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    left = [isinstance(rows[0].get(column), str) for column in columns]
+    lines = [
+        "  ".join(text.ljust(width) if flush else text.rjust(width) for text, width, flush in zip(line, widths, left))
+        for line in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+# -- inside ------------------------------------------------------------------------------------------------------------
+
+
+def _times(run: Callable[[], object], count: int, sync: Callable[[], object] | None) -> list[float]:
+    times = []
+    for _ in range(count):
+        if sync:
+            sync()
+        started = time.perf_counter()
+        run()
+        if sync:
+            sync()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _summary(times: Sequence[float]) -> dict[str, Any]:
+    return {
+        "median": round(statistics.median(times), 6),
+        "min": round(min(times), 6),
+        "max": round(max(times), 6),
+        "runs": len(times),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _commit() -> str:
+    """The commit, marked where tracked files differ from it."""
+    try:
+        told = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+        return subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _device(device: str) -> str:
+    if device == "cpu":
+        return "cpu"
+    torch = sys.modules.get("torch")
+    return str(torch.cuda.get_device_name(device)) if torch is not None else device
