@@ -13,8 +13,7 @@ SMALLEST_WINDOW = 32
 
 @dataclass(frozen=True)
 class TileName:
-    """``image_id`` of the full image, the tile's upper left corner (``x``, ``y``) and ``rate``: a point of the tile lies at
-    ``(point + corner) / rate`` on the image."""
+    """Where a tile was cut: a point of it lies at ``(point + (x, y)) / rate`` on the image ``image_id``."""
 
     image_id: str
     rate: float
@@ -25,8 +24,9 @@ class TileName:
 def parse_tile_name(name: str) -> TileName:
     """Take ``P0001__1024__0___824`` or ``P0001__0.5__0___824`` apart; the image id may hold ``__`` itself.
 
-    An integer of 32 or more in the second field is the side of a window that was cut without resampling (rate 1, as mmrotate's splitter names
-    tiles); anything else is the rate at which the image was resampled before cutting (as DOTA_devkit's).
+    An integer of 32 or more in the second field is the side of a window that was cut without resampling (rate 1, as
+    mmrotate's splitter names tiles); anything else is the rate at which the image was resampled before cutting (as
+    DOTA_devkit's).
 
     Raises:
         UserError: Not a tile's name.
