@@ -1,0 +1,63 @@
+"""A tiny split folder and the smallest model, for tests of the MMDetection skin."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmcv.ops")
+
+
+@pytest.fixture(scope="session")
+def tiles(tmp_path_factory):
+    """A split folder of six 128-pixel tiles of two images, five with bright rectangles, one empty."""
+    import cv2
+
+    from rotated_atss.dota.text import write_labels
+
+    root = tmp_path_factory.mktemp("tiles")
+    (root / "images").mkdir()
+    (root / "labelTxt").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        name = f"P{number // 3:04d}__128__{(number % 3) * 96}___0"
+        image = rng.integers(40, 80, (128, 128, 3), dtype=np.uint8)
+        polygons, names = [], []
+        for _ in range(0 if number == 5 else 4):
+            cx, cy, angle = *rng.uniform(24, 104, 2), rng.uniform(0, np.pi)
+            axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * [[14], [6]]
+            corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ axes + (cx, cy)
+            kind = int(rng.integers(2))
+            cv2.fillPoly(image, [corners.round().astype(np.int32)], [(30, 30, 220), (220, 200, 30)][kind])
+            polygons.append(corners.ravel())
+            names.append(["plane", "ship"][kind])
+        cv2.imwrite(str(root / "images" / f"{name}.png"), image)
+        write_labels(root / "labelTxt" / f"{name}.txt", np.array(polygons).reshape(-1, 8), names, [0] * len(names))
+    return root
+
+
+@pytest.fixture
+def tiny_options(tiles):
+    """Changes that make the demo config train in seconds."""
+    loaders = {
+        f"{loader}.{key}": value
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+        for key, value in {
+            "dataset.data_root": str(tiles),
+            "num_workers": 0,
+            "persistent_workers": False,
+            "batch_size": 2,
+        }.items()
+    }
+    return {
+        **loaders,
+        "model.neck.out_channels": 16,
+        "model.bbox_head.in_channels": 16,
+        "model.bbox_head.feat_channels": 16,
+        "model.bbox_head.stacked_convs": 1,
+        "model.bbox_head.norm_cfg.num_groups": 4,
+        "train_cfg.max_iters": 4,
+        "param_scheduler.0.total_steps": 4,
+        "default_hooks.checkpoint.interval": 4,
+        "default_hooks.logger.interval": 1,
+        "visualizer.vis_backends": [],
+    }
