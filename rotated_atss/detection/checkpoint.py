@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import torch
@@ -27,18 +28,23 @@ def read_checkpoint(path: str | Path) -> dict:
         # MMEngine's own list: the running means of its log and the numpy types inside them
         with torch.serialization.safe_globals(get_torch_safe_globals()):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"not loaded, for safety: {first}", where=path, hint="only tensors and plain values are read"
-        ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise UserError(
-            f"not a readable checkpoint: {str(error).splitlines()[0]}", where=path, hint="it may be cut short"
-        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _unreadable(error, path) from error
     if not isinstance(content, dict):
         raise UserError(f"holds a {type(content).__name__} instead of weights", where=path)
     return content
+
+
+def _unreadable(error: Exception, path: str | Path) -> UserError:
+    """Why a checkpoint was not read: torch names a class or function that is no plain value ``GLOBAL module.name``."""
+    reason = str(error).strip() or type(error).__name__
+    refused = re.search(r"GLOBAL (\S+) was not an allowed global", reason)
+    if refused:
+        what = f"not loaded, for safety: it holds {refused[1]}, which may run code"
+        return UserError(what, where=path, hint="only tensors and plain values are read")
+    # torch's advice for a file that is no pickle at all speaks of safety and fills a page
+    detail = "" if "Weights only" in reason else f": {reason.splitlines()[0]}"
+    return UserError(f"not a readable checkpoint{detail}", where=path, hint="cut short, or another kind of file")
 
 
 def state_dict_of(content: dict) -> dict[str, Tensor]:

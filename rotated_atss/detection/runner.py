@@ -18,7 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, read_checkpoint, state_dict_of
-from rotated_atss.detection.training import WholeCheckpointRunner
+from rotated_atss.detection.training import PlainCheckpointHook, WholeCheckpointRunner
 from rotated_atss.errors import UserError
 
 SCRATCH = {"model.backbone.init_cfg": None, "model.backbone.frozen_stages": -1, "model.backbone.norm_eval": False}
@@ -144,9 +144,11 @@ def build_runner(cfg: Config) -> WholeCheckpointRunner:
     """The runner of a config; a model that does not fit, a missing folder: one line."""
     build_model(cfg)
     try:
-        return WholeCheckpointRunner.from_cfg(cfg)
+        runner = WholeCheckpointRunner.from_cfg(cfg)
     except PermissionError as error:
         raise UserError(f"cannot write here: {error.strerror}", where=error.filename or cfg.work_dir) from error
+    runner.register_hook(PlainCheckpointHook())
+    return runner
 
 
 def _apply(cfg: Config, options: TrainOptions) -> None:

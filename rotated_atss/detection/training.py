@@ -68,6 +68,17 @@ class NonFiniteLossHook(Hook):
         )
 
 
+class PlainCheckpointHook(Hook):
+    """Keep functions out of checkpoints: the one-cycle schedule holds its own, and a file with one in it cannot be
+    read safely. Resuming takes them from the config anyway."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        states = checkpoint.get("param_schedulers", [])
+        plain = [{name: value for name, value in state.items() if not callable(value)} for state in states]
+        if plain:
+            checkpoint["param_schedulers"] = plain
+
+
 def describe_batch(data_batch: dict | None, most: int = 5) -> str:
     """Image ids of a batch with the boxes of each: those without area or with odd numbers first, ``most`` at most."""
     described = []
