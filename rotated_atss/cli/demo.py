@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-_LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}
+_LOADERS = {"train_dataloader": "train", "test_dataloader": "val"}
 
 
 def _generate(scenes: Path, train_count: int, val_count: int, seed: int) -> None:
@@ -79,7 +79,6 @@ def _shorter(args: argparse.Namespace) -> dict:
         return {}
     return {
         "train_cfg.max_iters": args.iterations,
-        "train_cfg.val_interval": 10 * args.iterations,
         "param_scheduler.0.total_steps": args.iterations,
         "default_hooks.checkpoint.interval": args.iterations,
     }
@@ -97,8 +96,7 @@ def draw_detections(
     source: Path, merged: Path, out: Path, *, score_threshold: float = 0.4, most: int = 12
 ) -> list[Path]:
     """Pictures of the merged detections on the images of a DOTA folder, and one sheet of them all."""
-    import cv2
-
+    from data_prep.images import read_image
     from rotated_atss.dota.text import list_images, list_task1_files, read_detections
     from rotated_atss.drawing import contact_sheet, draw_boxes, write_png
 
@@ -106,9 +104,7 @@ def draw_detections(
     written, drawn = [], []
     for path in list_images(source / "images")[:most]:
         polygons, names, scores = _of_image(found, path.stem)
-        picture = draw_boxes(
-            cv2.imread(str(path)), polygons, names, scores, score_threshold=score_threshold, legend=True
-        )
+        picture = draw_boxes(read_image(path), polygons, names, scores, score_threshold=score_threshold, legend=True)
         written.append(write_png(out / f"{path.stem}.png", picture, inputs=[source / "images"]))
         drawn.append(picture)
     if not drawn:

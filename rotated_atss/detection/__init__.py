@@ -1,7 +1,13 @@
 """The MMDetection skin: importing this registers everything that the configs name. The work is done by the plain
 modules."""
 
+import contextlib
+import io
+
 from mmengine.config.utils import MODULE2PACKAGE
+
+with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package of its own is absent
+    import mmdet.datasets  # noqa: F401
 
 from . import dataset, head, losses, metric, structures, task_modules, training
 

@@ -7,10 +7,15 @@ import re
 from pathlib import Path
 
 import torch
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor, nn
 
 from rotated_atss.errors import UserError
+
+# MMEngine saves this schedule with a reference to its own class; known for MMEngine's resuming too, which would
+# otherwise fall back to loading without any restriction
+torch.serialization.add_safe_globals([OneCycleParamScheduler])
 
 
 def read_checkpoint(path: str | Path) -> dict:

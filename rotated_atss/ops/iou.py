@@ -17,7 +17,7 @@ MODES = ("iou", "iof")
 
 # On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those
 # cost more than they give here, and on a machine that is busy (data loading workers) a hundred times more.
-_PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 22}
+_PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _SCREEN_A_CHUNK = 1 << 20
 
 

@@ -40,7 +40,7 @@ def tiny_options(tiles):
     """Changes that make the demo config train in seconds."""
     loaders = {
         f"{loader}.{key}": value
-        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+        for loader in ("train_dataloader", "test_dataloader")
         for key, value in {
             "dataset.data_root": str(tiles),
             "num_workers": 0,

@@ -201,8 +201,17 @@ def test_reported_bad_boxes(name, first, second, expected, dtype):
 
 def test_boxes_without_sense_overlap_nothing():
     good = [5.0, 5.0, 4.0, 4.0, 0.1]
-    ("detectron2 350: w and h exchanged", (9.0, 7.0, 30.0, 3.0, 0.7), (9.0, 7.0, 3.0, 30.0, 0.7 - math.pi / 2), 1.0),
-                        [5, 5, 1e38, 1e38, 0.3], good])  # fmt: skip
+    odd = torch.tensor(
+        [
+            [5, 5, 0, 4, 0],
+            [5, 5, 4, -1, 0],
+            [math.nan, 5, 4, 4, 0],
+            [5, math.inf, 4, 4, 0],
+            [5, 5, 4, 4, math.nan],
+            [5, 5, 1e38, 1e38, 0.3],
+            good,
+        ]
+    )
     for dtype in (torch.float32, torch.float64):
         iou = rotated_iou(odd.to(dtype), odd.to(dtype))
         assert iou.isfinite().all()
