@@ -32,6 +32,8 @@ class RotatedRetinaHead(RetinaHead):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if not self.use_sigmoid_cls:  # read from the config, whatever the loss defaults to
+            raise ValueError("the head's classes are sigmoids: set use_sigmoid=True in loss_cls")
         _check_loss_fits(self.loss_bbox, self.reg_decoded_bbox)
 
     def flat_priors(self, featmap_sizes: list[torch.Size], device: torch.device) -> list[Tensor]:
@@ -139,6 +141,9 @@ class RotatedRetinaHead(RetinaHead):
                 boxes, scores, labels = (torch.cat(part) for part in zip(*candidates))
                 if rescale:
                     boxes = _to_original(boxes, meta)
+                if cfg.get("min_bbox_size", 0) > 0:
+                    large = (boxes[:, 2:4] > cfg.min_bbox_size).all(1)
+                    boxes, scores, labels = boxes[large], scores[large], labels[large]
                 if with_nms:
                     keep = rotated_nms(boxes, scores, labels, cfg.nms.iou_threshold)[: cfg.max_per_img]
                     boxes, scores, labels = boxes[keep], scores[keep], labels[keep]
