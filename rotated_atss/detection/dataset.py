@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import warnings
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from rotated_atss.boxes import poly_to_obb
 from rotated_atss.dota.classes import PALETTE, resolve_classes
@@ -31,8 +33,7 @@ class DOTADataset(BaseDataset):
         ann_file: Folder of label files below ``data_root``; empty for a test set.
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: What becomes of objects whose difficult flag is at least ``difficult_from``: ``keep`` them,
-            ``ignore`` the priors in them, or
-            ``drop`` them.
+            ``ignore`` the priors in them, or ``drop`` them.
         difficult_from: 1 for all difficult ones, 2 for those that splitting truncated.
         filter_cfg: ``dict(filter_empty_gt=True)`` leaves out tiles without objects in training; without it they train
             as background.
@@ -73,22 +74,23 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         self._metainfo["source_labels"] = source_labels(self.data_root)
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
-        dropped = 0
+        dropped: list[str] = []
         records = []
         for image, label in pairs:
-            instances, flat = ([], 0) if label is None else self._instances(label)
+            instances, flat = ([], []) if label is None else self._instances(label)
             dropped += flat
             records.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
         if dropped:
-            warnings.warn(f"{self.ann_file}: dropped {dropped} objects without area", stacklevel=2)
+            told = f"dropped {len(dropped)} objects without area, the first at {dropped[0]}"
+            print_log(told, logger="current", level=logging.WARNING)
         return records
 
-    def _instances(self, label: Path) -> tuple[list[dict], int]:
-        """The objects of one label file, and how many were dropped for having no area."""
+    def _instances(self, label: Path) -> tuple[list[dict], list[str]]:
+        """The objects of one label file, and ``path:line`` of those that were dropped for having no area."""
         names = self.metainfo["classes"]
         labels = read_labels(label, classes=names)
         if not len(labels):
-            return [], 0
+            return [], []
         sized = polygon_areas(labels.polygons) > 0
         hard = labels.difficult >= self.difficult_from
         wanted = sized & ~hard if self.difficult == "drop" else sized
@@ -99,7 +101,7 @@ class DOTADataset(BaseDataset):
             {"bbox": box, "bbox_label": index, "ignore_flag": int(flag)}
             for box, index, flag in zip(boxes.tolist(), classes, ignored)
         ]
-        return instances, int((~sized).sum())
+        return instances, [f"{label}:{number}" for number in labels.line_numbers[~sized].tolist()]
 
     def filter_data(self) -> list[dict]:
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
@@ -117,10 +119,10 @@ def source_labels(data_root: str | None) -> list[str]:
     if not data_root or not manifest.is_file():
         return []
     try:
-        folders = json.loads(manifest.read_text()).get("folders", [])
-    except (json.JSONDecodeError, AttributeError) as error:
+        folders = json.loads(manifest.read_text(encoding="utf-8")).get("folders", [])
+        labels = [folder["labels"] for folder in folders if folder.get("labels")]
+    except (ValueError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
-    labels = [folder["labels"] for folder in folders if folder.get("labels")]
     return [folder for folder in labels if Path(folder).is_dir()]
 
 
@@ -129,12 +131,11 @@ class LoadTile(LoadImageFromFile):
     """MMCV's loader with one line for an image that cannot be read."""
 
     def transform(self, results: dict) -> dict:
+        hint = "split again or remove the tile"
         try:
             loaded = super().transform(results)
-        except (OSError, AssertionError, ValueError) as error:
-            raise UserError(
-                f"cannot read this image: {error}", where=results["img_path"], hint="split again or remove the tile"
-            ) from error
-        if loaded is None:
-            raise UserError("cannot read this image", where=results["img_path"], hint="split again or remove the tile")
+        except OSError as error:
+            raise UserError(f"cannot be read: {error.strerror}", where=results["img_path"], hint=hint) from error
+        except (AssertionError, ValueError, cv2.error) as error:
+            raise UserError("not a readable image, or cut short", where=results["img_path"], hint=hint) from error
         return loaded
