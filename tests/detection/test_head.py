@@ -295,10 +295,10 @@ def test_small_boxes_are_left_out_on_request():
     head = build()
     with torch.no_grad():
         scores, deltas = outputs(1)
-        configs = [ConfigDict(head.test_cfg, min_bbox_size=size) for size in (0, 40)]
+        cfgs = [ConfigDict(head.test_cfg, min_bbox_size=size) for size in (0, 40)]
         every, large = (
             head.predict_by_feat(scores, deltas, batch_img_metas=[meta()], with_nms=False, cfg=cfg)[0]
-            for cfg in configs
+            for cfg in cfgs
         )
     expected = (every.bboxes[:, 2:4] > 40).all(1)
     assert 0 < int(expected.sum()) < len(every) and torch.equal(large.bboxes, every.bboxes[expected])
