@@ -1,20 +1,25 @@
-"""Checkpoints: read with pickles restricted, checked against the model before anything runs."""
+"""Checkpoints: read with pickles restricted, checked against the model before anything runs.
+
+Importing this also keeps MMEngine's own readers from running a file's code.
+"""
 
 from __future__ import annotations
 
 import pickle
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor, nn
 
 from rotated_atss.errors import UserError
 
-# MMEngine saves this schedule with a reference to its own class; known for MMEngine's resuming too, which would
-# otherwise fall back to loading without any restriction
+# what MMEngine's own runner leaves in a checkpoint of a one-cycle schedule
 torch.serialization.add_safe_globals([OneCycleParamScheduler])
 
 
@@ -29,18 +34,29 @@ def read_checkpoint(path: str | Path) -> dict:
     """
     if not Path(path).is_file():
         raise UserError("no such checkpoint", where=path)
-    try:
-        # MMEngine's own list: the running means of its log and the numpy types inside them
-        with torch.serialization.safe_globals(get_torch_safe_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise _unreadable(error, path) from error
+    content = _load_plain(path)
     if not isinstance(content, dict):
         raise UserError(f"holds a {type(content).__name__} instead of weights", where=path)
     return content
 
 
-def _unreadable(error: Exception, path: str | Path) -> UserError:
+def _load_plain(file: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
+    """``torch.load`` of tensors and plain values, whatever ``weights_only`` asks for."""
+    try:
+        # MMEngine's own list: the running means of its log and the numpy types inside them
+        with torch.serialization.safe_globals(get_torch_safe_globals()):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _unreadable(error, file) from error
+
+
+# MMEngine reads a file unsafely where that fails, and a downloaded one in any case. Every scheme of its loader
+# (local, http, torchvision, ...) ends in one of these two.
+mmengine_checkpoint._safe_torch_load = _load_plain
+mmengine_checkpoint.load_url = partial(mmengine_checkpoint.load_url, weights_only=True)
+
+
+def _unreadable(error: Exception, path: Any) -> UserError:
     """Why a checkpoint was not read: torch names a class or function that is no plain value ``GLOBAL module.name``."""
     reason = str(error).strip() or type(error).__name__
     refused = re.search(r"GLOBAL (\S+) was not an allowed global", reason)
@@ -56,6 +72,23 @@ def state_dict_of(content: dict) -> dict[str, Tensor]:
     """The weights of a checkpoint: under ``state_dict``, or the content itself; a data-parallel prefix goes."""
     state = content.get("state_dict", content)
     return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def check_resumable(model: nn.Module, path: str | Path) -> None:
+    """Refuse what training cannot go on from.
+
+    Raises:
+        UserError: As :func:`read_checkpoint` and :func:`check_fits`, or weights without the state of their training.
+    """
+    content = read_checkpoint(path)
+    check_fits(model, state_dict_of(content), path)
+    missing = [part for part in ("meta", "message_hub", "optimizer", "param_schedulers") if part not in content]
+    if missing:
+        raise UserError(
+            f"holds weights but no state of a training to resume (no {', '.join(missing)})",
+            where=path,
+            hint="start from these weights with --cfg-options load_from=PATH",
+        )
 
 
 def check_fits(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
