@@ -42,18 +42,21 @@ def parse_options(pairs: list[str]) -> dict:
     """``key=value`` texts to a nested value each, as MMEngine reads them.
 
     Raises:
-        UserError: A text without ``=``.
+        UserError: A text without ``=`` or key, or with brackets that do not close.
     """
     from mmengine.config import DictAction
 
     from rotated_atss.errors import UserError
 
     for pair in pairs:
-        if "=" not in pair:
+        if not pair.partition("=")[0].strip() or "=" not in pair:
             raise UserError(f"--cfg-options takes KEY=VALUE, not '{pair}'")
     reader = argparse.ArgumentParser()
     reader.add_argument("--options", nargs="+", action=DictAction, default={})
-    return reader.parse_args(["--options", *pairs]).options if pairs else {}
+    try:
+        return reader.parse_args(["--options", *pairs]).options if pairs else {}
+    except AssertionError as error:
+        raise UserError(f"--cfg-options: {error}") from error
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,14 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from rotated_atss.configs import find_config
-from rotated_atss.detection.checkpoint import check_fits, read_checkpoint, state_dict_of
-from rotated_atss.detection.training import PlainCheckpointHook, WholeCheckpointRunner
+from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
+from rotated_atss.detection.training import ClassCountHook, PlainCheckpointHook, WholeCheckpointRunner, one_line
 from rotated_atss.errors import UserError
 
+DOWNLOAD_TIMEOUT_S = 10
 SCRATCH = {"model.backbone.init_cfg": None, "model.backbone.frozen_stages": -1, "model.backbone.norm_eval": False}
 
 
@@ -47,12 +49,21 @@ def load_config(config: str | Path, cfg_options: dict[str, Any] | None = None) -
     path = find_config(config)
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, NameError, KeyError, TypeError, OSError, ImportError) as error:
-        raise UserError(f"cannot read this config: {type(error).__name__}: {error}", where=path) from error
+    except Exception as error:  # a config is a program: it can raise anything
+        raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
     register_all_modules(init_default_scope=True)
-    cfg.merge_from_dict(cfg_options or {})
+    try:
+        cfg.merge_from_dict(cfg_options or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"these options do not fit the config: {one_line(error)}", where=path) from error
     cfg.config_name = path.stem
     return cfg
+
+
+def _need(cfg: Config, *parts: str) -> None:
+    for part in parts:
+        if cfg.get(part) is None:
+            raise UserError(f"this config has no {part}", where=cfg.filename, hint="give the config of a model")
 
 
 def train(config: str | Path, options: TrainOptions | None = None) -> Path:
@@ -63,15 +74,22 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     """
     options = options or TrainOptions()
     cfg = load_config(config, {**(SCRATCH if options.from_scratch else {}), **options.cfg_options})
+    _need(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
     _apply(cfg, options)
-    _drop_absent_validation(cfg)
-    _check_pretrained(cfg)
+    resumed = _find_resumed(cfg)
+    if resumed is None:
+        _check_pretrained(cfg)
+    without_validation = _drop_absent_validation(cfg)
     runner = build_runner(cfg)
+    if resumed is not None:
+        check_resumable(_network(runner), resumed)
+    elif cfg.get("resume"):
+        runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
+    if without_validation:
+        runner.logger.warning(without_validation)
     _say_batch(runner, cfg)
-    try:
+    with _told_once():
         runner.train()
-    except FileNotFoundError as error:
-        raise UserError(str(error)) from error
     return Path(cfg.work_dir)
 
 
@@ -104,7 +122,9 @@ def test(
         The metrics, empty without labels.
     """
     cfg = load_config(config, cfg_options)
+    _need(cfg, "model", "test_dataloader", "test_cfg", "test_evaluator")
     _apply(cfg, TrainOptions(work_dir=work_dir, launcher=launcher))
+    cfg.load_from, cfg.resume = None, False  # only what is given here is tested
     cfg.model.backbone.init_cfg = None  # the checkpoint holds every weight
     if data is not None:
         cfg.test_dataloader.dataset.data_root = str(data)
@@ -126,18 +146,18 @@ def test(
         cfg[name] = None
     state = state_dict_of(read_checkpoint(checkpoint))
     runner = build_runner(cfg)
-    model = getattr(runner.model, "module", runner.model)
-    check_fits(model, state, checkpoint)
-    model.load_state_dict(state, strict=False)
-    return runner.test()
+    check_fits(_network(runner), state, checkpoint)
+    _network(runner).load_state_dict(state, strict=False)
+    with _told_once():
+        return runner.test()
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
     """The detector of a config; a part that does not fit is told in one line."""
     try:
         return MODELS.build(cfg.model)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot build this model: {error}", where=cfg.filename) from error
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise UserError(f"cannot build this model: {one_line(error)}", where=cfg.filename) from error
 
 
 def build_runner(cfg: Config) -> WholeCheckpointRunner:
@@ -145,10 +165,33 @@ def build_runner(cfg: Config) -> WholeCheckpointRunner:
     build_model(cfg)
     try:
         runner = WholeCheckpointRunner.from_cfg(cfg)
-    except PermissionError as error:
-        raise UserError(f"cannot write here: {error.strerror}", where=error.filename or cfg.work_dir) from error
+    except OSError as error:
+        what = f"cannot write here: {error.strerror or error}"
+        raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"cannot build this config: {one_line(error)}", where=cfg.filename) from error
     runner.register_hook(PlainCheckpointHook())
+    runner.register_hook(ClassCountHook())
     return runner
+
+
+def _network(runner: WholeCheckpointRunner) -> torch.nn.Module:
+    """The model without its data-parallel wrapper."""
+    return getattr(runner.model, "module", runner.model)
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """A mistake found by a data loader's worker process comes with that process's traceback in its text: leave it."""
+    try:
+        yield
+    except UserError as error:
+        line = error.what.rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2]
+        if line == error.what:
+            raise
+        raise UserError(line) from None
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from error
 
 
 def _apply(cfg: Config, options: TrainOptions) -> None:
@@ -156,59 +199,95 @@ def _apply(cfg: Config, options: TrainOptions) -> None:
         cfg.work_dir = options.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = os.path.join("work_dirs", cfg.config_name)
-    cfg.launcher = options.launcher
-    if options.launcher != "none" and not torch.cuda.is_available():
-        cfg.env_cfg.dist_cfg.backend = "gloo"
-    if options.amp and cfg.optim_wrapper.type != "BFloat16OptimWrapper":
+    _set_processes(cfg, options.launcher)
+    if options.amp:
         cfg.optim_wrapper.type = "BFloat16OptimWrapper"
-    if options.seed is not None or options.deterministic:
-        cfg.randomness = dict(seed=options.seed, deterministic=options.deterministic)
+        for other in ("loss_scale", "dtype", "use_fp64"):  # of MMEngine's own wrapper
+            cfg.optim_wrapper.pop(other, None)
+    _set_randomness(cfg, options.seed, options.deterministic)
     if options.resume:
         cfg.resume = True
         if isinstance(options.resume, str):
-            read_checkpoint(options.resume)
             cfg.load_from = options.resume
-        else:
-            _check_latest(Path(cfg.work_dir))
 
 
-def _check_latest(work_dir: Path) -> None:
-    """Read the checkpoint that resuming will take, so that a broken or unsafe one is refused by us and in one line."""
-    pointer = work_dir / "last_checkpoint"
-    if pointer.is_file():
-        read_checkpoint(pointer.read_text().strip())
-    else:
-        print_log(
-            f"{work_dir}: nothing to resume, training starts at the beginning", logger="current", level=logging.WARNING
-        )
+def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UserError(f"a seed lies between 0 and 2^32 - 1, not at {seed}")
+    given = {"seed": seed} if seed is not None else {}
+    if deterministic:
+        given["deterministic"] = True
+    if given:
+        cfg.randomness = {**(cfg.get("randomness") or {}), **given}
 
 
-def _drop_absent_validation(cfg: Config) -> None:
-    """Train without validation where its tiles do not exist (the published runs train on train + val)."""
-    dataset = (cfg.get("val_dataloader") or {}).get("dataset", {})
-    folder = dataset.get("data_root")
-    if folder is None or Path(folder).is_dir():
+def _set_processes(cfg: Config, launcher: str) -> None:
+    """Several processes: on GPUs MMEngine's way; on the CPU, where it would ask for a GPU all the same, by gloo."""
+    cfg.launcher = launcher
+    if launcher == "none":
         return
-    print_log(f"{folder}: no such folder, training without validation", logger="current", level=logging.WARNING)
+    if "RANK" not in os.environ:
+        hint = "start it with tools/dist_train.sh CONFIG NUMBER"
+        raise UserError(f"--launcher {launcher} needs the environment that torchrun sets", hint=hint)
+    if torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+
+
+def _find_resumed(cfg: Config) -> Path | None:
+    """The checkpoint that training goes on from, which then needs no pretrained weights; None to start anew."""
+    if not cfg.get("resume"):
+        return None
+    path = Path(cfg.load_from) if cfg.get("load_from") else _latest_checkpoint(Path(cfg.work_dir))
+    if path is None:
+        return None
+    cfg.load_from = str(path)
+    if "backbone" in cfg.model:
+        cfg.model.backbone.init_cfg = None
+    return path
+
+
+def _latest_checkpoint(work_dir: Path) -> Path | None:
+    """What the work folder names as its latest checkpoint, also where the folder was moved since."""
+    pointer = work_dir / "last_checkpoint"
+    if not pointer.is_file():
+        return None
+    name = pointer.read_text().strip()
+    for path in (Path(name), work_dir / Path(name).name):
+        if path.is_file():
+            return path
+    raise UserError(f"names no checkpoint that is there: '{name}'", where=pointer, hint="give one: --resume CHECKPOINT")
+
+
+def _drop_absent_validation(cfg: Config) -> str | None:
+    """Train without validation where its tiles do not exist (the published runs train on train + val): what to say."""
+    folder = (cfg.get("val_dataloader") or {}).get("dataset", {}).get("data_root")
+    if folder is None or Path(folder).is_dir():
+        return None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.train_cfg.pop("val_interval", None)
+    return f"{folder}: no such folder, training without validation"
 
 
 def _check_pretrained(cfg: Config) -> None:
     """Fetch the backbone's weights before anything else, so that a machine without them says how to go on."""
-    init = cfg.model.get("backbone", {}).get("init_cfg") or {}
-    checkpoint = init.get("checkpoint")
-    if not checkpoint or cfg.get("resume"):
+    checkpoint = (cfg.model.get("backbone", {}).get("init_cfg") or {}).get("checkpoint")
+    if not checkpoint:
         return
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # a network that swallows packets would hold us for minutes
     try:
         CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu")
     except Exception as error:  # whatever a download or a file can raise ends in the same advice
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"cannot get the backbone's weights {checkpoint}: {reason}",
+            f"cannot get the backbone's weights {checkpoint}: {one_line(error)}",
             hint="give a local file with --cfg-options model.backbone.init_cfg.checkpoint=PATH, or go on without: "
             "--from-scratch sets init_cfg=None, frozen_stages=-1, norm_eval=False (untrained weights must not freeze)",
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
 
 
 def _say_batch(runner: WholeCheckpointRunner, cfg: Config) -> None:

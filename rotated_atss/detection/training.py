@@ -4,14 +4,17 @@ checkpoints."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
+from torch.utils.data import Dataset
 
 from rotated_atss.errors import UserError
 
@@ -79,6 +82,30 @@ class PlainCheckpointHook(Hook):
             checkpoint["param_schedulers"] = plain
 
 
+class ClassCountHook(Hook):
+    """Refuse a dataset whose classes are not as many as the model's: an index past them would train as background."""
+
+    def before_train(self, runner: Runner) -> None:
+        self._check(runner, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        self._check(runner, runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        self._check(runner, runner.test_dataloader.dataset)
+
+    @staticmethod
+    def _check(runner: Runner, dataset: Dataset) -> None:
+        model = getattr(runner.model, "module", runner.model)
+        number = getattr(getattr(model, "bbox_head", None), "num_classes", None)
+        names = getattr(dataset, "metainfo", {}).get("classes")
+        if number is not None and names is not None and len(names) != number:
+            raise UserError(
+                f"the model has {number} classes, the dataset {len(names)} ({', '.join(names)})",
+                hint="set model.bbox_head.num_classes and the classes of every dataset alike",
+            )
+
+
 def describe_batch(data_batch: dict | None, most: int = 5) -> str:
     """Image ids of a batch with the boxes of each: those without area or with odd numbers first, ``most`` at most."""
     described = []
@@ -96,18 +123,46 @@ def describe_batch(data_batch: dict | None, most: int = 5) -> str:
 
 
 class WholeCheckpointRunner(Runner):
-    """MMEngine's runner, except that a checkpoint gets its name only when it is wholly on disk."""
+    """MMEngine's runner, except that a checkpoint gets its name only when it is wholly on disk, and that parts of the
+    config that do not fit are told in one line."""
 
     def save_checkpoint(self, out_dir: str, filename: str, *args, **kwargs) -> None:
-        partial = f"{filename}.partial"
+        partial, final = Path(out_dir) / f"{filename}.partial", Path(out_dir) / filename
         try:
-            super().save_checkpoint(out_dir, partial, *args, **kwargs)
+            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
             if self.rank == 0:
-                os.replace(Path(out_dir) / partial, Path(out_dir) / filename)
+                os.replace(partial, final)
         except OSError as error:
-            (Path(out_dir) / partial).unlink(missing_ok=True)
-            raise UserError(
-                f"cannot write the checkpoint: {error.strerror or error}",
-                where=Path(out_dir) / filename,
-                hint="free some space, then --resume",
-            ) from error
+            what = f"cannot write the checkpoint: {error.strerror or error}"
+            raise UserError(what, where=final, hint="free some space, then --resume") from error
+        finally:
+            if self.rank == 0:
+                partial.unlink(missing_ok=True)
+
+    def build_train_loop(self, loop: Any) -> Any:
+        return _built(super().build_train_loop, loop, "train_cfg or train_dataloader")
+
+    def build_val_loop(self, loop: Any) -> Any:
+        return _built(super().build_val_loop, loop, "val_cfg, val_dataloader or val_evaluator")
+
+    def build_test_loop(self, loop: Any) -> Any:
+        return _built(super().build_test_loop, loop, "test_cfg, test_dataloader or test_evaluator")
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        return _built(super().build_optim_wrapper, optim_wrapper, "optim_wrapper")
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        return _built(super().build_param_scheduler, scheduler, "param_scheduler")
+
+
+def _built(build: Callable[[Any], Any], config: Any, what: str) -> Any:
+    try:
+        return build(config)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise UserError(f"cannot build {what} of this config: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, without a KeyError's quotes and past its first line."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
