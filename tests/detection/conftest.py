@@ -35,12 +35,24 @@ def tiles(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def tiny_options(tiles):
-    """Changes that make the demo config train in seconds."""
-    loaders = {
+NARROW = {
+    "model.backbone.base_channels": 8,
+    "model.backbone.stem_channels": 8,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.bbox_head.in_channels": 16,
+    "model.bbox_head.feat_channels": 16,
+    "model.bbox_head.stacked_convs": 1,
+    "default_hooks.logger.interval": 1,
+    "log_processor.window_size": 1,
+    "visualizer.vis_backends": [{"type": "LocalVisBackend"}],
+}
+
+
+def small_loaders(tiles, *names):
+    return {
         f"{loader}.{key}": value
-        for loader in ("train_dataloader", "test_dataloader")
+        for loader in names
         for key, value in {
             "dataset.data_root": str(tiles),
             "num_workers": 0,
@@ -48,16 +60,34 @@ def tiny_options(tiles):
             "batch_size": 2,
         }.items()
     }
+
+
+@pytest.fixture
+def tiny_options(tiles):
+    """Changes that make the demo config train in seconds."""
     return {
-        **loaders,
-        "model.neck.out_channels": 16,
-        "model.bbox_head.in_channels": 16,
-        "model.bbox_head.feat_channels": 16,
-        "model.bbox_head.stacked_convs": 1,
+        **small_loaders(tiles, "train_dataloader", "test_dataloader"),
+        **NARROW,
         "model.bbox_head.norm_cfg.num_groups": 4,
         "train_cfg.max_iters": 4,
         "param_scheduler.0.total_steps": 4,
         "default_hooks.checkpoint.interval": 4,
-        "default_hooks.logger.interval": 1,
-        "visualizer.vis_backends": [],
+    }
+
+
+@pytest.fixture
+def tiny_published_options(tiles):
+    """Changes that make a published config, with its schedule, loaders and validation, train an epoch in seconds."""
+    return {
+        **small_loaders(tiles, "train_dataloader", "val_dataloader", "test_dataloader"),
+        **NARROW,
+        "model.backbone.depth": 18,
+        "model.backbone.frozen_stages": -1,
+        "model.backbone.norm_eval": False,
+        "model.backbone.init_cfg": None,
+        "train_dataloader.dataset.pipeline.2.scale": (128, 128),
+        "val_dataloader.dataset.pipeline.1.scale": (128, 128),
+        "test_dataloader.dataset.pipeline.1.scale": (128, 128),
+        "train_cfg.max_epochs": 1,
+        "train_cfg.val_interval": 1,
     }
