@@ -1,0 +1,47 @@
+"""The installed peers, where they can run; where not, a line that says why. Nothing of ours depends on them."""
+
+from __future__ import annotations
+
+import warnings
+from types import ModuleType
+from typing import Any
+
+import torch
+
+
+def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
+    """``mmcv.ops`` if its rotated kernels run on the device, else None and the reason."""
+    try:
+        import mmcv.ops
+    except ImportError as error:
+        return None, f"mmcv's ops cannot be imported: {_first_line(error)}"
+    box = torch.tensor([[0.0, 0, 1, 1, 0]], device=device)
+    try:
+        mmcv.ops.box_iou_rotated(box, box)
+    except (RuntimeError, NotImplementedError) as error:
+        return None, f"mmcv has no rotated ops for {device}: {_first_line(error)}"
+    return mmcv.ops, ""
+
+
+def mmrotate() -> tuple[ModuleType | None, str]:
+    """``mmrotate`` with its models registered, else None and the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mmrotate
+            import mmrotate.models  # noqa: F401  registers
+    except ImportError as error:
+        return None, f"mmrotate cannot be imported: {_first_line(error)}"
+    return mmrotate, ""
+
+
+def atss_assigner(topk: int = 9) -> Any:
+    """mmrotate's dense assigner, as its own config builds it."""
+    from mmrotate.registry import TASK_UTILS
+
+    iou = dict(type="RBboxOverlaps2D")
+    return TASK_UTILS.build(dict(type="RotatedATSSAssigner", topk=topk, iou_calculator=iou))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
