@@ -1,0 +1,147 @@
+"""One training step of the R50 le90 config, part by part, beside the same network trained mmrotate's way.
+
+    python benchmarks/bench_train_step.py [--size 1024] [--batch 1] [--objects 100] [--repeats 3] [--peer-repeats 1]
+                                          [--no-peer] [--amp] [--device cuda]
+
+The peer is onedl-mmrotate's RetinaNet R50 with one prior a location and its own ATSS assigner: the same layers and
+losses (its own Rotated ATSS config cannot train on a CPU at all, for its IoU loss exists for CUDA only). The share of
+the backward pass that belongs to the losses counts as backward. On CUDA every part ends with a synchronisation, which
+costs a little, and the peak of allocated memory is recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import harness, models  # noqa: E402
+from benchmarks.peers import mmcv_ops, mmrotate  # noqa: E402
+from benchmarks.stopwatch import Stopwatch  # noqa: E402
+
+PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimiser", "rest")
+OURS = (PARTS[2], PARTS[3])
+
+
+class Way:
+    """A model on its batch, and where its time goes."""
+
+    def __init__(self, model: torch.nn.Module, boxes_of: Callable, assigner: tuple[object, str], args) -> None:
+        self.device, self.amp = args.device, args.amp
+        self.model = model.to(args.device).train()
+        self.batch = models.batch(args.batch, args.objects, args.size, boxes_of)
+        self.optimiser = models.optimiser(self.model)
+        self.watch = Stopwatch(harness.synchroniser(args.device))
+        head = self.model.bbox_head
+        self.watch.wrap(self.model, "extract_feat", "backbone and neck")
+        self.watch.wrap(head, "forward", "head")
+        self.watch.wrap(*assigner, "assignment")
+        self.watch.wrap(head, "loss_by_feat", "losses")
+
+    def step(self) -> dict[str, float]:
+        """Seconds of each part of one step, and their sum ``step``."""
+        self.watch.clear()
+        with self.watch.part("step"):
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.amp):
+                data = self.model.data_preprocessor(self.batch, True)
+                loss, _ = self.model.parse_losses(self.model(**data, mode="loss"))
+            with self.watch.part("backward"):
+                self.optimiser.backward(loss)
+            with self.watch.part("optimiser"):
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+        return self._split()
+
+    def _split(self) -> dict[str, float]:
+        """The assignment runs inside the losses, everything inside the step."""
+        seconds = dict(self.watch.seconds)
+        seconds["losses"] -= seconds["assignment"]
+        seconds["rest"] = seconds["step"] - sum(seconds[part] for part in PARTS[:-1])
+        return seconds
+
+
+def our_way(args: argparse.Namespace) -> Way:
+    model = models.ours()
+    return Way(model, lambda boxes: boxes, (model.bbox_head, "match"), args)
+
+
+def peer_way(args: argparse.Namespace) -> tuple[Way | None, str]:
+    """None and the reason where the peer cannot run."""
+    if args.no_peer:
+        return None, "left out (--no-peer)"
+    for missing in (mmrotate()[1], mmcv_ops(args.device)[1]):
+        if missing:
+            return None, missing
+    from mmrotate.structures.bbox import RotatedBoxes
+
+    model = models.peer(args.size)
+    return Way(model, RotatedBoxes, (model.bbox_head.assigner, "assign"), args), ""
+
+
+def measure(ways: dict[str, Way], repeats: dict[str, int]) -> dict[str, list[dict[str, float]]]:
+    """Steps of each way in turns, after one unmeasured step of each."""
+    for way in ways.values():
+        way.step()
+    steps: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for turn in range(max(repeats.values())):
+        for name, way in ways.items():
+            if turn < repeats[name]:
+                steps[name].append(way.step())
+    return steps
+
+
+def summarise(name: str, steps: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians of each part, and its median share of the step."""
+    parts = {part: harness.summary([step[part] for step in steps]) for part in ("step", *PARTS)}
+    shares = {part: harness.summary([step[part] / step["step"] for step in steps])["median"] for part in PARTS}
+    both = harness.summary([sum(step[part] for part in OURS) / step["step"] for step in steps])["median"]
+    return {"way": name, "seconds": parts, "shares": shares, "assignment_and_losses": both}
+
+
+def peak_megabytes(way: Way) -> float | None:
+    """Allocated memory of CUDA at the highest point of one step, the model's own included."""
+    if way.device == "cpu":
+        return None
+    torch.cuda.reset_peak_memory_stats(way.device)
+    way.step()
+    return round(torch.cuda.max_memory_allocated(way.device) / 1e6, 1)
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    parts = {part: f"{row['seconds'][part]['median']:.3f} s {row['shares'][part]:6.1%}" for part in PARTS}
+    return {"way": row["way"], "step_s": row["seconds"]["step"]["median"], **parts}
+
+
+def main() -> None:
+    parser = harness.arguments(__doc__, repeats=3)
+    parser.add_argument("--size", type=int, default=1024, help="side of the image in pixels")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--objects", type=int, default=100, help="in each image")
+    parser.add_argument("--peer-repeats", type=int, default=1)
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    args = parser.parse_args()
+    harness.check_device(args.device)
+    torch.manual_seed(0)
+    peer, why = peer_way(args)
+    ways = {"ours": our_way(args), **({} if peer is None else {"mmrotate": peer})}
+    steps = measure(ways, {"ours": args.repeats, "mmrotate": args.peer_repeats})
+    rows = [{**summarise(name, steps[name]), "peak_mb": peak_megabytes(way)} for name, way in ways.items()]
+    print(harness.table([shown(row) for row in rows]))
+    print("\n".join(f"{row['way']}: peak {row['peak_mb']} MB" for row in rows if row["peak_mb"]))
+    print(f"mmrotate: {why}" if why else "mmrotate: RetinaNet with one prior a location and its own ATSS assigner")
+    promised = [harness.bar("assignment and losses, share of a step", rows[0]["assignment_and_losses"], at_most=0.1)]
+    print(harness.show_bars(promised))
+    setting = {key: getattr(args, key) for key in ("size", "batch", "objects", "amp")}
+    payload = {"peer": "onedl-mmrotate", "peer_missing": why, "environment": harness.environment(args.device)}
+    print(harness.save("train_step", {**payload, "setting": setting, "bars": promised, "results": rows}))
+
+
+if __name__ == "__main__":
+    main()
