@@ -10,7 +10,7 @@ BIN := .venv/bin
 ASKED := $(if $(filter file,$(origin PYTHON)),,--asked)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest lint typecheck format bench doctor constraints clean clean-venv
+.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table doctor constraints clean clean-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,14 @@ format: setup ## let ruff mend what it can
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-bench: setup ## measure beside the peers, into benchmarks/out
+bench: setup ## measure beside the peers on the CPU, into benchmarks/results
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+bench-gpu: setup ## on a machine with a GPU: the GPU tests, then IoU, NMS, assignment and a training step
+	@$(BIN)/python benchmarks/on_gpu.py $(ARGS)
+
+bench-table: ## docs/benchmarks.md from benchmarks/results
+	@$(PYTHON) benchmarks/make_table.py $(ARGS)
 
 doctor: setup ## what is installed, what is active, how to mend it
 	@$(BIN)/python -m rotated_atss doctor

@@ -1,0 +1,281 @@
+"""Write docs/benchmarks.md from benchmarks/results/*.json. Every figure there comes from a record; none is typed.
+
+    python benchmarks/make_table.py [--check]
+
+With --check nothing is written: the exit status says whether the page is what the records make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+Record = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+HEAD = """\
+# Benchmarks
+
+Made by `make bench-table` from the records in `benchmarks/results/`; the rules are in
+[benchmarks/README.md](../benchmarks/README.md). Ours and the peer ran in turns in one process on the same input.
+Times are medians with the fastest and the slowest run behind them. Compare ratios, not seconds, with another machine.
+"""
+
+TITLES = {
+    "iou": "Rotated IoU beside mmcv",
+    "nms": "Rotated NMS beside mmcv",
+    "assign": "Assignment beside mmrotate",
+    "train_step": "A training step of the R50 le90 config beside mmrotate",
+    "split": "Splitting beside mmrotate and dotadevkit",
+    "merge": "Merging beside dotadevkit",
+}
+PEERS = {"iou": "mmcv", "nms": "mmcv", "assign": "mmrotate"}
+
+
+def load(folder: Path) -> list[Record]:
+    """All records: in the order of :data:`TITLES`, the CPU's before those of GPUs."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    known = [record for record in records if record["name"] in TITLES]
+    order = list(TITLES)
+    return sorted(known, key=lambda record: (order.index(record["name"]), record["environment"]["device"] != "cpu"))
+
+
+def page(records: Sequence[Record]) -> str:
+    parts = [HEAD, *promises(records), *(section(record) for record in records), *not_measured(records)]
+    return "\n".join(parts)
+
+
+def promises(records: Sequence[Record]) -> list[str]:
+    """One table of every bar, met or missed."""
+    words = {True: "met", False: "**missed**", None: "not measured"}
+    rows = [
+        {
+            "promise": each["claim"], "on": record["environment"]["device"],
+            "bar": f"≥ {each['at_least']:g}" if "at_least" in each else f"≤ {each['at_most']:g}",
+            "measured": number(each["measured"]), "": words[each["met"]],
+        }
+        for record in records for each in bars_of(record)
+    ]  # fmt: skip
+    return [f"## Promises\n\n{markdown(rows)}\n"] if rows else []
+
+
+def bars_of(record: Record) -> list[dict[str, Any]]:
+    """The record's own, or what was promised of splitting and merging."""
+    results = record["results"]
+    if record["name"] == "split":
+        ratios = [row["ratio"] for row in results if row["against"] == "mmrotate" and row["isal"]]
+        return [bar("splitting: times faster than mmrotate's tool", min(ratios, default=None), at_least=1)]
+    if record["name"] == "merge":
+        return [bar("merging: times faster than dotadevkit", results[0]["ratio"], at_least=5)]
+    return record.get("bars", [])
+
+
+def section(record: Record) -> str:
+    """Title, who measured, table, remarks."""
+    where = record["environment"]
+    gpu = "" if where["device"] == "cpu" else f", {where['device']}"
+    rows, remarks = SECTIONS[record["name"]](record)
+    missing = record.get("peer_missing")
+    if missing:
+        remarks = [*remarks, f"Peer: {missing}."]
+    lines = [f"## {TITLES[record['name']]}{gpu}", "", markdown(rows), *(f"\n{remark}" for remark in remarks)]
+    return "\n".join([*lines, "", f"<sub>{provenance(record['name'], where)}</sub>", ""])
+
+
+def provenance(name: str, where: dict[str, Any]) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
+    load = where.get("load_before")
+    machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}"
+    busy = "" if load is None else f", load {load} before"
+    return f"bench_{name}.py, commit {where['commit']}; {machine}{busy}; {versions}"
+
+
+def not_measured(records: Sequence[Record]) -> list[str]:
+    """What the page should hold and no record does."""
+    on_cpu = {record["name"] for record in records if record["environment"]["device"] == "cpu"}
+    missing = [f"- {TITLES[name]}: `python benchmarks/bench_{name}.py`" for name in TITLES if name not in on_cpu]
+    if all(record["environment"]["device"] == "cpu" for record in records):
+        missing.append("- IoU, NMS, assignment and a training step on a GPU: `make bench-gpu` where there is one")
+    return ["\n".join(["## Not measured yet", "", *missing, ""])] if missing else []
+
+
+# -- the table of each benchmark: rows and remarks ---------------------------------------------------------------------
+
+
+def iou(record: Record) -> tuple[Rows, list[str]]:
+    rows = []
+    for row in record["results"]:
+        count, error = row["pairs"], row["peer_error"] or {}
+        rows.append({
+            "pairs": f"{count:,}", "kind": row["title"], "precision": row["dtype"],
+            "ours, ns a pair": per(row["ours"], count), "mmcv, ns a pair": per(row.get("peer"), count),
+            "ratio": number(row.get("ratio")),
+            "ours, worst error": number(row["ours_error"]["worst"]), "mmcv, worst error": number(error.get("worst")),
+            "mmcv, share off by more than 0.01": number(error.get("wrong_share")),
+        })  # fmt: skip
+    judged = (
+        "Errors in float32 are judged by the closed form in float64 on all pairs, those in float64 by rational "
+        "arithmetic on some, the most doubtful among them."
+    )
+    return rows, [_shapely(record["results"]), judged]
+
+
+def _shapely(results: Rows) -> str:
+    told = [row["shapely"] for row in results if "shapely" in row]
+    differs, decided = (sum(each[key] for each in told) for key in ("differs", "decided"))
+    ours, theirs = (sum(each[key] for each in told) for key in ("ours_wrong", "shapely_wrong"))
+    return (
+        f"shapely in float64 differs from ours in float64 by more than 1e-9 on {differs:,} pairs; rational arithmetic "
+        f"decided {decided:,} of them: ours wrong {ours:,} times, shapely {theirs:,} times."
+    )
+
+
+def nms(record: Record) -> tuple[Rows, list[str]]:
+    rows = [
+        {
+            "scene": row["scene"], "boxes": row["boxes"], "kept": row["kept"], "ours, ms": milli(row["ours"]),
+            "mmcv, ms": milli(row.get("peer")), "ratio": number(row.get("ratio")),
+            "same boxes kept": {True: "yes", False: "no", None: ""}[row.get("same")],
+            "ours, mistakes": _mistakes(row["ours_mistakes"]), "mmcv, mistakes": _mistakes(row.get("peer_mistakes")),
+        }
+        for row in record["results"]
+    ]  # fmt: skip
+    left_out = [row for row in record["results"] if row["peer_missing"] not in ("", record["peer_missing"])]
+    told = [f"{row['scene']}: mmcv {row['peer_missing']}." for row in left_out]
+    meant = "A mistake, judged in float64, is a box kept beside a better one that it overlaps, or dropped without one."
+    return rows, [*told, meant]
+
+
+def _mistakes(found: dict[str, int] | None) -> str:
+    return "" if found is None else str(sum(found.values()))
+
+
+def assign(record: Record) -> tuple[Rows, list[str]]:
+    rows = [
+        {
+            "objects": row["objects"], "ours, ms": milli(row["ours"]), "mmrotate, ms": milli(row.get("peer")),
+            "ratio": number(row.get("ratio")), "ours, extra MB": row["ours_mb"],
+            "mmrotate, extra MB": number(row.get("peer_mb")),
+        }
+        for row in record["results"]
+    ]  # fmt: skip
+    return rows, [_scenes(record["comparisons"])] if record["comparisons"] else []
+
+
+def _scenes(compared: Rows) -> str:
+    rows = [
+        {
+            "scene": f"{row['scene']}, seed {row['seed']}", "objects": row["objects"], "positives": row["positives"],
+            "differing": row["differing"], "why": ", ".join(f"{count} {why}" for why, count in row["causes"].items()),
+        }
+        for row in compared
+    ]  # fmt: skip
+    return f"The same assignment, prior by prior (each differing one is listed in the record):\n\n{markdown(rows)}"
+
+
+def train_step(record: Record) -> tuple[Rows, list[str]]:
+    rows = []
+    for row in record["results"]:
+        shares = {part: f"{share:.1%}" for part, share in row["shares"].items()}
+        peak = {"peak MB": number(row["peak_mb"])} if row["peak_mb"] else {}
+        rows.append({"way": row["way"], "step, s": spread(row["seconds"]["step"], 1), **shares, **peak})
+    setting = record["setting"]
+    told = f"{setting['batch']} of {setting['size']} x {setting['size']} px, {setting['objects']} objects each"
+    return rows, [f"Images: {told}{', bfloat16 autocast' if setting['amp'] else ''}."]
+
+
+def split(record: Record) -> tuple[Rows, list[str]]:
+    rows = [
+        {
+            "against": row["against"], "isal installed": "yes" if row["isal"] else "no",
+            "ours, s": spread(row["ours"], 1), "peer, s": spread(row["peer"], 1), "ratio": number(row["ratio"]),
+            "tiles": row["tiles"], "same pixels": row["same_pixels"], "same objects": row["same_objects"],
+        }
+        for row in record["results"]
+    ]  # fmt: skip
+    return rows, [f"Input: {record['data']}, {record['results'][0]['processes']} processes."]
+
+
+def merge(record: Record) -> tuple[Rows, list[str]]:
+    rows = [
+        {
+            "detections": f"{row['detections']:,}", "processes": row["processes"], "ours, s": spread(row["ours"], 1),
+            "dotadevkit, s": spread(row["peer"], 1), "ratio": number(row["ratio"]),
+            "ours in one process, s": spread(row["ours_one_process"], 1),
+            "rows the same": f"{row['rows']['same']:,}", "different": row["rows"]["tied"] + row["rows"]["different"],
+        }
+        for row in record["results"]
+    ]  # fmt: skip
+    return rows, []
+
+
+SECTIONS: dict[str, Callable[[Record], tuple[Rows, list[str]]]] = {
+    "iou": iou, "nms": nms, "assign": assign, "train_step": train_step, "split": split, "merge": merge,
+}  # fmt: skip
+
+
+# -- cells -------------------------------------------------------------------------------------------------------------
+
+
+def markdown(rows: Rows) -> str:
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def spread(times: dict[str, Any] | None, factor: float) -> str:
+    """Median (fastest to slowest), and how many runs where it was one."""
+    if times is None:
+        return ""
+    if times["runs"] == 1:
+        return f"{number(times['median'] * factor)} (1 run)"
+    return f"{number(times['median'] * factor)} ({number(times['min'] * factor)} to {number(times['max'] * factor)})"
+
+
+def per(times: dict[str, Any] | None, count: int) -> str:
+    return spread(times, 1e9 / count)
+
+
+def milli(times: dict[str, Any] | None) -> str:
+    return spread(times, 1e3)
+
+
+def write(text: str, path: Path) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="say whether the page is up to date, write nothing")
+    args = parser.parse_args()
+    text = page(load(RESULTS))
+    if args.check:
+        fresh = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
+        print(f"{PAGE.relative_to(ROOT)} {'is' if fresh else 'is not'} what the records make")
+        return 0 if fresh else 1
+    write(text, PAGE)
+    print(PAGE.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
