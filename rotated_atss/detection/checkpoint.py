@@ -5,7 +5,6 @@ Importing this also keeps MMEngine's own readers from running a file's code.
 
 from __future__ import annotations
 
-import pickle
 import re
 from functools import partial
 from pathlib import Path
@@ -46,7 +45,7 @@ def _load_plain(file: Any, map_location: Any = "cpu", weights_only: bool | None 
         # MMEngine's own list: the running means of its log and the numpy types inside them
         with torch.serialization.safe_globals(get_torch_safe_globals()):
             return torch.load(file, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file can raise anything
         raise _unreadable(error, file) from error
 
 
@@ -59,7 +58,7 @@ mmengine_checkpoint.load_url = partial(mmengine_checkpoint.load_url, weights_onl
 def _unreadable(error: Exception, path: Any) -> UserError:
     """Why a checkpoint was not read: torch names a class or function that is no plain value ``GLOBAL module.name``."""
     reason = str(error).strip() or type(error).__name__
-    refused = re.search(r"GLOBAL (\S+) was not an allowed global", reason)
+    refused = re.search(r"GLOBAL ([\w.]+)\s", reason)
     if refused:
         what = f"not loaded, for safety: it holds {refused[1]}, which may run code"
         return UserError(what, where=path, hint="only tensors and plain values are read")

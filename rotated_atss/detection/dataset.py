@@ -64,13 +64,6 @@ class DOTADataset(BaseDataset):
             *args, ann_file=ann_file, data_prefix=data_prefix or {"img_path": "images"}, metainfo=metainfo, **kwargs
         )
 
-    def full_init(self) -> None:
-        super().full_init()
-        if not len(self):
-            raise UserError(
-                "no tile is left to read", where=self.data_root, hint="filter_empty_gt leaves out tiles without objects"
-            )
-
     def load_data_list(self) -> list[dict]:
         self._metainfo["source_labels"] = source_labels(self.data_root)
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
@@ -106,7 +99,11 @@ class DOTADataset(BaseDataset):
     def filter_data(self) -> list[dict]:
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
             return self.data_list
-        return [record for record in self.data_list if record["instances"]]
+        kept = [record for record in self.data_list if record["instances"]]
+        if not kept:
+            hint = "filter_empty_gt leaves out tiles without objects"
+            raise UserError("no tile has an object, so none is left", where=self.ann_file, hint=hint)
+        return kept
 
     def get_cat_ids(self, idx: int) -> list[int]:
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
