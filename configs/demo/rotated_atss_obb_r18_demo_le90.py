@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 data_root = "demo_out/tiles/"
-iterations = 600
+iterations = 750
 classes = _base_.classes
 
 model = dict(
