@@ -14,12 +14,12 @@ def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
     try:
         import mmcv.ops
     except ImportError as error:
-        return None, f"mmcv's ops cannot be imported: {_first_line(error)}"
+        return None, f"mmcv's ops cannot be imported: {first_line(error)}"
     box = torch.tensor([[0.0, 0, 1, 1, 0]], device=device)
     try:
         mmcv.ops.box_iou_rotated(box, box)
     except (RuntimeError, NotImplementedError) as error:
-        return None, f"mmcv has no rotated ops for {device}: {_first_line(error)}"
+        return None, f"mmcv has no rotated ops for {device}: {first_line(error)}"
     return mmcv.ops, ""
 
 
@@ -31,7 +31,7 @@ def mmrotate() -> tuple[ModuleType | None, str]:
             import mmrotate
             import mmrotate.models  # noqa: F401  registers
     except ImportError as error:
-        return None, f"mmrotate cannot be imported: {_first_line(error)}"
+        return None, f"mmrotate cannot be imported: {first_line(error)}"
     return mmrotate, ""
 
 
@@ -43,5 +43,6 @@ def atss_assigner(topk: int = 9) -> Any:
     return TASK_UTILS.build(dict(type="RotatedATSSAssigner", topk=topk, iou_calculator=iou))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

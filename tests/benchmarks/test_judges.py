@@ -1,5 +1,6 @@
 """What the benchmarks judge by: exact IoU, the causes of differing assignments, NMS mistakes, the written page."""
 
+import importlib
 import math
 
 import pytest
@@ -135,6 +136,21 @@ def test_the_page_lists_what_is_missed_and_what_is_not_measured(tmp_path):
     assert "| faster | NVIDIA H200 | ≥ 100 | 5 | **missed** |" in page
     assert "## Assignment beside mmrotate, NVIDIA H200" in page and "500 (400 to 600)" in page
     assert "Peer: mmrotate is absent." in page and "bench-gpu" not in page and "bench_assign.py`" in page
+
+
+SCRIPTS = sorted(path.stem for path in (make_table.ROOT / "benchmarks").glob("bench_*.py"))
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "make_table", "on_gpu"])
+def test_every_script_answers_help_and_the_readme_names_it(script, capsys, monkeypatch):
+    main = importlib.import_module(f"benchmarks.{script}").main
+    monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0 and f"{script}.py" in capsys.readouterr().out
+    readme = (make_table.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert script.removeprefix("bench_") in make_table.TITLES or not script.startswith("bench_")
+    assert f"{script}.py" in readme or script == "on_gpu"
 
 
 def test_no_gpu_is_one_line(capsys, monkeypatch):
