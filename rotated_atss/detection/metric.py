@@ -12,7 +12,9 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from rotated_atss.dota.evaluate import evaluate_detections, format_table, result_to_json
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.evaluate import DIFFICULT_RULES, evaluate_detections, format_table, result_to_json
+from rotated_atss.dota.evaluate import METRICS as METRICS_OF_EVALUATION
 from rotated_atss.dota.files import atomic_write
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.text import read_labels, task1_path, write_detections
@@ -51,8 +53,12 @@ class DOTAMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        _check_settings(version, iou_threshold, metric, difficult)
         self.version, self.iou_threshold, self.metric, self.difficult = version, iou_threshold, metric, difficult
         self.labels = [labels] if isinstance(labels, str) else labels
+        for folder in self.labels or ():
+            if not Path(folder).is_dir():
+                raise UserError("no such folder of labels", where=folder)
         self.out_dir, self.submission = out_dir, submission
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -94,6 +100,21 @@ class DOTAMetric(BaseMetric):
         if self.out_dir is not None:
             atomic_write(Path(self.out_dir) / "ap.json", (json.dumps(result_to_json(result), indent=1) + "\n").encode())
         return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
+
+
+def _check_settings(version: str, iou_threshold: float, metric: str, difficult: str | None) -> None:
+    """Before hours of testing, not after."""
+    for what, value, choices in (
+        ("version", version, CLASSES),
+        ("metric", metric, METRICS_OF_EVALUATION),
+        ("rule for difficult objects", difficult, (None, *DIFFICULT_RULES)),
+    ):
+        if value not in choices:
+            raise UserError(
+                f"unknown {what} '{value}' in DOTAMetric", hint=f"choose from {', '.join(filter(None, choices))}"
+            )
+    if not 0 <= iou_threshold <= 1:
+        raise UserError(f"the IoU threshold of DOTAMetric lies between 0 and 1, not at {iou_threshold}")
 
 
 def labels_of_images(folders: Sequence[str], image_ids: Sequence[str], classes: Sequence[str]) -> dict:

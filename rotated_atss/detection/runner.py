@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +134,7 @@ def test(
     )
     if labels:
         evaluator.labels = [str(folder) for folder in labels]
+    _keep_apart([evaluator.out_dir, evaluator.submission], [*(labels or []), *_input_folders(cfg.test_dataloader)])
     for name in (
         "train_dataloader",
         "train_cfg",
@@ -150,6 +151,20 @@ def test(
     _network(runner).load_state_dict(state, strict=False)
     with _told_once():
         return runner.test()
+
+
+def _input_folders(loader: dict) -> list[Path]:
+    dataset = loader.get("dataset", {})
+    root, images = Path(dataset.get("data_root") or ""), (dataset.get("data_prefix") or {}).get("img_path", "images")
+    return [root / images, root / (dataset.get("ann_file") or "labelTxt")]
+
+
+def _keep_apart(outputs: list[str | None], inputs: Sequence[str | Path]) -> None:
+    """Inputs are never written into."""
+    for folder in (Path(each).resolve() for each in inputs):
+        for target in filter(None, outputs):
+            if folder in (Path(target).resolve(), *Path(target).resolve().parents):
+                raise UserError(f"lies in the input folder {folder}", where=target, hint="choose another place")
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
