@@ -297,8 +297,7 @@ def test_small_boxes_are_left_out_on_request():
         scores, deltas = outputs(1)
         cfgs = [ConfigDict(head.test_cfg, min_bbox_size=size) for size in (0, 40)]
         every, large = (
-            head.predict_by_feat(scores, deltas, batch_img_metas=[meta()], with_nms=False, cfg=cfg)[0]
-            for cfg in cfgs
+            head.predict_by_feat(scores, deltas, batch_img_metas=[meta()], with_nms=False, cfg=cfg)[0] for cfg in cfgs
         )
     expected = (every.bboxes[:, 2:4] > 40).all(1)
     assert 0 < int(expected.sum()) < len(every) and torch.equal(large.bboxes, every.bboxes[expected])
