@@ -178,6 +178,10 @@ def build_model(cfg: Config) -> torch.nn.Module:
 def build_runner(cfg: Config) -> WholeCheckpointRunner:
     """The runner of a config; a model that does not fit, a missing folder: one line."""
     build_model(cfg)
+    if cfg.get("visualizer"):
+        cfg.visualizer.pop(
+            "name", None
+        )  # under one name a second run of this process would write to the first's folder
     try:
         runner = WholeCheckpointRunner.from_cfg(cfg)
     except OSError as error:
