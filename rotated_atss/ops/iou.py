@@ -89,34 +89,38 @@ def intersection_area(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     half2 = boxes2[:, 2:4] / 2
     ux, uy = half2[:, 0] * cos, half2[:, 0] * sin  # half the width axis of B in A's frame
     vx, vy = half2[:, 1] * -sin, half2[:, 1] * cos  # half the height axis
-    # the start of every directed edge and its vector, (4, N): a rectangle's edges are plus and minus its two axes
-    x = torch.stack((cx - ux - vx, cx + ux - vx, cx + ux + vx, cx - ux + vx))
-    y = torch.stack((cy - uy - vy, cy + uy - vy, cy + uy + vy, cy - uy + vy))
-    ex = 2 * torch.stack((ux, vx, -ux, -vx))
-    ey = 2 * torch.stack((uy, vy, -uy, -vy))
-    first, second, third, fourth = _edge_integrals(x, y, ex, ey, boxes1[:, 2] / 2, boxes1[:, 3] / 2)
-    # torch's sum picks its order by the tensor's size: a pair's area must not depend on how many it came with
-    return -((first + third) + (second + fourth))
+    # B's edges in pairs: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
+    mx = torch.stack((cx - vx, cx + vx, cx + ux, cx - ux)).view(2, 2, -1)
+    my = torch.stack((cy - vy, cy + vy, cy + uy, cy - uy)).view(2, 2, -1)
+    ex, ey = torch.stack((ux, vx))[:, None], torch.stack((uy, vy))[:, None]
+    along = _edge_integrals(mx, my, ex, ey, boxes1[:, 2] / 2, boxes1[:, 3] / 2)
+    # added by hand: torch's sum picks its order by the tensor's size, and a pair's area must not depend on how many it
+    # came with
+    return (along[0, 1] - along[0, 0]) + (along[1, 1] - along[1, 0])
 
 
-def _edge_integrals(x: Tensor, y: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Integral of ``clamp(y, -b, b) dx`` over the part of each edge with ``|x| <= a``; all (4, N) but a, b (N,)."""
-    one = torch.ones((), dtype=x.dtype, device=x.device)
+def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Integral of ``clamp(y, -b, b) dx`` over the part with ``|x| <= a`` of the edges ``m + t e``, t from -1 to 1.
+
+    Args:
+        mx, my: (2, 2, N) midpoints.
+        ex, ey: (2, 1, N) half edges.
+        a, b: (N,) half sides of the frame's box.
+    """
+    one = torch.ones((), dtype=mx.dtype, device=mx.device)
     inverse = 1 / torch.where(ex == 0, one, ex)  # a vertical edge contributes nothing: its ex below is 0
-    left, right = (-a - x) * inverse, (a - x) * inverse
-    t0 = torch.minimum(left, right).clamp(0, 1)
-    t1 = torch.maximum(left, right).clamp(0, 1)
+    middle, reach = -mx * inverse, a * inverse.abs()
+    t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
     inverse = 1 / torch.where(ey == 0, one, ey)  # a horizontal edge has no breakpoint: any split of it is exact
-    low, high = (-b - y) * inverse, (b - y) * inverse
-    s0 = torch.minimum(torch.maximum(torch.minimum(low, high), t0), t1)
-    s1 = torch.minimum(torch.maximum(torch.maximum(low, high), t0), t1)
+    middle, reach = -my * inverse, b * inverse.abs()
+    s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
     def clamped(t: Tensor) -> Tensor:
-        return torch.minimum(torch.maximum(y + t * ey, -b), b)
+        return (my + t * ey).clamp(-b, b)
 
-    y_t0, y_s0, y_s1, y_t1 = clamped(t0), clamped(s0), clamped(s1), clamped(t1)
-    # three trapezoids with the common terms gathered
-    return ex * ((y_t0 + y_s0) * (s0 - t0) + (y_s0 + y_s1) * (s1 - s0) + (y_s1 + y_t1) * (t1 - s1)) / 2
+    # before s0 and after s1 the clamped y is constant, between them it is linear
+    flat = clamped(t0) * (s0 - t0) + clamped(t1) * (t1 - s1)
+    return ex * (flat + (clamped(s0) + clamped(s1)) * (s1 - s0) / 2)
 
 
 def _aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
