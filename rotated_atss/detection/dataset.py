@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -130,9 +131,19 @@ class LoadTile(LoadImageFromFile):
     def transform(self, results: dict) -> dict:
         hint = "split again or remove the tile"
         try:
-            loaded = super().transform(results)
+            with _silent_opencv():
+                return super().transform(results)
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=results["img_path"], hint=hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
             raise UserError("not a readable image, or cut short", where=results["img_path"], hint=hint) from error
-        return loaded
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """Keep OpenCV's own lines about a bad file off the terminal: ours says it."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
