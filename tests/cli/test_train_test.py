@@ -1,0 +1,189 @@
+"""train and test as they are typed: what they print, and the one line that each mistake gets."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmcv.ops")
+
+import cv2
+import torch
+
+from rotated_atss.cli import main
+
+CONFIG = "rotated_atss_obb_r18_demo_le90"
+LABEL = "20 30 60 30 60 50 20 50 ship 0\n"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """One thread for layers as small as these; config texts unformatted; and MMEngine's loggers keep the streams of
+    the test that they were made in, which is closed by now."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """Four tiles of one image, each with a ship."""
+    root = tmp_path / "tiles"
+    (root / "images").mkdir(parents=True)
+    (root / "labelTxt").mkdir()
+    for x in (0, 48, 96, 144):
+        image = np.full((96, 96, 3), 60, np.uint8)
+        image[30:50, 20:60] = 220
+        cv2.imwrite(str(root / "images" / f"P1__96__{x}___0.png"), image)
+        (root / "labelTxt" / f"P1__96__{x}___0.txt").write_text(LABEL)
+    return root
+
+
+def options(tiles, *more):
+    """A narrow model and short loaders, as --cfg-options."""
+    pairs = [f"{loader}_dataloader.dataset.data_root={tiles}" for loader in ("train", "test")]
+    pairs += [f"{loader}_dataloader.batch_size=2" for loader in ("train", "test")]
+    pairs += [f"{loader}_dataloader.num_workers=0" for loader in ("train", "test")]
+    pairs += [f"{loader}_dataloader.persistent_workers=False" for loader in ("train", "test")]
+    pairs += ["model.backbone.base_channels=8", "model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]"]
+    pairs += ["model.neck.out_channels=16", "model.bbox_head.in_channels=16", "model.bbox_head.feat_channels=16"]
+    pairs += ["model.bbox_head.norm_cfg.num_groups=4", "train_cfg.max_iters=2", "param_scheduler.0.total_steps=2"]
+    return ["--cfg-options", *pairs, "visualizer.vis_backends=[]", *more]
+
+
+@pytest.fixture
+def train(tiles, tmp_path):
+    def call(*words, changes=()):
+        return main(["train", CONFIG, "--work-dir", str(tmp_path / "work"), *words, *options(tiles, *changes)])
+
+    return call
+
+
+@pytest.fixture
+def error(capsys):
+    """The one line of a call that is the user's mistake."""
+
+    def call(run, *args, **kwargs):
+        capsys.readouterr()
+        assert run(*args, **kwargs) == 2
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        (line,) = [line for line in err.splitlines() if ": error: " in line]
+        assert err.endswith(line + "\n")
+        return line
+
+    return call
+
+
+def test_train_and_test(train, tiles, tmp_path, capsys):
+    assert train("--seed", "1") == 0
+    assert f"checkpoints and logs: {tmp_path / 'work'}" in capsys.readouterr().out
+    checkpoint = tmp_path / "work" / "iter_2.pth"
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "P1.txt").write_text(LABEL)
+    words = ["--labels", str(tmp_path / "labels"), "--out", str(tmp_path / "out"), "--data", str(tiles)]
+    words += ["--submission", str(tmp_path / "s.zip"), "--work-dir", str(tmp_path / "test")]
+    assert main(["test", CONFIG, str(checkpoint), *words, *options(tmp_path / "elsewhere")]) == 0
+    assert len(list((tmp_path / "out").glob("Task1_*.txt"))) == 15 and (tmp_path / "out" / "ap.json").is_file()
+    assert main(["check-submission", str(tmp_path / "s.zip")]) == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0 and "--cfg-options" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["no_such_config"], "no_such_config: no such config (give a path or one of: "),
+        ([CONFIG, "--cfg-options", "abc"], "--cfg-options takes KEY=VALUE, not 'abc'"),
+        ([CONFIG, "--cfg-options", "=3"], "--cfg-options takes KEY=VALUE, not '=3'"),
+        ([CONFIG, "--cfg-options", "a=[1,2"], "--cfg-options: Imbalanced brackets exist in [1,2"),
+        ([CONFIG, "--cfg-options", "model.backbone.depth.x=1"], "these options do not fit the config: "),
+        ([CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.coding=le45"], "unknown angle coding 'le45'"),
+        ([CONFIG, "--seed", "-4"], "a seed lies between 0 and 2^32 - 1, not at -4"),
+        ([CONFIG, "--launcher", "pytorch"], "--launcher pytorch needs the environment that torchrun sets"),
+        ([CONFIG, "--resume", "gone.pth"], "gone.pth: no such checkpoint"),
+    ],
+)
+def test_mistakes_of_train(words, message, error, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    line = error(main, ["train", *words])
+    assert line.startswith("rotated-atss train: error: ") and message in line
+
+
+def test_a_number_that_is_none_is_told_by_argparse(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", CONFIG, "--seed", "x"])
+    assert stopped.value.code == 2 and "invalid int value: 'x'" in capsys.readouterr().err
+
+
+def test_mistakes_in_the_data(train, error, tiles, tmp_path):
+    label = tiles / "labelTxt" / "P1__96__48___0.txt"
+    for text, message in (
+        (f"{LABEL}1 2 3\n", ":2: a label line has"),
+        (LABEL.replace("ship", "car"), ":1: unknown class"),
+    ):
+        label.write_text(text)
+        assert f"error: {label}{message}" in error(train)
+    label.unlink()
+    assert "no label file for the image P1__96__48___0.png" in error(train)
+    assert "gone/images: no such folder" in error(train, changes=["train_dataloader.dataset.data_root=gone"])
+    assert not list((tmp_path / "work").glob("*.pth"))
+
+
+def test_mistakes_with_folders(train, error, tmp_path):
+    (tmp_path / "work").write_text("a file")
+    assert f"{tmp_path / 'work'}: cannot write here: " in error(train)
+
+
+def test_mistakes_of_test(error, tiles, tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "other.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "other.pth").read_bytes()[:99])
+    work = ["--work-dir", str(tmp_path / "work")]
+    for words, message in (
+        (["gone.pth"], "gone.pth: no such checkpoint"),
+        ([str(tmp_path / "cut.pth")], "cut.pth: not a readable checkpoint"),
+        ([str(tmp_path / "other.pth")], "other.pth: these are weights of another model: "),
+        (["gone.pth", "--out", str(tiles / "labelTxt")], "lies in the input folder"),
+    ):
+        line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
+        assert line.startswith("rotated-atss test: error: ") and message in line
+
+
+def test_missing_labels_are_told_before_the_test(train, error, tiles, tmp_path):
+    assert train() == 0
+    words = [str(tmp_path / "work" / "iter_2.pth"), "--labels", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]
+    line = error(main, ["test", CONFIG, *words, "--work-dir", str(tmp_path / "test"), *options(tiles)])
+    assert f"{tmp_path / 'gone'}: no such folder of labels" in line and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_in_a_process_of_its_own(tiles, tmp_path, repo_root):
+    for path in (tiles / "images").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    words = [CONFIG, "--work-dir", str(tmp_path / "work"), *options(tiles, "train_dataloader.num_workers=1")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "tools/train.py", *words],
+        cwd=repo_root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.startswith(f"rotated-atss train: error: {tiles / 'images'}") and done.stderr.count("\n") == 1
+    assert done.stderr.endswith(": not a readable image, or cut short (split again or remove the tile)\n")
