@@ -76,10 +76,13 @@ class PlainCheckpointHook(Hook):
     read safely. Resuming takes them from the config anyway."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        states = checkpoint.get("param_schedulers", [])
-        plain = [{name: value for name, value in state.items() if not callable(value)} for state in states]
-        if plain:
-            checkpoint["param_schedulers"] = plain
+        states = checkpoint.get("param_schedulers")
+        if isinstance(states, list):  # several optimizers have a dict of lists
+            checkpoint["param_schedulers"] = [_without_functions(state) for state in states]
+
+
+def _without_functions(state: dict) -> dict:
+    return {name: value for name, value in state.items() if not callable(value)}
 
 
 class ClassCountHook(Hook):
