@@ -19,6 +19,7 @@ from rotated_atss.detection.head import RotatedRetinaHead
 from rotated_atss.detection.runner import TrainOptions, load_config, train
 from rotated_atss.detection.structures import OrientedBoxes
 from rotated_atss.detection.training import describe_batch
+from rotated_atss.dota.text import read_detections
 from rotated_atss.errors import UserError
 
 DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
@@ -195,6 +196,30 @@ def test_old_checkpoints_and_bare_weights_are_tested(run, tiny_options, tiles, t
         torch.save(weights, tmp_path / f"{name}.pth")
         runner.test(DEMO, tmp_path / f"{name}.pth", work_dir=str(tmp_path / name), cfg_options=tiny_options)
         assert len(list((tmp_path / name / "merged").glob("Task1_*.txt"))) == 15
+
+
+@pytest.mark.parametrize("size", [128, 256, 64])
+def test_a_detection_lands_where_the_tile_was_cut(tiny_published_options, tmp_path, monkeypatch, size):
+    """The loader resizes tiles of 128 pixels; one prior fires on each, its box is taken as it is."""
+
+    def one_prior(self, features):
+        scores = [level.new_full((len(level), 15, *level.shape[-2:]), -9) for level in features]
+        scores[0][:, 6, 3, 5] = 9  # row 3, column 5 of stride 8: centre (40, 24), side 32 on the network's input
+        return scores, [level.new_zeros((len(level), 5, *level.shape[-2:])) for level in features]
+
+    monkeypatch.setattr(RotatedRetinaHead, "forward", one_prior)
+    options = {**tiny_published_options, "test_dataloader.dataset.pipeline.1.scale": (size, size)}
+    torch.save(runner.build_model(load_config(PUBLISHED, options)).state_dict(), tmp_path / "any.pth")
+    runner.test(PUBLISHED, tmp_path / "any.pth", work_dir=str(tmp_path / "test"), cfg_options=options)
+    found = read_detections(tmp_path / "test" / "merged" / "Task1_ship.txt")
+    scale = 128 / size
+    points = found.polygons.reshape(-1, 4, 2)
+    corners = zip(found.image_ids.tolist(), points.min(1).tolist(), points.max(1).tolist())
+    assert sorted(corners) == [
+        (f"P000{image}", pytest.approx([x + 24 * scale, 8 * scale]), pytest.approx([x + 56 * scale, 40 * scale]))
+        for image in (0, 1)
+        for x in (0, 96, 192)
+    ]
 
 
 def test_another_configs_load_from_is_not_what_is_tested(run, tiny_options, tmp_path):
