@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from rotated_atss.dota.text import Labels
+    from collections.abc import Mapping
+
+    from rotated_atss.dota.text import Detections, Labels
 
 HELP = "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone."
 VERSIONS = ("v1.0", "v1.5", "v2.0")
@@ -50,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
     # Who names classes wants those alone: other classes of DOTA may be there, and are left out.
     known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
     detections = read_task1_folder(args.detections, known)
+    labels = read_all_labels(args.labels, known)
+    _refuse_strangers(classes, detections, labels)
     result = evaluate_detections(
         {name: detections[name] for name in classes},
-        read_all_labels(args.labels, known),
+        labels,
         metric=args.metric,
         version=args.version,
         difficult=args.difficult,
@@ -66,6 +70,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
     return 0
+
+
+def _refuse_strangers(
+    classes: tuple[str, ...], detections: Mapping[str, Detections], labels: Mapping[str, Labels]
+) -> None:
+    """A class asked for that DOTA does not have and no file mentions is a slip of the pen."""
+    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+
+    seen = {name for each in labels.values() for name in each.names} | {
+        n for n, each in detections.items() if len(each)
+    }
+    for name in classes:
+        if name not in seen and name not in CLASSES["v2.0"]:
+            raise UserError(
+                f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, CLASSES["v2.0"])
+            )
 
 
 def read_all_labels(folders: list[str], classes: tuple[str, ...]) -> dict[str, Labels]:

@@ -20,6 +20,7 @@ from rotated_atss.boxes import poly_to_obb
 from rotated_atss.dota.classes import PALETTE, resolve_classes
 from rotated_atss.dota.polygon import polygon_areas
 from rotated_atss.dota.text import pair_images_and_labels, read_labels
+from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
@@ -68,6 +69,9 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         self._metainfo["source_labels"] = source_labels(self.data_root)
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
+        if not is_tile_name(pairs[0][0].stem):
+            told = f"{pairs[0][0]}: not named as a tile, so images are taken whole (raw ones want rotated-atss split)"
+            print_log(told, logger="current", level=logging.WARNING)
         dropped: list[str] = []
         records = []
         for image, label in pairs:

@@ -21,7 +21,7 @@ from rotated_atss.dota.polygon import (
     polygon_ious,
 )
 from rotated_atss.dota.text import EMPTY_DETECTIONS, Detections, Labels
-from rotated_atss.dota.tiles import parse_tile_name
+from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
 
 METRICS = ("voc07", "area")
@@ -193,22 +193,23 @@ def _number_images(
     numbers = np.array([image_numbers.get(image, -1) for image in found.images], dtype=np.int64)
     images = numbers[found.image_index] if len(found) else np.empty(0, dtype=np.int64)
     unlabelled = np.flatnonzero(images < 0)
-    if len(unlabelled) and not ignore_unlabelled:
-        image = found.images[found.image_index[unlabelled[0]]]
+    if not len(unlabelled):
+        return images
+    image = found.images[found.image_index[unlabelled[0]]]
+    if not ignore_unlabelled or len(unlabelled) == len(found) and is_tile_name(image):
         count = int((np.bincount(found.image_index, minlength=len(numbers))[numbers < 0] > 0).sum())
         raise UserError(
             f"class {name}: {len(unlabelled)} detections lie on {count} images without labels, the first on '{image}'",
             hint=_hint_for_unlabelled(image),
         )
+    logger.warning("class %s: left out %d detections on images without labels", name, len(unlabelled))
     return images
 
 
 def _hint_for_unlabelled(image: str) -> str:
-    try:
-        parse_tile_name(image)
-    except UserError:
-        return "give the label files of all images, or leave such detections out with --ignore-unlabelled"
-    return "that is a tile: merge into full images first, rotated-atss merge"
+    if is_tile_name(image):
+        return "that is a tile: merge into full images first, rotated-atss merge"
+    return "give the label files of all images, or leave such detections out with --ignore-unlabelled"
 
 
 def _rank(found: Detections, images: np.ndarray, truths: _Truths, lowest: float) -> _Ranking:

@@ -23,7 +23,7 @@ from rotated_atss.dota.text import (
     list_images,
     parse_detections,
 )
-from rotated_atss.dota.tiles import parse_tile_name
+from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same detections give the same bytes
@@ -52,7 +52,7 @@ def write_submission(path: str | Path, detections_by_class: Mapping[str, Detecti
     for name, found in detections_by_class.items():
         if name not in classes:
             raise UserError(f"class '{name}' is not one of the submission's", hint=unknown_class_hint(name, classes))
-        tile = next(filter(_is_tile, found.images), None)
+        tile = next(filter(is_tile_name, found.images), None)
         if tile is not None:
             raise UserError(f"'{tile}' is a tile, not a full image", hint="merge first: rotated-atss merge")
     data = io.BytesIO()
@@ -113,14 +113,6 @@ def _open(path: Path) -> dict[str, bytes]:
         raise UserError(f"not a readable zip: {error}", where=path) from error
 
 
-def _is_tile(image: str) -> bool:
-    try:
-        parse_tile_name(image)
-    except UserError:
-        return False
-    return True
-
-
 def _class_of(name: str) -> str | None:
     match = re.fullmatch(rf"{TASK1_PREFIX}(.+)\.txt", name)
     return match[1] if match else None
@@ -142,7 +134,7 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
 
 
 def _check_file(name: str, found: Detections) -> Iterator[Finding]:
-    tiles = list(filter(_is_tile, found.images))
+    tiles = list(filter(is_tile_name, found.images))
     if tiles:
         yield Finding("error", name, f"names of tiles, such as {tiles[0]}: merge into full images first")
     if len(found) and ((found.scores < 0) | (found.scores > 1)).any():
@@ -174,7 +166,10 @@ def _check_images(detections: Mapping[str, Detections], ids: Sequence[str]) -> I
     without = [image for image in ids if image not in seen]
     if not without:
         return
+    if len(without) == len(ids):
+        yield Finding("error", "images", "none of these images has a detection: is this the folder that was tested on?")
+        return
     share = f"{len(without)} of {len(ids)} images have no detection, the first '{without[0]}'"
     if len(ids) - len(without) <= _SOME_IMAGES * len(ids):
-        share += ": were all tiles tested and merged? About half is the mark of a run that lost tiles"
+        share += ": were all tiles tested and merged? A run that lost half its tiles looks like this"
     yield Finding("warning", "images", share)

@@ -40,3 +40,12 @@ def parse_tile_name(name: str) -> TileName:
             f"'{name}' is no tile's name", hint="IMAGE__SIZE__X___Y, as P0001__1024__0___824, or IMAGE__RATE__X___Y"
         )
     return TileName(match["image"], rate, int(match["x"]), int(match["y"]))
+
+
+def is_tile_name(name: str) -> bool:
+    """Whether :func:`parse_tile_name` can take ``name`` apart."""
+    try:
+        parse_tile_name(name)
+    except UserError:
+        return False
+    return True

@@ -89,8 +89,16 @@ def test_a_mistake_is_one_line(folders, capsys, change, words):
 
 
 def test_tiles_are_not_evaluated_by_mistake(folders, capsys):
-    assert evaluate(folders, detections="tiles") == 2
-    assert "that is a tile: merge into full images first" in capsys.readouterr().err
+    for more in ((), ("--ignore-unlabelled",)):  # leaving all of them out would score 0 as if that were a result
+        assert evaluate(folders, *more, detections="tiles") == 2
+        assert "that is a tile: merge into full images first" in capsys.readouterr().err
+
+
+def test_a_misspelt_class_is_refused(folders, capsys):
+    merge(folders)
+    capsys.readouterr()
+    assert evaluate(folders, "--classes", "shipp,plane") == 2
+    assert "unknown class 'shipp' (nearest known class: 'ship')" in capsys.readouterr().err
 
 
 def test_unlabelled_images_may_be_left_out(folders, capsys):

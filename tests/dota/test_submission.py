@@ -107,6 +107,10 @@ def test_a_few_images_without_detections_are_told_calmly(zip_path):
     assert told(zip_path, images=["P1", "P2"]) == ""
 
 
+def test_images_of_another_set_are_an_error(zip_path):
+    assert "error: images: none of these images has a detection" in told(zip_path, images=["Q1", "Q2"])
+
+
 def test_a_folder_is_checked_too(tmp_path):
     for name in CLASSES:
         (tmp_path / f"Task1_{name}.txt").write_text("")
