@@ -86,7 +86,9 @@ def test_equals_the_peer_where_the_peer_is_right():
     from mmrotate.structures.bbox import RotatedBoxes
 
     priors, sizes = grid_priors(256)
-    peer = TASK_UTILS.build(dict(type="RotatedATSSAssigner", topk=9, iou_calculator=dict(type="RBboxOverlaps2D")))
+    # named with its scope: ours has the same name in MMDetection's
+    calculator = dict(type="mmrotate.RBboxOverlaps2D")
+    peer = TASK_UTILS.build(dict(type="mmrotate.RotatedATSSAssigner", topk=9, iou_calculator=calculator))
     for seed in range(3):
         boxes = objects(30, seed)
         gt = InstanceData(bboxes=RotatedBoxes(boxes.clone()), labels=torch.zeros(30, dtype=torch.int64))

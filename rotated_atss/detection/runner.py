@@ -88,7 +88,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     if without_validation:
         runner.logger.warning(without_validation)
     _say_batch(runner, cfg)
-    with _told_once():
+    with _told_once(), _processes_ended():
         runner.train()
     return Path(cfg.work_dir)
 
@@ -149,7 +149,7 @@ def test(
     runner = build_runner(cfg)
     check_fits(_network(runner), state, checkpoint)
     _network(runner).load_state_dict(state, strict=False)
-    with _told_once():
+    with _told_once(), _processes_ended():
         return runner.test()
 
 
@@ -197,6 +197,15 @@ def build_runner(cfg: Config) -> WholeCheckpointRunner:
 def _network(runner: WholeCheckpointRunner) -> torch.nn.Module:
     """The model without its data-parallel wrapper."""
     return getattr(runner.model, "module", runner.model)
+
+
+@contextmanager
+def _processes_ended() -> Iterator[None]:
+    """Leave the group of processes in good order: a rank that just exits may abort in its communication threads."""
+    yield
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -79,7 +79,15 @@ def test_interrupt_is_one_line_and_leaves_nothing(raw, repo_root):
         cv2.imwrite(str(raw / "a" / "images" / f"large{index}.png"), np.zeros((2500, 2500, 3), np.uint8))
     command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(raw / "a" / "images"), "--workers", "2"]
     command += ["--out", str(raw / "out"), "--size", "64", "--gap", "32"]
-    process = subprocess.Popen(command, cwd=repo_root, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=repo_root,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts background jobs with interrupts ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while process.poll() is None and not list((raw / "out").glob("split.partial/images/*.png")):
         pass
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does it: to the workers too
