@@ -44,6 +44,7 @@ def run(tmp_path, tiny_options):
     def call(changes=None, **options):
         name = f"run{next(numbers)}"
         options.setdefault("work_dir", str(tmp_path / name))
+        _wait_for_a_new_log(options["work_dir"])
         # MMEngine keeps loggers and histories by this name and the second
         unique = {"experiment_name": f"{tmp_path.name}{name}"}
         return train(DEMO, TrainOptions(cfg_options={**tiny_options, **unique, **(changes or {})}, **options))
@@ -56,11 +57,18 @@ def run_published(tmp_path, tiny_published_options):
     def call(changes=None, config=PUBLISHED, **options):
         unique = {"experiment_name": f"{tmp_path.name}{len(list(tmp_path.iterdir()))}"}
         options.setdefault("work_dir", str(tmp_path / "work"))
+        _wait_for_a_new_log(options["work_dir"])
         return train(
             config, TrainOptions(cfg_options={**tiny_published_options, **unique, **(changes or {})}, **options)
         )
 
     return call
+
+
+def _wait_for_a_new_log(work_dir):
+    """MMEngine names the log of a run by the second: two runs in one second would share it."""
+    if Path(work_dir).is_dir():
+        time.sleep(1.05)
 
 
 def records(folder, key="loss"):
