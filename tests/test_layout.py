@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "configs": set(),
     "losses": {"boxes", "ops", "torch"},
     "merge_boxes": {"boxes", "ops", "dota", "numpy", "torch"},
+    "ensemble": {"boxes", "ops", "numpy", "torch"},
     "drawing": {"boxes", "dota", "cv2", "numpy"},
     "data_prep": {"rotated_atss", "boxes", "ops", "dota", "cv2", "numpy", "torch", "shapely", "tqdm", "drawing"},
 }
