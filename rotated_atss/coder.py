@@ -20,10 +20,10 @@ MAX_LOG_RATIO = abs(math.log(16 / 1000))  # the customary bound of dw and dh whe
 
 
 def wrap_angle(delta: Tensor, coding: str) -> Tensor:
-    """An angle difference in the half turn of a long-edge coding; ``oc`` differences lie in (-pi/2, pi/2) already and
-    stay."""
+    """An angle difference in the half turn of a coding; for ``oc`` that is (-pi/2, pi/2], in which the differences of
+    its own angles lie already."""
     if check_coding(coding) == "oc":
-        return delta
+        return delta - torch.ceil(delta / math.pi - 0.5) * math.pi
     start = -HALF_PI if coding == "le90" else -math.pi / 4
     return delta - torch.floor((delta - start) / math.pi) * math.pi
 

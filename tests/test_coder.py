@@ -59,14 +59,29 @@ def test_literal_deltas():
     assert encode_deltas(prior, box, "le135", norm_factor=1)[0].tolist() == pytest.approx(expected)
 
 
-def test_wrap_angle_is_a_half_turn_and_oc_stays():
+def test_wrap_angle_is_a_half_turn():
     angles = torch.linspace(-10, 10, 2001, dtype=torch.float64)
-    for coding, low in (("le90", -math.pi / 2), ("le135", -math.pi / 4)):
+    for coding, low in (("le90", -math.pi / 2), ("le135", -math.pi / 4), ("oc", -math.pi / 2)):
         wrapped = wrap_angle(angles, coding)
         assert (wrapped >= low - 1e-12).all() and (wrapped < low + math.pi + 1e-12).all()
         turns = (angles - wrapped) / math.pi
         assert torch.allclose(turns, turns.round(), atol=1e-9)
-    assert torch.equal(wrap_angle(angles, "oc"), angles)
+
+
+def test_differences_of_oc_angles_stay_as_they_are():
+    for dtype in (torch.float32, torch.float64):
+        angles = torch.linspace(0.001, math.pi / 2, 200, dtype=dtype)
+        differences = torch.cat(((angles[:, None] - angles).flatten(), angles))  # of two boxes, and from a prior at 0
+        assert torch.equal(wrap_angle(differences, "oc"), differences)
+
+
+def test_oc_boxes_of_a_prior_turned_by_a_quarter_are_near():
+    """mmrotate 1.x's oc priors stand at -pi/2: a box at pi/2 is the prior's own direction."""
+    prior = torch.tensor([[0.0, 0, 10, 10, -math.pi / 2]], dtype=torch.float64)
+    box = torch.tensor([[1.0, 2, 20, 5, math.pi / 2 - 0.1]], dtype=torch.float64)
+    deltas = encode_deltas(prior, box, "oc")
+    assert float(deltas[0, 4]) == pytest.approx(-0.1)
+    assert torch.allclose(decode_deltas(prior, deltas, "oc"), box)
 
 
 def test_sizes_are_bounded_when_decoding():

@@ -6,3 +6,4 @@ _base_ = [
 ]
 
 model = dict(bbox_head=dict(bbox_coder=dict(coding="le90", edge_swap=True, proj_xy=True)))
+published = [dict(metric="mAP, DOTA-v1.0 test", value=70.64, source="mmrotate 0.x model zoo")]

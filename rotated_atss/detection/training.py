@@ -100,7 +100,7 @@ class ClassCountHook(Hook):
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
         model = getattr(runner.model, "module", runner.model)
-        number = getattr(getattr(model, "bbox_head", None), "num_classes", None)
+        number = getattr(getattr(model, "bbox_head", model), "num_classes", None)
         names = getattr(dataset, "metainfo", {}).get("classes")
         if number is not None and names is not None and len(names) != number:
             raise UserError(

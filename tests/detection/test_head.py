@@ -193,7 +193,9 @@ def test_assigned_by_the_circumscribed_box_the_target_is_the_oriented_box():
     chosen = torch.nonzero(matched >= 0).squeeze(1)
     perfect = torch.zeros(1, len(matched), 5)
     perfect[0, chosen] = head.bbox_coder.encode(torch.cat(priors)[chosen], truth.bboxes[matched[chosen]])
-    losses = head.loss_of_matches(torch.zeros(1, len(matched), CLASSES), perfect, torch.cat(priors), [matched], [truth])
+    losses = head.loss_of_matches(
+        torch.zeros(1, len(matched), CLASSES), perfect, torch.cat(priors), matched[None], [truth]
+    )
     assert len(chosen) and float(losses["loss_bbox"]) == 0
     decoded = head.bbox_coder.decode(torch.cat(priors)[chosen], perfect[0, chosen])
     assert torch.allclose(rotated_iou(decoded, truth.bboxes), torch.ones(len(chosen), 1), atol=1e-4)

@@ -1,0 +1,15 @@
+_base_ = "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90.py"
+
+model = dict(
+    bbox_head=dict(bbox_coder=dict(coding="oc", edge_swap=False, proj_xy=False)),
+    train_cfg=dict(assigner=dict(assign_by_circumhbbox="oc")),
+)
+train_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
+    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
+    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
+    dict(type="PackDetInputs"),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+published = []

@@ -1,0 +1,228 @@
+"""What the dense heads of oriented boxes share: matching, gathering of positives, decoding and NMS, over the plain
+core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmdet.models.utils import filter_scores_and_topk
+from mmdet.utils import reduce_mean
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from rotated_atss.assign import IGNORED, NONE
+from rotated_atss.boxes import scale_obb
+from rotated_atss.ops import rotated_nms
+
+GAUSSIAN = ("GD", "KLD", "GWD")
+
+
+@dataclass(frozen=True)
+class Positives:
+    """The (image, prior) pairs of a batch that have an object, gathered once."""
+
+    image: Tensor  # (P,) int64
+    prior: Tensor  # (P,) int64
+    boxes: Tensor  # (P, 5) their objects
+
+    def of(self, values: Tensor) -> Tensor:
+        """Rows of (B, A, ...) that belong to the positives."""
+        return values[self.image, self.prior]
+
+    def priors_of(self, priors: Tensor) -> Tensor:
+        """(P, 5) of (A, 5) priors that all images share, or of (B, A, 5)."""
+        return priors[self.prior] if priors.ndim == 2 else self.of(priors)
+
+
+def gather_positives(matched: Tensor, objects: list[InstanceData]) -> Positives:
+    """Positives of (B, A) matches."""
+    image, prior = torch.nonzero(matched >= 0).unbind(1)
+    counts = torch.tensor([0, *(len(gt.bboxes) for gt in objects[:-1])], device=matched.device)
+    boxes = torch.cat([gt.bboxes for gt in objects])
+    return Positives(image, prior, boxes[matched[image, prior] + counts.cumsum(0)[image]])
+
+
+class OrientedDenseHead:
+    """Mixin in front of one of MMDetection's anchor heads: what is positive is the assigner's business, how a box is
+    written in deltas the coder's. Losses, decoding and NMS run in float32 whatever the network's precision."""
+
+    average_over_processes = False  # of the number of positives that losses are divided by
+
+    def check_parts(self) -> None:
+        """Refuse losses and coders that do not fit together.
+
+        Raises:
+            ValueError: With the reason and the change that mends it.
+        """
+        if not self.use_sigmoid_cls:  # read from the config, whatever the loss defaults to
+            raise ValueError("the head's classes are sigmoids: set use_sigmoid=True in loss_cls")
+        check_loss_fits(self.loss_bbox, self.reg_decoded_bbox)
+
+    def flat_priors(self, featmap_sizes: list[torch.Size], device: torch.device) -> list[Tensor]:
+        """Priors of each level, (H * W * priors a location, 5), float32."""
+        return self.prior_generator.grid_priors(featmap_sizes, dtype=torch.float32, device=device)
+
+    def match(
+        self,
+        priors: list[Tensor],
+        featmap_sizes: list[torch.Size],
+        gt: InstanceData,
+        ignored: InstanceData | None,
+        meta: dict,
+    ) -> Tensor:
+        """(A,) matched objects of one image as :func:`atss_assign`; priors beyond the image's own padding count as
+        ignored."""
+        flags = torch.cat(self.prior_generator.valid_flags(featmap_sizes, meta["pad_shape"], priors[0].device))
+        sizes = [len(level) for level in priors]
+        regions = None if ignored is None or not len(ignored) else ignored.bboxes
+        if bool(flags.all()):
+            return self.assigner.match(torch.cat(priors), sizes, gt.bboxes, regions)[0]
+        sizes = [int(level.sum()) for level in flags.split(sizes)]
+        matched = torch.full(flags.shape, IGNORED, dtype=torch.int64, device=flags.device)
+        matched[flags] = self.assigner.match(torch.cat(priors)[flags], sizes, gt.bboxes, regions)[0]
+        return matched
+
+    def match_batch(
+        self,
+        priors: list[Tensor],
+        featmap_sizes: list[torch.Size],
+        objects: list[InstanceData],
+        metas: list[dict],
+        ignored: list[InstanceData] | None,
+    ) -> Tensor:
+        """(B, A) matches for levels of priors (N, 5), or (B, N, 5) where every image has its own."""
+        ignored = ignored or [None] * len(objects)
+        return torch.stack(
+            [
+                self.match(_of_image(priors, image), featmap_sizes, gt, ignore, meta)
+                for image, (gt, ignore, meta) in enumerate(zip(objects, ignored, metas))
+            ]
+        )
+
+    def classification_loss(
+        self, logits: Tensor, matched: Tensor, objects: list[InstanceData]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The classes' loss of (B, A, C) logits, the number that averages it, and the positives of each image (B,)."""
+        number = (matched >= 0).sum(1)
+        # an image without positives still counts one: so did the published runs
+        avg_factor = number.clamp(min=1).sum()
+        if self.average_over_processes:
+            avg_factor = reduce_mean(avg_factor.float())
+        labels = torch.stack([_labels(each, gt.labels, self.num_classes) for each, gt in zip(matched, objects)])
+        weight = (matched != IGNORED).to(logits.dtype if logits.dtype == torch.float64 else torch.float32)
+        loss = self.loss_cls(logits.flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
+        return loss, avg_factor, number
+
+    def box_loss(
+        self, priors: Tensor, deltas: Tensor, boxes: Tensor, weight: Tensor | None, avg_factor: Tensor
+    ) -> Tensor:
+        """The box loss of positives: (P, 5) priors, deltas and objects, (P,) weights."""
+        deltas = deltas if deltas.dtype == torch.float64 else deltas.float()
+        weight = torch.ones_like(deltas) if weight is None else weight[:, None].expand_as(deltas)
+        compares = what_it_compares(self.loss_bbox)
+        if compares == "both":
+            coded = (deltas, self.bbox_coder.encode(priors, boxes))
+            return self.loss_bbox(*coded, weight, avg_factor, self.bbox_coder.decode(priors, deltas), boxes)
+        if compares == "boxes":
+            return self.loss_bbox(self.bbox_coder.decode(priors, deltas), boxes, weight, avg_factor=avg_factor)
+        return self.loss_bbox(deltas, self.bbox_coder.encode(priors, boxes), weight, avg_factor=avg_factor)
+
+    def predict_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        score_factors: list[Tensor] | None = None,
+        batch_img_metas: list[dict] | None = None,
+        cfg: Any = None,
+        rescale: bool = False,
+        with_nms: bool = True,
+        priors: list[Tensor] | None = None,
+    ) -> list[InstanceData]:
+        """Boxes (K, 5), scores and labels of each image, best first: top-k a level, decode, NMS a class, top-k an
+        image. ``score_factors`` (logits of centerness) scale the scores after the top-k, as MMDetection does;
+        ``priors`` (levels of (B, N, 5)) replace those of the generator."""
+        cfg = self.test_cfg if cfg is None else cfg
+        with torch.autocast(cls_scores[0].device.type, enabled=False):
+            if priors is None:
+                priors = self.flat_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
+            factors = score_factors or [None] * len(cls_scores)
+            results = []
+            for image, meta in enumerate(batch_img_metas or []):
+                candidates = [
+                    self._level_candidates(
+                        cls[image], box[image], None if factor is None else factor[image], prior, cfg
+                    )
+                    for cls, box, factor, prior in zip(cls_scores, bbox_preds, factors, _of_image(priors, image))
+                ]
+                boxes, scores, labels = (torch.cat(part) for part in zip(*candidates))
+                if rescale:
+                    boxes = _to_original(boxes, meta)
+                results.append(_selected(boxes, scores, labels, cfg, with_nms))
+        return results
+
+    def _level_candidates(
+        self, cls_score: Tensor, bbox_pred: Tensor, factor: Tensor | None, priors: Tensor, cfg: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best (prior, class) pairs of one level of one image: boxes (K, 5), scores (K,), labels (K,)."""
+        scores = cls_score.detach().permute(1, 2, 0).reshape(-1, self.cls_out_channels).float().sigmoid()
+        scores, labels, index, _ = filter_scores_and_topk(scores, cfg.score_thr, cfg.nms_pre)
+        if factor is not None:
+            scores = scores * factor.detach().permute(1, 2, 0).reshape(-1)[index].float().sigmoid()
+        deltas = bbox_pred.detach().permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size)[index]
+        return self.bbox_coder.decode(priors[index], deltas), scores, labels
+
+
+def what_it_compares(loss: torch.nn.Module) -> str:
+    """``deltas``, ``boxes`` or ``both``: what a box loss is given."""
+    compares = getattr(loss, "compares", None)
+    if compares is not None:
+        return compares
+    name = type(loss).__name__
+    return "boxes" if "IoU" in name or any(part in name for part in GAUSSIAN) else "deltas"
+
+
+def check_loss_fits(loss_bbox: torch.nn.Module, decoded: bool) -> None:
+    """Refuse a box loss that does not fit ``reg_decoded_bbox``."""
+    name, compares = type(loss_bbox).__name__, what_it_compares(loss_bbox)
+    if compares == "boxes" and not decoded:
+        raise ValueError(
+            f"{name} compares boxes, but the head regresses deltas: set reg_decoded_bbox=True, or use L1Loss"
+        )
+    if decoded and compares != "boxes":
+        raise ValueError(
+            f"{name} compares deltas, but reg_decoded_bbox=True gives it boxes: set it to False, or use RotatedIoULoss"
+        )
+
+
+def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
+    """Levels (B, priors x channels, H, W) to (B, A, channels), in the order of the priors."""
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], 1)
+
+
+def _of_image(priors: list[Tensor], image: int) -> list[Tensor]:
+    return [level[image] if level.ndim == 3 else level for level in priors]
+
+
+def _selected(boxes: Tensor, scores: Tensor, labels: Tensor, cfg: Any, with_nms: bool) -> InstanceData:
+    if cfg.get("min_bbox_size", 0) > 0:
+        large = (boxes[:, 2:4] > cfg.min_bbox_size).all(1)
+        boxes, scores, labels = boxes[large], scores[large], labels[large]
+    if with_nms:
+        keep = rotated_nms(boxes, scores, labels, cfg.nms.iou_threshold)[: cfg.max_per_img]
+        boxes, scores, labels = boxes[keep], scores[keep], labels[keep]
+    return InstanceData(bboxes=boxes, scores=scores, labels=labels)
+
+
+def _labels(matched: Tensor, classes: Tensor, background: int) -> Tensor:
+    """(A,) class of each prior, ``background`` where it has no object."""
+    if not len(classes):
+        return torch.full_like(matched, background)
+    return torch.where(matched > NONE, classes[matched.clamp(min=0)], background)
+
+
+def _to_original(boxes: Tensor, meta: dict) -> Tensor:
+    """Boxes of the network's input as boxes of the image as it was read."""
+    scale_x, scale_y = meta["scale_factor"]
+    return scale_obb(boxes, (1 / scale_x, 1 / scale_y))
