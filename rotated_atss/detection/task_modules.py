@@ -1,18 +1,19 @@
-"""Priors, coder and assigner as MMDetection's registries know them; the arithmetic lives in the plain modules."""
+"""Priors and coder as MMDetection's registries know them; the arithmetic lives in the plain modules."""
 
 from __future__ import annotations
 
 import torch
-from mmdet.models.task_modules import AssignResult, BaseAssigner, BaseBBoxCoder
+from mmdet.models.task_modules import BaseBBoxCoder
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import get_box_tensor
-from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.assign import atss_assign
-from rotated_atss.boxes import CODINGS, check_coding, circumscribe, hbb_to_obb
+from rotated_atss.boxes import check_coding, hbb_to_obb
 from rotated_atss.coder import decode_deltas, encode_deltas
+from rotated_atss.detection.assigners import RotatedATSSAssigner
+
+__all__ = ["OrientedAnchorGenerator", "OrientedDeltaCoder", "RotatedATSSAssigner"]
 
 
 @TASK_UTILS.register_module()
@@ -84,63 +85,3 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         return decode_deltas(
             get_box_tensor(bboxes), deltas, self.coding, proj_xy=self.proj_xy, norm_factor=self.norm_factor
         )
-
-
-@TASK_UTILS.register_module()
-class RotatedATSSAssigner(BaseAssigner):
-    """ATSS on oriented boxes, or on the horizontal boxes that circumscribe them.
-
-    Args:
-        topk: Candidate locations a level.
-        assign_by_circumhbbox: None or False assigns by the true oriented box. True, or the name of a coding as older
-            configs have it, assigns by the circumscribed horizontal box: IoU, threshold and centre test all use it
-            (then about a third of the positives lie outside the oriented box, as in the published hbb models). What
-            is regressed is the oriented box either way.
-        priors_per_location: Priors that share a centre.
-        ignore_iof_threshold: A prior of which more than this share lies in an ignored object is left out.
-    """
-
-    def __init__(
-        self,
-        topk: int = 9,
-        *,
-        assign_by_circumhbbox: bool | str | None = None,
-        priors_per_location: int = 1,
-        ignore_iof_threshold: float = 0.5,
-    ) -> None:
-        if isinstance(assign_by_circumhbbox, str) and assign_by_circumhbbox not in CODINGS:
-            raise ValueError(
-                f"assign_by_circumhbbox is None, a bool or one of {', '.join(CODINGS)}, not {assign_by_circumhbbox!r}"
-            )
-        self.topk = topk
-        self.by_hbb = bool(assign_by_circumhbbox)
-        self.priors_per_location = priors_per_location
-        self.ignore_iof_threshold = ignore_iof_threshold
-
-    def match(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """As :func:`rotated_atss.assign.atss_assign`, by the box that this assigner is set to."""
-        if self.by_hbb:
-            gt_boxes = circumscribe(gt_boxes)
-        return atss_assign(
-            priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.priors_per_location,
-            ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold,
-        )  # fmt: skip
-
-    def assign(
-        self,
-        pred_instances: InstanceData,
-        num_level_priors: list[int],
-        gt_instances: InstanceData,
-        gt_instances_ignore: InstanceData | None = None,
-    ) -> AssignResult:
-        """MMDetection's interface: ``gt_inds`` is 0 for background, -1 for ignored and index + 1 for an object."""
-        priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
-        ignored = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
-        matched, iou = self.match(priors, num_level_priors, gt_boxes, ignored)
-        taken = matched >= 0
-        labels = matched.new_full(matched.shape, -1)
-        labels[taken] = gt_instances.labels[matched[taken]]
-        gt_inds = torch.where(taken, matched + 1, torch.where(matched == -1, 0, -1))
-        return AssignResult(len(gt_boxes), gt_inds, iou, labels=labels)

@@ -1,16 +1,12 @@
-"""Priors, coder and assigner as the configs build them, against the plain functions and slow references."""
+"""Priors and coder as the configs build them, against the plain functions and slow references."""
 
 import math
 
-import pytest
 import torch
-from mmengine.structures import InstanceData
 
-from rotated_atss.assign import atss_assign
-from rotated_atss.boxes import circumscribe, points_in_obb
 from rotated_atss.coder import decode_deltas, encode_deltas
 from rotated_atss.detection.structures import OrientedBoxes
-from rotated_atss.detection.task_modules import OrientedAnchorGenerator, OrientedDeltaCoder, RotatedATSSAssigner
+from rotated_atss.detection.task_modules import OrientedAnchorGenerator, OrientedDeltaCoder
 
 SIZES = [(16, 16), (8, 8), (4, 4)]
 
@@ -88,65 +84,3 @@ def test_coder_of_no_boxes():
     coder = OrientedDeltaCoder("le135", norm_factor=1)
     assert coder.encode(torch.zeros(0, 5), torch.zeros(0, 5)).shape == (0, 5)
     assert coder.decode(torch.zeros(0, 5), torch.zeros(0, 5)).shape == (0, 5)
-
-
-# -- assigner ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", [None, False])
-def test_assigner_by_the_oriented_box(value):
-    priors, sizes = priors_of()
-    matched, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).match(priors, sizes, objects())
-    expected = atss_assign(priors, sizes, objects())
-    assert torch.equal(matched, expected[0]) and torch.equal(iou, expected[1])
-    taken = matched >= 0
-    assert bool(points_in_obb(priors[taken, :2], objects()[matched[taken]]).all())
-
-
-@pytest.mark.parametrize("value", [True, "oc", "le90", "le135"])
-def test_assigner_by_the_circumscribed_box(value):
-    priors, sizes = priors_of()
-    matched, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).match(priors, sizes, objects())
-    expected = atss_assign(priors, sizes, circumscribe(objects()))
-    assert torch.equal(matched, expected[0]) and torch.equal(iou, expected[1])
-    taken = matched >= 0
-    inside = points_in_obb(priors[taken, :2], objects()[matched[taken]])
-    assert bool(inside.any()) and not bool(inside.all())  # the published behaviour
-
-
-def test_assigner_refuses_other_values():
-    with pytest.raises(ValueError, match="oc, le90, le135, not 'hbb'"):
-        RotatedATSSAssigner(assign_by_circumhbbox="hbb")
-
-
-def test_assigner_passes_its_settings_on():
-    priors, sizes = priors_of(scales_per_octave=2)
-    assigner = RotatedATSSAssigner(topk=4, priors_per_location=2, ignore_iof_threshold=0.2)
-    ignored = torch.tensor([[30.0, 30, 40, 40, 0.4]])
-    expected = atss_assign(
-        priors, sizes, objects(), topk=4, priors_per_location=2, ignored_boxes=ignored, ignore_iof_threshold=0.2
-    )
-    assert torch.equal(assigner.match(priors, sizes, objects(), ignored)[0], expected[0])
-
-
-@pytest.mark.parametrize("wrap", [OrientedBoxes, lambda boxes: boxes])
-def test_interface_of_mmdetection(wrap):
-    priors, sizes = priors_of()
-    labels = torch.arange(12) % 5
-    ignored = InstanceData(bboxes=wrap(torch.tensor([[64.0, 64, 60, 60, 0]])))
-    truths = InstanceData(bboxes=wrap(objects()), labels=labels)
-    result = RotatedATSSAssigner().assign(InstanceData(priors=wrap(priors)), sizes, truths, ignored)
-    matched, iou = atss_assign(priors, sizes, objects(), ignored_boxes=torch.tensor([[64.0, 64, 60, 60, 0]]))
-    assert result.num_gts == 12 and torch.equal(result.max_overlaps, iou)
-    assert sorted(set(result.gt_inds.tolist()) - set(range(1, 13))) == [-1, 0]
-    for index, label, mine in zip(result.gt_inds.tolist(), result.labels.tolist(), matched.tolist()):
-        expected = {-1: (0, -1), -2: (-1, -1)}.get(mine, (mine + 1, mine % 5))
-        assert (index, label) == expected
-
-
-def test_interface_of_mmdetection_without_objects():
-    priors, sizes = priors_of()
-    truths = InstanceData(bboxes=torch.zeros(0, 5), labels=torch.zeros(0, dtype=torch.int64))
-    result = RotatedATSSAssigner().assign(InstanceData(priors=priors), sizes, truths)
-    assert result.num_gts == 0 and result.gt_inds.tolist() == [0] * len(priors)
-    assert result.labels.tolist() == [-1] * len(priors) and float(result.max_overlaps.max()) == 0

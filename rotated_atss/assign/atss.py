@@ -1,5 +1,5 @@
-"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented boxes, on plain
-tensors.
+"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented and for horizontal
+boxes, on plain tensors.
 
 Only the candidates of an object are ever compared with it: k priors a level, not all of them.
 
@@ -9,17 +9,13 @@ prior wanted by several objects with equal IoU goes to the one with the lower in
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from rotated_atss.boxes import points_in_obb
-from rotated_atss.ops.iou import rotated_iou
-
-NONE, IGNORED = -1, -2
-CENTER_MARGIN_PX = 0.01  # as the official code: a centre on the border is outside
+from rotated_atss.assign.forms import aligned_iou, centers, check_forms, check_levels, computable, inside
+from rotated_atss.assign.outcome import NONE, ignored_priors, mark_ignored, strongest_claim, usable_objects
 
 _DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
 
@@ -37,15 +33,15 @@ def atss_assign(
     """Choose the object, if any, that each prior learns.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, level after level.
+        priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, level after level; or (A, 4) ``x1, y1, x2, y2``.
         level_sizes: Number of priors a level; their sum is A.
-        gt_boxes: (G, 5) objects. Those without area or with numbers that are not finite get no prior (one warning
-            says how many).
+        gt_boxes: (G, 5) objects, or (G, 4) as the priors. Those without area or with numbers that are not finite get
+            no prior (one warning says how many).
         topk: Candidate locations a level (k of the paper).
         priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
-        ignored_boxes: (I, 5) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in one of
-            them is neither a candidate nor a negative.
-        ignore_iof_threshold: See ``ignored_boxes``.
+        ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
+            one of them is neither a candidate nor a negative.
+        ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
 
     Returns:
         ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and
@@ -54,51 +50,19 @@ def atss_assign(
     Raises:
         ValueError: Shapes or sizes that do not fit together.
     """
-    _check(priors, level_sizes, gt_boxes, topk, priors_per_location)
-    priors, gt_boxes = priors.detach(), gt_boxes.detach().to(priors)
-    if priors.dtype != torch.float64:
-        priors, gt_boxes = priors.float(), gt_boxes.float()
-    ignored = _ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
+    check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    check_levels(priors, list(level_sizes))
+    if topk < 1 or priors_per_location < 1:
+        raise ValueError(f"topk and priors_per_location must be at least 1, not {topk} and {priors_per_location}")
+    priors, gt_boxes = computable(priors, gt_boxes)
+    ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
     matched = torch.full((len(priors),), NONE, dtype=torch.int64, device=priors.device)
     iou = priors.new_zeros(len(priors))
     if len(gt_boxes) and len(priors):
-        candidates = nearest_priors(priors[:, :2], level_sizes, gt_boxes[:, :2], topk * priors_per_location, ignored)
-        matched, iou = match_candidates(priors, gt_boxes, candidates, _usable_objects(gt_boxes), ignored)
-    if ignored is not None:
-        matched = torch.where(ignored, torch.full_like(matched, IGNORED), matched)
-    return matched, iou
-
-
-def _check(priors: Tensor, level_sizes: Sequence[int], gt_boxes: Tensor, topk: int, priors_per_location: int) -> None:
-    for name, boxes in (("priors", priors), ("gt_boxes", gt_boxes)):
-        if boxes.ndim != 2 or boxes.shape[1] != 5:
-            raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
-    if sum(level_sizes) != len(priors):
-        raise ValueError(
-            f"level_sizes {list(level_sizes)} sum to {sum(level_sizes)}, but there are {len(priors)} priors"
-        )
-    if topk < 1 or priors_per_location < 1:
-        raise ValueError(f"topk and priors_per_location must be at least 1, not {topk} and {priors_per_location}")
-
-
-def _usable_objects(gt_boxes: Tensor) -> Tensor:
-    """(G,) bool: objects with an area and finite numbers. Says how many are not, where asking does not stall a GPU."""
-    usable = (gt_boxes[:, 2:4] > 0).all(1) & gt_boxes.isfinite().all(1)
-    if usable.device.type == "cpu" and not bool(usable.all()):
-        dropped = int((~usable).sum())
-        warnings.warn(
-            f"{dropped} of {len(usable)} objects have no area or are not finite: they get no prior", stacklevel=3
-        )
-    return usable
-
-
-def _ignored_priors(priors: Tensor, ignored_boxes: Tensor | None, threshold: float) -> Tensor | None:
-    """(A,) bool: priors that lie in a region to ignore; None if there is no region."""
-    if ignored_boxes is None or not len(ignored_boxes):
-        return None
-    regions = ignored_boxes.detach().to(priors)
-    rows = max(1, _DISTANCES_A_CHUNK // len(regions))
-    return torch.cat([(rotated_iou(part, regions, mode="iof") > threshold).any(1) for part in priors.split(rows)])
+        count = topk * priors_per_location
+        candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), count, ignored)
+        matched, iou = match_candidates(priors, gt_boxes, candidates, usable_objects(gt_boxes), ignored)
+    return mark_ignored(matched, ignored), iou
 
 
 def nearest_priors(
@@ -154,8 +118,8 @@ def match_candidates(
     """Threshold, centre test and conflicts (lines 7 to 14 of Algorithm 1) for given candidates.
 
     Args:
-        priors: (A, 5).
-        gt_boxes: (G, 5).
+        priors: (A, 5) or (A, 4).
+        gt_boxes: (G, 5) or (G, 4).
         candidates: (G, K) indices of priors.
         usable: (G,) bool, objects that may get priors.
         excluded: (A,) bool, priors that are no candidates even when named.
@@ -163,13 +127,14 @@ def match_candidates(
     Returns:
         ``matched`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORED`.
     """
-    chosen = priors[candidates.flatten()]  # (G * K, 5)
-    objects = gt_boxes.repeat_interleave(candidates.shape[1], 0)
-    overlap = rotated_iou(chosen, objects, aligned=True).view_as(candidates)
-    counted = torch.ones_like(overlap) if excluded is None else (~excluded[candidates]).to(overlap)
-    inside = points_in_obb(chosen[:, :2], objects, CENTER_MARGIN_PX).view_as(candidates)
-    positive = (overlap >= adaptive_threshold(overlap, counted)[:, None]) & inside & (counted > 0) & usable[:, None]
-    return _resolve_conflicts(len(priors), candidates, overlap, positive)
+    claimed, count = candidates.flatten(), candidates.shape[1]
+    owner = torch.arange(len(candidates), device=candidates.device).repeat_interleave(count)
+    chosen, objects = priors[claimed], gt_boxes[owner]  # (G * K, 5)
+    overlap = aligned_iou(chosen, objects)
+    counted = torch.ones_like(overlap) if excluded is None else (~excluded[claimed]).to(overlap)
+    threshold = adaptive_threshold(overlap.view_as(candidates), counted.view_as(candidates))
+    positive = (overlap >= threshold[owner]) & inside(centers(chosen), objects) & (counted > 0) & usable[owner]
+    return strongest_claim(len(priors), claimed, owner, overlap, positive)
 
 
 def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
@@ -186,19 +151,3 @@ def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
     mean = (overlap * counted).sum(1) / number.clamp(min=1)
     variance = ((overlap - mean[:, None]).square() * counted).sum(1) / (number - 1).clamp(min=1)
     return mean + variance.sqrt()
-
-
-def _resolve_conflicts(
-    prior_count: int, candidates: Tensor, overlap: Tensor, positive: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Each prior to the object of highest IoU, the lowest index among equals. What is not positive goes to a slot
-    behind the last prior."""
-    slot = torch.where(positive, candidates, prior_count).flatten()
-    flat = overlap.flatten()
-    best = flat.new_full((prior_count + 1,), -1).scatter_reduce_(0, slot, flat, "amax")
-    owner = torch.arange(len(candidates), device=slot.device).repeat_interleave(candidates.shape[1])
-    slot = torch.where(flat == best[slot], slot, prior_count)
-    nobody = len(candidates)
-    matched = torch.full_like(best, nobody, dtype=torch.int64).scatter_reduce_(0, slot, owner, "amin")[:prior_count]
-    taken = matched < nobody
-    return torch.where(taken, matched, NONE), torch.where(taken, best[:prior_count], 0)

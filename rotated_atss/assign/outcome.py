@@ -1,0 +1,65 @@
+"""What every assigner shares: the marks of priors without an object, objects that cannot be learned, regions that are
+left out, and the rule for a prior that several objects want."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from rotated_atss.assign.forms import aligned_iou, sides
+from rotated_atss.assign.pairs import meeting_pairs
+
+NONE, IGNORED = -1, -2
+
+
+def usable_objects(gt_boxes: Tensor) -> Tensor:
+    """(G,) bool: objects with an area and finite numbers. Says how many are not, where asking does not stall a GPU."""
+    usable = (sides(gt_boxes) > 0).all(1) & gt_boxes.isfinite().all(1)
+    if usable.device.type == "cpu" and not bool(usable.all()):
+        dropped = int((~usable).sum())
+        told = f"{dropped} of {len(usable)} objects have no area or are not finite: they get no prior"
+        warnings.warn(told, stacklevel=3)
+    return usable
+
+
+def ignored_priors(priors: Tensor, ignored_boxes: Tensor | None, threshold: float) -> Tensor | None:
+    """(A,) bool: priors of which more than ``threshold`` lies in a region to ignore; None if there is no region, or
+    the threshold is negative."""
+    if ignored_boxes is None or not len(ignored_boxes) or threshold < 0:
+        return None
+    regions = ignored_boxes.detach().to(priors)
+    skip = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
+    for prior, region in meeting_pairs(priors, regions):
+        skip[prior[aligned_iou(priors[prior], regions[region], "iof") > threshold]] = True
+    return skip
+
+
+def mark_ignored(matched: Tensor, ignored: Tensor | None) -> Tensor:
+    """``matched`` with :data:`IGNORED` where ``ignored``."""
+    return matched if ignored is None else torch.where(ignored, torch.full_like(matched, IGNORED), matched)
+
+
+def strongest_claim(
+    prior_count: int, priors: Tensor, objects: Tensor, strength: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Each prior to the object that claims it most strongly, the lowest index among equals.
+
+    Args:
+        prior_count: A.
+        priors: (N,) claimed priors.
+        objects: (N,) claiming objects.
+        strength: (N,) of each claim, at least 0.
+        valid: (N,) bool. A claim that is not valid goes to a slot behind the last prior: no size depends on the data.
+
+    Returns:
+        ``matched`` (A,) int64, :data:`NONE` where nobody claims, and the strength (A,) of that claim, 0 where none.
+    """
+    slot = torch.where(valid, priors, prior_count)
+    best = strength.new_full((prior_count + 1,), -1).scatter_reduce_(0, slot, strength, "amax")
+    slot = torch.where(strength == best[slot], slot, prior_count)
+    nobody = torch.iinfo(torch.int64).max
+    matched = torch.full_like(best, nobody, dtype=torch.int64).scatter_reduce_(0, slot, objects, "amin")[:prior_count]
+    taken = matched < nobody
+    return torch.where(taken, matched, NONE), torch.where(taken, best[:prior_count], 0)

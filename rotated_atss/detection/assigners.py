@@ -1,0 +1,190 @@
+"""Assigners as MMDetection's registries know them; the arithmetic lives in :mod:`rotated_atss.assign`.
+
+Each has ``match`` on plain tensors, which this project's heads call, and ``assign`` on MMDetection's containers.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.task_modules import AssignResult, BaseAssigner
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from rotated_atss.assign import atss_assign, max_iou_assign
+from rotated_atss.boxes import CODINGS, obb_to_hbb
+
+SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a stride
+
+
+class MatchingAssigner(BaseAssigner):
+    """What the assigners share: the box to assign by, and MMDetection's interface on top of ``match``.
+
+    Args:
+        assign_by_circumhbbox: None or False assigns by the box as it is. True, or the name of a coding as older
+            configs have it, assigns oriented boxes by the horizontal boxes that circumscribe them: priors, objects
+            and ignored regions alike. What is regressed is the oriented box either way.
+        priors_per_location: Priors that share a centre, each a candidate of its own; None counts them in the priors
+            themselves, 1 takes as many candidates as there are for one, as MMDetection and mmrotate do.
+        ignore_iof_threshold: A prior of which more than this share lies in an ignored object is left out; negative
+            ignores nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        assign_by_circumhbbox: bool | str | None = None,
+        priors_per_location: int | None = 1,
+        ignore_iof_threshold: float = 0.5,
+    ) -> None:
+        if isinstance(assign_by_circumhbbox, str) and assign_by_circumhbbox not in CODINGS:
+            raise ValueError(
+                f"assign_by_circumhbbox is None, a bool or one of {', '.join(CODINGS)}, not {assign_by_circumhbbox!r}"
+            )
+        self.by_hbb = bool(assign_by_circumhbbox)
+        self.priors_per_location = priors_per_location
+        self.ignore_iof_threshold = ignore_iof_threshold
+
+    def match(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Objects of one image's priors, by the box that this assigner is set to.
+
+        Args:
+            priors: (A, 5) or (A, 4), level after level.
+            level_sizes: Number of priors a level.
+            gt_boxes: (G, 5) or (G, 4).
+            ignored_boxes: (I, 5) or (I, 4).
+
+        Returns:
+            ``matched`` (A,), -1 for none and -2 for ignored, and ``iou`` (A,), as the functions of
+            :mod:`rotated_atss.assign`.
+        """
+        if self.by_hbb and priors.shape[1] == 5:
+            priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
+            ignored_boxes = None if ignored_boxes is None else obb_to_hbb(ignored_boxes)
+        return self.match_as_given(priors, level_sizes, gt_boxes, ignored_boxes)
+
+    def match_as_given(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`match`, by the boxes as they are."""
+        raise NotImplementedError
+
+    def located(self, priors: Tensor) -> int:
+        """Priors that share a centre: as set, or counted."""
+        return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        num_level_priors: list[int],
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+    ) -> AssignResult:
+        """MMDetection's interface: ``gt_inds`` is 0 for background, -1 for ignored and index + 1 for an object."""
+        priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
+        ignored = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
+        matched, iou = self.match(priors, num_level_priors, gt_boxes, ignored)
+        taken = matched >= 0
+        labels = matched.new_full(matched.shape, -1)
+        labels[taken] = gt_instances.labels[matched[taken]]
+        gt_inds = torch.where(taken, matched + 1, torch.where(matched == -1, 0, -1))
+        return AssignResult(len(gt_boxes), gt_inds, iou, labels=labels)
+
+
+def count_priors_per_location(priors: Tensor) -> int:
+    """How many of the first priors (A, 5) or (A, 4) share the first one's centre (1 without priors)."""
+    centers = priors[:64, :2] if priors.shape[1] == 5 else (priors[:64, :2] + priors[:64, 2:]) / 2
+    same = ((centers - centers[:1]).abs() < SAME_CENTER_PX).all(1)
+    return max(1, int(same.long().cumprod(0).sum()))
+
+
+@TASK_UTILS.register_module()
+class RotatedATSSAssigner(MatchingAssigner):
+    """ATSS on oriented boxes, or on the horizontal boxes that circumscribe them.
+
+    By circumscribed boxes, about a third of the positives lie outside the oriented box, as in the published hbb models.
+
+    Args:
+        topk: Candidate locations a level.
+        kwargs: As :class:`MatchingAssigner`.
+    """
+
+    def __init__(self, topk: int = 9, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.topk = topk
+
+    def match_as_given(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return atss_assign(
+            priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.located(priors),
+            ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold,
+        )  # fmt: skip
+
+
+@TASK_UTILS.register_module()
+class HorizontalATSSAssigner(RotatedATSSAssigner):
+    """ATSS on horizontal boxes for MMDetection's ``ATSSHead``: its ``ATSSAssigner`` without the priors x objects
+    matrices.
+
+    Args:
+        topk: Candidate locations a level.
+        ignore_iof_thr: As MMDetection's: negative, the default, leaves crowd regions as background.
+        priors_per_location: As :class:`MatchingAssigner`.
+    """
+
+    def __init__(self, topk: int = 9, *, ignore_iof_thr: float = -1, priors_per_location: int | None = 1) -> None:
+        super().__init__(topk, ignore_iof_threshold=ignore_iof_thr, priors_per_location=priors_per_location)
+
+
+@TASK_UTILS.register_module()
+class RotatedMaxIoUAssigner(MatchingAssigner):
+    """Positives by IoU thresholds (:func:`rotated_atss.assign.max_iou_assign`), on oriented or horizontal boxes.
+
+    Args:
+        pos_iou_thr: From this best IoU on a prior is positive.
+        neg_iou_thr: Below this best IoU a prior is background.
+        min_pos_iou: Smallest best IoU of an object's low-quality match.
+        match_low_quality: Whether every object takes the priors that overlap it most.
+        gt_max_assign_all: All priors of equal best IoU, or one.
+        assign_by_circumhbbox: As :class:`MatchingAssigner`.
+        ignore_iof_thr: As MMDetection's: negative, the default, ignores nothing.
+    """
+
+    def __init__(
+        self,
+        pos_iou_thr: float = 0.5,
+        neg_iou_thr: float = 0.4,
+        *,
+        min_pos_iou: float = 0.0,
+        match_low_quality: bool = True,
+        gt_max_assign_all: bool = True,
+        assign_by_circumhbbox: bool | str | None = None,
+        ignore_iof_thr: float = -1,
+    ) -> None:
+        super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
+        self.thresholds = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
+        self.low_quality = dict(match_low_quality=match_low_quality, gt_max_assign_all=gt_max_assign_all)
+        nothing = torch.zeros(0, 4)
+        max_iou_assign(nothing, nothing, **self.thresholds)  # thresholds that do not fit are refused now
+
+    def match_as_given(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return max_iou_assign(
+            priors, gt_boxes, **self.thresholds, **self.low_quality,
+            ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold,
+        )  # fmt: skip
+
+    def assign(  # type: ignore[override]  # MMDetection's heads without levels call it so
+        self,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+        **kwargs: object,
+    ) -> AssignResult:
+        """As MMDetection's ``MaxIoUAssigner``."""
+        return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)
