@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "ops": {"boxes", "torch", "numpy", "mmcv"},  # mmcv: rotated_iou(backend="mmcv"), lazily
     "assign": {"boxes", "ops", "torch"},
     "dota": {"numpy"},
+    "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),
     "losses": {"boxes", "ops", "torch"},
     "merge_boxes": {"boxes", "ops", "dota", "numpy", "torch"},

@@ -35,7 +35,7 @@ COMMANDS = {
 # What a command may need and an installation may lack: told with the command that installs it, not with a traceback.
 OPTIONAL = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm"),
-    *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard"),
+    *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval"),
 )
 
 # What the machine refuses, and what to do about it.

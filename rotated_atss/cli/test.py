@@ -1,4 +1,4 @@
-"""``rotated-atss test``: detect on tiles, merge, evaluate, write the submission."""
+"""``rotated-atss test``: detect, evaluate, write what was found."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import os
 
 from rotated_atss.cli.train import add_shared_arguments, parse_options
 
-HELP = "Detect on tiles, merge into full images, evaluate where labels are known, write the submission."
+HELP = (
+    "Detect on tiles, merge into full images, evaluate where labels are known, write the submission; with a COCO "
+    "config, detect on images and print COCO's twelve numbers."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="weights of that model")
-    parser.add_argument("--data", metavar="DIR", help="folder of tiles instead of the config's (data/dota/test)")
+    parser.add_argument("--data", metavar="DIR", help="folder of tiles, or of a COCO dataset, instead of the config's")
     parser.add_argument(
         "--labels", action="append", metavar="DIR",
-        help="labelTxt of the full images, may be repeated (default: what the split's manifest names)",
+        help="labelTxt of the full images, may be repeated (default: what the split's manifest names); "
+        "COCO: the instances JSON to test on",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for the merged Task1_*.txt and ap.json (default: WORK_DIR/merged)"
-    )
+        "--out", metavar="DIR",
+        help="folder for ap.json and the merged Task1_*.txt, or COCO's results.json (default: WORK_DIR/merged, "
+        "WORK_DIR/results)",
+    )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write the zip for DOTA's server")
     parser.add_argument("--work-dir", metavar="DIR", help="folder of logs (default: work_dirs/CONFIG)")
     add_shared_arguments(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-HELP = "Train a config on tiles that `rotated-atss split` has written."
+HELP = "Train a config on tiles that `rotated-atss split` has written, or on a COCO dataset."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

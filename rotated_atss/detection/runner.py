@@ -105,16 +105,19 @@ def test(
     launcher: str = "none",
     cfg_options: dict[str, Any] | None = None,
 ) -> dict[str, float]:
-    """Detect on tiles, merge into full images, evaluate where labels are known, write the submission.
+    """Detect on the images of a config, write what was found, evaluate where labels are known. Tiles of a DOTA config
+    are merged into full images.
 
     Args:
         config: Path or name.
         checkpoint: Weights of that model.
         work_dir: Folder of logs; default ``work_dirs/<config>``.
-        data: Folder of tiles instead of the config's.
-        labels: Label folders of the full images; default: those that the split's manifest names.
-        out: Folder for the merged ``Task1_*.txt``; default ``<work_dir>/merged``.
-        submission: Zip to write.
+        data: Folder of tiles, or of COCO's ``annotations`` and images, instead of the config's.
+        labels: DOTA: label folders of the full images; default: those that the split's manifest names. COCO: the one
+            instances JSON to test on.
+        out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
+            (default ``<work_dir>/results``).
+        submission: Zip to write for DOTA's server.
         launcher: ``none`` or ``pytorch`` (torchrun).
         cfg_options: Changes to the config.
 
@@ -128,13 +131,8 @@ def test(
     cfg.model.backbone.init_cfg = None  # the checkpoint holds every weight
     if data is not None:
         cfg.test_dataloader.dataset.data_root = str(data)
-    evaluator = cfg.test_evaluator
-    evaluator.update(
-        out_dir=str(out or Path(cfg.work_dir) / "merged"), submission=None if submission is None else str(submission)
-    )
-    if labels:
-        evaluator.labels = [str(folder) for folder in labels]
-    _keep_apart([evaluator.out_dir, evaluator.submission], [*(labels or []), *_input_folders(cfg.test_dataloader)])
+    outputs = _direct_outputs(cfg, labels, out, submission)
+    _keep_apart(outputs, [*(labels or []), *_input_folders(cfg.test_dataloader)])
     for name in (
         "train_dataloader",
         "train_cfg",
@@ -153,9 +151,42 @@ def test(
         return runner.test()
 
 
+def _direct_outputs(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> list[str | None]:
+    """Tell the metric of a DOTA or COCO config where its labels are and where to write. Returns what will be written;
+    nothing for a metric that is not ours."""
+    evaluator = cfg.test_evaluator
+    kind = evaluator.get("type") if isinstance(evaluator, dict) else None
+    if kind == "DOTAMetric":
+        evaluator.out_dir = str(out or Path(cfg.work_dir) / "merged")
+        evaluator.submission = None if submission is None else str(submission)
+        if labels:
+            evaluator.labels = [str(folder) for folder in labels]
+        return [evaluator.out_dir, evaluator.submission]
+    if submission is not None:
+        raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
+    if kind != "CocoBoxMetric":
+        return []
+    return [_direct_coco(cfg, labels, out)]
+
+
+def _direct_coco(cfg: Config, labels: list[str] | None, out: str | None) -> str:
+    dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
+    if labels:
+        if len(labels) > 1 or not Path(labels[0]).is_file():
+            raise UserError("no such file: --labels takes one instances JSON with a COCO config", where=labels[0])
+        dataset.ann_file = str(Path(labels[0]).resolve())  # not below data_root
+    folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
+    if Path(out_dir).resolve() == folder:
+        raise UserError(f"lies in the input folder {folder}", where=out_dir, hint="choose another place")
+    cfg.test_evaluator.out_dir = out_dir
+    return out_dir
+
+
 def _input_folders(loader: dict) -> list[Path]:
+    """What a test reads from: the folder of images, and that of label files or the JSON."""
     dataset = loader.get("dataset", {})
-    root, images = Path(dataset.get("data_root") or ""), (dataset.get("data_prefix") or {}).get("img_path", "images")
+    root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
+    images = prefix.get("img_path") or prefix.get("img") or "images"
     return [root / images, root / (dataset.get("ann_file") or "labelTxt")]
 
 
@@ -290,13 +321,16 @@ def _latest_checkpoint(work_dir: Path) -> Path | None:
 
 
 def _drop_absent_validation(cfg: Config) -> str | None:
-    """Train without validation where its tiles do not exist (the published runs train on train + val): what to say."""
-    folder = (cfg.get("val_dataloader") or {}).get("dataset", {}).get("data_root")
-    if folder is None or Path(folder).is_dir():
+    """Train without validation where its tiles or its JSON do not exist (the published DOTA runs train on train + val):
+    what to say."""
+    dataset = (cfg.get("val_dataloader") or {}).get("dataset", {})
+    folder, ann_file = dataset.get("data_root"), dataset.get("ann_file") or ""
+    wanted = Path(folder or "") / (ann_file if ann_file.endswith(".json") else "")
+    if folder is None or wanted.exists():
         return None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.train_cfg.pop("val_interval", None)
-    return f"{folder}: no such folder, training without validation"
+    return f"{wanted}: {'no such file' if wanted.suffix == '.json' else 'no such folder'}, training without validation"
 
 
 def _check_pretrained(cfg: Config) -> None:
