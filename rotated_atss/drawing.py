@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ Colour = tuple[int, int, int]
 _SHIFT = 4  # bits of OpenCV's fixed-point coordinates
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _HEAD = (255, 255, 255)
+_ROOMY = 10_000  # a box of more square pixels may hold another one's caption
+_TEXT = b"tEXtSoftware\0rotated-atss"
+_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))  # a chunk of a PNG
+_AFTER_HEADER = 33  # where it stands: behind the magic number and the header chunk
 
 
 def draw_boxes(
@@ -41,8 +47,8 @@ def draw_boxes(
 ) -> Image:
     """A copy of the image with the outlines of polygons and, unless ``box_only``, their class and score.
 
-    Where boxes crowd, a caption shrinks to the score and then goes, so that it hides neither a box nor another caption;
-    the colour still tells the class.
+    Where boxes crowd, a caption shrinks to the score and then goes, so that it hides neither a small box, nor a large
+    one's outline, nor another caption; the colour still tells the class.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR; grey (H, W) is taken too. It is not modified.
@@ -109,15 +115,26 @@ def contact_sheet(
     return sheet
 
 
-def write_png(path: str | Path, image: Image, *, inputs: Iterable[str | Path] = ()) -> Path:
+def beside(left: Image, right: Image, gap: int = 6) -> Image:
+    """Two images (H, W, 3) of one size, side by side, a dark strip of ``gap`` pixels between them."""
+    first, second = _copy_as_colour(left), _copy_as_colour(right)
+    if first.shape != second.shape:
+        raise UserError(f"images side by side have one size, not {first.shape} and {second.shape}")
+    strip = np.full((first.shape[0], gap, 3), 24, np.uint8)
+    return np.concatenate([first, strip, second], axis=1)
+
+
+def write_png(path: str | Path, image: Image, *, inputs: Iterable[str | Path] = (), own_only: bool = False) -> Path:
     """Writes an image (H, W, 3), uint8, BGR, as PNG: whole or not at all, and never among the inputs.
 
     Args:
         path: The file; its name ends in ``.png``.
         inputs: Files and folders that were read: nothing is written over such a file, or into such a folder.
+        own_only: Replace no file but one that this function wrote.
 
     Raises:
-        UserError: Another suffix, a path among the inputs, a folder that cannot be written, a full disk.
+        UserError: Another suffix, a path among the inputs, a file of someone else's, a folder that cannot be written, a
+            full disk.
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
@@ -125,9 +142,25 @@ def write_png(path: str | Path, image: Image, *, inputs: Iterable[str | Path] = 
     for given in map(Path, inputs):
         if _lies_in(target, given):
             raise UserError(f"would write into the input {given}", where=target, hint="choose another folder")
-    _, data = cv2.imencode(".png", image)
-    atomic_write(target, data.tobytes())
+    if own_only:
+        check_own(target)
+    _, encoded = cv2.imencode(".png", image)
+    data = encoded.tobytes()
+    atomic_write(target, data[:_AFTER_HEADER] + _SIGNATURE + data[_AFTER_HEADER:])
     return target
+
+
+def check_own(path: str | Path) -> None:
+    """Refuse a path at which there is something that :func:`write_png` did not write."""
+    if Path(path).is_dir():
+        raise UserError("is a folder", where=path, hint="choose another one to write into")
+    try:
+        with open(path, "rb") as file:
+            own = file.read(_AFTER_HEADER + len(_SIGNATURE)).endswith(_SIGNATURE)
+    except FileNotFoundError:
+        return
+    if not own:
+        raise UserError("would replace a picture that is not ours", where=path, hint="choose another folder")
 
 
 def class_color(name: str) -> Colour:
@@ -198,7 +231,11 @@ def _write_captions(canvas: Image, marks: Sequence[_Mark], scale: float, every: 
     """Captions in falling order of score, each at the first place that is free."""
     taken = np.zeros(canvas.shape[:2], np.uint8)
     for mark in marks:  # one by one: where polygons of one call overlap, OpenCV leaves a hole
-        cv2.fillPoly(taken, [np.floor(mark.polygon).astype(np.int32)], 1)
+        corners = np.floor(mark.polygon).astype(np.int32)
+        if cv2.contourArea(corners) < _ROOMY:
+            cv2.fillPoly(taken, [corners], 1)
+        else:
+            cv2.polylines(taken, [corners], True, 1)
     for line in avoid:
         taken[line.rows, line.columns] = 1
     for mark in reversed(marks):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.dota.classes import CLASSES, PALETTE
-from rotated_atss.drawing import class_color, contact_sheet, draw_boxes, write_png
+from rotated_atss.drawing import beside, check_own, class_color, contact_sheet, draw_boxes, write_png
 from rotated_atss.errors import UserError
 
 SQUARE = np.array([[40.0, 40.0, 80.0, 40.0, 80.0, 80.0, 40.0, 80.0]])
@@ -107,6 +107,17 @@ def test_captions_hide_no_other_box() -> None:
     assert changed(bare, loud)[inside == 1].any()
 
 
+def test_a_large_box_leaves_room_for_the_captions_of_those_in_it() -> None:
+    """A box over the whole picture, as photographs have them, would else leave none."""
+    table = np.array([[0.0, 0, 199, 0, 199, 159, 0, 159]])
+    boxes, names = np.concatenate([table, SQUARE]), ["dining table", "cup"]
+    bare = draw_boxes(grey_image(), boxes, names, box_only=True)
+    drawn = draw_boxes(grey_image(), boxes, names)
+    caption = changed(bare, drawn)
+    rows, columns = np.nonzero(caption)
+    assert caption.sum() > 100 and rows.max() < 40 and columns.min() > 2  # above the cup, on no outline
+
+
 def test_the_head_is_the_first_edge() -> None:
     drawn = draw_boxes(grey_image(), SQUARE + 0.5, ["ship"], box_only=True, head=True)
     assert has_colour(drawn[40, 60], (255, 255, 255))
@@ -198,3 +209,27 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.png"):
         write_png(tmp_path / "a.jpg", grey_image())
     assert not list(tmp_path.iterdir())
+
+
+def test_only_own_pictures_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "P1.png"
+    cv2.imwrite(str(path), grey_image())
+    with pytest.raises(UserError, match="P1.png: would replace a picture that is not ours"):
+        write_png(path, grey_image() + 1, own_only=True)
+    with pytest.raises(UserError, match="not ours"):
+        check_own(path)
+    assert (cv2.imread(str(path)) == 90).all()
+    write_png(path, grey_image() + 1)
+    write_png(path, grey_image() + 2, own_only=True)
+    assert (cv2.imread(str(path)) == 92).all()
+    check_own(tmp_path / "new.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        write_png(tmp_path / "folder.png", grey_image(), own_only=True)
+
+
+def test_side_by_side() -> None:
+    both = beside(np.full((4, 5, 3), 1, np.uint8), np.full((4, 5, 3), 2, np.uint8), gap=3)
+    assert both.shape == (4, 13, 3) and (both[:, :5] == 1).all() and (both[:, 8:] == 2).all()
+    with pytest.raises(UserError, match="one size"):
+        beside(grey_image(), grey_image()[1:])
