@@ -4,6 +4,7 @@ from rotated_atss.assign.atss import adaptive_threshold, atss_assign, match_cand
 from rotated_atss.assign.forms import CENTER_MARGIN_PX
 from rotated_atss.assign.max_iou import max_iou_assign
 from rotated_atss.assign.outcome import IGNORED, NONE
+from rotated_atss.assign.selection import center_sampling_assign, drop_outside, ssc_assign, topk_assign
 
 __all__ = [
     "CENTER_MARGIN_PX",
@@ -11,7 +12,11 @@ __all__ = [
     "NONE",
     "adaptive_threshold",
     "atss_assign",
+    "center_sampling_assign",
+    "drop_outside",
     "match_candidates",
     "max_iou_assign",
     "nearest_priors",
+    "ssc_assign",
+    "topk_assign",
 ]
