@@ -41,6 +41,13 @@ test_pipeline = [
     dict(type="Resize", scale_factor=1.0),  # only writes down that nothing was resized
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
+tta_pipeline = [
+    dict(type="LoadTile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[[dict(type="Resize", scale_factor=1.0)], _base_.tta_flips, [_base_.tta_pack]],
+    ),
+]
 train_dataloader = dict(
     batch_size=8,
     sampler=dict(type="InfiniteSampler", shuffle=True),

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "WORK_DIR/results)",
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write the zip for DOTA's server")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation: the config's tta_pipeline, merged")
     parser.add_argument("--work-dir", metavar="DIR", help="folder of logs (default: work_dirs/CONFIG)")
     add_shared_arguments(parser)
 
@@ -38,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     test(
         args.config, args.checkpoint, work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out,
-        submission=args.submission, launcher=args.launcher, cfg_options=parse_options(args.cfg_options),
+        submission=args.submission, tta=args.tta, launcher=args.launcher, cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     return 0

@@ -9,9 +9,37 @@ from mmengine.config.utils import MODULE2PACKAGE
 with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package of its own is absent
     import mmdet.datasets  # noqa: F401
 
-from . import coco, dataset, head, horizontal, losses, metric, structures, task_modules, training
+from . import (
+    atss_head,
+    coco,
+    dataset,
+    head,
+    horizontal,
+    losses,
+    metric,
+    r3det,
+    structures,
+    task_modules,
+    training,
+    transforms,
+    tta,
+)
 
 # so that configs elsewhere can inherit ours as ``rotated_atss::dota/...``
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
-__all__ = ["coco", "dataset", "head", "horizontal", "losses", "metric", "structures", "task_modules", "training"]
+__all__ = [
+    "atss_head",
+    "coco",
+    "dataset",
+    "head",
+    "horizontal",
+    "losses",
+    "metric",
+    "r3det",
+    "structures",
+    "task_modules",
+    "training",
+    "transforms",
+    "tta",
+]

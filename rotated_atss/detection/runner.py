@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -102,6 +102,7 @@ def test(
     labels: list[str] | None = None,
     out: str | None = None,
     submission: str | None = None,
+    tta: bool = False,
     launcher: str = "none",
     cfg_options: dict[str, Any] | None = None,
 ) -> dict[str, float]:
@@ -118,6 +119,7 @@ def test(
         out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
             (default ``<work_dir>/results``).
         submission: Zip to write for DOTA's server.
+        tta: Test-time augmentation, as the config's ``tta_model`` and ``tta_pipeline`` say.
         launcher: ``none`` or ``pytorch`` (torchrun).
         cfg_options: Changes to the config.
 
@@ -143,12 +145,23 @@ def test(
         "val_evaluator",
     ):
         cfg[name] = None
+    if tta:
+        _use_tta(cfg)
     state = state_dict_of(read_checkpoint(checkpoint))
     runner = build_runner(cfg)
     check_fits(_network(runner), state, checkpoint)
     _network(runner).load_state_dict(state, strict=False)
     with _told_once(), _processes_ended():
         return runner.test()
+
+
+def _use_tta(cfg: Config) -> None:
+    """Let the TTA model wrap the detector, and its pipeline feed it."""
+    if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
+        hint = "inherit one of configs/_base_/tta"
+        raise UserError("this config has no tta_model and tta_pipeline", where=cfg.filename, hint=hint)
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
 def _direct_outputs(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> list[str | None]:
@@ -226,8 +239,11 @@ def build_runner(cfg: Config) -> WholeCheckpointRunner:
 
 
 def _network(runner: WholeCheckpointRunner) -> torch.nn.Module:
-    """The model without its data-parallel wrapper."""
-    return getattr(runner.model, "module", runner.model)
+    """The detector without its data-parallel and test-time wrappers."""
+    model = runner.model
+    while hasattr(model, "module"):
+        model = model.module
+    return model
 
 
 @contextmanager

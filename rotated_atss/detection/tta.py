@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmdet.registry import MODELS
@@ -26,9 +27,8 @@ class BoxTTAModel(BaseTTAModel):
     and, where used, ``quarter_turns`` and ``size_range``. Merging happens before tiles are merged into images.
 
     Args:
-        tta_cfg: ``nms=dict(iou_threshold=...)`` (rotated NMS also for horizontal boxes) or
-            ``vote=dict(iou_threshold=..., soft_score=...)``, as :mod:`rotated_atss.ensemble`; ``max_per_img``, how
-            many to keep.
+        tta_cfg: ``merge``, ``nms`` (rotated, also for horizontal boxes) or ``vote``; its ``iou_threshold`` and, for
+            ``vote``, ``soft_score`` as in :mod:`rotated_atss.ensemble`; ``max_per_img``, how many boxes to keep.
         kwargs: ``module``, the detector, as MMEngine's ``BaseTTAModel``.
     """
 
@@ -36,10 +36,12 @@ class BoxTTAModel(BaseTTAModel):
         super().__init__(**kwargs)
         settings = dict(tta_cfg)
         self.max_per_img = int(settings.pop("max_per_img", 2000))
-        if len(settings) != 1 or not set(settings) <= set(MERGING):
-            raise UserError(f"tta_cfg holds max_per_img and one of {', '.join(MERGING)}, not {sorted(settings)}")
-        ((way, self.merge_cfg),) = settings.items()
-        self.merge = MERGING[way]
+        way = settings.pop("merge", "nms")
+        known = {"nms": {"iou_threshold"}, "vote": {"iou_threshold", "soft_score"}}
+        if way not in known or "iou_threshold" not in settings or not set(settings) <= known[way]:
+            hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
+            raise UserError(f"tta_cfg does not say how to merge: merge={way!r}, {settings}", hint=hint)
+        self.merge = partial(MERGING[way], **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """One sample an image from the passes of each; its metadata are the first pass's."""
@@ -47,9 +49,7 @@ class BoxTTAModel(BaseTTAModel):
 
     def _merge_image(self, passes: Sequence[DetDataSample]) -> DetDataSample:
         boxes, scores, labels = (torch.cat(parts) for parts in zip(*map(on_image, passes)))
-        boxes, scores, labels = (
-            part[: self.max_per_img] for part in self.merge(boxes, scores, labels, **self.merge_cfg)
-        )
+        boxes, scores, labels = (part[: self.max_per_img] for part in self.merge(boxes, scores, labels))
         merged = passes[0].new(data={})
         merged.pred_instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
         return merged

@@ -1,4 +1,6 @@
 # Tiles of 1024 pixels as `rotated-atss split` writes them below data/dota/{trainval,val,test}.
+_base_ = "../tta/tiles.py"
+
 data_root = "data/dota/"
 classes = "v1.0"
 

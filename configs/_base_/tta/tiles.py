@@ -1,0 +1,27 @@
+# Test-time augmentation of oriented models on tiles, for `rotated-atss test ... --tta`: three scales, each as it is and
+# flipped three ways. A tile's twelve passes are merged before tiles are merged into images.
+tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="nms", iou_threshold=0.1, max_per_img=2000))
+tta_flips = [
+    dict(type="RandomFlip", prob=0.0),
+    dict(type="RandomFlip", prob=1.0, direction="horizontal"),
+    dict(type="RandomFlip", prob=1.0, direction="vertical"),
+    dict(type="RandomFlip", prob=1.0, direction="diagonal"),
+]
+tta_pack = dict(
+    type="PackDetInputs",
+    meta_keys=(
+        *("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+        *("flip", "flip_direction", "quarter_turns", "size_range"),
+    ),
+)
+tta_pipeline = [
+    dict(type="LoadTile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (1024, 768, 1280)],
+            tta_flips,
+            [tta_pack],
+        ],
+    ),
+]
