@@ -77,6 +77,7 @@ def decode_deltas(
     proj_xy: bool = False,
     norm_factor: float | None = None,
     max_log_ratio: float = MAX_LOG_RATIO,
+    normalize: bool = True,
 ) -> Tensor:
     """Boxes from priors and deltas, normalised to ``coding``: the inverse of :func:`encode_deltas` (with or without
     edge swap).
@@ -88,6 +89,7 @@ def decode_deltas(
         proj_xy: As in :func:`encode_deltas`.
         norm_factor: As in :func:`encode_deltas`.
         max_log_ratio: ``dw`` and ``dh`` are clamped to plus and minus this.
+        normalize: False keeps width, height and angle as they are predicted.
     """
     if deltas.dtype not in (torch.float32, torch.float64):
         deltas = deltas.float()
@@ -101,4 +103,5 @@ def decode_deltas(
         d_angle = d_angle * (norm_factor * math.pi)
     w = pw * dw.clamp(-max_log_ratio, max_log_ratio).exp()
     h = ph * dh.clamp(-max_log_ratio, max_log_ratio).exp()
-    return normalize_obb(torch.stack((px + dx, py + dy, w, h, p_angle + d_angle), -1), coding)
+    boxes = torch.stack((px + dx, py + dy, w, h, p_angle + d_angle), -1)
+    return normalize_obb(boxes, coding) if normalize else boxes

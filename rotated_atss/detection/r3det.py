@@ -119,7 +119,9 @@ def _best_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor, prio
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch, -1, number, 5)
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, cells, priors, 5)
         best = scores.amax(-1).argmax(-1)[..., None, None].expand(-1, -1, 1, 5)
-        return head.bbox_coder.decode(priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2))
+        chosen = priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2)
+        # an angle beyond its coding stays: exchanging the sides would scale the next stage's dx and dy by others
+        return head.bbox_coder.decode(*chosen, normalize=False)
 
 
 @MODELS.register_module()

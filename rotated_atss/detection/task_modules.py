@@ -78,10 +78,11 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         )  # fmt: skip
         return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
 
-    def decode(self, bboxes: Tensor, pred_bboxes: Tensor) -> Tensor:
+    def decode(self, bboxes: Tensor, pred_bboxes: Tensor, normalize: bool = True) -> Tensor:
         if pred_bboxes.dtype != torch.float64:
             pred_bboxes = pred_bboxes.float()
         deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds) + pred_bboxes.new_tensor(self.means)
         return decode_deltas(
-            get_box_tensor(bboxes), deltas, self.coding, proj_xy=self.proj_xy, norm_factor=self.norm_factor
-        )
+            get_box_tensor(bboxes), deltas, self.coding,
+            proj_xy=self.proj_xy, norm_factor=self.norm_factor, normalize=normalize,
+        )  # fmt: skip
