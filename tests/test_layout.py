@@ -22,15 +22,18 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "boxes": {"torch", "numpy"},
     "coder": {"boxes", "torch"},
+    "point_coder": {"boxes", "coder", "torch"},
     "ops": {"boxes", "torch", "numpy", "mmcv"},  # mmcv: rotated_iou(backend="mmcv"), lazily
     "assign": {"boxes", "ops", "torch"},
     "dota": {"numpy"},
     "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),
     "losses": {"boxes", "ops", "torch"},
+    "centerness": {"boxes", "torch"},
     "merge_boxes": {"boxes", "ops", "dota", "numpy", "torch"},
     "ensemble": {"boxes", "ops", "numpy", "torch"},
     "drawing": {"boxes", "dota", "cv2", "numpy"},
+    "predict": {"boxes", "merge_boxes", "data_prep", "numpy", "torch", "tqdm"},
     "data_prep": {"rotated_atss", "boxes", "ops", "dota", "cv2", "numpy", "torch", "shapely", "tqdm", "drawing"},
 }
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.forms import aligned_iou, centers, check_forms, check_levels, computable, inside
+from rotated_atss.assign.checks import check_counts, check_forms, check_levels
+from rotated_atss.assign.forms import aligned_iou, centers, computable, inside
 from rotated_atss.assign.outcome import NONE, ignored_priors, mark_ignored, strongest_claim, usable_objects
 
 _DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
@@ -52,8 +53,7 @@ def atss_assign(
     """
     check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
     check_levels(priors, list(level_sizes))
-    if topk < 1 or priors_per_location < 1:
-        raise ValueError(f"topk and priors_per_location must be at least 1, not {topk} and {priors_per_location}")
+    check_counts(topk=topk, priors_per_location=priors_per_location)
     priors, gt_boxes = computable(priors, gt_boxes)
     ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
     matched = torch.full((len(priors),), NONE, dtype=torch.int64, device=priors.device)

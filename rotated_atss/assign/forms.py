@@ -12,21 +12,6 @@ from rotated_atss.ops.iou import rotated_iou
 CENTER_MARGIN_PX = 0.01  # as the official code: a centre on the border is outside
 
 
-def check_forms(priors: Tensor, **others: Tensor | None) -> None:
-    """Raise ``ValueError`` unless priors are (N, 4) or (N, 5) and everything else has as many columns."""
-    if priors.ndim != 2 or priors.shape[1] not in (4, 5):
-        raise ValueError(f"priors must have shape (N, 5) or (N, 4), not {tuple(priors.shape)}")
-    for name, boxes in others.items():
-        if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != priors.shape[1]):
-            raise ValueError(f"{name} must have shape (N, {priors.shape[1]}), not {tuple(boxes.shape)}")
-
-
-def check_levels(priors: Tensor, level_sizes: list[int]) -> None:
-    """Raise ``ValueError`` unless the levels are as large as the priors are many."""
-    if sum(level_sizes) != len(priors):
-        raise ValueError(f"level_sizes {level_sizes} sum to {sum(level_sizes)}, but there are {len(priors)} priors")
-
-
 def computable(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     """Detached, in the priors' dtype and on their device; halves in float32."""
     priors = priors.detach()

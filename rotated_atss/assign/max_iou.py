@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.forms import aligned_iou, check_forms, computable
+from rotated_atss.assign.checks import check_forms, check_thresholds
+from rotated_atss.assign.forms import aligned_iou, computable
 from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, mark_ignored, usable_objects
 from rotated_atss.assign.pairs import meeting_pairs
 
@@ -53,9 +54,7 @@ def max_iou_assign(
         ValueError: Shapes or thresholds that do not fit together.
     """
     check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
-    if not 0 < neg_iou <= pos_iou <= 1 or not 0 <= min_pos_iou <= 1:
-        told = f"pos_iou {pos_iou}, neg_iou {neg_iou} and min_pos_iou {min_pos_iou}"
-        raise ValueError(f"0 < neg_iou <= pos_iou <= 1 and 0 <= min_pos_iou <= 1 must hold, not {told}")
+    check_thresholds(pos_iou, neg_iou, min_pos_iou)
     priors, gt_boxes = computable(priors, gt_boxes)
     ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
     usable_objects(gt_boxes)  # for its warning: they overlap nothing

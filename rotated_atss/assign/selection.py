@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from rotated_atss.assign.atss import nearest_priors
+from rotated_atss.assign.checks import check_counts, check_forms, check_levels, check_scale_ranges
 from rotated_atss.assign.forms import (
     aligned_iou,
     centers,
-    check_forms,
-    check_levels,
     computable,
     horizontal,
     inside,
@@ -146,22 +145,6 @@ def drop_outside(priors: Tensor, gt_boxes: Tensor, matched: Tensor, iou: Tensor)
     taken = torch.nonzero(matched >= 0).squeeze(1)
     outside = taken[~inside(centers(priors[taken]), gt_boxes[matched[taken]])]
     return matched.index_fill(0, outside, IGNORED), iou.index_fill(0, outside, 0)
-
-
-def check_counts(**counts: int) -> None:
-    """Raise ``ValueError`` for a count below 1."""
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-
-
-def check_scale_ranges(scale_ranges: Sequence[float], levels: int) -> None:
-    """Raise ``ValueError`` unless the ranges rise from above 0 and there is one fewer than levels."""
-    told = f"scale_ranges {tuple(scale_ranges)}"
-    if len(scale_ranges) != levels - 1:
-        raise ValueError(f"{told} divide {len(scale_ranges) + 1} levels, but there are {levels}")
-    if any(not 0 < low < high for low, high in zip(scale_ranges, (*scale_ranges[1:], math.inf))):
-        raise ValueError(f"{told} must rise from above 0")
 
 
 def _prepared(

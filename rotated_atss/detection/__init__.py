@@ -10,6 +10,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an op
     import mmdet.datasets  # noqa: F401
 
 from . import (
+    assigners,
     atss_head,
     coco,
     dataset,
@@ -17,6 +18,7 @@ from . import (
     horizontal,
     losses,
     metric,
+    point_coder,
     r3det,
     structures,
     task_modules,
@@ -29,6 +31,7 @@ from . import (
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
 __all__ = [
+    "assigners",
     "atss_head",
     "coco",
     "dataset",
@@ -36,6 +39,7 @@ __all__ = [
     "horizontal",
     "losses",
     "metric",
+    "point_coder",
     "r3det",
     "structures",
     "task_modules",

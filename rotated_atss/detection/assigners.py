@@ -5,6 +5,8 @@ Each has ``match`` on plain tensors, which this project's heads call, and ``assi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mmdet.models.task_modules import AssignResult, BaseAssigner
 from mmdet.registry import TASK_UTILS
@@ -12,8 +14,18 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.assign import atss_assign, max_iou_assign
+from rotated_atss.assign import (
+    atss_assign,
+    center_sampling_assign,
+    drop_outside,
+    max_iou_assign,
+    ssc_assign,
+    topk_assign,
+)
+from rotated_atss.assign.checks import check_counts, check_scale_ranges, check_thresholds
+from rotated_atss.assign.selection import SCALE_RANGES_PX
 from rotated_atss.boxes import CODINGS, obb_to_hbb
+from rotated_atss.errors import UserError
 
 SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a stride
 
@@ -42,6 +54,8 @@ class MatchingAssigner(BaseAssigner):
             raise ValueError(
                 f"assign_by_circumhbbox is None, a bool or one of {', '.join(CODINGS)}, not {assign_by_circumhbbox!r}"
             )
+        if priors_per_location is not None:
+            check_counts(priors_per_location=priors_per_location)
         self.by_hbb = bool(assign_by_circumhbbox)
         self.priors_per_location = priors_per_location
         self.ignore_iof_threshold = ignore_iof_threshold
@@ -114,6 +128,7 @@ class RotatedATSSAssigner(MatchingAssigner):
 
     def __init__(self, topk: int = 9, **kwargs) -> None:
         super().__init__(**kwargs)
+        check_counts(topk=topk)
         self.topk = topk
 
     def match_as_given(
@@ -168,8 +183,7 @@ class RotatedMaxIoUAssigner(MatchingAssigner):
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
         self.low_quality = dict(match_low_quality=match_low_quality, gt_max_assign_all=gt_max_assign_all)
-        nothing = torch.zeros(0, 4)
-        max_iou_assign(nothing, nothing, **self.thresholds)  # thresholds that do not fit are refused now
+        check_thresholds(**self.thresholds)
 
     def match_as_given(
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
@@ -188,3 +202,75 @@ class RotatedMaxIoUAssigner(MatchingAssigner):
     ) -> AssignResult:
         """As MMDetection's ``MaxIoUAssigner``."""
         return super().assign(pred_instances, [len(pred_instances.priors)], gt_instances, gt_instances_ignore)
+
+
+HOW = ("atss", "ssc", "iou", "topk", "center_sampling")
+
+
+@TASK_UTILS.register_module()
+class SelectionAssigner(MatchingAssigner):
+    """Positives chosen in one of the ways that the ATSS paper compares (arXiv 1912.02424), on oriented or horizontal
+    boxes; an option that ``how`` does not use changes nothing.
+
+    Args:
+        how: ``atss``; ``ssc``: inside the object and in the level's scale range, as FCOS; ``iou``: IoU thresholds, as
+            RetinaNet; ``topk``: the best k by IoU; ``center_sampling``: of the k nearest a level those that ``ssc``
+            takes, the paper's lite variant.
+        topk: k of ``atss``, ``topk`` and ``center_sampling``.
+        scale_ranges: Pixels that part the levels, for ``ssc`` and ``center_sampling``; one fewer than levels.
+        pos_iou_thr: Thresholds of ``iou``, as the next.
+        neg_iou_thr: See above.
+        center_inside: With ``iou``, leave out positives whose centre lies outside their object, as the paper does in
+            its comparison (a centerness branch needs it).
+        kwargs: As :class:`MatchingAssigner`, but priors of a location are counted unless given.
+
+    Raises:
+        ValueError: A value that makes no sense.
+    """
+
+    def __init__(
+        self,
+        how: str = "atss",
+        *,
+        topk: int = 9,
+        scale_ranges: Sequence[float] = SCALE_RANGES_PX,
+        pos_iou_thr: float = 0.5,
+        neg_iou_thr: float = 0.4,
+        center_inside: bool = True,
+        priors_per_location: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(priors_per_location=priors_per_location, **kwargs)
+        if how not in HOW:
+            raise ValueError(f"unknown way {how!r} to choose positives: choose one of {', '.join(HOW)}")
+        check_counts(topk=topk)
+        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)
+        check_thresholds(pos_iou_thr, neg_iou_thr)
+        self.how, self.topk, self.scale_ranges = how, topk, tuple(scale_ranges)
+        self.thresholds = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr)
+        self.center_inside = center_inside
+
+    def match_as_given(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        ignored = dict(ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold)
+        if self.how == "iou":
+            outcome = max_iou_assign(priors, gt_boxes, **self.thresholds, **ignored)
+            return drop_outside(priors, gt_boxes, *outcome) if self.center_inside else outcome
+        options = {}
+        if self.how in ("ssc", "center_sampling"):
+            self._check_levels(len(level_sizes))
+            options["scale_ranges"] = self.scale_ranges
+        if self.how != "ssc":
+            options["topk"] = self.topk
+        if self.how in ("atss", "center_sampling"):
+            options["priors_per_location"] = self.located(priors)
+        assign = dict(atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign)
+        return assign[self.how](priors, level_sizes, gt_boxes, **options, **ignored)
+
+    def _check_levels(self, levels: int) -> None:
+        """The levels are known only here, in training: one line rather than a traceback."""
+        try:
+            check_scale_ranges(self.scale_ranges, levels)
+        except ValueError as error:
+            raise UserError(str(error), hint="set model.train_cfg.assigner.scale_ranges") from None

@@ -8,16 +8,27 @@ from mmdet.models.task_modules import ATSSAssigner, MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
-from rotated_atss.assign import atss_assign, max_iou_assign
+from rotated_atss.assign import (
+    atss_assign,
+    center_sampling_assign,
+    drop_outside,
+    max_iou_assign,
+    ssc_assign,
+    topk_assign,
+)
 from rotated_atss.boxes import circumscribe, obb_to_hbb, points_in_obb
 from rotated_atss.detection.assigners import (
     HorizontalATSSAssigner,
     RotatedATSSAssigner,
     RotatedMaxIoUAssigner,
+    SelectionAssigner,
     count_priors_per_location,
 )
+from rotated_atss.detection.point_coder import PointDistanceCoder
 from rotated_atss.detection.structures import OrientedBoxes
 from rotated_atss.detection.task_modules import OrientedAnchorGenerator
+from rotated_atss.errors import UserError
+from rotated_atss.ops import rotated_iou
 
 SIZES = [(16, 16), (8, 8), (4, 4)]
 
@@ -158,3 +169,101 @@ def test_max_iou_by_either_box(by_hbb):
 def test_thresholds_that_do_not_fit_are_refused_when_built():
     with pytest.raises(ValueError, match="neg_iou <= pos_iou"):
         RotatedMaxIoUAssigner(pos_iou_thr=0.4, neg_iou_thr=0.5)
+
+
+# -- the paper's ablations ---------------------------------------------------------------------------------------------
+
+RANGES = (16, 32)
+EXPECTED = dict(
+    atss=lambda p, s, g: atss_assign(p, s, g, topk=5),
+    ssc=lambda p, s, g: ssc_assign(p, s, g, scale_ranges=RANGES),
+    topk=lambda p, s, g: topk_assign(p, s, g, topk=5),
+    center_sampling=lambda p, s, g: center_sampling_assign(p, s, g, topk=5, scale_ranges=RANGES),
+    iou=lambda p, s, g: drop_outside(p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3)),
+)
+
+
+@pytest.mark.parametrize("how", EXPECTED)
+@pytest.mark.parametrize("form", ["oriented", "circumscribed", "horizontal"])
+def test_ways_to_choose_positives(how, form):
+    priors, sizes = priors_of()
+    settings = dict(topk=5, scale_ranges=RANGES, pos_iou_thr=0.4, neg_iou_thr=0.3)
+    assigner = TASK_UTILS.build(
+        dict(type="SelectionAssigner", how=how, **settings, assign_by_circumhbbox=form == "circumscribed")
+    )
+    flat = (obb_to_hbb(priors), sizes, obb_to_hbb(objects()))
+    given = flat if form == "horizontal" else (priors, sizes, objects())
+    matched, iou = assigner.match(*given)
+    expected = EXPECTED[how](*(given if form == "oriented" else flat))
+    assert torch.equal(matched, expected[0]) and torch.equal(iou, expected[1]) and (matched >= 0).any()
+    result = assigner.assign(InstanceData(priors=given[0]), sizes, instances(given[2]))
+    assert torch.equal(result.gt_inds == 0, matched == -1)
+
+
+def test_ways_with_several_priors_a_location():
+    priors, sizes = priors_of(scales_per_octave=3)
+    for how, assign in (("atss", atss_assign), ("center_sampling", center_sampling_assign)):
+        options = {} if how == "atss" else dict(scale_ranges=RANGES)
+        expected = assign(priors, sizes, objects(), topk=4, priors_per_location=3, **options)[0]
+        mine = SelectionAssigner(how, topk=4, scale_ranges=RANGES).match(priors, sizes, objects())[0]
+        assert torch.equal(mine, expected)
+
+
+def test_positives_by_iou_outside_are_kept_on_request():
+    priors, sizes = priors_of()
+    kept = SelectionAssigner("iou", center_inside=False).match(priors, sizes, objects())[0]
+    assert torch.equal(kept, max_iou_assign(priors, objects())[0])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(how="fcos"), "unknown way 'fcos' to choose positives: choose one of atss, ssc, iou, topk"),
+        (dict(topk=0), "topk must be at least 1, not 0"),
+        (dict(scale_ranges=(64, 32)), "must rise from above 0"),
+        (dict(pos_iou_thr=0.3), "neg_iou <= pos_iou"),
+        (dict(priors_per_location=0), "priors_per_location must be at least 1"),
+    ],
+)
+def test_nonsense_is_refused_when_built(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SelectionAssigner(**changes)
+    if "topk" in changes:
+        with pytest.raises(ValueError, match=message):
+            RotatedATSSAssigner(**changes)
+
+
+def test_ranges_for_another_number_of_levels_are_told_in_a_line():
+    priors, sizes = priors_of()
+    with pytest.raises(UserError, match="divide 5 levels, but there are 3 .*scale_ranges"):
+        SelectionAssigner("ssc").match(priors, sizes, objects())
+
+
+# -- regression from a point -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("coding", [None, "le90"])
+def test_point_coder_begins_at_its_mean_and_inverts(coding):
+    coder = TASK_UTILS.build(
+        dict(type="PointDistanceCoder", coding=coding, edge_swap=coding == "le90", strides_a_side=4)
+    )
+    priors, boxes = priors_of()[0][:12], objects()
+    if coding is None:
+        priors, boxes = obb_to_hbb(priors), obb_to_hbb(boxes)
+    assert coder.encode_size == priors.shape[1]
+    start = coder.decode(priors, torch.zeros_like(priors))  # 4 strides to every side: twice the prior's size
+    grown = torch.tensor([1.0, 1, 2, 2, 1]) * priors if coding else priors + torch.tensor([-16.0, -16, 16, 16])
+    assert torch.allclose(start, grown)
+    decoded = coder.decode(priors, coder.encode(priors, boxes))
+    if coding:
+        assert torch.allclose(rotated_iou(decoded, boxes, aligned=True), torch.ones(12), atol=1e-4)
+    else:
+        assert torch.allclose(decoded, boxes, atol=1e-3)
+        clipped = coder.decode(priors, coder.encode(priors, boxes), max_shape=(40, 60))
+        assert torch.allclose(clipped, torch.minimum(boxes.clamp(min=0), torch.tensor([60.0, 40, 60, 40])), atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [dict(coding="le45"), dict(strides_a_side=0), dict(edge_swap=True)])
+def test_point_coder_refuses_nonsense(settings):
+    with pytest.raises(ValueError, match="le45|positive|long-edge"):
+        PointDistanceCoder(**settings)

@@ -1,0 +1,46 @@
+"""Arguments that make no sense, told with the rule and the value received."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def check_forms(priors: Tensor, **others: Tensor | None) -> None:
+    """Raise ``ValueError`` unless priors are (N, 4) or (N, 5) and everything else has as many columns."""
+    if priors.ndim != 2 or priors.shape[1] not in (4, 5):
+        raise ValueError(f"priors must have shape (N, 5) or (N, 4), not {tuple(priors.shape)}")
+    for name, boxes in others.items():
+        if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != priors.shape[1]):
+            raise ValueError(f"{name} must have shape (N, {priors.shape[1]}), not {tuple(boxes.shape)}")
+
+
+def check_levels(priors: Tensor, level_sizes: list[int]) -> None:
+    """Raise ``ValueError`` unless the levels are as large as the priors are many."""
+    if sum(level_sizes) != len(priors):
+        raise ValueError(f"level_sizes {level_sizes} sum to {sum(level_sizes)}, but there are {len(priors)} priors")
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ``ValueError`` for a count below 1."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def check_scale_ranges(scale_ranges: Sequence[float], levels: int) -> None:
+    """Raise ``ValueError`` unless the ranges rise from above 0 and there is one fewer than levels."""
+    told = f"scale_ranges {tuple(scale_ranges)}"
+    if len(scale_ranges) != levels - 1:
+        raise ValueError(f"{told} divide {len(scale_ranges) + 1} levels, but there are {levels}")
+    if any(not 0 < low < high for low, high in zip(scale_ranges, (*scale_ranges[1:], math.inf))):
+        raise ValueError(f"{told} must rise from above 0")
+
+
+def check_thresholds(pos_iou: float, neg_iou: float, min_pos_iou: float = 0.0) -> None:
+    """Raise ``ValueError`` for IoU thresholds outside [0, 1] or in the wrong order."""
+    if not 0 < neg_iou <= pos_iou <= 1 or not 0 <= min_pos_iou <= 1:
+        told = f"pos_iou {pos_iou}, neg_iou {neg_iou} and min_pos_iou {min_pos_iou}"
+        raise ValueError(f"0 < neg_iou <= pos_iou <= 1 and 0 <= min_pos_iou <= 1 must hold, not {told}")
