@@ -1,4 +1,6 @@
 # COCO 2017 as it unpacks below data/coco: annotations/, train2017/, val2017/.
+_base_ = "../tta/coco_ms.py"
+
 data_root = "data/coco/"
 
 train_pipeline = [
