@@ -25,6 +25,8 @@ COMMANDS = {
     "split": "cut raw DOTA images and labels into tiles",
     "train": "train a config on tiles",
     "test": "detect on tiles, merge into full images, evaluate, write the submission",
+    "predict": "detect on images of any size: text and pictures",
+    "draw": "labels and detections on images",
     "merge": "merge tile detections into full images",
     "evaluate": "average precision of merged detections",
     "check-submission": "check a submission zip before it goes to the server",
