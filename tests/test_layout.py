@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "dota": {"numpy"},
     "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),
+    "checkpoints": {"boxes", "dota", "numpy", "safetensors", "torch"},
     "losses": {"boxes", "ops", "torch"},
     "centerness": {"boxes", "torch"},
     "merge_boxes": {"boxes", "ops", "dota", "numpy", "torch"},

@@ -29,6 +29,7 @@ COMMANDS = {
     "draw": "labels and detections on images",
     "merge": "merge tile detections into full images",
     "evaluate": "average precision of merged detections",
+    "convert-checkpoint": "weights of mmrotate, MMDetection or the official ATSS as ours",
     "check-submission": "check a submission zip before it goes to the server",
     "doctor": "what is installed, what is active, how to mend it",
     "demo": "the whole way on generated scenes",
@@ -36,7 +37,7 @@ COMMANDS = {
 
 # What a command may need and an installation may lack: told with the command that installs it, not with a traceback.
 OPTIONAL = (
-    *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm"),
+    *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval"),
 )
 
@@ -95,7 +96,7 @@ def _overview(arguments: list[str]) -> int:
         prog=PROGRAM,
         description="Rotated ATSS for oriented objects in aerial images.",
         epilog=f"{PROGRAM} COMMAND --help tells more. Commands:\n\n"
-        + "\n".join(f"  {name:<18}{line}" for name, line in COMMANDS.items()),
+        + "\n".join(f"  {name:<20}{line}" for name, line in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

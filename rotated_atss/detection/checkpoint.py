@@ -16,6 +16,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor, nn
 
+from rotated_atss.checkpoints.files import read_safetensors
 from rotated_atss.errors import UserError
 
 # what MMEngine's own runner leaves in a checkpoint of a one-cycle schedule
@@ -26,7 +27,7 @@ def read_checkpoint(path: str | Path) -> dict:
     """The content of a checkpoint, unpickled without running any code of the file.
 
     Args:
-        path: A ``.pth`` of MMEngine, of an older MMDetection or mmrotate, or a bare state dict.
+        path: A ``.pth`` of MMEngine, of an older MMDetection or mmrotate, or a bare state dict; or ``.safetensors``.
 
     Raises:
         UserError: Missing, truncated, or holding more than tensors and plain numbers.
@@ -40,7 +41,9 @@ def read_checkpoint(path: str | Path) -> dict:
 
 
 def _load_plain(file: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-    """``torch.load`` of tensors and plain values, whatever ``weights_only`` asks for."""
+    """``torch.load`` of tensors and plain values, whatever ``weights_only`` asks for; or a ``.safetensors`` file."""
+    if str(file).endswith(".safetensors"):
+        return read_safetensors(file)
     try:
         # MMEngine's own list: the running means of its log and the numpy types inside them
         with torch.serialization.safe_globals(get_torch_safe_globals()):

@@ -1,0 +1,124 @@
+"""Other projects' models with generated weights, and how far their boxes are from ours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rotated_atss.boxes import obb_to_corners
+
+WIDTH = 64
+BACKBONE = {
+    "model.backbone.init_cfg": None,
+    "model.backbone.base_channels": 4,
+    "model.backbone.stem_channels": 4,
+    "model.neck.in_channels": [16, 32, 64, 128],
+    "model.neck.out_channels": WIDTH,
+}
+
+
+@pytest.fixture(scope="session")
+def narrow():
+    """``narrow(config's name) -> changes`` that make a model of R50's layers a small one, ours and others' alike."""
+
+    def changes(name):
+        heads = ["bbox_head_init", "bbox_head_refine.0"] if "r3det" in name else ["bbox_head"]
+        widths = {f"model.{head}.{key}": WIDTH for head in heads for key in ("in_channels", "feat_channels")}
+        refining = {"model.bbox_head_refine.0.frm_cfg.feat_channels": WIDTH} if "r3det" in name else {}
+        return {**BACKBONE, **widths, **refining}
+
+    return changes
+
+
+@pytest.fixture(scope="session")
+def corner_distance():
+    """Largest distance between the corners of two lists of rectangles (N, 5), whatever corner is the first: (N,)."""
+
+    def distance(boxes, others):
+        apart = torch.cdist(obb_to_corners(boxes.double()), obb_to_corners(others.double()))  # (N, 4, 4)
+        return torch.maximum(apart.amin(-1).amax(-1), apart.amin(-2).amax(-1))
+
+    return distance
+
+
+def strengthen(model):
+    """Weights that spread the heads' outputs, within the decoder's bounds."""
+    draw = torch.Generator().manual_seed(3)
+    for name, param in model.named_parameters():
+        if name.endswith(("retina_reg.weight", "atss_reg.weight", "retina_cls.weight", "atss_cls.weight")):
+            param.data.normal_(0, 0.02, generator=draw)
+        elif name.endswith(("retina_reg.bias", "atss_reg.bias", ".scale")):
+            param.data += torch.empty_like(param).normal_(0, 0.3, generator=draw)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def mmrotate_1x(narrow):
+    """``build(config, changes) -> (config text, model)`` of the installed mmrotate 1.x."""
+    pytest.importorskip("mmrotate")
+    pytest.importorskip("mmcv.ops")
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+    from mmengine.utils import get_installed_path
+    from mmrotate.registry import MODELS
+
+    def build(config, changes=None):
+        import mmrotate.models  # noqa: F401
+
+        path = f"{get_installed_path('mmrotate')}/.mim/configs/{config}"
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg.merge_from_dict({**narrow(config), **(changes or {})})
+        torch.manual_seed(0)
+        with DefaultScope.overwrite_default_scope("mmrotate"):
+            return cfg.pretty_text, strengthen(MODELS.build(cfg.model))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def mmdet_3x(narrow):
+    """``build(config, changes) -> (config text, model)`` of the installed MMDetection 3.x."""
+    pytest.importorskip("mmdet")
+    pytest.importorskip("mmcv.ops")
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+    from mmengine.config import Config
+    from mmengine.utils import get_installed_path
+
+    def build(config, changes=None):
+        register_all_modules(init_default_scope=True)
+        cfg = Config.fromfile(f"{get_installed_path('mmdet')}/.mim/configs/{config}")
+        cfg.merge_from_dict({**narrow(config), **(changes or {})})
+        torch.manual_seed(0)
+        return cfg.pretty_text, strengthen(MODELS.build(cfg.model))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ours(narrow):
+    """``build(config, state) -> model`` of one of our configs with these weights, every one of them given."""
+    pytest.importorskip("mmdet")
+    pytest.importorskip("mmcv.ops")
+    from rotated_atss.detection.runner import build_model, load_config
+
+    def build(config, state, changes=None):
+        model = build_model(load_config(config, {**narrow(config), **(changes or {})}))
+        model.load_state_dict(state, strict=True)
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def converted(narrow):
+    """``convert(content, config, **how) -> Conversion``, from a checkpoint's content to one of our configs."""
+    pytest.importorskip("mmdet")
+    from rotated_atss.checkpoints import convert_checkpoint, find_origin
+    from rotated_atss.detection.convert import target_of
+
+    def convert(content, config, path="weights.pth", changes=None, **how):
+        target = target_of(config, {**narrow(config), **(changes or {})})
+        return convert_checkpoint(find_origin(content, path, **how), target, path)
+
+    return convert
