@@ -1,0 +1,6 @@
+# The ATSS paper's comparison on horizontal boxes: the options of rotated_ablation_atss_r50_fpn_1x_dota_le90.
+_base_ = "../coco/atss_r50_fpn_1x_coco.py"
+
+model = dict(
+    train_cfg=dict(assigner=dict(_delete_=True, type="SelectionAssigner", how="atss", topk=9, ignore_iof_threshold=-1))
+)

@@ -1,0 +1,10 @@
+# Regression from the prior's centre instead of its box: distances in strides, so the coder must know the anchor scale.
+_base_ = "rotated_ablation_atss_r50_fpn_1x_dota_le90.py"
+
+model = dict(
+    bbox_head=dict(
+        bbox_coder=dict(
+            _delete_=True, type="PointDistanceCoder", coding="le90", edge_swap=True, strides_a_side=4, mean=2.0
+        )
+    )
+)
