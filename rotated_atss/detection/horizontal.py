@@ -9,12 +9,13 @@ from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import ATSSHead
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor, get_box_wh, scale_boxes
+from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d, nms
 
 
-@MODELS.register_module()
+@ROOT_MODELS.register_module()  # where mmcv looks for layers, whatever the scope
 class TorchvisionDCNv2(nn.Module):
     """Modulated deformable convolution (DCNv2, arXiv 1811.11168) on torchvision's kernel: CPU and CUDA, no mmcv ops.
 
@@ -88,6 +89,11 @@ class HorizontalATSSHead(ATSSHead):
     def __init__(self, *args, last_conv_cfg: dict | None = None, **kwargs) -> None:
         self.last_conv_cfg = last_conv_cfg
         super().__init__(*args, **kwargs)
+
+    @property
+    def num_anchors(self) -> int:
+        """Without the warning that MMDetection gives at its own use of this name."""
+        return self.num_base_priors
 
     def _init_layers(self) -> None:
         super()._init_layers()

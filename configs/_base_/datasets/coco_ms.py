@@ -1,0 +1,11 @@
+# In training the short side is drawn from 640 to 800, the long one stays within 1333.
+_base_ = "coco.py"
+
+train_pipeline = [
+    dict(type="LoadCocoImage"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="RandomResize", scale=[(1333, 640), (1333, 800)], keep_ratio=True),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
