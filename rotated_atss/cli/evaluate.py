@@ -13,23 +13,29 @@ if TYPE_CHECKING:
 
     from rotated_atss.dota.text import Detections, Labels
 
-HELP = "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone."
+HELP = (
+    "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone; or "
+    "COCO's twelve numbers of a results JSON."
+)
 VERSIONS = ("v1.0", "v1.5", "v2.0")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``evaluate``."""
     parser.add_argument(
-        "--detections", required=True, metavar="DIR", help="folder of merged Task1_<class>.txt; no file, no detections"
-    )
-    parser.add_argument(
+        "--detections", required=True, metavar="DIR",
+        help="folder of merged Task1_<class>.txt; no file, no detections (COCO: the results JSON)",
+    )  # fmt: skip
+    truth = parser.add_mutually_exclusive_group(required=True)
+    truth.add_argument(
         "--labels",
-        required=True,
         action="extend",
         nargs="+",
         metavar="DIR",
         help="label files (labelTxt) of the full images; every image with a file is evaluated; may be repeated",
     )
+    truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances instead: horizontal boxes")
+    parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: AP of each class too")
     parser.add_argument(
         "--ignore-unlabelled",
         action="store_true",
@@ -41,6 +47,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, write the JSON."""
+    return _run_coco(args) if args.coco_annotations else _run_dota(args)
+
+
+def _run_coco(args: argparse.Namespace) -> int:
+    import json
+
+    from rotated_atss.coco.evaluate import evaluate_boxes, format_table, read_results, result_to_json
+    from rotated_atss.coco.instances import read_instances
+    from rotated_atss.dota.files import atomic_write
+
+    rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
+    if rules != ("voc07", "v1.0", None, None, False):
+        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabelled are DOTA's rules")
+    truth = read_instances(args.coco_annotations)
+    result = evaluate_boxes(truth, read_results(args.detections, truth))
+    print(format_table(result, args.per_class))
+    if args.json:
+        atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+    return 0
+
+
+def _run_dota(args: argparse.Namespace) -> int:
     import json
 
     from rotated_atss.dota.classes import CLASSES, resolve_classes
