@@ -78,6 +78,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     state, left = rename(origin.state, origin.source)
     _check_priors(origin, target, path)
     _check_classes(origin, target, path)
+    state = {name: _shaped(value, target.shapes.get(name)) for name, value in state.items()}
     made = _fill(state, target, origin.source)
     _check_fit(state, target, path)
     notes = _recode(state, origin, target, path)
@@ -89,6 +90,11 @@ def by_prefix(names: list[str], depth: int = 1) -> str:
     """``backbone 265, neck 16, bbox_head 20``: how many names each part of a model has."""
     counts = Counter(".".join(name.split(".")[:depth]) for name in names)
     return ", ".join(f"{prefix} {number}" for prefix, number in counts.items())
+
+
+def _shaped(value: Tensor, shape: tuple[int, ...] | None) -> Tensor:
+    """A single number (the official scale of a level is a list of one) in the shape the model has for it."""
+    return value.reshape(()) if shape == () and value.numel() == 1 else value
 
 
 def _fill(state: dict[str, Tensor], target: Target, source: str) -> dict[str, str]:
@@ -187,8 +193,8 @@ def _recode(state: dict[str, Tensor], origin: Origin, target: Target, path: obje
 
 
 def source_code(origin: Origin, ours: BoxCode) -> BoxCode:
-    """How a source writes boxes: as its own config says, or else as its published configs do, which are ours but for the
-    angles of the priors."""
+    """How a source writes boxes: as its own config says, or else as its published configs do, which are ours but for
+    the angles of the priors."""
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder, anchors = (head.get(name) or {} for name in ("bbox_coder", "anchor_generator"))
     told = {name: coder[name] for name in ("proj_xy", "norm_factor") if name in coder}

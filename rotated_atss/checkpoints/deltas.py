@@ -5,8 +5,8 @@ can therefore predict from a prior a quarter turn away with the rows of its last
 places, the centre's offsets turn with the prior where they are given in its axes, the angle's delta stays.
 
 mmrotate 1.x gives its priors the angle of their coding, where 0.x (and our configs, but for those with centerness) has
-0: in ``oc`` -pi/2 for all, with w and h exchanged; in ``le90`` and ``le135`` 0 for a prior wider than high, and -pi/2 or
-pi/2 for all others. That is also all there is to its ``oc``, whose angle lies in [-pi/2, 0) where ours lies in
+0: in ``oc`` -pi/2 for all, with w and h exchanged; in ``le90`` and ``le135`` 0 for a prior wider than high, and -pi/2
+or pi/2 for all others. That is also all there is to its ``oc``, whose angle lies in [-pi/2, 0) where ours lies in
 (0, pi/2]: the deltas from the prior at -pi/2 are those of our coding from the prior at 0, with w and h exchanged.
 """
 

@@ -22,9 +22,10 @@ not fit is refused, and nothing of the file is run while it is read.
 
 examples:
   rotated-atss convert-checkpoint rotated_atss_hbb_r50_fpn_1x_dota_oc-eaa94033.pth atss_oc
-  rotated-atss convert-checkpoint epoch_12.pth out.pth --from mmrotate-1.x --config rotated_retinanet_hbb_r50_fpn_1x_dota_oc
+  rotated-atss convert-checkpoint epoch_12.pth out.pth --config rotated_retinanet_hbb_r50_fpn_1x_dota_oc
   rotated-atss convert-checkpoint ATSS_R_50_FPN_1x.pth atss_official.safetensors
-  rotated-atss convert-checkpoint v15.pth v15 --cfg-options model.bbox_head.num_classes=16 test_dataloader.dataset.classes=v1.5
+  rotated-atss convert-checkpoint v15.pth v15 --from mmrotate-0.x --coding le90 \\
+    --cfg-options model.bbox_head.num_classes=16 test_dataloader.dataset.classes=v1.5
 """
 
 
