@@ -25,6 +25,8 @@ ROOMS: dict[str, set[str]] = {
     "point_coder": {"boxes", "coder", "torch"},
     "ops": {"boxes", "torch", "numpy", "mmcv"},  # mmcv: rotated_iou(backend="mmcv"), lazily
     "assign": {"boxes", "ops", "torch"},
+    "assignment_stats": {"numpy", "torch"},
+    "assignment_plot": {"assignment_stats", "matplotlib"},
     "dota": {"numpy"},
     "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),

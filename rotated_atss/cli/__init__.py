@@ -30,6 +30,7 @@ COMMANDS = {
     "merge": "merge tile detections into full images",
     "evaluate": "average precision of merged detections",
     "convert-checkpoint": "weights of mmrotate, MMDetection or the official ATSS as ours",
+    "assignment-stats": "which objects an assigner gives how many positives",
     "check-submission": "check a submission zip before it goes to the server",
     "doctor": "what is installed, what is active, how to mend it",
     "demo": "the whole way on generated scenes",
@@ -38,7 +39,7 @@ COMMANDS = {
 # What a command may need and an installation may lack: told with the command that installs it, not with a traceback.
 OPTIONAL = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
-    *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval"),
+    *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
 )
 
 # What the machine refuses, and what to do about it.

@@ -1,0 +1,87 @@
+"""``rotated-atss assignment-stats``: which objects an assigner gives how many positives."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.cli.train import parse_options
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rotated_atss.detection.assignment import Scene
+
+HELP = (
+    "Run only the assigner of a config over its training set: positives an object by size, aspect ratio and angle, "
+    "positives a level, objects with none."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument(
+        "--data", metavar="DIR|JSON",
+        help="folder laid out as the config's data_root, or an instances JSON (default: the config's training set)",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, metavar="N", help="count the first N images only")
+    parser.add_argument(
+        "--compare", nargs="+", metavar="ASSIGNER", default=[],
+        help="side by side: config; obb, hbb (the config's by the oriented and by the circumscribed box); atss, ssc, "
+        "iou, topk, center_sampling, each also with -hbb (default: obb hbb, or config for horizontal boxes)",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as MMDetection's"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Count, print, plot."""
+    import json
+
+    from rotated_atss.assignment_plot import plot_report
+    from rotated_atss.assignment_stats import format_report, summarize
+    from rotated_atss.detection.assignment import count, records_of
+    from rotated_atss.detection.runner import load_config
+    from rotated_atss.dota.files import atomic_write
+
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f"--limit {args.limit} leaves no image")
+    folder = Path(args.out or Path("work_dirs") / Path(args.config).stem)
+    _keep_apart([folder, args.json], args.data)
+    cfg = load_config(args.config, parse_options(args.cfg_options))
+    records, pipeline = records_of(cfg, args.data)
+    records = records[: args.limit]
+    objects, tallies = count(cfg, args.compare, _scenes(records, pipeline))
+    report: dict[str, Any] = {"config": cfg.config_name, "images": len(records), **summarize(objects, tallies)}
+    if not report["objects"]:
+        raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
+    print(f"{cfg.config_name}: {report['objects']} objects in {report['images']} images\n\n{format_report(report)}")
+    picture = plot_report(report, f"{cfg.config_name}, {report['images']} images")
+    atomic_write(folder / "assignment.png", picture)
+    print(f"\nplots: {folder / 'assignment.png'}")
+    if args.json:
+        atomic_write(args.json, (json.dumps(report, indent=1) + "\n").encode())
+    return 0
+
+
+def _keep_apart(outputs: list[str | Path | None], data: str | None) -> None:
+    """Inputs are never written into."""
+    folder = Path(data).resolve() if data else None
+    for target in (Path(each).resolve() for each in outputs if each is not None):
+        if folder is not None and folder in (target, *target.parents):
+            raise UserError(f"lies in the input {data}", where=target, hint="choose another place")
+
+
+def _scenes(records: list[dict], pipeline: list[dict]) -> Iterator[Scene]:
+    from tqdm import tqdm
+
+    from rotated_atss.detection.assignment import scene_of
+
+    for record in tqdm(records, unit="image", leave=False, disable=None):
+        if record["instances"]:
+            yield scene_of(record, pipeline)
