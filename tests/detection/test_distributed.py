@@ -39,8 +39,13 @@ class WitnessHook(Hook):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
-def test_two_processes_end_with_the_same_weights(tiny_published_options, tmp_path, repo_root):
-    cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", tiny_published_options)
+@pytest.mark.parametrize(
+    "name", ["rotated_atss_obb_r50_fpn_1x_dota_le90", "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90"]
+)
+def test_two_processes_end_with_the_same_weights(name, tiny_published_options, tmp_path, repo_root):
+    cfg = load_config(name, tiny_published_options)
+    if "centerness" in name:
+        cfg.model.bbox_head.norm_cfg = dict(type="GN", num_groups=4, requires_grad=True)
     cfg.train_dataloader.batch_size = 1
     cfg.train_dataloader.dataset.filter_cfg = None  # one of the six tiles has no object
     cfg.custom_imports.imports.append("witness")
