@@ -10,7 +10,8 @@ BIN := .venv/bin
 ASKED := $(if $(filter file,$(origin PYTHON)),,--asked)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table doctor constraints clean clean-venv
+.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table models models-table doctor \
+	constraints clean clean-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,13 @@ bench-gpu: setup ## on a machine with a GPU: the GPU tests, then IoU, NMS, assig
 
 bench-table: ## docs/benchmarks.md from benchmarks/results
 	@$(PYTHON) benchmarks/make_table.py $(ARGS)
+
+models: setup ## parameters and GFLOPs of every config anew, then docs/models.md
+	@$(BIN)/python benchmarks/bench_models.py --no-timing $(ARGS)
+	@$(BIN)/python benchmarks/make_models.py
+
+models-table: setup ## docs/models.md from the configs and benchmarks/results
+	@$(BIN)/python benchmarks/make_models.py $(ARGS)
 
 doctor: setup ## what is installed, what is active, how to mend it
 	@$(BIN)/python -m rotated_atss doctor

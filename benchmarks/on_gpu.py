@@ -1,4 +1,4 @@
-"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment and a training step on CUDA.
+"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment, a training step and the models.
 
     python benchmarks/on_gpu.py [--batch 8] [--device cuda]
 
@@ -29,10 +29,11 @@ def steps(device: str, batch: int) -> dict[str, list[str]]:
         "NMS": ["benchmarks/bench_nms.py", *on],
         "assignment": ["benchmarks/bench_assign.py", *on, "--peer-most", "5000"],
         "training step": ["benchmarks/bench_train_step.py", *on, "--batch", str(batch), "--repeats", "10", "--amp"],
+        "models": ["benchmarks/bench_models.py", *on],
     }
 
 
-NEEDS = {"tests on the GPU": "pytest", "training step": "mmdet"}
+NEEDS = {"tests on the GPU": "pytest", "training step": "mmdet", "models": "mmdet"}
 
 
 def run(name: str, words: list[str]) -> str:

@@ -141,7 +141,7 @@ def test_the_page_lists_what_is_missed_and_what_is_not_measured(tmp_path):
 SCRIPTS = sorted(path.stem for path in (make_table.ROOT / "benchmarks").glob("bench_*.py"))
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, "make_table", "on_gpu"])
+@pytest.mark.parametrize("script", [*SCRIPTS, "make_table", "make_models", "record_accuracy", "on_gpu"])
 def test_every_script_answers_help_and_the_readme_names_it(script, capsys, monkeypatch):
     main = importlib.import_module(f"benchmarks.{script}").main
     monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
@@ -149,7 +149,7 @@ def test_every_script_answers_help_and_the_readme_names_it(script, capsys, monke
         main()
     assert ended.value.code == 0 and f"{script}.py" in capsys.readouterr().out
     readme = (make_table.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    assert script.removeprefix("bench_") in make_table.TITLES or not script.startswith("bench_")
+    assert script.removeprefix("bench_") in (*make_table.TITLES, "models") or not script.startswith("bench_")
     assert f"{script}.py" in readme or script == "on_gpu"
 
 

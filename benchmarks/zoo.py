@@ -1,0 +1,79 @@
+"""What a config says of its model, in a few words, read from the config alone: nothing is built."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.configs import find_config
+
+WAYS = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "center_sampling": "center sampling"}
+ASSIGNERS = {"RotatedATSSAssigner": "atss", "HorizontalATSSAssigner": "atss", "RotatedMaxIoUAssigner": "iou"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model in words."""
+
+    name: str
+    folder: str  # below configs/
+    horizontal: bool
+    boxes: str  # "oriented, le90"
+    head: str  # its class
+    positives: str  # how they are chosen, and by which boxes: ATSS (hbb)
+    schedule: str  # "12 epochs"
+    checkpoint: str  # what training leaves last
+    published: list[dict[str, Any]]  # metric, value, source
+
+
+def card(config: str) -> Card:
+    """The card of a config's bare name or path."""
+    from mmengine.config import Config
+
+    path = find_config(config)
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    model = cfg.model
+    head = model.get("bbox_head") or model.bbox_head_init
+    coding = head.bbox_coder.get("coding")
+    schedule, checkpoint = _schedule(cfg.train_cfg)
+    return Card(
+        name=path.stem,
+        folder=path.parent.name,
+        horizontal=coding is None,
+        boxes=f"oriented, {coding}" if coding else "horizontal",
+        head=model.type if model.type == "R3Det" else head.type,
+        positives=_positives(model.train_cfg, oriented=coding is not None),
+        schedule=schedule,
+        checkpoint=checkpoint,
+        published=list(cfg.published) if states(path, "published") else [],
+    )
+
+
+def states(path: Path, name: str) -> bool:
+    """Whether a config sets ``name`` itself: a published number is not inherited by what differs from its config."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def _positives(train_cfg: Any, *, oriented: bool) -> str:
+    """``ATSS (hbb)``; of several stages one after the other."""
+    stages = [train_cfg.init, *train_cfg.refine] if "init" in train_cfg else [train_cfg]
+    return ", then ".join(_chosen(stage.assigner, oriented) for stage in stages)
+
+
+def _chosen(assigner: Any, oriented: bool) -> str:
+    way = assigner.get("how") or ASSIGNERS.get(assigner.type, assigner.type)
+    words = WAYS.get(way, way)
+    if not oriented:
+        return words
+    return f"{words} ({'hbb' if assigner.get('assign_by_circumhbbox') else 'obb'})"
+
+
+def _schedule(train_cfg: Any) -> tuple[str, str]:
+    """How long it trains, and the checkpoint that is there then."""
+    if "max_epochs" in train_cfg:
+        return f"{train_cfg.max_epochs} epochs", f"epoch_{train_cfg.max_epochs}.pth"
+    return f"{train_cfg.max_iters:,} iterations", f"iter_{train_cfg.max_iters}.pth"
