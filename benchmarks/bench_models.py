@@ -78,7 +78,7 @@ def multiply_adds(model: torch.nn.Module, size: Size) -> int:
     deformable = {torch.ops.torchvision.deform_conv2d: deform_conv_flops}
     counter = FlopCounterMode(display=False, custom_mapping=deformable)
     with torch.no_grad(), counter:
-        model(torch.empty(1, 3, *size), mode="tensor")
+        model(torch.zeros(1, 3, *size), mode="tensor")
     return counter.get_total_flops() // 2  # it counts a multiply-add as two
 
 
