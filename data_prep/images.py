@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.png import encode_png
 from rotated_atss.errors import UserError
+from rotated_atss.quiet import silent_opencv
 
 Image = NDArray[np.uint8]
 
@@ -35,7 +34,7 @@ def read_image(path: str | Path) -> Image:
     """
     _check_complete(Path(path))
     try:
-        with _silent_opencv():
+        with silent_opencv():
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
         raise UserError("the image is too large to read", where=path, hint=_too_large(error)) from None
@@ -78,16 +77,6 @@ def _check_complete(path: Path) -> None:
     for start, mark in _CLOSING_MARKS.items():
         if head.startswith(start) and mark not in tail:
             raise UserError("the image is cut short", where=path, hint="fetch it again")
-
-
-@contextmanager
-def _silent_opencv() -> Iterator[None]:
-    """Keep OpenCV's own lines about a bad file off the terminal: ours says it."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _too_large(error: Exception) -> str:

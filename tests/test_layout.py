@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "dota": {"numpy"},
     "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),
+    "quiet": {"cv2"},
     "checkpoints": {"boxes", "dota", "numpy", "safetensors", "torch"},
     "losses": {"boxes", "ops", "torch"},
     "centerness": {"boxes", "torch"},
@@ -37,7 +38,9 @@ ROOMS: dict[str, set[str]] = {
     "ensemble": {"boxes", "ops", "numpy", "torch"},
     "drawing": {"boxes", "dota", "cv2", "numpy"},
     "predict": {"boxes", "merge_boxes", "data_prep", "numpy", "torch", "tqdm"},
-    "data_prep": {"rotated_atss", "boxes", "ops", "dota", "cv2", "numpy", "torch", "shapely", "tqdm", "drawing"},
+    "data_prep": {
+        "rotated_atss", "boxes", "ops", "dota", "drawing", "quiet", "cv2", "numpy", "torch", "shapely", "tqdm",
+    },  # fmt: skip
 }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,7 @@ from rotated_atss.dota.polygon import polygon_areas
 from rotated_atss.dota.text import pair_images_and_labels, read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.quiet import silent_opencv
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
@@ -135,19 +135,9 @@ class LoadTile(LoadImageFromFile):
     def transform(self, results: dict) -> dict:
         hint = "split again or remove the tile"
         try:
-            with _silent_opencv():
+            with silent_opencv():
                 return super().transform(results)
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=results["img_path"], hint=hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
             raise UserError("not a readable image, or cut short", where=results["img_path"], hint=hint) from error
-
-
-@contextmanager
-def _silent_opencv() -> Iterator[None]:
-    """Keep OpenCV's own lines about a bad file off the terminal: ours says it."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
