@@ -38,9 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "ensemble": {"boxes", "ops", "numpy", "torch"},
     "drawing": {"boxes", "dota", "cv2", "numpy"},
     "predict": {"boxes", "merge_boxes", "data_prep", "numpy", "torch", "tqdm"},
-    "data_prep": {
-        "rotated_atss", "boxes", "ops", "dota", "drawing", "quiet", "cv2", "numpy", "torch", "shapely", "tqdm",
-    },  # fmt: skip
+    "data_prep": {"boxes", "ops", "dota", "drawing", "quiet", "cv2", "numpy", "torch", "shapely", "tqdm"},
 }
 
 
