@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
+from rotated_atss.detection.outputs import direct_outputs
 from rotated_atss.detection.training import ClassCountHook, PlainCheckpointHook, WholeCheckpointRunner, one_line
 from rotated_atss.errors import UserError
 
@@ -133,8 +134,7 @@ def test(
     cfg.model.backbone.init_cfg = None  # the checkpoint holds every weight
     if data is not None:
         cfg.test_dataloader.dataset.data_root = str(data)
-    outputs = _direct_outputs(cfg, labels, out, submission)
-    _keep_apart(outputs, [*(labels or []), *_input_folders(cfg.test_dataloader)])
+    direct_outputs(cfg, labels, out, submission)
     for name in (
         "train_dataloader",
         "train_cfg",
@@ -162,53 +162,6 @@ def _use_tta(cfg: Config) -> None:
         raise UserError("this config has no tta_model and tta_pipeline", where=cfg.filename, hint=hint)
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-
-
-def _direct_outputs(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> list[str | None]:
-    """Tell the metric of a DOTA or COCO config where its labels are and where to write. Returns what will be written;
-    nothing for a metric that is not ours."""
-    evaluator = cfg.test_evaluator
-    kind = evaluator.get("type") if isinstance(evaluator, dict) else None
-    if kind == "DOTAMetric":
-        evaluator.out_dir = str(out or Path(cfg.work_dir) / "merged")
-        evaluator.submission = None if submission is None else str(submission)
-        if labels:
-            evaluator.labels = [str(folder) for folder in labels]
-        return [evaluator.out_dir, evaluator.submission]
-    if submission is not None:
-        raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
-    if kind != "CocoBoxMetric":
-        return []
-    return [_direct_coco(cfg, labels, out)]
-
-
-def _direct_coco(cfg: Config, labels: list[str] | None, out: str | None) -> str:
-    dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
-    if labels:
-        if len(labels) > 1 or not Path(labels[0]).is_file():
-            raise UserError("no such file: --labels takes one instances JSON with a COCO config", where=labels[0])
-        dataset.ann_file = str(Path(labels[0]).resolve())  # not below data_root
-    folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    if Path(out_dir).resolve() == folder:
-        raise UserError(f"lies in the input folder {folder}", where=out_dir, hint="choose another place")
-    cfg.test_evaluator.out_dir = out_dir
-    return out_dir
-
-
-def _input_folders(loader: dict) -> list[Path]:
-    """What a test reads from: the folder of images, and that of label files or the JSON."""
-    dataset = loader.get("dataset", {})
-    root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
-    images = prefix.get("img_path") or prefix.get("img") or "images"
-    return [root / images, root / (dataset.get("ann_file") or "labelTxt")]
-
-
-def _keep_apart(outputs: list[str | None], inputs: Sequence[str | Path]) -> None:
-    """Inputs are never written into."""
-    for folder in (Path(each).resolve() for each in inputs):
-        for target in filter(None, outputs):
-            if folder in (Path(target).resolve(), *Path(target).resolve().parents):
-                raise UserError(f"lies in the input folder {folder}", where=target, hint="choose another place")
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
