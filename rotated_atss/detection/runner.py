@@ -20,7 +20,13 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
 from rotated_atss.detection.outputs import direct_outputs
-from rotated_atss.detection.training import ClassCountHook, PlainCheckpointHook, WholeCheckpointRunner, one_line
+from rotated_atss.detection.training import (
+    ClassCountHook,
+    PlainCheckpointHook,
+    WholeCheckpointRunner,
+    built_model,
+    one_line,
+)
 from rotated_atss.errors import UserError
 
 DOWNLOAD_TIMEOUT_S = 10
@@ -166,15 +172,11 @@ def _use_tta(cfg: Config) -> None:
 
 def build_model(cfg: Config) -> torch.nn.Module:
     """The detector of a config; a part that does not fit is told in one line."""
-    try:
-        return MODELS.build(cfg.model)
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise UserError(f"cannot build this model: {one_line(error)}", where=cfg.filename) from error
+    return built_model(MODELS.build, cfg.model, cfg.filename)
 
 
 def build_runner(cfg: Config) -> WholeCheckpointRunner:
     """The runner of a config; a model that does not fit, a missing folder: one line."""
-    build_model(cfg)
     if cfg.get("visualizer"):
         cfg.visualizer.pop(
             "name", None

@@ -142,6 +142,9 @@ class WholeCheckpointRunner(Runner):
             if self.rank == 0:
                 partial.unlink(missing_ok=True)
 
+    def build_model(self, model: Any) -> torch.nn.Module:
+        return built_model(super().build_model, model, self.cfg.filename)
+
     def build_train_loop(self, loop: Any) -> Any:
         return _built(super().build_train_loop, loop, "train_cfg or train_dataloader")
 
@@ -156,6 +159,18 @@ class WholeCheckpointRunner(Runner):
 
     def build_param_scheduler(self, scheduler: Any) -> Any:
         return _built(super().build_param_scheduler, scheduler, "param_scheduler")
+
+
+def built_model(build: Callable[[Any], torch.nn.Module], config: Any, where: str | None) -> torch.nn.Module:
+    """What ``build`` makes of a model's config; a part that does not fit is told in one line.
+
+    Args:
+        where: File of the config.
+    """
+    try:
+        return build(config)
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise UserError(f"cannot build this model: {one_line(error)}", where=where) from error
 
 
 def _built(build: Callable[[Any], Any], config: Any, what: str) -> Any:

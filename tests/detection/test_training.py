@@ -131,6 +131,15 @@ def test_resume_takes_the_latest_also_in_a_moved_folder(run, tmp_path):
     assert "resumed epoch: 0, iter: 2" in log(moved) and (moved / "iter_4.pth").is_file()
 
 
+def test_the_model_is_built_once(run, monkeypatch):
+    built, start = [], RotatedRetinaHead.__init__
+    monkeypatch.setattr(
+        RotatedRetinaHead, "__init__", lambda self, *a, **k: (built.append(self), start(self, *a, **k))[1]
+    )
+    run({"train_cfg.max_iters": 1})
+    assert len(built) == 1
+
+
 def test_nothing_to_resume_is_said(run):
     folder = run({"train_cfg.max_iters": 1}, resume=True)
     assert f"{folder}: nothing to resume, training starts at the beginning" in log(folder)
@@ -456,7 +465,7 @@ def test_weights_of_a_local_file(run_published, tmp_path, foreign):
         ({"optim_wrapper.optimizer.momentun": 1}, "cannot build optim_wrapper of this config"),
         ({"param_scheduler.0.type": "Cosine"}, "cannot build param_scheduler of this config"),
         ({"default_hooks.logger.intervall": 1}, "cannot build this config"),
-        ({"model.backbone.depth": 19}, "cannot build this model: "),
+        ({"model.backbone.depth": 19}, f"{DEMO}.py: cannot build this model: "),
         ({"model.bbox_head.type": "ATTS"}, "cannot build this model: ATTS is not in"),
         ({"model.backbone.depth.x": 1}, "these options do not fit the config"),
         ({"train_dataloader.dataset.pipeline.9.type": "x"}, "these options do not fit the config"),
