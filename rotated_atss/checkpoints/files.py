@@ -20,7 +20,7 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
     """``model``, ``model.pth`` or ``model.safetensors`` as the pair of files ``model.pth, model.safetensors``."""
     out = Path(out)
     stem = out.name[: -len(out.suffix)] if out.suffix in SUFFIXES else out.name
-    if not stem or out.is_dir():
+    if out.name in SUFFIXES or not stem or out.is_dir():
         raise UserError("no name of a file", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
     return out.with_name(f"{stem}.pth"), out.with_name(f"{stem}.safetensors")
 

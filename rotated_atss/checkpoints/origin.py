@@ -58,7 +58,7 @@ def find_origin(content: dict, path: str | Path, *, source: str | None = None, c
     text = meta.get("cfg") or meta.get("config")
     if "converted_from" in meta or (isinstance(text, str) and OURS.search(text)):
         raise UserError("a checkpoint of this project already", where=path, hint="use it as it is")
-    guess, why = (source, "as told") if source else _guess(state, meta, content, path)
+    guess, why = _told(source, state, path) if source else _guess(state, meta, content, path)
     model = read_config_text(text).get("model")
     model = model if isinstance(model, dict) else {}
     names = [Path(path).stem, str(meta.get("exp_name") or meta.get("experiment_name") or "")]
@@ -118,9 +118,21 @@ def _classes(meta: dict[str, Any]) -> tuple[str, ...]:
     recorded = meta.get("dataset_meta")
     recorded = recorded if isinstance(recorded, dict) else {}
     for names in (recorded.get("classes"), recorded.get("CLASSES"), meta.get("CLASSES")):
-        if names:
+        if names and isinstance(names, (str, list, tuple)):
             return (names,) if isinstance(names, str) else tuple(map(str, names))
     return ()
+
+
+def _told(source: str, state: dict[str, Tensor], path: str | Path) -> tuple[str, str]:
+    """The source that was told, unless the weights are of another family."""
+    if any(name.startswith("rpn.head.") for name in state):
+        family = "atss-official"
+    else:
+        family = "mmrotate" if box_numbers(state) == 5 else "mmdet"
+    if not source.startswith(family):
+        what = {"atss-official": "names as rpn.head...", "mmrotate": "5 numbers a box"}.get(family, "4 numbers a box")
+        raise UserError(f"not of {source}: it has {what}", where=path, hint="leave --from out to have it guessed")
+    return source, "as told"
 
 
 def _guess(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:

@@ -1,0 +1,226 @@
+"""``rotated-atss convert-checkpoint`` as it is typed: what it says, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+pytest.importorskip("mmdet")
+pytest.importorskip("mmcv.ops")
+
+from rotated_atss.checkpoints import read_safetensors
+from rotated_atss.cli import main
+from rotated_atss.dota.classes import CLASSES
+
+NARROW = {
+    "model.backbone.base_channels": 4,
+    "model.backbone.stem_channels": 4,
+    "model.neck.in_channels": [16, 32, 64, 128],
+    "model.neck.out_channels": 16,
+    "model.bbox_head.in_channels": 16,
+    "model.bbox_head.feat_channels": 16,
+}
+NARROW_R3DET = {key.replace("bbox_head", head): value for key, value in NARROW.items()
+                for head in ("bbox_head_init", "bbox_head_refine.0")} | {
+    "model.bbox_head_refine.0.frm_cfg.feat_channels": 16}  # fmt: skip
+LE90 = "rotated_atss_obb_r50_fpn_1x_dota_le90"
+META = {"mmrotate_version": "0.3.4+", "mmcv_version": "1.7.1", "CLASSES": CLASSES["v1.0"], "epoch": 12}
+
+
+def typed(options):
+    return [f"{key}={str(value).replace(' ', '')}" for key, value in options.items()]
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Weights of the narrow ``LE90``; mmrotate 0.x has the same names."""
+    return weights_of(LE90, NARROW)
+
+
+def weights_of(config, options):
+    from rotated_atss.detection.runner import build_model, load_config
+
+    torch.manual_seed(0)
+    return build_model(load_config(config, {"model.backbone.init_cfg": None, **options})).state_dict()
+
+
+def save(path, content):
+    torch.save(content, path)
+    return path
+
+
+def convert(capsys, source, out, *options, narrow=NARROW):
+    code = main(["convert-checkpoint", str(source), str(out), *options, "--cfg-options", *typed(narrow)])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
+    content = {"meta": META, "state_dict": {**state, "ema_backbone_conv1_weight": torch.zeros(1)}, "optimizer": {}}
+    source = save(tmp_path / f"{LE90}-e029ca06.pth", content)
+    before = source.read_bytes()
+    code, shown, _ = convert(capsys, source, tmp_path / "out" / "atss")
+    paths = tmp_path / "out" / "atss.pth", tmp_path / "out" / "atss.safetensors"
+    assert code == 0 and source.read_bytes() == before
+    assert shown.splitlines() == [
+        f"{source}: mmrotate-0.x, 5 numbers a box, its meta has mmrotate_version 0.3.4+",
+        f"config: {LE90}, by its shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
+        f"mapped: {len(state)} of {len(state) + 1} (backbone 318, neck 16, bbox_head 20)",
+        "left: 1 (first: ema_backbone_conv1_weight)",
+        "missing: 0",
+        f"wrote {paths[0]} and {paths[1]}",
+    ]
+    written = torch.load(paths[0], weights_only=True)
+    assert written["meta"]["converted_from"] == "mmrotate-0.x" and written["meta"]["config"] == LE90
+    assert written["meta"]["dataset_meta"] == {"classes": list(CLASSES["v1.0"])}
+    for content in (written, read_safetensors(paths[1])):
+        assert list(state) == list(written["state_dict"])
+        assert all(torch.equal(content["state_dict"][name], value) for name, value in state.items())
+
+
+def test_either_file_is_loaded(tmp_path, state, capsys):
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from rotated_atss.detection.checkpoint import check_fits, read_checkpoint, state_dict_of
+    from rotated_atss.detection.runner import build_model, load_config
+
+    source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
+    assert convert(capsys, source, tmp_path / "out")[0] == 0
+    model = build_model(load_config(LE90, {"model.backbone.init_cfg": None, **NARROW}))
+    for path in (tmp_path / "out.pth", tmp_path / "out.safetensors"):
+        loaded = state_dict_of(read_checkpoint(path))
+        check_fits(model, loaded, path)
+        model.load_state_dict(loaded)
+        by_mmengine = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")["state_dict"]  # load_from
+        assert all(torch.equal(by_mmengine[name], value) for name, value in state.items())
+
+
+def test_oc_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
+    text = (
+        "model = dict(bbox_head=dict(anchor_generator=dict(angle_version='oc'), bbox_coder=dict(angle_version='oc')))"
+    )
+    content = {"meta": {"mmengine_version": "0.10.1", "cfg": text}, "state_dict": state, "message_hub": {}}
+    code, shown, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
+    assert code == 0 and "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, by its shapes" in shown
+    assert "bbox_head.retina_reg rewritten: oc, priors at -1.5708 rad becomes oc, priors at 0 rad" in shown
+    written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
+    rows = state["bbox_head.retina_reg.weight"]
+    assert torch.equal(written["bbox_head.retina_reg.weight"], rows[[0, 1, 3, 2, 4]])
+
+
+def test_r3det_of_mmrotate_0x(tmp_path, capsys):
+    config = "r3det_r50_fpn_1x_dota_oc"
+    state = weights_of(config, NARROW_R3DET)
+    theirs = {
+        name.replace("bbox_head_refine.0.feat_refine_module", "feat_refine_module.0")
+        .replace("bbox_head_refine.0", "refine_head.0").replace("bbox_head_init", "bbox_head"): value
+        for name, value in state.items() if "transposed" not in name
+    }  # fmt: skip
+    source = save(tmp_path / "r3det_r50_fpn_1x_dota_oc-b1fb045c.pth", {"state_dict": theirs})
+    code, shown, _ = convert(capsys, source, tmp_path / "out", narrow=NARROW_R3DET)
+    assert code == 0 and f"config: {config}, by its shapes" in shown and "by the name refine_head.0." in shown
+    name = "bbox_head_refine.0.feat_refine_module.transposed"
+    assert f"filled in: 1 (first: {name}) with 1: x and y exchanged, as mmcv's kernel reads" in shown
+    written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
+    assert written.pop(name) == 1 and all(torch.equal(value, state[key]) for key, value in written.items())
+
+
+def test_another_number_of_classes(tmp_path, capsys):
+    sixteen = {**NARROW, "model.bbox_head.num_classes": 16}
+    content = {"meta": {**META, "CLASSES": CLASSES["v1.5"]}, "state_dict": weights_of(LE90, sixteen)}
+    source = save(tmp_path / "le90.pth", content)
+    code, _, error = convert(capsys, source, tmp_path / "out")
+    assert code == 2 and "those of rotated_atss_obb_r50_fpn_1x_dota_le90 are plane, baseball-diamond" in error
+    named = {**sixteen, "test_dataloader.dataset.classes": "v1.5"}
+    assert convert(capsys, source, tmp_path / "out", narrow=named)[0] == 0
+    source = save(tmp_path / "nameless_le90.pth", {**content, "meta": {"mmcv_version": "1.7"}})
+    code, _, error = convert(capsys, source, tmp_path / "other")
+    assert code == 2 and "1 of another shape" not in error and "2 of another shape (bbox_head 2; first: " in error
+    assert "another number of classes: --cfg-options model.bbox_head.num_classes=N" in error
+    assert not (tmp_path / "other.pth").exists()
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def refusals(folder, state):
+    """name -> (content or None, options, what is said)."""
+    good = {"meta": META, "state_dict": state}
+    bare = {name: value for name, value in state.items() if "retina_reg.bias" not in name}
+    other = "model = dict(bbox_head=dict(anchor_generator=dict(scales_per_octave=3)))"
+    wide = {**state, "bbox_head.retina_reg.weight": torch.zeros(10, 16, 3, 3)}
+    horizontal = {**state, "bbox_head.retina_reg.weight": torch.zeros(36, 16, 3, 3)}
+    more = {**state, "roi.w": torch.ones(1)}
+    trap = {"state_dict": state, "meta": Trap(os.path.join(folder, "made"))}
+    no_detector = {"state_dict": {"fc.weight": torch.zeros(2)}}
+    return {
+        "le90_none": (None, (), "no such checkpoint"),
+        "le90_trap": (trap, (), "not loaded, for safety: it holds posix"),
+        "le90_empty": ({"meta": META}, (), "holds no weights"),
+        "le90_class": (no_detector, (), "no detector of a kind that is known"),
+        "weights": ({"state_dict": state}, (), "nothing tells whether mmrotate 0.x or 1.x wrote these weights"),
+        "uncoded": (good, (), "nothing names the angle coding of its boxes (--coding"),
+        "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
+        "le90_more": ({**good, "state_dict": more}, (), "1 left over (roi 1; first: roi.w)"),
+        "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (name one"),
+        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (name one"),
+        "le90_oc": (good, ("--coding", "oc", "--config", LE90), "its boxes are oc, those of"),
+        "le90_priors": (
+            {**good, "meta": {**META, "config": other}},
+            (),
+            "its priors have scales_per_octave=3, those of",
+        ),
+        "le90_config": (good, ("--config", "no_such"), "no_such: no such config"),
+        "le90_from": (good, ("--from", "atss-official"), "not of atss-official: it has 5 numbers a box"),
+        "le90_mmdet": (good, ("--from", "mmdet-2.x"), "not of mmdet-2.x: it has 5 numbers a box"),
+        "le90_ours": ({**good, "meta": {"converted_from": "x"}}, (), "a checkpoint of this project already"),
+    }
+
+
+@pytest.mark.parametrize("name", list(refusals("", {})))
+def test_refused_in_one_line(name, tmp_path, state, capsys):
+    content, options, words = refusals(tmp_path, state)[name]
+    source = tmp_path / f"{name}.pth"
+    if content is not None:
+        save(source, content)
+    code, _, error = convert(capsys, source, tmp_path / "out", *options)
+    assert code == 2 and words in error and error.count("\n") == 1
+    assert error.startswith("rotated-atss convert-checkpoint: error: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ([source.name] if content is not None else [])
+
+
+def test_damaged_files(tmp_path, state, capsys):
+    whole = save(tmp_path / "whole_le90.pth", {"meta": META, "state_dict": state}).read_bytes()
+    for name, data in (("cut.pth", whole[:-1000]), ("text.pth", b"<html>404</html>"), ("cut.safetensors", whole[:99])):
+        (tmp_path / name).write_bytes(data)
+        code, _, error = convert(capsys, tmp_path / name, tmp_path / "out")
+        assert code == 2 and f"{name}: not a readable checkpoint" in error and error.count("\n") == 1
+
+
+def test_outputs_that_cannot_be(tmp_path, state, capsys):
+    source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
+    before = source.read_bytes()
+    for out, words in (
+        (source, "is the checkpoint itself"),
+        (tmp_path / "le90", "is the checkpoint itself"),
+        (tmp_path / "le90.safetensors", "is the checkpoint itself"),
+        (tmp_path, "no name of a file"),
+        (source / "x", "cannot be written"),
+    ):
+        code, _, error = convert(capsys, source, out)
+        assert code == 2 and words in error and error.count("\n") == 1
+    assert source.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["le90.pth"]
+
+
+def test_an_unknown_source_or_coding(capsys):
+    for options in (("--from", "mmrotate-2.x"), ("--coding", "le180")):
+        with pytest.raises(SystemExit) as stop:
+            main(["convert-checkpoint", "in.pth", "out", *options])
+        assert stop.value.code == 2 and "invalid choice" in capsys.readouterr().err
