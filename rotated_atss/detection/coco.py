@@ -169,10 +169,11 @@ class CocoBoxMetric(BaseMetric):
 def results_rows(
     image_id: int, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cat_ids: Sequence[int]
 ) -> list[dict]:
-    """Boxes (N, 4) ``x1, y1, x2, y2``, scores (N,) and labels (N,) of one image in COCO's results format."""
-    xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
+    """Boxes (N, 4) ``x1, y1, x2, y2``, scores (N,) and labels (N,) of one image in COCO's results format: boxes to a
+    thousandth of a pixel, scores to the nine digits that tell all of float32 apart."""
+    xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().round(decimals=3).tolist()
     return [
-        {"image_id": image_id, "category_id": cat_ids[label], "bbox": box, "score": score}
+        {"image_id": image_id, "category_id": cat_ids[label], "bbox": box, "score": float(f"{score:.9g}")}
         for box, score, label in zip(xywh, scores.tolist(), labels.tolist())
     ]
 

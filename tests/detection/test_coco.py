@@ -12,6 +12,7 @@ pytest.importorskip("faster_coco_eval")
 
 import cv2
 import torch
+from mmdet.datasets import CocoDataset
 from mmengine.registry import DefaultScope
 
 from rotated_atss.cli import main
@@ -75,10 +76,11 @@ def data(tmp_path):
     return root
 
 
-def dataset(root, *, pipeline=(), **changes):
-    return CocoInstancesDataset(
-        data_root=str(root), ann_file="ann/instances.json", data_prefix=dict(img="images"), pipeline=list(pipeline),
-        **{"metainfo": dict(classes=CLASSES), **changes},
+def dataset(root, kind=CocoInstancesDataset, **changes):
+    return kind(
+        data_root=str(root),
+        **{"ann_file": "ann/instances.json", "data_prefix": dict(img="images"), "pipeline": [],
+           "metainfo": dict(classes=CLASSES), **changes},
     )  # fmt: skip
 
 
@@ -120,6 +122,35 @@ def test_pipeline(data, told):
     assert sample.ignored_instances.bboxes.tensor.tolist() == [[4, 30, 44, 70]]  # the crowd
     empty = dataset(data, pipeline=steps)[2]["data_samples"]
     assert len(empty.gt_instances) == 0 and empty.img_id == 3
+
+
+def seen_of(records):
+    return [
+        (r["img_path"], r["img_id"], r["width"], r["height"],
+         [(i["bbox"], i["bbox_label"], i["ignore_flag"]) for i in r["instances"]])
+        for r in records
+    ]  # fmt: skip
+
+
+def test_same_records_as_mmdetection(data, told, shared_data):
+    """Where labels are in the file's order (MMDetection's are, whatever the config says) and no box has to be clipped
+    (MMDetection leaves that to resizing)."""
+    whole = content()
+    whole["annotations"][4]["bbox"][2] = 38
+    whole["categories"].reverse()
+    write(data, whole)
+    for filter_cfg in (None, dict(filter_empty_gt=True, min_size=65)):
+        ours, theirs = (
+            seen_of(dataset(data, kind, filter_cfg=filter_cfg)) for kind in (CocoInstancesDataset, CocoDataset)
+        )
+        assert ours == theirs
+    real = dict(
+        ann_file="annotations/instances_train2017.json", data_prefix=dict(img="images/train2017"), metainfo=None,
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+    )  # fmt: skip
+    root = shared_data("coco_tiny")
+    ours, theirs = (seen_of(dataset(root, kind, **real)) for kind in (CocoInstancesDataset, CocoDataset))
+    assert ours == theirs and len(ours) == 30
 
 
 def test_filter(data, told):
@@ -366,10 +397,8 @@ def test_classes_of_model_and_dataset_differ(data, tmp_path, error):
 def test_real_samples(shared_data, told):
     root = shared_data("coco_tiny")
     steps = [dict(type="LoadCocoImage"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
-    train2017 = CocoInstancesDataset(
-        data_root=str(root), ann_file="annotations/instances_train2017.json",
-        data_prefix=dict(img="images/train2017"), pipeline=steps,
-    )  # fmt: skip
+    settings = dict(ann_file="annotations/instances_train2017.json", data_prefix=dict(img="images/train2017"))
+    train2017 = dataset(root, pipeline=steps, metainfo=None, **settings)
     counts = [(len(s.gt_instances), len(s.ignored_instances)) for s in (each["data_samples"] for each in train2017)]
     assert len(counts) == 32 and sum(good for good, _ in counts) == 284 and sum(crowd for _, crowd in counts) == 4
     assert sum(counts.count(pair) for pair in [(0, 0)]) == 2 and not told

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
+import numpy as np
 import torch
 
 from rotated_atss.configs import config_folder
@@ -99,6 +100,22 @@ def test_stated_hyper_parameters(name, stated):
     resize = cfg.train_dataloader.dataset.pipeline[2]
     assert resize.type == ("RandomResize" if twice else "Resize") and resize.keep_ratio
     assert resize.scale == ([(1333, 640), (1333, 800)] if twice else (1333, 800))
+
+
+@pytest.mark.parametrize("width, height", [(640, 480), (480, 640), (900, 300)])
+def test_short_side_of_two_times_training(width, height):
+    """Drawn from 640 to 800, the long side within 1333."""
+    from mmdet.registry import TRANSFORMS
+
+    cfg = load_config("atss_r101_fpn_2x_ms_coco", WITHOUT_WEIGHTS)
+    step = TRANSFORMS.build(cfg.train_dataloader.dataset.pipeline[2])
+    np.random.seed(0)  # noqa: NPY002  (MMCV draws from it)
+    shapes = [step(dict(img=np.zeros((height, width, 1), np.uint8)))["img_shape"] for _ in range(40)]
+    shorts = [min(shape) for shape in shapes]
+    if max(width, height) / min(width, height) < 1333 / 800:
+        assert 640 <= min(shorts) < 660 and 780 < max(shorts) <= 800 and len(set(shorts)) > 25
+    else:
+        assert {max(shape) for shape in shapes} == {1333}
 
 
 def test_every_name_of_the_list_exists():
