@@ -45,20 +45,7 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="DOTADataset",
-        classes=classes,
-        data_root=data_root + "test",
-        ann_file="",
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+test_dataloader = dict(val_dataloader, dataset=dict(val_dataloader["dataset"], data_root=data_root + "test"))
 
 val_evaluator = dict(type="DOTAMetric", version="v1.0", iou_threshold=0.1)
 test_evaluator = val_evaluator
