@@ -89,11 +89,13 @@ def check_submission(
             detections[name] = parse_detections(files[name], name)
         except UserError as error:
             findings.append(Finding("error", str(error.where), error.what))
+    on_tiles = list(_check_tiles(detections))
+    findings += on_tiles
     for name, found in detections.items():
-        findings += _check_file(name, found)
+        findings += _check_scores(name, found)
     findings += _check_units(detections)
     findings += _check_precision(detections)
-    if images is not None:
+    if images is not None and not on_tiles:  # a tile's name is in no folder of images
         ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
         findings += _check_images(detections, ids)
     return sorted(findings, key=lambda finding: finding.level)
@@ -133,10 +135,18 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
             yield Finding("error", name, f"unknown class; {unknown_class_hint(str(_class_of(name)), classes)}")
 
 
-def _check_file(name: str, found: Detections) -> Iterator[Finding]:
-    tiles = list(filter(is_tile_name, found.images))
-    if tiles:
-        yield Finding("error", name, f"names of tiles, such as {tiles[0]}: merge into full images first")
+def _check_tiles(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+    """One finding however many files are on tiles: whoever forgot to merge forgot it for all classes."""
+    named = ((name, next(filter(is_tile_name, found.images), None)) for name, found in detections.items())
+    tiles = {name: tile for name, tile in named if tile is not None}
+    if not tiles:
+        return
+    first, *more = tiles
+    others = f" (and so in {len(more)} more files)" if more else ""
+    yield Finding("error", first, f"names of tiles, such as {tiles[first]}: merge into full images first{others}")
+
+
+def _check_scores(name: str, found: Detections) -> Iterator[Finding]:
     if len(found) and ((found.scores < 0) | (found.scores > 1)).any():
         yield Finding("warning", name, "scores outside 0 to 1")
 

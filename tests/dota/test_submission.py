@@ -70,7 +70,7 @@ def test_what_is_not_zipped(tmp_path):
         (lambda files: files.update({"Task1_shp.txt": b""}), "error: Task1_shp.txt: unknown class; .*'ship'"),
         (
             lambda files: files.update({"Task1_ship.txt": b"P1__1.0__0___0 1 1 2 3 4 5 6 7 8\n"}),
-            "error: Task1_ship.txt: names of tiles",
+            "error: Task1_ship.txt: names of tiles, such as P1__1.0__0___0: merge into full images first$",
         ),
         (lambda files: files.update({"Task1_ship.txt": b"P1 1 1 2 3 4\n"}), "error: Task1_ship.txt:1: .*10 fields"),
         (lambda files: files.update({"Task1_ship.txt": b"P1 1 1 2 3 4 5 6 7 nan\n"}), "error: Task1_ship.txt:1: 'nan'"),
@@ -89,6 +89,16 @@ def test_what_the_check_finds(zip_path, change, words):
     import re
 
     assert re.search(words, told(rewritten(zip_path, change)))
+
+
+def test_files_on_tiles_are_told_once(zip_path):
+    lines = {f"Task1_{name}.txt": b"P1__1024__0___0 1 1 2 3 4 5 6 7 8\n" for name in ("ship", "plane", "harbor")}
+    for images in (None, ["P1"]):
+        words = told(rewritten(zip_path, lambda files: files.update(lines)), images=images)
+        assert words == (
+            "error: Task1_harbor.txt: names of tiles, such as P1__1024__0___0: merge into full images first "
+            "(and so in 2 more files)"
+        )
 
 
 def test_image_ids_against_a_folder(zip_path, tmp_path):
