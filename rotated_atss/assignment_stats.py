@@ -33,20 +33,31 @@ class Tally:
     expected: float | None = None
     by_level: NDArray[np.int64] = field(init=False)
     _positives: list[NDArray] = field(default_factory=list)
+    _above: list[NDArray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.by_level = np.zeros(len(self.strides), np.int64)
 
-    def add(self, matched: Tensor, level_sizes: Sequence[int], objects: int) -> None:
-        """Count one image: ``matched`` (A,) as the assigners give it, level after level, for so many objects."""
+    def add(
+        self, matched: Tensor, level_sizes: Sequence[int], objects: int, above_threshold: Tensor | None = None
+    ) -> None:
+        """Count one image: ``matched`` (A,) as the assigners give it, level after level, for so many objects; of
+        ATSS also how many candidates of each object (G,) reach its threshold."""
         matched = matched.cpu()
         self._positives.append(torch.bincount(matched[matched >= 0], minlength=objects).numpy())
+        if above_threshold is not None:
+            self._above.append(above_threshold.cpu().numpy())
         self.by_level += np.array([int((level >= 0).sum()) for level in matched.split(list(level_sizes))])
 
     @property
     def positives(self) -> NDArray[np.int64]:
         """(G,) of every object so far."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
+
+    @property
+    def above_threshold(self) -> NDArray[np.int64]:
+        """(G,) as they were given."""
+        return np.concatenate([np.zeros(0, np.int64), *self._above])
 
 
 @dataclass
@@ -93,6 +104,7 @@ def _summary(objects: Objects, tally: Tally) -> dict[str, Any]:
         "positives": int(positives.sum()),
         "positives_per_object": _mean(positives),
         "expected_per_object": tally.expected,
+        "above_threshold_per_object": _mean(tally.above_threshold),
         "deviation": float(positives.std()) if len(positives) else None,
         "without": int((positives == 0).sum()),
         "objects_by_positives": np.bincount(positives).tolist(),
@@ -120,6 +132,7 @@ def format_report(report: dict[str, Any]) -> str:
     lines = [_row("", each), _row("positives an object", each, lambda a: _number(a["positives_per_object"]))]
     if any(a["expected_per_object"] is not None for a in each.values()):
         lines.append(_row("  the paper's 0.2 k L", each, lambda a: _number(a["expected_per_object"])))
+        lines.append(_row("  before the centre test", each, lambda a: _number(a["above_threshold_per_object"])))
     lines.append(_row("  standard deviation", each, lambda a: _number(a["deviation"])))
     lines.append(
         _row("objects with none", each, lambda a: f"{a['without']} ({_share(a['without'], report['objects'])})")

@@ -14,9 +14,9 @@ def two_images():
     """Three objects in two images, an assigner that gives 2, 0 and 3 positives on levels of 4 and 2 priors."""
     objects, tally = Objects(oriented=True), Tally([8, 16], expected=1.8)
     objects.add(torch.tensor([[50.0, 50, 20, 5, 0.0], [9, 9, 4, 100, math.pi / 4]]))
-    tally.add(torch.tensor([0, -1, -2, 0, -1, -1]), [4, 2], 2)
+    tally.add(torch.tensor([0, -1, -2, 0, -1, -1]), [4, 2], 2, above_threshold=torch.tensor([4, 2]))
     objects.add(torch.tensor([[0.0, 0, 300, 300, -0.1]]))
-    tally.add(torch.tensor([-1, 0, -2, -2, 0, 0]), [4, 2], 1)
+    tally.add(torch.tensor([-1, 0, -2, -2, 0, 0]), [4, 2], 1, above_threshold=torch.tensor([3]))
     return objects, tally
 
 
@@ -74,6 +74,7 @@ def test_the_report_in_words():
     assert text.splitlines()[0].split() == ["mine", "other"]
     assert lines["positives an object"][-2:] == ["1.67", "2.00"]
     assert lines["the paper's 0.2 k L"][-2:] == ["1.80", "-"]
+    assert lines["before the centre test"][-2:] == ["3.00", "-"]
     assert lines["objects with none"] == ["1", "(33", "%)", "1", "(33", "%)"]
     assert lines["16 to 32"] == ["0.00", "100", "%", "5.00", "0", "%"]
     assert lines["stride 16"][-6:] == ["2", "(40", "%)", "2", "(33", "%)"]

@@ -1,6 +1,12 @@
 """Which prior learns which object: plain functions on tensors, for oriented (N, 5) and horizontal (N, 4) boxes."""
 
-from rotated_atss.assign.atss import adaptive_threshold, atss_assign, match_candidates, nearest_priors
+from rotated_atss.assign.atss import (
+    adaptive_threshold,
+    atss_assign,
+    candidates_above_threshold,
+    match_candidates,
+    nearest_priors,
+)
 from rotated_atss.assign.forms import CENTER_MARGIN_PX
 from rotated_atss.assign.max_iou import max_iou_assign
 from rotated_atss.assign.outcome import IGNORED, NONE
@@ -12,6 +18,7 @@ __all__ = [
     "NONE",
     "adaptive_threshold",
     "atss_assign",
+    "candidates_above_threshold",
     "center_sampling_assign",
     "drop_outside",
     "match_candidates",

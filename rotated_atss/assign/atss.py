@@ -127,14 +127,34 @@ def match_candidates(
     Returns:
         ``matched`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORED`.
     """
-    claimed, count = candidates.flatten(), candidates.shape[1]
-    owner = torch.arange(len(candidates), device=candidates.device).repeat_interleave(count)
-    chosen, objects = priors[claimed], gt_boxes[owner]  # (G * K, 5)
-    overlap = aligned_iou(chosen, objects)
+    claimed, owner = candidates.flatten(), _owners(candidates)
+    overlap, above = _above_threshold(priors, gt_boxes, candidates, excluded)
+    positive = above & inside(centers(priors[claimed]), gt_boxes[owner]) & usable[owner]
+    return strongest_claim(len(priors), claimed, owner, overlap, positive)
+
+
+def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
+    """(G,) how many of each object's candidates reach its threshold, before the centre test and conflicts.
+
+    Arguments as :func:`match_candidates`.
+    """
+    return _above_threshold(priors, gt_boxes, candidates, None)[1].view_as(candidates).sum(1)
+
+
+def _above_threshold(
+    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, excluded: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(G * K,) IoU of each candidate, and whether it reaches the threshold of its object."""
+    claimed, owner = candidates.flatten(), _owners(candidates)
+    overlap = aligned_iou(priors[claimed], gt_boxes[owner])
     counted = torch.ones_like(overlap) if excluded is None else (~excluded[claimed]).to(overlap)
     threshold = adaptive_threshold(overlap.view_as(candidates), counted.view_as(candidates))
-    positive = (overlap >= threshold[owner]) & inside(centers(chosen), objects) & (counted > 0) & usable[owner]
-    return strongest_claim(len(priors), claimed, owner, overlap, positive)
+    return overlap, (overlap >= threshold[owner]) & (counted > 0)
+
+
+def _owners(candidates: Tensor) -> Tensor:
+    """(G * K,) the object of each candidate."""
+    return torch.arange(len(candidates), device=candidates.device).repeat_interleave(candidates.shape[1])
 
 
 def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:

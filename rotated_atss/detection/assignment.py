@@ -17,10 +17,12 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from torch import Tensor
 
+from rotated_atss.assign import candidates_above_threshold, nearest_priors
+from rotated_atss.assign.forms import centers
 from rotated_atss.assignment_stats import SHARE_OF_CANDIDATES, Objects, Tally
-from rotated_atss.boxes import scale_obb
+from rotated_atss.boxes import obb_to_hbb, scale_obb
 from rotated_atss.coco.instances import category_ids, read_instances
-from rotated_atss.detection.assigners import HOW, MatchingAssigner
+from rotated_atss.detection.assigners import HOW, MatchingAssigner, SelectionAssigner
 from rotated_atss.detection.training import one_line
 from rotated_atss.errors import UserError
 
@@ -53,7 +55,7 @@ def dense_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
 
 def build_assigner(name: str, settings: ConfigDict, oriented: bool) -> Any:
     """An assigner by name: ``config``; ``obb`` or ``hbb``, the config's by either box; or a way to choose positives,
-    such as ``ssc`` or ``ssc-hbb``, with the config's k.
+    such as ``ssc`` or ``ssc-hbb``, with the config's k, box and treatment of ignored objects.
 
     Raises:
         UserError: No such name, or one that does not fit the config.
@@ -63,15 +65,18 @@ def build_assigner(name: str, settings: ConfigDict, oriented: bool) -> Any:
         raise UserError(f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(HOW)}, or {HOW[0]}-hbb")
     if not oriented and (name in ("obb", "hbb") or name != how):
         raise UserError(f"assigner '{name}' is for oriented boxes, and this config's are horizontal")
-    if name == "config":
-        wanted = dict(settings)
-    elif name in ("obb", "hbb"):
-        wanted = {**settings, "assign_by_circumhbbox": name == "hbb"}
-    else:
-        by_hbb = name != how or (settings.get("assign_by_circumhbbox") if oriented else None)
-        wanted = dict(type="SelectionAssigner", how=how, topk=settings.get("topk", 9), assign_by_circumhbbox=by_hbb)
     try:
-        return TASK_UTILS.build(wanted)
+        given = TASK_UTILS.build(dict(settings))
+        if name == "config":
+            return given
+        if name in ("obb", "hbb"):
+            return TASK_UTILS.build({**settings, "assign_by_circumhbbox": name == "hbb"})
+        return SelectionAssigner(
+            how,
+            topk=getattr(given, "topk", 9),
+            assign_by_circumhbbox=name != how or getattr(given, "by_hbb", False),
+            ignore_iof_threshold=getattr(given, "ignore_iof_threshold", -1),
+        )
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error
 
@@ -95,6 +100,17 @@ def match(assigner: Any, priors: Tensor, level_sizes: list[int], scene: Scene) -
     return torch.where(inds > 0, inds - 1, torch.where(inds == 0, -1, -2))
 
 
+def _above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], boxes: Tensor) -> Tensor:
+    """(G,) candidates of each object that reach its threshold, for an assigner that is ATSS."""
+    if not len(boxes):
+        return torch.zeros(0, dtype=torch.int64)
+    if getattr(assigner, "by_hbb", False):
+        priors, boxes = obb_to_hbb(priors), obb_to_hbb(boxes)
+    located = assigner.located(priors) if isinstance(assigner, MatchingAssigner) else 1
+    nearest = nearest_priors(centers(priors), level_sizes, centers(boxes), assigner.topk * located)
+    return candidates_above_threshold(priors, boxes, nearest)
+
+
 def count(cfg: Config, names: Sequence[str], scenes: Iterable[Scene]) -> tuple[Objects, dict[str, Tally]]:
     """Run the named assigners over scenes; no names: ``obb`` and ``hbb``, or ``config`` where boxes are horizontal."""
     generator_cfg, assigner_cfg = dense_parts(cfg)
@@ -111,7 +127,8 @@ def count(cfg: Config, names: Sequence[str], scenes: Iterable[Scene]) -> tuple[O
     for scene in scenes:
         priors, sizes = grid(*(-(-side // divisor) * divisor for side in scene.wh))
         for name, each in built.items():
-            tallies[name].add(match(each, priors, sizes, scene), sizes, len(scene.boxes))
+            above = None if tallies[name].expected is None else _above_threshold(each, priors, sizes, scene.boxes)
+            tallies[name].add(match(each, priors, sizes, scene), sizes, len(scene.boxes), above)
         objects.add(scene.boxes)
     return objects, tallies
 

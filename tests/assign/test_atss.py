@@ -6,8 +6,17 @@ import warnings
 import pytest
 import torch
 
-from rotated_atss.assign import IGNORED, NONE, adaptive_threshold, atss_assign, nearest_priors
-from rotated_atss.boxes import points_in_obb
+from rotated_atss.assign import (
+    IGNORED,
+    NONE,
+    adaptive_threshold,
+    atss_assign,
+    candidates_above_threshold,
+    match_candidates,
+    nearest_priors,
+)
+from rotated_atss.assign.forms import aligned_iou
+from rotated_atss.boxes import circumscribe, obb_to_hbb, points_in_obb
 from rotated_atss.ops import rotated_iou
 
 
@@ -202,6 +211,20 @@ def test_threshold_is_mean_plus_unbiased_deviation():
     overlap = torch.rand(7, 45, generator=torch.Generator().manual_seed(0))
     expected = overlap.mean(1) + overlap.std(1)
     assert torch.allclose(adaptive_threshold(overlap, torch.ones_like(overlap)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [torch.clone, obb_to_hbb])
+def test_candidates_above_the_threshold_are_counted_before_the_centre_test(form):
+    priors, sizes = grid_priors(128)
+    gt = objects(15, 2, 128)
+    candidates = nearest_priors(priors[:, :2], sizes, circumscribe(gt)[:, :2] if form is obb_to_hbb else gt[:, :2], 9)
+    objects_ = form(gt).repeat_interleave(candidates.shape[1], 0)
+    overlaps = aligned_iou(form(priors)[candidates.flatten()], objects_).view_as(candidates)
+    expected = [int((row >= row.mean() + row.std()).sum()) for row in overlaps]
+    assert candidates_above_threshold(form(priors), form(gt), candidates).tolist() == expected
+    matched, _ = match_candidates(form(priors), form(gt), candidates, torch.ones(15, dtype=torch.bool))
+    positives = torch.bincount(matched[matched >= 0], minlength=15)
+    assert (positives <= torch.tensor(expected)).all() and (positives < torch.tensor(expected)).any()
 
 
 def test_memory_grows_with_candidates_not_with_all_pairs():

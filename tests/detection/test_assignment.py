@@ -101,6 +101,8 @@ def test_counts_are_those_of_the_assigner():
                 torch.cat(levels), [len(level) for level in levels], scene.boxes
             )[0]
             expected += [int((matched == g).sum()) for g in range(20)]
+        above = tallies[name].above_threshold
+        assert len(above) == 60 and (above >= expected).all() and above.mean() == pytest.approx(9, abs=2)
         assert tallies[name].positives.tolist() == expected and tallies[name].expected == pytest.approx(9)
     assert sum(map(len, objects.size)) == 60
 
@@ -114,6 +116,13 @@ def test_every_assigner_by_name():
     nine = {"model.bbox_head.anchor_generator.scales_per_octave": 3, "model.train_cfg.assigner.topk": 5}
     _, tallies = count(load_config(OBB, nine), ["obb", "atss"], scenes(1))
     assert tallies["obb"].expected == pytest.approx(5) and tallies["atss"].expected == pytest.approx(15)
+
+
+def test_ways_treat_ignored_objects_as_the_config_does():
+    assert build_assigner("ssc", dense_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
+    settings = ConfigDict(type="RotatedATSSAssigner", topk=5, ignore_iof_threshold=0.3, assign_by_circumhbbox="oc")
+    made = build_assigner("topk", settings, True)
+    assert (made.topk, made.ignore_iof_threshold, made.by_hbb) == (5, 0.3, True)
 
 
 @pytest.mark.parametrize("name", ["r3det_r50_fpn_1x_dota_oc", "rotated_retinanet_obb_r50_fpn_1x_dota_le90"])
@@ -136,7 +145,9 @@ def test_assigners_of_mmdetection(kind):
     levels = generator.grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     sizes = [len(level) for level in levels]
     theirs = match(TASK_UTILS.build(dict(type=kind, **settings)), torch.cat(levels), sizes, scene)
-    mine = match(build_assigner(ours, ConfigDict(topk=9), False), torch.cat(levels), sizes, scene)
+    mine = match(
+        build_assigner(ours, ConfigDict(type="HorizontalATSSAssigner", topk=9), False), torch.cat(levels), sizes, scene
+    )
     if kind == "ATSSAssigner":
         assert torch.equal(mine, theirs)
         assert tallies["atss"].positives.tolist() == torch.bincount(theirs[theirs >= 0], minlength=20).tolist()
