@@ -39,16 +39,23 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     Raises:
         UserError: A folder that cannot be written, a full disk.
     """
-    from safetensors.torch import save
-
     paths = output_paths(out)
     state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-    buffer = io.BytesIO()
-    torch.save({"meta": meta, "state_dict": state}, buffer)
-    atomic_write(paths[0], buffer.getvalue())
-    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
-    atomic_write(paths[1], save(state, metadata=header))
+    atomic_write(paths[0], _pickled({"meta": meta, "state_dict": state}))
+    atomic_write(paths[1], _safe(state, {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}))
     return paths
+
+
+def _pickled(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def _safe(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    from safetensors.torch import save
+
+    return save(state, metadata=header)
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
