@@ -12,6 +12,8 @@ HELP = (
     "config, detect on images and print COCO's twelve numbers."
 )
 
+VERSIONS = ("v1.0", "v1.5", "v2.0")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
@@ -29,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write the zip for DOTA's server")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: the config's tta_pipeline, merged")
+    parser.add_argument(
+        "--dota-version", choices=VERSIONS, help="how DOTA counts difficult objects (default: as the config says)"
+    )
     parser.add_argument("--work-dir", metavar="DIR", help="folder of logs (default: work_dirs/CONFIG)")
     add_shared_arguments(parser)
 
@@ -39,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     test(
         args.config, args.checkpoint, work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out,
-        submission=args.submission, tta=args.tta, launcher=args.launcher, cfg_options=parse_options(args.cfg_options),
+        submission=args.submission, tta=args.tta, dota_version=args.dota_version, launcher=args.launcher,
+        cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     return 0

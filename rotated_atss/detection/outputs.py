@@ -23,8 +23,7 @@ def direct_outputs(cfg: Config, labels: list[str] | None, out: str | None, submi
     Raises:
         UserError: An output that lies in an input folder, or an option that the config has no use for.
     """
-    evaluator = cfg.test_evaluator
-    kind = evaluator.get("type") if isinstance(evaluator, dict) else None
+    kind = _metric(cfg)
     if submission is not None and kind != "DOTAMetric":
         raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
     outputs = []
@@ -33,6 +32,23 @@ def direct_outputs(cfg: Config, labels: list[str] | None, out: str | None, submi
     elif kind == "CocoBoxMetric":
         outputs = _direct_coco(cfg, labels, out)
     _keep_apart(outputs, [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))])
+
+
+def count_as(cfg: Config, version: str) -> None:
+    """Let the metric of a DOTA config count as this version of DOTA does.
+
+    Raises:
+        UserError: Another metric, which knows no versions.
+    """
+    if _metric(cfg) != "DOTAMetric":
+        raise UserError("--dota-version says how DOTA counts; this config has another metric", where=cfg.filename)
+    cfg.test_evaluator.version = version
+
+
+def _metric(cfg: Config) -> str | None:
+    """The type of the config's metric, where it has just one."""
+    evaluator = cfg.test_evaluator
+    return evaluator.get("type") if isinstance(evaluator, dict) else None
 
 
 def _direct_dota(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> list[str | None]:

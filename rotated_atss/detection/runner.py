@@ -19,7 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
-from rotated_atss.detection.outputs import direct_outputs
+from rotated_atss.detection.outputs import count_as, direct_outputs
 from rotated_atss.detection.training import (
     ClassCountHook,
     PlainCheckpointHook,
@@ -110,6 +110,7 @@ def test(
     out: str | None = None,
     submission: str | None = None,
     tta: bool = False,
+    dota_version: str | None = None,
     launcher: str = "none",
     cfg_options: dict[str, Any] | None = None,
 ) -> dict[str, float]:
@@ -127,6 +128,7 @@ def test(
             (default ``<work_dir>/results``).
         submission: Zip to write for DOTA's server.
         tta: Test-time augmentation, as the config's ``tta_model`` and ``tta_pipeline`` say.
+        dota_version: ``v1.0``, ``v1.5`` or ``v2.0``: whether difficult objects count, instead of the config's.
         launcher: ``none`` or ``pytorch`` (torchrun).
         cfg_options: Changes to the config.
 
@@ -140,6 +142,8 @@ def test(
     cfg.model.backbone.init_cfg = None  # the checkpoint holds every weight
     if data is not None:
         cfg.test_dataloader.dataset.data_root = str(data)
+    if dota_version is not None:
+        count_as(cfg, dota_version)
     direct_outputs(cfg, labels, out, submission)
     for name in (
         "train_dataloader",

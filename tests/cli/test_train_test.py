@@ -1,5 +1,6 @@
 """train and test as they are typed: what they print, and the one line that each mistake gets."""
 
+import json
 import logging
 import os
 import subprocess
@@ -161,6 +162,30 @@ def test_mistakes_of_test(error, tiles, tmp_path):
     ):
         line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
         assert line.startswith("rotated-atss test: error: ") and message in line
+
+
+def test_dota_versions(train, error, tiles, tmp_path, capsys):
+    """A ship that is difficult and never found costs nothing in v1.0, but counts from v1.5 on."""
+    assert train() == 0
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "P1.txt").write_text(LABEL.replace("ship 0", "ship 1"))
+    words = [str(tmp_path / "work" / "iter_2.pth"), "--labels", str(tmp_path / "labels"), *options(tiles)]
+    for version, more, objects in (
+        ("v1.0", [], 0),
+        ("v1.0", ["v1.0"], 0),
+        ("v1.5", ["v1.5"], 1),
+        ("v2.0", ["v2.0"], 1),
+    ):
+        folder = tmp_path / "-".join([version, *more])
+        chosen = [word for each in more for word in ("--dota-version", each)]
+        assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
+        figures = json.loads((folder / "merged" / "ap.json").read_text())
+        assert figures["version"] == version and figures["per_class"]["ship"]["npos"] == objects
+    line = error(main, ["test", "atss_r50_fpn_1x_coco", "gone.pth", "--dota-version", "v1.5"])
+    assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version says how DOTA counts; this config has another metric")
+    with pytest.raises(SystemExit):
+        main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
+    assert "invalid choice: 'v3.0'" in capsys.readouterr().err
 
 
 def test_missing_labels_are_told_before_the_test(train, error, tiles, tmp_path):
