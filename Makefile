@@ -10,8 +10,7 @@ BIN := .venv/bin
 ASKED := $(if $(filter file,$(origin PYTHON)),,--asked)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table models models-table doctor \
-	constraints clean clean-venv
+.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
