@@ -6,8 +6,17 @@ import math
 import pytest
 import torch
 
-from rotated_atss.assign import IGNORED, adaptive_threshold, atss_assign, nearest_priors
-from rotated_atss.boxes import points_in_obb
+from rotated_atss.assign import (
+    IGNORED,
+    adaptive_threshold,
+    atss_assign,
+    center_sampling_assign,
+    max_iou_assign,
+    nearest_priors,
+    ssc_assign,
+    topk_assign,
+)
+from rotated_atss.boxes import obb_to_hbb, points_in_obb
 from rotated_atss.losses import rotated_iou_loss, sigmoid_focal_loss
 from rotated_atss.ops import rotated_iou, rotated_nms
 
@@ -127,6 +136,31 @@ def test_assignment_is_the_same(number, grid):
     assert not unexplained and len(differing) <= max(1, number // 100), f"prior: (CPU, CUDA) {unexplained}"
     same = here == there
     assert (iou - there_iou.cpu())[same].abs().max() <= IOU_TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("form", [torch.clone, obb_to_hbb])
+@pytest.mark.parametrize("number", [0, 1, 200])
+@pytest.mark.parametrize(
+    "assign",
+    [
+        atss_assign,
+        topk_assign,
+        lambda priors, sizes, *rest, **ignored: max_iou_assign(priors, *rest, **ignored),
+        lambda priors, sizes, *rest, **ignored: ssc_assign(
+            priors, sizes, *rest, scale_ranges=(32, 64, 96, 128), **ignored
+        ),
+        lambda *given, **ignored: center_sampling_assign(*given, scale_ranges=(32, 64, 96, 128), **ignored),
+    ],
+    ids=["atss", "topk", "max_iou", "ssc", "center_sampling"],
+)
+def test_every_assignment_is_the_same_in_double_precision(assign, number, form):
+    priors, sizes = grid_priors()
+    priors, objects = form(priors.double()), form(scene(number, number, 512, torch.float64))
+    region = form(torch.tensor([[100.0, 120, 80, 60, 0.2]]).double())
+    here, iou = assign(priors, sizes, objects, ignored_boxes=region)
+    there = assign(priors.to(DEVICE), sizes, objects.to(DEVICE), ignored_boxes=region.to(DEVICE))
+    assert torch.equal(here, there[0].cpu()) and (here == IGNORED).any()
+    assert (iou - there[1].cpu()).abs().max() <= IOU_TOLERANCE[torch.float64]
 
 
 def decided_by_rounding(prior, priors, sizes, objects, ignored, tolerance=1e-5):

@@ -166,7 +166,8 @@ class RotatedMaxIoUAssigner(MatchingAssigner):
         match_low_quality: Whether every object takes the priors that overlap it most.
         gt_max_assign_all: All priors of equal best IoU, or one.
         assign_by_circumhbbox: As :class:`MatchingAssigner`.
-        ignore_iof_thr: As MMDetection's: negative, the default, ignores nothing.
+        ignore_iof_thr: A prior of which more than this share lies in an ignored object is left out; negative ignores
+            nothing, MMDetection's default.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class RotatedMaxIoUAssigner(MatchingAssigner):
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
         assign_by_circumhbbox: bool | str | None = None,
-        ignore_iof_thr: float = -1,
+        ignore_iof_thr: float = 0.5,
     ) -> None:
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)

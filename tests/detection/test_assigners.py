@@ -152,6 +152,17 @@ def test_max_iou_is_mmdetections(threshold):
         assert {-1, 0, 1} <= set(mine.gt_inds.tolist())
 
 
+@pytest.mark.parametrize("make", [RotatedATSSAssigner, RotatedMaxIoUAssigner, SelectionAssigner])
+def test_ignored_objects_are_left_out_unless_told_otherwise(make):
+    """A dataset that marks difficult objects as ignored means it, whatever the assigner."""
+    priors, sizes = priors_of()
+    region = torch.tensor([[64.0, 64, 60, 60, 0.3]])
+    assert (make().match(priors, sizes, objects(2), region)[0] == -2).sum() > 4
+    assert (
+        HorizontalATSSAssigner().match(obb_to_hbb(priors), sizes, obb_to_hbb(objects()), obb_to_hbb(region))[0] > -2
+    ).all()
+
+
 @pytest.mark.parametrize("by_hbb", [None, "oc"])
 def test_max_iou_by_either_box(by_hbb):
     priors, sizes = priors_of(scales_per_octave=3, ratios=[1.0, 0.5, 2.0])
