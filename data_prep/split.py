@@ -22,7 +22,7 @@ from data_prep.split_image import SplitImage, SplitJob, split_image
 from data_prep.split_settings import PADDING_BGR, SplitSettings
 from data_prep.staging import MANIFEST, check_apart, staged
 from data_prep.workers import available_cores, run_jobs
-from rotated_atss.dota.classes import resolve_classes
+from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.files import atomic_write
 from rotated_atss.dota.text import Labels, pair_images_and_labels, read_labels
 from rotated_atss.errors import UserError
@@ -39,6 +39,7 @@ class SplitResult:
     out: Path
     totals: SplitTotals
     seconds: float
+    foreign_classes: tuple[str, ...] = ()  # that no version of DOTA has, where any class was accepted; sorted
 
 
 def split_dota(
@@ -107,7 +108,8 @@ def split_dota(
         results = _split_all(jobs, available_cores() if workers is None else workers, progress)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, results))
     _tell_without_area(sources, results)
-    return SplitResult(Path(out), total(results), time.perf_counter() - started)
+    foreign = _foreign_classes(objects) if classes is None else ()
+    return SplitResult(Path(out), total(results), time.perf_counter() - started, foreign)
 
 
 def _pair_folders(images: Sequence[PathLike], labels: Sequence[PathLike] | None) -> list[tuple[str, str | None]]:
@@ -139,6 +141,11 @@ def _find_sources(folders: Sequence[tuple[str, str | None]]) -> list[Source]:
 def _read_all_labels(sources: Sequence[Source], classes: Sequence[str] | None) -> list[Labels | None]:
     """All labels before the first tile, so that a malformed line shows at once and not after minutes."""
     return [None if source.labels is None else read_labels(source.labels, classes) for source in sources]
+
+
+def _foreign_classes(objects: Sequence[Labels | None]) -> tuple[str, ...]:
+    known = set().union(*CLASSES.values())
+    return tuple(sorted({name for labels in objects if labels is not None for name in labels.names} - known))
 
 
 def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitImage]:

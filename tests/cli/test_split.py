@@ -57,6 +57,19 @@ def test_every_option_arrives(raw, capsys):
     assert cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp")).shape == (50, 100, 3)
 
 
+def test_classes_of_no_dota_version_are_told_at_the_end(raw, capsys):
+    for name, class_name in (("a", "shp"), ("b", "helipad")):
+        path = raw / name / "labelTxt" / f"{name}.txt"
+        path.write_text(path.read_text() + f"10 10 30 10 30 20 10 20 {class_name} 0\n10 10 30 10 30 20 10 20 Ship 0\n")
+    assert main(arguments(raw, "a", "b")) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "in no version of DOTA: Ship, shp (--classes v1.0 refuses such names)"
+    ]
+    for more in (["--classes", "ship,Ship,shp,helipad"], ["--quiet"]):  # named by the user; nothing is wanted
+        assert main([*arguments(raw, "a", "b"), "--overwrite", *more]) == 0
+        assert "in no version" not in capsys.readouterr().out
+
+
 def test_a_mistake_is_one_line(raw, capsys):
     (raw / "a" / "labelTxt" / "a.txt").write_text("1 2 3\n")
     assert main(arguments(raw, "a")) == 2
