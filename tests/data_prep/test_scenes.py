@@ -78,7 +78,9 @@ def scene(index: int) -> Scene:
 
 
 def all_objects() -> list[SceneObject]:
-    return [thing for index in range(3) for thing in scene(index).objects]
+    things = [thing for index in range(3) for thing in scene(index).objects]
+    assert len(things) > 200
+    return things
 
 
 def sides(thing: SceneObject) -> np.ndarray:
@@ -222,7 +224,7 @@ def test_the_box_is_tight_about_what_is_painted(kind: str, angle: float) -> None
     rows, columns = np.nonzero(np.abs(canvas.pixels.astype(int) - (255, 0, 255)).max(axis=2) > 20)
     painted = np.stack([(columns + 0.5) / 2, (rows + 0.5) / 2], axis=1)
     local = turned(painted - (pose.x, pose.y), -angle)
-    np.testing.assert_allclose(extent_of(local), sprite.extent, atol=1.3)
+    np.testing.assert_allclose(extent_of(local), sprite.extent, atol=1.0)
     hull = cv2.contourArea(cv2.convexHull(local.astype(np.float32)))
     assert hull > 0.5 * np.prod(np.subtract(sprite.extent[2:], sprite.extent[:2]))
 
@@ -230,12 +232,10 @@ def test_the_box_is_tight_about_what_is_painted(kind: str, angle: float) -> None
 @pytest.mark.parametrize("build", [grounds.tennis_court, grounds.basketball_court])
 def test_the_box_of_a_court_ends_at_its_outer_lines(build: Callable[[np.random.Generator, float], Sprite]) -> None:
     sprite, canvas = build(np.random.default_rng(1), 1.0), Canvas((200, 200), np.random.default_rng(0))
-    canvas.paint(sprite.parts[:-2], Pose(100, 100, 0.0), np.array([1.0, 0.0]))
-    white = np.argwhere((canvas.pixels > 200).all(axis=2))[:, ::-1] / 2 - 100
-    if build is grounds.basketball_court:  # its outer lines are painted last
-        canvas.paint(sprite.parts[-1:], Pose(100, 100, 0.0), np.array([1.0, 0.0]))
-        white = np.argwhere((canvas.pixels > 200).all(axis=2))[:, ::-1] / 2 - 100
-    np.testing.assert_allclose(extent_of(white), sprite.extent, atol=1.3)
+    parts = sprite.parts[:-2] if build is grounds.tennis_court else sprite.parts  # a net reaches past the lines
+    canvas.paint(parts, Pose(100, 100, 0.0), np.array([1.0, 0.0]))
+    white = (np.argwhere((canvas.pixels > 200).all(axis=2))[:, ::-1] + 0.5) / 2 - 100
+    np.testing.assert_allclose(extent_of(white), sprite.extent, atol=0.5)
 
 
 @pytest.mark.parametrize("kind", ["car", "lorry", "jet", "boat", "tank"])
@@ -292,11 +292,10 @@ def test_harder_scenes_hide_more_and_are_noisier() -> None:
     scenes = {
         name: [render_scene(1, i, size_wh=(500, 420), difficulty=name) for i in range(2)] for name in DIFFICULTIES
     }
-    grain = {n: np.mean([np.diff(s.image.astype(int), axis=1).std() for s in many]) for n, many in scenes.items()}
+    noise = {n: [_local_noise(s.image) for s in many] for n, many in scenes.items()}
     flags = {n: sum(t.difficult for s in many for t in s.objects) for n, many in scenes.items()}
     assert flags["easy"] == 0 < flags["hard"]
-    assert DIFFICULTIES["easy"].noise < DIFFICULTIES["normal"].noise < DIFFICULTIES["hard"].noise
-    assert all(value > 1 for value in grain.values())
+    assert max(noise["easy"]) < min(noise["normal"]) and max(noise["normal"]) < min(noise["hard"])
 
 
 def _local_noise(image: np.ndarray) -> float:
@@ -330,16 +329,20 @@ def test_a_plan_covers_the_land_without_overlap() -> None:
 
 
 def test_the_folder_is_a_dota_folder(tmp_path: Path) -> None:
-    names = generate_scenes(tmp_path, 2, size_wh=(300, 260), seed=5, first=7, prefix="T", progress=False)
-    assert names == ["T0007", "T0008"]
+    names = generate_scenes(tmp_path, 2, size_wh=(300, 260), seed=5, first=5, prefix="T", progress=False)
+    assert names == ["T0005", "T0006"]
+    flags = set()
     for name in names:
         image = cv2.imread(str(tmp_path / "images" / f"{name}.png"))
         made = render_scene(5, int(name[1:]), size_wh=(300, 260))
         labels = read_labels(tmp_path / "labelTxt" / f"{name}.txt", CLASSES["v1.0"])
         assert (image == made.image).all()
         assert labels.names == tuple(thing.name for thing in made.objects)
+        assert labels.difficult.tolist() == [thing.difficult for thing in made.objects]
+        flags.update(labels.difficult.tolist())
         np.testing.assert_allclose(labels.polygons, [t.polygon.ravel() for t in made.objects], atol=0.00501)
         assert labels.header == ("imagesource:generated", "gsd:null")
+    assert flags == {0, 1}
     assert {path.name for path in tmp_path.iterdir()} == {"images", "labelTxt", "scenes.json"}
 
 

@@ -301,14 +301,26 @@ def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split):
     folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": lines})
     run_img_split(img_split, [folders], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
     split(*folders, tmp_path / "ours")
-    for path in (tmp_path / "theirs" / "annfiles").iterdir():
-        ours, theirs = tile_labels(tmp_path / "ours", path.stem), read_labels(path)
-        assert ours.names == theirs.names
+    written = {tuple(map(float, line.split()[:8])): int(line.split()[9]) for line in lines}
+    names = sorted(path.stem for path in (tmp_path / "theirs" / "annfiles").iterdir())
+    assert names == sorted(path.stem for path in (tmp_path / "ours" / "labelTxt").iterdir()) and len(names) == 9
+    uncut = 0
+    for name in names:
+        ours, theirs = (
+            tile_labels(tmp_path / "ours", name),
+            read_labels(tmp_path / "theirs" / "annfiles" / f"{name}.txt"),
+        )
+        assert ours.names == theirs.names and len(ours)
         np.testing.assert_allclose(ours.polygons, theirs.polygons, atol=1e-3, rtol=0)
         inside = ((ours.polygons >= 0) & (ours.polygons <= 128)).all(axis=1)
         assert (ours.difficult[~inside] == 2).all() and (theirs.difficult[~inside] == 2).all()
         # Inside, mmrotate flags some for the rounding of an area to float32.
         assert ((ours.difficult == theirs.difficult) | (theirs.difficult == 2))[inside].all()
+        tile = parse_tile_name(name)
+        whole = np.round(ours.polygons[inside] + [tile.x, tile.y] * 4, 3)
+        assert ours.difficult[inside].tolist() == [written[tuple(polygon)] for polygon in whole.tolist()]
+        uncut += inside.sum()
+    assert uncut > 50
 
 
 def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split):
@@ -375,6 +387,7 @@ def test_missing_pairs(tmp_path):
 def test_numbers_of_folders_differ(tmp_path):
     images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
     refused(tmp_path, "2 image folders but 1 label folders", [images, images], [labels])
+    refused(tmp_path, "1 image folders but 2 label folders", images, [labels, labels])
     refused(tmp_path, "no image folder given", [], None)
 
 
