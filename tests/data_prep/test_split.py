@@ -1,10 +1,8 @@
-import errno
+"""What splitting writes, and that the peers write the same."""
+
 import importlib.util
 import json
 import logging
-import os
-import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-import data_prep.split
 from data_prep.split import split_dota
 from data_prep.split_settings import SplitSettings
 from rotated_atss.dota.text import Labels, read_labels
@@ -23,39 +20,14 @@ from rotated_atss.errors import UserError
 ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
 
 
-def write_image(path, width, height, **kind):
-    rng = np.random.default_rng(width + height)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = rng.integers(0, kind.get("top", 256), (height, width, kind.get("channels", 3)))
-    cv2.imwrite(str(path), image.astype(kind.get("dtype", np.uint8)))
-
-
-def make_folder(folder, images, labels=None):
-    """DOTA folders: ``images`` name -> (width, height), ``labels`` name -> lines. Returns the two folders."""
-    for name, shape in images.items():
-        write_image(folder / "images" / name, *shape)
-        lines = (labels or {}).get(name, [ORDINARY])
-        (folder / "labelTxt").mkdir(exist_ok=True)
-        (folder / "labelTxt" / f"{Path(name).stem}.txt").write_text("".join(f"{line}\n" for line in lines))
-    return folder / "images", folder / "labelTxt"
-
-
-def split(images, labels, out, **options):
-    return split_dota(images, labels, out, **{"workers": 1, "size": 128, "gap": 32, **options})
-
-
 def tile_labels(out, name) -> Labels:
     return read_labels(out / "labelTxt" / f"{name}.txt")
-
-
-def tree(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 
-def test_tiles_are_the_windows_of_the_image(tmp_path):
+def test_tiles_are_the_windows_of_the_image(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (300, 200)})
     result = split(*folders, tmp_path / "out")
     source = cv2.imread(str(folders[0] / "P1.png"))
@@ -69,7 +41,7 @@ def test_tiles_are_the_windows_of_the_image(tmp_path):
     assert result.totals.images == 1 and result.totals.tiles == 6 and result.totals.empty_tiles == 5
 
 
-def test_small_image_is_padded_right_and_below(tmp_path):
+def test_small_image_is_padded_right_and_below(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (100, 70)})
     split(*folders, tmp_path / "out")
     tile = cv2.imread(str(tmp_path / "out" / "images" / "P1__128__0___0.png"))
@@ -80,7 +52,7 @@ def test_small_image_is_padded_right_and_below(tmp_path):
     assert cv2.imread(str(tmp_path / "short" / "images" / "P1__128__0___0.png")).shape == (70, 100, 3)
 
 
-def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path):
+def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path, make_folder, split):
     """P0706 of DOTA has a vertex 1 px outside the image."""
     lines = [
         "imagesource:GoogleEarth",
@@ -101,7 +73,7 @@ def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path):
     assert (result.totals.objects_in_images, result.totals.objects_in_tiles, result.totals.truncated) == (5, 6, 2)
 
 
-def test_decimal_coordinates_inside_are_not_truncated(tmp_path):
+def test_decimal_coordinates_inside_are_not_truncated(tmp_path, make_folder, split):
     """mmrotate divides by an area rounded to float32 and so flags about half of such objects."""
     rng = np.random.default_rng(0)
     boxes = (
@@ -114,7 +86,7 @@ def test_decimal_coordinates_inside_are_not_truncated(tmp_path):
     assert len(labels) == 50 and not labels.difficult.any()
 
 
-def test_objects_without_area_are_counted_and_told_once(tmp_path, caplog):
+def test_objects_without_area_are_counted_and_told_once(tmp_path, caplog, make_folder, split):
     lines = ["gsd:1", ORDINARY, "5 5 5 5 5 5 5 5 ship 0", "1 1 9 9 5 5 1 1 ship 0"]
     folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (100, 100)}, {"P1.png": lines, "P2.png": lines})
     with caplog.at_level(logging.WARNING):
@@ -125,13 +97,13 @@ def test_objects_without_area_are_counted_and_told_once(tmp_path, caplog):
     assert result.totals.without_area == 4 and result.totals.in_no_tile == 0
 
 
-def test_objects_too_large_for_any_tile_are_counted(tmp_path):
+def test_objects_too_large_for_any_tile_are_counted(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": [ORDINARY, "0 0 290 0 290 290 0 290 harbor 0"]})
     assert split(*folders, tmp_path / "out").totals.in_no_tile == 1
     assert split(*folders, tmp_path / "more", rates=[1.0, 0.4]).totals.in_no_tile == 0
 
 
-def test_without_labels_there_are_only_images(tmp_path):
+def test_without_labels_there_are_only_images(tmp_path, make_folder, split):
     images, _ = make_folder(tmp_path, {"P1.png": (200, 100)})
     split([images], None, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "manifest.json"]
@@ -139,20 +111,20 @@ def test_without_labels_there_are_only_images(tmp_path):
         split([images], None, tmp_path / "other", keep_empty=False)
 
 
-def test_empty_tiles_can_be_left_out(tmp_path):
+def test_empty_tiles_can_be_left_out(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (90, 90)}, {"P2.png": []})
     result = split(*folders, tmp_path / "out", keep_empty=False)
     assert result.totals.tiles == 1 and result.totals.empty_tiles == 0
     assert len(list((tmp_path / "out" / "images").iterdir())) == 1
 
 
-def test_headerless_empty_label_file_is_an_image_without_objects(tmp_path):
+def test_headerless_empty_label_file_is_an_image_without_objects(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (90, 90)}, {"P1.png": []})
     split(*folders, tmp_path / "out")
     assert (tmp_path / "out" / "labelTxt" / "P1__128__0___0.txt").read_bytes() == b""
 
 
-def test_rates_in_both_styles(tmp_path):
+def test_rates_in_both_styles(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (256, 256)}, {"P1.png": ["20 30 120 30 120 90 20 90 ship 0"]})
     split(*folders, tmp_path / "windows", rates=[0.5, 1.0], gap=0)
     names = {path.stem for path in (tmp_path / "windows" / "images").iterdir()}
@@ -176,7 +148,7 @@ def test_tile_names_lead_back_to_the_image(rate, style):
     assert parsed.rate == (rate if style == "devkit" else 1.0)
 
 
-def test_manifest_says_what_was_written(tmp_path):
+def test_manifest_says_what_was_written(tmp_path, make_folder, split):
     first = make_folder(tmp_path / "a", {"P2.png": (200, 100), "P1.png": (60, 60)})
     second = make_folder(
         tmp_path / "b", {"P0.png": (100, 100)}, {"P0.png": ["-9 0 21 0 21 9 -9 9 ship 0", "1 1 1 1 1 1 1 1 a"]}
@@ -205,7 +177,7 @@ def test_manifest_says_what_was_written(tmp_path):
     assert manifest["settings"]["padding"] == [104, 116, 124] and manifest["settings"]["sizes"] == [128]
 
 
-def test_workers_do_not_change_a_byte(tmp_path):
+def test_workers_do_not_change_a_byte(tmp_path, make_folder, split, tree):
     folders = make_folder(tmp_path, {f"P{index}.png": (150 + 40 * index, 300 - 30 * index) for index in range(6)})
     for workers in (1, 2, 3):
         split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
@@ -213,7 +185,7 @@ def test_workers_do_not_change_a_byte(tmp_path):
 
 
 @pytest.mark.parametrize("image_format", ["jpg", "bmp", "tif"])
-def test_other_formats(tmp_path, image_format):
+def test_other_formats(tmp_path, image_format, make_folder, split):
     folders = make_folder(tmp_path, {"P1.jpg": (128, 128)})
     split(*folders, tmp_path / "out", image_format=image_format)
     tile = cv2.imread(str(tmp_path / "out" / "images" / f"P1__128__0___0.{image_format}"))
@@ -285,7 +257,7 @@ def random_lines(rng, width, height, count, step=0.5, shift=0):
     ],
     ids=["plain", "rates", "sizes", "thresholds", "no padding"],
 )
-def test_same_as_mmrotate(tmp_path, img_split, options, peer_options):
+def test_same_as_mmrotate(tmp_path, img_split, options, peer_options, make_folder, split):
     rng = np.random.default_rng(3)
     shapes = [(300, 200), (128, 128), (90, 400), (50, 60), (129, 500)]
     images = {f"P{index}.png": shape for index, shape in enumerate(shapes)}
@@ -296,7 +268,7 @@ def test_same_as_mmrotate(tmp_path, img_split, options, peer_options):
     assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
 
 
-def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split):
+def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split, make_folder, split):
     lines = random_lines(np.random.default_rng(4), 300, 300, 200, step=0.001)
     folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": lines})
     run_img_split(img_split, [folders], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
@@ -323,7 +295,7 @@ def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split):
     assert uncut > 50
 
 
-def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split):
+def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split, write_image, split):
     first, second = tmp_path / "a", tmp_path / "b"
     write_image(first / "grey.png", 150, 140, channels=1)
     write_image(first / "deep.png", 150, 140, dtype=np.uint16, top=65536)
@@ -344,7 +316,7 @@ def test_same_as_mmrotate_on_real_images(tmp_path, img_split, shared_data):
     assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
 
 
-def test_same_pixels_as_dota_devkit(tmp_path):
+def test_same_pixels_as_dota_devkit(tmp_path, make_folder, split):
     pytest.importorskip("dotadevkit")
     folders = make_folder(tmp_path / "raw", {"P1.png": (333, 250), "P2.png": (100, 90)})
     script = (
@@ -355,173 +327,3 @@ def test_same_pixels_as_dota_devkit(tmp_path):
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "theirs")], check=True)
     split(*folders, tmp_path / "ours", rates=[0.5, 1, 1.5], name_style="devkit", padding=[0, 0, 0])
     assert_same_tiles(tmp_path / "ours", tmp_path / "theirs", labelled=False)
-
-
-# -- bad input ---------------------------------------------------------------------------------------------------------
-
-
-def refused(tmp_path, match, images, labels, **options):
-    """The one line of an error; nothing was written."""
-    with pytest.raises(UserError, match=match) as caught:
-        split(images, labels, tmp_path / "out", **options)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-    return str(caught.value)
-
-
-def test_missing_folders(tmp_path):
-    images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
-    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", tmp_path / "absent", labels)
-    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", images, tmp_path / "absent")
-    refused(tmp_path, "no images", labels, None)
-
-
-def test_missing_pairs(tmp_path):
-    images, labels = make_folder(tmp_path, {"P1.png": (50, 50), "P2.png": (50, 50)})
-    (labels / "P2.txt").rename(labels / "P3.txt")
-    assert str(labels) in refused(tmp_path, "no label file for the image P2.png", images, labels)
-    (images / "P2.png").unlink()
-    assert str(images) in refused(tmp_path, "no image for the label file P3.txt", images, labels)
-
-
-def test_numbers_of_folders_differ(tmp_path):
-    images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "2 image folders but 1 label folders", [images, images], [labels])
-    refused(tmp_path, "1 image folders but 2 label folders", images, [labels, labels])
-    refused(tmp_path, "no image folder given", [], None)
-
-
-def test_one_id_in_two_folders(tmp_path):
-    first = make_folder(tmp_path / "a", {"P1.png": (50, 50)})
-    second = make_folder(tmp_path / "b", {"P1.jpg": (50, 50)})
-    line = refused(tmp_path, "P1 occurs twice", [first[0], second[0]], [first[1], second[1]])
-    assert str(first[0] / "P1.png") in line and str(second[0] / "P1.jpg") in line
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_unreadable_image(tmp_path, workers):
-    images, labels = make_folder(tmp_path, {f"P{index}.png": (200, 200) for index in range(4)})
-    (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:-50])
-    before = tree(tmp_path)
-    refused(tmp_path, f"^{images / 'P2.png'}: the image is cut short", images, labels, workers=workers)
-    assert tree(tmp_path) == before
-
-
-def test_malformed_label_is_found_before_any_image_is_read(tmp_path):
-    images, labels = make_folder(
-        tmp_path, {"P1.png": (50, 50)}, {"P1.png": ["gsd:1", ORDINARY, "1 2 3 4 5 6 7 ship 0"]}
-    )
-    (images / "P1.png").write_bytes(b"no image")
-    refused(tmp_path, f"^{labels / 'P1.txt'}:3: ", images, labels)
-
-
-def test_unknown_class_only_where_classes_are_given(tmp_path):
-    folders = make_folder(tmp_path, {"P1.png": (50, 50)}, {"P1.png": [ORDINARY.replace("ship", "shipp")]})
-    refused(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
-    refused(tmp_path, "a single class is written as a tuple", *folders, classes="shipp")
-    refused(tmp_path, "empty", *folders, classes=[])
-    split(*folders, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"size": 128, "gap": 128}, "gap 128"),
-        ({"size": 128, "gap": -1}, "gap -1"),
-        ({"size": 16, "gap": 0}, "16 px is too small"),
-        ({"rates": [8.0]}, "16 px is too small"),
-        ({"size": [128, 256], "gap": [1, 2, 3]}, "2 window sizes and 3 gaps"),
-        ({"size": []}, "0 window sizes"),
-        ({"rates": []}, "rates"),
-        ({"rates": [0.0]}, "rates"),
-        ({"rates": [float("nan")]}, "rates"),
-        ({"iof_threshold": 0.0}, "IoF"),
-        ({"iof_threshold": 1.1}, "IoF"),
-        ({"image_ratio": 1.0}, "image ratio"),
-        ({"padding": [1, 2]}, "padding"),
-        ({"padding": [1, 2, 256]}, "padding"),
-        ({"name_style": "other"}, "mmrotate, devkit"),
-        ({"image_format": "gif"}, "png, jpg"),
-        ({"name_style": "devkit", "size": [128, 256]}, "one size"),
-        ({"name_style": "devkit", "rates": [40.0]}, "window size in a tile's name"),
-        ({"workers": 0}, "at least 1 worker"),
-    ],
-)
-def test_settings_out_of_range(tmp_path, options, match):
-    refused(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
-
-
-def test_rate_that_leaves_no_pixel(tmp_path):
-    folders = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "P1.png: .*at the rate 0.001", *folders, rates=[0.001], name_style="devkit")
-
-
-@pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
-def test_never_writes_into_an_input_folder(tmp_path, out):
-    folders = make_folder(tmp_path / "raw", {"P1.png": (50, 50)})
-    before = tree(tmp_path)
-    with pytest.raises(UserError, match="overlaps the input folder"):
-        split(*folders, tmp_path / out, overwrite=True)
-    assert tree(tmp_path) == before
-
-
-# -- what happens when it stops half-way -------------------------------------------------------------------------------
-
-
-def test_full_disk(tmp_path, monkeypatch):
-    folders = make_folder(tmp_path, {"P1.png": (300, 300)})
-    write, written = Path.write_bytes, []
-
-    def write_until_full(self, data):
-        written.append(self)
-        if len(written) > 3:
-            write(self, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(self, data)
-
-    monkeypatch.setattr(Path, "write_bytes", write_until_full)
-    assert "free space" in refused(tmp_path, "No space left on device", *folders)
-    assert len(written) == 4
-
-
-def test_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
-    run_jobs = data_prep.split.run_jobs
-
-    def interrupted(*arguments):
-        yield next(run_jobs(*arguments))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(data_prep.split, "run_jobs", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        split(*folders, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_killed_run_leaves_nothing_under_a_final_name(tmp_path):
-    folders = make_folder(tmp_path, {f"P{index}.png": (1500, 1500) for index in range(6)})
-    command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(folders[0]), "--labels", str(folders[1])]
-    command += ["--out", str(tmp_path / "out"), "--size", "256", "--gap", "50", "--workers", "2"]
-    root = Path(data_prep.split.__file__).parents[1]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True)
-    partial = tmp_path / "out" / "split.partial"
-    while not (list((partial / "images").glob("*.png")) or process.poll() is not None):
-        pass
-    os.killpg(process.pid, signal.SIGKILL)  # with its workers
-    process.wait()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
-    with pytest.raises(UserError, match="did not finish here.*--overwrite"):
-        split(*folders, tmp_path / "out")
-    split(*folders, tmp_path / "out", overwrite=True, size=1024, gap=200)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "labelTxt", "manifest.json"]
-
-
-def test_overwrite_replaces_the_whole_split(tmp_path):
-    folders = make_folder(tmp_path, {"P1.png": (300, 300)})
-    split(*folders, tmp_path / "out")
-    with pytest.raises(UserError, match="finished split"):
-        split(*folders, tmp_path / "out")
-    split(folders[0], None, tmp_path / "out", size=256, overwrite=True)
-    split(folders[0], None, tmp_path / "fresh", size=256)
-    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
-    shutil.rmtree(tmp_path / "fresh")
