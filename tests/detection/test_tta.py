@@ -16,11 +16,12 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from rotated_atss.boxes import obb_to_corners, obb_to_hbb, poly_to_obb, scale_obb
-from rotated_atss.configs import config_folder
+from rotated_atss.configs import config_folder, config_names
 from rotated_atss.detection.runner import build_model, load_config
 from rotated_atss.detection.runner import test as run_test
 from rotated_atss.detection.tta import BoxTTAModel, on_image
 from rotated_atss.dota.text import pair_images_and_labels, read_labels
+from rotated_atss.ensemble import merge_by_voting
 from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_iou
 
@@ -268,3 +269,13 @@ def test_corner_helper_agrees_with_itself():
     box = ColourDetector.box_of(np.array([[[10, 10]], [[29, 10]], [[29, 15]], [[10, 15]]], np.int32))
     torch.testing.assert_close(obb_to_hbb(box), torch.tensor([10.0, 10, 30, 16]), atol=1e-4, rtol=0)
     assert obb_to_corners(box).shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_config_can_be_tested_with_augmentation(name):
+    cfg, expected = load_config(name), {"coco": 26, "demo": 4, "dota": 12}
+    assert cfg.tta_model.type == "BoxTTAModel"
+    choices = cfg.tta_pipeline[1].transforms
+    assert math.prod(map(len, choices)) == next(passes for kind, passes in expected.items() if kind in name)
+    merge = BoxTTAModel(tta_cfg=cfg.tta_model.tta_cfg, module=ColourDetector()).merge
+    assert merge.func is merge_by_voting

@@ -1,6 +1,7 @@
 # Test-time augmentation of oriented models on tiles, for `rotated-atss test ... --tta`: three scales, each as it is and
-# flipped three ways. A tile's twelve passes are merged before tiles are merged into images.
-tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="nms", iou_threshold=0.1, max_per_img=2000))
+# flipped three ways. A tile's twelve passes are merged before tiles are merged into images: by voting, which places
+# boxes more exactly than picking the best (tta_model.tta_cfg.merge=nms tta_model.tta_cfg.iou_threshold=0.1 does that).
+tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="vote", iou_threshold=0.5, max_per_img=2000))
 tta_flips = [
     dict(type="RandomFlip", prob=0.0),
     dict(type="RandomFlip", prob=1.0, direction="horizontal"),
