@@ -41,7 +41,7 @@ def content():
     sizes = {1: (96, 64), 2: (64, 96), 3: (64, 64), 5: (128, 96)}
     return {
         "images": [{"id": n, "file_name": f"i{n}.png", "width": w, "height": h} for n, (w, h) in sizes.items()],
-        "categories": CATEGORIES,
+        "categories": list(CATEGORIES),
         "annotations": [
             annotation(1, 1, "red", [8, 8, 40, 32]),
             annotation(2, 1, "blue", [60, 20, 30, 40]),
