@@ -1,10 +1,16 @@
-"""A tiny split folder and the smallest model, for tests of the MMDetection skin."""
+"""A tiny split folder, the smallest model and runs of it, for tests of the MMDetection skin."""
+
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
+
+DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +97,54 @@ def tiny_published_options(tiles):
         "train_cfg.max_epochs": 1,
         "train_cfg.val_interval": 1,
     }
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """MMEngine formats a config's text five times a run, which takes longer than the training here; threads wait for
+    each other on layers as small as these."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(tmp_path, tiny_options):
+    """Train the demo's config, narrowed; every run in a folder of its own."""
+    from rotated_atss.detection.runner import TrainOptions, train
+
+    numbers = iter(range(99))
+
+    def call(changes=None, **options):
+        name = f"run{next(numbers)}"
+        options.setdefault("work_dir", str(tmp_path / name))
+        _wait_for_a_new_log(options["work_dir"])
+        # MMEngine keeps loggers and histories by this name and the second
+        unique = {"experiment_name": f"{tmp_path.name}{name}"}
+        return train(DEMO, TrainOptions(cfg_options={**tiny_options, **unique, **(changes or {})}, **options))
+
+    return call
+
+
+@pytest.fixture
+def run_published(tmp_path, tiny_published_options):
+    """Train a published config, narrowed."""
+    from rotated_atss.detection.runner import TrainOptions, train
+
+    def call(changes=None, config=PUBLISHED, **options):
+        unique = {"experiment_name": f"{tmp_path.name}{len(list(tmp_path.iterdir()))}"}
+        options.setdefault("work_dir", str(tmp_path / "work"))
+        _wait_for_a_new_log(options["work_dir"])
+        return train(
+            config, TrainOptions(cfg_options={**tiny_published_options, **unique, **(changes or {})}, **options)
+        )
+
+    return call
+
+
+def _wait_for_a_new_log(work_dir):
+    """MMEngine names the log of a run by the second: two runs in one second would share it."""
+    if Path(work_dir).is_dir():
+        time.sleep(1.05)
