@@ -29,6 +29,6 @@ def find_config(config: str | Path) -> Path:
     if path.is_file():
         return path
     stem = path.name.removesuffix(".py")
-    for found in sorted(config_folder().rglob(f"{stem}.py")):
+    for found in sorted(config_folder().glob(f"*/{stem}.py")):
         return found
     raise UserError("no such config", where=config, hint=f"give a path or one of: {', '.join(config_names())}")

@@ -99,7 +99,9 @@ class ClassCountHook(Hook):
 
     @staticmethod
     def _check(runner: Runner, dataset: Dataset) -> None:
-        model = getattr(runner.model, "module", runner.model)
+        model = runner.model
+        while hasattr(model, "module"):  # wrapped for several processes, for test-time augmentation, or for both
+            model = model.module
         number = getattr(getattr(model, "bbox_head", model), "num_classes", None)
         names = getattr(dataset, "metainfo", {}).get("classes")
         if number is not None and names is not None and len(names) != number:
