@@ -1,5 +1,6 @@
 """The COCO dataset, its metric, and training and testing on them as they are typed."""
 
+import itertools
 import json
 import logging
 
@@ -292,9 +293,11 @@ def options(data, *more):
         pairs += [f"{loader}.dataset.ann_file=ann/instances.json", f"{loader}.dataset.data_prefix.img=images"]
         pairs += [f"{loader}.dataset.metainfo.classes=('red','blue')"]
         pairs += [f"{loader}.dataset.pipeline.{2 if name == 'train' else 1}.scale=(96,64)"]
-    return ["--cfg-options", *pairs, *more]
+    # MMEngine keeps a logger a name and second, and with it the closed streams of a test within the same second
+    return ["--cfg-options", *pairs, f"experiment_name=run{next(RUNS)}", *more]
 
 
+RUNS = itertools.count()
 CONFIG = "atss_r50_fpn_1x_coco"
 
 
