@@ -1,0 +1,252 @@
+"""The page of models: what it says of a config, of records, and that it is up to date."""
+
+import json
+from argparse import Namespace
+
+import pytest
+import torch
+
+pytest.importorskip("mmdet")
+
+from benchmarks import bench_models, harness, make_models, record_accuracy
+from benchmarks.zoo import Card, card
+from rotated_atss.configs import config_names, find_config
+
+RESULTS = make_models.ROOT / "benchmarks" / "results"
+DEMO = "rotated_atss_obb_r18_demo_le90"
+LE90 = "rotated_atss_obb_r50_fpn_1x_dota_le90"
+
+
+# -- what is committed -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_what_configs_and_records_make():
+    """A failure means: run `make models-table`."""
+    made = make_models.page([card(name) for name in config_names()], make_models.load(RESULTS))
+    assert make_models.PAGE.read_text(encoding="utf-8") == made
+
+
+def test_the_record_has_the_size_of_every_config():
+    """A failure means: run `make models`."""
+    record = make_models.load(RESULTS).sizes
+    assert [row["config"] for row in record["results"]] == config_names()
+
+
+@pytest.mark.parametrize("config", [DEMO, LE90])
+def test_the_record_is_what_the_model_has(config):
+    """A failure means: the model has changed, run `make models`."""
+    record = make_models.load(RESULTS).sizes
+    row = next(row for row in record["results"] if row["config"] == config)
+    assert row == bench_models.sizes_of(config)
+    assert row["parameters"] == sum(each.numel() for each in bench_models.build(config).parameters())
+
+
+# -- a config in words -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "config, boxes, head, positives, schedule, checkpoint",
+    [
+        (LE90, "oriented, le90", "RotatedRetinaHead", "ATSS (obb)", "12 epochs", "epoch_12.pth"),
+        (DEMO, "oriented, le90", "RotatedRetinaHead", "ATSS (obb)", "750 iterations", "iter_750.pth"),
+        ("rotated_retinanet_hbb_r50_fpn_1x_dota_oc", "oriented, oc", "RotatedRetinaHead", "max IoU (hbb)", "12 epochs",
+         "epoch_12.pth"),
+        ("r3det_atss_r50_fpn_1x_dota_oc", "oriented, oc", "R3Det", "ATSS (hbb), then max IoU (obb)", "12 epochs",
+         "epoch_12.pth"),
+        ("atss_r101_fpn_2x_ms_coco", "horizontal", "HorizontalATSSHead", "ATSS", "24 epochs", "epoch_24.pth"),
+        ("rotated_ablation_ssc_r50_fpn_1x_dota_le90", "oriented, le90", "RotatedATSSHead", "SSC (obb)", "12 epochs",
+         "epoch_12.pth"),
+    ],
+)  # fmt: skip
+def test_card(config, boxes, head, positives, schedule, checkpoint):
+    told = card(config)
+    assert (told.name, told.folder) == (config, find_config(config).parent.name)
+    assert (told.boxes, told.head, told.positives) == (boxes, head, positives)
+    assert (told.schedule, told.checkpoint, told.horizontal) == (schedule, checkpoint, boxes == "horizontal")
+
+
+def test_a_published_figure_is_not_inherited(tmp_path):
+    assert [each["value"] for each in card(LE90).published] == [70.64]
+    leaf = tmp_path / "leaf.py"
+    leaf.write_text(f"_base_ = {str(find_config(LE90))!r}\nmodel = dict(bbox_head=dict(stacked_convs=1))\n")
+    assert card(leaf).published == []
+    leaf.write_text(leaf.read_text() + 'published = [dict(metric="mAP", value=1.5, source="somebody")]\n')
+    assert [each["value"] for each in card(leaf).published] == [1.5]
+
+
+# -- what is counted ---------------------------------------------------------------------------------------------------
+
+
+class Toy(torch.nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, x, mode):
+        assert mode == "tensor"
+        return self.layers(x)
+
+
+def test_a_multiply_add_counts_as_one():
+    convolution = torch.nn.Conv2d(3, 8, 5, stride=2, padding=2, groups=1)
+    grouped = torch.nn.Conv2d(8, 12, 3, groups=4)
+    counted = bench_models.multiply_adds(Toy(convolution, torch.nn.BatchNorm2d(8), torch.nn.ReLU(), grouped), (32, 20))
+    assert counted == 16 * 10 * 8 * 3 * 25 + 14 * 8 * 12 * 2 * 9
+
+
+def test_a_deformable_convolution_counts_its_offsets_too():
+    from rotated_atss.detection.horizontal import TorchvisionDCNv2
+
+    layer = Toy(TorchvisionDCNv2(3, 6, 3, padding=1, deform_groups=3))
+    assert bench_models.multiply_adds(layer, (10, 12)) == 10 * 12 * (6 * 3 * 9 + 3 * 3 * 9 * 3 * 9)
+
+
+def test_sizes_counted_without_values_are_those_of_the_real_model():
+    """The published figure of mmrotate's RetinaNet R50 at 1024 x 1024 is 215.92 GFLOPs, norms included."""
+    row = bench_models.sizes_of("rotated_retinanet_obb_r50_fpn_1x_dota_le90")
+    assert row["macs"]["1024x1024"] == pytest.approx(215.92e9, rel=0.005)
+    real = bench_models.build(DEMO)
+    assert bench_models.multiply_adds(real, (256, 256)) * 16 == bench_models.sizes_of(DEMO)["macs"]["1024x1024"]
+
+
+def test_speed_of_one(capsys):
+    bench_models.print_speed(DEMO, Namespace(device="cpu", size=256, repeats=2))
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["config"] == DEMO and row["seconds"]["runs"] == 2
+    assert 0 < row["seconds"]["min"] <= row["seconds"]["median"] <= row["seconds"]["max"]
+    assert row["extra_mb"] >= 0
+
+
+def test_what_is_timed():
+    asked = dict(no_timing=False, time=None, device="cpu")
+    assert bench_models.chosen(Namespace(**asked)) == list(bench_models.FEW)
+    assert set(bench_models.FEW) <= set(config_names())
+    assert bench_models.chosen(Namespace(**{**asked, "device": "cuda"})) == config_names()
+    assert bench_models.chosen(Namespace(**{**asked, "time": [DEMO]})) == [DEMO]
+    assert bench_models.chosen(Namespace(**{**asked, "no_timing": True})) == []
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def sample(name="some_model", folder="dota", **changes):
+    known = dict(name=name, folder=folder, horizontal=False, boxes="oriented, oc", head="Head", positives="ATSS (hbb)",
+                 schedule="12 epochs", checkpoint="epoch_12.pth", published=[])  # fmt: skip
+    return Card(**{**known, **changes})
+
+
+def line_of(page, name):
+    return next(line for line in page.splitlines() if line.startswith(f"| [`{name}`]"))
+
+
+def test_what_is_not_measured_says_so():
+    page = make_models.page([sample()], make_models.Records(None, [], []))
+    assert line_of(page, "some_model").count(make_models.MISSING) == 4  # parameters, GFLOPs, ours, seconds
+    assert "bench_models.py --device cuda" in page and "Nothing yet" in page
+
+
+def test_a_row_with_everything():
+    where = {**harness.environment(), "device": "NVIDIA H200"}
+    sizes = [{"config": "some_model", "parameters": 12_345_678, "macs": {"1024x1024": 207_084_388_352}}]
+    seconds = {"median": 0.05, "min": 0.04, "max": 0.07, "runs": 5}
+    speed = {"environment": where, "results": [{"config": "some_model", "seconds": seconds, "extra_mb": 512.0}]}
+    measured = dict(
+        config="some_model", dataset="DOTA-v1.0 val", metric="AP50, voc07", value=71.2, images=458,
+        commit="abc1234", device="NVIDIA H200", command="python tools/test.py some_model x.pth",
+    )  # fmt: skip
+    published = [
+        dict(metric="mAP", value=70.64, source="one"),
+        dict(metric="mAP", value=71, source="two"),
+        dict(metric="AP75", value=40, source="one"),
+    ]
+    records = make_models.Records({"environment": where, "results": sizes}, [speed], [measured])
+    page = make_models.page([sample(published=published), sample("another")], records)
+    line = line_of(page, "some_model")
+    assert "| 12.35 | 207.1 |" in line and "| 0.05 (0.04 to 0.07) | 512 |" in line
+    assert "| mAP: 70.64 (one), 71 (two); AP75: 40 (one) | 71.2 AP50, voc07, DOTA-v1.0 val |" in line
+    assert "| 458 | abc1234 | NVIDIA H200 | `python tools/test.py some_model x.pth` |" in page
+    assert line_of(page, "another").count(make_models.MISSING) == 4
+    assert "on a GPU: not measured" not in page
+
+
+def test_models_stand_in_groups_and_tables_are_even():
+    cards = [
+        sample("b", "demo"), sample("z", "coco", horizontal=True), sample("a", "coco", horizontal=True),
+        sample("own", "somewhere"), sample("a", "ablation"), sample("b", "ablation", horizontal=True),
+    ]  # fmt: skip
+    page = make_models.page(cards, make_models.Records(None, [], []))
+    titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]
+    kinds = ("coco", "ablation", "demo")
+    assert titles == [*(make_models.TITLES[kind] for kind in kinds), "somewhere", "Measured by us"]
+    assert page.index("configs/coco/a.py") < page.index("configs/coco/z.py")
+    for table in page.split("## ")[1:-1]:
+        assert len({line.count(" | ") for line in table.splitlines() if line.startswith("|")}) == 1
+        assert ("1333 x 800" in table) == ("coco" in table or "ablation" in table)
+
+
+# -- accuracies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
+
+    def run(ap, *more, config=LE90, data="val"):
+        path = tmp_path / "ap.json"
+        path.write_text(ap if isinstance(ap, str) else json.dumps(ap))
+        words = ["--config", config, "--ap", str(path), "--data", data, "--command", "tools/test.py"]
+        monkeypatch.setattr("sys.argv", ["record_accuracy.py", *words, *more])
+        status = record_accuracy.main()
+        told = capsys.readouterr()
+        rows = make_models.load(harness.RESULTS).accuracies if harness.RESULTS.is_dir() else []
+        return status, told.err if status else told.out, rows
+
+    return run
+
+
+def dota_figures():
+    """As `rotated-atss test` writes them: one object, found at once."""
+    import numpy as np
+
+    from rotated_atss.dota.evaluate import evaluate_detections, result_to_json
+    from rotated_atss.dota.text import Detections, Labels
+
+    square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+    found = Detections(("one",), np.array([0]), np.array([0.9]), square)
+    labels = Labels(square, ("ship",), np.array([0]), np.array([1]))
+    return result_to_json(evaluate_detections({"ship": found}, {"one": labels}))
+
+
+def coco_figures(ap):
+    return {"rows": [{"key": "AP", "value": ap}, {"key": "AP50", "value": 0.6}, {"key": "AP_small", "value": None}],
+            "images": 5000}  # fmt: skip
+
+
+def test_accuracy_of_dota_and_coco_is_recorded(record):
+    status, told, rows = record(dota_figures())
+    assert status == 0 and "100.0 AP50, voc07" in told and len(rows) == 1
+    assert rows[0]["config"] == LE90 and rows[0]["value"] == 100 and rows[0]["images"] == 1
+    assert rows[0]["dataset"] == "val" and rows[0]["command"] == "tools/test.py" and rows[0]["commit"]
+    _, _, rows = record(coco_figures(0.393), config="atss_r50_fpn_1x_coco", data="COCO minival")
+    assert [(row["metric"], row["value"]) for row in rows] == [("AP", 39.3), ("AP50, voc07", 100)]
+    _, _, rows = record(coco_figures(0.394), "--metric", "AP50", config="atss_r50_fpn_1x_coco", data="COCO minival")
+    assert [row["metric"] for row in rows] == ["AP", "AP50", "AP50, voc07"]
+    _, _, rows = record(coco_figures(0.401), config="atss_r50_fpn_1x_coco", data="COCO minival")
+    assert [row["value"] for row in rows] == [40.1, 60, 100]
+    page = make_models.page([card(LE90)], make_models.Records(None, [], rows))
+    assert "100.0 AP50, voc07, val" in line_of(page, LE90)
+
+
+@pytest.mark.parametrize(
+    "ap, more, told",
+    [
+        ("{", (), "cannot read this file"),
+        ([], (), "no AP in it"),
+        ({"something": 1}, (), "no AP in it"),
+        (coco_figures(0.4), ("--metric", "AP75"), "no AP75 in it (it has AP, AP50)"),
+        (coco_figures(0.4), ("--config", "nothing_such"), "no such config"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_line(record, ap, more, told):
+    status, line, rows = record(ap, *more)
+    assert status == 2 and told in line and line.count("\n") == 1 and rows == []
