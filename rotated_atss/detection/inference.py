@@ -110,7 +110,7 @@ def load_detector(
     return LoadedDetector(
         model.to(place),
         pipeline,
-        classes_of(content, cfg, getattr(getattr(model, "bbox_head", None), "num_classes", None)),
+        classes_of(content, cfg, getattr(getattr(model, "bbox_head", model), "num_classes", None)),
         size=Tiling.size if _dataset(cfg).get("type") == "DOTADataset" else WHOLE,
         iou_threshold=_iou_threshold(cfg),
         amp=amp,
