@@ -133,16 +133,15 @@ def shown_size(row: dict[str, Any]) -> dict[str, Any]:
     return {"config": row["config"], "parameters_m": row["parameters"] / 1e6, **macs}
 
 
-def measure_sizes() -> None:
+def measure_sizes(where: dict[str, Any]) -> None:
     rows = [sizes_of(config) for config in config_names()]
     print(harness.table([shown_size(row) for row in rows]))
-    print(harness.save("models", {"results": rows}))
+    print(harness.save("models", {"environment": {**where, "device": "cpu"}, "results": rows}))  # whatever is timed
 
 
-def measure_speed(configs: list[str], args: argparse.Namespace) -> None:
+def measure_speed(configs: list[str], args: argparse.Namespace, where: dict[str, Any]) -> None:
     rows = [speed_of(config, args) for config in configs]
     print(harness.table([{**row, "seconds": row["seconds"]["median"]} for row in rows]))
-    where = harness.environment(args.device)
     print(harness.save("models_speed", {"environment": where, "setting": {"size": args.size}, "results": rows}))
 
 
@@ -159,9 +158,10 @@ def main() -> None:
     if args.one:
         print_speed(args.one, args)
         return
-    measure_sizes()
+    where = harness.environment(args.device)  # before a record that git tracks is written anew
+    measure_sizes(where)
     if configs := chosen(args):
-        measure_speed(configs, args)
+        measure_speed(configs, args, where)
 
 
 if __name__ == "__main__":
