@@ -66,6 +66,8 @@ class TorchvisionDCNv2(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             wide = x if x.dtype == torch.float64 else x.float()
             offset, mask = self.conv_offset(wide).tensor_split([2 * self._cells()], 1)
+            # torchvision's kernel crashes the process on an offset that is not a number; the mask carries it on instead
+            offset = offset.nan_to_num()
             out = deform_conv2d(
                 wide, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask.sigmoid()
             )

@@ -92,6 +92,15 @@ def test_a_new_layer_is_half_a_plain_convolution():
     assert torch.allclose(layer(x), plain / 2, atol=1e-5) and not layer.conv_offset.weight.any()
 
 
+def test_features_that_are_no_numbers_come_out_as_such():
+    """torchvision's kernel alone would end the process, and no loss could say which images it was."""
+    layer = shaken(TorchvisionDCNv2(2, 3, 3, padding=1))
+    x = torch.zeros(1, 2, 6, 6)
+    x[0, 0, 2, 2] = torch.nan
+    found = layer(x)
+    assert found[0, :, 2, 2].isnan().all() and found[0, :, 5, 5].isfinite().all()
+
+
 def test_the_layer_computes_in_float32_under_autocast():
     layer, x = shaken(TorchvisionDCNv2(4, 6, 3, padding=1)), torch.randn(1, 4, 8, 8).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
