@@ -24,7 +24,7 @@ ROOMS: dict[str, set[str]] = {
     "coder": {"boxes", "torch"},
     "point_coder": {"boxes", "coder", "torch"},
     "ops": {"boxes", "torch", "numpy", "mmcv"},  # mmcv: rotated_iou(backend="mmcv"), lazily
-    "assign": {"boxes", "ops", "torch"},
+    "assign": {"boxes", "ops", "numpy", "torch"},
     "assignment_stats": {"numpy", "torch"},
     "assignment_plot": {"assignment_stats", "matplotlib"},
     "dota": {"numpy"},

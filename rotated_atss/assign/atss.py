@@ -1,7 +1,8 @@
 """Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented and for horizontal
 boxes, on plain tensors.
 
-Only the candidates of an object are ever compared with it: k priors a level, not all of them.
+Only the candidates of an object are ever compared with it: k priors a level, not all of them. Where the levels are
+regular grids, which they are in every detector here, the others are not even looked at.
 
 Ties, the same on every run and device: among priors equally far from an object's centre the lower index is nearer; a
 prior wanted by several objects with equal IoU goes to the one with the lower index.
@@ -10,15 +11,19 @@ prior wanted by several objects with equal IoU goes to the one with the lower in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from rotated_atss.assign.candidates import Layout, choose_candidates
 from rotated_atss.assign.checks import check_counts, check_forms, check_levels
-from rotated_atss.assign.forms import aligned_iou, centers, computable, inside
-from rotated_atss.assign.outcome import NONE, ignored_priors, mark_ignored, strongest_claim, usable_objects
+from rotated_atss.assign.forms import candidate_iou, centers, computable, inside
+from rotated_atss.assign.grids import Grid
+from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, strongest_claim, usable_objects
 
-_DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
+# On the CPU a step's numbers stay in a core's cache, and below the size at which torch wakes its threads.
+_PAIRS_A_STEP = {"cpu": 32_000, "cuda": 1 << 22}
 
 
 def atss_assign(
@@ -28,6 +33,7 @@ def atss_assign(
     *,
     topk: int = 9,
     priors_per_location: int = 1,
+    grids: Sequence[Grid | tuple] | None = None,
     ignored_boxes: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
@@ -40,6 +46,9 @@ def atss_assign(
             no prior (one warning says how many).
         topk: Candidate locations a level (k of the paper).
         priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
+        grids: ``(height, width, stride, x0, y0)`` of each level, where the centres of its priors are a grid, row by
+            row: cells, pixels, and the centre of the first cell (:class:`Grid`). The same result in time that grows
+            with the objects alone. An image with ignored regions is searched in full nevertheless.
         ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
             one of them is neither a candidate nor a negative.
         ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
@@ -51,86 +60,123 @@ def atss_assign(
     Raises:
         ValueError: Shapes or sizes that do not fit together.
     """
-    check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
-    check_levels(priors, list(level_sizes))
-    check_counts(topk=topk, priors_per_location=priors_per_location)
-    priors, gt_boxes = computable(priors, gt_boxes)
-    ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
-    matched = torch.full((len(priors),), NONE, dtype=torch.int64, device=priors.device)
-    iou = priors.new_zeros(len(priors))
-    if len(gt_boxes) and len(priors):
-        count = topk * priors_per_location
-        candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), count, ignored)
-        matched, iou = match_candidates(priors, gt_boxes, candidates, usable_objects(gt_boxes), ignored)
-    return mark_ignored(matched, ignored), iou
+    matched, iou = atss_assign_batch(
+        priors, level_sizes, [gt_boxes], topk=topk, priors_per_location=priors_per_location, grids=grids,
+        ignored_boxes_list=[ignored_boxes], ignore_iof_threshold=ignore_iof_threshold,
+    )  # fmt: skip
+    return matched[0], iou[0]
 
 
-def nearest_priors(
-    centers: Tensor, level_sizes: Sequence[int], points: Tensor, count: int, excluded: Tensor | None = None
-) -> Tensor:
-    """The ``count`` nearest priors of each point in every level, by exhaustive search in bounded memory.
+def atss_assign_batch(
+    priors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes_list: Sequence[Tensor],
+    *,
+    topk: int = 9,
+    priors_per_location: int = 1,
+    grids: Sequence[Grid | tuple] | None = None,
+    existing_cells: Sequence[Sequence[tuple[int, int]]] | None = None,
+    ignored_boxes_list: Sequence[Tensor | None] | None = None,
+    ignore_iof_threshold: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """:func:`atss_assign` of all images of a batch that share their priors, in one go: no loop over images or objects
+    (but over images with ignored regions), and on CUDA nothing waits for the device.
 
     Args:
-        centers: (A, 2) centres of the priors.
+        priors: (A, 5) or (A, 4).
         level_sizes: Number of priors a level.
-        points: (G, 2).
-        count: Priors wanted a level; a smaller level gives all it has.
-        excluded: (A,) bool, priors that are taken only when a level has nothing else.
+        gt_boxes_list: (G, 5) or (G, 4) objects of each of the B images.
+        topk: As :func:`atss_assign`, as the others that are not named here.
+        priors_per_location: As there.
+        grids: As there.
+        existing_cells: For each image the rows and columns of each level's grid that lie on the image; those in its
+            padding are ignored. Needs ``grids``.
+        ignored_boxes_list: Regions to ignore of each image, or None.
+        ignore_iof_threshold: As there.
 
     Returns:
-        (G, K) int64 indices, a level after the other, nearest first, the lower index first among equals.
+        ``matched`` (B, A) with indices into each image's own objects, and ``iou`` (B, A).
+
+    Raises:
+        ValueError: Shapes or sizes that do not fit together.
     """
-    nearest, start = [], 0
-    for size in level_sizes:
-        level = slice(start, start + size)
-        if size:
-            skip = None if excluded is None else excluded[level]
-            nearest.append(_nearest_in_level(centers[level], points, min(count, size), skip) + start)
-        start += size
-    return torch.cat(nearest, 1)
-
-
-def _nearest_in_level(centers: Tensor, points: Tensor, count: int, excluded: Tensor | None) -> Tensor:
-    rows = max(1, min(len(points), _DISTANCES_A_CHUNK // len(centers)))
-    # buffers of one chunk, used again and again: fresh ones for every chunk would fragment the heap
-    across, down = centers.new_empty((2, rows, len(centers))).unbind(0)
-    keys = torch.empty((rows, len(centers)), dtype=torch.int64, device=centers.device)
-    nearest = keys.new_empty((len(points), count))
-    index = torch.arange(len(centers), device=centers.device)
-    for start in range(0, len(points), rows):
-        part = points[start : start + rows]
-        squared, other, key = across[: len(part)], down[: len(part)], keys[: len(part)]
-        torch.sub(part[:, :1], centers[:, 0], out=squared).square_()
-        torch.sub(part[:, 1:], centers[:, 1], out=other).square_()
-        squared += other
+    regions = list(ignored_boxes_list or [None] * len(gt_boxes_list))
+    for gt_boxes, ignored_boxes in zip(gt_boxes_list, regions, strict=True):
+        check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    check_levels(priors, list(level_sizes))
+    check_counts(topk=topk, priors_per_location=priors_per_location)
+    layout = Layout.of(level_sizes, grids, existing_cells, len(gt_boxes_list))
+    priors, *gt_boxes_list = computable(priors, *gt_boxes_list)
+    left_out = [ignored_priors(priors, each, ignore_iof_threshold) for each in regions]
+    matched = torch.full((len(gt_boxes_list), len(priors)), NONE, dtype=torch.int64, device=priors.device)
+    iou = priors.new_zeros(matched.shape)
+    objects, image, index = _in_one_row(gt_boxes_list)
+    if len(objects) and len(priors):
+        count = topk * priors_per_location
+        candidates = choose_candidates(centers(priors), layout, centers(objects), image, count, left_out)
+        claims = _claims(priors, objects, candidates, usable_objects(objects))
+        slot = claims.prior + image[claims.owner] * len(priors)
+        matched, iou = strongest_claim(matched.numel(), slot, index[claims.owner], claims.overlap, claims.positive)
+    matched, iou = matched.view(len(regions), -1), iou.view(len(regions), -1)
+    for number, mask in enumerate(left_out):
+        excluded = layout.excluded(number, mask, priors.device)
         if excluded is not None:
-            squared.masked_fill_(excluded, torch.inf)
-        # a float that is not negative orders as its bits do: with the index below them every key is unique, and so is
-        # the choice
-        key.copy_(squared.float().view(torch.int32)).bitwise_left_shift_(32).bitwise_or_(index)
-        nearest[start : start + rows] = key.topk(count, largest=False, sorted=True).values
-    return nearest.bitwise_and_(0xFFFFFFFF)
+            matched[number].masked_fill_(excluded, IGNORED)
+    return matched, iou
 
 
-def match_candidates(
-    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, usable: Tensor, excluded: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _in_one_row(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """(G, ...) the objects of all images, (G,) the image of each and (G,) its number in that image."""
+    counts = torch.tensor([len(each) for each in gt_boxes_list])
+    image = torch.arange(len(counts)).repeat_interleave(counts)
+    index = torch.arange(len(image)) - (counts.cumsum(0) - counts)[image]
+    device = gt_boxes_list[0].device
+    return torch.cat(list(gt_boxes_list)), image.to(device), index.to(device)
+
+
+def match_candidates(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
     """Threshold, centre test and conflicts (lines 7 to 14 of Algorithm 1) for given candidates.
 
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
-        candidates: (G, K) indices of priors.
+        candidates: (G, K) indices of priors; -1 is none.
         usable: (G,) bool, objects that may get priors.
-        excluded: (A,) bool, priors that are no candidates even when named.
 
     Returns:
         ``matched`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORED`.
     """
-    claimed, owner = candidates.flatten(), _owners(candidates)
-    overlap, above = _above_threshold(priors, gt_boxes, candidates, excluded)
-    positive = above & inside(centers(priors[claimed]), gt_boxes[owner]) & usable[owner]
-    return strongest_claim(len(priors), claimed, owner, overlap, positive)
+    claims = _claims(priors, gt_boxes, candidates, usable)
+    return strongest_claim(len(priors), claims.prior, claims.owner, claims.overlap, claims.positive)
+
+
+class _Claims(NamedTuple):
+    """(N,) each: what an object wants."""
+
+    prior: Tensor
+    owner: Tensor  # the object
+    overlap: Tensor
+    positive: Tensor  # bool, whether it may have it
+
+
+def _claims(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
+    step = max(1, _PAIRS_A_STEP.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
+    parts = [slice(start, start + step) for start in range(0, max(1, len(objects)), step)]
+    claims = [_claims_of_some(priors, objects[part], candidates[part], usable[part]) for part in parts]
+    owners = torch.cat([each.owner + part.start for each, part in zip(claims, parts)])
+    prior, _, overlap, positive = (torch.cat(column) for column in zip(*claims))
+    return _Claims(prior, owners, overlap, positive)
+
+
+def _claims_of_some(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
+    overlap, above = _above_threshold(priors, objects, candidates)
+    above &= usable[:, None]
+    # nine of ten candidates end here; on CUDA they are carried along, for to count them would stall it
+    rows = torch.nonzero(above.flatten()).squeeze(1) if above.device.type == "cpu" else slice(None)
+    owner = torch.arange(len(objects), device=above.device).repeat_interleave(candidates.shape[1])[rows]
+    prior = candidates.flatten()[rows].clamp(min=0)
+    positive = above.flatten()[rows] & inside(centers(priors[prior]), objects[owner])
+    return _Claims(prior, owner, overlap.flatten()[rows], positive)
 
 
 def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
@@ -138,23 +184,14 @@ def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Ten
 
     Arguments as :func:`match_candidates`.
     """
-    return _above_threshold(priors, gt_boxes, candidates, None)[1].view_as(candidates).sum(1)
+    return _above_threshold(priors, gt_boxes, candidates)[1].sum(1)
 
 
-def _above_threshold(
-    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, excluded: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """(G * K,) IoU of each candidate, and whether it reaches the threshold of its object."""
-    claimed, owner = candidates.flatten(), _owners(candidates)
-    overlap = aligned_iou(priors[claimed], gt_boxes[owner])
-    counted = torch.ones_like(overlap) if excluded is None else (~excluded[claimed]).to(overlap)
-    threshold = adaptive_threshold(overlap.view_as(candidates), counted.view_as(candidates))
-    return overlap, (overlap >= threshold[owner]) & (counted > 0)
-
-
-def _owners(candidates: Tensor) -> Tensor:
-    """(G * K,) the object of each candidate."""
-    return torch.arange(len(candidates), device=candidates.device).repeat_interleave(candidates.shape[1])
+def _above_threshold(priors: Tensor, objects: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """(G, K) IoU of each candidate, and whether it reaches the threshold of its object."""
+    counted = candidates >= 0
+    overlap = candidate_iou(priors, objects, candidates.clamp(min=0))
+    return overlap, (overlap >= adaptive_threshold(overlap, counted)[:, None]) & counted
 
 
 def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
@@ -162,12 +199,14 @@ def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
 
     Args:
         overlap: (G, K).
-        counted: (G, K), 1 for what counts and 0 for what does not.
+        counted: (G, K) bool, or 1 for what counts and 0 for what does not.
 
     Returns:
-        (G,). One candidate has no deviation: its own IoU is the threshold.
+        (G,), summed in float64 so that it does not depend on the order of the candidates. One candidate has no
+        deviation: its own IoU is the threshold.
     """
+    wide, counted = overlap.double(), counted.double()
     number = counted.sum(1)
-    mean = (overlap * counted).sum(1) / number.clamp(min=1)
-    variance = ((overlap - mean[:, None]).square() * counted).sum(1) / (number - 1).clamp(min=1)
-    return mean + variance.sqrt()
+    mean = (wide * counted).sum(1) / number.clamp(min=1)
+    variance = ((wide - mean[:, None]).square_() * counted).sum(1) / (number - 1).clamp(min=1)
+    return (mean + variance.sqrt()).to(overlap)

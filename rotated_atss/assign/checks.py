@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from rotated_atss.assign.grids import Grid
+
 
 def check_forms(priors: Tensor, **others: Tensor | None) -> None:
     """Raise ``ValueError`` unless priors are (N, 4) or (N, 5) and everything else has as many columns."""
@@ -21,6 +23,30 @@ def check_levels(priors: Tensor, level_sizes: list[int]) -> None:
     """Raise ``ValueError`` unless the levels are as large as the priors are many."""
     if sum(level_sizes) != len(priors):
         raise ValueError(f"level_sizes {level_sizes} sum to {sum(level_sizes)}, but there are {len(priors)} priors")
+
+
+def check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
+    """Raise ``ValueError`` unless there is a grid a level with as many cells, or several priors for each cell."""
+    if len(grids) != len(level_sizes):
+        raise ValueError(f"{len(grids)} grids for {len(level_sizes)} levels")
+    for grid, size in zip(grids, level_sizes):
+        cells = grid.height * grid.width
+        if grid.height < 0 or grid.width < 0 or (size % cells if cells else size):
+            raise ValueError(f"a level of {size} priors is no grid of {grid.height} x {grid.width} cells")
+        if not grid.stride > 0:
+            raise ValueError(f"a grid's stride must be above 0, not {grid.stride}")
+
+
+def check_existing_cells(
+    existing_cells: Sequence[Sequence[tuple[int, int]]], grids: Sequence[Grid], images: int
+) -> None:
+    """Raise ``ValueError`` unless every image names rows and columns of every grid, no more than it has."""
+    if len(existing_cells) != images or any(len(each) != len(grids) for each in existing_cells):
+        raise ValueError(f"existing_cells must name rows and columns of {len(grids)} levels for {images} images")
+    for each in existing_cells:
+        for (rows, columns), grid in zip(each, grids):
+            if not (0 <= rows <= grid.height and 0 <= columns <= grid.width):
+                raise ValueError(f"{rows} x {columns} cells exist of a grid of {grid.height} x {grid.width}")
 
 
 def check_counts(**counts: int) -> None:

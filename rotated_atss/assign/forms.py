@@ -3,11 +3,13 @@ y2``. The number of columns says which."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from rotated_atss.boxes import obb_to_hbb, points_in_obb
-from rotated_atss.ops.iou import rotated_iou
+from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
 
 CENTER_MARGIN_PX = 0.01  # as the official code: a centre on the border is outside
 
@@ -57,9 +59,23 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
     """(N,) IoU, or intersection over the first box (``iof``), row by row; 0 for boxes without area."""
     if boxes1.shape[1] == 5:
         return rotated_iou(boxes1, boxes2, aligned=True, mode=mode)
-    shared = (torch.minimum(boxes1[:, 2:], boxes2[:, 2:]) - torch.maximum(boxes1[:, :2], boxes2[:, :2])).clamp(min=0)
-    shared = shared.prod(1)
-    area1, area2 = sides(boxes1).prod(1), sides(boxes2).prod(1)
+    return _horizontal_overlap(boxes1.unbind(1), boxes2.unbind(1), mode)
+
+
+def candidate_iou(priors: Tensor, objects: Tensor, candidates: Tensor) -> Tensor:
+    """(G, K) IoU of objects (G, 5) or (G, 4) with those priors (A, 5) or (A, 4) that their row of ``candidates``
+    names."""
+    theirs = [column[candidates] for column in priors.unbind(1)]
+    own = [column[:, None] for column in objects.unbind(1)]
+    return (overlap_of_columns if len(own) == 5 else _horizontal_overlap)(theirs, own)
+
+
+def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:
+    """Of boxes given column by column; shapes may broadcast."""
+    (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
+    width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
+    shared = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0) * width
+    area1, area2 = (right1 - left1) * (bottom1 - top1), (right2 - left2) * (bottom2 - top2)
     whole = area1 if mode == "iof" else area1 + area2 - shared
-    overlap = shared / torch.where(whole > 0, whole, torch.ones_like(whole))
-    return torch.where((shared > 0) & overlap.isfinite(), overlap, torch.zeros_like(overlap))
+    overlap = shared / torch.where(whole > 0, whole, 1.0)
+    return torch.where((shared > 0) & overlap.isfinite(), overlap, 0.0)

@@ -57,9 +57,11 @@ def strongest_claim(
         ``matched`` (A,) int64, :data:`NONE` where nobody claims, and the strength (A,) of that claim, 0 where none.
     """
     slot = torch.where(valid, priors, prior_count)
-    best = strength.new_full((prior_count + 1,), -1).scatter_reduce_(0, slot, strength, "amax")
-    slot = torch.where(strength == best[slot], slot, prior_count)
-    nobody = torch.iinfo(torch.int64).max
-    matched = torch.full_like(best, nobody, dtype=torch.int64).scatter_reduce_(0, slot, objects, "amin")[:prior_count]
-    taken = matched < nobody
-    return torch.where(taken, matched, NONE), torch.where(taken, best[:prior_count], 0)
+    # what nobody claims is never read: with many priors and few objects even setting it would be most of the work
+    best = strength.new_empty(prior_count + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, strength, "amax")
+    first = objects.new_empty(prior_count + 1).index_fill_(0, slot, torch.iinfo(objects.dtype).max)
+    strongest = strength == best[slot]
+    first.scatter_reduce_(0, slot, torch.where(strongest, objects, torch.iinfo(objects.dtype).max), "amin")
+    matched = torch.full_like(first, NONE).index_copy_(0, slot, first[slot])
+    taken = torch.zeros_like(best).index_copy_(0, slot, best[slot])
+    return matched[:prior_count], taken[:prior_count]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.atss import nearest_priors
+from rotated_atss.assign.candidates import nearest_priors
 from rotated_atss.assign.checks import check_counts, check_forms, check_levels, check_scale_ranges
 from rotated_atss.assign.forms import (
     aligned_iou,

@@ -15,9 +15,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from rotated_atss.assign import (
+    IGNORED,
+    Grid,
+    Layout,
     atss_assign,
+    atss_assign_batch,
     center_sampling_assign,
     drop_outside,
+    find_grids,
     max_iou_assign,
     ssc_assign,
     topk_assign,
@@ -86,6 +91,54 @@ class MatchingAssigner(BaseAssigner):
         """As :meth:`match`, by the boxes as they are."""
         raise NotImplementedError
 
+    def match_batch(
+        self,
+        priors: Tensor,
+        level_sizes: list[int],
+        gt_boxes_list: list[Tensor],
+        ignored_boxes_list: list[Tensor | None],
+        grids: list[Grid],
+        existing_cells: list[list[tuple[int, int]]],
+        on_grids: bool = True,
+    ) -> Tensor:
+        """Objects of the priors of a batch.
+
+        Args:
+            priors: (A, 5) of all images, or (B, A, 5).
+            level_sizes: Number of priors a level.
+            gt_boxes_list: (G, 5) of each image.
+            ignored_boxes_list: (I, 5) of each image, or None.
+            grids: The levels' cells.
+            existing_cells: Of each image, the rows and columns of each level that lie on it; others are ignored.
+            on_grids: Whether the priors' centres are those of the grids, too, not only their number.
+
+        Returns:
+            (B, A) int64 as ``matched`` of :meth:`match`.
+        """
+        layout = Layout.of(level_sizes, grids, existing_cells, len(gt_boxes_list))
+        rows = []
+        for number, (gt_boxes, regions) in enumerate(zip(gt_boxes_list, ignored_boxes_list, strict=True)):
+            own = priors if priors.ndim == 2 else priors[number]
+            excluded = layout.excluded(number, None, own.device)
+            rows.append(self._match_where(own, layout.level_sizes, gt_boxes, regions, excluded))
+        return torch.stack(rows)
+
+    def _match_where(
+        self,
+        priors: Tensor,
+        level_sizes: list[int],
+        gt_boxes: Tensor,
+        ignored_boxes: Tensor | None,
+        excluded: Tensor | None,
+    ) -> Tensor:
+        """(A,) matches of those priors that are not ``excluded`` (A,); these are ignored."""
+        if excluded is None:
+            return self.match(priors, level_sizes, gt_boxes, ignored_boxes)[0]
+        sizes = [int((~level).sum()) for level in excluded.split(level_sizes)]
+        matched = torch.full(excluded.shape, IGNORED, dtype=torch.int64, device=priors.device)
+        matched[~excluded] = self.match(priors[~excluded], sizes, gt_boxes, ignored_boxes)[0]
+        return matched
+
     def located(self, priors: Tensor) -> int:
         """Priors that share a centre: as set, or counted."""
         return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
@@ -136,8 +189,34 @@ class RotatedATSSAssigner(MatchingAssigner):
     ) -> tuple[Tensor, Tensor]:
         return atss_assign(
             priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.located(priors),
-            ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold,
+            grids=find_grids(priors, level_sizes), ignored_boxes=ignored_boxes,
+            ignore_iof_threshold=self.ignore_iof_threshold,
         )  # fmt: skip
+
+    def match_batch(
+        self,
+        priors: Tensor,
+        level_sizes: list[int],
+        gt_boxes_list: list[Tensor],
+        ignored_boxes_list: list[Tensor | None],
+        grids: list[Grid],
+        existing_cells: list[list[tuple[int, int]]],
+        on_grids: bool = True,
+    ) -> Tensor:
+        """As :meth:`MatchingAssigner.match_batch`; on grids all images at once."""
+        if not on_grids:
+            return super().match_batch(
+                priors, level_sizes, gt_boxes_list, ignored_boxes_list, grids, existing_cells, on_grids
+            )
+        located = self.located(priors)
+        if self.by_hbb and priors.shape[1] == 5:
+            priors, gt_boxes_list = obb_to_hbb(priors), [obb_to_hbb(boxes) for boxes in gt_boxes_list]
+            ignored_boxes_list = [None if boxes is None else obb_to_hbb(boxes) for boxes in ignored_boxes_list]
+        return atss_assign_batch(
+            priors, level_sizes, gt_boxes_list, topk=self.topk, priors_per_location=located, grids=grids,
+            existing_cells=existing_cells, ignored_boxes_list=ignored_boxes_list,
+            ignore_iof_threshold=self.ignore_iof_threshold,
+        )[0]  # fmt: skip
 
 
 @TASK_UTILS.register_module()
@@ -266,6 +345,8 @@ class SelectionAssigner(MatchingAssigner):
             options["topk"] = self.topk
         if self.how in ("atss", "center_sampling"):
             options["priors_per_location"] = self.located(priors)
+        if self.how == "atss":
+            options["grids"] = find_grids(priors, level_sizes)
         assign = dict(atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign)
         return assign[self.how](priors, level_sizes, gt_boxes, **options, **ignored)
 

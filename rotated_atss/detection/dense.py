@@ -12,7 +12,7 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.assign import IGNORED, NONE
+from rotated_atss.assign import IGNORED, NONE, Grid
 from rotated_atss.boxes import scale_obb
 from rotated_atss.ops import rotated_nms
 
@@ -64,26 +64,6 @@ class OrientedDenseHead:
         """Priors of each level, (H * W * priors a location, 5), float32."""
         return self.prior_generator.grid_priors(featmap_sizes, dtype=torch.float32, device=device)
 
-    def match(
-        self,
-        priors: list[Tensor],
-        featmap_sizes: list[torch.Size],
-        gt: InstanceData,
-        ignored: InstanceData | None,
-        meta: dict,
-    ) -> Tensor:
-        """(A,) matched objects of one image as :func:`atss_assign`; priors beyond the image's own padding count as
-        ignored."""
-        flags = torch.cat(self.prior_generator.valid_flags(featmap_sizes, meta["pad_shape"], priors[0].device))
-        sizes = [len(level) for level in priors]
-        regions = None if ignored is None or not len(ignored) else ignored.bboxes
-        if bool(flags.all()):
-            return self.assigner.match(torch.cat(priors), sizes, gt.bboxes, regions)[0]
-        sizes = [int(level.sum()) for level in flags.split(sizes)]
-        matched = torch.full(flags.shape, IGNORED, dtype=torch.int64, device=flags.device)
-        matched[flags] = self.assigner.match(torch.cat(priors)[flags], sizes, gt.bboxes, regions)[0]
-        return matched
-
     def match_batch(
         self,
         priors: list[Tensor],
@@ -92,13 +72,17 @@ class OrientedDenseHead:
         metas: list[dict],
         ignored: list[InstanceData] | None,
     ) -> Tensor:
-        """(B, A) matches for levels of priors (N, 5), or (B, N, 5) where every image has its own."""
-        ignored = ignored or [None] * len(objects)
-        return torch.stack(
-            [
-                self.match(_of_image(priors, image), featmap_sizes, gt, ignore, meta)
-                for image, (gt, ignore, meta) in enumerate(zip(objects, ignored, metas))
-            ]
+        """(B, A) matches for levels of priors (N, 5), or (B, N, 5) where every image has its own; priors beyond an
+        image's own padding count as ignored."""
+        regions = [None if gt is None or not len(gt) else gt.bboxes for gt in ignored or [None] * len(objects)]
+        return self.assigner.match_batch(
+            torch.cat(priors, -2),
+            [level.shape[-2] for level in priors],
+            [gt.bboxes for gt in objects],
+            regions,
+            grids=prior_grids(self.prior_generator, featmap_sizes),
+            existing_cells=[existing_cells(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in metas],
+            on_grids=priors[0].ndim == 2,
         )
 
     def classification_loss(
@@ -172,6 +156,28 @@ class OrientedDenseHead:
             scores = scores * factor.detach().permute(1, 2, 0).reshape(-1)[index].float().sigmoid()
         deltas = bbox_pred.detach().permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size)[index]
         return self.bbox_coder.decode(priors[index], deltas), scores, labels
+
+
+def prior_grids(generator: Any, featmap_sizes: list[torch.Size]) -> list[Grid]:
+    """The levels of a generator of MMDetection's as grids; the first anchor of the first location, where there are
+    anchors, tells its centre."""
+    firsts = getattr(generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    middles = [((each[0, :2] + each[0, 2:]) / 2).tolist() for each in firsts]
+    return [
+        Grid(height, width, stride, *middle)
+        for (height, width), (stride, _), middle in zip(featmap_sizes, generator.strides, middles)
+    ]
+
+
+def existing_cells(
+    generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Rows and columns of each level that lie on an image with its own padding, as MMDetection's valid flags."""
+    image_height, image_width = pad_shape[:2]
+    return [
+        (min(-(-image_height // down), height), min(-(-image_width // across), width))
+        for (height, width), (across, down) in zip(featmap_sizes, generator.strides)
+    ]
 
 
 def what_it_compares(loss: torch.nn.Module) -> str:

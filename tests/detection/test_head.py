@@ -189,7 +189,7 @@ def test_assigned_by_the_circumscribed_box_the_target_is_the_oriented_box():
     head = build(assigner=dict(assign_by_circumhbbox="oc"))
     truth = InstanceData(bboxes=torch.tensor([[64.0, 64, 100, 10, math.pi / 4]]), labels=torch.tensor([2]))
     priors = head.flat_priors([level.shape[-2:] for level in outputs(1)[0]], "cpu")
-    matched = head.match(priors, [(16, 16), (8, 8), (4, 4)], truth, None, meta())
+    matched = head.match_batch(priors, [(16, 16), (8, 8), (4, 4)], [truth], [meta()], None)[0]
     chosen = torch.nonzero(matched >= 0).squeeze(1)
     perfect = torch.zeros(1, len(matched), 5)
     perfect[0, chosen] = head.bbox_coder.encode(torch.cat(priors)[chosen], truth.bboxes[matched[chosen]])
