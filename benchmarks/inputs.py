@@ -116,3 +116,8 @@ def priors(size: int = 1024) -> tuple[Tensor, list[int]]:
         centers = torch.stack((x.flatten(), y.flatten()), 1)
         levels.append(torch.nn.functional.pad(centers, (0, 2), value=4.0 * stride))
     return torch.nn.functional.pad(torch.cat(levels), (0, 1)), [len(level) for level in levels]
+
+
+def grids(size: int = 1024) -> list[tuple[int, int, float, float, float]]:
+    """The levels of :func:`priors` as rows, columns, stride and the first centre."""
+    return [(-(-size // stride), -(-size // stride), float(stride), 0.0, 0.0) for stride in STRIDES]

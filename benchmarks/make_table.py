@@ -166,12 +166,28 @@ def assign(record: Record) -> tuple[Rows, list[str]]:
     rows = [
         {
             "objects": row["objects"], "ours, ms": milli(row["ours"]), "mmrotate, ms": milli(row.get("peer")),
-            "ratio": number(row.get("ratio")), "ours, extra MB": row["ours_mb"],
-            "mmrotate, extra MB": number(row.get("peer_mb")),
+            "ratio": number(row.get("ratio")), "ours without grids, ms": milli(row.get("searched")),
+            "ours, extra MB": row["ours_mb"], "mmrotate, extra MB": number(row.get("peer_mb")),
         }
         for row in record["results"]
     ]  # fmt: skip
-    return rows, [_scenes(record["comparisons"])] if record["comparisons"] else []
+    notes = [_sizes(record["sizes"]), _batch(record["batch"])] if "sizes" in record else []
+    return rows, [*notes, *([_scenes(record["comparisons"])] if record["comparisons"] else [])]
+
+
+def _sizes(row: dict[str, Any]) -> str:
+    small, large = row["sizes"]
+    return (
+        f"{row['objects']} objects on {large} x {large} px: {milli(row['large'])} ms, {number(row['ratio'])} times the "
+        f"{milli(row['small'])} ms on {small} x {small} px, measured in turns."
+    )
+
+
+def _batch(row: dict[str, Any]) -> str:
+    return (
+        f"{row['images']} images of {row['objects']} objects in one call: {milli(row['one_call'])} ms; in as many "
+        f"calls: {milli(row['calls'])} ms."
+    )
 
 
 def _scenes(compared: Rows) -> str:

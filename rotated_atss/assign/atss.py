@@ -22,8 +22,8 @@ from rotated_atss.assign.forms import candidate_iou, centers, computable, inside
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, strongest_claim, usable_objects
 
-# On the CPU a step's numbers stay in a core's cache, and below the size at which torch wakes its threads.
-_PAIRS_A_STEP = {"cpu": 32_000, "cuda": 1 << 22}
+# On the CPU large enough that overheads vanish and, for more objects than a tile has, torch's threads help.
+_PAIRS_A_STEP = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def atss_assign(
@@ -171,12 +171,16 @@ def _claims(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor)
 def _claims_of_some(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
     overlap, above = _above_threshold(priors, objects, candidates)
     above &= usable[:, None]
-    # nine of ten candidates end here; on CUDA they are carried along, for to count them would stall it
-    rows = torch.nonzero(above.flatten()).squeeze(1) if above.device.type == "cpu" else slice(None)
-    owner = torch.arange(len(objects), device=above.device).repeat_interleave(candidates.shape[1])[rows]
-    prior = candidates.flatten()[rows].clamp(min=0)
-    positive = above.flatten()[rows] & inside(centers(priors[prior]), objects[owner])
-    return _Claims(prior, owner, overlap.flatten()[rows], positive)
+    owner = torch.arange(len(objects), device=above.device)[:, None].expand_as(candidates)
+    prior, owner, overlap, above = (each.flatten() for each in (candidates, owner, overlap, above))
+    if above.device.type == "cpu":
+        # four of five candidates end here; on CUDA they are carried along, for to count them would stall it
+        rows = torch.nonzero(above).squeeze(1)
+        prior, owner, overlap, above = (each.index_select(0, rows) for each in (prior, owner, overlap, above))
+    prior = prior.clamp(min=0)
+    return _Claims(
+        prior, owner, overlap, above & inside(centers(priors.index_select(0, prior)), objects.index_select(0, owner))
+    )
 
 
 def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:

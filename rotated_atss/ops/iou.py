@@ -118,7 +118,8 @@ def _integrated_where_needed(placed: Tensor, a: Tensor, b: Tensor, area2: Tensor
     area = torch.where(inside, area2, 0.0)
     flat, placed, a, b = area.view(-1), placed.flatten(1), a.expand_as(area).flatten(), b.expand_as(area).flatten()
     for open_ in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_INTEGRALS_A_CHUNK):
-        flat.index_copy_(0, open_, _integrated(placed[:, open_], a[open_], b[open_]))
+        chosen = (x.index_select(-1, open_) for x in (placed, a, b))
+        flat.index_copy_(0, open_, _integrated(*chosen))
     return area
 
 
