@@ -223,7 +223,11 @@ def train_step(record: Record) -> tuple[Rows, list[str]]:
         rows.append({"way": row["way"], "step, s": spread(row["seconds"]["step"], 1), **shares, **peak})
     setting = record["setting"]
     told = f"{setting['batch']} of {setting['size']} x {setting['size']} px, {setting['objects']} objects each"
-    return rows, [f"Images: {told}{', bfloat16 autocast' if setting['amp'] else ''}."]
+    autocast = ", bfloat16 autocast for mmrotate too" if setting.get("peer_amp") else ""
+    notes = [f"Images: {told}{autocast}."]
+    if "loading" in record:
+        notes.append(f"Loading is not part of the step: one image costs one worker {milli(record['loading'])} ms.")
+    return rows, notes
 
 
 def split(record: Record) -> tuple[Rows, list[str]]:

@@ -6,11 +6,16 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 
 from benchmarks import inputs
+from rotated_atss.boxes import obb_to_poly
+from rotated_atss.dota.text import write_labels
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 PEER_CONFIG = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py"
@@ -74,6 +79,28 @@ def batch(images: int, objects: int, size: int, boxes_of: Callable[[torch.Tensor
         samples.append(sample)
     pixels = [torch.randint(0, 256, (3, size, size), generator=draw, dtype=torch.uint8) for _ in range(images)]
     return {"inputs": pixels, "data_samples": samples}
+
+
+def loader(folder: Path, size: int, objects: int) -> Callable[[], Any]:
+    """A function that reads and augments one PNG tile by the config's training pipeline: gradients under noise, which
+    compress about as aerial images do."""
+    from mmdet.registry import DATASETS
+
+    from rotated_atss.detection.runner import load_config
+
+    cfg = load_config(CONFIG)
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    base = np.stack((x, y, x + y), 2) * (255 / (2 * size)) + draw.normal(0, 6, (size, size, 3))
+    (folder / "images").mkdir()
+    (folder / "labelTxt").mkdir()
+    name = f"P0000__{size}__0___0"
+    cv2.imwrite(str(folder / "images" / f"{name}.png"), base.clip(0, 255).astype(np.uint8))
+    corners = obb_to_poly(inputs.scene(objects, size=size)).numpy().astype(np.float64)
+    write_labels(folder / "labelTxt" / f"{name}.txt", corners, ["ship"] * objects, np.zeros(objects, dtype=np.int64))
+    settings = {**cfg.train_dataloader.dataset, "data_root": str(folder)}
+    dataset = DATASETS.build(settings)
+    return lambda: dataset[0]
 
 
 def optimiser(model: torch.nn.Module) -> Any:

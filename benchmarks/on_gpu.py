@@ -28,7 +28,15 @@ def steps(device: str, batch: int) -> dict[str, list[str]]:
         "IoU": ["benchmarks/bench_iou.py", *on],
         "NMS": ["benchmarks/bench_nms.py", *on],
         "assignment": ["benchmarks/bench_assign.py", *on, "--peer-most", "5000"],
-        "training step": ["benchmarks/bench_train_step.py", *on, "--batch", str(batch), "--repeats", "10", "--amp"],
+        "training step": [
+            "benchmarks/bench_train_step.py",
+            *on,
+            "--batch",
+            str(batch),
+            "--repeats",
+            "10",
+            "--peer-amp",
+        ],
         "models": ["benchmarks/bench_models.py", *on],
     }
 

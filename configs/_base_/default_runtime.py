@@ -9,7 +9,7 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=1),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
-custom_hooks = [dict(type="NonFiniteLossHook")]
+custom_hooks = [dict(type="NonFiniteLossHook"), dict(type="ChannelsLastHook")]
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0), dist_cfg=dict(backend="nccl")
 )

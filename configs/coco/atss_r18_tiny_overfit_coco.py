@@ -57,6 +57,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type="OneCycleLR", eta_max=0.002, total_steps=iterations, pct_start=0.1, by_epoch=False)]
 
-custom_hooks = [dict(type="NonFiniteLossHook"), dict(type="ChannelsLastHook")]
 default_hooks = dict(checkpoint=dict(interval=iterations, by_epoch=False), logger=dict(interval=20))
 log_processor = dict(by_epoch=False)

@@ -184,6 +184,10 @@ class RotatedATSSAssigner(MatchingAssigner):
         check_counts(topk=topk)
         self.topk = topk
 
+    def most_positives(self, objects: int, levels: int, priors_per_location: int) -> int:
+        """How many priors so many objects can get at most: their candidates."""
+        return objects * levels * self.topk * (self.priors_per_location or priors_per_location)
+
     def match_as_given(
         self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
     ) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rotated_atss.centerness import FRAMES, centerness
-from rotated_atss.detection.dense import OrientedDenseHead, flatten_levels, gather_positives
+from rotated_atss.detection.dense import OrientedDenseHead, flatten_levels
 
 
 @MODELS.register_module()
@@ -79,11 +79,15 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         """Losses given each prior's object: (B, A, C) logits, (B, A, 5) deltas, (B, A) centerness logits, (A, 5)
         priors, (B, A). A positive's box loss weighs as its centerness, and the weights average it."""
         loss_cls, avg_factor, number = self.classification_loss(logits, matched, objects)
-        positives = gather_positives(matched, objects)
+        positives = self.positives(matched, objects)
         chosen = positives.priors_of(priors)
         target = centerness(chosen[:, :2], positives.boxes, self.centerness_frame)
+        if positives.weight is not None:
+            target = target * positives.weight
         if len(target):
-            loss_centerness = self.loss_centerness(positives.of(central).float(), target, avg_factor=avg_factor)
+            loss_centerness = self.loss_centerness(
+                positives.of(central).float(), target, positives.weight, avg_factor=avg_factor
+            )
         else:
             loss_centerness = central.sum() * 0
         total = reduce_mean(target.sum()).clamp(min=1)  # of all processes, so each takes part even without positives

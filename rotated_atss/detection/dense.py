@@ -21,11 +21,13 @@ GAUSSIAN = ("GD", "KLD", "GWD")
 
 @dataclass(frozen=True)
 class Positives:
-    """The (image, prior) pairs of a batch that have an object, gathered once."""
+    """The (image, prior) pairs of a batch that have an object, gathered once. On CUDA, where to count them would wait
+    for the device, as many rows as there can be; those behind the last positive name the first prior and weigh 0."""
 
     image: Tensor  # (P,) int64
     prior: Tensor  # (P,) int64
     boxes: Tensor  # (P, 5) their objects
+    weight: Tensor | None = None  # (P,) float32, 1 or 0; None where every row is a positive
 
     def of(self, values: Tensor) -> Tensor:
         """Rows of (B, A, ...) that belong to the positives."""
@@ -36,12 +38,24 @@ class Positives:
         return priors[self.prior] if priors.ndim == 2 else self.of(priors)
 
 
-def gather_positives(matched: Tensor, objects: list[InstanceData]) -> Positives:
-    """Positives of (B, A) matches."""
-    image, prior = torch.nonzero(matched >= 0).unbind(1)
+def gather_positives(matched: Tensor, objects: list[InstanceData], most: int | None = None) -> Positives:
+    """Positives of (B, A) matches.
+
+    Args:
+        matched: The object of each prior in its image.
+        objects: Of each image.
+        most: How many positives there can be; None counts them.
+    """
     counts = torch.tensor([0, *(len(gt.bboxes) for gt in objects[:-1])], device=matched.device)
     boxes = torch.cat([gt.bboxes for gt in objects])
-    return Positives(image, prior, boxes[matched[image, prior] + counts.cumsum(0)[image]])
+    if most is None:
+        image, prior = torch.nonzero(matched >= 0).unbind(1)
+        return Positives(image, prior, boxes[matched[image, prior] + counts.cumsum(0)[image]])
+    found = torch.nonzero_static(matched >= 0, size=min(most, matched.numel()), fill_value=-1)
+    weight = (found[:, 0] >= 0).float()
+    image, prior = found.clamp(min=0).unbind(1)
+    owner = matched[image, prior].clamp(min=0) + counts.cumsum(0)[image]
+    return Positives(image, prior, boxes[owner.clamp(max=len(boxes) - 1)], weight)
 
 
 class OrientedDenseHead:
@@ -83,6 +97,16 @@ class OrientedDenseHead:
             grids=prior_grids(self.prior_generator, featmap_sizes),
             existing_cells=[existing_cells(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in metas],
             on_grids=priors[0].ndim == 2,
+        )
+
+    def positives(self, matched: Tensor, objects: list[InstanceData]) -> Positives:
+        """Of (B, A) matches, gathered without waiting for the device where the assigner knows how many there can be."""
+        most = getattr(self.assigner, "most_positives", None)
+        if matched.device.type == "cpu" or most is None:
+            return gather_positives(matched, objects)
+        number = sum(len(gt.bboxes) for gt in objects)
+        return gather_positives(
+            matched, objects, most(number, self.prior_generator.num_levels, self.prior_generator.num_base_priors[0])
         )
 
     def classification_loss(

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.detection.dense import OrientedDenseHead, flatten_levels, gather_positives
+from rotated_atss.detection.dense import OrientedDenseHead, flatten_levels
 
 
 @MODELS.register_module()
@@ -55,10 +55,10 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     ) -> dict[str, Tensor]:
         """Losses given each prior's object: (B, A, C) logits, (B, A, 5) deltas, (A, 5) or (B, A, 5) priors, (B, A)."""
         loss_cls, avg_factor, number = self.classification_loss(logits, matched, objects)
-        positives = gather_positives(matched, objects)
+        positives = self.positives(matched, objects)
         if len(positives.image):
             chosen = positives.priors_of(priors)
-            loss_bbox = self.box_loss(chosen, positives.of(deltas), positives.boxes, None, avg_factor)
+            loss_bbox = self.box_loss(chosen, positives.of(deltas), positives.boxes, positives.weight, avg_factor)
         else:
             # keeps the branch in the graph: data-parallel training waits for every gradient
             loss_bbox = deltas.sum() * 0

@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.assign import IGNORED, atss_assign
 from rotated_atss.boxes import obb_to_corners, scale_obb
 from rotated_atss.detection import head as _registers  # noqa: F401
+from rotated_atss.detection.dense import gather_positives
 from rotated_atss.losses import rotated_iou_loss
 from rotated_atss.ops import rotated_iou, rotated_nms
 
@@ -329,3 +330,49 @@ def test_losses_that_do_not_fit_are_refused():
         build(loss_cls=dict(type="SigmoidFocalLoss"))
     with pytest.raises(ValueError, match="IoULoss compares boxes"):
         build(loss_bbox=dict(type="GIoULoss"))
+
+
+class _Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+    """Names of the operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("decoded", [False, True])
+def test_a_fixed_number_of_rows_gives_the_same_losses(decoded, monkeypatch):
+    """As on CUDA, where positives are not counted: rows without one weigh nothing."""
+    options = dict(reg_decoded_bbox=True, loss_bbox=dict(type="RotatedIoULoss")) if decoded else {}
+    head, given = build(**options), outputs(2)
+    truths = [objects(6, seed=1), objects(4, seed=2)]
+    expected = head.loss_by_feat(*given, truths, [meta()] * 2)
+    gradients = torch.autograd.grad(sum(expected[name] for name in ("loss_cls", "loss_bbox")), given[1])
+
+    def padded(matched, samples):
+        return gather_positives(matched, samples, head.assigner.most_positives(10, 3, 1))
+
+    monkeypatch.setattr(head, "positives", padded)
+    found = head.loss_by_feat(*given, truths, [meta()] * 2)
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-5), name
+    for one, other in zip(torch.autograd.grad(found["loss_cls"] + found["loss_bbox"], given[1]), gradients):
+        assert torch.allclose(one, other, atol=1e-7)
+
+
+def test_padded_rows_have_no_weight_and_nothing_waits_for_their_number():
+    truths = [objects(2, seed=1), objects(0), objects(3, seed=3)]
+    matched = torch.full((3, 40), -1)
+    matched[0, 5], matched[2, 7], matched[2, 8] = 1, 0, 2
+    with _Recorder() as run:
+        found = gather_positives(matched, truths, most=9)
+    assert found.weight.tolist() == [1] * 3 + [0] * 6
+    assert found.image[:3].tolist() == [0, 2, 2] and found.prior[:3].tolist() == [5, 7, 8]
+    expected = torch.stack([truths[0].bboxes[1], truths[2].bboxes[0], truths[2].bboxes[2]])
+    assert torch.equal(found.boxes[:3], expected) and found.boxes.isfinite().all()
+    assert not run.names & {"nonzero", "_local_scalar_dense", "masked_select"}
+    assert len(gather_positives(matched.fill_(-1), [objects(0)] * 3, most=0).image) == 0

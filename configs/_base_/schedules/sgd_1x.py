@@ -8,7 +8,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="SGD", lr=0.0025, momentum=0.9, weight_decay=0.0001),
+    optimizer=dict(type="SGD", lr=0.0025, momentum=0.9, weight_decay=0.0001, fused=True),
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=2)
