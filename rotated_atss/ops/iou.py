@@ -14,9 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rotated_atss.ops.backend import choose
+
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
-BACKENDS = ("torch", "mmcv")
+BACKENDS = ("torch", "triton", "mmcv")
 MODES = ("iou", "iof")
 
 # On the CPU 32,000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those cost
@@ -27,7 +29,7 @@ _SCREEN_A_CHUNK = 1 << 20
 
 
 def rotated_iou(
-    boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: str = "iou", backend: str = "torch"
+    boxes1: Tensor, boxes2: Tensor, *, aligned: bool = False, mode: str = "iou", backend: str | None = None
 ) -> Tensor:
     """Intersection over union, or over the first box, of oriented boxes.
 
@@ -36,7 +38,9 @@ def rotated_iou(
         boxes2: (M, 5); M = N when ``aligned``.
         aligned: Compare row by row instead of all with all.
         mode: ``iou``, or ``iof``: the share of ``boxes1`` that ``boxes2`` covers.
-        backend: ``torch`` (this file; CPU and CUDA, differentiable) or ``mmcv`` (its compiled op, for comparison).
+        backend: ``torch`` (this file; CPU and CUDA, differentiable), ``triton`` (the same as kernels for CUDA; aligned
+            differentiable once, a gradient of all with all goes by torch) or ``mmcv`` (its compiled op, for
+            comparison). By default triton on CUDA where it works, unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
 
     Returns:
         (N, M), or (N,) when ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
@@ -44,9 +48,10 @@ def rotated_iou(
         nothing.
 
     Raises:
-        ValueError: Wrong shapes, mode or backend.
+        ValueError: Wrong shapes, mode or backend, or a backend that cannot run on the boxes' device.
     """
     _check(boxes1, boxes2, aligned, mode, backend)
+    backend = choose(backend, boxes1, boxes2)
     dtype = torch.promote_types(boxes1.dtype, boxes2.dtype)
     if not dtype.is_floating_point:
         dtype = torch.float32
@@ -54,11 +59,13 @@ def rotated_iou(
     boxes1, boxes2 = boxes1.to(wide), boxes2.to(wide)
     if backend == "mmcv":
         return _mmcv_iou(boxes1, boxes2, aligned, mode).to(dtype)
+    if backend == "triton":
+        return _triton_iou(boxes1, boxes2, aligned, mode).to(dtype)
     overlap = _aligned_in_chunks(boxes1, boxes2, mode) if aligned else _pairwise(boxes1, boxes2, mode)
     return overlap.to(dtype)
 
 
-def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: str) -> None:
+def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: str | None) -> None:
     for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
         if boxes.ndim != 2 or boxes.shape[1] != 5:
             raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
@@ -66,7 +73,7 @@ def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: st
         raise ValueError(f"aligned boxes must be equally many, not {len(boxes1)} and {len(boxes2)}")
     if mode not in MODES:
         raise ValueError(f"unknown mode {mode!r}: choose one of {', '.join(MODES)}")
-    if backend not in BACKENDS:
+    if backend is not None and backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
 
 
@@ -74,6 +81,17 @@ def _mmcv_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tenso
     from mmcv.ops import box_iou_rotated
 
     return box_iou_rotated(boxes1, boxes2, mode=mode, aligned=aligned)
+
+
+def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:
+    from rotated_atss.ops.kernels.gradient import AlignedOverlap
+    from rotated_atss.ops.kernels.iou import pairwise_overlap
+
+    if aligned:
+        return AlignedOverlap.apply(boxes1, boxes2, mode)
+    if torch.is_grad_enabled() and (boxes1.requires_grad or boxes2.requires_grad):
+        return _pairwise(boxes1, boxes2, mode)
+    return pairwise_overlap(boxes1, boxes2, mode)
 
 
 def intersection_area(boxes1: Tensor, boxes2: Tensor) -> Tensor:

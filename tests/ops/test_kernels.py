@@ -1,0 +1,105 @@
+"""The Triton kernels as far as a machine without a GPU can tell: interpreted they give the plain version's results, and
+they compile for NVIDIA's GPUs."""
+
+import collections
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rotated_atss.ops import backend, rotated_iou
+
+ROOT = Path(__file__).resolve().parents[2]
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+
+
+@needs_triton
+def test_interpreted_kernels_equal_the_plain_version():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/kernels_interpreted.py"]
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def compiled(kernel, numbers, capability, **fixed):
+    """The compiler's listings of a kernel for tensors of these numbers, without a GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    integers = {"count", "count1", "count2", "start", "stop", "programs", "words", "capacity"}
+    pointers = {"listed": "*i32", "length": "*i32", "labels": "*i64", "mask": "*i32", "rank": "*i64", "keep": "*i8"}
+    signature = {
+        name: "constexpr" if name in fixed else "i32" if name in integers else pointers.get(name, f"*{numbers}")
+        for name in kernel.arg_names
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=fixed)
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm
+
+
+def kernels(numbers):
+    from rotated_atss.ops.kernels import gradient, iou
+
+    kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
+    columns = iou.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
+    return {
+        "describe": (iou._describe, dict(BLOCK=iou.BLOCK)),
+        "tiles": (iou._tiles, dict(**kind, ROWS=iou.TILE_ROWS, COLUMNS=columns)),
+        "listed": (iou._listed, dict(**kind, BLOCK=iou.BLOCK)),
+        "aligned": (iou._aligned, dict(**kind, BLOCK=iou.BLOCK)),
+        "backward": (gradient._backward, dict(IOF=True, BLOCK=iou.BLOCK)),
+    }
+
+
+@needs_triton
+@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+@pytest.mark.parametrize("numbers, capability", [("fp32", 75), ("fp32", 90), ("fp64", 80)])
+def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for name, (kernel, fixed) in kernels(numbers).items():
+        listing = compiled(kernel, numbers, capability, **fixed)["ptx"]
+        assert ".approx" not in listing.replace("sqrt.approx", ""), name  # of sine and cosine, above all
+
+
+@needs_triton
+@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
+    from rotated_atss.ops.kernels.overlap import FLOPS_A_PAIR
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel, fixed = kernels("fp32")["listed"]
+    lines = re.findall(r"= (\S+) (\S+) .*xf32>", compiled(kernel, "fp32", 90, **fixed)["ttir"])
+    counted = collections.Counter(name for name, first in lines if not (name == "arith.subf" and "cst" in first))
+    work = ("addf", "subf", "mulf", "divf", "minnumf", "maxnumf", "absf")
+    assert sum(counted[name] for name in counted if name.endswith(work)) == FLOPS_A_PAIR
+
+
+def test_asking_for_triton_on_the_cpu_says_why_not(monkeypatch):
+    monkeypatch.setattr(backend, "why_not", backend.why_not.__wrapped__)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match=r"backend 'triton' cannot run on cpu: .*(not installed|needs a GPU)"):
+        rotated_iou(torch.ones(1, 5), torch.ones(1, 5), backend="triton")
+
+
+def test_the_environment_keeps_to_torch(monkeypatch):
+    monkeypatch.setattr(backend, "why_not", lambda device: "")
+    assert (backend.active("cuda"), backend.active("cpu")) == ("triton", "torch")
+    monkeypatch.setenv(backend.VARIABLE, "torch")
+    assert backend.active("cuda") == "torch"
+    monkeypatch.setenv(backend.VARIABLE, "cuda")
+    with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, not 'cuda'"):
+        backend.active("cpu")
+
+
+def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
+    """No device here: the trial fails for that reason, which is as good as any."""
+    if torch.cuda.is_available():
+        pytest.skip("triton works here")
+    pytest.importorskip("triton")
+    with pytest.warns(UserWarning, match="stay in plain torch"):
+        assert backend._trial()
