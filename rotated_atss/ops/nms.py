@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from rotated_atss.boxes import obb_to_hbb
+from rotated_atss.ops.backend import CHOICES, choose
 from rotated_atss.ops.iou import rotated_iou
 
 _PAIRS_A_CHUNK = 1 << 22
+_MOST_ON_DEVICE = 32_768  # the kernels keep a bit a pair: 134 MB
 
 
-def rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+def rotated_nms(
+    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
+) -> Tensor:
     """Keep the best-scored boxes of each class and drop what overlaps them.
 
     Args:
@@ -22,29 +26,54 @@ def rotated_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: fl
         scores: (N,). Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers: boxes of different classes never suppress each other.
         iou_threshold: A box goes when its IoU with a kept one of its class is **above** this.
+        backend: ``torch`` or ``triton``; by default triton on CUDA where it works, unless ``$ROTATED_ATSS_BACKEND`` is
+            ``torch``. More than 32,768 boxes go by torch.
 
     Returns:
         (K,) int64 indices of the kept boxes in falling order of score.
 
     Raises:
-        ValueError: Shapes that do not match, or a threshold outside [0, 1].
+        ValueError: Shapes that do not match, a threshold outside [0, 1], or a backend that is unknown or cannot run.
     """
+    order, keep = rotated_nms_mask(boxes, scores, labels, iou_threshold, backend=backend)
+    return order[keep]
+
+
+def rotated_nms_mask(
+    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """:func:`rotated_nms` in a size that is known beforehand, so that with triton the host never waits.
+
+    Returns:
+        ``order``: (N,) int64, all boxes in falling order of score; ``keep``: (N,) bool, which of these are kept.
+    """
+    _check(boxes, scores, labels, iou_threshold, backend)
+    backend = choose(backend, boxes, scores, labels)
+    boxes, scores = boxes.detach(), scores.detach()
+    order = scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
+    if len(boxes) < 2:
+        return order, torch.ones_like(order, dtype=torch.bool)
+    if boxes.dtype != torch.float64:
+        boxes = boxes.float()
+    if backend == "triton" and len(boxes) <= _MOST_ON_DEVICE:
+        from rotated_atss.ops.kernels.nms import keep_in_order
+
+        return order, keep_in_order(boxes, labels, order, iou_threshold)
+    boxes, labels = boxes[order], labels[order]
+    winners, losers = suppressing_pairs(boxes, labels, iou_threshold)
+    kept = (_greedy_scan if boxes.device.type == "cpu" else _greedy_rounds)(len(boxes), winners, losers)
+    return order, torch.zeros_like(order, dtype=torch.bool).index_fill_(0, kept, True)
+
+
+def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, backend: str | None) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
         raise ValueError(
             f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}"
         )
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold must lie in [0, 1], not {iou_threshold}")
-    boxes, scores = boxes.detach(), scores.detach()
-    order = scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
-    if len(boxes) < 2:
-        return order
-    boxes, labels = boxes[order], labels[order]
-    if boxes.dtype != torch.float64:
-        boxes = boxes.float()
-    winners, losers = suppressing_pairs(boxes, labels, iou_threshold)
-    keep = (_greedy_scan if boxes.device.type == "cpu" else _greedy_rounds)(len(boxes), winners, losers)
-    return order[keep]
+    if backend not in (None, *CHOICES):
+        raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(CHOICES)}")
 
 
 def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from rotated_atss.ops import rotated_iou
+from rotated_atss.ops import nms, rotated_iou, rotated_nms, rotated_nms_mask
 from rotated_atss.ops.kernels import iou as kernels
 from tests.ops.test_iou import KINDS, REPORTED, bound, make_pairs
 
@@ -200,3 +200,68 @@ def test_gradient_of_all_with_all_goes_by_torch():
     first, second = (boxes[:6].clone().requires_grad_() for boxes in make_pairs("random", 6))
     found = torch.autograd.grad(triton_iou(first, second).sum(), first)[0]
     assert torch.equal(found, torch.autograd.grad(rotated_iou(first, second).sum(), first)[0])
+
+
+# -- NMS ---------------------------------------------------------------------------------------------------------------
+
+
+def scene(seed, number):
+    """Crowded, with tied scores and four classes."""
+    draw = torch.Generator().manual_seed(seed)
+    boxes = scattered(number, 180, seed)
+    scores = (torch.rand(number, generator=draw) * 10).round() / 10
+    return boxes, scores, torch.randint(0, 4, (number,), generator=draw)
+
+
+@pytest.mark.parametrize(
+    "number, dtype, threshold",
+    [
+        (0, torch.float32, 0.1),
+        (1, torch.float32, 0.1),
+        (32, torch.float32, 0.3),
+        (33, torch.float32, 0.0),
+        (150, torch.float32, 0.3),
+        (70, torch.float64, 0.1),
+    ],
+)
+def test_nms_keeps_the_same(number, dtype, threshold):
+    boxes, scores, labels = scene(number, number)
+    order, keep = rotated_nms_mask(boxes.to(dtype), scores, labels, threshold, backend="triton")
+    assert order.shape == keep.shape == (number,)
+    expected = rotated_nms(boxes.to(dtype), scores, labels, threshold)
+    assert torch.equal(order[keep], expected)
+    assert number < 2 or len(expected) < number
+
+
+def test_nms_walks_chains_across_words():
+    """Each box overlaps the next only, so that every decision hangs on the one before."""
+    number = 100
+    boxes = torch.stack([torch.arange(number) * 6.0, *[torch.full((number,), v) for v in (0.0, 10.0, 10.0, 0.0)]], 1)
+    scores, labels = torch.linspace(1, 0, number), torch.zeros(number, dtype=torch.int64)
+    kept = rotated_nms(boxes, scores, labels, 0.1, backend="triton")
+    assert kept.tolist() == list(range(0, number, 2))
+
+
+def test_nms_of_odd_boxes_scores_and_labels():
+    boxes, scores, labels = scene(7, 60)
+    boxes[3, 0], boxes[9, 4], boxes[11, 2], scores[5], scores[20] = math.nan, math.inf, 0, math.nan, math.nan
+    labels = torch.tensor([-(2**40), 0, 7, 2**40])[labels]
+    kept = rotated_nms(boxes, scores, labels, 0.1, backend="triton")
+    assert torch.equal(kept, rotated_nms(boxes, scores, labels, 0.1))
+    half = rotated_nms(boxes.bfloat16(), scores, labels.short() % 3, 0.1, backend="triton")
+    assert torch.equal(half, rotated_nms(boxes.bfloat16(), scores, labels.short() % 3, 0.1))
+
+
+def test_nms_leaves_the_threshold_itself():
+    boxes = torch.tensor([[0.0, 0, 4, 4, 0], [2.0, 0, 4, 4, 0]], dtype=torch.float64)  # IoU 8 / 24
+    labels, third = torch.zeros(2, dtype=torch.int64), float(rotated_iou(boxes[:1], boxes[1:], backend="torch"))
+    for threshold, kept in ((third, [0, 1]), (third - 1e-9, [0])):
+        assert rotated_nms(boxes, torch.tensor([0.9, 0.8]), labels, threshold, backend="triton").tolist() == kept
+
+
+def test_nms_of_too_many_boxes_goes_by_torch(monkeypatch):
+    boxes, scores, labels = scene(3, 40)
+    expected = rotated_nms(boxes, scores, labels, 0.3)
+    monkeypatch.setattr(nms, "_MOST_ON_DEVICE", 39)
+    monkeypatch.delattr("rotated_atss.ops.kernels.nms.keep_in_order")
+    assert torch.equal(rotated_nms(boxes, scores, labels, 0.3, backend="triton"), expected)

@@ -43,7 +43,7 @@ def compiled(kernel, numbers, capability, **fixed):
 
 
 def kernels(numbers):
-    from rotated_atss.ops.kernels import gradient, iou
+    from rotated_atss.ops.kernels import gradient, iou, nms
 
     kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
     columns = iou.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
@@ -53,6 +53,8 @@ def kernels(numbers):
         "listed": (iou._listed, dict(**kind, BLOCK=iou.BLOCK)),
         "aligned": (iou._aligned, dict(**kind, BLOCK=iou.BLOCK)),
         "backward": (gradient._backward, dict(IOF=True, BLOCK=iou.BLOCK)),
+        "suppressions": (nms._suppressions, dict(EPS=kind["EPS"], ROWS=nms.TILE_ROWS, WORD=nms.WORD)),
+        "scan": (nms._scan, dict(CAPACITY=64, WORD=nms.WORD)),
     }
 
 
