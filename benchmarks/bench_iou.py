@@ -4,6 +4,9 @@
 
 Float32 is judged by the closed form in float64 on all pairs, and that by rational arithmetic on some: --exact random
 ones of each kind, and those on which it, its transpose and shapely disagree most.
+
+On CUDA one more row compares all with all in a crowd where no pair is spared the exact work, and tells what share of
+the device's float32 arithmetic that reaches. The peak is computed from the number of processors and the clock.
 """
 
 from __future__ import annotations
@@ -24,9 +27,12 @@ from benchmarks.exact import exact_iou  # noqa: E402
 from benchmarks.peers import mmcv_ops  # noqa: E402
 from rotated_atss.boxes import obb_to_poly  # noqa: E402
 from rotated_atss.ops import rotated_iou  # noqa: E402
+from rotated_atss.ops.backend import active  # noqa: E402
 
 OFF = 0.01  # an IoU wrong by more than this is wrong, not rounded
 SHAPELY_OFF = 1e-9
+CROWD = 8192  # 67 million pairs: long enough that launching does not count
+JUDGED_ROWS = 256
 DOUBTFUL = 200  # pairs judged exactly for each second opinion that disagrees most
 
 IoU = Callable[[Tensor, Tensor], Tensor]
@@ -83,6 +89,36 @@ def scene_row(peer: IoU | None, args: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
+def crowd_row(peer: IoU | None, args: argparse.Namespace) -> dict[str, Any]:
+    """All with all where all meet: what the arithmetic alone takes on a GPU."""
+    first, second = (inputs.crowd(CROWD, seed).to(args.device) for seed in (0, 1))
+    title = f"{CROWD:,} x {CROWD:,} that all overlap"
+    row = {"pairs": CROWD**2, "kind": "crowd", "title": title, "dtype": "float32"}
+    row |= harness.time_pair(
+        lambda: rotated_iou(first, second), None if peer is None else (lambda: peer(first, second)), args.repeats,
+        warmup=3, peer_repeats=min(3, args.peer_repeats), sync=harness.synchroniser(args.device),
+    )  # fmt: skip
+    some = first[:JUDGED_ROWS]
+    right = rotated_iou(some.cpu().double(), second.cpu().double())
+    row["judged_by"] = f"float64 closed form, {right.numel()} pairs"
+    row["ours_error"] = errors(rotated_iou(some, second).cpu().double(), right)
+    row["peer_error"] = None if peer is None else errors(peer(some, second).cpu().double(), right)
+    return row | arithmetic(row["pairs"], row["ours"]["median"], args.device)
+
+
+def arithmetic(pairs: int, seconds: float, device: str) -> dict[str, Any]:
+    """Operations a pair, what was reached of them a second, and the share of the computed peak."""
+    if active("cuda") != "triton":
+        return {"backend": "torch"}
+    from rotated_atss.ops.kernels.overlap import FLOPS_A_PAIR
+
+    reached, peak = FLOPS_A_PAIR * pairs / seconds, harness.fp32_peak(device)
+    return {
+        "backend": "triton", "flops_a_pair": FLOPS_A_PAIR, "tflops": round(reached / 1e12, 2),
+        "computed_peak_tflops": peak and round(peak / 1e12, 2), "share_of_peak": peak and round(reached / peak, 3),
+    }  # fmt: skip
+
+
 def errors(found: Tensor, right: Tensor) -> dict[str, float]:
     """The worst error and the share of pairs that are wrong."""
     off = (found - right).abs()
@@ -134,14 +170,33 @@ def _takes(peer: IoU, dtype: torch.dtype, device: str) -> bool:
 
 
 def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was promised on the CPU."""
     of = {dtype: [row for row in rows if row["dtype"] == dtype] for dtype in ("float32", "float64")}
     ratios = [row["ratio"] for row in of["float32"] if "ratio" in row and row["kind"] in inputs.PAIR_KINDS]
     return [
         harness.bar(
             "aligned float32: times faster than mmcv on the slowest kind", min(ratios, default=None), at_least=20
         ),
+        *error_bars(of),
+    ]
+
+
+def error_bars(of: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [
         harness.bar("worst error in float32", max(row["ours_error"]["worst"] for row in of["float32"]), at_most=2e-6),
         harness.bar("worst error in float64", max(row["ours_error"]["worst"] for row in of["float64"]), at_most=1e-12),
+    ]
+
+
+def gpu_bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was promised on a GPU."""
+    ratios = [row["ratio"] for row in rows if "ratio" in row and row["kind"] in ("scene", "crowd")]
+    shares = [row["share_of_peak"] for row in rows if row.get("share_of_peak")]
+    claim = "all with all, float32: share of the arithmetic peak, computed"
+    return [
+        harness.bar("all with all: times faster than mmcv's CUDA op", min(ratios, default=None), at_least=5),
+        harness.bar(claim, min(shares, default=None), at_least=0.3),
+        *error_bars({dtype: [row for row in rows if row["dtype"] == dtype] for dtype in ("float32", "float64")}),
     ]
 
 
@@ -168,9 +223,11 @@ def main() -> None:
     rows = [aligned_row(kind, dtype, aligned, args) for dtype in (torch.float32, torch.float64)
             for kind in inputs.PAIR_KINDS]  # fmt: skip
     rows.append(scene_row(None if mmcv is None else mmcv.box_iou_rotated, args))
+    if args.device != "cpu":
+        rows.append(crowd_row(None if mmcv is None else mmcv.box_iou_rotated, args))
     print(harness.table([shown(row) for row in rows]))
     print(why or "where mmcv has no figure, it does not take that precision")
-    promised = bars(rows)
+    promised = bars(rows) if args.device == "cpu" else gpu_bars(rows)
     print(harness.show_bars(promised))
     payload = {"peer": "mmcv", "peer_missing": why, "environment": harness.environment(args.device)}
     print(harness.save("iou", {**payload, "bars": promised, "results": rows}))

@@ -74,6 +74,27 @@ def synchroniser(device: str) -> Callable[[], object] | None:
     return lambda: torch.cuda.synchronize(device)
 
 
+def fp32_peak(device: str) -> float | None:
+    """A CUDA device's float32 operations a second, computed: processors x lanes x 2 (a fused multiplication and
+    addition) x highest clock. None where the clock is not told."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    version = (properties.major, properties.minor)
+    lanes = 64 if version == (8, 0) or version[0] == 7 else 128
+    clock_hz = getattr(properties, "clock_rate", 0) * 1e3 or _told_clock_hz(torch.device(device).index or 0)
+    return properties.multi_processor_count * lanes * 2 * clock_hz if clock_hz else None
+
+
+def _told_clock_hz(index: int) -> float:
+    """What nvidia-smi says, 0 where it is silent."""
+    asked = ["nvidia-smi", f"--id={index}", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"]
+    try:
+        return float(subprocess.run(asked, capture_output=True, text=True, check=True).stdout) * 1e6
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return 0.0
+
+
 def bar(claim: str, measured: float | None, *, at_least: float | None = None, at_most: float | None = None) -> dict:
     """A promise and what was measured of it; ``met`` is None where nothing was."""
     limit = at_least if at_least is not None else at_most

@@ -49,6 +49,14 @@ def _boxes(draw: torch.Generator, centers: Tensor) -> Tensor:
     return torch.cat((centers, sides, angle), 1)
 
 
+def crowd(number: int, seed: int = 0) -> Tensor:
+    """(N, 5) float32 boxes of a heap: the circles of any two meet, so that no pair is spared the exact work."""
+    draw = torch.Generator().manual_seed(seed)
+    sides = uniform(draw, number, 30, SIDES_PX[1], 2)
+    centers, angle = uniform(draw, number, 500, 520, 2), uniform(draw, number, -math.pi / 2, math.pi / 2)
+    return torch.cat((centers, sides, angle), 1).float()
+
+
 def scene(objects: int, seed: int = 0, *, size: int = 1024, grid: int | None = None, upright: bool = False) -> Tensor:
     """(G, 5) float32 objects of a tile, le90, sides about 6 to 130 px.
 

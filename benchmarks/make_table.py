@@ -129,7 +129,18 @@ def iou(record: Record) -> tuple[Rows, list[str]]:
         "Errors in float32 are judged by the closed form in float64 on all pairs, those in float64 by rational "
         "arithmetic on some, the most doubtful among them."
     )
-    return rows, [_shapely(record["results"]), judged]
+    return rows, [_shapely(record["results"]), judged, *_arithmetic(record["results"])]
+
+
+def _arithmetic(results: Rows) -> list[str]:
+    """What share of a GPU's arithmetic the crowd reached."""
+    return [
+        f"{row['title']}: {row['flops_a_pair']} operations a pair, {number(row['tflops'])} TFLOP/s, "
+        f"{row['share_of_peak']:.0%} of the float32 peak of {number(row['computed_peak_tflops'])} TFLOP/s, which is "
+        "computed: processors x lanes x 2 x highest clock."
+        for row in results
+        if row.get("share_of_peak")
+    ]
 
 
 def _shapely(results: Rows) -> str:

@@ -292,7 +292,9 @@ def _iou_check(torch: ModuleType, device: str) -> Check:
     boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
     iou = _import("rotated_atss.ops").rotated_iou(boxes[:1], boxes[1:]).item()
     right = abs(iou - math.sqrt(0.5)) < 1e-5
-    detail = f"torch, closed form, on {device}" + ("" if right else f": gives {iou:.6f} where 0.707107 is right")
+    detail = f"{_backend(device)}, closed form, on {device}" + (
+        "" if right else f": gives {iou:.6f} where 0.707107 is right"
+    )
     return Check("rotated IoU", "ok" if right else "fail", detail, "" if right else install_command("torch"))
 
 
@@ -302,13 +304,28 @@ def _nms_check(torch: ModuleType, device: str) -> Check:
     scores, labels = torch.tensor([0.5, 0.9, 0.7], device=device), torch.zeros(3, dtype=torch.long, device=device)
     kept = _import("rotated_atss.ops").rotated_nms(boxes, scores, labels, 0.1).tolist()
     right = kept == [1, 2]
-    detail = f"torch, per class, on {device}" + ("" if right else f": keeps {kept} where [1, 2] is right")
+    detail = f"{_backend(device)}, per class, on {device}" + ("" if right else f": keeps {kept} where [1, 2] is right")
     return Check("rotated NMS", "ok" if right else "fail", detail, "" if right else install_command("torch"))
+
+
+def _backend(device: str) -> str:
+    """``torch`` or ``triton``, whichever computes by default."""
+    return str(_import("rotated_atss.ops.backend").active(device))
 
 
 def _triton() -> Iterator[Check]:
     version = version_of("triton", "pytorch-triton", "triton-windows")
-    yield Check("triton", "ok", version or "not installed: not needed")
+    if not _import("torch").cuda.is_available():
+        yield Check("triton", "ok", f"{version}, not used: no GPU" if version else "not installed: not needed")
+        return
+    backend = _import("rotated_atss.ops.backend")
+    if backend.active("cuda") == "triton":
+        yield Check("triton", "ok", f"{version}, used on cuda")
+    elif os.environ.get(backend.VARIABLE):
+        yield Check("triton", "ok", f"{version or 'not installed'}, not used: {backend.VARIABLE}=torch")
+    else:
+        detail = f"{version or ''} not used, rotated IoU and NMS run slower: {backend.why_not('cuda')}".strip()
+        yield Check("triton", "warn", detail, "" if version else f"{PIP} install triton")
 
 
 def _configs() -> Iterator[Check]:

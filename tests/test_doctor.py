@@ -78,6 +78,33 @@ def test_wrong_iou_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "gives 0.500000 where 0.707107 is right" in check.detail
 
 
+@pytest.mark.parametrize(
+    ("preferred", "why", "status", "told"),
+    [
+        (None, "", "ok", "used on cuda"),
+        ("torch", "", "ok", "not used: ROTATED_ATSS_BACKEND=torch"),
+        (None, "no C compiler", "warn", "not used, rotated IoU and NMS run slower: no C compiler"),
+    ],
+)
+def test_who_computes_on_a_gpu_is_told(
+    monkeypatch: pytest.MonkeyPatch, preferred: str | None, why: str, status: str, told: str
+) -> None:
+    import torch
+
+    from rotated_atss.ops import backend
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(backend, "why_not", lambda device: why)
+    if preferred:
+        monkeypatch.setenv(backend.VARIABLE, preferred)
+    else:
+        monkeypatch.delenv(backend.VARIABLE, raising=False)
+    (check,) = doctor._triton()
+    assert check.status == status and check.detail.endswith(told)
+    assert doctor._backend("cpu") == "torch"
+    assert doctor._backend("cuda") == ("triton" if told == "used on cuda" else "torch")
+
+
 def test_two_opencv_distributions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "version_of", lambda *names: "4.1" if names[0].startswith("opencv-python") else None)
     monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)

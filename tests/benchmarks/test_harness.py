@@ -143,3 +143,40 @@ def test_extra_memory_sees_a_peak_that_is_gone_again():
 
     assert 35 < memory.extra_megabytes(peak) < 60
     assert memory.extra_megabytes(lambda: None) < 5
+
+
+@pytest.mark.parametrize(
+    "version, clock_khz, told, expected",
+    [((9, 0), 1_980_000, 0, 132 * 128 * 2 * 1.98e9), ((8, 0), 0, 1.41e9, 132 * 64 * 2 * 1.41e9), ((9, 0), 0, 0, None)],
+)
+def test_the_peak_of_a_gpu_is_computed_or_not_told(monkeypatch, version, clock_khz, told, expected):
+    import torch
+
+    known = {"major": version[0], "minor": version[1], "multi_processor_count": 132, "clock_rate": clock_khz}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: type("Properties", (), known))
+    monkeypatch.setattr(harness, "_told_clock_hz", lambda index: told)
+    peak = harness.fp32_peak("cuda")
+    assert peak is None if expected is None else peak == pytest.approx(expected)
+
+
+def test_boxes_of_a_crowd_all_meet():
+    from benchmarks import inputs
+    from rotated_atss.ops import rotated_iou
+
+    assert (rotated_iou(inputs.crowd(60), inputs.crowd(70, 1)) > 0).all()
+
+
+def test_bars_of_a_gpu_hold_pairwise_ratio_and_share():
+    from benchmarks import bench_iou, bench_nms
+
+    off = {"ours_error": {"worst": 1e-8}}
+    rows = [
+        {"kind": "random", "dtype": "float64", **off},
+        {"kind": "scene", "dtype": "float32", "ratio": 7, **off},
+        {"kind": "crowd", "dtype": "float32", "ratio": 6, "share_of_peak": 0.25, **off},
+    ]
+    told = {each["claim"]: (each["measured"], each["met"]) for each in bench_iou.gpu_bars(rows)}
+    assert told["all with all: times faster than mmcv's CUDA op"] == (6, True)
+    assert told["all with all, float32: share of the arithmetic peak, computed"] == (0.25, False)
+    (bar,) = bench_nms.gpu_bars([{"scene": "tile, 15 classes", "boxes": 2000, "ours": {"median": 0.0004}}])
+    assert bar["met"] and bar["measured"] == pytest.approx(0.4)
