@@ -65,6 +65,9 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 def candidate_iou(priors: Tensor, objects: Tensor, candidates: Tensor) -> Tensor:
     """(G, K) IoU of objects (G, 5) or (G, 4) with those priors (A, 5) or (A, 4) that their row of ``candidates``
     names."""
+    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # its kernel takes rows
+        pairs = priors[candidates.flatten()], objects.repeat_interleave(candidates.shape[1], 0)
+        return rotated_iou(*pairs, aligned=True).view_as(candidates)
     flat = candidates.flatten()  # index_select: on the CPU five times as fast as indexing with brackets
     theirs = [column.index_select(0, flat).view_as(candidates) for column in priors.unbind(1)]
     own = [column[:, None] for column in objects.unbind(1)]

@@ -170,12 +170,10 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     middle, reach = -my * inverse, b * inverse.abs()
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
-    def clamped(t: Tensor) -> Tensor:
-        return (my + t * ey).clamp(-b, b)
-
-    # before s0 and after s1 the clamped y is constant, between them it is linear
-    flat = clamped(t0) * (s0 - t0) + clamped(t1) * (t1 - s1)
-    return ex * (flat + (clamped(s0) + clamped(s1)) * (s1 - s0) / 2)
+    # the clamped y is constant before s0 and after s1, so that each of its two values counts as far as half-way between
+    half_way = (s0 + s1) / 2
+    y0, y1 = (my + t0 * ey).clamp(-b, b), (my + t1 * ey).clamp(-b, b)
+    return ex * (y0 * (half_way - t0) + y1 * (t1 - half_way))
 
 
 def _aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
