@@ -32,6 +32,7 @@ COMMANDS = {
     "convert-checkpoint": "weights of mmrotate, MMDetection or the official ATSS as ours",
     "assignment-stats": "which objects an assigner gives how many positives",
     "check-submission": "check a submission zip before it goes to the server",
+    "bench": "measure beside the peers, in a checkout",
     "doctor": "what is installed, what is active, how to mend it",
     "demo": "the whole way on generated scenes",
 }

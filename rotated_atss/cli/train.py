@@ -16,6 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from CHECKPOINT, or from the latest one of the work folder",
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="mixed precision: bfloat16 on CPU and CUDA")
+    parser.add_argument(
+        "--compile", action="store_true",
+        help="torch.compile backbone and neck: the first steps take minutes, the others less; needs a C++ compiler",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything that is random")
     parser.add_argument(
         "--deterministic", action="store_true", help="only algorithms that give the same result on every run"
@@ -64,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(
-        work_dir=args.work_dir, resume=args.resume, amp=args.amp, seed=args.seed, deterministic=args.deterministic,
-        from_scratch=args.from_scratch, launcher=args.launcher, cfg_options=parse_options(args.cfg_options),
+        work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
+        deterministic=args.deterministic, from_scratch=args.from_scratch, launcher=args.launcher,
+        cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)
     print(f"checkpoints and logs: {folder}")

@@ -25,6 +25,7 @@ from rotated_atss.detection.training import (
     PlainCheckpointHook,
     WholeCheckpointRunner,
     built_model,
+    compile_network,
     one_line,
 )
 from rotated_atss.errors import UserError
@@ -40,6 +41,7 @@ class TrainOptions:
     work_dir: str | None = None
     resume: str | bool = False  # True: from the latest checkpoint of the work folder
     amp: bool = False
+    compile: bool = False
     seed: int | None = None
     deterministic: bool = False
     from_scratch: bool = False
@@ -95,6 +97,8 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     if without_validation:
         runner.logger.warning(without_validation)
     _say_batch(runner, cfg)
+    if options.compile:
+        compile_network(_network(runner))
     with _told_once(), _processes_ended():
         runner.train()
     return Path(cfg.work_dir)
@@ -238,11 +242,21 @@ def _apply(cfg: Config, options: TrainOptions) -> None:
         cfg.optim_wrapper.type = "BFloat16OptimWrapper"
         for other in ("loss_scale", "dtype", "use_fp64"):  # of MMEngine's own wrapper
             cfg.optim_wrapper.pop(other, None)
+    _feed_gpu(cfg)
     _set_randomness(cfg, options.seed, options.deterministic)
     if options.resume:
         cfg.resume = True
         if isinstance(options.resume, str):
             cfg.load_from = options.resume
+
+
+def _feed_gpu(cfg: Config) -> None:
+    """Batches in pinned memory, from where a GPU fetches them while it computes, unless the config says otherwise."""
+    if not torch.cuda.is_available():
+        return
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(name):
+            cfg[name].setdefault("pin_memory", True)
 
 
 def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:

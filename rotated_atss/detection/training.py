@@ -111,6 +111,23 @@ class ClassCountHook(Hook):
             )
 
 
+def compile_network(model: torch.nn.Module, backend: str = "inductor") -> None:
+    """Let torch.compile make faster code of backbone and neck, in place: names of weights stay. The first steps take
+    minutes. The head stays as it is, for its shapes change with the objects.
+
+    Raises:
+        UserError: torch.compile does not work on this machine.
+    """
+    try:
+        torch.compile(lambda x: x.relu() + 1, backend=backend)(torch.ones(8))
+    except Exception as error:  # a missing compiler, an unsupported platform: many classes
+        hint = "install a C++ compiler, or go on without --compile"
+        raise UserError(f"torch.compile does not work here: {one_line(error)}", hint=hint) from error
+    for part in (model.backbone, getattr(model, "neck", None)):
+        if part is not None:
+            part.compile(backend=backend)
+
+
 def describe_batch(data_batch: dict | None, most: int = 5) -> str:
     """Image ids of a batch with the boxes of each: those without area or with odd numbers first, ``most`` at most."""
     described = []
