@@ -1,20 +1,18 @@
-"""What the dense heads of oriented boxes share: matching, gathering of positives, decoding and NMS, over the plain
+"""What the dense heads of oriented boxes share: matching, gathering of positives, losses and decoding, over the plain
 core."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from mmdet.models.utils import filter_scores_and_topk
 from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from rotated_atss.assign import IGNORED, NONE, Grid
-from rotated_atss.boxes import scale_obb
-from rotated_atss.ops import rotated_nms
+from rotated_atss.detection.batched import best_candidates, detections, original_size
 
 GAUSSIAN = ("GD", "KLD", "GWD")
 
@@ -155,31 +153,25 @@ class OrientedDenseHead:
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             if priors is None:
                 priors = self.flat_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-            factors = score_factors or [None] * len(cls_scores)
-            results = []
-            for image, meta in enumerate(batch_img_metas or []):
-                candidates = [
-                    self._level_candidates(
-                        cls[image], box[image], None if factor is None else factor[image], prior, cfg
-                    )
-                    for cls, box, factor, prior in zip(cls_scores, bbox_preds, factors, _of_image(priors, image))
-                ]
-                boxes, scores, labels = (torch.cat(part) for part in zip(*candidates))
-                if rescale:
-                    boxes = _to_original(boxes, meta)
-                results.append(_selected(boxes, scores, labels, cfg, with_nms))
-        return results
-
-    def _level_candidates(
-        self, cls_score: Tensor, bbox_pred: Tensor, factor: Tensor | None, priors: Tensor, cfg: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The best (prior, class) pairs of one level of one image: boxes (K, 5), scores (K,), labels (K,)."""
-        scores = cls_score.detach().permute(1, 2, 0).reshape(-1, self.cls_out_channels).float().sigmoid()
-        scores, labels, index, _ = filter_scores_and_topk(scores, cfg.score_thr, cfg.nms_pre)
-        if factor is not None:
-            scores = scores * factor.detach().permute(1, 2, 0).reshape(-1)[index].float().sigmoid()
-        deltas = bbox_pred.detach().permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size)[index]
-        return self.bbox_coder.decode(priors[index], deltas), scores, labels
+            logits, deltas = (
+                flatten_levels([level.detach() for level in levels], channels)
+                for levels, channels in (
+                    (cls_scores, self.cls_out_channels),
+                    (bbox_preds, self.bbox_coder.encode_size),
+                )
+            )
+            sizes = [level.shape[-2] for level in priors]
+            found = best_candidates(logits.float().sigmoid_(), sizes, cfg.score_thr, cfg.nms_pre)
+            if score_factors is not None:
+                factor = flatten_levels([level.detach() for level in score_factors], 1)[..., 0]
+                found = replace(found, score=found.score * found.of(factor).float().sigmoid())
+            priors = torch.cat(priors, -2)
+            chosen = priors[found.prior] if priors.ndim == 2 else found.of(priors)
+            boxes = self.bbox_coder.decode(chosen, found.of(deltas))
+            metas = batch_img_metas or []
+            if rescale:
+                boxes = original_size(boxes, found.image, metas)
+            return detections(boxes, found, len(metas), self.cls_out_channels, cfg, with_nms)
 
 
 def prior_grids(generator: Any, featmap_sizes: list[torch.Size]) -> list[Grid]:
@@ -231,28 +223,8 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
     return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], 1)
 
 
-def _of_image(priors: list[Tensor], image: int) -> list[Tensor]:
-    return [level[image] if level.ndim == 3 else level for level in priors]
-
-
-def _selected(boxes: Tensor, scores: Tensor, labels: Tensor, cfg: Any, with_nms: bool) -> InstanceData:
-    if cfg.get("min_bbox_size", 0) > 0:
-        large = (boxes[:, 2:4] > cfg.min_bbox_size).all(1)
-        boxes, scores, labels = boxes[large], scores[large], labels[large]
-    if with_nms:
-        keep = rotated_nms(boxes, scores, labels, cfg.nms.iou_threshold)[: cfg.max_per_img]
-        boxes, scores, labels = boxes[keep], scores[keep], labels[keep]
-    return InstanceData(bboxes=boxes, scores=scores, labels=labels)
-
-
 def _labels(matched: Tensor, classes: Tensor, background: int) -> Tensor:
     """(A,) class of each prior, ``background`` where it has no object."""
     if not len(classes):
         return torch.full_like(matched, background)
     return torch.where(matched > NONE, classes[matched.clamp(min=0)], background)
-
-
-def _to_original(boxes: Tensor, meta: dict) -> Tensor:
-    """Boxes of the network's input as boxes of the image as it was read."""
-    scale_x, scale_y = meta["scale_factor"]
-    return scale_obb(boxes, (1 / scale_x, 1 / scale_y))
