@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from rotated_atss.errors import UserError
@@ -31,4 +32,6 @@ def find_config(config: str | Path) -> Path:
     stem = path.name.removesuffix(".py")
     for found in sorted(config_folder().glob(f"*/{stem}.py")):
         return found
-    raise UserError("no such config", where=config, hint=f"give a path or one of: {', '.join(config_names())}")
+    nearest = get_close_matches(stem, config_names(), n=3)
+    near = f"nearest: {', '.join(nearest)}; " if nearest else ""
+    raise UserError("no such config", where=config, hint=f"{near}give a path, or a name from {config_folder()}/*/*.py")

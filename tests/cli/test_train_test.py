@@ -107,7 +107,7 @@ def test_help(command, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["no_such_config"], "no_such_config: no such config (give a path or one of: "),
+        (["no_such_config"], "no_such_config: no such config (give a path, or a name from "),
         ([CONFIG, "--cfg-options", "abc"], "--cfg-options takes KEY=VALUE, not 'abc'"),
         ([CONFIG, "--cfg-options", "=3"], "--cfg-options takes KEY=VALUE, not '=3'"),
         ([CONFIG, "--cfg-options", "a=[1,2"], "--cfg-options: Imbalanced brackets exist in [1,2"),

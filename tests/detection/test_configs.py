@@ -244,8 +244,11 @@ def test_no_compiled_kernel_is_called(name, built, monkeypatch):
 def test_find_config(tmp_path):
     name = "rotated_atss_obb_r50_fpn_1x_dota_le90"
     assert find_config(name) == find_config(f"{name}.py") == find_config(config_folder() / "dota" / f"{name}.py")
-    with pytest.raises(UserError, match="no_such: no such config .*rotated_atss_hbb"):
-        find_config("no_such")
+    with pytest.raises(UserError, match=r"xyz: no such config \(give a path, or a name from .*configs/\*/\*\.py\)"):
+        find_config("xyz")
+    with pytest.raises(UserError, match=rf"\(nearest: {name}, .*; give a path") as caught:
+        find_config("rotated_ats_obb_r50_fpn_1x_dota_le90")
+    assert len(str(caught.value).split("; ")[0].split(", ")) == 3  # some of the names, not all
 
 
 @pytest.mark.parametrize(
