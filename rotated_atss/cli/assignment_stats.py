@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._early import check_given
 from rotated_atss.cli.train import parse_options
 from rotated_atss.errors import UserError
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, print, plot."""
+    check_given(args.config)
     import json
 
     from rotated_atss.assignment_plot import plot_report

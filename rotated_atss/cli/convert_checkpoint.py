@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rotated_atss.cli._early import check_given
 from rotated_atss.cli.train import parse_options
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print what became of every weight."""
+    check_given(args.config, args.checkpoint)
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
     from rotated_atss.checkpoints.files import output_paths
     from rotated_atss.detection.checkpoint import read_checkpoint

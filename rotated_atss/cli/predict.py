@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rotated_atss.cli._early import check_given
 from rotated_atss.cli._images import (
     Layer,
     add_picture_arguments,
@@ -81,6 +82,8 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_given(args.config, args.checkpoint)
+    find_images(args.images)
     from rotated_atss.detection.inference import load_detector
     from rotated_atss.predict import tiling_of
 

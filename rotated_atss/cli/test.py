@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from rotated_atss.cli._early import check_given
 from rotated_atss.cli.train import add_shared_arguments, parse_options
 
 HELP = (
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_given(args.config, args.checkpoint)
     from rotated_atss.detection.runner import test
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from rotated_atss.cli._early import check_given
+
 HELP = "Train a config on tiles that `rotated-atss split` has written, or on a COCO dataset."
 
 
@@ -48,13 +50,13 @@ def parse_options(pairs: list[str]) -> dict:
     Raises:
         UserError: A text without ``=`` or key, or with brackets that do not close.
     """
-    from mmengine.config import DictAction
-
     from rotated_atss.errors import UserError
 
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
             raise UserError(f"--cfg-options takes KEY=VALUE, not '{pair}'")
+    from mmengine.config import DictAction
+
     reader = argparse.ArgumentParser()
     reader.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
@@ -64,6 +66,7 @@ def parse_options(pairs: list[str]) -> dict:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_given(args.config, args.resume if isinstance(args.resume, str) else None)
     from rotated_atss.detection.runner import TrainOptions, train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -219,8 +219,9 @@ def test_when_all_fail_nothing_is_written(model, images, tmp_path, capsys):
 
 
 def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
-    empty = tmp_path / "empty"
+    empty, checkpoint = tmp_path / "empty", tmp_path / "model.pth"
     empty.mkdir()
+    checkpoint.write_bytes(b"never read")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("")
     (tmp_path / "file").write_text("")
@@ -244,7 +245,7 @@ def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
         (images, ["--out", str(tmp_path / "file")], "file: not a folder"),
         (images, ["--out", str(tmp_path / "theirs")], "P1.png: would replace a picture that is not ours"),
     ):  # fmt: skip
-        line = error("predict", "config", "checkpoint", where, "--out", tmp_path / "out", *more)
+        line = error("predict", "rotated_atss_obb_r18_demo_le90", checkpoint, where, "--out", tmp_path / "out", *more)
         assert message in line
     assert not (tmp_path / "out").exists() and sorted(before(images)) == ["P1.png", "P2.jpg"]
 

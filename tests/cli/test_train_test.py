@@ -158,7 +158,7 @@ def test_mistakes_of_test(error, tiles, tmp_path):
         (["gone.pth"], "gone.pth: no such checkpoint"),
         ([str(tmp_path / "cut.pth")], "cut.pth: not a readable checkpoint"),
         ([str(tmp_path / "other.pth")], "other.pth: these are weights of another model: "),
-        (["gone.pth", "--out", str(tiles / "labelTxt")], "lies in the input folder"),
+        ([str(tmp_path / "other.pth"), "--out", str(tiles / "labelTxt")], "lies in the input folder"),
     ):
         line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
         assert line.startswith("rotated-atss test: error: ") and message in line
@@ -181,7 +181,7 @@ def test_dota_versions(train, error, tiles, tmp_path, capsys):
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
         assert figures["version"] == version and figures["per_class"]["ship"]["npos"] == objects
-    line = error(main, ["test", "atss_r50_fpn_1x_coco", "gone.pth", "--dota-version", "v1.5"])
+    line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
     assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version says how DOTA counts; this config has another metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])

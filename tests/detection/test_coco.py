@@ -381,9 +381,10 @@ def test_mistakes_in_the_data(data, tmp_path, spoil, message, error):
 
 
 def test_mistakes_of_test(data, tmp_path, error):
-    words = ["test", CONFIG, "gone.pth", "--work-dir", str(tmp_path / "work")]
+    (tmp_path / "any.pth").write_bytes(b"never read")
+    words = ["test", CONFIG, str(tmp_path / "any.pth"), "--work-dir", str(tmp_path / "work")]
+    assert "gone.pth: no such checkpoint" in error(main(["test", CONFIG, "gone.pth", *words[3:]]))
     for more, message in (
-        ([], "gone.pth: no such checkpoint"),
         (["--submission", str(tmp_path / "s.zip")], "--submission writes the zip for DOTA's server"),
         (["--labels", str(data)], "--labels takes one instances JSON with a COCO config"),
         (["--out", str(data / "images" / "x")], "lies in the input folder"),

@@ -1,0 +1,55 @@
+"""Names and paths are looked at before anything slow is imported."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rotated_atss.cli._early import check_given
+from rotated_atss.errors import UserError
+
+CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
+
+PROGRAM = """
+import sys
+from rotated_atss.cli import main
+for words in {calls}:
+    assert main(words) == 2
+assert not {{"torch", "mmengine", "mmdet"}} & set(sys.modules), "imported for nothing"
+"""
+
+
+def test_config_and_checkpoint(tmp_path):
+    (tmp_path / "a.pth").write_bytes(b"")
+    check_given(CONFIG, str(tmp_path / "a.pth"))
+    check_given()
+    with pytest.raises(UserError, match="xyz: no such config"):
+        check_given("xyz", str(tmp_path / "a.pth"))
+    for gone in (tmp_path / "b.pth", tmp_path):
+        with pytest.raises(UserError, match="no such checkpoint"):
+            check_given(CONFIG, str(gone))
+
+
+def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
+    checkpoint = tmp_path / "a.pth"
+    checkpoint.write_bytes(b"")
+    calls = {
+        ("train", "xyz"): "xyz: no such config",
+        ("train", CONFIG, "--resume", "gone.pth"): "gone.pth: no such checkpoint",
+        ("test", CONFIG, "gone.pth"): "gone.pth: no such checkpoint",
+        ("predict", "xyz", str(checkpoint), str(tmp_path)): "xyz: no such config",
+        ("predict", CONFIG, "gone.pth", str(tmp_path)): "gone.pth: no such checkpoint",
+        ("predict", CONFIG, str(checkpoint), "gone.png"): "gone.png: no such image or folder",
+        ("convert-checkpoint", "gone.pth", "x"): "gone.pth: no such checkpoint",
+        ("convert-checkpoint", str(checkpoint), "x", "--config", "xyz"): "xyz: no such config",
+        ("assignment-stats", "xyz"): "xyz: no such config",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(calls=[list(words) for words in calls])],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repo_root)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0, done.stderr
+    for (command, *_), message, line in zip(calls, calls.values(), lines, strict=True):
+        assert line.startswith(f"rotated-atss {command}: error: {message}")
