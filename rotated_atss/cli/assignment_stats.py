@@ -33,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side by side: config; obb, hbb (the config's by the oriented and by the circumscribed box); atss, ssc, "
         "iou, topk, center_sampling, each also with -hbb (default: obb hbb, or config for horizontal boxes)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG; with --json alone, no plot)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file; plots only with --out")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as MMDetection's"
     )
@@ -43,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Count, print, plot."""
     check_given(args.config)
+    if args.data and not Path(args.data).exists():
+        raise UserError("no such file or folder", where=args.data)
     import json
 
     from rotated_atss.assignment_plot import plot_report
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit} leaves no image")
-    folder = Path(args.out or Path("work_dirs") / Path(args.config).stem)
+    folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
     _keep_apart([folder, args.json], args.data)
     cfg = load_config(args.config, parse_options(args.cfg_options))
     records, pipeline = records_of(cfg, args.data)
@@ -63,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if not report["objects"]:
         raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
     print(f"{cfg.config_name}: {report['objects']} objects in {report['images']} images\n\n{format_report(report)}")
-    picture = plot_report(report, f"{cfg.config_name}, {report['images']} images")
-    atomic_write(folder / "assignment.png", picture)
-    print(f"\nplots: {folder / 'assignment.png'}")
+    if folder is not None:
+        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {report['images']} images"))
+        print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
         atomic_write(args.json, (json.dumps(report, indent=1) + "\n").encode())
     return 0

@@ -44,6 +44,7 @@ def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
         ("convert-checkpoint", "gone.pth", "x"): "gone.pth: no such checkpoint",
         ("convert-checkpoint", str(checkpoint), "x", "--config", "xyz"): "xyz: no such config",
         ("assignment-stats", "xyz"): "xyz: no such config",
+        ("assignment-stats", CONFIG, "--data", "gone"): "gone: no such file or folder",
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(calls=[list(words) for words in calls])],

@@ -197,6 +197,14 @@ def test_command_on_tiles(tiles, tmp_path, capsys):
     assert list(report["assigners"]) == ["obb", "hbb"]
 
 
+def test_json_alone_makes_no_plot(tiles, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["assignment-stats", OBB, "--data", str(tiles), "--limit", "1"]
+    assert main([*words, "--json", "stats.json"]) == 0 and "plots" not in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["stats.json"]
+    assert main(words) == 0 and f"plots: work_dirs/{OBB}/assignment.png" in capsys.readouterr().out
+
+
 def test_command_on_a_json_with_options(coco_json, tmp_path, capsys):
     code = main([
         "assignment-stats", COCO, "--data", str(coco_json), "--out", str(tmp_path / "out"),
