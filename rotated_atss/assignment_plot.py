@@ -38,7 +38,8 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _none_bars(axes[1, 0], report)
     _level_bars(axes[1, 1], report)
     _distribution_bars(axes[1, 2], report)
-    axes[0, 0].legend()
+    # below the axes: within them it would cover bars
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS) + 1)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()
@@ -77,6 +78,8 @@ def _group_bars(axis: Any, report: dict[str, Any], key: str, label: str) -> None
 def _none_bars(axis: Any, report: dict[str, Any]) -> None:
     rows = _rows(report, lambda s: [100 * g["without"] / g["objects"] for g in s["by_size"]])
     _bars(axis, rows, _ticks(report, "size"), f"{GROUPS[0][1]} (objects)", "objects without positives, %")
+    if not any(map(any, rows.values())):
+        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center")
 
 
 def _level_bars(axis: Any, report: dict[str, Any]) -> None:
@@ -104,4 +107,6 @@ def _claim(axis: Any, report: dict[str, Any]) -> None:
     """The paper's 0.2 k L as a line, where the assigners make the same claim."""
     claims = {summary["expected_per_object"] for summary in report["assigners"].values()} - {None}
     if len(claims) == 1:
-        axis.axhline(next(iter(claims)), color="grey", linestyle="--", label="0.2 k L")
+        claim = next(iter(claims))
+        axis.axhline(claim, color="grey", linestyle="--", label="0.2 k L")
+        axis.set_ylim(top=max(axis.get_ylim()[1], 1.05 * claim))

@@ -99,3 +99,28 @@ def test_the_picture_is_a_png_that_shows_the_bars(oriented):
     for color in COLORS[:2]:
         bgr = [int(color[i : i + 2], 16) for i in (5, 3, 1)]
         assert int((picture == bgr).all(2).sum()) > 1000
+
+
+def test_the_legend_covers_no_bar_and_nothing_is_said_in_words(monkeypatch):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from rotated_atss.assignment_plot import plot_report
+
+    drawn = []
+    plain = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **kwargs: (drawn.append(self), plain(self, *args, **kwargs))
+    )
+    objects = Objects(True)
+    objects.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]]))
+    for matched, words in ((torch.tensor([0, 1]), ["none"]), (torch.tensor([0, 0]), [])):
+        tally = Tally([8], expected=9.0)
+        tally.add(matched, [2], 2)
+        plot_report(summarize(objects, {"a": tally}))
+        axes = drawn[-1].axes
+        assert [text.get_text() for text in axes[3].texts] == words
+        assert not any(axis.get_legend() for axis in axes) and len(drawn[-1].legends) == 1
+        assert all(axis.get_ylim()[1] > 9 for axis in axes[:3])  # the line of the claim shows
+        legend = drawn[-1].legends[0].get_window_extent()
+        assert not any(legend.overlaps(axis.get_window_extent()) for axis in axes)

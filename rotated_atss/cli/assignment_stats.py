@@ -63,12 +63,14 @@ def run(args: argparse.Namespace) -> int:
     records, pipeline = records_of(cfg, args.data)
     records = records[: args.limit]
     objects, tallies = count(cfg, args.compare, _scenes(records, pipeline))
-    report: dict[str, Any] = {"config": cfg.config_name, "images": len(records), **summarize(objects, tallies)}
+    images = sum(bool(record["instances"]) for record in records)
+    report: dict[str, Any] = {"config": cfg.config_name, "images": images, **summarize(objects, tallies)}
     if not report["objects"]:
         raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
-    print(f"{cfg.config_name}: {report['objects']} objects in {report['images']} images\n\n{format_report(report)}")
+    counted = f"{images} images (those without objects left out)"
+    print(f"{cfg.config_name}: {report['objects']} objects in {counted}\n\n{format_report(report)}")
     if folder is not None:
-        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {report['images']} images"))
+        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {counted}"))
         print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
         atomic_write(args.json, (json.dumps(report, indent=1) + "\n").encode())
