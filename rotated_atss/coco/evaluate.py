@@ -165,7 +165,9 @@ def _detection(entry: Any, index: int, images: set[int], instances: Instances, p
         raise UserError(f"{where}: no such image_id {image} in {instances.path}", where=path)
     if category not in instances.categories:
         raise UserError(f"{where}: no such category_id {category} in {instances.path}", where=path)
-    score = entry.get("score")
+    if "score" not in entry:
+        raise UserError(f"{where} has no score", where=path)
+    score = entry["score"]
     if not isinstance(score, (int, float)) or not math.isfinite(score):
         raise UserError(f"{where}: score {score!r} is no number", where=path)
     return {"image_id": image, "category_id": category, "bbox": check_bbox(entry.get("bbox"), where, path),
@@ -177,6 +179,8 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
     lines = [f"{'':<9}{'IoU':>10} {'area':>7} {'maxDets':>8} {'value':>7}"]
     lines += [f"{row.key:<9}{row.iou:>10} {row.area:>7} {row.max_dets:>8} {_text(row.value):>7}" for row in result.rows]
     lines.append(f"{result.detections} detections on {result.images} images; '-': no such object in the ground truth")
+    if not result.detections:
+        lines.append("warning: no detections were given, so nothing could be found")
     if per_class:
         width = max(map(len, result.per_class), default=0) + 2
         lines += ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   (IoU 0.50:0.95 and 0.50, area all, "

@@ -40,6 +40,15 @@ def test_table_and_json(files, capsys):
     assert [row["max_dets"] for row in told["rows"]] == [100] * 6 + [1, 10, 100] + [100] * 3
 
 
+def test_no_detections_are_told_in_words(files, capsys):
+    assert evaluate(files) == 0 and "warning" not in capsys.readouterr().out
+    (files / "found.json").write_text("[]")
+    assert evaluate(files) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "warning: no detections were given, so nothing could be found"
+    assert lines[-2].startswith("0 detections on 1 images")
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [

@@ -117,6 +117,7 @@ ROW = {"image_id": 0, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}
         ([ROW, {**ROW, "image_id": 99}], "detection 1: no such image_id 99 in "),
         ([{**ROW, "category_id": 99}], "detection 0: no such category_id 99"),
         ([{**ROW, "score": None}], "detection 0: score None is no number"),
+        ([{name: value for name, value in ROW.items() if name != "score"}], "detection 0 has no score"),
         ([{**ROW, "bbox": [0, 0, 5]}], r"detection 0: bbox \[0, 0, 5\] is not four numbers"),
         ([{"bbox": [0, 0, 5, 5]}], "detection 0 has no image_id"),
         (["x"], "detection 0 is not an object"),
