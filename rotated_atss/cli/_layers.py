@@ -76,12 +76,23 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> Source:
     Raises:
         UserError: No such folder or file, a malformed line, or detections that all lie on other images.
     """
-    files = list_task1_files(folder)
+    files = _task1_files(folder)
     by_image = _by_image({name: read_detections(path) for name, path in files.items()})
     if by_image and not any(path.stem in by_image for path in images):
         hint = f"the first lies on {min(by_image)}"
         raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
     return Source(lambda image: by_image.get(image.stem, _NOTHING), tuple(files))
+
+
+def _task1_files(folder: str | Path) -> dict[str, Path]:
+    """As ``list_task1_files``; of a folder that has them one folder deeper, as ``predict --out``, it says so."""
+    try:
+        return list_task1_files(folder)
+    except UserError as error:
+        inner = sorted({path.parent for path in Path(folder).glob("*/Task1_*.txt")})
+        if not inner:
+            raise
+        raise UserError(error.what, where=folder, hint=f"they are in {inner[0]}: give that folder") from error
 
 
 def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:

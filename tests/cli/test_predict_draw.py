@@ -376,6 +376,8 @@ def test_an_image_that_fails_does_not_stop_the_others(drawable, capsys):
 
 def test_mistakes_of_draw(drawable, error):
     images, labels, found, out = (drawable / name for name in ("images", "labels", "found", "out"))
+    (drawable / "predicted" / "detections").mkdir(parents=True)
+    (drawable / "predicted" / "detections" / "Task1_ship.txt").write_text("")
     (drawable / "none").mkdir()
     (drawable / "other").mkdir()
     (drawable / "other" / "Task1_ship.txt").write_text(f"P7__1024__0___0 0.8 {BOX}\n")
@@ -390,6 +392,7 @@ def test_mistakes_of_draw(drawable, error):
         (["--labels", drawable / "none"], "none: no label file for the image P1.png"),
         (["--labels", drawable / "broken"], "broken/P1.txt:2: a label line has 9 or 10 fields"),
         (["--detections", drawable / "none"], "none: no Task1_<class>.txt in this folder"),
+        (["--detections", drawable / "predicted"], f"(they are in {drawable / 'predicted' / 'detections'}: give that"),
         (["--detections", drawable / "other"], "no detection lies on an image that is to be drawn (the first"),
         (["--coco", drawable / "bad.json"], "bad.json: no entry for the image P1.png"),
         (["--coco", drawable / "gone.json"], "gone.json"),
