@@ -129,10 +129,17 @@ def _told(source: str, state: dict[str, Tensor], path: str | Path) -> tuple[str,
         family = "atss-official"
     else:
         family = "mmrotate" if box_numbers(state) == 5 else "mmdet"
+        _need_boxes(state, path)
     if not source.startswith(family):
         what = {"atss-official": "names as rpn.head...", "mmrotate": "5 numbers a box"}.get(family, "4 numbers a box")
         raise UserError(f"not of {source}: it has {what}", where=path, hint="leave --from out to have it guessed")
     return source, "as told"
+
+
+def _need_boxes(state: dict[str, Tensor], path: str | Path) -> None:
+    if box_numbers(state) is None:
+        hint = f"it has {next(iter(state))}, ..., but, whatever --from says, none of {', '.join(REGRESSIONS)}"
+        raise UserError("no detector of a kind that is known", where=path, hint=hint)
 
 
 def _guess(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:
@@ -146,9 +153,8 @@ def _guess(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path
         found = next((name for name in state if re.match(pattern, name)), None)
         if found:
             return source, f"by the name {found}"
+    _need_boxes(state, path)
     numbers = box_numbers(state)
-    if numbers is None:
-        raise UserError("no detector of a kind that is known", where=path, hint=f"it has {next(iter(state))}, ...")
     if numbers == 5 and any(name.endswith("atss_reg.weight") for name in state):
         return "mmrotate-1.x", "5 numbers a box and a centerness branch"
     family, what = ("mmrotate", "5 numbers a box") if numbers == 5 else ("mmdet", "4 numbers a box")

@@ -6,6 +6,7 @@ Importing this also keeps MMEngine's own readers from running a file's code.
 from __future__ import annotations
 
 import re
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,25 @@ def _unreadable(error: Exception, path: Any) -> UserError:
     if refused:
         what = f"not loaded, for safety: it holds {refused[1]}, which may run code"
         return UserError(what, where=path, hint="only tensors and plain values are read")
-    # torch's advice for a file that is no pickle at all speaks of safety and fills a page
-    detail = "" if "Weights only" in reason else f": {reason.splitlines()[0]}"
-    return UserError(f"not a readable checkpoint{detail}", where=path, hint="cut short, or another kind of file")
+    what, hint = _look_at(path)
+    return UserError(f"not a readable checkpoint{what}", where=path, hint=hint)
+
+
+def _look_at(path: Any) -> tuple[str, str]:
+    """What a file that torch cannot read seems to be, and what to do. torch's own words are an opcode, or a page."""
+    try:
+        with open(path, "rb") as opened:
+            start = opened.read(256)
+    except (OSError, TypeError):  # not a file, or not ours to read
+        return "", "cut short, or another kind of file"
+    if not start:
+        return ": the file is empty", "copy or download it again"
+    if start.startswith(b"PK"):
+        what = "a zip of something else, or damaged" if zipfile.is_zipfile(path) else "cut short"
+        return f": {what}", "copy or download it again"
+    if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
+        return ": it is text", "give a file of weights, .pth or .safetensors"
+    return "", "cut short, or another kind of file"
 
 
 def state_dict_of(content: dict) -> dict[str, Tensor]:

@@ -124,7 +124,11 @@ def test_what_cannot_be_told():
     message = "a.pth: nothing tells whether mmrotate 0.x or 1.x wrote these weights"
     assert fault(retina(), "a.pth").startswith(message) and "--from mmrotate-0.x" in fault(retina(), "a.pth")
     other = {"state_dict": {"fc.weight": torch.zeros(3)}}
-    assert fault(other, "a.pth") == "a.pth: no detector of a kind that is known (it has fc.weight, ...)"
+    for told in ({}, {"source": "mmdet-2.x"}):
+        assert fault(other, "a.pth", **told) == (
+            "a.pth: no detector of a kind that is known (it has fc.weight, ..., but, whatever --from says, none of "
+            "retina_reg.weight, atss_reg.weight, rpn.head.bbox_pred.weight)"
+        )
     assert fault({"meta": {}, "optimizer": {}}, "a.pth") == "a.pth: holds no weights (it has: meta, optimizer)"
     assert fault({"state_dict": [1]}, "a.pth") == "a.pth: holds no weights (it has: state_dict)"
     assert fault({}, "a.pth") == "a.pth: holds no weights (it has: -)"

@@ -96,6 +96,19 @@ def test_mmengines_own_loader_runs_no_code_either(tmp_path, monkeypatch):
     assert not (tmp_path / "made").exists()
 
 
+AGAIN, OTHER = "(copy or download it again)", " (cut short, or another kind of file)"
+TEXT = ": it is text (give a file of weights, .pth or .safetensors)"
+UNREADABLE = {
+    "cut": f": cut short {AGAIN}",
+    "empty": f": the file is empty {AGAIN}",
+    "text": TEXT,
+    "html": TEXT,
+    "damaged": f": a zip of something else, or damaged {AGAIN}",
+    "bytes": OTHER,
+    "old": OTHER,
+}
+
+
 def test_files_that_are_no_checkpoints(tmp_path, model):
     assert fault(read_checkpoint, tmp_path / "none.pth") == f"{tmp_path / 'none.pth'}: no such checkpoint"
     assert "no such checkpoint" in fault(read_checkpoint, tmp_path)
@@ -105,12 +118,14 @@ def test_files_that_are_no_checkpoints(tmp_path, model):
         "empty": b"",
         "text": b"this is no checkpoint\n" * 9,
         "html": b"<!DOCTYPE html><html>404</html>",
+        "bytes": bytes(range(256)),
+        "old": saved(tmp_path / "old.pth", {}, _use_new_zipfile_serialization=False).read_bytes()[:-9],
         "damaged": whole[:200] + bytes(400) + whole[600:],
     }
     for name, data in other.items():
         path = tmp_path / f"{name}.pth"
         path.write_bytes(data)
-        assert fault(read_checkpoint, path).startswith(f"{path}: not a readable checkpoint"), name
+        assert fault(read_checkpoint, path) == f"{path}: not a readable checkpoint{UNREADABLE[name]}"
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("a.txt", "hello")
     assert "not a readable checkpoint" in fault(read_checkpoint, tmp_path / "zip.pth")
