@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
+from rotated_atss.detection.data_check import check_data
 from rotated_atss.detection.outputs import count_as, direct_outputs
 from rotated_atss.detection.training import (
     ClassCountHook,
@@ -85,10 +86,12 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     cfg = load_config(config, {**(SCRATCH if options.from_scratch else {}), **options.cfg_options})
     _need(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
     _apply(cfg, options)
+    without_validation = _drop_absent_validation(cfg)
+    for loader in ("train_dataloader", "val_dataloader"):
+        check_data(cfg, loader)
     resumed = _find_resumed(cfg)
     if resumed is None:
         _check_pretrained(cfg)
-    without_validation = _drop_absent_validation(cfg)
     runner = build_runner(cfg)
     if resumed is not None:
         check_resumable(_network(runner), resumed)
@@ -162,6 +165,7 @@ def test(
     if tta:
         _use_tta(cfg)
     state = state_dict_of(read_checkpoint(checkpoint))
+    check_data(cfg, "test_dataloader", "--data DIR")
     runner = build_runner(cfg)
     check_fits(_network(runner), state, checkpoint)
     _network(runner).load_state_dict(state, strict=False)

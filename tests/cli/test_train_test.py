@@ -118,8 +118,10 @@ def test_help(command, capsys):
         ([CONFIG, "--resume", "gone.pth"], "gone.pth: no such checkpoint"),
     ],
 )
-def test_mistakes_of_train(words, message, error, tmp_path, monkeypatch):
+def test_mistakes_of_train(words, message, error, tiles, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if any("coding=" in word for word in words):  # told when the model is built, after the data was looked for
+        words = [*words, f"train_dataloader.dataset.data_root={tiles}"]
     monkeypatch.delenv("RANK", raising=False)
     line = error(main, ["train", *words])
     assert line.startswith("rotated-atss train: error: ") and message in line
@@ -139,10 +141,19 @@ def test_mistakes_in_the_data(train, error, tiles, tmp_path):
     ):
         label.write_text(text)
         assert f"error: {label}{message}" in error(train)
-    label.unlink()
-    assert "no label file for the image P1__96__48___0.png" in error(train)
-    assert "gone/images: no such folder" in error(train, changes=["train_dataloader.dataset.data_root=gone"])
     assert not list((tmp_path / "work").glob("*.pth"))
+
+
+def test_missing_data_are_told_before_anything_is_written(train, error, tiles, tmp_path):
+    hint = "(make tiles with rotated-atss split, or name others: "
+    line = error(train, changes=["train_dataloader.dataset.data_root=gone"])
+    assert f"gone/images: no such folder {hint}--cfg-options train_dataloader.dataset.data_root=PATH)" in line
+    (tiles / "labelTxt" / "P1__96__48___0.txt").unlink()
+    assert "no label file for the image P1__96__48___0.png" in error(train)
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "any.pth")
+    words = ["test", CONFIG, str(tmp_path / "any.pth"), "--data", "gone", "--work-dir", str(tmp_path / "work")]
+    assert f"gone/images: no such folder {hint}--data DIR)" in error(main, [*words, *options(tiles)])
+    assert not (tmp_path / "work").exists()
 
 
 def test_mistakes_with_folders(train, error, tmp_path):

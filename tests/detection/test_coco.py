@@ -378,6 +378,8 @@ def test_mistakes_in_the_data(data, tmp_path, spoil, message, error):
     line = error(train(data, tmp_path))
     assert line.startswith("rotated-atss train: error: ") and message in line
     assert not list((tmp_path / "work").glob("*.pth"))
+    told_while_training = ("not a readable image", "no category here")
+    assert (tmp_path / "work").exists() == any(words in message for words in told_while_training)
 
 
 def test_mistakes_of_test(data, tmp_path, error):
