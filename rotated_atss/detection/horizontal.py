@@ -116,9 +116,17 @@ class HorizontalATSSHead(ATSSHead):
 
     def loss_by_feat(self, cls_scores: list[Tensor], bbox_preds: list[Tensor], centernesses: list[Tensor], *args,
                      **kwargs) -> dict:  # fmt: skip
-        """As MMDetection's, in float32 or wider."""
+        """As MMDetection's, in float32 or wider, and ``num_pos``, the mean number of positives an image."""
         with torch.autocast(cls_scores[0].device.type, enabled=False):
-            return super().loss_by_feat(*map(_wide, (cls_scores, bbox_preds, centernesses)), *args, **kwargs)
+            losses = super().loss_by_feat(*map(_wide, (cls_scores, bbox_preds, centernesses)), *args, **kwargs)
+        return {**losses, "num_pos": self._num_pos}
+
+    def get_targets(self, *args, **kwargs) -> tuple:
+        """As MMDetection's; the positives, which its losses do not tell, are counted on the way."""
+        targets = super().get_targets(*args, **kwargs)
+        labels = torch.cat(targets[1], 1)  # (B, A), level after level
+        self._num_pos = ((labels >= 0) & (labels < self.num_classes)).sum(1).float().mean()
+        return targets
 
     def predict_by_feat(self, cls_scores: list[Tensor], bbox_preds: list[Tensor], score_factors: list[Tensor], *args,
                         **kwargs) -> list[InstanceData]:  # fmt: skip

@@ -168,6 +168,8 @@ def test_same_losses_and_gradients_as_mmdetections_head(counts):
     results = []
     for head in (ours, theirs):
         losses = head.loss_by_feat(*head(features()), objects(counts), [META] * 2)
+        number = losses.pop("num_pos", None)
+        assert (number is None) == (head is theirs) and (number is None or (float(number) > 0) == any(counts))
         total = sum(sum(value) for value in losses.values())
         total.backward()
         assert bool(total.isfinite())
@@ -177,6 +179,18 @@ def test_same_losses_and_gradients_as_mmdetections_head(counts):
     for name, gradient in results[0][1].items():
         assert gradient is not None  # without objects too: data-parallel training waits for every one
         assert torch.allclose(gradient, results[1][1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_positives_are_counted_an_image(monkeypatch):
+    head = head_of("HorizontalATSSHead")
+    seen = []
+    plain = type(head.assigner).assign
+    monkeypatch.setattr(
+        type(head.assigner), "assign", lambda *args, **kw: (seen.append(plain(*args, **kw)), seen[-1])[1]
+    )
+    losses = head.loss_by_feat(*head(features()), objects((6, 3)), [META] * 2)
+    counts = [int((result.gt_inds > 0).sum()) for result in seen]
+    assert len(counts) == 2 and min(counts) > 0 and float(losses["num_pos"]) == sum(counts) / 2
 
 
 @pytest.mark.parametrize("rescale", [False, True])
@@ -209,6 +223,7 @@ def test_losses_and_boxes_are_float32_under_autocast():
         losses = head.loss_by_feat(*outputs, objects((3, 2)), [META] * 2)
         found = head.predict_by_feat(*outputs, batch_img_metas=[META] * 2)
     wide = head.loss_by_feat(*([level.float() for level in levels] for levels in outputs), objects((3, 2)), [META] * 2)
+    assert float(losses.pop("num_pos")) == float(wide["num_pos"])
     for name, values in losses.items():
         assert all(value.dtype == torch.float32 for value in values)
         assert torch.equal(torch.stack(values), torch.stack(wide[name]))
