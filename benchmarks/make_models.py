@@ -48,12 +48,17 @@ Made by `make models-table` from the configs and the records in `benchmarks/resu
 - **Positives**: how they are chosen, and whether oriented boxes (obb) or the horizontal boxes around them (hbb) decide.
 - **Parameters** are all weights, frozen ones included. **GFLOPs** are the convolutions of backbone, neck and head for
   one image; a multiply-add counts as one, as in the figures that MMDetection and mmrotate publish.
+- `atss_official_*` with R50 and R101 have fewer **GFLOPs** than the configs of the same name without `official`: the
+  stride of a stage is in its first 1 x 1 convolution (caffe's style) instead of the 3 x 3 one, so that convolution
+  works on a quarter of the places. With ResNeXt it is in the 3 x 3 one for both, and they cost the same. Their few
+  **parameters** more are biases of the head's towers, which add no multiplication.
 - **s an image** and **peak MB**: one inference of untrained weights on 1024 x 1024 random pixels, median (fastest to
   slowest), and its memory beyond the weights. `benchmarks/bench_models.py` says what is counted.
 """
 
 COMMANDS = """\
-Trained and tested like the first one, each with its own name and number of epochs or iterations:
+The first one is trained and tested by these commands. For another put its name there, and in the last line the
+checkpoint that its training leaves: `epoch_N.pth` or `iter_N.pth`, N as in the column *trained for*.
 
     NAME={name}
     python tools/train.py $NAME
