@@ -59,7 +59,7 @@ def _check_instances(dataset: dict, option: str) -> None:
     if not path.is_file():
         raise UserError("no such file", where=path, hint=f"another COCO dataset: {option}")
     if not images.is_dir():
-        raise UserError("no such folder of images", where=images, hint=f"{path} names its files")
+        raise UserError("no such folder of images", where=images, hint=f"{path} names its files: check data_prefix.img")
     if path.stat().st_size <= SMALL_JSON_BYTES:
         refuse_missing_images(read_instances(path), images)
 
