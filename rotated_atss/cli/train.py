@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-scratch", action="store_true",
         help="no pretrained backbone; trains all of it (init_cfg=None, frozen_stages=-1, norm_eval=False)",
     )  # fmt: skip
+    parser.add_argument(
+        "--iterations", type=int, metavar="N", help="train N steps only, log each and do not validate: a first look"
+    )
     add_shared_arguments(parser)
 
 
@@ -72,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
-        deterministic=args.deterministic, from_scratch=args.from_scratch, launcher=args.launcher,
+        deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
+        launcher=args.launcher,
         cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

@@ -46,6 +46,7 @@ class TrainOptions:
     seed: int | None = None
     deterministic: bool = False
     from_scratch: bool = False
+    iterations: int | None = None  # so many steps, each logged, without validation
     launcher: str = "none"
     cfg_options: dict[str, Any] = field(default_factory=dict)
 
@@ -248,6 +249,8 @@ def _apply(cfg: Config, options: TrainOptions) -> None:
             cfg.optim_wrapper.pop(other, None)
     _feed_gpu(cfg)
     _set_randomness(cfg, options.seed, options.deterministic)
+    if options.iterations is not None:
+        _shorten(cfg, options.iterations)
     if options.resume:
         cfg.resume = True
         if isinstance(options.resume, str):
@@ -261,6 +264,25 @@ def _feed_gpu(cfg: Config) -> None:
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(name):
             cfg[name].setdefault("pin_memory", True)
+
+
+def _shorten(cfg: Config, iterations: int) -> None:
+    """A few steps to look at: each logged by itself, one checkpoint at the end."""
+    if iterations < 1:
+        raise UserError(f"at least 1 iteration is needed, not {iterations}")
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.merge_from_dict({
+        "default_hooks.logger.interval": 1,
+        "default_hooks.checkpoint.by_epoch": False,
+        "default_hooks.checkpoint.interval": iterations,
+        "log_processor.by_epoch": False,
+        "log_processor.window_size": 1,
+    })  # fmt: skip
+    schedulers = cfg.get("param_scheduler") or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if scheduler.get("total_steps", iterations) < iterations:
+            scheduler.total_steps = iterations
 
 
 def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:

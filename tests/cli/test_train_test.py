@@ -114,6 +114,7 @@ def test_help(command, capsys):
         ([CONFIG, "--cfg-options", "model.backbone.depth.x=1"], "these options do not fit the config: "),
         ([CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.coding=le45"], "unknown angle coding 'le45'"),
         ([CONFIG, "--seed", "-4"], "a seed lies between 0 and 2^32 - 1, not at -4"),
+        ([CONFIG, "--iterations", "0"], "at least 1 iteration is needed, not 0"),
         ([CONFIG, "--launcher", "pytorch"], "--launcher pytorch needs the environment that torchrun sets"),
         ([CONFIG, "--resume", "gone.pth"], "gone.pth: no such checkpoint"),
     ],

@@ -126,6 +126,21 @@ def test_the_learning_rate_scales_with_the_batch_and_says_so(run_published, batc
     assert "caling the original LR" not in log(folder)  # MMEngine's words for the same
 
 
+@pytest.mark.parametrize("iterations", [1, 5])
+def test_a_few_iterations_log_every_step(run_published, iterations):
+    folder = run_published(
+        {"default_hooks.logger.interval": 50, "log_processor.window_size": 50}, iterations=iterations
+    )
+    assert [step for step, _ in records(folder)] == list(range(1, iterations + 1))  # an epoch has 3
+    assert "(val)" not in log(folder) and (folder / "last_checkpoint").read_text().endswith(f"iter_{iterations}.pth")
+    assert [path.name for path in folder.glob("*.pth")] == [f"iter_{iterations}.pth"]
+
+
+def test_more_iterations_than_the_schedule_has(run):
+    folder = run({"param_scheduler.0.total_steps": 2}, iterations=3)
+    assert [step for step, _ in records(folder)] == [1, 2, 3]
+
+
 def test_tiles_without_objects_train_on_request(run_published):
     kept = {"train_dataloader.dataset.filter_cfg.filter_empty_gt": False}
     folder = run_published({**kept, "train_dataloader.batch_size": 1})
