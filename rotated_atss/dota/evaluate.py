@@ -13,13 +13,8 @@ from typing import Any
 import numpy as np
 
 from rotated_atss.dota.average_precision import average_precision
-from rotated_atss.dota.polygon import (
-    iou_upper_bounds,
-    iter_overlapping_pairs_between,
-    polygon_areas,
-    polygon_hbbs,
-    polygon_ious,
-)
+from rotated_atss.dota.pairs import iou_upper_bounds, iter_overlapping_pairs_between
+from rotated_atss.dota.polygon import polygon_areas, polygon_hbbs, polygon_ious
 from rotated_atss.dota.text import EMPTY_DETECTIONS, Detections, Labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError

@@ -4,14 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rotated_atss.dota.polygon import (
-    iou_upper_bounds,
-    iter_overlapping_pairs,
-    iter_overlapping_pairs_between,
-    polygon_areas,
-    polygon_hbbs,
-    polygon_ious,
-)
+from rotated_atss.dota.pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
+from rotated_atss.dota.polygon import polygon_areas, polygon_hbbs, polygon_ious
 
 _BLOCK = 1024  # detections of one group that are compared with each other at once
 _BATCH_PAIRS = 1 << 24  # most pairs that a batch of groups can hold at once

@@ -9,12 +9,9 @@ Quadrilaterals may be convex or not and run either way round. One that crosses i
 counts it: with its winding number, turned so that its signed area is positive.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 _PAIRS = 2048  # pairs a block: sixteen edge pairs each, so that a temporary stays in the cache
-_CANDIDATES = 1 << 20  # candidate pairs expanded at once
 
 
 def polygon_areas(polygons: np.ndarray) -> np.ndarray:
@@ -53,70 +50,6 @@ def polygon_ious(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
 def polygon_iofs(polygons1: np.ndarray, polygons2: np.ndarray) -> np.ndarray:
     """(N,) shared area over the area of the first, in [0, 1]; 0 where the first has no area."""
     return _ratio(polygon_intersections(polygons1, polygons2), polygon_areas(polygons1))
-
-
-# -- which pairs are worth it ------------------------------------------------------------------------------------------
-
-
-def overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of boxes of one group that share area.
-
-    Args:
-        hbbs: (N, 4) x_min, y_min, x_max, y_max.
-        groups: (N,) int; boxes of different groups never meet.
-
-    Returns:
-        i, j: (P,) int64 each, i < j, every pair once.
-    """
-    return _concatenate(list(iter_overlapping_pairs(hbbs, groups)))
-
-
-def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """``overlapping_pairs`` in pieces of bounded size, for callers who keep only a few of the pairs."""
-    low, high = _sweep_keys(hbbs, groups)
-    order = np.argsort(low, kind="stable")
-    stops = np.searchsorted(low[order], high[order], side="right")
-    for rows, columns in _expand(np.arange(1, len(order) + 1), stops):
-        first, second = order[rows], order[columns]
-        meet = _overlap(hbbs, first, hbbs, second) & (groups[first] == groups[second])
-        first, second = first[meet], second[meet]
-        yield np.minimum(first, second), np.maximum(first, second)
-
-
-def overlapping_pairs_between(
-    hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of a box of either set that share area and the group: i, j, (P,) int64 each."""
-    return _concatenate(list(iter_overlapping_pairs_between(hbbs1, groups1, hbbs2, groups2)))
-
-
-def iter_overlapping_pairs_between(
-    hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """``overlapping_pairs_between`` in pieces of bounded size."""
-    low, high = _sweep_keys(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
-    split = len(hbbs1)
-    low1, low2, high1, high2 = low[:split], low[split:], high[:split], high[split:]
-    order1, order2 = np.argsort(low1, kind="stable"), np.argsort(low2, kind="stable")
-    # Of two that meet, the later begins inside the earlier; of two that begin together, the first set's is the earlier.
-    starts2 = np.searchsorted(low2[order2], low1, side="left")
-    stops2 = np.searchsorted(low2[order2], high1, side="right")
-    starts1 = np.searchsorted(low1[order1], low2, side="right")
-    stops1 = np.searchsorted(low1[order1], high2, side="right")
-    earlier_first = ((rows, order2[columns]) for rows, columns in _expand(starts2, stops2))
-    earlier_second = ((order1[columns], rows) for rows, columns in _expand(starts1, stops1))
-    for pieces in (earlier_first, earlier_second):
-        for first, second in pieces:
-            meet = _overlap(hbbs1, first, hbbs2, second) & (groups1[first] == groups2[second])
-            yield first[meet], second[meet]
-
-
-def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
-    """(N,) what the IoU of aligned polygons cannot exceed, going by their circumscribed boxes and areas."""
-    sides = np.minimum(hbbs1[:, 2:], hbbs2[:, 2:]) - np.maximum(hbbs1[:, :2], hbbs2[:, :2])
-    shared = np.maximum(sides[:, 0], 0.0) * np.maximum(sides[:, 1], 0.0)
-    union = areas1 + areas2 - shared
-    return np.divide(shared, union, out=np.full(len(shared), np.inf), where=union > 0)
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------
@@ -162,8 +95,13 @@ def _shared_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     second[:, 1] -= base
     edges1 = [values[:, None] for values in _edges(first)]  # (4, 1, n)
     edges2 = [values[None] for values in _edges(second)]  # (1, 4, n)
-    shared = _shared_trapezoids(edges1, edges2).sum(axis=(0, 1))
+    shared = _in_order(_shared_trapezoids(edges1, edges2).reshape(16, -1))
     return np.where(shared > _rounding(first, second), shared, 0.0)
+
+
+def _in_order(terms: np.ndarray) -> np.ndarray:
+    """(n,) sums of (k, n) terms, a pair's the same whatever its block: numpy adds up a lone column in another order."""
+    return terms.sum(axis=0) if terms.shape[1] > 1 else terms.cumsum(axis=0)[-1]
 
 
 def _rounding(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -211,48 +149,3 @@ def _shared_trapezoids(edges1: list[np.ndarray], edges2: list[np.ndarray]) -> np
     mean *= width
     mean *= sign1 * sign2
     return mean
-
-
-def _sweep_keys(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) low, high: every box's interval on one line, all groups side by side, along the axis that separates better.
-
-    Adding a group's offset may round, but never turns an order round, so no overlap is lost; the pairs are checked
-    again exactly.
-    """
-    if not len(hbbs):
-        return np.empty(0), np.empty(0)
-    extent = hbbs[:, 2:] - hbbs[:, :2]
-    span = hbbs[:, 2:].max(axis=0) - hbbs[:, :2].min(axis=0)
-    axis = int(np.argmin(extent.mean(axis=0) / np.maximum(span, 1e-300)))
-    offsets = groups * (span[axis] + 1.0) - hbbs[:, axis].min()
-    return hbbs[:, axis] + offsets, hbbs[:, axis + 2] + offsets
-
-
-def _expand(starts: np.ndarray, stops: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every (row, column) with starts[row] <= column < stops[row], some rows at a time; one row is never cut."""
-    counts = np.maximum(stops - starts, 0)
-    totals = np.cumsum(counts)
-    low = 0
-    while low < len(counts):
-        done = totals[low - 1] if low else 0
-        high = max(int(np.searchsorted(totals, done + _CANDIDATES, side="right")), low + 1)
-        some = counts[low:high]
-        rows = np.repeat(np.arange(low, high), some)
-        columns = np.arange(len(rows)) + np.repeat(starts[low:high] - (totals[low:high] - some - done), some)
-        yield rows, columns
-        low = high
-
-
-def _overlap(hbbs1: np.ndarray, rows1: np.ndarray, hbbs2: np.ndarray, rows2: np.ndarray) -> np.ndarray:
-    """(P,) whether the boxes share area."""
-    box1, box2 = hbbs1[rows1].T, hbbs2[rows2].T
-    meet = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
-    meet &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])
-    return meet
-
-
-def _concatenate(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    if not pieces:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    first, second = zip(*pieces)
-    return np.concatenate(first), np.concatenate(second)

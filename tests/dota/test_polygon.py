@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 
 from rotated_atss.dota.polygon import (
-    iou_upper_bounds,
-    overlapping_pairs,
-    overlapping_pairs_between,
     polygon_areas,
     polygon_hbbs,
     polygon_intersections,
@@ -128,6 +125,15 @@ def test_iou_is_symmetric_and_one_with_itself():
     np.testing.assert_allclose(polygon_ious(first, np.roll(first, 2, axis=1)), 1, atol=1e-12)
 
 
+def test_a_pair_does_not_depend_on_its_block(monkeypatch):
+    rng = np.random.default_rng(8)
+    first, second = rectangles(rng, 300), rectangles(rng, 300)
+    together = polygon_ious(first, second)
+    for block in (1, 2, 3, 7):
+        monkeypatch.setattr("rotated_atss.dota.polygon._PAIRS", block)
+        assert np.array_equal(polygon_ious(first, second), together)
+
+
 def test_input_is_left_alone():
     first, second = np.array([SQUARE]), np.array([ARROW])
     polygon_ious(first, second)
@@ -138,58 +144,8 @@ def test_no_pairs():
     none = np.empty((0, 8))
     assert polygon_intersections(none, none).shape == polygon_ious(none, none).shape == (0,)
     assert polygon_areas(none).shape == (0,) and polygon_hbbs(none).shape == (0, 4)
-    first, second = overlapping_pairs(np.empty((0, 4)), np.empty(0, dtype=np.int64))
-    assert first.shape == second.shape == (0,)
 
 
 def test_unequal_numbers_are_refused():
     with pytest.raises(ValueError, match="1 and 2"):
         polygon_ious(np.array([SQUARE]), np.array([SQUARE, SQUARE]))
-
-
-# -- pairs
-
-
-def boxes(rng, count):
-    corners = rng.integers(0, 40, (count, 2, 2)).astype(float)  # on a grid: equal starts, touching sides, flat boxes
-    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-
-
-def meet(box1, box2):
-    return min(box1[2], box2[2]) > max(box1[0], box2[0]) and min(box1[3], box2[3]) > max(box1[1], box2[1])
-
-
-@pytest.mark.parametrize("offset", [0.0, -1e6, 1e9])
-def test_overlapping_pairs_are_all_pairs_that_overlap(offset):
-    rng = np.random.default_rng(4)
-    hbbs, groups = boxes(rng, 150) + offset, rng.integers(0, 4, 150)
-    first, second = overlapping_pairs(hbbs, groups)
-    expected = {
-        (i, j) for i in range(150) for j in range(i + 1, 150) if groups[i] == groups[j] and meet(hbbs[i], hbbs[j])
-    }
-    assert len(first) == len(expected) and set(zip(first.tolist(), second.tolist())) == expected
-
-
-def test_overlapping_pairs_between_two_sets():
-    rng = np.random.default_rng(5)
-    hbbs1, hbbs2 = boxes(rng, 80), boxes(rng, 90)
-    groups1, groups2 = rng.integers(0, 4, 80), rng.integers(0, 4, 90)
-    first, second = overlapping_pairs_between(hbbs1, groups1, hbbs2, groups2)
-    expected = {(i, j) for i in range(80) for j in range(90) if groups1[i] == groups2[j] and meet(hbbs1[i], hbbs2[j])}
-    assert len(first) == len(expected) and set(zip(first.tolist(), second.tolist())) == expected
-
-
-def test_pairs_come_in_pieces(monkeypatch):
-    rng = np.random.default_rng(6)
-    hbbs, groups = boxes(rng, 200), np.zeros(200, dtype=np.int64)
-    whole = set(zip(*(side.tolist() for side in overlapping_pairs(hbbs, groups))))
-    monkeypatch.setattr("rotated_atss.dota.polygon._CANDIDATES", 7)
-    first, second = overlapping_pairs(hbbs, groups)
-    assert len(first) == len(whole) and set(zip(first.tolist(), second.tolist())) == whole
-
-
-def test_upper_bound_is_one():
-    rng = np.random.default_rng(7)
-    first, second = rectangles(rng, 5000), rectangles(rng, 5000)
-    sides = [(polygon_hbbs(side), polygon_areas(side)) for side in (first, second)]
-    assert (iou_upper_bounds(*sides[0], *sides[1]) >= polygon_ious(first, second) - 1e-12).all()
