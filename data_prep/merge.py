@@ -5,8 +5,9 @@ writes the same files for full images. Suppression compares the quadrilaterals a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = ["ClassMerge", "merge_detections", "merge_folder", "parse_tile_name", 
 
 IOU_THRESHOLD = 0.1
 _SMALL = 1 << 20  # bytes of text that one process reads sooner than a second one starts
+_PART = 4 << 20  # bytes of a file that are merged at once: what is worked out on the way stays small
 _BYTES_PER_BYTE = 12  # memory that merging takes, per byte of the file
 
 
@@ -131,29 +133,101 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some lines of a file: everything of their images, as far as the lines around them tell."""
+
+    name: str  # of the class
+    path: Path
+    iou_threshold: float
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """What became of a part."""
+
+    images: tuple[str, ...]
+    counts: tuple[int, int, int]  # tiles, detections on them, detections on full images
+    content: bytes
+
+
 def _merge_all(
     files: dict[str, Path], iou_threshold: float, workers: int, progress: bool | None
 ) -> dict[str, tuple[ClassMerge, bytes]]:
     """What each class became and the content of its new file, by class name."""
-    jobs = [(name, path, iou_threshold) for name, path in files.items()]
-    sizes = [path.stat().st_size for path in files.values()]
-    workers = workers if sum(sizes) > _SMALL else 1
-    merged = {}
+    whole = [_Part(name, path, iou_threshold, 0, path.stat().st_size) for name, path in files.items()]
+    size = sum(part.length for part in whole)
+    workers = workers if size > _SMALL else 1
     hide = None if progress is None else not progress  # None: tqdm looks whether it writes to a terminal
-    with tqdm(total=sum(sizes), desc="merge", unit="B", unit_scale=True, disable=hide) as bar:
-        for index, result in run_jobs(_merge_file, jobs, workers, [size * _BYTES_PER_BYTE for size in sizes]):
-            merged[jobs[index][0]] = result
-            bar.update(sizes[index])
-    return merged
+    with tqdm(total=size, desc="merge", unit="B", unit_scale=True, disable=hide) as bar:
+        found = _merge_parts([part for each in whole for part in _cut(each)], workers, bar)
+        mixed = [part for part in whole if not _apart(found[part.name])]
+        bar.total += sum(part.length for part in mixed)
+        found |= _merge_parts(mixed, workers, bar)
+    return {name: _join(name, results) for name, results in found.items()}
 
 
-def _merge_file(job: tuple[str, Path, float]) -> tuple[ClassMerge, bytes]:
+def _merge_parts(parts: Sequence[_Part], workers: int, bar: tqdm) -> dict[str, list[_Merged]]:
+    """The results of every class, in the order of its parts."""
+    results: dict[int, _Merged] = {}
+    for index, result in run_jobs(_merge_part, parts, workers, [part.length * _BYTES_PER_BYTE for part in parts]):
+        results[index] = result
+        bar.update(parts[index].length)
+    found: dict[str, list[_Merged]] = {}
+    for index, part in enumerate(parts):
+        found.setdefault(part.name, []).append(results[index])
+    return found
+
+
+def _merge_part(part: _Part) -> _Merged:
     """In a worker process: read, merge, format."""
-    name, path, iou_threshold = job
-    tiles = parse_detections(read_bytes(path), path)
-    found = merge_detections(tiles, iou_threshold, path=path)
-    counts = ClassMerge(name, len(tiles.images), len(found.images), len(tiles), len(found))
-    return counts, format_detections(found)
+    try:
+        tiles = parse_detections(read_bytes(part.path, part.start, part.length), part.path)
+        found = merge_detections(tiles, part.iou_threshold, path=part.path)
+    except UserError:
+        parse_detections(read_bytes(part.path), part.path)  # counts its lines from the top of the file
+        raise
+    return _Merged(found.images, (len(tiles.images), len(tiles), len(found)), format_detections(found))
+
+
+def _cut(whole: _Part) -> list[_Part]:
+    """A file in parts of a few megabytes that end where an image seems to end, at the same bytes whatever the
+    workers."""
+    starts = [0]
+    if whole.length > _PART:
+        try:
+            with open(whole.path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                while (start := _next_image(data, starts[-1] + _PART)) < whole.length:
+                    starts.append(start)
+        except OSError:
+            return [whole]  # reading it tells
+    stops = [*starts[1:], whole.length]
+    return [replace(whole, start=start, length=stop - start) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _next_image(data: mmap, position: int) -> int:
+    """Where, after ``position``, a line begins whose image is not that of the line there."""
+    start = data.rfind(b"\n", 0, position) + 1
+    token = data[start : data.find(b"\n", start)].partition(b" ")[0]
+    image = token.rsplit(b"__", 3)[0] + b"__"
+    while (end := data.find(b"\n", start)) >= 0:
+        start = end + 1
+        if data[start : start + len(image)] != image:
+            return start
+    return len(data)
+
+
+def _apart(results: Sequence[_Merged]) -> bool:
+    """Whether every image lies in one part alone: then merging part by part is merging the whole."""
+    return len({image for each in results for image in each.images}) == sum(len(each.images) for each in results)
+
+
+def _join(name: str, results: Sequence[_Merged]) -> tuple[ClassMerge, bytes]:
+    tiles, before, after = (sum(each.counts[column] for each in results) for column in range(3))
+    told = ClassMerge(name, tiles, sum(len(each.images) for each in results), before, after)
+    return told, b"".join(each.content for each in results)
 
 
 def _without_noise(polygons: np.ndarray) -> np.ndarray:

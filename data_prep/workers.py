@@ -82,9 +82,9 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _start_worker() -> None:
-    import cv2
-
-    cv2.setNumThreads(0)  # processes are the parallel part; and the thread pool of a forked OpenCV is dead
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # processes are the parallel part
+    if "cv2" in sys.modules:  # who merges text needs none; and the thread pool of a forked OpenCV is dead
+        sys.modules["cv2"].setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback each
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

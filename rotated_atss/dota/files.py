@@ -7,10 +7,12 @@ from pathlib import Path
 from rotated_atss.errors import UserError
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The content of ``path``. Raises UserError where it cannot be read."""
+def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
+    """The content of ``path``, or ``length`` bytes of it from ``start``. Raises UserError where it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            file.seek(start)
+            return file.read(length)
     except FileNotFoundError:
         raise UserError("no such file", where=path) from None
     except OSError as error:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import data_prep.merge
 from data_prep.merge import merge_detections, merge_folder, parse_tile_name, to_full_images
 from rotated_atss.dota.polygon import polygon_ious
 from rotated_atss.dota.text import Detections, list_task1_files, read_detections, task1_path, write_detections
@@ -171,6 +172,36 @@ def test_workers_change_nothing(tmp_path, monkeypatch):
         assert one == two and one
 
 
+@pytest.mark.parametrize("order", ["by image", "by tile", "mixed", "from the middle"])
+def test_parts_of_a_file_give_what_the_whole_gives(tmp_path, monkeypatch, order):
+    """Also where an image's lines are not together: then the parts are given up for the whole."""
+    names, scores, polygons = random_tiles(np.random.default_rng(3), 400)
+    images = [name.partition("__")[0] for name in names]
+    by = {"by image": np.argsort(images, kind="stable"), "by tile": np.argsort(names, kind="stable")}
+    rows = by.get(order, np.arange(400))
+    rows = np.roll(by["by tile"], 40) if order == "from the middle" else rows
+    (tmp_path / "tiles").mkdir()
+    given = Detections.from_ids(np.array(names)[rows], scores[rows], polygons[rows])
+    write_detections(task1_path(tmp_path / "tiles", "ship"), given)
+    found = []
+    for part in (1 << 22, 2000, 1):
+        monkeypatch.setattr("data_prep.merge._PART", part)
+        told = merge_folder(tmp_path / "tiles", tmp_path / f"out{part}", progress=False)
+        found.append((told, rows_of(read_detections(task1_path(tmp_path / f"out{part}", "ship")))))
+    assert found[0] == found[1] == found[2] and len(found[0][1]) > 100
+
+
+def test_parts_end_where_images_end(tmp_path):
+    tiles = write_task1(tmp_path / "tiles", "ship", *(f"{name}__1__0___0 1 {BOX}" for name in ("P1", "P1", "P2", "P3")))
+    path = task1_path(tiles, "ship")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_prep.merge, "_PART", 5)
+        parts = data_prep.merge._cut(data_prep.merge._Part("ship", path, 0.1, 0, path.stat().st_size))
+    assert [path.read_bytes()[part.start : part.start + part.length].count(b"\n") for part in parts] == [2, 1, 1]
+    assert parts[0].start == 0 and all(one.start + one.length == two.start for one, two in zip(parts, parts[1:]))
+
+
+@pytest.mark.parametrize("part", [1, 1 << 22])
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     ("line", "words"),
@@ -180,9 +211,10 @@ def test_workers_change_nothing(tmp_path, monkeypatch):
         (f"P1__1024__0___0 x {BOX}", "Task1_ship.txt:3: 'x' is no number"),
     ],
 )
-def test_a_wrong_line_stops_everything(tmp_path, monkeypatch, workers, line, words):
+def test_a_wrong_line_stops_everything(tmp_path, monkeypatch, workers, line, words, part):
     monkeypatch.setattr("data_prep.merge._SMALL", 0)
-    tiles = write_task1(tmp_path / "tiles", "ship", f"P1__1024__0___0 0.9 {BOX}", "", line)
+    monkeypatch.setattr("data_prep.merge._PART", part)
+    tiles = write_task1(tmp_path / "tiles", "ship", f"P0__1024__0___0 0.9 {BOX}", "", line, f"P2__1__0___0 1 {BOX}")
     write_task1(tiles, "plane", f"P1__1024__0___0 0.9 {BOX}")
     with pytest.raises(UserError, match=words):
         merge_folder(tiles, tmp_path / "out", workers=workers)
