@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from rotated_atss.dota.evaluate import EvaluationResult
     from rotated_atss.dota.text import Detections, Labels
 
 HELP = (
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_rules(parser)
     parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one a core)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; the table is printed all the same")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,24 +75,14 @@ def _run_dota(args: argparse.Namespace) -> int:
     import json
 
     from rotated_atss.dota.classes import CLASSES, resolve_classes
-    from rotated_atss.dota.evaluate import evaluate_detections, format_table, result_to_json
+    from rotated_atss.dota.evaluate import format_table, result_to_json
     from rotated_atss.dota.files import atomic_write
-    from rotated_atss.dota.text import list_task1_files, read_task1_folder
+    from rotated_atss.dota.text import list_task1_files
 
     classes = resolve_classes(args.classes or args.version)
     # Who names classes wants those alone: other classes of DOTA may be there, and are left out.
     known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
-    detections = read_task1_folder(args.detections, known)
-    labels = read_all_labels(args.labels, known)
-    _refuse_strangers(classes, detections, labels)
-    result = evaluate_detections(
-        {name: detections[name] for name in classes},
-        labels,
-        metric=args.metric,
-        version=args.version,
-        difficult=args.difficult,
-        ignore_unlabelled=args.ignore_unlabelled,
-    )
+    result = _evaluate_with_progress(args, classes, known)
     print(format_table(result))
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
@@ -98,6 +91,44 @@ def _run_dota(args: argparse.Namespace) -> int:
     if args.json:
         atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
     return 0
+
+
+def _evaluate_with_progress(
+    args: argparse.Namespace, classes: tuple[str, ...], known: tuple[str, ...]
+) -> EvaluationResult:
+    """Read and evaluate; a terminal sees how far it is, in bytes that are read and then counted."""
+    from tqdm import tqdm
+
+    from data_prep.workers import available_cores
+    from rotated_atss.dota.evaluate import evaluate_detections
+    from rotated_atss.dota.text import list_task1_files, read_task1_folder
+
+    files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
+    bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
+    total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
+    workers = args.workers or available_cores()
+    hide = True if args.quiet else None  # None: tqdm looks whether it writes to a terminal
+    with tqdm(total=total, desc="evaluate", unit="B", unit_scale=True, leave=False, disable=hide) as bar:
+
+        def read(path: Path) -> None:
+            bar.update(bytes_of[path])
+
+        def counted(name: str) -> None:
+            bar.update(bytes_of[files[name]] if name in files else 0)
+
+        detections = read_task1_folder(args.detections, known, workers=workers, done=read)
+        labels = _read_labels(label_files, known, read)
+        _refuse_strangers(classes, detections, labels)
+        return evaluate_detections(
+            {name: detections[name] for name in classes},
+            labels,
+            metric=args.metric,
+            version=args.version,
+            difficult=args.difficult,
+            ignore_unlabelled=args.ignore_unlabelled,
+            workers=workers,
+            done=counted,
+        )
 
 
 def _refuse_strangers(
@@ -116,13 +147,13 @@ def _refuse_strangers(
             )
 
 
-def read_all_labels(folders: list[str], classes: tuple[str, ...]) -> dict[str, Labels]:
-    """The labels of every image of the folders, by image id.
+def _find_labels(folders: list[str]) -> dict[str, Path]:
+    """The label file of every image of the folders, by image id.
 
     Raises:
-        UserError: A folder without label files, an image in two of them, or a malformed file.
+        UserError: A folder without label files, or an image in two of them.
     """
-    from rotated_atss.dota.text import list_label_files, read_labels
+    from rotated_atss.dota.text import list_label_files
 
     found: dict[str, Path] = {}
     for folder in folders:
@@ -132,7 +163,20 @@ def read_all_labels(folders: list[str], classes: tuple[str, ...]) -> dict[str, L
         for path in files:
             if found.setdefault(path.stem, path) != path:
                 raise UserError(f"the image {path.stem} has a label file in {found[path.stem].parent} too", where=path)
-    return {image: read_labels(path, classes) for image, path in found.items()}
+    return found
+
+
+def _read_labels(
+    files: Mapping[str, Path], classes: tuple[str, ...], done: Callable[[Path], object]
+) -> dict[str, Labels]:
+    """The labels of every image; ``done`` hears of every file. Raises UserError where one is malformed."""
+    from rotated_atss.dota.text import read_labels
+
+    labels = {}
+    for image, path in files.items():
+        labels[image] = read_labels(path, classes)
+        done(path)
+    return labels
 
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:

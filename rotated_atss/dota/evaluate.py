@@ -6,12 +6,13 @@ are ignored, it counts as neither. Equal scores rank in file order.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from rotated_atss.dota._threads import in_threads
 from rotated_atss.dota.average_precision import average_precision
 from rotated_atss.dota.pairs import iou_upper_bounds, iter_overlapping_pairs_between
 from rotated_atss.dota.polygon import polygon_areas, polygon_hbbs, polygon_ious
@@ -99,6 +100,8 @@ def evaluate_detections(
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     classes: Sequence[str] | None = None,
     ignore_unlabelled: bool = False,
+    workers: int = 1,
+    done: Callable[[str], object] | None = None,
 ) -> EvaluationResult:
     """Evaluate every class on the images of ``labels_by_image``, those without any detection included.
 
@@ -111,6 +114,8 @@ def evaluate_detections(
         iou_thresholds: AP50 and AP75 want 0.5 and 0.75 among them; AP50:95 is the mean over all.
         classes: Those to evaluate, by default the keys of ``detections_by_class``.
         ignore_unlabelled: Leave out detections on images without labels instead of refusing them.
+        workers: Threads, a class each; the result does not depend on them.
+        done: Called with the name of each class that is through.
 
     Raises:
         UserError: Nothing to evaluate on, an unknown metric or rule, a detection on an image without labels.
@@ -124,12 +129,16 @@ def evaluate_detections(
     truths = _collect_truths(labels_by_image, classes)
     _warn_of_flat_objects(truths)
     image_numbers = {image: number for number, image in enumerate(labels_by_image)}
-    per_class = {}
-    for name in classes:
-        found = detections_by_class.get(name, EMPTY_DETECTIONS)
-        images = _number_images(found, image_numbers, name, ignore_unlabelled)
-        ranking = _rank(found, images, truths[name], min(iou_thresholds))
-        per_class[name] = _evaluate_class(ranking, truths[name], iou_thresholds, metric, difficult == "ignore")
+    found = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
+    images = {name: _number_images(found[name], image_numbers, name, ignore_unlabelled) for name in classes}
+
+    def evaluate(name: str) -> ClassResult:
+        ranking = _rank(found[name], images[name], truths[name], min(iou_thresholds))
+        return _evaluate_class(ranking, truths[name], iou_thresholds, metric, difficult == "ignore")
+
+    largest_first = sorted(classes, key=lambda name: -len(found[name]))
+    results = dict(zip(largest_first, in_threads(evaluate, largest_first, workers, done), strict=True))
+    per_class = {name: results[name] for name in classes}
     return EvaluationResult(per_class, len(labels_by_image), metric, difficult, version, tuple(iou_thresholds))
 
 

@@ -8,12 +8,14 @@ splitting), and 0 where its column is missing.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rotated_atss.dota._label_columns import WORTH_IT, label_columns
+from rotated_atss.dota._threads import in_threads
 from rotated_atss.dota._tokens import decimal_texts, gather_tokens, join_columns, parse_decimals, token_bounds
 from rotated_atss.dota.classes import unknown_class_hint
 from rotated_atss.dota.files import atomic_write, read_bytes
@@ -90,8 +92,22 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
         UserError: Missing file, malformed line, a coordinate that is not finite, an unknown class: with ``path:line``.
     """
     known = None if classes is None else frozenset(classes)
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    try:
+        labels = Labels(*label_columns(data)) if len(data) >= WORTH_IT else None
+    except ValueError:
+        labels = None  # line by line, then
+    if labels is None or not (known is None or known.issuperset(labels.names)):
+        labels = _read_lines(data, path, known, classes or (), skip_unknown)
+    return labels
+
+
+def _read_lines(
+    data: bytes, path: object, known: frozenset[str] | None, classes: Sequence[str], skip_unknown: bool
+) -> Labels:
+    """``read_labels`` of any file."""
     rows, names, difficult, numbers, header = [], [], [], [], []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(_decode(data, path).split("\n"), start=1):
         fields = line.split()
         if not fields:
             continue
@@ -102,7 +118,7 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
         if known is not None and fields[8] not in known:
             if skip_unknown:
                 continue
-            raise _unknown_class(fields[8], classes or (), path, number)
+            raise _unknown_class(fields[8], classes, path, number)
         rows.append(polygon)
         names.append(fields[8])
         difficult.append(flag)
@@ -165,9 +181,9 @@ def _unknown_class(name: str, classes: Sequence[str], path: object, number: int)
     return UserError(f"unknown class '{name}'", where=f"{path}:{number}", hint=unknown_class_hint(name, classes))
 
 
-def _read_text(path: str | Path) -> str:
+def _decode(data: bytes, path: object) -> str:
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise UserError("not UTF-8 text", where=path) from error
 
@@ -228,8 +244,18 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     return found
 
 
-def read_task1_folder(folder: str | Path, classes: Sequence[str]) -> dict[str, Detections]:
+def read_task1_folder(
+    folder: str | Path,
+    classes: Sequence[str],
+    *,
+    workers: int = 1,
+    done: Callable[[Path], object] | None = None,
+) -> dict[str, Detections]:
     """The detections of every class of ``classes``; a class without a file has none.
+
+    Args:
+        workers: Threads that read.
+        done: Called with each file that is through.
 
     Raises:
         UserError: As ``list_task1_files`` and ``read_detections``; a Task1 file of a class that is not in ``classes``.
@@ -238,7 +264,8 @@ def read_task1_folder(folder: str | Path, classes: Sequence[str]) -> dict[str, D
     for name, path in files.items():
         if name not in classes:
             raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, classes))
-    return {name: read_detections(files[name]) if name in files else EMPTY_DETECTIONS for name in classes}
+    found = dict(zip(files, in_threads(read_detections, list(files.values()), workers, done), strict=True))
+    return {name: found.get(name, EMPTY_DETECTIONS) for name in classes}
 
 
 def _is_task1(path: Path) -> bool:

@@ -182,6 +182,29 @@ def test_objects_without_area_count_but_cannot_be_found(caplog):
     assert result.ap50 == pytest.approx(0.5) and "1 labelled objects have no area" in caplog.text
 
 
+def test_threads_change_nothing():
+    rng = np.random.default_rng(1)
+    names, images = ("ship", "plane", "harbor"), ("P1", "P2")
+    labels = {
+        image: labels_of(*((square(*rng.uniform(0, 200, 2)), name, 0) for name in names for _ in range(20)))
+        for image in images
+    }
+    found = {
+        name: ships_of(
+            *(
+                (image, rng.uniform(), polygon + rng.normal(0, 1, 8))
+                for image in images
+                for polygon in labels[image].polygons
+            )
+        )["ship"]
+        for name in names
+    }
+    through = []
+    one, two = evaluate_detections(found, labels), evaluate_detections(found, labels, workers=2, done=through.append)
+    assert one == two and 0 < one.ap50 < 1 and list(two.per_class) == list(names)
+    assert sorted(through) == sorted(names)
+
+
 def test_wrong_choices():
     labels = {"P1": labels_of()}
     with pytest.raises(UserError, match="unknown metric 'voc12'"):

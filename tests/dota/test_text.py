@@ -97,6 +97,41 @@ def test_unknown_class_may_be_skipped(tmp_path):
     assert labels.names == ("ship",)
 
 
+ODD_LINES = [
+    f"{LINE} ship", f"{LINE} ship 12", f"{LINE} ship -1", f"{LINE} ship x", f"{LINE}", "gsd:0.5", "imagesource : here",
+    "1 2 nan 2 11 8 1 8 ship 0", "1e1 2 3 4 5 6 7 8 ship 0", "1 2 x 2 11 8 1 8 ship 0", f"{LINE} schiff 0",
+    f"{LINE} \u00e4 0", f"{LINE} ship 0 0", "\t", f"\t{LINE}\tship\t2 \r", "acquisition dates:2016-05-04", "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("skip_unknown", [False, True])
+@pytest.mark.parametrize("head", ["", "imagesource:GoogleEarth\ngsd:null\n", "\ufeffGSD:0.1\r\n", "gsd: 0.1\n", "gsd:"])
+@pytest.mark.parametrize("odd", ["", *ODD_LINES])
+def test_labels_read_in_bulk_are_those_read_line_by_line(tmp_path, monkeypatch, head, odd, skip_unknown):
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{' '.join(map(str, np.round(row, 2)))} ship {flag}" for flag, row in enumerate(rng.normal(0, 99, (3, 8)))
+    ]
+    found = []
+    for limit in (0, 1 << 30):
+        monkeypatch.setattr("rotated_atss.dota.text.WORTH_IT", limit)
+        try:
+            labels = labels_of(tmp_path, head + "\n".join([*lines, odd, *lines]), classes=("ship",),
+                               skip_unknown=skip_unknown)  # fmt: skip
+            columns = (labels.polygons, labels.difficult, labels.line_numbers)
+            told = (*((each.shape, each.dtype, each.tolist()) for each in columns), labels.names, labels.header)
+        except UserError as error:
+            told = str(error)
+        found.append(told)
+    assert found[0] == found[1]
+
+
+def test_plain_labels_are_read_in_bulk(tmp_path, monkeypatch):
+    monkeypatch.setattr("rotated_atss.dota.text._read_lines", None)
+    labels = labels_of(tmp_path, "imagesource:GoogleEarth\ngsd:0.5\n" + f"{LINE} ship 1\n" * 200, classes=("ship",))
+    assert len(labels) == 200 and labels.line_numbers.tolist() == list(range(3, 203))
+
+
 def test_labels_survive_writing(tmp_path):
     polygons = np.random.default_rng(0).normal(size=(5, 8)) * 1000
     write_labels(tmp_path / "a.txt", polygons, ["ship"] * 5, [0, 1, 2, 0, 1], header=["gsd:null"])
