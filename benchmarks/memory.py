@@ -1,12 +1,14 @@
-"""Peak memory of one call, beyond what the process held before it."""
+"""Peak memory: of one call, beyond what the process held before it, and of a command with all its processes."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import resource
+import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MB = 1e6
@@ -26,6 +28,37 @@ def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
     before = _reset_peak()
     run()
     return round(max(0.0, _peak() - before) / MB, 1)
+
+
+def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | None:
+    """Megabytes (1e6 bytes) that a command and all processes it starts hold at most, or None where there is no /proc.
+
+    The sum of what each process held at its own highest point, whenever that was, pages that they share counted in
+    each: never less than the true peak, but for what a process takes in its last ``every_s`` seconds.
+    """
+    if not Path("/proc/self/status").exists():
+        return None
+    highest: dict[int, float] = {}
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            for pid in _family(process.pid):
+                highest[pid] = max(highest.get(pid, 0.0), _status("VmHWM", pid) or 0.0)
+            time.sleep(every_s)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return round(sum(highest.values()) / MB, 1)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and those it started, theirs too."""
+    found = [pid]
+    for parent in found:  # grows on the way
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:
+                continue  # ended in the meantime
+    return found
 
 
 def _extra_on_cuda(run: Callable[[], object], device: str) -> float:
@@ -62,9 +95,9 @@ def _peak() -> float:
     return _status("VmHWM") or usage * (1 if sys.platform == "darwin" else 1024)
 
 
-def _status(name: str) -> float | None:
+def _status(name: str, pid: int | str = "self") -> float | None:
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return None
     return next((float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

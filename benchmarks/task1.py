@@ -116,7 +116,7 @@ def _on_images(
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
     polygons = np.concatenate([of_objects, _corners(*false_boxes)])
-    return text.Detections.from_ids(names, np.round(scores[order], 6), np.round(polygons[order], 1))
+    return text.Detections.from_ids(names, np.round(scores[order], 9), np.round(polygons[order], 1))
 
 
 def _add_labels(

@@ -1,6 +1,8 @@
 """The contract of benchmarks/README.md as far as the harness keeps it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -180,3 +182,18 @@ def test_bars_of_a_gpu_hold_pairwise_ratio_and_share():
     assert told["all with all, float32: share of the arithmetic peak, computed"] == (0.25, False)
     (bar,) = bench_nms.gpu_bars([{"scene": "tile, 15 classes", "boxes": 2000, "ours": {"median": 0.0004}}])
     assert bar["met"] and bar["measured"] == pytest.approx(0.4)
+
+
+def test_memory_of_a_command_counts_what_it_starts():
+    hold = "import sys, time; held = bytearray(b'x') * {}; time.sleep(0.3)"
+    inner = hold.format(80_000_000)
+    outer = f"import subprocess; {hold.format(50_000_000)}; subprocess.run([sys.executable, '-c', {inner!r}])"
+    alone = memory.command_megabytes([sys.executable, "-c", hold.format(0)])
+    if alone is None:
+        pytest.skip("no /proc")
+    assert 125 < memory.command_megabytes([sys.executable, "-c", outer]) - 2 * alone < 150
+
+
+def test_memory_of_a_command_that_fails():
+    with pytest.raises(subprocess.CalledProcessError):
+        memory.command_megabytes([sys.executable, "-c", "import time; time.sleep(0.1); raise SystemExit(3)"])

@@ -1,0 +1,47 @@
+"""The invented DOTA text of the benchmarks is what its readers expect, and the same every time."""
+
+import numpy as np
+import pytest
+
+from benchmarks import bench_evaluate, bench_merge, task1
+from rotated_atss.dota.text import list_label_files, list_task1_files, read_detections, read_labels
+from rotated_atss.dota.tiles import parse_tile_name
+
+
+def test_tiles(tmp_path):
+    written = task1.write_tiles(tmp_path / "one", 3000, 20)
+    task1.write_tiles(tmp_path / "two", 3000, 20)
+    found = {name: read_detections(path) for name, path in list_task1_files(tmp_path / "one").items()}
+    assert list(found) == sorted(task1.MIX) and sum(map(len, found.values())) == written and 2500 < written < 3500
+    assert all(parse_tile_name(image).x >= 0 for image in found["ship"].images)
+    for path in list_task1_files(tmp_path / "one").values():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_merged_detections_and_labels(tmp_path):
+    written = bench_evaluate.write(tmp_path, 2000)
+    images = [path.stem for path in list_label_files(tmp_path / "labelTxt")]
+    labels = [read_labels(path, tuple(task1.MIX)) for path in list_label_files(tmp_path / "labelTxt")]
+    assert len(images) == bench_evaluate.IMAGES and 380 < sum(map(len, labels)) < 420 and 1900 < written < 2100
+    assert 0.03 < np.concatenate([each.difficult for each in labels]).mean() < 0.2
+    found = [read_detections(path) for path in list_task1_files(tmp_path / "detections").values()]
+    assert sum(map(len, found)) == written and {image for each in found for image in each.images} <= set(images)
+
+
+def test_both_evaluations_agree(tmp_path):
+    pytest.importorskip("dotadevkit.evaluate.task1")
+    bench_evaluate.write(tmp_path, 2000)
+    bench_evaluate.ours(tmp_path)
+    assert bench_evaluate.largest_difference(tmp_path) < 1e-12
+
+
+def test_rows_are_compared_as_sets(tmp_path):
+    shape, moved = "0 0 1 0 1 1 0 1", "9 9 1 0 1 1 0 1"
+    sides = {
+        "a": [f"P1 0.5 {shape}", f"P1 0.4 {shape}", f"P2 0.3 {shape}"],
+        "b": [f"P1 0.5 {shape}", f"P1 0.4 {moved}", f"P2 0.2 {shape}"],
+    }
+    for side, lines in sides.items():
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "Task1_ship.txt").write_text("\n".join(lines) + "\n")
+    assert bench_merge.compare(tmp_path / "a", tmp_path / "b") == {"same": 1, "tied": 1, "different": 1}
