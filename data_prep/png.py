@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import struct
-import zlib
 from functools import cache
 from types import ModuleType
 
@@ -48,8 +47,8 @@ def _encode_with_opencv(image: Image) -> bytes:
 def _encode_with(deflate: ModuleType, image: Image) -> bytes:
     height, width = image.shape[:2]
     header = struct.pack(">II", width, height) + _EIGHT_BIT_RGB
-    data = deflate.compress(_filtered_rows(image), 1)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    chunks = ((b"IHDR", header), (b"IDAT", deflate.compress(_filtered_rows(image), 1)), (b"IEND", b""))
+    return b"".join([_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
 
 
 def _filtered_rows(image: Image) -> Image:
@@ -62,5 +61,6 @@ def _filtered_rows(image: Image) -> Image:
     return rows
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join([struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))])
+def _chunk(kind: bytes, data: bytes, deflate: ModuleType) -> tuple[bytes, ...]:
+    checksum = deflate.crc32(data, deflate.crc32(kind))
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)

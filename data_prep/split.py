@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from data_prep.manifest import Source, SplitTotals, manifest_bytes, total
 from data_prep.split_image import SplitImage, SplitJob, split_image
 from data_prep.split_settings import PADDING_BGR, SplitSettings
 from data_prep.staging import MANIFEST, check_apart, staged
-from data_prep.workers import available_cores, run_jobs
+from data_prep.workers import BYTES_AT_ONCE, available_cores, run_jobs
 from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.files import atomic_write
 from rotated_atss.dota.text import Labels, pair_images_and_labels, read_labels
@@ -155,13 +155,22 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
     for folder in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
         (jobs[0].folder / folder).mkdir()
     done: dict[int, SplitImage] = {}
-    finished = run_jobs(split_image, jobs, workers, [reading_bytes(job.image) for job in jobs])
+    sizes = [reading_bytes(job.image) for job in jobs]
+    jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, sizes, strict=True)]
+    finished = run_jobs(split_image, jobs, workers, sizes)
     hide = None if progress is None else not progress  # None: tqdm looks whether it writes to a terminal
     with tqdm(total=len(jobs), desc="split", unit="image", disable=hide) as bar:
         for index, result in finished:
             done[index] = result
             bar.update()
     return [done[index] for index in range(len(jobs))]
+
+
+def _threads(job_bytes: int, jobs: int, workers: int) -> int:
+    """How many threads encode an image's tiles: more than one where memory or their number lets few images run at
+    once."""
+    at_once = min(workers, jobs, max(1, BYTES_AT_ONCE // job_bytes))
+    return -(-workers // at_once)
 
 
 def _tell_without_area(sources: Sequence[Source], results: Sequence[SplitImage]) -> None:

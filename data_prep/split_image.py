@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,6 @@ import numpy as np
 from data_prep.crop import (
     NO_AREA,
     TRUNCATED,
-    Floats,
     Integers,
     Placement,
     object_areas,
@@ -22,8 +22,9 @@ from data_prep.crop import (
 from data_prep.images import Image, encode_image, read_image
 from data_prep.split_settings import SplitSettings
 from data_prep.windows import sliding_windows
-from rotated_atss.dota.files import atomic_write
-from rotated_atss.dota.text import Labels, write_labels
+from rotated_atss.dota._threads import in_threads
+from rotated_atss.dota.files import write_bytes
+from rotated_atss.dota.text import Labels, format_labels
 from rotated_atss.errors import UserError
 
 
@@ -35,6 +36,7 @@ class SplitJob:
     labels: Labels | None
     folder: Path  # holds images/ and, with labels, labelTxt/
     settings: SplitSettings
+    threads: int = 1  # that encode and write
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def split_image(job: SplitJob) -> SplitImage:
         windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
         placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
         placed[placement.objects] = True
-        tiles += _write_tiles(job, rate, scaled, windows, placement)
+        cuts = list(_cuts(job, rate, windows, placement))
+        tiles += in_threads(partial(_write_tile, job, scaled), cuts, job.threads)
     return SplitImage(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
 
 
@@ -92,18 +95,30 @@ def resample(image: Image, rate: float) -> Image:
     return np.asarray(cv2.resize(image, None, fx=rate, fy=rate, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def _write_tiles(job: SplitJob, rate: float, image: Image, windows: Integers, placement: Placement) -> Iterator[Tile]:
+@dataclass(frozen=True)
+class _Cut:
+    """A tile to be written."""
+
+    name: str
+    rate: float
+    window: list[int]
+    objects: Integers
+    truncated: np.ndarray
+
+
+def _cuts(job: SplitJob, rate: float, windows: Integers, placement: Placement) -> Iterator[_Cut]:
     for row, window in enumerate(windows.tolist()):
         objects, truncated = placement.in_window(row)
-        if not len(objects) and not job.settings.keep_empty:
-            continue
-        name = job.settings.tile_name(job.image.stem, rate, window)
-        tile = encode_image(cut_out(image, window, job.settings.padding), job.settings.image_format)
-        atomic_write(job.folder / "images" / f"{name}.{job.settings.image_format}", tile)
-        if job.labels is not None:
-            polygons = shift_into_window(job.labels.polygons[objects] * rate, window[0], window[1])
-            _write_objects(job.folder / "labelTxt" / f"{name}.txt", job.labels, objects, polygons, truncated)
-        yield Tile(name, len(objects), int(truncated.sum()))
+        if len(objects) or job.settings.keep_empty:
+            yield _Cut(job.settings.tile_name(job.image.stem, rate, window), rate, window, objects, truncated)
+
+
+def _write_tile(job: SplitJob, image: Image, cut: _Cut) -> Tile:
+    tile = encode_image(cut_out(image, cut.window, job.settings.padding), job.settings.image_format)
+    write_bytes(job.folder / "images" / f"{cut.name}.{job.settings.image_format}", tile)
+    if job.labels is not None:
+        write_bytes(job.folder / "labelTxt" / f"{cut.name}.txt", _objects_text(job.labels, cut))
+    return Tile(cut.name, len(cut.objects), int(cut.truncated.sum()))
 
 
 def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
@@ -113,13 +128,13 @@ def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) ->
     height, width = y_stop - y_start, x_stop - x_start
     if padding is None or visible.shape[:2] == (height, width):
         return visible
-    tile = np.empty((height, width, 3), dtype=np.uint8)
-    tile[:] = padding
-    tile[: visible.shape[0], : visible.shape[1]] = visible
-    return tile
+    below, right = height - visible.shape[0], width - visible.shape[1]
+    tile = cv2.copyMakeBorder(visible, 0, below, 0, right, cv2.BORDER_CONSTANT, value=padding)
+    return np.asarray(tile, dtype=np.uint8)
 
 
-def _write_objects(path: Path, labels: Labels, objects: Integers, polygons: Floats, truncated: np.ndarray) -> None:
-    names = [labels.names[index] for index in objects]
-    difficult = np.where(truncated, TRUNCATED, labels.difficult[objects])
-    write_labels(path, polygons, names, difficult)
+def _objects_text(labels: Labels, cut: _Cut) -> bytes:
+    """The tile's label file."""
+    polygons = shift_into_window(labels.polygons[cut.objects] * cut.rate, cut.window[0], cut.window[1])
+    names = [labels.names[index] for index in cut.objects]
+    return format_labels(polygons, names, np.where(cut.truncated, TRUNCATED, labels.difficult[cut.objects]))

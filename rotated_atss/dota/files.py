@@ -19,6 +19,15 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a new file into a folder that is itself set aside until it is complete. Raises UserError as
+    ``atomic_write``."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def atomic_write(path: str | Path, data: bytes) -> None:
     """Write ``data`` beside ``path`` under a temporary name, then rename it: ``path`` is old, new or absent, never
     part.
@@ -36,6 +45,8 @@ def atomic_write(path: str | Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space"
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space")

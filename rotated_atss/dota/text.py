@@ -141,11 +141,22 @@ def write_labels(
     header: Sequence[str] = (),
 ) -> None:
     """Write one label file, coordinates at full precision; ``polygons`` is (N, 8) or (N, 4, 2)."""
+    atomic_write(path, format_labels(polygons, names, difficult, header=header))
+
+
+def format_labels(
+    polygons: np.ndarray,
+    names: Sequence[str],
+    difficult: Sequence[int] | np.ndarray,
+    *,
+    header: Sequence[str] = (),
+) -> bytes:
+    """The bytes of a label file, arguments as ``write_labels``."""
     rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
     lines = [*header]
     for row, name, flag in zip(rows, names, difficult, strict=True):
         lines.append(f"{' '.join(map(repr, row))} {name} {int(flag)}")
-    atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _parse_label(fields: list[str], path: object, number: int) -> tuple[list[float], int]:
