@@ -249,11 +249,35 @@ def split(record: Record) -> tuple[Rows, list[str]]:
         {
             "against": row["against"], "isal installed": "yes" if row["isal"] else "no",
             "ours, s": spread(row["ours"], 1), "peer, s": spread(row["peer"], 1), "ratio": number(row["ratio"]),
+            "ours, processor s": row.get("ours_cpu_s", ""), "peer, processor s": row.get("peer_cpu_s", ""),
             "tiles": row["tiles"], "same pixels": row["same_pixels"], "same objects": row["same_objects"],
         }
         for row in record["results"]
     ]  # fmt: skip
-    return rows, [f"Input: {record['data']}, {record['results'][0]['processes']} processes."]
+    images = f", repeated to {record['images']} images" if "images" in record else ""
+    remarks = [f"Input: {record['data']}{images}, {record['results'][0]['processes']} processes."]
+    if "large" in record:
+        large = record["large"]
+        one, two, decoding = (spread(large[key], 1) for key in ("one_worker", "two_workers", "decoding"))
+        remarks.append(
+            f"One image of {large['px']:,} x {large['px']:,} px: {one} s with one worker, {two} s with two, "
+            f"{number(large['ratio'])} times as fast; {decoding} s of it is decoding, which one thread does."
+        )
+    if "codecs" in record:
+        remarks.append(
+            f"Ways to write a tile, milliseconds of one core a tile:\n\n{markdown(_codecs(record['codecs']))}"
+        )
+    return rows, remarks
+
+
+def _codecs(rows: Rows) -> Rows:
+    return [
+        {
+            "way": row["codec"], "write, ms": row["write_ms"], "read, ms": row["read_ms"], "all of them, MB": row["mb"],
+            "pixels kept": "yes" if row["lossless"] else "no",
+        }
+        for row in rows
+    ]  # fmt: skip
 
 
 def merge(record: Record) -> tuple[Rows, list[str]]:

@@ -46,8 +46,13 @@ def _encode_with_opencv(image: Image) -> bytes:
 
 def _encode_with(deflate: ModuleType, image: Image) -> bytes:
     height, width = image.shape[:2]
+    return png_file(width, height, deflate.compress(_filtered_rows(image), 1), deflate)
+
+
+def png_file(width: int, height: int, rows: bytes, deflate: ModuleType) -> bytes:
+    """The file of an 8-bit RGB image whose filtered rows are deflated already."""
     header = struct.pack(">II", width, height) + _EIGHT_BIT_RGB
-    chunks = ((b"IHDR", header), (b"IDAT", deflate.compress(_filtered_rows(image), 1)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
     return b"".join([_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
 
 

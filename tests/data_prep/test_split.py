@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+import data_prep.split
+import data_prep.split_image
 from data_prep.split import split_dota
 from data_prep.split_settings import SplitSettings
 from rotated_atss.dota.text import Labels, read_labels
@@ -175,6 +177,29 @@ def test_manifest_says_what_was_written(tmp_path, make_folder, split):
         "in_no_tile": 0,
     }
     assert manifest["settings"]["padding"] == [104, 116, 124] and manifest["settings"]["sizes"] == [128]
+
+
+def test_one_image_is_encoded_in_threads_and_nothing_changes(tmp_path, make_folder, split, tree, monkeypatch):
+    folders = make_folder(tmp_path, {"P1.png": (700, 500)})
+    used = []
+    in_threads = data_prep.split_image.in_threads
+
+    def watched(function, items, workers):
+        used.append(workers)
+        return in_threads(function, items, workers)
+
+    monkeypatch.setattr("data_prep.split_image.in_threads", watched)
+    for workers in (1, 3):
+        split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
+    assert used == [1, 3] and tree(tmp_path / "out1") == tree(tmp_path / "out3")
+
+
+@pytest.mark.parametrize(
+    ("job_bytes", "jobs", "workers", "threads"),
+    [(1, 100, 8, 1), (1, 3, 8, 3), (1, 1, 8, 8), (5 << 30, 100, 8, 8), (3 << 30, 100, 8, 4), (9 << 30, 2, 1, 1)],
+)
+def test_threads_are_more_where_few_images_run_at_once(job_bytes, jobs, workers, threads):
+    assert data_prep.split._threads(job_bytes, jobs, workers) == threads
 
 
 def test_workers_do_not_change_a_byte(tmp_path, make_folder, split, tree):
