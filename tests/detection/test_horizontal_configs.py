@@ -95,7 +95,7 @@ def test_stated_hyper_parameters(name, stated):
     warmup, steps = cfg.param_scheduler
     epochs, milestones = (24, [16, 22]) if twice else (12, [8, 11])
     assert (cfg.train_cfg.max_epochs, steps.end, steps.milestones, warmup.end) == (epochs, epochs, milestones, 500)
-    assert cfg.optim_wrapper.optimizer == dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0001)
+    assert cfg.optim_wrapper.optimizer == dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0001, fused=True)
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
     resize = cfg.train_dataloader.dataset.pipeline[2]
     assert resize.type == ("RandomResize" if twice else "Resize") and resize.keep_ratio
