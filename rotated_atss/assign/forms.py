@@ -71,7 +71,7 @@ def candidate_iou(priors: Tensor, objects: Tensor, candidates: Tensor) -> Tensor
     flat = candidates.flatten()  # index_select: on the CPU five times as fast as indexing with brackets
     theirs = [column.index_select(0, flat).view_as(candidates) for column in priors.unbind(1)]
     own = [column[:, None] for column in objects.unbind(1)]
-    return (overlap_of_columns if len(own) == 5 else _horizontal_overlap)(theirs, own)
+    return overlap_of_columns(theirs, own, screened=True) if len(own) == 5 else _horizontal_overlap(theirs, own)
 
 
 def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:

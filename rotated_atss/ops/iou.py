@@ -21,10 +21,9 @@ Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 BACKENDS = ("torch", "triton", "mmcv")
 MODES = ("iou", "iof")
 
-# On the CPU 32,000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those cost
-# more than they give here, and on a machine that is busy (data loading workers) a hundred times more.
-_PAIRS_A_CHUNK = {"cpu": 32_000, "cuda": 1 << 20}
-_INTEGRALS_A_CHUNK = 8000  # of four edges each, on the CPU
+# On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those
+# cost more than they give here, and on a machine that is busy (data loading workers) a hundred times more.
+_PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _SCREEN_A_CHUNK = 1 << 20
 
 
@@ -104,44 +103,44 @@ def intersection_area(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Returns:
         (N,), not clamped; meaningless for boxes of negative size.
     """
-    return _intersection(boxes1.unbind(1), boxes2.unbind(1))
+    return _intersection(boxes1.unbind(1), boxes2.unbind(1), screened=False)
 
 
-def _intersection(boxes1: Columns, boxes2: Columns) -> Tensor:
+def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
     _, _, w1, h1, _ = boxes1
     placed = _in_frame(boxes1, boxes2)
-    if placed.device.type != "cpu" or placed.requires_grad:
-        return _integrated(placed, w1 / 2, h1 / 2)
-    return _integrated_where_needed(placed, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
+    if screened and w1.device.type == "cpu" and not any(each.requires_grad for each in placed):
+        return _integrated_where_needed(placed, w1 / 2, h1 / 2, boxes2[2] * boxes2[3])
+    return _integrated(placed, w1 / 2, h1 / 2)
 
 
-def _in_frame(boxes1: Columns, boxes2: Columns) -> Tensor:
-    """(6, ...): centre of each second box in the first one's frame, half its width axis, half its height axis."""
+def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
+    """Six tensors: centre of each second box in the first one's frame, half its width axis, half its height axis."""
     (x1, y1, _, _, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
     dx, dy, cos, sin = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
     cx, cy = dx * cos + dy * sin, dy * cos - dx * sin
     turn = angle2 - angle1
     cos, sin, half_width, half_height = turn.cos(), turn.sin(), w2 / 2, h2 / 2
-    return torch.stack((cx, cy, half_width * cos, half_width * sin, half_height * -sin, half_height * cos))
+    return cx, cy, half_width * cos, half_width * sin, half_height * -sin, half_height * cos
 
 
-def _integrated_where_needed(placed: Tensor, a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
+def _integrated_where_needed(placed: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
     """:func:`_integrated`, but a second box that lies in the first one has its own area, and one that lies beside it
-    along an axis of the first none: of the pairs that assignment compares that settles more than half."""
-    cx, cy, ux, uy, vx, vy = placed.abs()
+    along an axis of the first none."""
+    cx, cy, ux, uy, vx, vy = (each.abs() for each in placed)
     ux += vx  # how far the second box reaches along the frame's axes
     uy += vy
     inside = (cx + ux <= a) & (cy + uy <= b)
     apart = (cx - ux >= a) | (cy - uy >= b)
     area = torch.where(inside, area2, 0.0)
-    flat, placed, a, b = area.view(-1), placed.flatten(1), a.expand_as(area).flatten(), b.expand_as(area).flatten()
-    for open_ in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_INTEGRALS_A_CHUNK):
-        chosen = (x.index_select(-1, open_) for x in (placed, a, b))
-        flat.index_copy_(0, open_, _integrated(*chosen))
+    flat, needed = area.view(-1), [each.expand_as(area).flatten() for each in (*placed, a, b)]
+    for open_ in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_PAIRS_A_CHUNK["cpu"]):
+        *chosen, half_width, half_height = (each.index_select(0, open_) for each in needed)
+        flat.index_copy_(0, open_, _integrated(chosen, half_width, half_height))
     return area
 
 
-def _integrated(placed: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _integrated(placed: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
     """(N,) the area that boxes placed by :func:`_in_frame` share with the frame's box of half sides ``a, b``."""
     cx, cy, ux, uy, vx, vy = placed
     # B's edges in pairs: two along +-u with midpoints c - v and c + v, two along +-v with midpoints c + u and c - u
@@ -180,12 +179,17 @@ def _aligned(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
     return overlap_of_columns(boxes1.unbind(1), boxes2.unbind(1), mode)
 
 
-def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou") -> Tensor:
+def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, screened: bool = False) -> Tensor:
     """:func:`rotated_iou` of boxes given column by column, in float32 or float64; shapes that broadcast spare copies
-    where one box meets many. All at once: chunks are the caller's business."""
+    where one box meets many. All at once: chunks are the caller's business.
+
+    ``screened`` looks on the CPU for boxes within or beside each other first: it pays where those are more than half of
+    the pairs, as of those that assignment compares, and costs a third more where there are none. The results are the
+    same but for rounding.
+    """
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
-    inter = torch.minimum(_intersection(boxes1, boxes2), torch.minimum(area1, area2))
+    inter = torch.minimum(_intersection(boxes1, boxes2, screened), torch.minimum(area1, area2))
     # the sum's rounding, measured at 1.1 eps of the first box's height times the longest side: below it nothing is
     # known, and boxes apart must overlap by exactly 0 (NMS at threshold 0 relies on it)
     longest = torch.maximum(w1, torch.maximum(w2, h2))

@@ -12,6 +12,7 @@ import torch
 
 from rotated_atss.boxes import obb_to_poly
 from rotated_atss.ops import rotated_iou
+from rotated_atss.ops.iou import overlap_of_columns
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
 
@@ -312,3 +313,18 @@ def test_known_value():
     assert float(rotated_iou(one, two)) == pytest.approx(octagon / (2 - octagon), abs=1e-14)
     assert float(rotated_iou(one, two, mode="iof")) == pytest.approx(octagon, abs=1e-14)
     assert np.isclose(octagon, 0.8284271247)
+
+
+def test_screened_is_the_same_but_for_rounding():
+    """Boxes within each other, beside each other and across each other, one against many."""
+    draw = torch.Generator().manual_seed(3)
+    unit = torch.rand(60, 5, generator=draw, dtype=torch.float64)
+    boxes = unit * torch.tensor([60.0, 60, 90, 40, 3]) + torch.tensor([0.0, 0, 1, 1, -1.5])
+    boxes[::7, 2] = 0
+    boxes[5] = boxes[6]
+    ones = [column[:, None] for column in boxes.unbind(1)]
+    many = [column[None].expand(60, 60) for column in boxes.unbind(1)]
+    for mode in ("iou", "iof"):
+        found = overlap_of_columns(many, ones, mode, screened=True)
+        assert torch.allclose(found, rotated_iou(boxes, boxes, mode=mode).T, atol=1e-12)
+    assert 0.1 < float((found > 0).double().mean()) < 0.9
