@@ -177,7 +177,9 @@ def _megabytes(folder: Path) -> float:
 
 
 def _python(*words: object) -> None:
-    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, capture_output=True)
+    # compiled modules are kept, as they are where a package is installed: a checkout must not compile itself each time
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, capture_output=True, env=kept)
 
 
 def _img_split() -> Path:

@@ -1,6 +1,6 @@
 """Ways to write a tile: what each costs in time and bytes, and what reading it back costs a training.
 
-The measurement behind data_prep/png.py. Every way is given the same tiles, and its pixels are compared with theirs.
+The measurement behind rotated_atss/png.py. Every way is given the same tiles, and its pixels are compared with theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import png
+from rotated_atss import png
 
 Encoder = Callable[[np.ndarray], bytes]
 NONE, SUB, UP, AVERAGE = range(4)  # PNG's numbers of its filters
@@ -46,7 +46,8 @@ def codecs() -> dict[str, Encoder]:
 
 
 def measure(tiles: Sequence[np.ndarray], repeats: int) -> list[dict[str, Any]]:
-    """A row a way: milliseconds of this thread to write and to read a tile, megabytes of all, the pixels kept."""
+    """A row a way: milliseconds of this thread to write a tile and to read it, with OpenCV and where it can with ours,
+    megabytes of all, the pixels kept."""
     return [{"codec": name, **_row(encode, tiles, repeats)} for name, encode in codecs().items()]
 
 
@@ -56,6 +57,9 @@ def _row(encode: Encoder, tiles: Sequence[np.ndarray], repeats: int) -> dict[str
     return {
         "write_ms": _milliseconds(encode, tiles, repeats),
         "read_ms": _milliseconds(_decode, files, repeats),
+        "read_by_ours_ms": _milliseconds(png.decode_png, files, repeats)
+        if png.decode_png(files[0]) is not None
+        else None,
         "mb": round(sum(map(len, files)) / 1e6, 1),
         "lossless": all(map(np.array_equal, tiles, back)),
     }
@@ -81,7 +85,7 @@ def _decode(data: bytes) -> np.ndarray:
 
 
 def _deflated(deflate: ModuleType, number: int, level: int, tile: np.ndarray) -> bytes:
-    return png.png_file(tile.shape[1], tile.shape[0], deflate.compress(_filtered(tile, number), level), deflate)
+    return png.png_file(tile.shape[1], tile.shape[0], [deflate.compress(_filtered(tile, number), level)], deflate)
 
 
 def _filtered(tile: np.ndarray, number: int) -> np.ndarray:

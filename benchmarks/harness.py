@@ -27,7 +27,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(os.environ.get("BENCH_RESULTS") or ROOT / "benchmarks" / "results")  # another folder for trials
 _LOAD = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None  # before anything is measured
-_PACKAGES = ("torch", "numpy", "shapely", "opencv-python-headless", "onedl-mmcv", "onedl-mmrotate", "dotadevkit")
+_PACKAGES = ("torch", "numpy", "shapely", "opencv-python-headless", "isal", "pyspng")
+_PACKAGES += ("onedl-mmcv", "onedl-mmrotate", "dotadevkit")
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

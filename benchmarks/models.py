@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from benchmarks import inputs
 from rotated_atss.boxes import obb_to_poly
 from rotated_atss.dota.text import write_labels
+from rotated_atss.png import encode_png
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 PEER_CONFIG = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py"
@@ -95,7 +95,7 @@ def loader(folder: Path, size: int, objects: int) -> Callable[[], Any]:
     (folder / "images").mkdir()
     (folder / "labelTxt").mkdir()
     name = f"P0000__{size}__0___0"
-    cv2.imwrite(str(folder / "images" / f"{name}.png"), base.clip(0, 255).astype(np.uint8))
+    (folder / "images" / f"{name}.png").write_bytes(encode_png(base.clip(0, 255).astype(np.uint8)))
     corners = obb_to_poly(inputs.scene(objects, size=size)).numpy().astype(np.float64)
     write_labels(folder / "labelTxt" / f"{name}.txt", corners, ["ship"] * objects, np.zeros(objects, dtype=np.int64))
     settings = {**cfg.train_dataloader.dataset, "data_root": str(folder)}

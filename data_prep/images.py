@@ -1,7 +1,8 @@
-"""Pixels from files and into files, by OpenCV, with errors that name the file."""
+"""Pixels from files and into files, with errors that name the file."""
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.png import encode_png
 from rotated_atss.errors import UserError
+from rotated_atss.png import decode_png, encode_png, readable_png
 from rotated_atss.quiet import silent_opencv
 
 Image = NDArray[np.uint8]
@@ -20,6 +21,7 @@ IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 _TAIL = 4096  # bytes at the end of a file in which its closing mark must lie; some writers append a little
 # first bytes -> the mark near the end of a complete file. OpenCV decodes a cut JPEG to grey without saying so.
 _CLOSING_MARKS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+_PNG_HEAD = 29  # bytes that tell a PNG's size and kind
 _OTHER_COMPRESSION = 40  # bytes of memory a byte of file, at most, for formats whose header is not read
 
 
@@ -33,6 +35,18 @@ def read_image(path: str | Path) -> Image:
         UserError: The file is missing, no image, cut short, or larger than OpenCV reads.
     """
     _check_complete(Path(path))
+    image = _read_plain_png(Path(path))
+    return _read_with_opencv(Path(path)) if image is None else image
+
+
+def _read_plain_png(path: Path) -> Image | None:
+    """None of whatever is better left to OpenCV."""
+    with path.open("rb") as file:
+        head = file.read(_PNG_HEAD)
+        return decode_png(head + file.read()) if readable_png(head) else None
+
+
+def _read_with_opencv(path: Path) -> Image:
     try:
         with silent_opencv():
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -54,13 +68,14 @@ def encode_image(image: Image, image_format: str) -> bytes:
 def reading_bytes(path: Path) -> int:
     """How much memory reading an image takes: told by a PNG's header, guessed from above for others.
 
-    OpenCV's PNG decoder holds the image twice (29,200 x 27,620 pixels were measured at 4.8 GB).
+    OpenCV's PNG decoder holds the image twice (29,200 x 27,620 pixels were measured at 4.8 GB), ours three times, and
+    the file.
     """
     with path.open("rb") as file:
-        head = file.read(24)
-    if head[:4] == b"\x89PNG" and len(head) == 24:
-        width, height = struct.unpack(">II", head[16:])
-        return 2 * 3 * width * height
+        head = file.read(_PNG_HEAD)
+    if head[:4] == b"\x89PNG" and len(head) >= 24:
+        pixels = math.prod(struct.unpack(">II", head[16:24]))
+        return 9 * pixels + path.stat().st_size if readable_png(head) else 6 * pixels
     return _OTHER_COMPRESSION * path.stat().st_size
 
 

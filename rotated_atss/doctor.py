@@ -211,7 +211,8 @@ def _torchvision() -> Iterator[Check]:
 def _plain_packages() -> Iterator[Check]:
     for name in ("numpy", "shapely", "tqdm"):
         yield Check(name, "ok", str(_import(name).__version__))
-    yield Check("isal", "ok", version_of("isal") or "not installed: PNG tiles are written more slowly")
+    yield Check("isal", "ok", version_of("isal") or "not installed: PNG tiles are written and read more slowly")
+    yield Check("pyspng", "ok", version_of("pyspng") or "not installed: PNG images are read more slowly")
 
 
 def _opencv() -> Iterator[Check]:

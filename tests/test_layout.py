@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "coco": {"dota", "numpy", "faster_coco_eval"},
     "configs": set(),
     "quiet": {"cv2"},
+    "png": {"cv2", "numpy"},
     "checkpoints": {"boxes", "dota", "numpy", "safetensors", "torch"},
     "losses": {"boxes", "ops", "torch"},
     "centerness": {"boxes", "torch"},
@@ -38,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "ensemble": {"boxes", "ops", "numpy", "torch"},
     "drawing": {"boxes", "dota", "cv2", "numpy"},
     "predict": {"boxes", "merge_boxes", "data_prep", "numpy", "torch", "tqdm"},
-    "data_prep": {"boxes", "ops", "dota", "drawing", "quiet", "cv2", "numpy", "torch", "shapely", "tqdm"},
+    "data_prep": {"boxes", "ops", "dota", "drawing", "png", "quiet", "cv2", "numpy", "torch", "shapely", "tqdm"},
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -21,6 +22,7 @@ from rotated_atss.dota.polygon import polygon_areas
 from rotated_atss.dota.text import pair_images_and_labels, read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.png import decode_png
 from rotated_atss.quiet import silent_opencv
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
@@ -130,14 +132,24 @@ def source_labels(data_root: str | None) -> list[str]:
 
 @TRANSFORMS.register_module()
 class LoadTile(LoadImageFromFile):
-    """MMCV's loader with one line for an image that cannot be read."""
+    """MMCV's loader, with one line for an image that cannot be read, and faster for plain colour PNGs."""
 
     def transform(self, results: dict) -> dict:
         hint = "split again or remove the tile"
         try:
+            image = self._plain_png(results["img_path"])
+            if image is not None:
+                return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
             with silent_opencv():
                 return super().transform(results)
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=results["img_path"], hint=hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
             raise UserError("not a readable image, or cut short", where=results["img_path"], hint=hint) from error
+
+    def _plain_png(self, path: str) -> np.ndarray | None:
+        """The pixels as OpenCV reads them; None of another kind of file, or where another result is asked for."""
+        if (self.color_type, self.imdecode_backend, self.file_client_args) != ("color", "cv2", None):
+            return None
+        image = decode_png(fileio.get(path, backend_args=self.backend_args))
+        return image.astype(np.float32) if image is not None and self.to_float32 else image

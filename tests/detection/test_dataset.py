@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import DATASETS
 
 from rotated_atss.boxes import obb_to_corners
 from rotated_atss.detection.dataset import DOTADataset, LoadTile, source_labels
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
+from rotated_atss.png import encode_png
 
 BOX = "10 10 50 10 50 30 10 30"
 
@@ -250,6 +252,18 @@ def test_unreadable_images(folder, kind):
 def test_an_image_that_went_away(folder):
     with pytest.raises(UserError, match=r"gone.png: cannot be read: No such file or directory \(split again"):
         LoadTile()({"img_path": str(folder / "gone.png")})
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"to_float32": True}, {"color_type": "grayscale"}, {"imdecode_backend": "pillow"}]
+)
+@pytest.mark.parametrize("encode", [encode_png, lambda image: cv2.imencode(".png", image)[1].tobytes()])
+def test_tiles_load_as_mmcv_loads_them(tmp_path, options, encode):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)))
+    mine, theirs = (loader(**options)({"img_path": str(path)}) for loader in (LoadTile, LoadImageFromFile))
+    assert mine.keys() == theirs.keys() and mine["img_shape"] == theirs["img_shape"] == mine["ori_shape"] == (20, 30)
+    assert mine["img"].dtype == theirs["img"].dtype and np.array_equal(mine["img"], theirs["img"])
 
 
 def test_pipeline_gives_oriented_boxes_of_difficult_objects_apart(folder):
