@@ -112,6 +112,13 @@ def measure_all(args: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
     return rows, why
 
 
+def cpu_bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was promised on the CPU."""
+    (harbour,) = (row for row in rows if row["scene"] == "harbour, 1 class")
+    claim = f"NMS of {harbour['boxes']:,} boxes of a harbour: seconds"
+    return [harness.bar(claim, harbour["ours"]["median"], at_most=0.5)]
+
+
 def gpu_bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was promised on a GPU."""
     (tile,) = (row for row in rows if row["scene"] == "tile, 15 classes")
@@ -133,10 +140,11 @@ def main() -> None:
         "mmcv_mistakes": sum(row["peer_mistakes"].values()) if "peer_mistakes" in row else None,
     } for row in rows]))  # fmt: skip
     print("\n".join(f"{row['scene']}: mmcv {row['peer_missing']}" for row in rows if row["peer_missing"]))
-    payload = {"peer": "mmcv", "peer_missing": why, "environment": harness.environment(args.device)}
+    promised = cpu_bars(rows) if args.device == "cpu" else gpu_bars(rows)
+    print(harness.show_bars(promised))
+    payload = {"peer": "mmcv", "peer_missing": why, "environment": harness.environment(args.device), "bars": promised}
     if args.device != "cpu":
-        payload |= {"backend": active("cuda"), "bars": gpu_bars(rows)}
-        print(harness.show_bars(payload["bars"]))
+        payload["backend"] = active("cuda")
     print(harness.save("nms", {**payload, "iou_threshold": IOU_THRESHOLD, "results": rows}))
 
 

@@ -184,6 +184,13 @@ def test_bars_of_a_gpu_hold_pairwise_ratio_and_share():
     assert bar["met"] and bar["measured"] == pytest.approx(0.4)
 
 
+def test_the_bar_of_nms_on_the_cpu():
+    from benchmarks import bench_nms
+
+    (bar,) = bench_nms.cpu_bars([{"scene": "harbour, 1 class", "boxes": 20_000, "ours": {"median": 0.6}}])
+    assert bar["measured"] == 0.6 and not bar["met"] and "20,000" in bar["claim"]
+
+
 def test_memory_of_a_command_counts_what_it_starts():
     hold = "import sys, time; held = bytearray(b'x') * {}; time.sleep(0.3)"
     inner = hold.format(80_000_000)
