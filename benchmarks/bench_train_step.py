@@ -26,6 +26,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, models  # noqa: E402
+from benchmarks.memory import extra_megabytes, held_megabytes  # noqa: E402
 from benchmarks.peers import first_line, mmcv_ops, mmrotate  # noqa: E402
 from benchmarks.stopwatch import Stopwatch  # noqa: E402
 
@@ -117,12 +118,12 @@ def summarise(name: str, steps: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def peak_megabytes(way: Way) -> float | None:
-    """Allocated memory of CUDA at the highest point of one step, the model's own included."""
+    """Allocated memory of CUDA at the highest point of one step: what the way itself holds included, the other ways'
+    weights not."""
     if way.device == "cpu":
         return None
-    torch.cuda.reset_peak_memory_stats(way.device)
-    way.step()
-    return round(torch.cuda.max_memory_allocated(way.device) / 1e6, 1)
+    held = held_megabytes(way.model, way.optimiser.optimizer)
+    return round(extra_megabytes(way.step, way.device) + held, 1)
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +144,15 @@ def bars(rows: dict[str, dict[str, Any]], args: argparse.Namespace) -> list[dict
     if not on_cpu(args):
         images = args.batch / seconds[OURS_FAST]
         promised.append(harness.bar("training images a second", images, at_least=120))
+        promised.append(memory_bar(rows, args.peer_amp))
     return promised
+
+
+def memory_bar(rows: dict[str, dict[str, Any]], peer_amp: bool) -> dict[str, Any]:
+    """Ours beside the peer in the same precision."""
+    ours = rows[OURS_FAST if peer_amp else OURS_WIDE]["peak_mb"]
+    share = ours / rows[PEER]["peak_mb"] if PEER in rows else None
+    return harness.bar("peak memory of a step, share of mmrotate's", share, at_most=1)
 
 
 def on_cpu(args: argparse.Namespace) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 MB = 1e6
 
@@ -47,6 +48,16 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)
     return round(sum(highest.values()) / MB, 1)
+
+
+def held_megabytes(model: Any, optimiser: Any = None) -> float:
+    """Megabytes of a torch model's parameters and buffers, and of what its optimiser keeps between steps."""
+    kept = [*model.parameters(), *model.buffers()]
+    if optimiser is not None:
+        kept += [
+            value for state in optimiser.state.values() for value in state.values() if hasattr(value, "element_size")
+        ]
+    return round(sum(value.numel() * value.element_size() for value in kept) / MB, 1)
 
 
 def _family(pid: int) -> list[int]:
