@@ -40,7 +40,7 @@ format: setup ## let ruff mend what it can
 bench: setup ## measure beside the peers on the CPU, into benchmarks/results
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
-bench-gpu: setup ## on a machine with a GPU: the GPU tests, then IoU, NMS, assignment and a training step
+bench-gpu: setup ## on a machine with a GPU: the GPU tests, then IoU, NMS, assignment, a training step, inference
 	@$(BIN)/python benchmarks/on_gpu.py $(ARGS)
 
 bench-table: ## docs/benchmarks.md from benchmarks/results

@@ -38,6 +38,7 @@ TITLES = {
     "assign": "Assignment beside mmrotate",
     "max_iou": "RetinaNet's assignment beside MMDetection",
     "train_step": "A training step of the R50 le90 config beside mmrotate",
+    "inference": "Inference beside mmrotate",
     "split": "Splitting beside mmrotate and dotadevkit",
     "merge": "Merging beside dotadevkit",
     "evaluate": "Evaluation beside dotadevkit",
@@ -115,7 +116,9 @@ def not_measured(records: Sequence[Record]) -> list[str]:
     on_cpu = {record["name"] for record in records if record["environment"]["device"] == "cpu"}
     missing = [f"- {TITLES[name]}: `python benchmarks/bench_{name}.py`" for name in TITLES if name not in on_cpu]
     if all(record["environment"]["device"] == "cpu" for record in records):
-        missing.append("- IoU, NMS, assignment and a training step on a GPU: `make bench-gpu` where there is one")
+        missing.append(
+            "- IoU, NMS, assignment, a training step and inference on a GPU: `make bench-gpu` where there is one"
+        )
     return ["\n".join(["## Not measured yet", "", *missing, ""])] if missing else []
 
 
@@ -263,6 +266,40 @@ def _schedule(row: dict[str, Any], batch: int) -> str:
     )
 
 
+def inference(record: Record) -> tuple[Rows, list[str]]:
+    rows = []
+    for row in record["results"]:
+        shares = {part: f"{share:.1%}" for part, share in row["shares"].items()}
+        peak = {"peak MB": number(row["peak_mb"])} if row["peak_mb"] else {}
+        rows.append({
+            "way": row["way"], "images at a time": row["batch"], "images a second": number(row["images_a_second"]),
+            "s": spread(row["seconds"], 1), **shares, **peak,
+            "candidates": f"{row['candidates']:,}", "detections": f"{row['detections']:,}",
+        })  # fmt: skip
+    setting = record["setting"]
+    told = (
+        f"Images of {setting['size']} x {setting['size']} px, the same weights, scaled to about "
+        f"{setting['candidates']:,} (prior, class) pairs an image above the score threshold."
+    )
+    return rows, [told, _post_processing(record["scenes"])]
+
+
+def _post_processing(scenes: Rows) -> str:
+    rows = [
+        {
+            "outputs of": row["of"], "images": row["batch"], "candidates": f"{row['candidates']:,}",
+            "ours, ms": milli(row["ours"]), "mmrotate, ms": milli(row.get("peer")), "ratio": number(row.get("ratio")),
+            "kept": f"{row['kept']:,}", "mmrotate, kept": f"{row['peer_kept']:,}" if "peer_kept" in row else "",
+            "kept by one only": row.get("differing", ""),
+            "why": ", ".join(f"{count} {why}" for why, count in row.get("causes", {}).items()),
+            "ours, mistakes": _mistakes(row.get("ours_mistakes")),
+            "mmrotate, mistakes": _mistakes(row.get("peer_mistakes")),
+        }
+        for row in scenes
+    ]  # fmt: skip
+    return f"Post-processing alone, both of the same outputs:\n\n{markdown(rows)}"
+
+
 def split(record: Record) -> tuple[Rows, list[str]]:
     rows = [
         {
@@ -332,7 +369,7 @@ def evaluate(record: Record) -> tuple[Rows, list[str]]:
 
 SECTIONS: dict[str, Callable[[Record], tuple[Rows, list[str]]]] = {
     "iou": iou, "nms": nms, "assign": assign, "max_iou": max_iou, "train_step": train_step,
-    "split": split, "merge": merge, "evaluate": evaluate,
+    "inference": inference, "split": split, "merge": merge, "evaluate": evaluate,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment, a training step and the models.
+"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment, a step, inference and the models.
 
-    python benchmarks/on_gpu.py [--batch 8] [--device cuda]
+    python benchmarks/on_gpu.py [--batch 8] [--inference-batch 1 8] [--device cuda]
 
 It needs torch with CUDA and this checkout; the detector's part needs the training packages, and mmcv is a peer where
 its CUDA ops are compiled (MMCV_CUDA=1 make setup). Each step runs on whatever the one before it said; the exit status
@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def steps(device: str, batch: int) -> dict[str, list[str]]:
+def steps(device: str, batch: int, inference: list[int]) -> dict[str, list[str]]:
     """Name -> command line after ``python``."""
     on = ["--device", device]
     return {
@@ -37,11 +37,18 @@ def steps(device: str, batch: int) -> dict[str, list[str]]:
             "10",
             "--peer-amp",
         ],
+        "inference": [
+            "benchmarks/bench_inference.py",
+            *on,
+            "--batch",
+            *map(str, inference),
+            *"--repeats 20 --peer-repeats 10 --peer-amp".split(),
+        ],
         "models": ["benchmarks/bench_models.py", *on],
     }
 
 
-NEEDS = {"tests on the GPU": "pytest", "training step": "mmdet", "models": "mmdet"}
+NEEDS = {"tests on the GPU": "pytest", "training step": "mmdet", "inference": "mmdet", "models": "mmdet"}
 
 
 def run(name: str, words: list[str]) -> str:
@@ -57,12 +64,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=8, help="images of the training step")
+    parser.add_argument("--inference-batch", type=int, nargs="+", default=[1, 8], help="images at a time, one or more")
     args = parser.parse_args()
     if not torch.cuda.is_available():
         print(f"no CUDA device: torch {torch.__version__} sees none on this machine, nothing tested or measured")
         return 0
     print(f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}", flush=True)
-    ended = {name: run(name, words) for name, words in steps(args.device, args.batch).items()}
+    ended = {name: run(name, words) for name, words in steps(args.device, args.batch, args.inference_batch).items()}
     print("\n".join(f"{name}: {how}" for name, how in ended.items()))
     return int("failed" in ended.values())
 
