@@ -18,8 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.cells import markdown, number, spread  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT  # noqa: E402
-from benchmarks.make_table import markdown, number, spread, write  # noqa: E402
+from benchmarks.make_table import write  # noqa: E402
 from benchmarks.zoo import Card, card  # noqa: E402
 from rotated_atss.configs import config_names  # noqa: E402
 

@@ -16,8 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.cells import markdown, number  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT  # noqa: E402
-from benchmarks.make_table import markdown, number, provenance, write  # noqa: E402
+from benchmarks.make_table import provenance, write  # noqa: E402
 from data_prep.windows import sliding_windows  # noqa: E402
 
 PAGE = ROOT / "docs" / "scaling.md"

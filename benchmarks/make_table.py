@@ -17,12 +17,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.cells import Rows, markdown, milli, number, per, spread  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 Record = dict[str, Any]
-Rows = list[dict[str, Any]]
 
 HEAD = """\
 # Benchmarks
@@ -371,38 +371,6 @@ SECTIONS: dict[str, Callable[[Record], tuple[Rows, list[str]]]] = {
     "iou": iou, "nms": nms, "assign": assign, "max_iou": max_iou, "train_step": train_step,
     "inference": inference, "split": split, "merge": merge, "evaluate": evaluate,
 }  # fmt: skip
-
-
-# -- cells -------------------------------------------------------------------------------------------------------------
-
-
-def markdown(rows: Rows) -> str:
-    columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def spread(times: dict[str, Any] | None, factor: float) -> str:
-    """Median (fastest to slowest), and how many runs where it was one."""
-    if times is None:
-        return ""
-    if times["runs"] == 1:
-        return f"{number(times['median'] * factor)} (1 run)"
-    return f"{number(times['median'] * factor)} ({number(times['min'] * factor)} to {number(times['max'] * factor)})"
-
-
-def per(times: dict[str, Any] | None, count: int) -> str:
-    return spread(times, 1e9 / count)
-
-
-def milli(times: dict[str, Any] | None) -> str:
-    return spread(times, 1e3)
 
 
 def write(text: str, path: Path) -> None:
