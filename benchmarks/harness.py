@@ -29,6 +29,7 @@ RESULTS = Path(os.environ.get("BENCH_RESULTS") or ROOT / "benchmarks" / "results
 _LOAD = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None  # before anything is measured
 _PACKAGES = ("torch", "numpy", "shapely", "opencv-python-headless", "isal", "pyspng")
 _PACKAGES += ("onedl-mmcv", "onedl-mmrotate", "dotadevkit")
+_PACKAGES += ("supervision", "sahi", "ultralytics")  # where they are installed
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

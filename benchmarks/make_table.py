@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import table_others  # noqa: E402
 from benchmarks.cells import Rows, markdown, milli, number, per, spread  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
 
@@ -42,6 +43,7 @@ TITLES = {
     "split": "Splitting beside mmrotate and dotadevkit",
     "merge": "Merging beside dotadevkit",
     "evaluate": "Evaluation beside dotadevkit",
+    "others": "Beside supervision, sahi and ultralytics",
 }
 PEERS = {"iou": "mmcv", "nms": "mmcv", "assign": "mmrotate", "max_iou": "MMDetection"}
 
@@ -369,7 +371,7 @@ def evaluate(record: Record) -> tuple[Rows, list[str]]:
 
 SECTIONS: dict[str, Callable[[Record], tuple[Rows, list[str]]]] = {
     "iou": iou, "nms": nms, "assign": assign, "max_iou": max_iou, "train_step": train_step,
-    "inference": inference, "split": split, "merge": merge, "evaluate": evaluate,
+    "inference": inference, "split": split, "merge": merge, "evaluate": evaluate, "others": table_others.section,
 }  # fmt: skip
 
 

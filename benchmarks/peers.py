@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import tempfile
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +37,31 @@ def mmrotate() -> tuple[ModuleType | None, str]:
     except ImportError as error:
         return None, f"mmrotate cannot be imported: {first_line(error)}"
     return mmrotate, ""
+
+
+def optional(package: str, needs: Sequence[str] = ()) -> tuple[ModuleType | None, str]:
+    """A peer that no extra of ours installs, else None and the reason, which may be a package that it lacks itself.
+
+    Args:
+        needs: ``module:name`` of what will be called; another version may have it elsewhere.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if package == "ultralytics":  # it writes its settings, installs what it lacks and looks for a network, unless told
+        os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
+        os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+        os.environ.setdefault("YOLO_OFFLINE", "true")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = importlib.import_module(package)
+            for module, _, name in (each.partition(":") for each in needs):
+                getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:  # absent, too old, at odds with another
+        return None, f"{package} cannot be used: {first_line(error)}"
+    finally:
+        if threads is None:  # ultralytics sets it to 1, too late for torch: the record would tell what was not so
+            os.environ.pop("OMP_NUM_THREADS", None)
+    return found, ""
 
 
 def atss_assigner(topk: int = 9) -> Any:
