@@ -12,7 +12,8 @@ from rotated_atss.boxes import obb_to_hbb
 from rotated_atss.ops.backend import CHOICES, choose
 from rotated_atss.ops.iou import rotated_iou
 
-_PAIRS_A_CHUNK = 1 << 22
+_PAIRS_A_CHUNK = {"cpu": 1 << 18}  # there what is made of a chunk stays in the cache
+_BOXES_A_STRIP = 128  # of one class, at least: fewer are compared faster than sorted
 _MOST_ON_DEVICE = 32_768  # the kernels keep a bit a pair: 134 MB
 
 
@@ -93,27 +94,65 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
 
 
 def _overlapping_hbbs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield chunks of index pairs of one class whose horizontal boxes meet: a sweep along x, in memory bounded by the
-    chunk."""
-    sweep = hbbs[:, 0].argsort(stable=True)
-    sweep = sweep[labels[sweep].argsort(stable=True)]  # by class, then by left side
+    """Yield chunks of index pairs of one class whose horizontal boxes meet, each pair once (and perhaps some that do
+    not, where coordinates exceed what float64 tells apart): in every strip of the plane a sweep along x, in memory
+    bounded by the chunk."""
+    by_left = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)  # the others overlap nothing
+    by_left = by_left[hbbs[by_left, 0].argsort(stable=True)]
+    if not len(by_left):
+        return
+    cells, box, strip, first_strip = _in_strips(hbbs[by_left].double(), labels[by_left])
+    order = cells.argsort(stable=True)  # by class and strip, then by left side
+    cells, box, strip = cells[order], box[order], strip[order]
+    first_strip, sweep = first_strip[box], by_left[box]
     left, right = hbbs[sweep, 0].double(), hbbs[sweep, 2].double()
-    group = torch.unique_consecutive(labels[sweep], return_inverse=True)[1]
-    # one axis for all classes, far enough apart that no reach crosses; it only selects candidates, no IoU sees it
-    span = (right.amax() - left.amin() + 1).nan_to_num(nan=1.0, posinf=1e30)
-    base = group.double() * span - left.amin()
+    # one axis for all cells, far enough apart that no reach crosses; it only selects candidates, no IoU sees it
+    base = cells.double() * (right.amax() - left.amin() + 1) - left.amin()
     reach = torch.searchsorted((base + left).contiguous(), (base + right).contiguous(), right=True)
     counts = (reach - torch.arange(1, len(sweep) + 1, device=sweep.device)).clamp(min=0)
+    low, high = hbbs[sweep, 1], hbbs[sweep, 3]
+    for i, j in _pairs_in_reach(counts):
+        near = torch.nonzero((low[i] <= high[j]) & (low[j] <= high[i])).squeeze(1)
+        i, j = i[near], j[near]
+        # two boxes may share strips: they count in the first; a rounded axis may reach into the next cell
+        meet = (strip[i] == strip[j]) & (strip[i] == torch.maximum(first_strip[i], first_strip[j]))
+        meet &= labels[sweep[i]] == labels[sweep[j]]
+        yield sweep[i[meet]], sweep[j[meet]]
+
+
+def _in_strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Every box in every horizontal strip that it touches, where there are boxes enough for more than one.
+
+    Args:
+        hbbs: (N, 4) finite.
+        labels: (N,).
+
+    Returns:
+        (M,) a number for class and strip, (M,) the box, rising, and (M,) the strip of each entry; (N,) the first strip
+        of each box. On average a box is in two strips at most, for they are as high as the average box.
+    """
+    names, group = torch.unique(labels, return_inverse=True)
+    if len(hbbs) < 2 * _BOXES_A_STRIP * len(names):
+        return group, torch.arange(len(hbbs), device=hbbs.device), torch.zeros_like(group), torch.zeros_like(group)
+    top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
+    most = max(1, len(hbbs) // (_BOXES_A_STRIP * len(names)))
+    height = torch.maximum((bottom - top).mean(), bottom.amax() / most).clamp(min=1e-300)
+    first, last = (top / height).long(), (bottom / height).long()
+    times = last - first + 1
+    box = torch.arange(len(hbbs), device=hbbs.device).repeat_interleave(times)
+    strip = first[box] + torch.arange(len(box), device=hbbs.device) - (times.cumsum(0) - times)[box]
+    return group[box] * (most + 2) + strip, box, strip, first
+
+
+def _pairs_in_reach(counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every i with each of the ``counts[i]`` that follow it, some at a time; those of one i are never cut."""
     ends = counts.cumsum(0)
-    start = 0
-    while start < len(sweep):
+    chunk, start = _PAIRS_A_CHUNK.get(counts.device.type, 1 << 22), 0
+    while start < len(counts):
         done = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(torch.searchsorted(ends, done + _PAIRS_A_CHUNK, right=True)))
-        i = torch.repeat_interleave(torch.arange(start, stop, device=sweep.device), counts[start:stop])
-        j = i + 1 + torch.arange(len(i), device=sweep.device) - (ends[i] - counts[i] - done)
-        i, j = sweep[i], sweep[j]
-        meet = (labels[i] == labels[j]) & (hbbs[i, 1] <= hbbs[j, 3]) & (hbbs[j, 1] <= hbbs[i, 3])
-        yield i[meet], j[meet]
+        stop = max(start + 1, int(torch.searchsorted(ends, done + chunk, right=True)))
+        i = torch.repeat_interleave(torch.arange(start, stop, device=counts.device), counts[start:stop])
+        yield i, i + 1 + torch.arange(len(i), device=counts.device) - (ends[i] - counts[i] - done)
         start = stop
 
 

@@ -36,8 +36,44 @@ def test_small_chunks_change_nothing(monkeypatch):
     boxes, scores, labels = scene(1, 400)
     expected = rotated_nms(boxes, scores, labels, 0.1)
     for chunk in (1, 50, 1000):
-        monkeypatch.setattr(nms, "_PAIRS_A_CHUNK", chunk)
+        monkeypatch.setattr(nms, "_PAIRS_A_CHUNK", {"cpu": chunk})
         assert torch.equal(rotated_nms(boxes, scores, labels, 0.1), expected)
+
+
+def all_meeting_pairs(hbbs, labels):
+    """By looking at all of them; boxes with numbers that are not finite meet none."""
+    finite = hbbs.isfinite().all(1)
+    low, high = hbbs[:, :2], hbbs[:, 2:]
+    meet = (low[:, None] <= high).all(2) & (low <= high[:, None]).all(2) & (labels[:, None] == labels)
+    meet &= finite[:, None] & finite
+    return set(map(tuple, torch.nonzero(meet.triu(1)).tolist()))
+
+
+UNUSUAL = {
+    "ordinary": lambda hbbs: hbbs,
+    "flat": lambda hbbs: hbbs * torch.tensor([1.0, 0, 1, 0]),
+    "one as high as all": lambda hbbs: torch.cat((hbbs, torch.tensor([[-1.0, -1e3, 2, 1e3]]))),
+    "one far away": lambda hbbs: torch.cat((hbbs, torch.tensor([[1e9, 1e9, 1e9, 1e9]]))),
+    "beyond precision": lambda hbbs: torch.cat((hbbs, torch.tensor([[-1e30, -1e30, 1e30, -1e29]]))),
+    "not finite": lambda hbbs: torch.cat((torch.tensor([[float("nan")] * 4, [0.0, 0, float("inf"), 9]]), hbbs)),
+    "on whole numbers": lambda hbbs: hbbs.round(),
+}
+
+
+@pytest.mark.parametrize("boxes_a_strip", [1, 5, 128])
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_strips_find_every_meeting_pair_once(kind, boxes_a_strip, monkeypatch):
+    monkeypatch.setattr(nms, "_BOXES_A_STRIP", boxes_a_strip)
+    for seed in range(12):
+        draw = torch.Generator().manual_seed(seed)
+        low, sides = torch.rand(2, 20 * seed, 2, generator=draw) * torch.tensor([100.0, 15])[:, None, None]
+        hbbs = UNUSUAL[kind](torch.cat((low, low + sides), 1))
+        labels = torch.randint(-1, 3, (len(hbbs),), generator=draw)
+        chunks = nms._overlapping_hbbs(hbbs, labels)
+        found = [tuple(sorted(pair)) for i, j in chunks for pair in zip(i.tolist(), j.tolist())]
+        meeting = all_meeting_pairs(hbbs, labels)
+        assert len(found) == len(set(found)) and meeting <= set(found)
+        assert meeting == set(found) or kind == "beyond precision"  # there, some that do not meet are looked at
 
 
 def test_ties_keep_the_first_and_every_run_agrees():
