@@ -130,6 +130,7 @@ def time_pair(
     peer_repeats: int | None = None,
     peer_warmup: int | None = None,
     sync: Callable[[], object] | None = None,
+    before: Callable[[], object] | None = None,
 ) -> dict[str, Any]:
     """Time two ways of one job in turns, so that whatever else the machine does hits both.
 
@@ -140,22 +141,24 @@ def time_pair(
         peer_repeats: Measured runs of the peer, where they take minutes; by default as many as ours.
         peer_warmup: Unmeasured runs of the peer; 0 where a smaller job has warmed it already.
         sync: Called before every reading of the clock, for a device that works asynchronously.
+        before: Called before every run of either, not timed: what the last run left is cleared away.
 
     Returns:
         ``{"ours": {"median", "min", "max", "runs"}, "peer": {...}, "ratio": peer / ours of the medians}``, seconds;
         without a peer ``ours`` alone.
     """
     if peer is None:
-        return {"ours": time_one(ours, repeats, warmup=warmup, sync=sync)}
+        _times(ours, warmup, sync, before)
+        return {"ours": summary(_times(ours, repeats, sync, before))}
     peer_repeats = repeats if peer_repeats is None else peer_repeats
-    _times(ours, warmup, sync)
-    _times(peer, warmup if peer_warmup is None else peer_warmup, sync)
+    _times(ours, warmup, sync, before)
+    _times(peer, warmup if peer_warmup is None else peer_warmup, sync, before)
     times: dict[str, list[float]] = {"ours": [], "peer": []}
     for turn in range(max(repeats, peer_repeats)):
         if turn < repeats:
-            times["ours"] += _times(ours, 1, sync)
+            times["ours"] += _times(ours, 1, sync, before)
         if turn < peer_repeats:
-            times["peer"] += _times(peer, 1, sync)
+            times["peer"] += _times(peer, 1, sync, before)
     result: dict[str, Any] = {name: summary(values) for name, values in times.items()}
     result["ratio"] = round(result["peer"]["median"] / result["ours"]["median"], 2)
     return result
@@ -202,9 +205,16 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) 
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
-def _times(run: Callable[[], object], count: int, sync: Callable[[], object] | None) -> list[float]:
+def _times(
+    run: Callable[[], object],
+    count: int,
+    sync: Callable[[], object] | None,
+    before: Callable[[], object] | None = None,
+) -> list[float]:
     times = []
     for _ in range(count):
+        if before:
+            before()
         if sync:
             sync()
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 BYTES_AT_ONCE = 8 << 30
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of what mallopt sets
+_MOST_KEPT = 256 << 20  # bytes a worker
 
 
 def available_cores() -> int:
@@ -85,8 +88,20 @@ def _start_worker() -> None:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # processes are the parallel part
     if "cv2" in sys.modules:  # who merges text needs none; and the thread pool of a forked OpenCV is dead
         sys.modules["cv2"].setNumThreads(0)
+    _keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback each
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what images have freed for the next one. By default it hands arrays of their size back at once,
+    and to get them anew, page by page, took a fifth of the time of splitting."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
+    mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def _end_with_parent() -> None:
