@@ -2,10 +2,10 @@
 
     python benchmarks/bench_split.py [--data FOLDER] [--images 100] [--repeats 3] [--processes 2]
 
-Every run is a fresh interpreter, as a user starts it, into an empty folder, files included. FOLDER holds images/ and labelTxt/; by default it
-is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, and where that is absent, generated images of the same sizes.
-It is repeated to --images images. Beside it: one large image in one and in two workers, and what ways to write a tile
-cost (codecs.py), the measurement behind the choice of one.
+Every run is a fresh interpreter, as a user starts it, into an empty folder, files included. FOLDER holds images/ and
+labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, and where that is absent, generated
+images of the same sizes. It is repeated to --images images. Beside it: one large image in one and in two workers, and
+what ways to write a tile cost (codecs.py), the measurement behind the choice of one.
 """
 
 from __future__ import annotations
