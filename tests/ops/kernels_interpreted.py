@@ -242,6 +242,17 @@ def test_nms_walks_chains_across_words():
     assert kept.tolist() == list(range(0, number, 2))
 
 
+@pytest.mark.parametrize("sizes", [[32, 32, 1], [31, 1, 1, 31, 40], [5, 7, 3, 90, 2], [33] * 3, [1] * 40, [64, 64]])
+def test_nms_walks_classes_apart_wherever_they_begin(sizes):
+    """Chains as above, class by class: a class may share words with others, begin a word, or fill several."""
+    place = torch.cat([torch.arange(size) * 6.0 for size in sizes])
+    boxes = torch.stack([place, *[torch.full_like(place, value) for value in (0.0, 10.0, 10.0, 0.0)]], 1)
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    shuffled = torch.randperm(len(place), generator=torch.Generator().manual_seed(0))
+    kept = rotated_nms(boxes[shuffled], -place[shuffled], labels[shuffled], 0.1, backend="triton")
+    assert sorted(shuffled[kept].tolist()) == torch.nonzero(place % 12 == 0).squeeze(1).tolist()
+
+
 def test_nms_of_odd_boxes_scores_and_labels():
     boxes, scores, labels = scene(7, 60)
     boxes[3, 0], boxes[9, 4], boxes[11, 2], scores[5], scores[20] = math.nan, math.inf, 0, math.nan, math.nan

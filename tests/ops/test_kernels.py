@@ -44,7 +44,15 @@ def compiled(kernel, numbers, capability, **fixed):
     from triton.compiler import ASTSource
 
     integers = {"count", "count1", "count2", "start", "stop", "programs", "words", "capacity"}
-    pointers = {"listed": "*i32", "length": "*i32", "labels": "*i64", "mask": "*i32", "rank": "*i64", "keep": "*i8"}
+    pointers = {
+        "listed": "*i32",
+        "length": "*i32",
+        "labels": "*i64",
+        "mask": "*i32",
+        "rank": "*i64",
+        "begins": "*i64",
+        "keep": "*i8",
+    }
     signature = {
         name: "constexpr" if name in fixed else "i32" if name in integers else pointers.get(name, f"*{numbers}")
         for name in kernel.arg_names

@@ -1,8 +1,9 @@
 """Non-maximum suppression that stays on the device: a bit for each box that a better one suppresses, then one scan.
 
 Boxes are ranked by class and, within it, by score. A tile of the bit matrix, 16 boxes by 32, is computed only where it
-holds boxes of one class whose circles meet. The scan is one program that walks the words of 32 boxes: within a word
-it decides box by box, and then takes away at once what the kept ones suppress further on. The host waits for nothing.
+holds boxes of one class whose circles meet. The scan walks the words of 32 boxes: within a word it decides box by box,
+and then takes away at once what the kept ones suppress further on. Classes do not wait for each other: each is walked
+by a program of its own, but for those that begin within the same word. The host waits for nothing.
 """
 
 from __future__ import annotations
@@ -52,27 +53,31 @@ def any_of(tile):
     return tl.max(tl.max(tile.to(tl.int32), axis=1), axis=0) > 0
 
 
-@triton.jit(do_not_specialize=["count", "words"])
-def _scan(mask, rank, keep, count, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
-    """Decide the boxes in order and write ``keep[rank[k]]`` for the k-th."""
+@triton.jit(do_not_specialize=["words"])
+def _scan(mask, rank, begins, keep, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
+    """Decide in order the boxes of the classes that begin in one word and write ``keep[rank[k]]`` for the k-th."""
+    begin = tl.load(begins + tl.program_id(0)).to(tl.int32)
+    end = tl.load(begins + tl.program_id(0) + 1).to(tl.int32)
     column = tl.arange(0, CAPACITY)
     removed = tl.zeros([CAPACITY], dtype=tl.int32)
     bit = tl.arange(0, WORD)
-    word = 0
-    while word < words:
+    word = begin // WORD
+    last = (end - 1) // WORD
+    while (word <= last) & (begin < end):
         first = mask + word * WORD * words
         gone = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
-            inside = tl.load(first + k * words + word, mask=word * WORD + k < count, other=0)
+            own = (word * WORD + k >= begin) & (word * WORD + k < end)
+            inside = tl.load(first + k * words + word, mask=own, other=0)
             gone = gone | tl.where((gone >> k) & 1 == 0, inside, 0)
         for k in tl.static_range(WORD):
-            stands = ((gone >> k) & 1 == 0) & (word * WORD + k < count)
-            further = (column > word) & (column < words) & stands
+            own = (word * WORD + k >= begin) & (word * WORD + k < end)
+            further = (column > word) & (column <= last) & own & ((gone >> k) & 1 == 0)
             removed = removed | tl.load(first + k * words + column, mask=further, other=0)
         box = word * WORD + bit
+        own = (box >= begin) & (box < end)
         kept = ((gone >> bit) & 1 == 0).to(tl.int8)
-        place = tl.load(rank + box, mask=box < count, other=0)
-        tl.store(keep + place, kept, mask=box < count)
+        tl.store(keep + tl.load(rank + box, mask=own, other=0), kept, mask=own)
         word += 1
 
 
@@ -96,6 +101,9 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
     labels, rank = labels.long()[order].sort(stable=True)
     table = describe(boxes[order[rank]])
     words = blocks(count, WORD)
+    # of each box where its class begins, and from that where the boxes begin whose class begins in a word or later
+    class_begins = torch.searchsorted(labels, labels)
+    begins = torch.searchsorted(class_begins, torch.arange(words + 1, device=boxes.device) * WORD)
     mask = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
@@ -104,5 +112,5 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
     )
     with on_device(boxes):
         _suppressions[(blocks(count, TILE_ROWS) * words,)](table, labels, threshold, mask, count, words, **tile)
-        _scan[(1,)](mask, rank, keep.view(torch.int8), count, words, **scan)
+        _scan[(words,)](mask, rank, begins, keep.view(torch.int8), words, **scan)
     return keep
