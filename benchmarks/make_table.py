@@ -1,6 +1,7 @@
-"""Write docs/benchmarks.md from benchmarks/results/*.json. Every figure there comes from a record; none is typed.
+"""Write docs/benchmarks.md, and the table of the README, from benchmarks/results/*.json. Every figure there comes from a
+record; none is typed.
 
-    python benchmarks/make_table.py [--check]
+    python benchmarks/make_table.py [--check] [--show]
 
 With --check nothing is written: the exit status says whether the page is what the records make.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import table_others  # noqa: E402
+from benchmarks import headline, table_others  # noqa: E402
 from benchmarks.cells import Rows, markdown, milli, number, per, spread  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
 
@@ -59,6 +60,12 @@ def load(folder: Path) -> list[Record]:
     known = [record for record in records if record["name"] in TITLES]
     order = list(TITLES)
     return sorted(known, key=lambda record: (order.index(record["name"]), record["environment"]["device"] != "cpu"))
+
+
+def pages(records: Sequence[Record]) -> dict[Path, str]:
+    """What is made of the records: this page, and the README with its table."""
+    readme = headline.README
+    return {PAGE: page(records), readme: headline.filled(readme.read_text(encoding="utf-8"), records)}
 
 
 def page(records: Sequence[Record]) -> str:
@@ -384,14 +391,18 @@ def write(text: str, path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="say whether the page is up to date, write nothing")
+    parser.add_argument("--show", action="store_true", help="print the page too")
     args = parser.parse_args()
-    text = page(load(RESULTS))
+    texts = pages(load(RESULTS))
+    if args.show:
+        print(texts[PAGE])
     if args.check:
-        fresh = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text
+        fresh = all(path.is_file() and path.read_text(encoding="utf-8") == text for path, text in texts.items())
         print(f"{PAGE.relative_to(ROOT)} {'is' if fresh else 'is not'} what the records make")
         return 0 if fresh else 1
-    write(text, PAGE)
-    print(PAGE.relative_to(ROOT))
+    for path, text in texts.items():
+        write(text, path)
+        print(path.relative_to(ROOT))
     return 0
 
 

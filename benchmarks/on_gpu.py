@@ -1,4 +1,5 @@
-"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment, a step, inference and the models.
+"""Everything that wants a GPU, in one go: the GPU tests, then IoU, NMS, assignment, a step, inference, the models, and
+the table of all records.
 
     python benchmarks/on_gpu.py [--batch 8] [--inference-batch 1 8] [--device cuda]
 
@@ -45,6 +46,7 @@ def steps(device: str, batch: int, inference: list[int]) -> dict[str, list[str]]
             *"--repeats 20 --peer-repeats 10 --peer-amp".split(),
         ],
         "models": ["benchmarks/bench_models.py", *on],
+        "table": ["benchmarks/make_table.py", "--show"],
     }
 
 

@@ -242,19 +242,22 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], coding: str | None =
     return poly_to_obb(corners.flatten(-2), coding or "le90")
 
 
-def points_in_obb(points: Tensor, boxes: Tensor, margin: float = 0.0) -> Tensor:
+def points_in_obb(
+    points: Tensor, boxes: Tensor, margin: float = 0.0, turned: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Whether points lie inside boxes by more than ``margin`` pixels: a projection onto the box axes.
 
     Args:
         points: (..., 2), broadcast against ``boxes``.
         boxes: (..., 5).
         margin: How far inside every side a point must lie, in pixels.
+        turned: (...) cosine and sine of the boxes' angles, for who has them.
 
     Returns:
         (...) bool.
     """
     cx, cy, w, h, angle = boxes.unbind(-1)
     dx, dy = points[..., 0] - cx, points[..., 1] - cy
-    cos, sin = angle.cos(), angle.sin()
+    cos, sin = turned or (angle.cos(), angle.sin())
     along, across = dx * cos + dy * sin, dy * cos - dx * sin
     return torch.minimum(w / 2 - along.abs(), h / 2 - across.abs()) > margin

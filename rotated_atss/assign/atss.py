@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rotated_atss.assign.candidates import Layout, choose_candidates
 from rotated_atss.assign.checks import check_counts, check_forms, check_levels
-from rotated_atss.assign.forms import candidate_iou, centers, computable, inside
+from rotated_atss.assign.forms import candidate_iou, centers, computable, inside_of
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, strongest_claim, usable_objects
 
@@ -178,9 +178,8 @@ def _claims_of_some(priors: Tensor, objects: Tensor, candidates: Tensor, usable:
         rows = torch.nonzero(above).squeeze(1)
         prior, owner, overlap, above = (each.index_select(0, rows) for each in (prior, owner, overlap, above))
     prior = prior.clamp(min=0)
-    return _Claims(
-        prior, owner, overlap, above & inside(centers(priors.index_select(0, prior)), objects.index_select(0, owner))
-    )
+    within = inside_of(centers(priors.index_select(0, prior)), objects, owner)
+    return _Claims(prior, owner, overlap, above & within)
 
 
 def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:

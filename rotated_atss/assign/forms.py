@@ -48,6 +48,16 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat((half + offset, half - offset), 1)
 
 
+def inside_of(points: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
+    """(N,) bool: points (N, 2) in ``boxes[index]`` by more than :data:`CENTER_MARGIN_PX`."""
+    chosen = boxes.index_select(0, index)
+    if boxes.shape[1] == 4:
+        return inside(points, chosen)
+    # a box's sine once, not once a point: beyond 2,000 of them torch wakes its threads, which cost more than they give
+    turned = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
+    return points_in_obb(points, chosen, CENTER_MARGIN_PX, turned)
+
+
 def inside(points: Tensor, boxes: Tensor) -> Tensor:
     """(N,) bool: aligned points (N, 2) in boxes by more than :data:`CENTER_MARGIN_PX`."""
     if boxes.shape[1] == 5:
@@ -69,9 +79,15 @@ def candidate_iou(priors: Tensor, objects: Tensor, candidates: Tensor) -> Tensor
         pairs = priors[candidates.flatten()], objects.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(*pairs, aligned=True).view_as(candidates)
     flat = candidates.flatten()  # index_select: on the CPU five times as fast as indexing with brackets
-    theirs = [column.index_select(0, flat).view_as(candidates) for column in priors.unbind(1)]
+    theirs = [column.index_select(0, flat).view_as(candidates) for column in priors[:, :4].unbind(1)]
     own = [column[:, None] for column in objects.unbind(1)]
-    return overlap_of_columns(theirs, own, screened=True) if len(own) == 5 else _horizontal_overlap(theirs, own)
+    if len(own) == 4:
+        return _horizontal_overlap(theirs, own)
+    angle = priors[:, 4]
+    # mostly the priors' angles are all the same: what depends on them and the object alone is then computed once
+    alike = bool((angle == angle[0]).all())
+    theirs.append(angle[:1, None] if alike else angle.index_select(0, flat).view_as(candidates))
+    return overlap_of_columns(theirs, own, screened=True)
 
 
 def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:

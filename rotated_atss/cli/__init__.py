@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from rotated_atss import __version__
-from rotated_atss.doctor import install_command
 from rotated_atss.errors import UserError
 
 PROGRAM = "rotated-atss"
@@ -68,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in OPTIONAL:
             raise
+        from rotated_atss.doctor import install_command  # what it imports would slow down the start of every command
+
         return _complain(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt:
         return _complain(label, "interrupted", 130)

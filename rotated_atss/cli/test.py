@@ -47,6 +47,6 @@ def run(args: argparse.Namespace) -> int:
     test(
         args.config, args.checkpoint, work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out,
         submission=args.submission, tta=args.tta, dota_version=args.dota_version, launcher=args.launcher,
-        cfg_options=parse_options(args.cfg_options),
+        workers=args.workers, cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     return 0

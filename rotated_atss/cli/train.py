@@ -42,6 +42,11 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as MMDetection's"
     )
     parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="processes that load images, for each GPU (default: the config's number; on a GPU its share of the cores, "
+        "at most 8); what a seed gives depends on it",
+    )  # fmt: skip
+    parser.add_argument(
         "--launcher", choices=("none", "pytorch"), default="none", help="pytorch under torchrun (tools/dist_train.sh)"
     )
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
@@ -76,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
-        launcher=args.launcher,
+        launcher=args.launcher, workers=args.workers,
         cfg_options=parse_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

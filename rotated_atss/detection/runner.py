@@ -20,6 +20,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from rotated_atss.configs import find_config
 from rotated_atss.detection.checkpoint import check_fits, check_resumable, read_checkpoint, state_dict_of
 from rotated_atss.detection.data_check import check_data
+from rotated_atss.detection.feeding import feed_device
 from rotated_atss.detection.outputs import count_as, direct_outputs
 from rotated_atss.detection.training import (
     ClassCountHook,
@@ -48,6 +49,7 @@ class TrainOptions:
     from_scratch: bool = False
     iterations: int | None = None  # so many steps, each logged, without validation
     launcher: str = "none"
+    workers: int | None = None  # processes that load; None: the config's, on a GPU more
     cfg_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,6 +122,7 @@ def test(
     tta: bool = False,
     dota_version: str | None = None,
     launcher: str = "none",
+    workers: int | None = None,
     cfg_options: dict[str, Any] | None = None,
 ) -> dict[str, float]:
     """Detect on the images of a config, write what was found, evaluate where labels are known. Tiles of a DOTA config
@@ -138,6 +141,7 @@ def test(
         tta: Test-time augmentation, as the config's ``tta_model`` and ``tta_pipeline`` say.
         dota_version: ``v1.0``, ``v1.5`` or ``v2.0``: whether difficult objects count, instead of the config's.
         launcher: ``none`` or ``pytorch`` (torchrun).
+        workers: Processes that load; None: the config's number, on a GPU more (:func:`feed_device`).
         cfg_options: Changes to the config.
 
     Returns:
@@ -145,7 +149,7 @@ def test(
     """
     cfg = load_config(config, cfg_options)
     _need(cfg, "model", "test_dataloader", "test_cfg", "test_evaluator")
-    _apply(cfg, TrainOptions(work_dir=work_dir, launcher=launcher))
+    _apply(cfg, TrainOptions(work_dir=work_dir, launcher=launcher, workers=workers, cfg_options=cfg_options or {}))
     cfg.load_from, cfg.resume = None, False  # only what is given here is tested
     cfg.model.backbone.init_cfg = None  # the checkpoint holds every weight
     if data is not None:
@@ -247,7 +251,7 @@ def _apply(cfg: Config, options: TrainOptions) -> None:
         cfg.optim_wrapper.type = "BFloat16OptimWrapper"
         for other in ("loss_scale", "dtype", "use_fp64"):  # of MMEngine's own wrapper
             cfg.optim_wrapper.pop(other, None)
-    _feed_gpu(cfg)
+    feed_device(cfg, options.workers, options.cfg_options)
     _set_randomness(cfg, options.seed, options.deterministic)
     if options.iterations is not None:
         _shorten(cfg, options.iterations)
@@ -255,15 +259,6 @@ def _apply(cfg: Config, options: TrainOptions) -> None:
         cfg.resume = True
         if isinstance(options.resume, str):
             cfg.load_from = options.resume
-
-
-def _feed_gpu(cfg: Config) -> None:
-    """Batches in pinned memory, from where a GPU fetches them while it computes, unless the config says otherwise."""
-    if not torch.cuda.is_available():
-        return
-    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        if cfg.get(name):
-            cfg[name].setdefault("pin_memory", True)
 
 
 def _shorten(cfg: Config, iterations: int) -> None:
