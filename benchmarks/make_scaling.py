@@ -66,8 +66,8 @@ def together(told: Record) -> str:
         "## Processes\n\n"
         f"Two processes that train together, a thread and a batch of {told['batch']} images of {told['size']} px each: "
         f"{number(told['two']['median'])} s a step, one alone {number(told['one']['median'])} s. Efficiency "
-        f"{told['efficiency']:.0%}: the share of doubling that is reached, gradients exchanged by gloo. Growth with the "
-        "number of GPUs has not been measured.\n"
+        f"{told['efficiency']:.0%}: the share of doubling that is reached, gradients exchanged by gloo. Growth with "
+        "the number of GPUs has not been measured.\n"
     )
 
 
