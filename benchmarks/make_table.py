@@ -1,5 +1,5 @@
-"""Write docs/benchmarks.md and the README's table from benchmarks/results/*.json. Every figure there comes from a record;
-none is typed.
+"""Write docs/benchmarks.md and the README's table from benchmarks/results/*.json. Every figure there comes from a
+record; none is typed.
 
     python benchmarks/make_table.py [--check] [--show]
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 _MOST_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # at once: bounds the memory
-# On the CPU the numbers of so few stay below the size at which torch wakes its threads: on a machine that is busy those
-# cost a hundred times what they give, and it is with few objects that one is trained.
-_FEW_POINTS = 300
+# On the CPU the numbers of so few stay below the size at which torch wakes its threads, of half as many also those of
+# both axes together: on a machine that is busy threads cost a hundred times what they give, and it is with few objects
+# that one is trained.
+_FEW_POINTS = 640
 _NO_CELL = 0x7F800000 << 32  # the key of an infinite distance
 
 
@@ -58,16 +59,17 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Ten
 
 def _nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Tensor | None) -> Tensor:
     sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]], device=points.device)[..., None]
-    lines, squared = _nearest_lines(points, grids, sizes if limits is None else limits, count + 1)
-    rows, columns = lines.unbind(1)
+    (rows, from_rows), (columns, from_columns) = _nearest_of_axes(
+        points, grids, sizes if limits is None else limits, count + 1
+    )
     rows = rows * sizes[1].int()
     steps = _staircase(count)
     shape = (sum(steps), len(grids), len(points))
-    distance, index = squared.new_empty(shape), lines.new_empty(shape)
+    distance, index = from_rows.new_empty(shape), rows.new_empty(shape)
     start = 0
     for row, step in enumerate(steps):
         tread = slice(start, start + step)
-        torch.add(squared[:step, 1], squared[row, 0], out=distance[tread])
+        torch.add(from_columns[:step], from_rows[row], out=distance[tread])
         torch.add(columns[:step], rows[row], out=index[tread])
         start += step
     nearest = _smallest(distance.float().flatten(1), index.flatten(1), count)
@@ -84,29 +86,42 @@ def _staircase(count: int) -> list[int]:
     return [sum(needed(row, column) for column in range(count + 1)) for row in range(count + 1)]
 
 
-def _nearest_lines(points: Tensor, grids: Sequence[Grid], sizes: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The ``number`` nearest rows and columns, nearest first, the lower first among equals.
-
-    Args:
-        points: (G, 2).
-        grids: L of them.
-        sizes: (2, L, 1) or (2, L, G), rows and columns that there are.
-        number: R.
-
-    Returns:
-        (R, 2, L, G) int32, rows then columns, and their squared distances, infinite where there is no such line.
-    """
+def _nearest_of_axes(points: Tensor, grids: Sequence[Grid], sizes: Tensor, number: int) -> list[tuple[Tensor, Tensor]]:
+    """:func:`_nearest_lines` of the rows and of the columns, both at once or one after the other."""
     strides = points.new_tensor([g.stride for g in grids])[:, None]
     origins = points.new_tensor([[g.y0 for g in grids], [g.x0 for g in grids]])[..., None]
     position = points.flip(1).t()[:, None]  # (2, 1, G)
-    last = (sizes - 1).to(points)
+    apart = points.device.type == "cpu" and _FEW_POINTS // 2 < len(points) <= _FEW_POINTS
+    found = [
+        _nearest_lines(position[axes], origins[axes], strides, sizes[axes], number)
+        for axes in ([slice(0, 1), slice(1, 2)] if apart else [slice(0, 2)])
+    ]
+    return [axis for lines, squared in found for axis in zip(lines.unbind(1), squared.unbind(1))]
+
+
+def _nearest_lines(
+    position: Tensor, origins: Tensor, strides: Tensor, sizes: Tensor, number: int
+) -> tuple[Tensor, Tensor]:
+    """The ``number`` nearest rows or columns, nearest first, the lower first among equals.
+
+    Args:
+        position: (X, 1, G), where the points lie on each axis.
+        origins: (X, L, 1), where the first line lies.
+        strides: (L, 1) pixels from line to line.
+        sizes: (X, L, 1) or (X, L, G), how many lines there are.
+        number: R.
+
+    Returns:
+        (R, X, L, G) int32 lines and their squared distances, infinite where there is no such line.
+    """
+    last = (sizes - 1).to(position)
     place = ((position - origins) / strides).nan_to_num_(0.0)
     first = (place - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves go down: the lower of two equals
-    towards = (place > first).to(points).mul_(2).sub_(1)  # the side on which the second nearest lies
+    towards = (place > first).to(position).mul_(2).sub_(1)  # the side on which the second nearest lies
     ahead = torch.where(towards > 0, last - first, first)
     shorter = torch.minimum(ahead, last - ahead)  # so many lie on either side, taken in turns; the rest on one
     one_sided = torch.where(ahead * 2 >= last, towards, -towards)
-    rank = torch.arange(number, dtype=points.dtype, device=points.device).view(-1, 1, 1, 1)
+    rank = torch.arange(number, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
     in_turns = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * towards
     lines = (rank - shorter).mul_(one_sided)
     lines = torch.where(rank <= 2 * shorter, in_turns, lines).add_(first)
