@@ -201,6 +201,7 @@ def shown_comparison(row: dict[str, Any]) -> dict[str, Any]:
 
 def measure(args: argparse.Namespace) -> None:
     package, why = mmrotate()
+    harness.settle_allocator()
     ours, peer = our_way(args.device), None if package is None else peer_way(args.device)
     if peer is not None:
         peer(inputs.scene(WARM_OBJECTS).to(args.device))

@@ -197,3 +197,12 @@ def test_nothing_is_asked_of_the_priors_that_are_no_candidates():
     spoilt[500:560] = torch.nan
     found = atss_assign(spoilt, sizes, gt, grids=grids)
     assert torch.equal(found[0], expected[0]) and (found[0] >= 0).any()
+
+
+@pytest.mark.parametrize("number", [320, 321, 640, 641, 1000, 1001, 2001])
+def test_how_many_points_come_together_changes_nothing(number):
+    draw = torch.Generator().manual_seed(number)
+    points = (torch.rand(number, 2, generator=draw) * 2400 - 100).div(4, rounding_mode="floor") * 4  # many ties
+    grids = [Grid(64, 48, 8.0, 4.0, 4.0), Grid(32, 24, 16.0), Grid(2, 3, 128.0)]
+    alone = torch.cat([nearest_cells(part, grids, 9) for part in points.split(50)])
+    assert torch.equal(nearest_cells(points, grids, 9), alone)
