@@ -34,3 +34,7 @@ def per(times: dict[str, Any] | None, count: int) -> str:
 
 def milli(times: dict[str, Any] | None) -> str:
     return spread(times, 1e3)
+
+
+def mistakes(found: dict[str, int] | None) -> str:
+    return "" if found is None else str(sum(found.values()))

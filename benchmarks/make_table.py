@@ -18,8 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import headline, table_others  # noqa: E402
-from benchmarks.cells import Rows, markdown, milli, number, per, spread  # noqa: E402
+from benchmarks import headline, table_files, table_network, table_others  # noqa: E402
+from benchmarks.cells import Rows, markdown, milli, mistakes, number, per  # noqa: E402
 from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -47,11 +47,6 @@ TITLES = {
     "others": "Beside supervision, sahi and ultralytics",
 }
 PEERS = {"iou": "mmcv", "nms": "mmcv", "assign": "mmrotate", "max_iou": "MMDetection"}
-
-# DOTA-v1.0's trainval as mmrotate's 1x schedule trains on it
-SCHEDULE_EPOCHS = 12
-SCHEDULE_TILES = 12_800
-SCHEDULE_SOURCE = "https://github.com/jbwang1997/BboxToolkit/issues/4"
 
 
 def load(folder: Path) -> list[Record]:
@@ -179,7 +174,7 @@ def nms(record: Record) -> tuple[Rows, list[str]]:
             "scene": row["scene"], "boxes": row["boxes"], "kept": row["kept"], "ours, ms": milli(row["ours"]),
             "mmcv, ms": milli(row.get("peer")), "ratio": number(row.get("ratio")),
             "same boxes kept": {True: "yes", False: "no", None: ""}[row.get("same")],
-            "ours, mistakes": _mistakes(row["ours_mistakes"]), "mmcv, mistakes": _mistakes(row.get("peer_mistakes")),
+            "ours, mistakes": mistakes(row["ours_mistakes"]), "mmcv, mistakes": mistakes(row.get("peer_mistakes")),
         }
         for row in record["results"]
     ]  # fmt: skip
@@ -187,10 +182,6 @@ def nms(record: Record) -> tuple[Rows, list[str]]:
     told = [f"{row['scene']}: mmcv {row['peer_missing']}." for row in left_out]
     meant = "A mistake, judged in float64, is a box kept beside a better one that it overlaps, or dropped without one."
     return rows, [*told, meant]
-
-
-def _mistakes(found: dict[str, int] | None) -> str:
-    return "" if found is None else str(sum(found.values()))
 
 
 def assign(record: Record) -> tuple[Rows, list[str]]:
@@ -246,139 +237,10 @@ def max_iou(record: Record) -> tuple[Rows, list[str]]:
     return rows, ["Nine priors a location, 196,416 in all; MMDetection's assigner with mmrotate's rotated IoU."]
 
 
-def train_step(record: Record) -> tuple[Rows, list[str]]:
-    rows = []
-    for row in record["results"]:
-        shares = {part: f"{share:.1%}" for part, share in row["shares"].items()}
-        peak = {"peak MB": number(row["peak_mb"])} if row["peak_mb"] else {}
-        rows.append({"way": row["way"], "step, s": spread(row["seconds"]["step"], 1), **shares, **peak})
-    setting = record["setting"]
-    told = f"{setting['batch']} of {setting['size']} x {setting['size']} px, {setting['objects']} objects each"
-    autocast = ", bfloat16 autocast for mmrotate too" if setting.get("peer_amp") else ""
-    notes = [f"Images: {told}{autocast}."]
-    if "loading" in record:
-        notes.append(f"Loading is not part of the step: one image costs one worker {milli(record['loading'])} ms.")
-    if record["environment"]["device"] != "cpu":
-        notes.append(_schedule(record["results"][0], setting["batch"]))
-    return rows, notes
-
-
-def _schedule(row: dict[str, Any], batch: int) -> str:
-    """How long the published schedule takes at the measured rate."""
-    rate = batch / row["seconds"]["step"]["median"]
-    minutes = SCHEDULE_EPOCHS * SCHEDULE_TILES / rate / 60
-    return (
-        f"Computed, not measured: at {number(rate)} images a second ({row['way']}) DOTA-v1.0's 1x schedule of "
-        f"{SCHEDULE_EPOCHS} epochs takes {number(minutes)} minutes on one GPU, if loading keeps up and without "
-        f"validation. Its train and val images make {SCHEDULE_TILES:,} tiles of 1024 px with an overlap of 200 px once "
-        f"those without objects are left out ([count of the tool that mmrotate's split comes from]({SCHEDULE_SOURCE}))."
-    )
-
-
-def inference(record: Record) -> tuple[Rows, list[str]]:
-    rows = []
-    for row in record["results"]:
-        shares = {part: f"{share:.1%}" for part, share in row["shares"].items()}
-        peak = {"peak MB": number(row["peak_mb"])} if row["peak_mb"] else {}
-        rows.append({
-            "way": row["way"], "images at a time": row["batch"], "images a second": number(row["images_a_second"]),
-            "s": spread(row["seconds"], 1), **shares, **peak,
-            "candidates": f"{row['candidates']:,}", "detections": f"{row['detections']:,}",
-        })  # fmt: skip
-    setting = record["setting"]
-    told = (
-        f"Images of {setting['size']} x {setting['size']} px, the same weights, scaled to about "
-        f"{setting['candidates']:,} (prior, class) pairs an image above the score threshold."
-    )
-    return rows, [told, _post_processing(record["scenes"])]
-
-
-def _post_processing(scenes: Rows) -> str:
-    rows = [
-        {
-            "outputs of": row["of"], "images": row["batch"], "candidates": f"{row['candidates']:,}",
-            "ours, ms": milli(row["ours"]), "mmrotate, ms": milli(row.get("peer")), "ratio": number(row.get("ratio")),
-            "kept": f"{row['kept']:,}", "mmrotate, kept": f"{row['peer_kept']:,}" if "peer_kept" in row else "",
-            "kept by one only": row.get("differing", ""),
-            "why": ", ".join(f"{count} {why}" for why, count in row.get("causes", {}).items()),
-            "ours, mistakes": _mistakes(row.get("ours_mistakes")),
-            "mmrotate, mistakes": _mistakes(row.get("peer_mistakes")),
-        }
-        for row in scenes
-    ]  # fmt: skip
-    return f"Post-processing alone, both of the same outputs:\n\n{markdown(rows)}"
-
-
-def split(record: Record) -> tuple[Rows, list[str]]:
-    rows = [
-        {
-            "against": row["against"], "isal, pyspng installed": "yes" if row["isal"] else "no",
-            "ours, s": spread(row["ours"], 1), "peer, s": spread(row["peer"], 1), "ratio": number(row["ratio"]),
-            "ours, processor s": row.get("ours_cpu_s", ""), "peer, processor s": row.get("peer_cpu_s", ""),
-            "tiles": row["tiles"], "same pixels": row["same_pixels"], "same objects": row["same_objects"],
-        }
-        for row in record["results"]
-    ]  # fmt: skip
-    images = f", repeated to {record['images']} images" if "images" in record else ""
-    remarks = [f"Input: {record['data']}{images}, {record['results'][0]['processes']} processes."]
-    if "large" in record:
-        large = record["large"]
-        one, two, decoding = (spread(large[key], 1) for key in ("one_worker", "two_workers", "decoding"))
-        remarks.append(
-            f"One image of {large['px']:,} x {large['px']:,} px: {one} s with one worker, {two} s with two, "
-            f"{number(large['ratio'])} times as fast; {decoding} s of it is decoding, which one thread does."
-        )
-    if "codecs" in record:
-        remarks.append(
-            f"Ways to write a tile, milliseconds of one core a tile:\n\n{markdown(_codecs(record['codecs']))}"
-        )
-    return rows, remarks
-
-
-def _codecs(rows: Rows) -> Rows:
-    return [
-        {
-            "way": row["codec"], "write, ms": row["write_ms"], "read by OpenCV, ms": row["read_ms"],
-            "read by ours, ms": row.get("read_by_ours_ms"), "all of them, MB": row["mb"],
-            "pixels kept": "yes" if row["lossless"] else "no",
-        }
-        for row in rows
-    ]  # fmt: skip
-
-
-def merge(record: Record) -> tuple[Rows, list[str]]:
-    rows = [
-        {
-            "detections": f"{row['detections']:,}", "of": row.get("case", "15 classes"),
-            "processes": row["processes"], "ours, s": spread(row["ours"], 1), "dotadevkit, s": spread(row["peer"], 1),
-            "ratio": number(row["ratio"]), "ours in one process, s": spread(row["ours_one_process"], 1),
-            "ours, peak MB": number(row.get("ours_peak_mb")), "rows the same": f"{row['rows']['same']:,}",
-            "tied": row["rows"]["tied"], "different": row["rows"]["different"],
-        }
-        for row in record["results"]
-    ]  # fmt: skip
-    return rows, ["Peak memory is summed over all processes of the command, reading and writing text included."]
-
-
-def evaluate(record: Record) -> tuple[Rows, list[str]]:
-    rows = [
-        {
-            "detections": f"{row['detections']:,}", "images": row["images"], "ours, s": spread(row["ours"], 1),
-            "dotadevkit, s": spread(row.get("peer"), 1), "ratio": number(row.get("ratio")),
-            "ours, peak MB": number(row.get("ours_peak_mb")),
-            "largest difference of a class's AP50": number(row.get("largest_ap50_difference")),
-        }
-        for row in record["results"]
-    ]  # fmt: skip
-    told = (
-        "Ours counts at ten IoU thresholds, dotadevkit at 0.5 alone; it stands beside fewer detections, as it is slow."
-    )
-    return rows, [f"{told} Reading text is part of the time."]
-
-
 SECTIONS: dict[str, Callable[[Record], tuple[Rows, list[str]]]] = {
-    "iou": iou, "nms": nms, "assign": assign, "max_iou": max_iou, "train_step": train_step,
-    "inference": inference, "split": split, "merge": merge, "evaluate": evaluate, "others": table_others.section,
+    "iou": iou, "nms": nms, "assign": assign, "max_iou": max_iou, "train_step": table_network.train_step,
+    "inference": table_network.inference, "split": table_files.split, "merge": table_files.merge,
+    "evaluate": table_files.evaluate, "others": table_others.section,
 }  # fmt: skip
 
 

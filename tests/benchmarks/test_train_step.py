@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import bench_train_step, make_table
+from benchmarks import bench_train_step, table_network
 
 
 def test_memory_of_a_step_is_compared_in_the_same_precision():
@@ -31,6 +31,6 @@ def test_the_schedule_is_computed_from_a_gpus_rate(device, told):
     seconds = {"median": 0.08, "min": 0.08, "max": 0.08, "runs": 3}
     row = {"way": "ours, --amp", "seconds": {"step": seconds}, "shares": {}, "peak_mb": None}
     setting = {"batch": 8, "size": 1024, "objects": 100}
-    _, notes = make_table.train_step({"results": [row], "setting": setting, "environment": {"device": device}})
+    _, notes = table_network.train_step({"results": [row], "setting": setting, "environment": {"device": device}})
     # 12 x 12,800 tiles at 100 a second are 1536 s
     assert any("25.6 minutes on one GPU" in note and "Computed" in note for note in notes) == told
