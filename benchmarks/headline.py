@@ -81,6 +81,8 @@ def _train_step(record: Record) -> Jobs:
     job = f"training step, R50 le90, {setting['batch']} of {setting['size']} px, {setting['objects']} objects each"
     numbers = "bfloat16" if setting.get("peer_amp") else "float32"
     yield f"{job}, bfloat16", _median(ways["ours, --amp"]), f"mmrotate, {numbers}", _median(ways.get("mmrotate"))
+    if not setting.get("peer_amp"):
+        yield "the same in float32", _median(ways["ours, float32"]), "mmrotate, float32", _median(ways.get("mmrotate"))
 
 
 def _inference(record: Record) -> Jobs:
@@ -89,12 +91,16 @@ def _inference(record: Record) -> Jobs:
     job = f"inference, R50 le90, {first[0]['batch']} of {record['setting']['size']} px"
     peer = next((name for name in ("mmrotate, bfloat16", "mmrotate, float32") if name in ways), "")
     yield f"{job}, bfloat16", _median(ways["ours, --amp"]), peer, _median(ways.get(peer))
+    wide = "mmrotate, float32"
+    yield "the same in float32", _median(ways["ours, float32"]), wide, _median(ways.get(wide))
 
 
 def _split(record: Record) -> Jobs:
     for row in record["results"]:
         if row["isal"]:
-            job = f"splitting {record.get('images', 8)} real images at 1024/200"
+            job = (
+                f"splitting {record['data']}, repeated to {record.get('images', 8)} images, at 1024/200, with `[fast]`"
+            )
             yield job, _median(row["ours"]), row["against"], _median(row["peer"])
 
 

@@ -73,9 +73,11 @@ def reading_bytes(path: Path) -> int:
     """
     with path.open("rb") as file:
         head = file.read(_PNG_HEAD)
+    if not head:
+        return 1  # what reads it says what is wrong
     if head[:4] == b"\x89PNG" and len(head) >= 24:
         pixels = math.prod(struct.unpack(">II", head[16:24]))
-        return 9 * pixels + path.stat().st_size if readable_png(head) else 6 * pixels
+        return 9 * pixels + path.stat().st_size if readable_png(head) else max(1, 6 * pixels)
     return _OTHER_COMPRESSION * path.stat().st_size
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.assign.candidates import Layout, choose_candidates
-from rotated_atss.assign.checks import check_counts, check_forms, check_levels
+from rotated_atss.assign.checks import check_counts, check_forms, check_images, check_levels
 from rotated_atss.assign.forms import candidate_iou, centers, computable, inside_of
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, strongest_claim, usable_objects
@@ -47,8 +47,10 @@ def atss_assign(
         topk: Candidate locations a level (k of the paper).
         priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
         grids: ``(height, width, stride, x0, y0)`` of each level, where the centres of its priors are a grid, row by
-            row: cells, pixels, and the centre of the first cell (:class:`Grid`). The same result in time that grows
-            with the objects alone. An image with ignored regions is searched in full nevertheless.
+            row: cells, pixels, and the centre of the first cell (:class:`Grid`; ``find_grids`` reads them off priors).
+            They are taken at their word: only their sizes are checked. The same result in time that grows with the
+            objects alone. An image with ignored regions, and more than 200 candidates a level, are searched for in
+            full nevertheless.
         ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
             one of them is neither a candidate nor a negative.
         ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
@@ -101,6 +103,7 @@ def atss_assign_batch(
         ValueError: Shapes or sizes that do not fit together.
     """
     regions = list(ignored_boxes_list or [None] * len(gt_boxes_list))
+    check_images(gt_boxes_list, regions)
     for gt_boxes, ignored_boxes in zip(gt_boxes_list, regions, strict=True):
         check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
     check_levels(priors, list(level_sizes))

@@ -14,6 +14,7 @@ from rotated_atss.assign.grids import Grid, nearest_cells
 
 SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a stride
 _DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
+_MOST_ON_GRIDS = 200  # candidates a level: the lines that could hold them grow with their number, its search does not
 
 
 class Layout(NamedTuple):
@@ -110,7 +111,8 @@ def choose_candidates(
     Returns:
         (G, K) int64, a level after the other, nearest first; -1 where there is none.
     """
-    if layout.grids is not None and all(mask is None for mask in ignored):
+    on_grids = layout.grids is not None and count <= _MOST_ON_GRIDS and all(mask is None for mask in ignored)
+    if on_grids and layout.grids is not None:
         limits = None
         if layout.existing_cells is not None:
             limits = torch.tensor(layout.existing_cells).permute(2, 1, 0).to(points.device)[..., image]

@@ -10,8 +10,20 @@ from torch import Tensor
 from rotated_atss.assign.grids import Grid
 
 
+def check_images(gt_boxes_list: Sequence[Tensor], regions: Sequence[Tensor | None]) -> None:
+    """Raise ``ValueError`` unless there is an image, and a place for the regions of each."""
+    if not gt_boxes_list:
+        raise ValueError("gt_boxes_list must hold the objects of at least one image")
+    if len(regions) != len(gt_boxes_list):
+        raise ValueError(f"ignored regions of {len(regions)} images for objects of {len(gt_boxes_list)}")
+
+
 def check_forms(priors: Tensor, **others: Tensor | None) -> None:
-    """Raise ``ValueError`` unless priors are (N, 4) or (N, 5) and everything else has as many columns."""
+    """Raise ``TypeError`` for what is no tensor, and ``ValueError`` unless priors are (N, 4) or (N, 5) and everything
+    else has as many columns."""
+    for name, boxes in {"priors": priors, **others}.items():
+        if boxes is not None and not isinstance(boxes, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, not {type(boxes).__name__}")
     if priors.ndim != 2 or priors.shape[1] not in (4, 5):
         raise ValueError(f"priors must have shape (N, 5) or (N, 4), not {tuple(priors.shape)}")
     for name, boxes in others.items():

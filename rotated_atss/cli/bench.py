@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="name them, with their claims, and measure nothing")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; scripts that know only one ignore it")
-    parser.add_argument("--options", default="", metavar="TEXT", help='given to each script: --options "--repeats 3"')
+    parser.add_argument(
+        "--options",
+        default="",
+        metavar="TEXT",
+        help='given to each script: --options "--repeats 3"; what a script takes tells --options=--help',
+    )
     parser.add_argument(
         "--results", metavar="DIR", help="where records go instead of benchmarks/results; the page then stays as it is"
     )
@@ -32,9 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when every script ended well, 1 otherwise."""
     scripts = find_scripts()
+    try:
+        shlex.split(args.options)
+    except ValueError as error:
+        raise UserError(f"--options cannot be read: {error}") from error
     if args.list:
         print("\n".join(f"{name:<12} {claim(path)}" for name, path in scripts.items()))
         return 0
+    args.names = [name.replace("_", "-") for name in args.names]
     for name in args.names:
         if name not in scripts:
             raise UserError(f"no benchmark '{name}'", hint=f"choose from {', '.join(scripts)}")

@@ -42,7 +42,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as MMDetection's"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N",
+        "--workers", type=_number_of_processes, metavar="N",
         help="processes that load images, for each GPU (default: the config's number; on a GPU its share of the cores, "
         "at most 8); what a seed gives depends on it",
     )  # fmt: skip
@@ -50,6 +50,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--launcher", choices=("none", "pytorch"), default="none", help="pytorch under torchrun (tools/dist_train.sh)"
     )
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def _number_of_processes(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number of processes, 0 or more, not '{text}'")
+    return int(text)
 
 
 def parse_options(pairs: list[str]) -> dict:

@@ -66,6 +66,8 @@ def rotated_iou(
 
 def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: str | None) -> None:
     for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
+        if not isinstance(boxes, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, not {type(boxes).__name__}")
         if boxes.ndim != 2 or boxes.shape[1] != 5:
             raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
     if aligned and len(boxes1) != len(boxes2):

@@ -67,6 +67,9 @@ def rotated_nms_mask(
 
 
 def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, backend: str | None) -> None:
+    for name, each in (("boxes", boxes), ("scores", scores), ("labels", labels)):
+        if not isinstance(each, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, not {type(each).__name__}")
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
         raise ValueError(
             f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}"

@@ -206,3 +206,27 @@ def test_how_many_points_come_together_changes_nothing(number):
     grids = [Grid(64, 48, 8.0, 4.0, 4.0), Grid(32, 24, 16.0), Grid(2, 3, 128.0)]
     alone = torch.cat([nearest_cells(part, grids, 9) for part in points.split(50)])
     assert torch.equal(nearest_cells(points, grids, 9), alone)
+
+
+def test_many_candidates_are_searched_for_in_full():
+    """In time that does not grow with the square of their number; padding is left out all the same."""
+    priors, sizes, grids = levels()
+    boxes = objects(12)
+    for count in (200, 201, 10**6):
+        expected = atss_assign(priors, sizes, boxes, topk=count)
+        found = atss_assign(priors, sizes, boxes, topk=count, grids=grids)
+        assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+    existing = [[(max(1, grid.height // 2), grid.width) for grid in grids]]
+    matched, _ = atss_assign_batch(priors, sizes, [boxes], topk=10**6, grids=grids, existing_cells=existing)
+    few, _ = atss_assign_batch(priors, sizes, [boxes], topk=200, grids=grids, existing_cells=existing)
+    assert torch.equal(matched == IGNORED, few == IGNORED) and (matched == IGNORED).any()
+
+
+def test_a_batch_needs_images_and_a_place_for_the_regions_of_each():
+    priors, sizes, _ = levels()
+    with pytest.raises(ValueError, match="at least one image"):
+        atss_assign_batch(priors, sizes, [])
+    with pytest.raises(ValueError, match="ignored regions of 1 images for objects of 2"):
+        atss_assign_batch(priors, sizes, [objects(2)] * 2, ignored_boxes_list=[None])
+    with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, not ndarray"):
+        atss_assign(priors, sizes, objects(2).numpy())

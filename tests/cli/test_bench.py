@@ -57,6 +57,14 @@ def test_a_name_that_is_none(folder, capsys):
     )
 
 
+def test_a_scripts_own_name_and_options_that_cannot_be_read(folder, tmp_path, capsys):
+    assert main(["bench", "one_step", "--results", str(tmp_path)]) == 0
+    assert main(["bench", "one-step", "--options", "'--repeats 3"]) == 2
+    assert (
+        capsys.readouterr().err.strip() == "rotated-atss bench: error: --options cannot be read: No closing quotation"
+    )
+
+
 def test_without_a_checkout(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "FOLDER", tmp_path / "nowhere")
     assert main(["bench"]) == 2

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from rotated_atss.cli import main
 from rotated_atss.cli._early import check_given
 from rotated_atss.errors import UserError
 
@@ -54,3 +55,12 @@ def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
     assert done.returncode == 0, done.stderr
     for (command, *_), message, line in zip(calls, calls.values(), lines, strict=True):
         assert line.startswith(f"rotated-atss {command}: error: {message}")
+
+
+@pytest.mark.parametrize("command", [["train", "CONFIG"], ["test", "CONFIG", "CHECKPOINT"]])
+@pytest.mark.parametrize("number", ["-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none(command, number, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, f"--workers={number}"])
+    assert caught.value.code == 2
+    assert f"a number of processes, 0 or more, not '{number}'" in capsys.readouterr().err

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from data_prep.images import IMAGE_FORMATS, encode_image, read_image, reading_bytes
+from data_prep.split import split_dota
 from rotated_atss.errors import UserError
 from rotated_atss.png import readable_png
 
@@ -53,6 +54,28 @@ def test_no_image_and_no_file(tmp_path):
         read_image(path)
     with pytest.raises(UserError, match="No such file"):
         read_image(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("name", ["P1.png", "P1.jpg", "P1.bmp"])
+def test_an_empty_file_is_named_by_a_split(name, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / name).write_bytes(b"")
+    cv2.imwrite(str(images / "P2.png"), noise(20, 20))
+    for workers in (1, 2):
+        with pytest.raises(UserError, match=f"{name}: the image file is empty"):
+            split_dota(images, None, tmp_path / "out", workers=workers, progress=False)
+    assert reading_bytes(images / name) > 0
+
+
+def test_a_png_without_pixels_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "P1.png"
+    data = bytearray(cv2.imencode(".png", noise(20, 20))[1].tobytes())
+    data[16:24] = bytes(8)
+    path.write_bytes(bytes(data))
+    assert reading_bytes(path) > 0
+    with pytest.raises(UserError, match="P1.png: not a readable image"):
+        read_image(path)
 
 
 def test_bytes_after_the_end_do_no_harm(tmp_path):

@@ -129,3 +129,11 @@ def test_wrong_arguments():
         rotated_nms(torch.ones(3, 5), torch.ones(2), torch.zeros(3), 0.1)
     with pytest.raises(ValueError, match="1.5"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3), 1.5)
+
+
+def test_what_is_no_tensor_is_named():
+    boxes, scores, labels = scene(0, 3)
+    with pytest.raises(TypeError, match=r"scores must be a torch.Tensor, not list"):
+        rotated_nms(boxes, scores.tolist(), labels, 0.1)
+    with pytest.raises(TypeError, match=r"boxes2 must be a torch.Tensor, not ndarray"):
+        rotated_iou(boxes, boxes.numpy())
