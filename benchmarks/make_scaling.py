@@ -67,8 +67,8 @@ def slopes(results: list[Record]) -> str:
 def together(told: Record) -> str:
     return (
         "## Processes\n\n"
-        f"Two processes that train the demo's small network (R18) together, a thread and a batch of {told['batch']} images "
-        f"of {told['size']} px each: "
+        "Two processes that train the demo's small network (R18) together, a thread and a batch of "
+        f"{told['batch']} images of {told['size']} px each: "
         f"{number(told['two']['median'])} s a step, one alone {number(told['one']['median'])} s. Efficiency "
         f"{told['efficiency']:.0%}: the share of doubling that is reached, gradients exchanged by gloo. Growth with "
         "the number of GPUs has not been measured.\n"
@@ -96,8 +96,8 @@ def projection(rows: dict[str, Record]) -> str:
         "## DOTA-v2.0 and ten times that, computed\n\n"
         f"On this machine, without a GPU. {V2_IMAGES:,} images and {V2_OBJECTS:,} objects are published. Tiles are "
         f"computed at the {TEST_TILES / TEST_IMAGES:.1f} an image of DOTA-v1.0's test set ({TEST_TILES:,} of "
-        f"{TEST_IMAGES}, published), and as {TILE - GAP} x {TILE - GAP} new pixels each for splitting; twenty detections "
-        "on tiles and ten on full images an object; an epoch over all images, those for testing too.\n\n"
+        f"{TEST_IMAGES}, published), and as {TILE - GAP} x {TILE - GAP} new pixels each for splitting; twenty "
+        "detections on tiles and ten on full images an object; an epoch over all images, those for testing too.\n\n"
         f"{markdown(table)}\n\n"
         f"The largest image ({width:,} x {height:,}) is {largest:,} tiles: "
         f"{number(width * height * rows['splitting']['seconds_a_unit'] / 60)} minutes to split and "
