@@ -60,6 +60,7 @@ def atss_assign(
         ``iou`` (A,), the IoU with it, 0 where none.
 
     Raises:
+        TypeError: Boxes that are no tensors.
         ValueError: Shapes or sizes that do not fit together.
     """
     matched, iou = atss_assign_batch(
@@ -100,6 +101,7 @@ def atss_assign_batch(
         ``matched`` (B, A) with indices into each image's own objects, and ``iou`` (B, A).
 
     Raises:
+        TypeError: Boxes that are no tensors.
         ValueError: Shapes or sizes that do not fit together.
     """
     regions = list(ignored_boxes_list or [None] * len(gt_boxes_list))

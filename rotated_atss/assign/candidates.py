@@ -111,12 +111,12 @@ def choose_candidates(
     Returns:
         (G, K) int64, a level after the other, nearest first; -1 where there is none.
     """
-    on_grids = layout.grids is not None and count <= _MOST_ON_GRIDS and all(mask is None for mask in ignored)
-    if on_grids and layout.grids is not None:
+    grids = layout.grids if count <= _MOST_ON_GRIDS and all(mask is None for mask in ignored) else None
+    if grids is not None:
         limits = None
         if layout.existing_cells is not None:
             limits = torch.tensor(layout.existing_cells).permute(2, 1, 0).to(points.device)[..., image]
-        return nearest_on_grids(points, layout.grids, layout.level_sizes, count, limits)
+        return nearest_on_grids(points, grids, layout.level_sizes, count, limits)
     chosen, start = [], 0
     for number, objects in enumerate(torch.bincount(image, minlength=len(ignored)).tolist()):
         excluded = layout.excluded(number, ignored[number], points.device)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rotated_atss.assign.grids import Grid
+from rotated_atss.ops.checks import check_tensors
 
 
 def check_images(gt_boxes_list: Sequence[Tensor], regions: Sequence[Tensor | None]) -> None:
@@ -21,9 +22,7 @@ def check_images(gt_boxes_list: Sequence[Tensor], regions: Sequence[Tensor | Non
 def check_forms(priors: Tensor, **others: Tensor | None) -> None:
     """Raise ``TypeError`` for what is no tensor, and ``ValueError`` unless priors are (N, 4) or (N, 5) and everything
     else has as many columns."""
-    for name, boxes in {"priors": priors, **others}.items():
-        if boxes is not None and not isinstance(boxes, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, not {type(boxes).__name__}")
+    check_tensors(priors=priors, **others)
     if priors.ndim != 2 or priors.shape[1] not in (4, 5):
         raise ValueError(f"priors must have shape (N, 5) or (N, 4), not {tuple(priors.shape)}")
     for name, boxes in others.items():

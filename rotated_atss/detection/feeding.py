@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from data_prep.workers import available_cores
 from rotated_atss.errors import UserError
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -31,18 +32,14 @@ def feed_device(cfg: Any, workers: int | None = None, told: Collection[str] = ()
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers is a number of processes, not {workers}")
+    cores = available_cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     for name in filter(cfg.get, LOADERS):
         loader = cfg[name]
         if torch.cuda.is_available():
             loader.setdefault("pin_memory", True)
             free = workers is None and f"{name}.num_workers" not in told
             if free and loader.get("num_workers"):  # a config that has 0 wants none
-                loader.num_workers = max(loader.num_workers, min(MOST_WORKERS, _cores_a_process()))
+                loader.num_workers = max(loader.num_workers, min(MOST_WORKERS, cores))
         if workers is not None:
             loader.num_workers = workers
             loader.persistent_workers = workers > 0 and loader.get("persistent_workers", True)
-
-
-def _cores_a_process() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.ops.backend import choose
+from rotated_atss.ops.checks import check_tensors
 
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
@@ -47,6 +48,7 @@ def rotated_iou(
         nothing.
 
     Raises:
+        TypeError: Boxes that are no tensors.
         ValueError: Wrong shapes, mode or backend, or a backend that cannot run on the boxes' device.
     """
     _check(boxes1, boxes2, aligned, mode, backend)
@@ -65,9 +67,8 @@ def rotated_iou(
 
 
 def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: str | None) -> None:
+    check_tensors(boxes1=boxes1, boxes2=boxes2)
     for name, boxes in (("boxes1", boxes1), ("boxes2", boxes2)):
-        if not isinstance(boxes, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, not {type(boxes).__name__}")
         if boxes.ndim != 2 or boxes.shape[1] != 5:
             raise ValueError(f"{name} must have shape (N, 5), not {tuple(boxes.shape)}")
     if aligned and len(boxes1) != len(boxes2):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rotated_atss.boxes import obb_to_hbb
 from rotated_atss.ops.backend import CHOICES, choose
+from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.iou import rotated_iou
 
 _PAIRS_A_CHUNK = {"cpu": 1 << 18}  # there what is made of a chunk stays in the cache
@@ -34,6 +35,7 @@ def rotated_nms(
         (K,) int64 indices of the kept boxes in falling order of score.
 
     Raises:
+        TypeError: Arguments that are no tensors.
         ValueError: Shapes that do not match, a threshold outside [0, 1], or a backend that is unknown or cannot run.
     """
     order, keep = rotated_nms_mask(boxes, scores, labels, iou_threshold, backend=backend)
@@ -67,9 +69,7 @@ def rotated_nms_mask(
 
 
 def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, backend: str | None) -> None:
-    for name, each in (("boxes", boxes), ("scores", scores), ("labels", labels)):
-        if not isinstance(each, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, not {type(each).__name__}")
+    check_tensors(boxes=boxes, scores=scores, labels=labels)
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
         raise ValueError(
             f"need (N, 5), (N,), (N,), not {tuple(boxes.shape)}, {tuple(scores.shape)}, {tuple(labels.shape)}"
