@@ -14,7 +14,9 @@ from rotated_atss.assign.grids import Grid, nearest_cells
 
 SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a stride
 _DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
-_MOST_ON_GRIDS = 200  # candidates a level: the lines that could hold them grow with their number, its search does not
+# Candidates a level. The pairs of rows and columns that could hold them grow faster than they do: from some hundreds on
+# it is cheaper to look at every prior.
+_MOST_ON_GRIDS = 200
 
 
 class Layout(NamedTuple):
