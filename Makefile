@@ -26,9 +26,10 @@ test: lint typecheck pytest ## style, types and tests
 pytest: setup ## the tests alone
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff rules and format, import contracts
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/lint-imports --no-logo
 
 typecheck: setup ## mypy on the plain part
 	@$(BIN)/python -m mypy

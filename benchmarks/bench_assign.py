@@ -29,11 +29,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs  # noqa: E402
-from benchmarks.explain import explain  # noqa: E402
-from benchmarks.memory import extra_megabytes  # noqa: E402
-from benchmarks.peers import atss_assigner, mmrotate  # noqa: E402
-from rotated_atss.assign import atss_assign, atss_assign_batch  # noqa: E402
+from benchmarks import harness, inputs
+from benchmarks.explain import explain
+from benchmarks.memory import extra_megabytes
+from benchmarks.peers import atss_assigner, mmrotate
+from rotated_atss.assign import atss_assign, atss_assign_batch
 
 SCENES: dict[str, dict[str, Any]] = {
     "random": {},
@@ -58,7 +58,7 @@ def searched_way(device: str) -> Assign:
 
 
 def peer_way(device: str) -> Assign:
-    """mmrotate's assigner; the index of every prior's object, -1 where none, as ours has it."""
+    """Mmrotate's assigner; the index of every prior's object, -1 where none, as ours has it."""
     from mmengine.structures import InstanceData
     from mmrotate.structures.bbox import RotatedBoxes
 

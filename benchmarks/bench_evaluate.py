@@ -20,13 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.harness import bar, environment, save, show_bars, table, time_one, time_pair  # noqa: E402
-from benchmarks.memory import command_megabytes  # noqa: E402
-from benchmarks.task1 import MIX, write_merged  # noqa: E402
-from rotated_atss.cli import main as rotated_atss  # noqa: E402
+from benchmarks.harness import bar, environment, save, show_bars, table, time_one, time_pair
+from benchmarks.memory import command_megabytes
+from benchmarks.task1 import MIX, write_merged
+from rotated_atss.cli import main as rotated_atss
 
 IMAGES = 500
-DETECTIONS_AN_OBJECT = 5
+DETECTIONS_PER_OBJECT = 5
 
 
 DETECTIONS, BESIDE = 1_000_000, 50_000
@@ -61,7 +61,7 @@ def largest_difference(data: Path) -> float:
 
 
 def write(folder: Path, detections: int) -> int:
-    written = write_merged(folder, detections, detections // DETECTIONS_AN_OBJECT, IMAGES)
+    written = write_merged(folder, detections, detections // DETECTIONS_PER_OBJECT, IMAGES)
     images = sorted(path.stem for path in (folder / "labelTxt").iterdir())
     (folder / "images.txt").write_text("\n".join(images) + "\n", encoding="utf-8")
     return written

@@ -25,10 +25,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, head_outputs, models, postprocess  # noqa: E402
-from benchmarks.memory import extra_megabytes, held_megabytes  # noqa: E402
-from benchmarks.peers import first_line, mmcv_ops, mmrotate  # noqa: E402
-from benchmarks.stopwatch import Stopwatch  # noqa: E402
+from benchmarks import harness, head_outputs, models, postprocess
+from benchmarks.memory import extra_megabytes, held_megabytes
+from benchmarks.peers import first_line, mmcv_ops, mmrotate
+from benchmarks.stopwatch import Stopwatch
 
 PARTS = ("backbone and neck", "head", "post-processing", "rest")
 OURS_FAST, OURS_WIDE = "ours, --amp", "ours, float32"
@@ -168,7 +168,8 @@ def raw_outputs(model: torch.nn.Module, args: argparse.Namespace) -> Iterator[tu
 
 def bars(rows: list[dict[str, Any]], scenes: list[dict[str, Any]], args: argparse.Namespace) -> list[dict[str, Any]]:
     """Ours with --amp beside the fastest way of the peer, on the CPU also both in float32, batch by batch; and what the
-    two keep of the same outputs."""
+    two keep of the same outputs.
+    """
     promised = []
     for images in args.batch:
         speed = {row["way"]: row["images_a_second"] for row in rows if row["batch"] == images}

@@ -22,12 +22,12 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs  # noqa: E402
-from benchmarks.exact import exact_iou  # noqa: E402
-from benchmarks.peers import mmcv_ops  # noqa: E402
-from rotated_atss.boxes import obb_to_poly  # noqa: E402
-from rotated_atss.ops import rotated_iou  # noqa: E402
-from rotated_atss.ops.backend import active  # noqa: E402
+from benchmarks import harness, inputs
+from benchmarks.exact import exact_iou
+from benchmarks.peers import mmcv_ops
+from rotated_atss.ops import rotated_iou
+from rotated_atss.ops.backend import active
+from rotated_atss.ops.boxes import obb_to_poly
 
 OFF = 0.01  # an IoU wrong by more than this is wrong, not rounded
 SHAPELY_OFF = 1e-9
@@ -110,11 +110,11 @@ def arithmetic(pairs: int, seconds: float, device: str) -> dict[str, Any]:
     """Operations a pair, what was reached of them a second, and the share of the computed peak."""
     if active("cuda") != "triton":
         return {"backend": "torch"}
-    from rotated_atss.ops.kernels.overlap import FLOPS_A_PAIR
+    from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 
-    reached, peak = FLOPS_A_PAIR * pairs / seconds, harness.fp32_peak(device)
+    reached, peak = FLOPS_PER_PAIR * pairs / seconds, harness.fp32_peak(device)
     return {
-        "backend": "triton", "flops_a_pair": FLOPS_A_PAIR, "tflops": round(reached / 1e12, 2),
+        "backend": "triton", "flops_a_pair": FLOPS_PER_PAIR, "tflops": round(reached / 1e12, 2),
         "computed_peak_tflops": peak and round(peak / 1e12, 2), "share_of_peak": peak and round(reached / peak, 3),
     }  # fmt: skip
 

@@ -24,11 +24,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs  # noqa: E402
-from benchmarks.memory import extra_megabytes  # noqa: E402
-from benchmarks.peers import mmrotate  # noqa: E402
-from rotated_atss.assign import max_iou_assign  # noqa: E402
-from rotated_atss.ops import rotated_iou  # noqa: E402
+from benchmarks import harness, inputs
+from benchmarks.memory import extra_megabytes
+from benchmarks.peers import mmrotate
+from rotated_atss.assign import max_iou_assign
+from rotated_atss.ops import rotated_iou
 
 WARM_OBJECTS = 3
 CLOSE = 1e-4

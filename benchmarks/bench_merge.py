@@ -19,11 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.harness import bar, environment, save, show_bars, table, time_one, time_pair  # noqa: E402
-from benchmarks.memory import command_megabytes  # noqa: E402
-from benchmarks.task1 import MIX, ONE_CLASS, write_tiles  # noqa: E402
-from data_prep.merge import merge_folder  # noqa: E402
-from rotated_atss.dota import text  # noqa: E402
+from benchmarks.harness import bar, environment, save, show_bars, table, time_one, time_pair
+from benchmarks.memory import command_megabytes
+from benchmarks.task1 import MIX, ONE_CLASS, write_tiles
+from rotated_atss.dota.detections import list_task1_files, read_detections, task1_path
+from rotated_atss.tiling.merge_text import merge_folder
 
 IMAGES = 500
 IOU_THRESHOLD = 0.1
@@ -33,8 +33,8 @@ CASES = {"15 classes": MIX, "one class": ONE_CLASS}
 def compare(ours: Path, theirs: Path) -> dict[str, int]:
     """How many merged rows are the same, and how many of ours have a twin of the same score instead (a tie)."""
     same = tied = other = 0
-    for name, path in text.list_task1_files(theirs).items():
-        mine, yours = (_rows(file) for file in (text.task1_path(ours, name), path))
+    for name, path in list_task1_files(theirs).items():
+        mine, yours = (_rows(file) for file in (task1_path(ours, name), path))
         same += len(mine & yours)
         scores = {row[:2] for row in yours - mine}
         for row in mine - yours:
@@ -43,7 +43,7 @@ def compare(ours: Path, theirs: Path) -> dict[str, int]:
 
 
 def _rows(path: Path) -> set[tuple]:
-    found = text.read_detections(path)
+    found = read_detections(path)
     return set(zip(found.image_ids.tolist(), found.scores.tolist(), map(tuple, np.round(found.polygons, 6).tolist())))
 
 

@@ -29,10 +29,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness  # noqa: E402
-from benchmarks.memory import extra_megabytes  # noqa: E402
-from benchmarks.zoo import card  # noqa: E402
-from rotated_atss.configs import config_names  # noqa: E402
+from benchmarks import harness
+from benchmarks.memory import extra_megabytes
+from benchmarks.zoo import card
+from rotated_atss.configs import config_names
 
 FEW = (
     "rotated_atss_obb_r50_fpn_1x_dota_le90",
@@ -65,7 +65,7 @@ def image_sizes(config: str) -> list[Size]:
 
 def build(config: str) -> torch.nn.Module:
     """The model of a config for testing, untrained."""
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     return build_model(load_config(config, {"model.backbone.init_cfg": None})).eval()
 
@@ -83,7 +83,7 @@ def multiply_adds(model: torch.nn.Module, size: Size) -> int:
 
 
 def deform_conv_flops(image: Any, weight: Any, *others: Any, out_shape: Any, **named: Any) -> int:
-    """torchvision's ``deform_conv2d`` from its shapes, as FlopCounterMode counts: two a multiply-add."""
+    """Torchvision's ``deform_conv2d`` from its shapes, as FlopCounterMode counts: two a multiply-add."""
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 

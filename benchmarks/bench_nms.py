@@ -19,10 +19,10 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs  # noqa: E402
-from benchmarks.peers import mmcv_ops  # noqa: E402
-from rotated_atss.ops import rotated_iou, rotated_nms  # noqa: E402
-from rotated_atss.ops.backend import active  # noqa: E402
+from benchmarks import harness, inputs
+from benchmarks.peers import mmcv_ops
+from rotated_atss.ops import rotated_iou, rotated_nms
+from rotated_atss.ops.backend import active
 
 IOU_THRESHOLD = 0.1
 SLOW_SECONDS = 10

@@ -26,17 +26,18 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs, others  # noqa: E402
-from benchmarks.bench_iou import errors  # noqa: E402
-from benchmarks.bench_nms import mistakes  # noqa: E402
-from benchmarks.bench_split import find_data, repeated  # noqa: E402
-from benchmarks.exact import exact_iou  # noqa: E402
-from benchmarks.peers import optional  # noqa: E402
-from data_prep.split import split_dota  # noqa: E402
-from rotated_atss.dota.classes import CLASSES  # noqa: E402
-from rotated_atss.dota.text import list_images, read_labels  # noqa: E402
-from rotated_atss.dota.tiles import parse_tile_name  # noqa: E402
-from rotated_atss.ops import rotated_iou, rotated_nms  # noqa: E402
+from benchmarks import harness, inputs, others
+from benchmarks.bench_iou import errors
+from benchmarks.bench_nms import mistakes
+from benchmarks.bench_split import find_data, repeated
+from benchmarks.exact import exact_iou
+from benchmarks.peers import optional
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.folders import list_images
+from rotated_atss.dota.labels import read_labels
+from rotated_atss.dota.tiles import parse_tile_name
+from rotated_atss.ops import rotated_iou, rotated_nms
+from rotated_atss.tiling.split import split_dota
 
 IOU_THRESHOLD = 0.1
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # to find the one that suits another quantity best

@@ -27,11 +27,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs, models, task1  # noqa: E402
-from data_prep.merge import merge_folder  # noqa: E402
-from data_prep.split import split_dota  # noqa: E402
-from rotated_atss.assign import atss_assign  # noqa: E402
-from rotated_atss.ops import rotated_nms  # noqa: E402
+from benchmarks import harness, inputs, models, task1
+from rotated_atss.assign import atss_assign
+from rotated_atss.ops import rotated_nms
+from rotated_atss.tiling.merge_text import merge_folder
+from rotated_atss.tiling.split import split_dota
 
 OBJECTS = 100
 STEPS, BATCH, DEMO, DEMO_PX = 8, 4, "rotated_atss_obb_r18_demo_le90", 256
@@ -147,7 +147,7 @@ def _together(number: int) -> float:
 
 def worker() -> None:
     """One of the processes of :func:`_together`: prints its seconds a step."""
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")

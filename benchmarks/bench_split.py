@@ -27,13 +27,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import codecs  # noqa: E402
-from benchmarks.harness import ROOT, bar, environment, save, show_bars, table, time_one, time_pair  # noqa: E402
-from data_prep.images import read_image  # noqa: E402
-from data_prep.split_image import cut_out  # noqa: E402
-from data_prep.split_settings import PADDING_BGR  # noqa: E402
-from data_prep.windows import sliding_windows  # noqa: E402
-from rotated_atss.dota.text import list_images, read_labels  # noqa: E402
+from benchmarks import codecs
+from benchmarks.harness import ROOT, bar, environment, save, show_bars, table, time_one, time_pair
+from rotated_atss.dota.folders import list_images
+from rotated_atss.dota.labels import read_labels
+from rotated_atss.io.images import read_image
+from rotated_atss.tiling.split_image import cut_out
+from rotated_atss.tiling.split_settings import PADDING_BGR
+from rotated_atss.tiling.windows import sliding_windows
 
 SIZE, GAP = 1024, 200
 LARGE_PX = 8000
@@ -94,7 +95,8 @@ def repeated(data: Path, images: int, folder: Path) -> Path:
 
 def measure_large(data: Path, folder: Path, repeats: int) -> dict[str, Any]:
     """One image of 8,000 x 8,000 px, made of one of ``data``, with one and with two workers; and its decoding alone,
-    which is one thread's work whatever the workers."""
+    which is one thread's work whatever the workers.
+    """
     (folder / "large/images").mkdir(parents=True)
     first = max((cv2.imread(str(path)) for path in list_images(data / "images")), key=np.size)
     down, across = (-(-LARGE_PX // side) for side in first.shape[:2])

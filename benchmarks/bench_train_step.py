@@ -25,10 +25,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, models  # noqa: E402
-from benchmarks.memory import extra_megabytes, held_megabytes  # noqa: E402
-from benchmarks.peers import first_line, mmcv_ops, mmrotate  # noqa: E402
-from benchmarks.stopwatch import Stopwatch  # noqa: E402
+from benchmarks import harness, models
+from benchmarks.memory import extra_megabytes, held_megabytes
+from benchmarks.peers import first_line, mmcv_ops, mmrotate
+from benchmarks.stopwatch import Stopwatch
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimiser", "rest")
 OURS = (PARTS[2], PARTS[3])
@@ -76,7 +76,7 @@ class Way:
 
 def our_way(args: argparse.Namespace, amp: bool) -> Way:
     model = models.ours().to(memory_format=torch.channels_last)  # what the config's ChannelsLastHook does
-    return Way(model, lambda boxes: boxes, (model.bbox_head, "match_batch"), args, amp)
+    return Way(model, lambda boxes: boxes, (model.bbox_head, "assign_batch"), args, amp)
 
 
 def peer_way(args: argparse.Namespace) -> tuple[Way | None, str]:
@@ -119,7 +119,8 @@ def summarise(name: str, steps: list[dict[str, float]]) -> dict[str, Any]:
 
 def peak_megabytes(way: Way) -> float | None:
     """Allocated memory of CUDA at the highest point of one step: what the way itself holds included, the other ways'
-    weights not."""
+    weights not.
+    """
     if way.device == "cpu":
         return None
     held = held_megabytes(way.model, way.optimiser.optimizer)

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rotated_atss import png
+from rotated_atss.io import png
 
 Encoder = Callable[[np.ndarray], bytes]
 NONE, SUB, UP, AVERAGE = range(4)  # PNG's numbers of its filters
@@ -47,7 +47,8 @@ def codecs() -> dict[str, Encoder]:
 
 def measure(tiles: Sequence[np.ndarray], repeats: int) -> list[dict[str, Any]]:
     """A row a way: milliseconds of this thread to write a tile and to read it, with OpenCV and where it can with ours,
-    megabytes of all, the pixels kept."""
+    megabytes of all, the pixels kept.
+    """
     return [{"codec": name, **_row(encode, tiles, repeats)} for name, encode in codecs().items()]
 
 

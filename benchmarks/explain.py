@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from rotated_atss.assign import CENTER_MARGIN_PX, nearest_priors
-from rotated_atss.boxes import points_in_obb
 from rotated_atss.ops import rotated_iou
+from rotated_atss.ops.boxes import points_in_obb
 
 TOPK = 9
 SAME_DISTANCE = 1e-5  # relative: float32 distances that float64 tells apart by less are equal to the peer
@@ -100,12 +100,12 @@ def replay(priors: Tensor, objects: Tensor, candidates: Tensor, overlap: Tensor)
     """(A,) assignment by lines 7 to 14 of Algorithm 1, prior by prior, from given candidates and overlaps."""
     inside = points_in_obb(*_centers(*_pairs(priors, objects, candidates)), CENTER_MARGIN_PX).view_as(candidates)
     positive = (overlap >= (overlap.mean(1) + overlap.std(1))[:, None]) & inside
-    best, matched = overlap.new_full((len(priors),), -1.0), torch.full((len(priors),), -1)
+    best, gt_index = overlap.new_full((len(priors),), -1.0), torch.full((len(priors),), -1)
     for g, k in torch.nonzero(positive).tolist():  # objects in order: among equals the first stays
         prior = candidates[g, k]
         if overlap[g, k] > best[prior]:
-            best[prior], matched[prior] = overlap[g, k], g
-    return matched
+            best[prior], gt_index[prior] = overlap[g, k], g
+    return gt_index
 
 
 def tie_gaps(priors: Tensor, objects: Tensor, ours: Tensor, peers: Tensor) -> Tensor:

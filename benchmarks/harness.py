@@ -78,7 +78,8 @@ def synchroniser(device: str) -> Callable[[], object] | None:
 
 def fp32_peak(device: str) -> float | None:
     """A CUDA device's float32 operations a second, computed: processors x lanes x 2 (a fused multiplication and
-    addition) x highest clock. None where the clock is not told."""
+    addition) x highest clock. None where the clock is not told.
+    """
     import torch
 
     properties = torch.cuda.get_device_properties(device)
@@ -116,7 +117,8 @@ def show_bars(bars: Sequence[dict[str, Any]]) -> str:
 def settle_allocator() -> None:
     """Let glibc keep what is freed, as in every process in which a network has run: having freed one block of 30 MB it
     stops to hand smaller ones back. Without it a process that never held more than a few MB takes every temporary anew
-    from the system, page by page: 9 of 32 ms in the assignment of 5,000 objects."""
+    from the system, page by page: 9 of 32 ms in the assignment of 5,000 objects.
+    """
     bytearray(30 << 20)
 
 

@@ -1,6 +1,7 @@
 """What a trained head puts out, without training: a network whose last layers are scaled so that a chosen number of
 pairs pass the score threshold, and outputs of a head made from a crowded scene; each for ours and, the same boxes and
-scores, for the peer."""
+scores, for the peer.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from benchmarks import inputs
 from rotated_atss.checkpoints.deltas import BoxCode, rewrite_regression, with_priors_of_1x
-from rotated_atss.coder import encode_deltas
+from rotated_atss.ops.delta_coder import encode_deltas
 
 LOGIT_SPREAD, DELTA_SPREAD = 1.5, 0.3  # standard deviations of the scaled layers
 BACKGROUND, NOISE = -6.5, 0.5  # logits of a scene's other pairs: five deviations and more below the threshold
@@ -58,7 +59,8 @@ def _rescale(layer: torch.nn.Conv2d, found: Tensor, spread: float, mean: float) 
 @torch.no_grad()
 def copy_weights(ours: torch.nn.Module, peer: torch.nn.Module) -> None:
     """Give the peer our weights, those of the last box layer rewritten for its priors: all boxes and scores are then
-    the same."""
+    the same.
+    """
     peer.load_state_dict(ours.state_dict())
     layer = peer.bbox_head.retina_reg
     weight, bias = rewrite_regression(layer.weight.cpu(), layer.bias.cpu(), OURS, PEERS)

@@ -18,11 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.cells import markdown, number, spread  # noqa: E402
-from benchmarks.harness import RESULTS, ROOT  # noqa: E402
-from benchmarks.make_table import write  # noqa: E402
-from benchmarks.zoo import Card, card  # noqa: E402
-from rotated_atss.configs import config_names  # noqa: E402
+from benchmarks.cells import markdown, number, spread
+from benchmarks.harness import RESULTS, ROOT
+from benchmarks.make_table import write
+from benchmarks.zoo import Card, card
+from rotated_atss.configs import config_names
 
 PAGE = ROOT / "docs" / "models.md"
 MISSING = "not measured yet"

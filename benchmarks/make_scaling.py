@@ -16,10 +16,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.cells import markdown, number  # noqa: E402
-from benchmarks.harness import RESULTS, ROOT  # noqa: E402
-from benchmarks.make_table import provenance, write  # noqa: E402
-from data_prep.windows import sliding_windows  # noqa: E402
+from benchmarks.cells import markdown, number
+from benchmarks.harness import RESULTS, ROOT
+from benchmarks.make_table import provenance, write
+from rotated_atss.tiling.windows import sliding_windows
 
 PAGE = ROOT / "docs" / "scaling.md"
 TILE, GAP, IMAGE_RATIO, EPOCHS = 1024, 200, 0.6, 12

@@ -18,9 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import headline, table_files, table_network, table_others  # noqa: E402
-from benchmarks.cells import Rows, markdown, milli, mistakes, number, per  # noqa: E402
-from benchmarks.harness import RESULTS, ROOT, bar  # noqa: E402
+from benchmarks import headline, table_files, table_network, table_others
+from benchmarks.cells import Rows, markdown, milli, mistakes, number, per
+from benchmarks.harness import RESULTS, ROOT, bar
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 

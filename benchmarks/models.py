@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks import inputs
-from rotated_atss.boxes import obb_to_poly
-from rotated_atss.dota.text import write_labels
-from rotated_atss.png import encode_png
+from rotated_atss.dota.labels import write_labels
+from rotated_atss.io.png import encode_png
+from rotated_atss.ops.boxes import obb_to_poly
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 PEER_CONFIG = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py"
@@ -23,7 +23,7 @@ CLASSES = 15
 
 
 def ours() -> torch.nn.Module:
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     with _quietly():
         model = build_model(load_config(CONFIG, {"model.backbone.init_cfg": None}))
@@ -42,8 +42,9 @@ class LevelSizes:
 
 
 def peer(size: int) -> torch.nn.Module:
-    """mmrotate's RetinaNet with one square prior a location and its dense ATSS assigner, for images of one size: the
-    layers and losses of ours."""
+    """Mmrotate's RetinaNet with one square prior a location and its dense ATSS assigner, for images of one size: the
+    layers and losses of ours.
+    """
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
     from mmengine.utils import get_installed_path
@@ -83,10 +84,11 @@ def batch(images: int, objects: int, size: int, boxes_of: Callable[[torch.Tensor
 
 def loader(folder: Path, size: int, objects: int) -> Callable[[], Any]:
     """A function that reads and augments one PNG tile by the config's training pipeline: gradients under noise, which
-    compress about as aerial images do."""
+    compress about as aerial images do.
+    """
     from mmdet.registry import DATASETS
 
-    from rotated_atss.detection.runner import load_config
+    from rotated_atss.detection.engine.runner import load_config
 
     cfg = load_config(CONFIG)
     draw = np.random.default_rng(0)
@@ -107,7 +109,7 @@ def optimiser(model: torch.nn.Module) -> Any:
     """MMEngine's optimiser wrapper as the config of ours has it: SGD and gradient clipping."""
     from mmengine.optim import build_optim_wrapper
 
-    from rotated_atss.detection.runner import load_config
+    from rotated_atss.detection.engine.runner import load_config
 
     return build_optim_wrapper(model, load_config(CONFIG).optim_wrapper)
 

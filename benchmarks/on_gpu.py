@@ -43,7 +43,7 @@ def steps(device: str, batch: int, inference: list[int]) -> dict[str, list[str]]
             *on,
             "--batch",
             *map(str, inference),
-            *"--repeats 20 --peer-repeats 10 --peer-amp".split(),
+            *["--repeats", "20", "--peer-repeats", "10", "--peer-amp"],
         ],
         "models": ["benchmarks/bench_models.py", *on],
         "table": ["benchmarks/make_table.py", "--show"],

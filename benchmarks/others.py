@@ -18,9 +18,10 @@ import cv2
 import torch
 from torch import Tensor
 
-from rotated_atss.boxes import obb_to_corners, obb_to_hbb, obb_to_poly
-from rotated_atss.dota.text import list_images, read_labels
+from rotated_atss.dota.folders import list_images
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.ops import rotated_iou, rotated_nms
+from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb, obb_to_poly
 
 SIZE, GAP = 1024, 200
 CLASS_OFFSET = 7680  # ultralytics' own: what it shifts each class by
@@ -89,7 +90,7 @@ def ultralytics_nms(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: fl
 
 
 def fast_nms_of_areas(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """ultralytics' Fast NMS given the IoU of areas in float64: its mistakes are the rule's alone."""
+    """Ultralytics' Fast NMS given the IoU of areas in float64: its mistakes are the rule's alone."""
     fast_nms = import_module("ultralytics.utils.nms").TorchNMS.fast_nms
     apart = boxes.double()
     apart[:, :2] += labels[:, None] * CLASS_OFFSET
@@ -141,7 +142,8 @@ def sahi_split(images: Path, out: Path, threads: int) -> Callable[[], None]:
 
 def yolo_layout(data: Path, folder: Path, classes: tuple[str, ...]) -> Path:
     """``images/`` and ``labelTxt/`` of ``data`` as ultralytics reads them: ``images/train``, and ``labels/train`` with
-    the number of the class and corners as shares of the image's sides."""
+    the number of the class and corners as shares of the image's sides.
+    """
     for name in ("images", "labels"):
         (folder / name / "train").mkdir(parents=True)
     for path in list_images(data / "images"):

@@ -33,7 +33,7 @@ def mmrotate() -> tuple[ModuleType | None, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import mmrotate
-            import mmrotate.models  # noqa: F401  registers
+            import mmrotate.models
     except ImportError as error:
         return None, f"mmrotate cannot be imported: {first_line(error)}"
     return mmrotate, ""
@@ -65,7 +65,7 @@ def optional(package: str, needs: Sequence[str] = ()) -> tuple[ModuleType | None
 
 
 def atss_assigner(topk: int = 9) -> Any:
-    """mmrotate's dense assigner, as its own config builds it."""
+    """Mmrotate's dense assigner, as its own config builds it."""
     from mmrotate.registry import TASK_UTILS
 
     iou = dict(type="RBboxOverlaps2D")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks import harness, head_outputs
 from benchmarks.bench_nms import mistakes, peer_nms
-from rotated_atss.detection.batched import best_candidates
-from rotated_atss.detection.dense import flatten_levels
+from rotated_atss.detection.heads.dense_head import flatten_levels
+from rotated_atss.detection.heads.postprocess import best_candidates
 from rotated_atss.ops import rotated_nms
 
 MOVED, NMS, UNEXPLAINED = "centres that mmrotate moves onto the image", "mmcv's NMS", "unexplained"

@@ -18,10 +18,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness  # noqa: E402
-from rotated_atss.configs import find_config  # noqa: E402
-from rotated_atss.dota.files import atomic_write  # noqa: E402
-from rotated_atss.errors import UserError  # noqa: E402
+from benchmarks import harness
+from rotated_atss.configs import find_config
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write
 
 NAME = "models_accuracy"
 

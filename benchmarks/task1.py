@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rotated_atss.dota import text
 from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.detections import Detections, task1_path, write_detections
 
 TILE, STEP = 1024, 824
 SIDES_PX = (800, 4000)
@@ -30,7 +30,7 @@ def write_tiles(folder: Path, count: int, images: int, mix: Mapping[str, tuple[i
     written = 0
     for name, (objects, length) in _shares(mix, count / SEEN).items():
         detections = _on_tiles(rng, sides, objects, length)
-        text.write_detections(text.task1_path(folder, name), detections)
+        write_detections(task1_path(folder, name), detections)
         written += len(detections)
     return written
 
@@ -50,7 +50,7 @@ def write_merged(folder: Path, count: int, objects: int, images: int, seed: int 
         image, boxes = _scatter(rng, sides, number, length)
         _add_labels(rng, lines, image, _corners(*boxes), name)
         found = _on_images(rng, sides, image, boxes, max(0, wanted[name][0] - number), length)
-        text.write_detections(text.task1_path(folder / "detections", name), found)
+        write_detections(task1_path(folder / "detections", name), found)
         written += len(found)
     (folder / "labelTxt").mkdir()
     for number, some in enumerate(lines):
@@ -75,7 +75,7 @@ def _scatter(rng: np.random.Generator, sides: np.ndarray, objects: int, length: 
     return image, (centre, size, rng.uniform(0, np.pi, objects))
 
 
-def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> text.Detections:
+def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> Detections:
     image, (centre, size, angle) = _scatter(rng, sides, objects, length)
     seen, corner = _tiles_that_see(rng, centre, sides[image])
     order = np.lexsort((corner[:, 1], corner[:, 0], image[seen]))  # a test run writes tile by tile
@@ -85,7 +85,7 @@ def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length:
     polygons = _corners(centre[seen] + jitter * size - corner, size, angle[seen] + jitter[:, 0])
     scores = np.round(rng.uniform(0.05, 1, len(seen)), 6)
     names = [f"P{number:04d}__1.0__{x}___{y}" for number, (x, y) in zip(image[seen].tolist(), corner.tolist())]
-    return text.Detections.from_ids(names, scores, np.round(polygons, 1))
+    return Detections.from_ids(names, scores, np.round(polygons, 1))
 
 
 def _tiles_that_see(rng: np.random.Generator, centre: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +104,7 @@ def _tiles_that_see(rng: np.random.Generator, centre: np.ndarray, side: np.ndarr
 
 def _on_images(
     rng: np.random.Generator, sides: np.ndarray, image: np.ndarray, boxes: Boxes, others: int, length: float
-) -> text.Detections:
+) -> Detections:
     """Detections of the objects, and ``others`` of nothing, image by image, by falling scores there."""
     found = rng.uniform(size=len(image)) < 0.95
     centre, size, angle = (part[found] for part in boxes)
@@ -116,7 +116,7 @@ def _on_images(
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
     polygons = np.concatenate([of_objects, _corners(*false_boxes)])
-    return text.Detections.from_ids(names, np.round(scores[order], 9), np.round(polygons[order], 1))
+    return Detections.from_ids(names, np.round(scores[order], 9), np.round(polygons[order], 1))
 
 
 def _add_labels(

@@ -36,15 +36,15 @@ def card(config: str) -> Card:
     cfg = Config.fromfile(path, import_custom_modules=False)
     model = cfg.model
     head = model.get("bbox_head") or model.bbox_head_init
-    coding = head.bbox_coder.get("coding")
+    angle_version = head.bbox_coder.get("angle_version")
     schedule, checkpoint = _schedule(cfg.train_cfg)
     return Card(
         name=path.stem,
         folder=path.parent.name,
-        horizontal=coding is None,
-        boxes=f"oriented, {coding}" if coding else "horizontal",
+        horizontal=angle_version is None,
+        boxes=f"oriented, {angle_version}" if angle_version else "horizontal",
         head=model.type if model.type == "R3Det" else head.type,
-        positives=_positives(model.train_cfg, oriented=coding is not None),
+        positives=_positives(model.train_cfg, oriented=angle_version is not None),
         schedule=schedule,
         checkpoint=checkpoint,
         published=list(cfg.published) if states(path, "published") else [],
@@ -65,7 +65,7 @@ def _positives(train_cfg: Any, *, oriented: bool) -> str:
 
 
 def _chosen(assigner: Any, oriented: bool) -> str:
-    way = assigner.get("how") or ASSIGNERS.get(assigner.type, assigner.type)
+    way = assigner.get("strategy") or ASSIGNERS.get(assigner.type, assigner.type)
     words = WAYS.get(way, way)
     if not oriented:
         return words

@@ -415,7 +415,7 @@ def _wanted_torch() -> str:
 
 
 def _torchvision_for(torch_version: str) -> str:
-    """torch 2.n goes with torchvision 0.(n + 15)."""
+    """Torch 2.n goes with torchvision 0.(n + 15)."""
     return f"0.{_numbers(torch_version)[1] + 15}.*"
 
 

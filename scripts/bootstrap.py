@@ -250,7 +250,7 @@ def mmcv_source(build):
         command = ("download", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--no-binary", "onedl-mmcv")
         run_pip_quietly(*command, "-d", scratch, pin("onedl-mmcv"), env=build_environment())
         with tarfile.open(str(next(Path(scratch).glob("*.tar.gz")))) as archive:
-            archive.extractall(scratch)  # noqa: S202 - pip has just run this very code
+            archive.extractall(scratch)
         folder = next(path for path in Path(scratch).iterdir() if path.is_dir())
         os.replace(str(folder), str(build / folder.name))
     return build / folder.name
@@ -323,7 +323,7 @@ def clean_environment():
 
 
 def share_index():
-    """uv does not read pip's settings: hand it the package index that pip was told to use, if any."""
+    """Uv does not read pip's settings: hand it the package index that pip was told to use, if any."""
     if "UV_DEFAULT_INDEX" in os.environ or "UV_INDEX_URL" in os.environ:
         return
     asked = run(VENV_PYTHON, "-m", "pip", "config", "list", capture=True)
@@ -356,7 +356,7 @@ def run(*command, capture=False, stdin=None):
 
 
 def run_pip_quietly(*args, env, progress=None):
-    """pip's output only when it fails; meanwhile a line every half a minute that says how far it is."""
+    """Pip's output only when it fails; meanwhile a line every half a minute that says how far it is."""
     with tempfile.TemporaryFile() as log:
         command = [str(VENV_PYTHON), "-m", "pip", *args]
         process = subprocess.Popen(command, env=env, cwd=str(ROOT), stdout=log, stderr=subprocess.STDOUT)

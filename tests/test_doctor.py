@@ -100,7 +100,8 @@ def test_who_computes_on_a_gpu_is_told(
     else:
         monkeypatch.delenv(backend.VARIABLE, raising=False)
     (check,) = doctor._triton()
-    assert check.status == status and check.detail.endswith(told)
+    assert check.status == status
+    assert check.detail.endswith(told)
     assert doctor._backend("cpu") == "torch"
     assert doctor._backend("cuda") == ("triton" if told == "used on cuda" else "torch")
 

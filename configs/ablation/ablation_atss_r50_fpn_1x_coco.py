@@ -2,5 +2,7 @@
 _base_ = "../coco/atss_r50_fpn_1x_coco.py"
 
 model = dict(
-    train_cfg=dict(assigner=dict(_delete_=True, type="SelectionAssigner", how="atss", topk=9, ignore_iof_threshold=-1))
+    train_cfg=dict(
+        assigner=dict(_delete_=True, type="SelectionAssigner", strategy="atss", topk=9, ignore_iof_threshold=-1)
+    )
 )

@@ -1,3 +1,3 @@
 _base_ = "ablation_atss_r50_fpn_1x_coco.py"
 
-model = dict(train_cfg=dict(assigner=dict(how="ssc")))
+model = dict(train_cfg=dict(assigner=dict(strategy="ssc")))

@@ -4,7 +4,7 @@ _base_ = "rotated_ablation_atss_r50_fpn_1x_dota_le90.py"
 model = dict(
     bbox_head=dict(
         bbox_coder=dict(
-            _delete_=True, type="PointDistanceCoder", coding="le90", edge_swap=True, strides_a_side=4, mean=2.0
+            _delete_=True, type="PointDistanceCoder", angle_version="le90", edge_swap=True, anchor_scale=4, mean=2.0
         )
     )
 )

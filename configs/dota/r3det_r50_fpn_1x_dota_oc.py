@@ -12,7 +12,7 @@ head = dict(
     in_channels=256,
     feat_channels=256,
     stacked_convs=4,
-    bbox_coder=dict(type="OrientedDeltaCoder", coding="oc"),
+    bbox_coder=dict(type="OrientedDeltaCoder", angle_version="oc"),
     loss_cls=dict(type="SigmoidFocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
     loss_bbox=dict(type="SmoothL1Loss", beta=0.11, loss_weight=1.0),
 )

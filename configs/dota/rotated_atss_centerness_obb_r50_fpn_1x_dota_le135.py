@@ -3,7 +3,7 @@ _base_ = "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90.py"
 model = dict(
     bbox_head=dict(
         anchor_generator=dict(angle=1.5707963267948966),  # as mmrotate 1.x in le135
-        bbox_coder=dict(coding="le135", edge_swap=False, norm_factor=1),
+        bbox_coder=dict(angle_version="le135", edge_swap=False, norm_factor=1),
     )
 )
 published = []

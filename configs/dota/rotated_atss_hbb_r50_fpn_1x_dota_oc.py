@@ -1,7 +1,7 @@
 _base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90.py"
 
 model = dict(
-    bbox_head=dict(bbox_coder=dict(coding="oc", edge_swap=False, proj_xy=False)),
+    bbox_head=dict(bbox_coder=dict(angle_version="oc", edge_swap=False, proj_xy=False)),
     train_cfg=dict(assigner=dict(assign_by_circumhbbox="oc")),
 )
 train_pipeline = [

@@ -1,4 +1,4 @@
 _base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90.py"
 
-model = dict(bbox_head=dict(bbox_coder=dict(coding="le135", edge_swap=False, norm_factor=1)))
+model = dict(bbox_head=dict(bbox_coder=dict(angle_version="le135", edge_swap=False, norm_factor=1)))
 published = [dict(metric="mAP, DOTA-v1.0 test", value=72.29, source="mmrotate 0.x model zoo")]

@@ -5,5 +5,5 @@ _base_ = [
     "../_base_/models/rotated_atss_r50_fpn.py",
 ]
 
-model = dict(bbox_head=dict(bbox_coder=dict(coding="le90", edge_swap=True, proj_xy=True)))
+model = dict(bbox_head=dict(bbox_coder=dict(angle_version="le90", edge_swap=True, proj_xy=True)))
 published = [dict(metric="mAP, DOTA-v1.0 test", value=70.64, source="mmrotate 0.x model zoo")]

@@ -7,19 +7,19 @@ from rotated_atss.assign.atss import (
     candidates_above_threshold,
     match_candidates,
 )
+from rotated_atss.assign.box_forms import CENTER_MARGIN_PX
 from rotated_atss.assign.candidates import Layout, find_grids, nearest_on_grids, nearest_priors
-from rotated_atss.assign.forms import CENTER_MARGIN_PX
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.max_iou import max_iou_assign
-from rotated_atss.assign.outcome import IGNORED, NONE
-from rotated_atss.assign.selection import center_sampling_assign, drop_outside, ssc_assign, topk_assign
+from rotated_atss.assign.resolution import BACKGROUND, IGNORE
+from rotated_atss.assign.strategies import center_sampling_assign, drop_outside, ssc_assign, topk_assign
 
 __all__ = [
+    "BACKGROUND",
     "CENTER_MARGIN_PX",
+    "IGNORE",
     "Grid",
     "Layout",
-    "IGNORED",
-    "NONE",
     "adaptive_threshold",
     "atss_assign",
     "atss_assign_batch",

@@ -16,14 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rotated_atss.assign.box_forms import candidate_iou, centers, detach_and_upcast, inside_of
 from rotated_atss.assign.candidates import Layout, choose_candidates
-from rotated_atss.assign.checks import check_counts, check_forms, check_images, check_levels
-from rotated_atss.assign.forms import candidate_iou, centers, computable, inside_of
 from rotated_atss.assign.grids import Grid
-from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, strongest_claim, usable_objects
+from rotated_atss.assign.resolution import BACKGROUND, IGNORE, ignored_priors, resolve_conflicts, valid_gt_mask
+from rotated_atss.assign.validation import check_counts, check_forms, check_images, check_levels
 
 # On the CPU large enough that overheads vanish and, for more objects than a tile has, torch's threads help.
-_PAIRS_A_STEP = {"cpu": 128_000, "cuda": 1 << 22}
+_PAIRS_PER_STEP = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def atss_assign(
@@ -56,18 +56,18 @@ def atss_assign(
         ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
 
     Returns:
-        ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and
+        ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
         ``iou`` (A,), the IoU with it, 0 where none.
 
     Raises:
         TypeError: Boxes that are no tensors.
         ValueError: Shapes or sizes that do not fit together.
     """
-    matched, iou = atss_assign_batch(
+    gt_index, iou = atss_assign_batch(
         priors, level_sizes, [gt_boxes], topk=topk, priors_per_location=priors_per_location, grids=grids,
         ignored_boxes_list=[ignored_boxes], ignore_iof_threshold=ignore_iof_threshold,
     )  # fmt: skip
-    return matched[0], iou[0]
+    return gt_index[0], iou[0]
 
 
 def atss_assign_batch(
@@ -78,7 +78,7 @@ def atss_assign_batch(
     topk: int = 9,
     priors_per_location: int = 1,
     grids: Sequence[Grid | tuple] | None = None,
-    existing_cells: Sequence[Sequence[tuple[int, int]]] | None = None,
+    valid_hw: Sequence[Sequence[tuple[int, int]]] | None = None,
     ignored_boxes_list: Sequence[Tensor | None] | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
@@ -92,13 +92,13 @@ def atss_assign_batch(
         topk: As :func:`atss_assign`, as the others that are not named here.
         priors_per_location: As there.
         grids: As there.
-        existing_cells: For each image the rows and columns of each level's grid that lie on the image; those in its
+        valid_hw: For each image the rows and columns of each level's grid that lie on the image; those in its
             padding are ignored. Needs ``grids``.
         ignored_boxes_list: Regions to ignore of each image, or None.
         ignore_iof_threshold: As there.
 
     Returns:
-        ``matched`` (B, A) with indices into each image's own objects, and ``iou`` (B, A).
+        ``gt_index`` (B, A) with indices into each image's own objects, and ``iou`` (B, A).
 
     Raises:
         TypeError: Boxes that are no tensors.
@@ -110,24 +110,24 @@ def atss_assign_batch(
         check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
     check_levels(priors, list(level_sizes))
     check_counts(topk=topk, priors_per_location=priors_per_location)
-    layout = Layout.of(level_sizes, grids, existing_cells, len(gt_boxes_list))
-    priors, *gt_boxes_list = computable(priors, *gt_boxes_list)
+    layout = Layout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
+    priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
     left_out = [ignored_priors(priors, each, ignore_iof_threshold) for each in regions]
-    matched = torch.full((len(gt_boxes_list), len(priors)), NONE, dtype=torch.int64, device=priors.device)
-    iou = priors.new_zeros(matched.shape)
+    gt_index = torch.full((len(gt_boxes_list), len(priors)), BACKGROUND, dtype=torch.int64, device=priors.device)
+    iou = priors.new_zeros(gt_index.shape)
     objects, image, index = _in_one_row(gt_boxes_list)
     if len(objects) and len(priors):
         count = topk * priors_per_location
         candidates = choose_candidates(centers(priors), layout, centers(objects), image, count, left_out)
-        claims = _claims(priors, objects, candidates, usable_objects(objects))
+        claims = _claims(priors, objects, candidates, valid_gt_mask(objects))
         slot = claims.prior + image[claims.owner] * len(priors)
-        matched, iou = strongest_claim(matched.numel(), slot, index[claims.owner], claims.overlap, claims.positive)
-    matched, iou = matched.view(len(regions), -1), iou.view(len(regions), -1)
+        gt_index, iou = resolve_conflicts(gt_index.numel(), slot, index[claims.owner], claims.overlap, claims.positive)
+    gt_index, iou = gt_index.view(len(regions), -1), iou.view(len(regions), -1)
     for number, mask in enumerate(left_out):
         excluded = layout.excluded(number, mask, priors.device)
         if excluded is not None:
-            matched[number].masked_fill_(excluded, IGNORED)
-    return matched, iou
+            gt_index[number].masked_fill_(excluded, IGNORE)
+    return gt_index, iou
 
 
 def _in_one_row(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -149,10 +149,10 @@ def match_candidates(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, usabl
         usable: (G,) bool, objects that may get priors.
 
     Returns:
-        ``matched`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORED`.
+        ``gt_index`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORE`.
     """
     claims = _claims(priors, gt_boxes, candidates, usable)
-    return strongest_claim(len(priors), claims.prior, claims.owner, claims.overlap, claims.positive)
+    return resolve_conflicts(len(priors), claims.prior, claims.owner, claims.overlap, claims.positive)
 
 
 class _Claims(NamedTuple):
@@ -165,7 +165,7 @@ class _Claims(NamedTuple):
 
 
 def _claims(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
-    step = max(1, _PAIRS_A_STEP.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
+    step = max(1, _PAIRS_PER_STEP.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
     parts = [slice(start, start + step) for start in range(0, max(1, len(objects)), step)]
     claims = [_claims_of_some(priors, objects[part], candidates[part], usable[part]) for part in parts]
     owners = torch.cat([each.owner + part.start for each, part in zip(claims, parts)])

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.checks import check_existing_cells, check_grids
-from rotated_atss.assign.forms import centers
+from rotated_atss.assign.box_forms import centers
 from rotated_atss.assign.grids import Grid, nearest_cells
+from rotated_atss.assign.validation import check_grids, check_valid_hw
 
 SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a stride
-_DISTANCES_A_CHUNK = 1 << 18  # 4 MB of buffers
+_DISTANCES_PER_CHUNK = 1 << 18  # 4 MB of buffers
 # Candidates a level. The pairs of rows and columns that could hold them grow faster than they do: from some hundreds on
 # it is cheaper to look at every prior.
-_MOST_ON_GRIDS = 200
+_MAX_TOPK_ON_GRIDS = 200
 
 
 class Layout(NamedTuple):
@@ -24,36 +24,36 @@ class Layout(NamedTuple):
 
     level_sizes: list[int]
     grids: list[Grid] | None
-    existing_cells: list[list[tuple[int, int]]] | None  # of each image, rows and columns a level; None for all
+    valid_hw: list[list[tuple[int, int]]] | None  # of each image, rows and columns a level; None for all
 
     @classmethod
     def of(
         cls,
         level_sizes: Sequence[int],
         grids: Sequence[Grid | tuple] | None,
-        existing_cells: Sequence[Sequence[tuple[int, int]]] | None,
+        valid_hw: Sequence[Sequence[tuple[int, int]]] | None,
         images: int,
     ) -> Layout:
         """Checked: ``ValueError`` where they do not fit together."""
         sizes = [int(size) for size in level_sizes]
-        if grids is None and existing_cells is not None:
-            raise ValueError("existing_cells are cells of grids: give grids too")
+        if grids is None and valid_hw is not None:
+            raise ValueError("valid_hw counts cells of grids, but no grids were given. Pass grids too.")
         if grids is None:
             return cls(sizes, None, None)
         named = [Grid(*grid) for grid in grids]
         check_grids(named, sizes)
-        if existing_cells is None:
+        if valid_hw is None:
             return cls(sizes, named, None)
-        check_existing_cells(existing_cells, named, images)
+        check_valid_hw(valid_hw, named, images)
         whole = [(grid.height, grid.width) for grid in named]
-        existing = [[(rows, columns) for rows, columns in each] for each in existing_cells]
+        existing = [[(rows, columns) for rows, columns in each] for each in valid_hw]
         return cls(sizes, named, None if all(each == whole for each in existing) else existing)
 
     def excluded(self, image: int, ignored: Tensor | None, device: torch.device) -> Tensor | None:
         """(A,) bool, the priors of an image that are ``ignored`` or do not exist; None if there are none."""
-        if self.existing_cells is None:
+        if self.valid_hw is None:
             return ignored
-        beyond = [self._beyond(level, *cells) for level, cells in enumerate(self.existing_cells[image])]
+        beyond = [self._beyond(level, *cells) for level, cells in enumerate(self.valid_hw[image])]
         missing = torch.cat(beyond).to(device)
         return missing if ignored is None else missing | ignored
 
@@ -67,7 +67,8 @@ class Layout(NamedTuple):
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
     """The grids that the centres of priors (A, 5) or (A, 4) are, to :data:`SAME_CENTER_PX`; None where a level is
-    none. Reads values: on CUDA it waits for the device."""
+    none. Reads values: on CUDA it waits for the device.
+    """
     grids = [_find_grid(level) for level in centers(priors.detach()).double().cpu().split(list(level_sizes))]
     return None if any(grid is None for grid in grids) else [grid for grid in grids if grid is not None]
 
@@ -113,11 +114,11 @@ def choose_candidates(
     Returns:
         (G, K) int64, a level after the other, nearest first; -1 where there is none.
     """
-    grids = layout.grids if count <= _MOST_ON_GRIDS and all(mask is None for mask in ignored) else None
+    grids = layout.grids if count <= _MAX_TOPK_ON_GRIDS and all(mask is None for mask in ignored) else None
     if grids is not None:
         limits = None
-        if layout.existing_cells is not None:
-            limits = torch.tensor(layout.existing_cells).permute(2, 1, 0).to(points.device)[..., image]
+        if layout.valid_hw is not None:
+            limits = torch.tensor(layout.valid_hw).permute(2, 1, 0).to(points.device)[..., image]
         return nearest_on_grids(points, grids, layout.level_sizes, count, limits)
     chosen, start = [], 0
     for number, objects in enumerate(torch.bincount(image, minlength=len(ignored)).tolist()):
@@ -195,7 +196,7 @@ def nearest_priors(
 
 
 def _nearest_in_level(middles: Tensor, points: Tensor, count: int, excluded: Tensor | None) -> Tensor:
-    rows = max(1, min(len(points), _DISTANCES_A_CHUNK // len(middles)))
+    rows = max(1, min(len(points), _DISTANCES_PER_CHUNK // len(middles)))
     # buffers of one chunk, used again and again: fresh ones for every chunk would fragment the heap
     across, down = middles.new_empty((2, rows, len(middles))).unbind(0)
     keys = torch.empty((rows, len(middles)), dtype=torch.int64, device=middles.device)

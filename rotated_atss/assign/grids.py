@@ -1,5 +1,6 @@
 """The nearest cells of a point on regular grids, found from the grids' numbers instead of from the priors: the work
-grows with the points alone, not with the image."""
+grows with the points alone, not with the image.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MOST_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # at once: bounds the memory
+_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # at once: bounds the memory
 # On the CPU the numbers of so few stay below the size at which torch wakes its threads, of half as many also those of
 # both axes together: on a machine that is busy threads cost a hundred times what they give, and it is with few objects
 # that one is trained.
@@ -48,7 +49,7 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Ten
         (G, L, count) int64, ``row * width + column``, nearest first; -1 where a grid, or what exists of it for this
         point, has no more cells.
     """
-    most = _MOST_POINTS.get(points.device.type, 1 << 16)
+    most = _MAX_POINTS.get(points.device.type, 1 << 16)
     chunk = _FEW_POINTS if points.device.type == "cpu" and len(points) <= most // 2 else most
     if len(points) <= chunk:
         return _nearest_cells(points, grids, count, limits)
@@ -132,7 +133,8 @@ def _nearest_lines(
 
 def _smallest(distance: Tensor, index: Tensor, count: int) -> Tensor:
     """(N, count) int64 of (S, N) float32 distances and int32 indices: the indices with the smallest, the lower index
-    among equals, -1 for infinite ones."""
+    among equals, -1 for infinite ones.
+    """
     # a float that is not negative orders as its bits do: with the index below them every key is unique
     if distance.device.type == "cpu":
         # NumPy sorts short rows ten times faster than torch

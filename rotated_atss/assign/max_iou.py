@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.checks import check_forms, check_thresholds
-from rotated_atss.assign.forms import aligned_iou, computable
-from rotated_atss.assign.outcome import IGNORED, NONE, ignored_priors, mark_ignored, usable_objects
-from rotated_atss.assign.pairs import meeting_pairs
+from rotated_atss.assign.box_forms import aligned_iou, detach_and_upcast
+from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
+from rotated_atss.assign.resolution import BACKGROUND, IGNORE, ignored_priors, mark_ignored, valid_gt_mask
+from rotated_atss.assign.validation import check_forms, check_thresholds
 
 
 def max_iou_assign(
@@ -47,7 +47,7 @@ def max_iou_assign(
         ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
 
     Returns:
-        ``matched`` (A,) int64, the index of each prior's object, :data:`NONE` (-1) or :data:`IGNORED` (-2), and
+        ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
         ``iou`` (A,), the IoU with it, 0 where none.
 
     Raises:
@@ -55,11 +55,11 @@ def max_iou_assign(
     """
     check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
-    priors, gt_boxes = computable(priors, gt_boxes)
+    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
     ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
-    usable_objects(gt_boxes)  # for its warning: they overlap nothing
+    valid_gt_mask(gt_boxes)  # for its warning: they overlap nothing
     best = _Best(priors)
-    for prior, object_ in meeting_pairs(priors, gt_boxes):
+    for prior, object_ in overlapping_box_pairs(priors, gt_boxes):
         if ignored is not None:
             kept = ~ignored[prior]
             prior, object_ = prior[kept], object_[kept]
@@ -67,8 +67,8 @@ def max_iou_assign(
         best.take_positives(prior, object_, overlap)
         if match_low_quality:
             best.take_low_quality(prior, object_, overlap, min_pos_iou, gt_max_assign_all)
-    matched, iou = best.outcome(pos_iou, neg_iou)
-    return mark_ignored(matched, ignored), iou
+    gt_index, iou = best.outcome(pos_iou, neg_iou)
+    return mark_ignored(gt_index, ignored), iou
 
 
 class _Best:
@@ -76,9 +76,9 @@ class _Best:
 
     def __init__(self, priors: Tensor) -> None:
         self.iou = priors.new_zeros(len(priors))  # best with any object
-        self.owner = torch.full_like(self.iou, NONE, dtype=torch.int64)  # that object
+        self.owner = torch.full_like(self.iou, BACKGROUND, dtype=torch.int64)  # that object
         self.low_iou = torch.zeros_like(self.iou)  # with the object that took it as the best it has
-        self.low_owner = torch.full_like(self.owner, NONE)
+        self.low_owner = torch.full_like(self.owner, BACKGROUND)
 
     def take_positives(self, prior: Tensor, object_: Tensor, overlap: Tensor) -> None:
         before = self.iou[prior]
@@ -106,7 +106,7 @@ class _Best:
 
     def outcome(self, pos_iou: float, neg_iou: float) -> tuple[Tensor, Tensor]:
         low = self.low_owner >= 0
-        between = torch.where(self.iou >= neg_iou, IGNORED, NONE)
-        matched = torch.where(low, self.low_owner, torch.where(self.iou >= pos_iou, self.owner, between))
+        between = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
+        gt_index = torch.where(low, self.low_owner, torch.where(self.iou >= pos_iou, self.owner, between))
         iou = torch.where(low, self.low_iou, self.iou)
-        return matched, torch.where(matched >= 0, iou, 0)
+        return gt_index, torch.where(gt_index >= 0, iou, 0)

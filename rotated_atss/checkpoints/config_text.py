@@ -10,7 +10,8 @@ UNKNOWN = object()
 
 def read_config_text(text: object) -> dict[str, Any]:
     """The assignments of a config of MMDetection as it is written down in a checkpoint: numbers, strings, lists,
-    ``dict(...)``. What is neither (a call, a sum of names) is left out; text that is no Python gives nothing."""
+    ``dict(...)``. What is neither (a call, a sum of names) is left out; text that is no Python gives nothing.
+    """
     try:
         statements = ast.parse(text).body if isinstance(text, str) else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):

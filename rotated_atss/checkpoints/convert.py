@@ -73,7 +73,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
 
     Raises:
         UserError: They are weights of another model: names missing or left over, other shapes, other priors, another
-            coding.
+            angle version.
     """
     state, left = rename(origin.state, origin.source)
     _check_priors(origin, target, path)
@@ -136,7 +136,7 @@ def _advice(state: dict[str, Tensor], other: list[str]) -> str:
 
 
 def _check_priors(origin: Origin, target: Target, path: object) -> None:
-    """Refuse weights whose own config, or own buffers, name other priors or another coding than the target's."""
+    """Refuse weights whose own config, or own buffers, name other priors or another angle version than the target's."""
     head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
     theirs = head.get("anchor_generator") if isinstance(head, dict) else None
     for name, ours in target.anchors.items():
@@ -144,9 +144,9 @@ def _check_priors(origin: Origin, target: Target, path: object) -> None:
         if given is not None and _plain(given) != _plain(ours):
             what = f"its priors have {name}={given}, those of {target.config} {ours}"
             raise UserError(what, where=path, hint="name the config they belong to: --config")
-    if target.boxes and origin.coding and origin.coding != target.boxes.coding:
-        what = f"its boxes are {origin.coding}, those of {target.config} {target.boxes.coding}"
-        raise UserError(what, where=path, hint="another --config, or --coding if the file's name misleads")
+    if target.boxes and origin.angle_version and origin.angle_version != target.boxes.angle_version:
+        what = f"its boxes are {origin.angle_version}, those of {target.config} {target.boxes.angle_version}"
+        raise UserError(what, where=path, hint="another --config, or --angle-version if the file's name misleads")
     for name, value in origin.state.items():
         if name.startswith("rpn.anchor_generator.cell_anchors."):
             _check_cell(value, target, name, path)
@@ -194,7 +194,8 @@ def _recode(state: dict[str, Tensor], origin: Origin, target: Target, path: obje
 
 def source_code(origin: Origin, ours: BoxCode) -> BoxCode:
     """How a source writes boxes: as its own config says, or else as its published configs do, which are ours but for
-    the angles of the priors."""
+    the angles of the priors.
+    """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder, anchors = (head.get(name) or {} for name in ("bbox_coder", "anchor_generator"))
     told = {name: coder[name] for name in ("proj_xy", "norm_factor") if name in coder}
@@ -214,4 +215,4 @@ def _check_refining(source: BoxCode, ours: BoxCode, path: object) -> None:
 
 def _told(code: BoxCode) -> str:
     angles = sorted({round(angle, 4) + 0.0 for _, _, angle in code.priors})
-    return f"{code.coding}, priors at {' and '.join(f'{angle:g}' for angle in angles)} rad"
+    return f"{code.angle_version}, priors at {' and '.join(f'{angle:g}' for angle in angles)} rad"

@@ -4,10 +4,11 @@ A rectangle can be written as (w, h, angle) and as (h, w, angle + pi/2). What on
 can therefore predict from a prior a quarter turn away with the rows of its last convolution moved: w and h change
 places, the centre's offsets turn with the prior where they are given in its axes, the angle's delta stays.
 
-mmrotate 1.x gives its priors the angle of their coding, where 0.x (and our configs, but for those with centerness) has
-0: in ``oc`` -pi/2 for all, with w and h exchanged; in ``le90`` and ``le135`` 0 for a prior wider than high, and -pi/2
-or pi/2 for all others. That is also all there is to its ``oc``, whose angle lies in [-pi/2, 0) where ours lies in
-(0, pi/2]: the deltas from the prior at -pi/2 are those of our coding from the prior at 0, with w and h exchanged.
+mmrotate 1.x gives its priors an angle that depends on the angle version, where 0.x (and the configs of this package,
+except those with centerness) has 0: in ``oc`` -pi/2 for all, with w and h exchanged; in ``le90`` and ``le135`` 0 for a
+prior wider than high, and -pi/2 or pi/2 for all others. That also covers its ``oc``, whose angle lies in [-pi/2, 0)
+where this package's lies in (0, pi/2]: the deltas from the prior at -pi/2 are those of this package's ``oc`` from the
+prior at 0, with w and h exchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rotated_atss.boxes import HALF_PI
+from rotated_atss.ops.boxes import HALF_PI
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class BoxCode:
 
     Attributes:
         priors: (w, h, angle) of each prior of a location, in any unit of length that all share.
-        coding: ``oc``, ``le90`` or ``le135``.
+        angle_version: ``oc``, ``le90`` or ``le135``.
         proj_xy: Centre offsets in the prior's axes.
         norm_factor: The angle's delta is divided by ``norm_factor * pi``; None leaves radians.
     """
 
     priors: tuple[tuple[float, float, float], ...]
-    coding: str
+    angle_version: str
     proj_xy: bool = False
     norm_factor: float | None = None
 
@@ -50,14 +51,14 @@ def with_upright_priors(code: BoxCode) -> BoxCode:
 
 
 def with_priors_of_1x(code: BoxCode) -> BoxCode:
-    """Upright priors as mmrotate 1.x writes them in their coding."""
-    return replace(code, priors=tuple(_regular(w, h, code.coding) for w, h, _ in code.priors))
+    """Upright priors as mmrotate 1.x writes them in their angle version."""
+    return replace(code, priors=tuple(_regular(w, h, code.angle_version) for w, h, _ in code.priors))
 
 
-def _regular(w: float, h: float, coding: str) -> tuple[float, float, float]:
-    if coding != "oc" and w > h:
+def _regular(w: float, h: float, angle_version: str) -> tuple[float, float, float]:
+    if angle_version != "oc" and w > h:
         return w, h, 0.0
-    return h, w, HALF_PI if coding == "le135" else -HALF_PI
+    return h, w, HALF_PI if angle_version == "le135" else -HALF_PI
 
 
 def rewrite_regression(

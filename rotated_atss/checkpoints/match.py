@@ -10,14 +10,14 @@ from torch import Tensor
 DEPTHS = {6: "50", 23: "101"}  # blocks of the third stage
 
 
-def config_pattern(state: dict[str, Tensor], source: str, coding: str | None) -> str | None:
+def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
     """What the names of the configs for these weights look like, as a regular expression; None for weights of another
     detector.
 
     Args:
         state: Weights under our names.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
-        coding: Angle coding, where known.
+        angle_version: Angle version, where known.
     """
     kind, backbone = _kind(state), _backbone(state)
     if kind is None or backbone is None:
@@ -25,7 +25,7 @@ def config_pattern(state: dict[str, Tensor], source: str, coding: str | None) ->
     if kind == "atss":
         family = "atss_official" if source == "atss-official" else "atss"
         return rf"{family}_{'dcnv2_' if _deformable(state) else ''}{backbone}_fpn_.*_coco"
-    return rf"{kind}_((hbb|obb)_)?{backbone}_fpn_.*_{coding or '(oc|le90|le135)'}"
+    return rf"{kind}_((hbb|obb)_)?{backbone}_fpn_.*_{angle_version or '(oc|le90|le135)'}"
 
 
 def _kind(state: dict[str, Tensor]) -> str | None:

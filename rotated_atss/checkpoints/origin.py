@@ -27,7 +27,7 @@ class Origin:
         why: How that is known, in words.
         state: The weights under the source's names, without a data-parallel prefix.
         model: The ``model`` of the config that the checkpoint holds, as far as it is plain data; else empty.
-        coding: ``oc``, ``le90``, ``le135``, or None where nothing names it.
+        angle_version: ``oc``, ``le90``, ``le135``, or None where nothing names it.
         classes: The class names it holds, or none.
         name: The file's name, or the experiment's, for what is written in it.
     """
@@ -36,19 +36,21 @@ class Origin:
     why: str
     state: dict[str, Tensor]
     model: dict[str, Any]
-    coding: str | None
+    angle_version: str | None
     classes: tuple[str, ...]
     name: str
 
 
-def find_origin(content: dict, path: str | Path, *, source: str | None = None, coding: str | None = None) -> Origin:
+def find_origin(
+    content: dict, path: str | Path, *, source: str | None = None, angle_version: str | None = None
+) -> Origin:
     """Whose weights these are.
 
     Args:
-        content: What :func:`rotated_atss.detection.checkpoint.read_checkpoint` reads.
+        content: What :func:`rotated_atss.detection.engine.checkpoint_io.read_checkpoint` reads.
         path: The file, for its name.
         source: One of :data:`SOURCES` instead of a guess.
-        coding: Angle coding instead of a guess.
+        angle_version: Angle version instead of a guess.
 
     Raises:
         UserError: No detector's weights, weights of this project, or nothing that tells whose they are.
@@ -63,7 +65,13 @@ def find_origin(content: dict, path: str | Path, *, source: str | None = None, c
     model = model if isinstance(model, dict) else {}
     names = [Path(path).stem, str(meta.get("exp_name") or meta.get("experiment_name") or "")]
     return Origin(
-        guess, why, state, model, coding or coding_of(model) or _coding_in(names), _classes(meta), " ".join(names)
+        guess,
+        why,
+        state,
+        model,
+        angle_version or angle_version_of(model) or _angle_version_in(names),
+        _classes(meta),
+        " ".join(names),
     )
 
 
@@ -89,12 +97,12 @@ def box_numbers(state: dict[str, Tensor]) -> int | None:
     return 5 if sizes[0] % 5 == 0 else 4
 
 
-def coding_of(model: dict[str, Any]) -> str | None:
-    """The coding that a config's coder names."""
+def angle_version_of(model: dict[str, Any]) -> str | None:
+    """The angle version that a config's coder names."""
     for coder in _coders(model):
-        coding = coder.get("angle_range") or coder.get("angle_version")
-        if coding in ("oc", "le90", "le135"):
-            return coding
+        angle_version = coder.get("angle_range") or coder.get("angle_version")
+        if angle_version in ("oc", "le90", "le135"):
+            return angle_version
     return None
 
 
@@ -106,7 +114,7 @@ def _coders(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield coder
 
 
-def _coding_in(names: list[str]) -> str | None:
+def _angle_version_in(names: list[str]) -> str | None:
     for name in names:
         found = re.search(r"(?:^|[^a-z0-9])(oc|le90|le135)(?![a-z0-9])", name)
         if found:

@@ -1,11 +1,11 @@
 """What ``predict`` and ``draw`` share: a file or a folder of images in, pictures out, and failures that stop nothing
-else."""
+else.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from rotated_atss.drawing import Image
+    from rotated_atss.io.png import Image
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_images(given: str | Path) -> list[Path]:
     Raises:
         UserError: Neither is there, or the folder holds no image.
     """
-    from rotated_atss.dota.text import list_images
+    from rotated_atss.dota.folders import list_images
 
     path = Path(given)
     if path.is_dir():
@@ -68,13 +68,13 @@ def check_targets(targets: Iterable[str | Path], given: str | Path) -> None:
         targets: Folders that will be written into.
         given: The image or the folder of images.
     """
-    from data_prep.staging import check_apart
+    from rotated_atss.io.files import check_output_apart
 
     for target in map(Path, targets):
         if target.exists() and not target.is_dir():
             raise UserError("not a folder", where=target, hint="choose another --out")
         if Path(given).is_dir():
-            check_apart(target, [Path(given)])
+            check_output_apart(target, [Path(given)])
         elif target.resolve() == Path(given).resolve().parent:
             raise UserError("would write into the folder of the image", where=target, hint="choose another --out")
 
@@ -99,30 +99,20 @@ def each_image(
         What failed.
     """
     failures = []
-    for path in _bar(paths, label, progress):
+    from rotated_atss.io.progress import print_above_bar, progress_bar
+
+    for path in progress_bar(paths, desc=label, unit="image", show=progress):
         try:
             work(path)
         except UserError as error:
             failures.append(error)
-            _tell(f"rotated-atss {label}: error: {error}")
+            print_above_bar(f"rotated-atss {label}: error: {error}")
     return failures
-
-
-def _bar(paths: Sequence[Path], label: str, progress: bool | None) -> Iterator[Path]:
-    from tqdm import tqdm
-
-    yield from tqdm(paths, desc=label, unit="image", disable=None if progress is None else not progress)
-
-
-def _tell(line: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
 
 
 def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argparse.Namespace) -> None:
     """One picture of all layers, the last on top, as :func:`add_picture_arguments` has it; the input is not touched."""
-    from rotated_atss.drawing import beside, draw_boxes, write_png
+    from rotated_atss.visualization.drawing import beside, draw_boxes, write_png
 
     picture = image
     for layer in layers:

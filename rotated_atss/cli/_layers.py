@@ -12,7 +12,9 @@ import numpy as np
 from rotated_atss.cli._images import Layer
 from rotated_atss.coco.instances import CocoObject, read_instances
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.text import Detections, list_label_files, list_task1_files, read_detections, read_labels
+from rotated_atss.dota.detections import Detections, list_task1_files, read_detections
+from rotated_atss.dota.folders import list_label_files
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 
 _CROWD = " (crowd)"

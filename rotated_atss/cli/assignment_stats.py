@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rotated_atss.detection.assignment import Scene
+    from rotated_atss.detection.engine.assigner_statistics import Scene
 
 HELP = (
     "Run only the assigner of a config over its training set: positives an object by size, aspect ratio and angle, "
@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("no such file or folder", where=args.data)
     import json
 
-    from rotated_atss.assignment_plot import plot_report
-    from rotated_atss.assignment_stats import format_report, summarize
-    from rotated_atss.detection.assignment import count, records_of
-    from rotated_atss.detection.runner import load_config
-    from rotated_atss.dota.files import atomic_write
+    from rotated_atss.analysis.positive_counts import format_report, summarize
+    from rotated_atss.analysis.positive_plots import plot_report
+    from rotated_atss.detection.engine.assigner_statistics import count, records_of
+    from rotated_atss.detection.engine.runner import load_config
+    from rotated_atss.io.files import atomic_write
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit} leaves no image")
@@ -86,10 +86,9 @@ def _keep_apart(outputs: list[str | Path | None], data: str | None) -> None:
 
 
 def _scenes(records: list[dict], pipeline: list[dict]) -> Iterator[Scene]:
-    from tqdm import tqdm
+    from rotated_atss.detection.engine.assigner_statistics import scene_of
+    from rotated_atss.io.progress import progress_bar
 
-    from rotated_atss.detection.assignment import scene_of
-
-    for record in tqdm(records, unit="image", leave=False, disable=None):
+    for record in progress_bar(records, unit="image", leave=False):
         if record["instances"]:
             yield scene_of(record, pipeline)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from rotated_atss.dota.classes import DOTA_VERSIONS
+
 HELP = "Check a submission for DOTA's server: files, image ids, coordinates, scores. Exits 1 if something is wrong."
-VERSIONS = ("v1.0", "v1.5", "v2.0")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``check-submission``."""
     parser.add_argument("submission", metavar="ZIP", help="the zip, or a folder of its files")
-    parser.add_argument("--version", default="v1.0", choices=VERSIONS, help="DOTA version of the task (default: v1.0)")
+    parser.add_argument(
+        "--version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
+    )
     parser.add_argument("--classes", metavar="CLASSES", help="another task's classes: names with commas, or a file")
     parser.add_argument("--images", metavar="DIR", help="the images that were to be detected on, to check the ids")
 

@@ -25,7 +25,7 @@ examples:
   rotated-atss convert-checkpoint rotated_atss_hbb_r50_fpn_1x_dota_oc-eaa94033.pth atss_oc
   rotated-atss convert-checkpoint epoch_12.pth out.pth --config rotated_retinanet_hbb_r50_fpn_1x_dota_oc
   rotated-atss convert-checkpoint ATSS_R_50_FPN_1x.pth atss_official.safetensors
-  rotated-atss convert-checkpoint v15.pth v15 --from mmrotate-0.x --coding le90 \\
+  rotated-atss convert-checkpoint v15.pth v15 --from mmrotate-0.x --angle-version le90 \\
     --cfg-options model.bbox_head.num_classes=16 test_dataloader.dataset.classes=v1.5
 """
 
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--config", metavar="CONFIG", help="the config it is for (default: told from the weights)")
     parser.add_argument(
-        "--coding", choices=("oc", "le90", "le135"),
-        help="angle coding of its boxes, where neither the checkpoint nor its name says it",
+        "--angle-version", choices=("oc", "le90", "le135"),
+        help="angle version of its boxes, where neither the checkpoint nor its name says it",
     )  # fmt: skip
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
 
@@ -51,13 +51,15 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and print what became of every weight."""
     check_given(args.config, args.checkpoint)
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
-    from rotated_atss.checkpoints.files import output_paths
-    from rotated_atss.detection.checkpoint import read_checkpoint
-    from rotated_atss.detection.convert import target_of
+    from rotated_atss.checkpoints.weight_files import output_paths
+    from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
+    from rotated_atss.detection.engine.conversion_target import target_of
 
     _keep_apart(args.checkpoint, output_paths(args.out))
     options = parse_options(args.cfg_options)
-    origin = find_origin(read_checkpoint(args.checkpoint), args.checkpoint, source=args.source, coding=args.coding)
+    origin = find_origin(
+        read_checkpoint(args.checkpoint), args.checkpoint, source=args.source, angle_version=args.angle_version
+    )
     print(f"{args.checkpoint}: {origin.source}, {origin.why}")
     config, why = (args.config, "as told") if args.config else _find_config(origin, args.checkpoint)
     target = target_of(config, options)
@@ -84,12 +86,14 @@ def _find_config(origin: Origin, path: str) -> tuple[str, str]:
     from rotated_atss.configs import config_names
     from rotated_atss.errors import UserError
 
-    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, origin.coding)
+    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, origin.angle_version)
     found = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not found:
         raise UserError("no config has a model of these shapes", where=path, hint="name one with --config")
-    if origin.coding is None and "_coco" not in found[0]:
-        raise UserError("nothing names the angle coding of its boxes", where=path, hint="--coding oc, le90 or le135")
+    if origin.angle_version is None and "_coco" not in found[0]:
+        raise UserError(
+            "nothing names the angle version of its boxes", where=path, hint="--angle-version oc, le90 or le135"
+        )
     others = f"; the same weights fit {', '.join(found[1:])}" if found[1:] else ""
     return found[0], f"by its shapes{others}"
 

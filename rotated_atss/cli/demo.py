@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rotated_atss.detection.runner import TrainOptions, test, train
+    from rotated_atss.detection.engine.checkpoint_io import latest_checkpoint
+    from rotated_atss.detection.engine.runner import TrainOptions, test, train
 
     if args.iterations is not None and args.iterations < 20:
         raise UserError(f"at least 20 iterations are needed, not {args.iterations}")
@@ -40,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
     folder = train(
         CONFIG, TrainOptions(work_dir=str(out / "work"), seed=args.seed, cfg_options={**changes, **_shorter(args)})
     )
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError("training wrote no checkpoint", where=folder)
     clock.start("test, merge, evaluate, submission")
     metrics = test(
         CONFIG,
-        latest_checkpoint(folder),
+        checkpoint,
         work_dir=str(out / "work"),
         labels=[str(scenes / "val" / "labelTxt")],
         out=str(out / "merged"),
@@ -62,13 +66,13 @@ _LOADERS = {"train_dataloader": "train", "test_dataloader": "val"}
 
 
 def _generate(scenes: Path, train_count: int, val_count: int, seed: int) -> None:
-    from data_prep.scenes import generate_splits
+    from rotated_atss.synthetic import generate_splits
 
     generate_splits(scenes, {"train": train_count, "val": val_count}, seed=seed)
 
 
 def _split(source: Path, out: Path) -> None:
-    from data_prep.split import split_dota
+    from rotated_atss.tiling.split import split_dota
 
     split_dota(source / "images", source / "labelTxt", out, size=TILE, gap=GAP, overwrite=True)
 
@@ -84,21 +88,14 @@ def _shorter(args: argparse.Namespace) -> dict:
     }
 
 
-def latest_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a training run left last."""
-    pointer = folder / "last_checkpoint"
-    if not pointer.is_file():
-        raise UserError("training left no checkpoint", where=folder)
-    return Path(pointer.read_text().strip())
-
-
 def draw_detections(
     source: Path, merged: Path, out: Path, *, score_threshold: float = 0.4, most: int = 12
 ) -> list[Path]:
     """Pictures of the merged detections on the images of a DOTA folder, and one sheet of them all."""
-    from data_prep.images import read_image
-    from rotated_atss.dota.text import list_images, list_task1_files, read_detections
-    from rotated_atss.drawing import contact_sheet, draw_boxes, write_png
+    from rotated_atss.dota.detections import list_task1_files, read_detections
+    from rotated_atss.dota.folders import list_images
+    from rotated_atss.io.images import read_image
+    from rotated_atss.visualization.drawing import contact_sheet, draw_boxes, write_png
 
     found = {name: read_detections(path) for name, path in list_task1_files(merged).items()}
     written, drawn = [], []

@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_targets(args: argparse.Namespace, paths: Sequence[Path]) -> None:
-    from data_prep.staging import check_apart
-    from rotated_atss.drawing import check_own
+    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.visualization.drawing import check_own
 
     check_targets([args.out], args.images)
-    check_apart(Path(args.out), [Path(folder) for folder in (args.labels, args.detections) if folder])
+    check_output_apart(Path(args.out), [Path(folder) for folder in (args.labels, args.detections) if folder])
     for path in paths:
         check_own(_target(args, path))
 
@@ -80,7 +80,7 @@ def _chosen(labels: list[Source], detections: list[Source], spec: str | None) ->
 
 
 def _draw(path: Path, labels: Sequence[Source], detections: Sequence[Source], args: argparse.Namespace) -> None:
-    from data_prep.images import read_image
+    from rotated_atss.io.images import read_image
 
     image = read_image(path)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]

@@ -6,19 +6,20 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rotated_atss.dota.classes import DOTA_VERSIONS
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rotated_atss.dota.evaluate import EvaluationResult
-    from rotated_atss.dota.text import Detections, Labels
+    from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.labels import Labels
+    from rotated_atss.dota.task1_evaluation import EvaluationResult
 
 HELP = (
     "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone; or "
     "COCO's twelve numbers of a results JSON."
 )
-VERSIONS = ("v1.0", "v1.5", "v2.0")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
 def _run_coco(args: argparse.Namespace) -> int:
     import json
 
-    from rotated_atss.coco.evaluate import evaluate_boxes, format_table, read_results, result_to_json
+    from rotated_atss.coco.bbox_evaluation import evaluate_boxes, format_table, read_results, result_to_json
     from rotated_atss.coco.instances import read_instances
-    from rotated_atss.dota.files import atomic_write
+    from rotated_atss.io.files import atomic_write
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
     if rules != ("voc07", "v1.0", None, None, False):
@@ -75,9 +76,9 @@ def _run_dota(args: argparse.Namespace) -> int:
     import json
 
     from rotated_atss.dota.classes import CLASSES, resolve_classes
-    from rotated_atss.dota.evaluate import format_table, result_to_json
-    from rotated_atss.dota.files import atomic_write
-    from rotated_atss.dota.text import list_task1_files
+    from rotated_atss.dota.detections import list_task1_files
+    from rotated_atss.dota.task1_evaluation import format_table, result_to_json
+    from rotated_atss.io.files import atomic_write
 
     classes = resolve_classes(args.classes or args.version)
     # Who names classes wants those alone: other classes of DOTA may be there, and are left out.
@@ -97,18 +98,17 @@ def _evaluate_with_progress(
     args: argparse.Namespace, classes: tuple[str, ...], known: tuple[str, ...]
 ) -> EvaluationResult:
     """Read and evaluate; a terminal sees how far it is, in bytes that are read and then counted."""
-    from tqdm import tqdm
-
-    from data_prep.workers import available_cores
-    from rotated_atss.dota.evaluate import evaluate_detections
-    from rotated_atss.dota.text import list_task1_files, read_task1_folder
+    from rotated_atss.dota.detections import list_task1_files, read_task1_folder
+    from rotated_atss.dota.task1_evaluation import evaluate_detections
+    from rotated_atss.io.processes import available_cores
+    from rotated_atss.io.progress import progress_bar
 
     files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
     bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
     total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
     workers = args.workers or available_cores()
-    hide = True if args.quiet else None  # None: tqdm looks whether it writes to a terminal
-    with tqdm(total=total, desc="evaluate", unit="B", unit_scale=True, leave=False, disable=hide) as bar:
+    show = False if args.quiet else None
+    with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
 
         def read(path: Path) -> None:
             bar.update(bytes_of[path])
@@ -118,7 +118,7 @@ def _evaluate_with_progress(
 
         detections = read_task1_folder(args.detections, known, workers=workers, done=read)
         labels = _read_labels(label_files, known, read)
-        _refuse_strangers(classes, detections, labels)
+        reject_unknown_classes(classes, detections, labels)
         return evaluate_detections(
             {name: detections[name] for name in classes},
             labels,
@@ -131,7 +131,7 @@ def _evaluate_with_progress(
         )
 
 
-def _refuse_strangers(
+def reject_unknown_classes(
     classes: tuple[str, ...], detections: Mapping[str, Detections], labels: Mapping[str, Labels]
 ) -> None:
     """A class asked for that DOTA does not have and no file mentions is a slip of the pen."""
@@ -153,7 +153,7 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
     Raises:
         UserError: A folder without label files, or an image in two of them.
     """
-    from rotated_atss.dota.text import list_label_files
+    from rotated_atss.dota.folders import list_label_files
 
     found: dict[str, Path] = {}
     for folder in folders:
@@ -170,7 +170,7 @@ def _read_labels(
     files: Mapping[str, Path], classes: tuple[str, ...], done: Callable[[Path], object]
 ) -> dict[str, Labels]:
     """The labels of every image; ``done`` hears of every file. Raises UserError where one is malformed."""
-    from rotated_atss.dota.text import read_labels
+    from rotated_atss.dota.labels import read_labels
 
     labels = {}
     for image, path in files.items():
@@ -190,7 +190,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--version",
         default="v1.0",
-        choices=VERSIONS,
+        choices=DOTA_VERSIONS,
         help="DOTA version (default: v1.0): its classes, and whether difficult objects count",
     )
     rules.add_argument(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data_prep.merge import ClassMerge
+    from rotated_atss.tiling.merge_text import ClassMerge
 
 HELP = "Merge the Task1 files of tiles into Task1 files of full images, by polygon NMS a class and image."
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Merge, and print what became of every class."""
     import time
 
-    from data_prep.merge import merge_folder
+    from rotated_atss.tiling.merge_text import merge_folder
 
     started = time.perf_counter()
     merged = merge_folder(

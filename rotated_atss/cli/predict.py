@@ -25,9 +25,9 @@ from rotated_atss.cli.train import parse_options
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from rotated_atss.detection.inference import LoadedDetector
-    from rotated_atss.merge_boxes import BoxDetections
-    from rotated_atss.predict import Tiling
+    from rotated_atss.detection.engine.inference import LoadedDetector
+    from rotated_atss.tiling.merge_boxes import BoxDetections
+    from rotated_atss.tiling.predict import Tiling
 
 HELP = (
     "Detect on an image or a folder of images of any size: windows with overlap, merged a class at a time. Writes "
@@ -84,8 +84,8 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_given(args.config, args.checkpoint)
     find_images(args.images)
-    from rotated_atss.detection.inference import load_detector
-    from rotated_atss.predict import tiling_of
+    from rotated_atss.detection.engine.inference import load_detector
+    from rotated_atss.tiling.predict import tiling_of
 
     started = time.perf_counter()
     paths, options = _check(args), parse_options(args.cfg_options)
@@ -114,8 +114,8 @@ def _summary(found: Sequence[BoxDetections], score: float) -> str:
 
 def _check(args: argparse.Namespace) -> list[Path]:
     """The images; whatever can be told before the model is loaded is told here."""
-    from rotated_atss.drawing import check_own
-    from rotated_atss.predict import Tiling
+    from rotated_atss.tiling.predict import Tiling
+    from rotated_atss.visualization.drawing import check_own
 
     check_picture_arguments(args)
     size = Tiling.size if args.size is None else args.size
@@ -151,9 +151,9 @@ def _one_image(
     args: argparse.Namespace,
 ) -> None:
     """Read, detect, draw; what was detected is kept also where the picture cannot be written."""
-    from data_prep.images import read_image
-    from rotated_atss.boxes import obb_to_poly
-    from rotated_atss.predict import predict_image
+    from rotated_atss.io.images import read_image
+    from rotated_atss.ops.boxes import obb_to_poly
+    from rotated_atss.tiling.predict import predict_image
 
     if len(path.stem.split()) != 1:
         raise UserError("the name holds a space, which DOTA's text files cannot", where=path, hint="rename the image")
@@ -170,7 +170,7 @@ def _one_image(
 def _of_classes(found: BoxDetections, wanted: Sequence[int]) -> BoxDetections:
     import torch
 
-    from rotated_atss.merge_boxes import BoxDetections
+    from rotated_atss.tiling.merge_boxes import BoxDetections
 
     keep = torch.isin(found.labels, torch.tensor(wanted))
     return BoxDetections(found.name, found.boxes[keep], found.scores[keep], found.labels[keep])
@@ -181,10 +181,10 @@ def _write(
 ) -> None:
     import json
 
-    from rotated_atss.dota.files import atomic_write
-    from rotated_atss.dota.text import task1_path, write_detections
-    from rotated_atss.merge_boxes import to_task1
-    from rotated_atss.predict import to_coco_results
+    from rotated_atss.dota.detections import task1_path, write_detections
+    from rotated_atss.io.files import atomic_write
+    from rotated_atss.tiling.merge_boxes import to_task1
+    from rotated_atss.tiling.predict import to_coco_results
 
     for name, detections in to_task1(found, classes).items():
         if name in chosen:

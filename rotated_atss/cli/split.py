@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from data_prep.split import SplitResult
+    from rotated_atss.tiling.split import SplitResult
 
 HELP = "Cut raw DOTA images and labels into tiles: images/, labelTxt/ and manifest.json."
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Split, and print what was written."""
-    from data_prep.split import split_dota
+    from rotated_atss.tiling.split import split_dota
 
     result = split_dota(
         args.images,

@@ -7,13 +7,12 @@ import os
 
 from rotated_atss.cli._early import check_given
 from rotated_atss.cli.train import add_shared_arguments, parse_options
+from rotated_atss.dota.classes import DOTA_VERSIONS
 
 HELP = (
     "Detect on tiles, merge into full images, evaluate where labels are known, write the submission; with a COCO "
     "config, detect on images and print COCO's twelve numbers."
 )
-
-VERSIONS = ("v1.0", "v1.5", "v2.0")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--submission", metavar="ZIP", help="write the zip for DOTA's server")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: the config's tta_pipeline, merged")
     parser.add_argument(
-        "--dota-version", choices=VERSIONS, help="how DOTA counts difficult objects (default: as the config says)"
+        "--dota-version", choices=DOTA_VERSIONS, help="how DOTA counts difficult objects (default: as the config says)"
     )
     parser.add_argument("--work-dir", metavar="DIR", help="folder of logs (default: work_dirs/CONFIG)")
     add_shared_arguments(parser)
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_given(args.config, args.checkpoint)
-    from rotated_atss.detection.runner import test
+    from rotated_atss.detection.engine.runner import test
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     test(

@@ -142,7 +142,7 @@ def _shown(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
-def refuse_missing_images(instances: Instances, folder: str | Path) -> None:
+def reject_missing_images(instances: Instances, folder: str | Path) -> None:
     """Every image of the file lies below ``folder``.
 
     Raises:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.dota.files import read_bytes
 from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
 
 
 def read_json(path: str | Path) -> Any:

@@ -1,5 +1,8 @@
-"""The MMDetection skin: importing this registers everything that the configs name. The work is done by the plain
-modules."""
+"""Register this package's heads, losses, assigners, datasets and metrics with MMDetection.
+
+Importing this package is enough for a config to name them (``custom_imports`` of the base configs does so). The
+classes are adapters; the computation is in the framework-free subpackages.
+"""
 
 import contextlib
 import io
@@ -9,43 +12,37 @@ from mmengine.config.utils import MODULE2PACKAGE
 with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package of its own is absent
     import mmdet.datasets  # noqa: F401
 
-from . import (
-    assigners,
+from rotated_atss.detection.datasets import box_type, coco, dota, transforms
+from rotated_atss.detection.engine import hooks, tta
+from rotated_atss.detection.evaluation import dota_metric
+from rotated_atss.detection.heads import (
     atss_head,
-    coco,
-    dataset,
-    head,
-    horizontal,
-    losses,
-    metric,
-    official,
-    point_coder,
+    horizontal_atss_head,
+    loss_modules,
+    official_atss_head,
     r3det,
-    structures,
-    task_modules,
-    training,
-    transforms,
-    tta,
+    retina_head,
 )
+from rotated_atss.detection.task_modules import assigners, distance_point_coder, priors_and_deltas
 
-# so that configs elsewhere can inherit ours as ``rotated_atss::dota/...``
+# Configs elsewhere inherit the configs of this package as ``rotated_atss::dota/...``.
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
 __all__ = [
     "assigners",
     "atss_head",
+    "box_type",
     "coco",
-    "dataset",
-    "head",
-    "horizontal",
-    "losses",
-    "metric",
-    "official",
-    "point_coder",
+    "distance_point_coder",
+    "dota",
+    "dota_metric",
+    "hooks",
+    "horizontal_atss_head",
+    "loss_modules",
+    "official_atss_head",
+    "priors_and_deltas",
     "r3det",
-    "structures",
-    "task_modules",
-    "training",
+    "retina_head",
     "transforms",
     "tta",
 ]

@@ -29,6 +29,8 @@ _V20 = (*_V15, "airport", "helipad")
 CLASSES: dict[str, tuple[str, ...]] = {"v1.0": _V10, "v1.5": _V15, "v2.0": _V20}
 """Class names by DOTA version, in label-index order: a later version only appends."""
 
+DOTA_VERSIONS = tuple(CLASSES)
+
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (230, 57, 70),
     (29, 161, 242),

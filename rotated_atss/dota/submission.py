@@ -14,17 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.dota.classes import unknown_class_hint
-from rotated_atss.dota.files import atomic_write, read_bytes
-from rotated_atss.dota.text import (
-    EMPTY_DETECTIONS,
-    TASK1_PREFIX,
-    Detections,
-    format_detections,
-    list_images,
-    parse_detections,
-)
+from rotated_atss.dota.detections import EMPTY_DETECTIONS, TASK1_PREFIX, Detections, format_detections, parse_detections
+from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write, read_bytes
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same detections give the same bytes
 _SOME_IMAGES = 0.55  # a share of images with detections that points to a half-finished test run

@@ -1,6 +1,33 @@
-"""Operations on oriented boxes in plain torch, and on a GPU as Triton kernels."""
+"""Geometry of oriented boxes and quadrilaterals on plain tensors and arrays.
 
-from .iou import rotated_iou
-from .nms import rotated_nms, rotated_nms_mask
+The names below load on first use, so that the polygon operations, which need numpy alone, import without torch.
+"""
 
-__all__ = ["rotated_iou", "rotated_nms", "rotated_nms_mask"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rotated_atss.ops.feature_align import align_features
+    from rotated_atss.ops.iou import rotated_iou
+    from rotated_atss.ops.nms import rotated_nms, rotated_nms_mask
+
+__all__ = ["align_features", "rotated_iou", "rotated_nms", "rotated_nms_mask"]
+
+_MODULES = {
+    "align_features": "feature_align",
+    "rotated_iou": "iou",
+    "rotated_nms": "nms",
+    "rotated_nms_mask": "nms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

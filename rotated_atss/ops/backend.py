@@ -57,7 +57,7 @@ def why_not(device: str) -> str:
 def _trial() -> str:
     """An old GPU, a missing C compiler: triton tells only when it compiles."""
     try:
-        from rotated_atss.ops.kernels.iou import aligned_overlap
+        from rotated_atss.ops.kernels.iou_kernels import aligned_overlap
 
         box = torch.ones((1, 5), device="cuda")
         aligned_overlap(box, box, "iou")

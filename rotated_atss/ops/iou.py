@@ -24,8 +24,8 @@ MODES = ("iou", "iof")
 
 # On the CPU 4 x 8000 numbers stay in a core's cache and just below the size at which torch wakes its threads: those
 # cost more than they give here, and on a machine that is busy (data loading workers) a hundred times more.
-_PAIRS_A_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
-_SCREEN_A_CHUNK = 1 << 20
+_PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
+_SCREEN_PER_CHUNK = 1 << 20
 
 
 def rotated_iou(
@@ -34,7 +34,7 @@ def rotated_iou(
     """Intersection over union, or over the first box, of oriented boxes.
 
     Args:
-        boxes1: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, any coding.
+        boxes1: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, any angle version.
         boxes2: (M, 5); M = N when ``aligned``.
         aligned: Compare row by row instead of all with all.
         mode: ``iou``, or ``iof``: the share of ``boxes1`` that ``boxes2`` covers.
@@ -87,7 +87,7 @@ def _mmcv_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tenso
 
 def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:
     from rotated_atss.ops.kernels.gradient import AlignedOverlap
-    from rotated_atss.ops.kernels.iou import pairwise_overlap
+    from rotated_atss.ops.kernels.iou_kernels import pairwise_overlap
 
     if aligned:
         return AlignedOverlap.apply(boxes1, boxes2, mode)
@@ -129,7 +129,8 @@ def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
 
 def _integrated_where_needed(placed: Sequence[Tensor], a: Tensor, b: Tensor, area2: Tensor) -> Tensor:
     """:func:`_integrated`, but a second box that lies in the first one has its own area, and one that lies beside it
-    along an axis of the first none."""
+    along an axis of the first none.
+    """
     cx, cy, ux, uy, vx, vy = (each.abs() for each in placed)
     ux += vx  # how far the second box reaches along the frame's axes
     uy += vy
@@ -137,7 +138,7 @@ def _integrated_where_needed(placed: Sequence[Tensor], a: Tensor, b: Tensor, are
     apart = (cx - ux >= a) | (cy - uy >= b)
     area = torch.where(inside, area2, 0.0)
     flat, needed = area.view(-1), [each.expand_as(area).flatten() for each in (*placed, a, b)]
-    for open_ in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_PAIRS_A_CHUNK["cpu"]):
+    for open_ in torch.nonzero(~(inside | apart).view(-1)).squeeze(1).split(_PAIRS_PER_CHUNK["cpu"]):
         *chosen, half_width, half_height = (each.index_select(0, open_) for each in needed)
         flat.index_copy_(0, open_, _integrated(chosen, half_width, half_height))
     return area
@@ -205,7 +206,7 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
 
 
 def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    step = _PAIRS_A_CHUNK.get(boxes1.device.type, 1 << 16)
+    step = _PAIRS_PER_CHUNK.get(boxes1.device.type, 1 << 16)
     if len(boxes1) <= step:
         return _aligned(boxes1, boxes2, mode)
     return torch.cat([_aligned(b1, b2, mode) for b1, b2 in zip(boxes1.split(step), boxes2.split(step))])
@@ -213,10 +214,11 @@ def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
 
 def _pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
     """All with all: enclosing circles rule out most pairs, the exact form sees the rest. Memory: the result and a
-    chunk."""
+    chunk.
+    """
     if not len(boxes1) or not len(boxes2):
         return boxes1.new_zeros((len(boxes1), len(boxes2)))
-    rows = max(1, _SCREEN_A_CHUNK // len(boxes2))
+    rows = max(1, _SCREEN_PER_CHUNK // len(boxes2))
     parts = []
     for part in boxes1.split(rows):
         i, j = _touching_circles(part.detach(), boxes2.detach())

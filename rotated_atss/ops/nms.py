@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rotated_atss.boxes import obb_to_hbb
 from rotated_atss.ops.backend import CHOICES, choose
+from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.iou import rotated_iou
 
-_PAIRS_A_CHUNK = {"cpu": 1 << 18}  # there what is made of a chunk stays in the cache
-_BOXES_A_STRIP = 128  # of one class, at least: fewer are compared faster than sorted
-_MOST_ON_DEVICE = 32_768  # the kernels keep a bit a pair: 134 MB
+_PAIRS_PER_CHUNK = {"cpu": 1 << 18}  # there what is made of a chunk stays in the cache
+_BOXES_PER_STRIP = 128  # of one class, at least: fewer are compared faster than sorted
+_MAX_BOXES_ON_DEVICE = 32_768  # the kernels keep a bit a pair: 134 MB
 
 
 def rotated_nms(
@@ -58,13 +58,13 @@ def rotated_nms_mask(
         return order, torch.ones_like(order, dtype=torch.bool)
     if boxes.dtype != torch.float64:
         boxes = boxes.float()
-    if backend == "triton" and len(boxes) <= _MOST_ON_DEVICE:
-        from rotated_atss.ops.kernels.nms import keep_in_order
+    if backend == "triton" and len(boxes) <= _MAX_BOXES_ON_DEVICE:
+        from rotated_atss.ops.kernels.nms_kernels import keep_in_order
 
         return order, keep_in_order(boxes, labels, order, iou_threshold)
     boxes, labels = boxes[order], labels[order]
-    winners, losers = suppressing_pairs(boxes, labels, iou_threshold)
-    kept = (_greedy_scan if boxes.device.type == "cpu" else _greedy_rounds)(len(boxes), winners, losers)
+    suppressors, suppressed = suppressing_pairs(boxes, labels, iou_threshold)
+    kept = (_greedy_scan if boxes.device.type == "cpu" else _greedy_rounds)(len(boxes), suppressors, suppressed)
     return order, torch.zeros_like(order, dtype=torch.bool).index_fill_(0, kept, True)
 
 
@@ -84,22 +84,23 @@ def suppressing_pairs(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tu
     """Pairs of boxes of one class with IoU above the threshold, for boxes (N, 5) in falling order of score.
 
     Returns:
-        ``winners`` and ``losers``, (P,) each, indices with ``winners < losers``.
+        ``suppressors`` and ``suppressed``, (P,) each, indices with ``suppressors < suppressed``.
     """
-    winners, losers = [], []
+    suppressors, suppressed = [], []
     for first, second in _overlapping_hbbs(obb_to_hbb(boxes), labels):
         above = rotated_iou(boxes[first], boxes[second], aligned=True) > iou_threshold
         first, second = first[above], second[above]
-        winners.append(torch.minimum(first, second))
-        losers.append(torch.maximum(first, second))
+        suppressors.append(torch.minimum(first, second))
+        suppressed.append(torch.maximum(first, second))
     empty = torch.zeros(0, dtype=torch.int64, device=boxes.device)
-    return torch.cat([empty, *winners]), torch.cat([empty, *losers])
+    return torch.cat([empty, *suppressors]), torch.cat([empty, *suppressed])
 
 
 def _overlapping_hbbs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield chunks of index pairs of one class whose horizontal boxes meet, each pair once (and perhaps some that do
     not, where coordinates exceed what float64 tells apart): in every strip of the plane a sweep along x, in memory
-    bounded by the chunk."""
+    bounded by the chunk.
+    """
     by_left = torch.nonzero(hbbs.isfinite().all(1)).squeeze(1)  # the others overlap nothing
     by_left = by_left[hbbs[by_left, 0].argsort(stable=True)]
     if not len(by_left):
@@ -135,10 +136,10 @@ def _in_strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
         of each box. On average a box is in two strips at most, for they are as high as the average box.
     """
     names, group = torch.unique(labels, return_inverse=True)
-    if len(hbbs) < 2 * _BOXES_A_STRIP * len(names):
+    if len(hbbs) < 2 * _BOXES_PER_STRIP * len(names):
         return group, torch.arange(len(hbbs), device=hbbs.device), torch.zeros_like(group), torch.zeros_like(group)
     top, bottom = hbbs[:, 1] - hbbs[:, 1].amin(), hbbs[:, 3] - hbbs[:, 1].amin()
-    most = max(1, len(hbbs) // (_BOXES_A_STRIP * len(names)))
+    most = max(1, len(hbbs) // (_BOXES_PER_STRIP * len(names)))
     height = torch.maximum((bottom - top).mean(), bottom.amax() / most).clamp(min=1e-300)
     first, last = (top / height).long(), (bottom / height).long()
     times = last - first + 1
@@ -150,7 +151,7 @@ def _in_strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
 def _pairs_in_reach(counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Every i with each of the ``counts[i]`` that follow it, some at a time; those of one i are never cut."""
     ends = counts.cumsum(0)
-    chunk, start = _PAIRS_A_CHUNK.get(counts.device.type, 1 << 22), 0
+    chunk, start = _PAIRS_PER_CHUNK.get(counts.device.type, 1 << 22), 0
     while start < len(counts):
         done = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(torch.searchsorted(ends, done + chunk, right=True)))
@@ -159,11 +160,11 @@ def _pairs_in_reach(counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         start = stop
 
 
-def _greedy_scan(count: int, winners: Tensor, losers: Tensor) -> Tensor:
+def _greedy_scan(count: int, suppressors: Tensor, suppressed: Tensor) -> Tensor:
     """Kept indices, best first: visit the winners in order, each still standing removes its losers."""
-    by_winner = np.argsort(winners.numpy(), kind="stable")
-    heads, starts = np.unique(winners.numpy()[by_winner], return_index=True)
-    tails = losers.numpy()[by_winner]
+    by_winner = np.argsort(suppressors.numpy(), kind="stable")
+    heads, starts = np.unique(suppressors.numpy()[by_winner], return_index=True)
+    tails = suppressed.numpy()[by_winner]
     standing = np.ones(count, dtype=bool)
     for head, start, stop in zip(heads.tolist(), starts.tolist(), [*starts[1:].tolist(), len(tails)]):
         if standing[head]:
@@ -171,21 +172,22 @@ def _greedy_scan(count: int, winners: Tensor, losers: Tensor) -> Tensor:
     return torch.from_numpy(np.flatnonzero(standing))
 
 
-def _greedy_rounds(count: int, winners: Tensor, losers: Tensor) -> Tensor:
+def _greedy_rounds(count: int, suppressors: Tensor, suppressed: Tensor) -> Tensor:
     """The same without a step a box: a round keeps every open box that no open better box overlaps, and removes their
-    losers."""
+    losers.
+    """
     open_, kept = (
-        torch.ones(count, dtype=torch.bool, device=winners.device),
-        torch.zeros(count, dtype=torch.bool, device=winners.device),
+        torch.ones(count, dtype=torch.bool, device=suppressors.device),
+        torch.zeros(count, dtype=torch.bool, device=suppressors.device),
     )
-    while len(winners):
+    while len(suppressors):
         challenged = torch.zeros_like(open_)
-        challenged[losers] = True
+        challenged[suppressed] = True
         safe = open_ & ~challenged
         kept |= safe
         removed = torch.zeros_like(open_)
-        removed[losers[safe[winners]]] = True
+        removed[suppressed[safe[suppressors]]] = True
         open_ &= ~safe & ~removed
-        live = open_[winners] & open_[losers]
-        winners, losers = winners[live], losers[live]
+        live = open_[suppressors] & open_[suppressed]
+        suppressors, suppressed = suppressors[live], suppressed[live]
     return torch.nonzero(kept | open_).squeeze(1)

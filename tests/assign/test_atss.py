@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from rotated_atss.assign import (
-    IGNORED,
-    NONE,
+    BACKGROUND,
+    IGNORE,
     adaptive_threshold,
     atss_assign,
     candidates_above_threshold,
     match_candidates,
     nearest_priors,
 )
-from rotated_atss.assign.forms import aligned_iou
-from rotated_atss.boxes import circumscribe, obb_to_hbb, points_in_obb
+from rotated_atss.assign.box_forms import aligned_iou
 from rotated_atss.ops import rotated_iou
+from rotated_atss.ops.boxes import circumscribe, obb_to_hbb, points_in_obb
 
 
 def grid_priors(size=256, strides=(8, 16, 32, 64, 128), per_location=1):
@@ -42,7 +42,7 @@ def objects(number, seed=0, size=256, on_grid=False):
 
 def slow_atss(priors, level_sizes, gt_boxes, topk=9, per_location=1, ignored=None):
     """Algorithm 1 of arXiv 1912.02424, as it reads."""
-    matched, best = torch.full((len(priors),), NONE), torch.zeros(len(priors))
+    gt_index, best = torch.full((len(priors),), BACKGROUND), torch.zeros(len(priors))
     skip = torch.zeros(len(priors), dtype=torch.bool)
     if ignored is not None and len(ignored):
         skip = (rotated_iou(priors, ignored, mode="iof") > 0.5).any(1)
@@ -63,11 +63,11 @@ def slow_atss(priors, level_sizes, gt_boxes, topk=9, per_location=1, ignored=Non
         threshold = overlap.mean() + (overlap.std() if len(overlap) > 1 else 0)
         for i, value in zip(candidates, overlap):
             inside = bool(points_in_obb(priors[i, :2], box, 0.01))
-            if value >= threshold and inside and (matched[i] == NONE or value > best[i]):
-                matched[i], best[i] = g, value
-    matched[skip] = IGNORED
+            if value >= threshold and inside and (gt_index[i] == BACKGROUND or value > best[i]):
+                gt_index[i], best[i] = g, value
+    gt_index[skip] = IGNORE
     best[skip] = 0
-    return matched, best
+    return gt_index, best
 
 
 @pytest.mark.parametrize("on_grid", [False, True])
@@ -78,11 +78,12 @@ def test_equals_algorithm_1(number, topk, per_location, on_grid):
     priors, sizes = grid_priors(128, per_location=per_location)
     for seed in range(4):
         boxes = objects(number, seed, 128, on_grid)
-        matched, iou = atss_assign(priors, sizes, boxes, topk=topk, priors_per_location=per_location)
+        gt_index, iou = atss_assign(priors, sizes, boxes, topk=topk, priors_per_location=per_location)
         expected, best = slow_atss(priors, sizes, boxes, topk, per_location)
-        assert torch.equal(matched, expected)
+        assert torch.equal(gt_index, expected)
         assert torch.allclose(iou, best, atol=1e-6)
-        assert (iou[matched < 0] == 0).all() and (iou[matched >= 0] > 0).all()
+        assert (iou[gt_index < 0] == 0).all()
+        assert (iou[gt_index >= 0] > 0).all()
 
 
 def test_equals_the_peer_where_the_peer_is_right():
@@ -108,10 +109,10 @@ def test_equals_the_peer_where_the_peer_is_right():
 def test_literal_case():
     """One square object that is a prior: of its 9 candidates a level, those near enough win; worked out by hand."""
     priors, sizes = grid_priors(64, strides=(8,))
-    matched, iou = atss_assign(priors, sizes, torch.tensor([[32.0, 32, 32, 32, 0]]))
+    gt_index, iou = atss_assign(priors, sizes, torch.tensor([[32.0, 32, 32, 32, 0]]))
     # IoUs: 1, four at 0.6, four at (24*24)/(2*1024-576) = 0.391; mean 0.5516, deviation 0.1974: only the centre is
     # above 0.749
-    assert torch.nonzero(matched >= 0).flatten().tolist() == [4 * 8 + 4]
+    assert torch.nonzero(gt_index >= 0).flatten().tolist() == [4 * 8 + 4]
     assert iou[36] == pytest.approx(1.0, abs=1e-6)
 
 
@@ -124,10 +125,10 @@ def test_distance_ties_take_the_lower_index():
 def test_contested_prior_goes_to_the_lower_index_among_equals():
     priors, sizes = grid_priors(128)
     box = torch.tensor([[40.0, 44, 30, 22, 0.4]])
-    matched, _ = atss_assign(priors, sizes, box.repeat(5, 1))
-    assert set(matched.tolist()) == {NONE, 0}
+    gt_index, _ = atss_assign(priors, sizes, box.repeat(5, 1))
+    assert set(gt_index.tolist()) == {BACKGROUND, 0}
     alone, _ = atss_assign(priors, sizes, box)
-    assert torch.equal(matched, alone)
+    assert torch.equal(gt_index, alone)
 
 
 def test_the_same_on_every_run_and_thread_count():
@@ -141,26 +142,29 @@ def test_the_same_on_every_run_and_thread_count():
             runs.append(atss_assign(priors, sizes, boxes)[0])
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
+    assert torch.equal(runs[0], runs[1])
+    assert torch.equal(runs[0], runs[2])
 
 
 def test_ignored_regions():
     priors, sizes = grid_priors(128)
     boxes, region = objects(10, 3, 128), torch.tensor([[32.0, 32, 80, 60, 0.2]])
-    matched, iou = atss_assign(priors, sizes, boxes, ignored_boxes=region)
+    gt_index, iou = atss_assign(priors, sizes, boxes, ignored_boxes=region)
     expected, best = slow_atss(priors, sizes, boxes, ignored=region)
-    assert torch.equal(matched, expected) and torch.allclose(iou, best, atol=1e-6)
-    assert (matched == IGNORED).any()
+    assert torch.equal(gt_index, expected)
+    assert torch.allclose(iou, best, atol=1e-6)
+    assert (gt_index == IGNORE).any()
     without, _ = atss_assign(priors, sizes, boxes, ignored_boxes=torch.zeros(0, 5))
-    assert not (without == IGNORED).any()
+    assert not (without == IGNORE).any()
 
 
 def test_everything_ignored():
     priors, sizes = grid_priors(64)
-    matched, iou = atss_assign(
+    gt_index, iou = atss_assign(
         priors, sizes, objects(3, 0, 64), ignored_boxes=torch.tensor([[32.0, 32, 2000, 2000, 0]])
     )
-    assert (matched == IGNORED).all() and (iou == 0).all()
+    assert (gt_index == IGNORE).all()
+    assert (iou == 0).all()
 
 
 def test_objects_without_area_are_dropped_counted_and_warned_of():
@@ -168,25 +172,26 @@ def test_objects_without_area_are_dropped_counted_and_warned_of():
     boxes = objects(6, 1, 128)
     boxes[1, 2], boxes[4, 0] = 0, math.nan
     with pytest.warns(UserWarning, match="2 of 6 objects"):
-        matched, iou = atss_assign(priors, sizes, boxes)
-    assert not torch.isin(matched, torch.tensor([1, 4])).any() and iou.isfinite().all()
+        gt_index, iou = atss_assign(priors, sizes, boxes)
+    assert not torch.isin(gt_index, torch.tensor([1, 4])).any()
+    assert iou.isfinite().all()
     good = [0, 2, 3, 5]
     alone, _ = atss_assign(priors, sizes, boxes[good])
-    assert torch.equal(torch.where(alone >= 0, torch.tensor(good)[alone.clamp(min=0)], alone), matched)
+    assert torch.equal(torch.where(alone >= 0, torch.tensor(good)[alone.clamp(min=0)], alone), gt_index)
 
 
 def test_objects_outside_and_levels_smaller_than_k():
     priors, sizes = grid_priors(64)  # the last level has a single prior
     outside = torch.tensor([[-500.0, -500, 20, 20, 0], [1e6, 1e6, 20, 20, 0.3]])
-    matched, _ = atss_assign(priors, sizes, outside)
-    assert (matched == NONE).all()
+    gt_index, _ = atss_assign(priors, sizes, outside)
+    assert (gt_index == BACKGROUND).all()
     one, _ = atss_assign(torch.tensor([[5.0, 5, 10, 10, 0]]), [1], torch.tensor([[5.0, 5, 10, 8, 0.1]]))
     assert one.tolist() == [0]  # one candidate: its own IoU is the threshold
 
 
 def test_center_on_the_border_is_outside():
     prior = torch.tensor([[10.0, 10, 20, 20, 0]])
-    for shift, expected in ((4.0, NONE), (3.995, NONE), (3.98, 0)):
+    for shift, expected in ((4.0, BACKGROUND), (3.995, BACKGROUND), (3.98, 0)):
         assert atss_assign(prior, [1], torch.tensor([[10.0 + shift, 10, 8, 8, 0]]))[0].tolist() == [expected]
 
 
@@ -194,8 +199,8 @@ def test_empty_levels_and_no_priors():
     priors, sizes = grid_priors(64, strides=(8,))
     boxes = objects(4, 0, 64)
     assert torch.equal(atss_assign(priors, [0, *sizes, 0], boxes)[0], atss_assign(priors, sizes, boxes)[0])
-    matched, iou = atss_assign(torch.zeros(0, 5), [0], boxes)
-    assert matched.shape == iou.shape == (0,)
+    gt_index, iou = atss_assign(torch.zeros(0, 5), [0], boxes)
+    assert gt_index.shape == iou.shape == (0,)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -203,8 +208,9 @@ def test_other_precisions(dtype):
     priors, sizes = grid_priors(128)
     boxes = objects(10, 0, 128).to(dtype)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    matched, iou = atss_assign(priors.to(dtype), sizes, boxes)
-    assert torch.equal(matched, atss_assign(priors.to(wide), sizes, boxes.to(wide))[0]) and iou.dtype == wide
+    gt_index, iou = atss_assign(priors.to(dtype), sizes, boxes)
+    assert torch.equal(gt_index, atss_assign(priors.to(wide), sizes, boxes.to(wide))[0])
+    assert iou.dtype == wide
 
 
 def test_threshold_is_mean_plus_unbiased_deviation():
@@ -222,14 +228,16 @@ def test_candidates_above_the_threshold_are_counted_before_the_centre_test(form)
     overlaps = aligned_iou(form(priors)[candidates.flatten()], objects_).view_as(candidates)
     expected = [int((row >= row.mean() + row.std()).sum()) for row in overlaps]
     assert candidates_above_threshold(form(priors), form(gt), candidates).tolist() == expected
-    matched, _ = match_candidates(form(priors), form(gt), candidates, torch.ones(15, dtype=torch.bool))
-    positives = torch.bincount(matched[matched >= 0], minlength=15)
-    assert (positives <= torch.tensor(expected)).all() and (positives < torch.tensor(expected)).any()
+    gt_index, _ = match_candidates(form(priors), form(gt), candidates, torch.ones(15, dtype=torch.bool))
+    positives = torch.bincount(gt_index[gt_index >= 0], minlength=15)
+    assert (positives <= torch.tensor(expected)).all()
+    assert (positives < torch.tensor(expected)).any()
 
 
 def test_memory_grows_with_candidates_not_with_all_pairs():
     """R12: 5,000 objects in one 1024 tile. All pairs would be 436 MB a float tensor; the peak here stays below 100
-    MB."""
+    MB.
+    """
     import subprocess
     import sys
 

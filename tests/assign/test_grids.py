@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rotated_atss.assign import (
-    IGNORED,
+    IGNORE,
     Grid,
     atss_assign,
     atss_assign_batch,
@@ -13,7 +13,7 @@ from rotated_atss.assign import (
     nearest_priors,
 )
 from rotated_atss.assign.grids import nearest_cells
-from rotated_atss.boxes import obb_to_hbb
+from rotated_atss.ops.boxes import obb_to_hbb
 
 
 def middles(grid):
@@ -69,7 +69,8 @@ def test_only_existing_cells():
 
 def test_points_that_are_no_numbers_find_some_cell():
     found = nearest_cells(torch.tensor([[torch.nan, 3.0], [torch.inf, -torch.inf]]), [Grid(4, 4, 8.0)], 3)
-    assert found.shape == (2, 1, 3) and (found < 16).all()
+    assert found.shape == (2, 1, 3)
+    assert (found < 16).all()
 
 
 def levels(size=192, strides=(8, 16, 32, 64, 128), offset=0.0, per_location=1):
@@ -100,7 +101,8 @@ def test_the_assignment_without_grids(form, offset, per_location, step):
         options = dict(topk=topk, priors_per_location=per_location)
         expected = atss_assign(form(priors), sizes, form(gt), **options)
         found = atss_assign(form(priors), sizes, form(gt), grids=grids, **options)
-        assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
         assert (found[0] >= 0).sum() > 20
 
 
@@ -116,11 +118,12 @@ def test_a_batch_is_its_images():
     images = [objects(30, 1), objects(0), objects(7, 2, step=8), objects(12, 3)]
     regions = [None, None, torch.tensor([[60.0, 60, 50, 40, 0.3]]), None]
     for given in (dict(grids=grids), {}):
-        matched, iou = atss_assign_batch(priors, sizes, images, ignored_boxes_list=regions, **given)
+        gt_index, iou = atss_assign_batch(priors, sizes, images, ignored_boxes_list=regions, **given)
         for row, boxes in enumerate(images):
             expected = atss_assign(priors, sizes, boxes, ignored_boxes=regions[row])
-            assert torch.equal(matched[row], expected[0]) and torch.equal(iou[row], expected[1])
-    assert (matched[2] == IGNORED).any()
+            assert torch.equal(gt_index[row], expected[0])
+            assert torch.equal(iou[row], expected[1])
+    assert (gt_index[2] == IGNORE).any()
 
 
 def test_more_objects_than_one_step_takes():
@@ -128,7 +131,8 @@ def test_more_objects_than_one_step_takes():
     gt = objects(2300, 5, step=2)
     expected = atss_assign(priors, sizes, gt)
     found = atss_assign(priors, sizes, gt, grids=grids)
-    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
 
 
 def test_padding_is_cut_off():
@@ -139,17 +143,19 @@ def test_padding_is_cut_off():
         [(-(-100 // int(g.stride)), -(-130 // int(g.stride))) for g in grids],
     ]
     for regions in (None, [None, torch.tensor([[40.0, 40, 30, 30, 0.0]])]):
-        options = dict(grids=grids, existing_cells=cells, ignored_boxes_list=regions)
-        matched, iou = atss_assign_batch(priors, sizes, gt, **options)
-        assert torch.equal(matched[0], atss_assign(priors, sizes, gt[0])[0])
+        options = dict(grids=grids, valid_hw=cells, ignored_boxes_list=regions)
+        gt_index, iou = atss_assign_batch(priors, sizes, gt, **options)
+        assert torch.equal(gt_index[0], atss_assign(priors, sizes, gt[0])[0])
         kept = torch.cat([
             ((torch.arange(g.height)[:, None] < rows) & (torch.arange(g.width) < columns)).flatten()
             for g, (rows, columns) in zip(grids, cells[1])
         ])  # fmt: skip
         cut = [int(level.sum()) for level in kept.split(sizes)]
         expected = atss_assign(priors[kept], cut, gt[1], ignored_boxes=None if regions is None else regions[1])
-        assert torch.equal(matched[1][kept], expected[0]) and torch.equal(iou[1][kept], expected[1])
-        assert (matched[1][~kept] == IGNORED).all() and (iou[1][~kept] == 0).all()
+        assert torch.equal(gt_index[1][kept], expected[0])
+        assert torch.equal(iou[1][kept], expected[1])
+        assert (gt_index[1][~kept] == IGNORE).all()
+        assert (iou[1][~kept] == 0).all()
 
 
 @pytest.mark.parametrize("per_location", [1, 3])
@@ -181,11 +187,11 @@ def test_grids_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match=told):
             atss_assign(priors, sizes, objects(3), grids=wrong)
     with pytest.raises(ValueError, match="give grids too"):
-        atss_assign_batch(priors, sizes, [objects(3)], existing_cells=[[(1, 1)] * 5])
+        atss_assign_batch(priors, sizes, [objects(3)], valid_hw=[[(1, 1)] * 5])
     with pytest.raises(ValueError, match="30 x 1 cells exist of a grid of 24 x 24"):
-        atss_assign_batch(priors, sizes, [objects(3)], grids=grids, existing_cells=[[(30, 1)] * 5])
+        atss_assign_batch(priors, sizes, [objects(3)], grids=grids, valid_hw=[[(30, 1)] * 5])
     with pytest.raises(ValueError, match="5 levels for 1 images"):
-        atss_assign_batch(priors, sizes, [objects(3)], grids=grids, existing_cells=[])
+        atss_assign_batch(priors, sizes, [objects(3)], grids=grids, valid_hw=[])
 
 
 def test_nothing_is_asked_of_the_priors_that_are_no_candidates():
@@ -196,7 +202,8 @@ def test_nothing_is_asked_of_the_priors_that_are_no_candidates():
     spoilt = priors.clone()
     spoilt[500:560] = torch.nan
     found = atss_assign(spoilt, sizes, gt, grids=grids)
-    assert torch.equal(found[0], expected[0]) and (found[0] >= 0).any()
+    assert torch.equal(found[0], expected[0])
+    assert (found[0] >= 0).any()
 
 
 @pytest.mark.parametrize("number", [320, 321, 640, 641, 1000, 1001, 2001])
@@ -215,11 +222,13 @@ def test_many_candidates_are_searched_for_in_full():
     for count in (200, 201, 10**6):
         expected = atss_assign(priors, sizes, boxes, topk=count)
         found = atss_assign(priors, sizes, boxes, topk=count, grids=grids)
-        assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
     existing = [[(max(1, grid.height // 2), grid.width) for grid in grids]]
-    matched, _ = atss_assign_batch(priors, sizes, [boxes], topk=10**6, grids=grids, existing_cells=existing)
-    few, _ = atss_assign_batch(priors, sizes, [boxes], topk=200, grids=grids, existing_cells=existing)
-    assert torch.equal(matched == IGNORED, few == IGNORED) and (matched == IGNORED).any()
+    gt_index, _ = atss_assign_batch(priors, sizes, [boxes], topk=10**6, grids=grids, valid_hw=existing)
+    few, _ = atss_assign_batch(priors, sizes, [boxes], topk=200, grids=grids, valid_hw=existing)
+    assert torch.equal(gt_index == IGNORE, few == IGNORE)
+    assert (gt_index == IGNORE).any()
 
 
 def test_a_batch_needs_images_and_a_place_for_the_regions_of_each():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rotated_atss.assign import IGNORED, NONE, atss_assign, match_candidates, nearest_priors
-from rotated_atss.boxes import hbb_to_obb
+from rotated_atss.assign import BACKGROUND, IGNORE, atss_assign, match_candidates, nearest_priors
+from rotated_atss.ops.boxes import hbb_to_obb
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -39,7 +39,7 @@ def iou_of(a, b):
 
 def slow_atss(priors, sizes, gt, topk):
     """Algorithm 1 of arXiv 1912.02424 in Python's own floats."""
-    matched, best = [NONE] * len(priors), [0.0] * len(priors)
+    gt_index, best = [BACKGROUND] * len(priors), [0.0] * len(priors)
     boxes = priors.double().tolist()
     for g, box in enumerate(gt.double().tolist()):
         candidates, start = [], 0
@@ -56,9 +56,9 @@ def slow_atss(priors, sizes, gt, topk):
         for i, value in zip(candidates, overlap):
             x, y = (boxes[i][0] + boxes[i][2]) / 2, (boxes[i][1] + boxes[i][3]) / 2
             inside = min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
-            if value >= threshold and inside and (matched[i] == NONE or value > best[i]):
-                matched[i], best[i] = g, value
-    return matched, best
+            if value >= threshold and inside and (gt_index[i] == BACKGROUND or value > best[i]):
+                gt_index[i], best[i] = g, value
+    return gt_index, best
 
 
 @pytest.mark.parametrize("on_grid", [False, True])
@@ -67,9 +67,9 @@ def test_equals_algorithm_1(number, topk, on_grid):
     priors, sizes = priors_of(128)
     for seed in range(3):
         gt = objects(number, seed, 128, on_grid)
-        matched, iou = atss_assign(priors, sizes, gt, topk=topk)
+        gt_index, iou = atss_assign(priors, sizes, gt, topk=topk)
         expected, best = slow_atss(priors, sizes, gt, topk)
-        assert matched.tolist() == expected
+        assert gt_index.tolist() == expected
         assert iou.tolist() == pytest.approx(best, abs=1e-6)
 
 
@@ -105,7 +105,8 @@ def test_equals_mmdetection_on_random_scenes(size, number):
 
 def test_equals_mmdetection_on_integer_grids_but_for_distance_ties():
     """With its candidates ours is its assignment to the prior; and where the candidates differ, those that only one
-    side has are exactly as far from the object as those that only the other has."""
+    side has are exactly as far from the object as those that only the other has.
+    """
     priors, sizes = priors_of(256)
     differing = 0
     for seed in range(12):
@@ -120,10 +121,10 @@ def test_equals_mmdetection_on_integer_grids_but_for_distance_ties():
             ours, peers = set(mine[g].tolist()), set(candidates[g].tolist())
             assert sorted(distances[sorted(ours - peers), g]) == sorted(distances[sorted(peers - ours), g])
             tied += [g] if ours != peers else []
-        matched = atss_assign(priors, sizes, gt)[0]
-        different = matched != theirs
+        gt_index = atss_assign(priors, sizes, gt)[0]
+        different = gt_index != theirs
         differing += int(different.sum())
-        touched = torch.stack((matched[different], theirs[different]))
+        touched = torch.stack((gt_index[different], theirs[different]))
         assert torch.isin(touched, torch.tensor(tied)).any(0).all()  # each by an object whose candidates tie
     assert differing  # the scenes have such ties
 
@@ -131,22 +132,25 @@ def test_equals_mmdetection_on_integer_grids_but_for_distance_ties():
 def test_equals_the_oriented_assignment_of_the_same_boxes():
     priors, sizes = priors_of(256)
     gt = objects(40)
-    matched, iou = atss_assign(priors, sizes, gt)
+    gt_index, iou = atss_assign(priors, sizes, gt)
     oriented = atss_assign(hbb_to_obb(priors), sizes, hbb_to_obb(gt))
-    assert torch.equal(matched, oriented[0]) and torch.allclose(iou, oriented[1], atol=1e-5)
+    assert torch.equal(gt_index, oriented[0])
+    assert torch.allclose(iou, oriented[1], atol=1e-5)
 
 
 def test_ignored_regions_and_objects_without_area():
     priors, sizes = priors_of(128)
     gt = objects(6, 1, 128)
     region = torch.tensor([[-200.0, -200, 60, 60]])
-    matched, iou = atss_assign(priors, sizes, gt, ignored_boxes=region)
+    gt_index, iou = atss_assign(priors, sizes, gt, ignored_boxes=region)
     inside = torch.tensor([
         max(0, min(p[2], 60) - max(p[0], -200)) * max(0, min(p[3], 60) - max(p[1], -200))
         > 0.5 * (p[2] - p[0]) * (p[3] - p[1])
         for p in priors.tolist()
     ])  # fmt: skip
-    assert torch.equal(matched == IGNORED, inside) and inside.any() and (iou[inside] == 0).all()
+    assert torch.equal(gt_index == IGNORE, inside)
+    assert inside.any()
+    assert (iou[inside] == 0).all()
     gt[2, 2] = gt[2, 0] - 4
     with pytest.warns(UserWarning, match="1 of 6 objects"):
         assert (atss_assign(priors, sizes, gt)[0] != 2).all()
@@ -154,7 +158,7 @@ def test_ignored_regions_and_objects_without_area():
 
 def test_center_on_the_border_is_outside():
     prior = torch.tensor([[0.0, 0, 20, 20]])
-    for shift, expected in ((4.0, NONE), (3.995, NONE), (3.98, 0)):
+    for shift, expected in ((4.0, BACKGROUND), (3.995, BACKGROUND), (3.98, 0)):
         gt = torch.tensor([[6 + shift, 6, 14 + shift, 14]])
         assert atss_assign(prior, [1], gt)[0].tolist() == [expected]
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from rotated_atss.assign import IGNORED, NONE, max_iou_assign
-from rotated_atss.assign.forms import aligned_iou
-from rotated_atss.boxes import obb_to_hbb
+from rotated_atss.assign import BACKGROUND, IGNORE, max_iou_assign
+from rotated_atss.assign.box_forms import aligned_iou
+from rotated_atss.ops.boxes import obb_to_hbb
 
 
 def retina_priors(size=96, strides=(8, 16, 32), sides=(4.0, 5.04, 6.35), ratios=(1.0, 0.5, 2.0)):
@@ -39,12 +39,12 @@ def slow_max_iou(priors, gt, pos=0.5, neg=0.4, min_pos=0.0, low=True, all_equal=
     skip = torch.zeros(len(priors), dtype=torch.bool)
     if ignored is not None:
         skip = (all_overlaps(priors, ignored, "iof") > 0.5).any(1)
-    matched, iou = [], []
+    gt_index, iou = [], []
     for a in range(len(priors)):
         column = [float(value) for value in overlaps[:, a]]
         best = max(column, default=0)
-        owner = column.index(best) if best >= pos else (IGNORED if best >= neg else NONE)
-        matched.append(owner)
+        owner = column.index(best) if best >= pos else (IGNORE if best >= neg else BACKGROUND)
+        gt_index.append(owner)
         iou.append(best if owner >= 0 else 0)
     for g in range(len(gt) if low else 0):
         row = [float(value) if not skip[a] else -1 for a, value in enumerate(overlaps[g])]
@@ -52,10 +52,10 @@ def slow_max_iou(priors, gt, pos=0.5, neg=0.4, min_pos=0.0, low=True, all_equal=
         if best > 0 and best >= min_pos:
             takers = [a for a, value in enumerate(row) if value == best]
             for a in takers if all_equal else takers[:1]:
-                matched[a], iou[a] = g, best
-    matched, iou = torch.tensor(matched), torch.tensor(iou)
-    matched[skip], iou[skip] = IGNORED, 0
-    return matched, iou
+                gt_index[a], iou[a] = g, best
+    gt_index, iou = torch.tensor(gt_index), torch.tensor(iou)
+    gt_index[skip], iou[skip] = IGNORE, 0
+    return gt_index, iou
 
 
 @pytest.mark.parametrize("form", [torch.clone, obb_to_hbb])
@@ -75,9 +75,9 @@ def test_equals_the_rule_written_out(form, changes, slow):
         gt[: number // 2, :4] = (gt[: number // 2, :4] / 8).round() * 8 + torch.tensor([0, 0, 8, 8])  # ties
         gt[: number // 2, 4] = 0
         gt = form(gt)
-        matched, iou = max_iou_assign(priors, gt, **changes)
+        gt_index, iou = max_iou_assign(priors, gt, **changes)
         expected, best = slow_max_iou(priors, gt, **slow)
-        assert torch.equal(matched, expected)
+        assert torch.equal(gt_index, expected)
         assert torch.equal(iou, best)
 
 
@@ -85,10 +85,11 @@ def test_equals_the_rule_written_out(form, changes, slow):
 def test_ignored_regions(form):
     priors, gt = form(retina_priors()), form(objects(10))
     region = form(torch.tensor([[30.0, 30, 70, 50, 0.3], [80, 80, 60, 60, 0]]))
-    matched, iou = max_iou_assign(priors, gt, ignored_boxes=region)
+    gt_index, iou = max_iou_assign(priors, gt, ignored_boxes=region)
     expected, best = slow_max_iou(priors, gt, ignored=region)
-    assert torch.equal(matched, expected) and torch.equal(iou, best)
-    assert not torch.equal(matched, max_iou_assign(priors, gt)[0])
+    assert torch.equal(gt_index, expected)
+    assert torch.equal(iou, best)
+    assert not torch.equal(gt_index, max_iou_assign(priors, gt)[0])
     ignoring_nothing = max_iou_assign(priors, gt, ignored_boxes=region, ignore_iof_threshold=-1)[0]
     assert torch.equal(ignoring_nothing, max_iou_assign(priors, gt)[0])
 
@@ -113,8 +114,11 @@ def test_an_object_that_touches_no_prior_takes_none():
     """MMDetection hands it every prior, for their IoU 0 is the best it has."""
     priors = retina_priors()
     gt = torch.tensor([[40.0, 40, 30, 30, 0], [5000, 5000, 20, 20, 0]])
-    matched, iou = max_iou_assign(priors, gt)
-    assert (matched != 1).all() and (matched == 0).any() and (matched == NONE).any() and iou.isfinite().all()
+    gt_index, iou = max_iou_assign(priors, gt)
+    assert (gt_index != 1).all()
+    assert (gt_index == 0).any()
+    assert (gt_index == BACKGROUND).any()
+    assert iou.isfinite().all()
     pytest.importorskip("mmdet")
     assert (peer(all_overlaps(gt, priors), 2) == 1).all()
 
@@ -122,31 +126,36 @@ def test_an_object_that_touches_no_prior_takes_none():
 def test_the_later_object_keeps_a_prior_that_is_the_best_of_two():
     prior = torch.tensor([[10.0, 10, 20, 20, 0]])
     gt = torch.tensor([[10.0, 10, 20, 20, 0], [10, 10, 20, 10, 0], [10, 10, 4, 4, 0]])
-    matched, iou = max_iou_assign(prior, gt)
-    assert matched.tolist() == [2] and iou.tolist() == [pytest.approx(0.04)]
-    matched, iou = max_iou_assign(prior, gt, min_pos_iou=0.3)
-    assert matched.tolist() == [1] and iou.tolist() == [pytest.approx(0.5)]
-    matched, iou = max_iou_assign(prior, gt, match_low_quality=False)
-    assert matched.tolist() == [0] and iou.tolist() == [1]
+    gt_index, iou = max_iou_assign(prior, gt)
+    assert gt_index.tolist() == [2]
+    assert iou.tolist() == [pytest.approx(0.04)]
+    gt_index, iou = max_iou_assign(prior, gt, min_pos_iou=0.3)
+    assert gt_index.tolist() == [1]
+    assert iou.tolist() == [pytest.approx(0.5)]
+    gt_index, iou = max_iou_assign(prior, gt, match_low_quality=False)
+    assert gt_index.tolist() == [0]
+    assert iou.tolist() == [1]
 
 
 def test_objects_without_area_and_nothing_at_all():
     priors, gt = retina_priors(), objects(4)
     gt[1, 2], gt[2, 0] = 0, math.nan
     with pytest.warns(UserWarning, match="2 of 4 objects"):
-        matched, iou = max_iou_assign(priors, gt)
+        gt_index, iou = max_iou_assign(priors, gt)
     alone = max_iou_assign(priors, gt[[0, 3]])[0]
-    assert torch.equal(torch.where(alone == 1, 3, alone), matched) and iou.isfinite().all()
+    assert torch.equal(torch.where(alone == 1, 3, alone), gt_index)
+    assert iou.isfinite().all()
     assert max_iou_assign(priors[:0], objects(4))[0].shape == (0,)
-    assert (max_iou_assign(priors, gt[:0])[0] == NONE).all()
+    assert (max_iou_assign(priors, gt[:0])[0] == BACKGROUND).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_other_precisions(dtype):
     priors, gt = retina_priors().to(dtype), objects(10).to(dtype)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    matched, iou = max_iou_assign(priors, gt)
-    assert torch.equal(matched, max_iou_assign(priors.to(wide), gt.to(wide))[0]) and iou.dtype == wide
+    gt_index, iou = max_iou_assign(priors, gt)
+    assert torch.equal(gt_index, max_iou_assign(priors.to(wide), gt.to(wide))[0])
+    assert iou.dtype == wide
 
 
 def test_wrong_arguments_say_what_is_wrong():
@@ -162,11 +171,12 @@ def test_wrong_arguments_say_what_is_wrong():
 
 def test_memory_and_pairs_stay_far_below_all_pairs():
     """2,000 objects x 196,416 priors: all IoUs would be 1.6 GB; here it is well under 200 MB, and about 1 % of the
-    pairs are ever compared."""
+    pairs are ever compared.
+    """
     code = (
         "import resource, torch\n"
         "from rotated_atss.assign import max_iou_assign\n"
-        "from rotated_atss.assign.pairs import meeting_pairs\n"
+        "from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs\n"
         "torch.manual_seed(0)\n"
         "out = []\n"
         "for s in (8, 16, 32, 64, 128):\n"
@@ -182,11 +192,12 @@ def test_memory_and_pairs_stay_far_below_all_pairs():
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "matched = max_iou_assign(priors, gt)[0]\n"
         "used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024\n"
-        "compared = sum(len(i) for i, _ in meeting_pairs(priors, gt))\n"
+        "compared = sum(len(i) for i, _ in overlapping_box_pairs(priors, gt))\n"
         "print(len(priors), int((matched >= 0).sum()), used, compared)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     priors, positives, used, compared = map(float, run.stdout.split())
-    assert priors == 196416 and positives > 2000
+    assert priors == 196416
+    assert positives > 2000
     assert used < 200
     assert compared < 0.02 * 2000 * priors

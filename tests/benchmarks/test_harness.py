@@ -41,7 +41,9 @@ def test_time_pair_runs_in_turns_and_gives_the_ratio_of_medians(clock):
     ours, peer = clock.run(50, 1, 1, 2), clock.run(70, 10, 30, 20)
     result = harness.time_pair(lambda: (calls.append("o"), ours()), lambda: (calls.append("p"), peer()), 3)
     assert "".join(calls) == "op" + "opopop"
-    assert result["ours"]["median"] == 1 and result["peer"]["median"] == 20 and result["ratio"] == 20
+    assert result["ours"]["median"] == 1
+    assert result["peer"]["median"] == 20
+    assert result["ratio"] == 20
 
 
 def test_a_slow_peer_runs_less_often_and_may_be_warm_already(clock):
@@ -101,7 +103,9 @@ def test_a_bar_needs_a_limit():
 
 def test_environment_says_who_measured():
     found = harness.environment()
-    assert found["device"] == "cpu" and found["cores"] >= 1 and found["cpu"]
+    assert found["device"] == "cpu"
+    assert found["cores"] >= 1
+    assert found["cpu"]
     assert {"commit", "python", "versions", "system", "threads", "load_before"} <= found.keys()
     assert "torch" in found["versions"]
 
@@ -111,10 +115,13 @@ def test_records_are_written_whole_and_named_after_the_gpu(tmp_path, monkeypatch
     path = harness.save("iou", {"results": [1]})
     assert path.name == "iou.json"
     record = json.loads(path.read_text())
-    assert list(record)[0] == "name" and record["results"] == [1] and record["environment"]["device"] == "cpu"
+    assert list(record)[0] == "name"
+    assert record["results"] == [1]
+    assert record["environment"]["device"] == "cpu"
     gpu = {**harness.environment(), "device": "NVIDIA H100 80GB HBM3"}
     path = harness.save("iou", {"environment": gpu, "results": []})
-    assert path.name == "iou_nvidia-h100-80gb-hbm3.json" and json.loads(path.read_text())["name"] == "iou"
+    assert path.name == "iou_nvidia-h100-80gb-hbm3.json"
+    assert json.loads(path.read_text())["name"] == "iou"
     assert sorted(each.suffix for each in path.parent.iterdir()) == [".json", ".json"]
 
 
@@ -181,14 +188,17 @@ def test_bars_of_a_gpu_hold_pairwise_ratio_and_share():
     assert told["all with all: times faster than mmcv's CUDA op"] == (6, True)
     assert told["all with all, float32: share of the arithmetic peak, computed"] == (0.25, False)
     (bar,) = bench_nms.gpu_bars([{"scene": "tile, 15 classes", "boxes": 2000, "ours": {"median": 0.0004}}])
-    assert bar["met"] and bar["measured"] == pytest.approx(0.4)
+    assert bar["met"]
+    assert bar["measured"] == pytest.approx(0.4)
 
 
 def test_the_bar_of_nms_on_the_cpu():
     from benchmarks import bench_nms
 
     (bar,) = bench_nms.cpu_bars([{"scene": "harbour, 1 class", "boxes": 20_000, "ours": {"median": 0.6}}])
-    assert bar["measured"] == 0.6 and not bar["met"] and "20,000" in bar["claim"]
+    assert bar["measured"] == 0.6
+    assert not bar["met"]
+    assert "20,000" in bar["claim"]
 
 
 def test_memory_of_a_command_counts_what_it_starts():

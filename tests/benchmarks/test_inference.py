@@ -11,7 +11,7 @@ from benchmarks import bench_inference, harness, make_table
 
 pytest.importorskip("mmdet")
 
-from benchmarks import head_outputs, models, postprocess  # noqa: E402
+from benchmarks import head_outputs, models, postprocess
 
 SIZE = 128
 THRESHOLD = 0.05  # the config's score_thr
@@ -46,13 +46,16 @@ def test_candidates_of_a_scene_are_traced(ours):
     outputs = head_outputs.scene(2, 90, SIZE, 15, "cpu")
     assert passing(outputs[0]) == 180
     given = postprocess.candidates_of(ours.bbox_head, outputs)
-    assert [len(each.scores.unique()) for each in given] == [90, 90] and not torch.equal(given[0].boxes, given[1].boxes)
+    assert [len(each.scores.unique()) for each in given] == [90, 90]
+    assert not torch.equal(given[0].boxes, given[1].boxes)
     found = detections(ours, outputs, images=2)
     for each, one in zip(given, found):
         assert each.trace(one) == set(range(90))
-        assert each.trace(one[5:7]) <= set(range(90)) and len(each.trace(one[5:7])) == 2
+        assert each.trace(one[5:7]) <= set(range(90))
+        assert len(each.trace(one[5:7])) == 2
     kept = next(iter(given[1].trace(found[1][3:4])))
-    assert torch.equal(given[1].boxes[kept], found[1].bboxes[3]) and given[1].labels[kept] == found[1].labels[3]
+    assert torch.equal(given[1].boxes[kept], found[1].bboxes[3])
+    assert given[1].labels[kept] == found[1].labels[3]
 
 
 def test_a_detection_that_was_no_candidate(ours):
@@ -136,14 +139,20 @@ def test_the_script_measures_and_its_record_makes_a_section(tmp_path, monkeypatc
         ("a crowd", 2),
     ]
     section = make_table.section(record)
-    assert "## Inference beside mmrotate" in section and "| a crowd | 2 | 120 |" in section
+    assert "## Inference beside mmrotate" in section
+    assert "| a crowd | 2 | 120 |" in section
     fast, wide, unexplained = record["bars"]
-    assert fast["claim"] == "inference with --amp, batch of 2: times faster than mmrotate's" and fast["at_least"] == 1
+    assert fast["claim"] == "inference with --amp, batch of 2: times faster than mmrotate's"
+    assert fast["at_least"] == 1
     if record["peer_missing"]:
-        assert fast["met"] is None and wide["met"] is None and unexplained["met"] is None
+        assert fast["met"] is None
+        assert wide["met"] is None
+        assert unexplained["met"] is None
     else:
         assert set(ways[2:]) == {bench_inference.PEER_FAST, bench_inference.PEER_WIDE}
-        assert fast["measured"] > 0 and wide["measured"] > 0 and unexplained["met"]
+        assert fast["measured"] > 0
+        assert wide["measured"] > 0
+        assert unexplained["met"]
         assert record["results"][1]["detections"] == record["results"][2]["detections"]  # float32, the same weights
 
 

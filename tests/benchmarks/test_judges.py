@@ -17,7 +17,8 @@ def test_cosine_and_sine_of_rationals(angle):
     from fractions import Fraction
 
     cos, sin = cos_sin(Fraction(angle))
-    assert float(cos) == pytest.approx(math.cos(angle), abs=1e-16) and float(sin) == pytest.approx(math.sin(angle))
+    assert float(cos) == pytest.approx(math.cos(angle), abs=1e-16)
+    assert float(sin) == pytest.approx(math.sin(angle))
     assert abs(cos * cos + sin * sin - 1) < Fraction(1, 1 << 140)
 
 
@@ -34,9 +35,11 @@ def test_exact_iou_of_known_pairs():
 def test_pairs_are_what_their_name_says(kind):
     first, second = inputs.pairs(kind, 300)
     again = inputs.pairs(kind, 300)
-    assert torch.equal(first, again[0]) and torch.equal(second, again[1])
+    assert torch.equal(first, again[0])
+    assert torch.equal(second, again[1])
     sides = torch.cat((first, second))[:, 2:4]
-    assert sides.min() >= 2 - 1e-3 and sides.max() <= 62 + 1e-3
+    assert sides.min() >= 2 - 1e-3
+    assert sides.max() <= 62 + 1e-3
     iou = rotated_iou(first, second, aligned=True)
     assert (iou > 0.99).all() if kind in ("identical", "jittered", "swapped") else 0.2 < (iou > 0).double().mean() <= 1
     assert (first[:, :2].mean() > 19_000) == (kind == "far")
@@ -44,12 +47,16 @@ def test_pairs_are_what_their_name_says(kind):
 
 def test_scenes_and_priors():
     priors, sizes = inputs.priors()
-    assert len(priors) == sum(sizes) == 21_824 and priors[129].tolist() == [8, 8, 32, 32, 0]
+    assert len(priors) == sum(sizes) == 21_824
+    assert priors[129].tolist() == [8, 8, 32, 32, 0]
     assert (inputs.scene(50, grid=4)[:, :2] % 4 == 0).all()
     upright = inputs.scene(50, grid=4, upright=True)
-    assert set(upright[:, 4].tolist()) == {0.0, float(torch.tensor(-math.pi / 2))} and (upright[:, 2:4] % 4 == 0).all()
+    assert set(upright[:, 4].tolist()) == {0.0, float(torch.tensor(-math.pi / 2))}
+    assert (upright[:, 2:4] % 4 == 0).all()
     boxes, scores, labels = inputs.harbour(40, 5)
-    assert boxes.shape == (200, 5) and len(set(scores.tolist())) == 200 and set(labels.tolist()) == {0}
+    assert boxes.shape == (200, 5)
+    assert len(set(scores.tolist())) == 200
+    assert set(labels.tolist()) == {0}
     assert abs(len(rotated_nms(boxes, scores, labels, 0.3)) - 40) <= 2  # a ship's detections are one, neighbours apart
 
 
@@ -126,7 +133,8 @@ def test_the_page_lists_what_is_missed_and_what_is_not_measured(tmp_path):
     from benchmarks.harness import bar, environment
 
     nothing = make_table.page(make_table.load(tmp_path))
-    assert all(f"bench_{name}.py" in nothing for name in make_table.TITLES) and "bench-gpu" in nothing
+    assert all(f"bench_{name}.py" in nothing for name in make_table.TITLES)
+    assert "bench-gpu" in nothing
     times = {"median": 0.5, "min": 0.4, "max": 0.6, "runs": 3}
     row = {"objects": 500, "ours": times, "ours_mb": 12.0}
     where = {**environment(), "device": "NVIDIA H200"}
@@ -134,8 +142,11 @@ def test_the_page_lists_what_is_missed_and_what_is_not_measured(tmp_path):
               "comparisons": [], "peer_missing": "mmrotate is absent"}  # fmt: skip
     page = make_table.page([record])
     assert "| faster | NVIDIA H200 | ≥ 100 | 5 | **missed** |" in page
-    assert "## Assignment beside mmrotate, NVIDIA H200" in page and "500 (400 to 600)" in page
-    assert "Peer: mmrotate is absent." in page and "bench-gpu" not in page and "bench_assign.py`" in page
+    assert "## Assignment beside mmrotate, NVIDIA H200" in page
+    assert "500 (400 to 600)" in page
+    assert "Peer: mmrotate is absent." in page
+    assert "bench-gpu" not in page
+    assert "bench_assign.py`" in page
 
 
 SCRIPTS = sorted(path.stem for path in (make_table.ROOT / "benchmarks").glob("bench_*.py"))
@@ -147,7 +158,8 @@ def test_every_script_answers_help_and_the_readme_names_it(script, capsys, monke
     monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 0 and f"{script}.py" in capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"{script}.py" in capsys.readouterr().out
     readme = (make_table.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert script.removeprefix("bench_") in (*make_table.TITLES, "models", "scaling") or not script.startswith("bench_")
     assert f"{script}.py" in readme or script == "on_gpu"

@@ -95,7 +95,7 @@ def test_a_multiply_add_counts_as_one():
 
 
 def test_a_deformable_convolution_counts_its_offsets_too():
-    from rotated_atss.detection.horizontal import TorchvisionDCNv2
+    from rotated_atss.detection.heads.horizontal_atss_head import TorchvisionDCNv2
 
     layer = Toy(TorchvisionDCNv2(3, 6, 3, padding=1, deform_groups=3))
     assert bench_models.multiply_adds(layer, (10, 12)) == 10 * 12 * (6 * 3 * 9 + 3 * 3 * 9 * 3 * 9)
@@ -112,7 +112,8 @@ def test_sizes_counted_without_values_are_those_of_the_real_model():
 def test_speed_of_one(capsys):
     bench_models.print_speed(DEMO, Namespace(device="cpu", size=256, repeats=2))
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert row["config"] == DEMO and row["seconds"]["runs"] == 2
+    assert row["config"] == DEMO
+    assert row["seconds"]["runs"] == 2
     assert 0 < row["seconds"]["min"] <= row["seconds"]["median"] <= row["seconds"]["max"]
     assert row["extra_mb"] >= 0
 
@@ -142,7 +143,8 @@ def line_of(page, name):
 def test_what_is_not_measured_says_so():
     page = make_models.page([sample()], make_models.Records(None, [], []))
     assert line_of(page, "some_model").count(make_models.MISSING) == 4  # parameters, GFLOPs, ours, seconds
-    assert "bench_models.py --device cuda" in page and "Nothing yet" in page
+    assert "bench_models.py --device cuda" in page
+    assert "Nothing yet" in page
 
 
 def test_a_row_with_everything():
@@ -162,7 +164,8 @@ def test_a_row_with_everything():
     records = make_models.Records({"environment": where, "results": sizes}, [speed], [measured])
     page = make_models.page([sample(published=published), sample("another")], records)
     line = line_of(page, "some_model")
-    assert "| 12.35 | 207.1 |" in line and "| 0.05 (0.04 to 0.07) | 512 |" in line
+    assert "| 12.35 | 207.1 |" in line
+    assert "| 0.05 (0.04 to 0.07) | 512 |" in line
     assert "| mAP: 70.64 (one), 71 (two); AP75: 40 (one) | 71.2 AP50, voc07, DOTA-v1.0 val |" in line
     assert "| 458 | abc1234 | NVIDIA H200 | `python tools/test.py some_model x.pth` |" in page
     assert line_of(page, "another").count(make_models.MISSING) == 4
@@ -208,8 +211,9 @@ def dota_figures():
     """As `rotated-atss test` writes them: one object, found at once."""
     import numpy as np
 
-    from rotated_atss.dota.evaluate import evaluate_detections, result_to_json
-    from rotated_atss.dota.text import Detections, Labels
+    from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.labels import Labels
+    from rotated_atss.dota.task1_evaluation import evaluate_detections, result_to_json
 
     square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
     found = Detections(("one",), np.array([0]), np.array([0.9]), square)
@@ -224,9 +228,15 @@ def coco_figures(ap):
 
 def test_accuracy_of_dota_and_coco_is_recorded(record):
     status, told, rows = record(dota_figures())
-    assert status == 0 and "100.0 AP50, voc07" in told and len(rows) == 1
-    assert rows[0]["config"] == LE90 and rows[0]["value"] == 100 and rows[0]["images"] == 1
-    assert rows[0]["dataset"] == "val" and rows[0]["command"] == "tools/test.py" and rows[0]["commit"]
+    assert status == 0
+    assert "100.0 AP50, voc07" in told
+    assert len(rows) == 1
+    assert rows[0]["config"] == LE90
+    assert rows[0]["value"] == 100
+    assert rows[0]["images"] == 1
+    assert rows[0]["dataset"] == "val"
+    assert rows[0]["command"] == "tools/test.py"
+    assert rows[0]["commit"]
     _, _, rows = record(coco_figures(0.393), config="atss_r50_fpn_1x_coco", data="COCO minival")
     assert [(row["metric"], row["value"]) for row in rows] == [("AP", 39.3), ("AP50, voc07", 100)]
     _, _, rows = record(coco_figures(0.394), "--metric", "AP50", config="atss_r50_fpn_1x_coco", data="COCO minival")
@@ -249,4 +259,7 @@ def test_accuracy_of_dota_and_coco_is_recorded(record):
 )
 def test_what_cannot_be_recorded_is_one_line(record, ap, more, told):
     status, line, rows = record(ap, *more)
-    assert status == 2 and told in line and line.count("\n") == 1 and rows == []
+    assert status == 2
+    assert told in line
+    assert line.count("\n") == 1
+    assert rows == []

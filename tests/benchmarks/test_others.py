@@ -13,12 +13,13 @@ import torch
 
 from benchmarks import bench_others, bench_split, harness, inputs, make_table, others
 from benchmarks.peers import optional
-from data_prep.split import split_dota
-from data_prep.windows import sliding_windows
-from rotated_atss.boxes import poly_to_obb
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.text import list_images, read_labels
+from rotated_atss.dota.folders import list_images
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.ops import rotated_iou, rotated_nms
+from rotated_atss.ops.boxes import poly_to_obb
+from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.windows import sliding_windows
 
 CROWD = inputs.detections(60, 3, 2, 256)
 
@@ -45,7 +46,9 @@ def stand_in(monkeypatch, name, **members):
 @pytest.mark.parametrize("package", others.NEEDS)
 def test_an_absent_package_is_one_line(package, nobody):
     module, why = optional(package)
-    assert module is None and why.startswith(f"{package} cannot be used: ") and "\n" not in why
+    assert module is None
+    assert why.startswith(f"{package} cannot be used: ")
+    assert "\n" not in why
 
 
 def test_a_package_at_odds_with_another_is_one_line(monkeypatch, tmp_path):
@@ -53,14 +56,16 @@ def test_a_package_at_odds_with_another_is_one_line(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "sahi", raising=False)
     module, why = optional("sahi")
-    assert module is None and "float_of_old" in why
+    assert module is None
+    assert "float_of_old" in why
 
 
 def test_a_version_without_what_is_called_is_one_line(monkeypatch):
     stand_in(monkeypatch, "supervision", Detections=Detections)
     assert optional("supervision")[0] is sys.modules["supervision"]
     module, why = optional("supervision", others.NEEDS["supervision"])
-    assert module is None and "oriented_box_iou_batch" in why
+    assert module is None
+    assert "oriented_box_iou_batch" in why
 
 
 def test_a_package_that_sets_the_threads_does_not_change_what_the_record_says(monkeypatch):
@@ -88,26 +93,35 @@ def run(monkeypatch, tmp_path, *words):
 def test_without_any_of_them_every_reason_is_told_and_no_record_replaced(nobody, monkeypatch, tmp_path, capsys):
     assert run(monkeypatch, tmp_path) is None
     told = capsys.readouterr().out
-    assert all(f"{name} cannot be used" in told for name in others.NEEDS) and "no record" in told
+    assert all(f"{name} cannot be used" in told for name in others.NEEDS)
+    assert "no record" in told
 
 
 def test_one_of_them_alone_is_measured_and_the_page_names_the_others(nobody, monkeypatch, tmp_path):
     stand_in(monkeypatch, "supervision", oriented_box_iou_batch=polygon_iou, Detections=Detections)
     record = run(monkeypatch, tmp_path)
-    assert set(record["missing"]) == {"sahi", "ultralytics"} and record["results"]["split"] == []
+    assert set(record["missing"]) == {"sahi", "ultralytics"}
+    assert record["results"]["split"] == []
     (iou,), (nms,) = record["results"]["iou"], record["results"]["nms"]
-    assert iou["pairs"] == 600 and iou["peer_error"]["worst"] < 1e-6 and iou["ratio"] > 0
-    assert nms["same"] and nms["kept"] == nms["peer_kept"] and sum(nms["peer_mistakes"].values()) == 0
+    assert iou["pairs"] == 600
+    assert iou["peer_error"]["worst"] < 1e-6
+    assert iou["ratio"] > 0
+    assert nms["same"]
+    assert nms["kept"] == nms["peer_kept"]
+    assert sum(nms["peer_mistakes"].values()) == 0
     page = make_table.section(record)
-    assert "| nothing: sahi cannot be used" in page and "| IoU, NMS |" in page
-    assert "20 x 30: tile" in page and "sahi, merging: its postprocess compares upright boxes" in page
+    assert "| nothing: sahi cannot be used" in page
+    assert "| IoU, NMS |" in page
+    assert "20 x 30: tile" in page
+    assert "sahi, merging: its postprocess compares upright boxes" in page
 
 
 # -- how they are asked ------------------------------------------------------------------------------------------------
 
 
 def polygon_iou(first, second):
-    assert first.shape[1:] == second.shape[1:] == (4, 2) and first.dtype == np.float64
+    assert first.shape[1:] == second.shape[1:] == (4, 2)
+    assert first.dtype == np.float64
     return rotated_iou(*(poly_to_obb(torch.from_numpy(each).flatten(1)) for each in (first, second))).numpy()
 
 
@@ -125,12 +139,16 @@ def test_ultralytics_is_given_channels_first_class_scores_and_the_angle_last(mon
     boxes, scores, labels = CROWD
 
     def non_max_suppression(prediction, *, conf_thres, iou_thres, nc, rotated, max_det, max_nms, return_idxs, **rest):
-        assert prediction.shape == (1, 4 + nc + 1, len(boxes)) and rotated and return_idxs and conf_thres == 0
+        assert prediction.shape == (1, 4 + nc + 1, len(boxes))
+        assert rotated
+        assert return_idxs
+        assert conf_thres == 0
         assert max_det == max_nms == len(boxes)
         x = prediction[0].T
         assert torch.equal(torch.cat((x[:, :4], x[:, -1:]), 1), boxes)
         best = x[:, 4:-1].max(1)
-        assert torch.equal(best.values, scores) and torch.equal(best.indices, labels)
+        assert torch.equal(best.values, scores)
+        assert torch.equal(best.indices, labels)
         return [None], [rotated_nms(boxes, *best, iou_thres)]
 
     stand_in(monkeypatch, "ultralytics.utils.nms", non_max_suppression=non_max_suppression)
@@ -182,7 +200,8 @@ def test_splitting_beside_ultralytics(data, monkeypatch, tmp_path):
     stand_in(monkeypatch, "ultralytics.data.split_dota", split_images_and_labels=split)
     row = bench_others.ultralytics_row(data, tmp_path, 1)
     assert row["tiles"] == row["peer_tiles"] == row["same_pixels"] == row["same_objects"] == 5
-    assert row["workers"] == 1 and row["ours_mb"] == row["peer_mb"] > 0
+    assert row["workers"] == 1
+    assert row["ours_mb"] == row["peer_mb"] > 0
     label = next((tmp_path / "ultralytics/labels/train").iterdir())
     label.write_text(label.read_text().replace("6 ", "5 ", 1))
     assert not bench_others.same_objects(tmp_path / "ours_jpg/labelTxt" / label.name, label)
@@ -200,7 +219,8 @@ def test_splitting_beside_sahi(data, monkeypatch, tmp_path):
 
     stand_in(monkeypatch, "sahi.slicing", slice_image=slice_image, MAX_WORKERS=4)
     row = bench_others.sahi_row(data, tmp_path, 1, 2)
-    assert row["tiles"] == row["peer_tiles"] == row["same_pixels"] == 5 and row["workers"] == 2
+    assert row["tiles"] == row["peer_tiles"] == row["same_pixels"] == 5
+    assert row["workers"] == 2
     assert sys.modules["sahi.slicing"].MAX_WORKERS == 2
     spoilt = next((tmp_path / "sahi").iterdir())
     cv2.imwrite(str(spoilt), cv2.imread(str(spoilt))[:, ::-1])
@@ -226,4 +246,5 @@ def test_sahi_merges_by_upright_boxes():
 def test_ultralytics_keeps_a_box_of_every_object():
     pytest.importorskip("ultralytics")
     kept = others.ultralytics_nms(*CROWD, 0.1)()
-    assert 0 < len(kept) <= len(rotated_nms(*CROWD, 0.1)) and len(kept.unique()) == len(kept)
+    assert 0 < len(kept) <= len(rotated_nms(*CROWD, 0.1))
+    assert len(kept.unique()) == len(kept)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_evaluate, bench_merge, task1
-from rotated_atss.dota.text import list_label_files, list_task1_files, read_detections, read_labels
+from rotated_atss.dota.detections import list_task1_files, read_detections
+from rotated_atss.dota.folders import list_label_files
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 
 
@@ -12,7 +14,9 @@ def test_tiles(tmp_path):
     written = task1.write_tiles(tmp_path / "one", 3000, 20)
     task1.write_tiles(tmp_path / "two", 3000, 20)
     found = {name: read_detections(path) for name, path in list_task1_files(tmp_path / "one").items()}
-    assert list(found) == sorted(task1.MIX) and sum(map(len, found.values())) == written and 2500 < written < 3500
+    assert list(found) == sorted(task1.MIX)
+    assert sum(map(len, found.values())) == written
+    assert 2500 < written < 3500
     assert all(parse_tile_name(image).x >= 0 for image in found["ship"].images)
     for path in list_task1_files(tmp_path / "one").values():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
@@ -22,10 +26,13 @@ def test_merged_detections_and_labels(tmp_path):
     written = bench_evaluate.write(tmp_path, 2000)
     images = [path.stem for path in list_label_files(tmp_path / "labelTxt")]
     labels = [read_labels(path, tuple(task1.MIX)) for path in list_label_files(tmp_path / "labelTxt")]
-    assert len(images) == bench_evaluate.IMAGES and 380 < sum(map(len, labels)) < 420 and 1900 < written < 2100
+    assert len(images) == bench_evaluate.IMAGES
+    assert 380 < sum(map(len, labels)) < 420
+    assert 1900 < written < 2100
     assert 0.03 < np.concatenate([each.difficult for each in labels]).mean() < 0.2
     found = [read_detections(path) for path in list_task1_files(tmp_path / "detections").values()]
-    assert sum(map(len, found)) == written and {image for each in found for image in each.images} <= set(images)
+    assert sum(map(len, found)) == written
+    assert {image for each in found for image in each.images} <= set(images)
 
 
 def test_both_evaluations_agree(tmp_path):

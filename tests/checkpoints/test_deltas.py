@@ -43,9 +43,9 @@ def branch(priors):
 
 
 CODES = [
-    make(BoxCode(PRIORS, coding, proj_xy, norm_factor))
+    make(BoxCode(PRIORS, angle_version, proj_xy, norm_factor))
     for make in (with_upright_priors, with_priors_of_1x)
-    for coding in ("oc", "le90", "le135")
+    for angle_version in ("oc", "le90", "le135")
     for proj_xy, norm_factor in ((False, None), (True, None), (True, 1), (False, 2))
 ]
 
@@ -83,7 +83,7 @@ def test_priors_of_1x():
 
 def test_oc_of_1x_becomes_what_our_coder_would_have_learned():
     """The deltas that mmrotate 1.x trains towards, moved, are those that ours trains towards."""
-    from rotated_atss.coder import encode_deltas
+    from rotated_atss.ops.delta_coder import encode_deltas
 
     target = BoxCode(PRIORS, "oc")
     source = with_priors_of_1x(target)
@@ -106,5 +106,5 @@ def test_dtype_and_shape_stay():
     for dtype in (torch.float32, torch.float16):
         weight, bias = torch.ones(15, 4, 3, 3, dtype=dtype), torch.ones(15, dtype=dtype)
         changed = rewrite_regression(weight, bias, with_priors_of_1x(code), code)
-        assert [each.dtype for each in changed] == [dtype] * 2 and [each.shape for each in changed] == [
-            weight.shape, bias.shape]  # fmt: skip
+        assert [each.dtype for each in changed] == [dtype] * 2
+        assert [each.shape for each in changed] == [weight.shape, bias.shape]

@@ -54,7 +54,8 @@ SAME = {
 def test_names(source, table):
     state = {name: torch.tensor(number) for number, name in enumerate(table)}
     renamed, spare = rename(state, source)
-    assert spare == [] and list(renamed) == list(table.values())
+    assert spare == []
+    assert list(renamed) == list(table.values())
     assert all(torch.equal(renamed[ours], state[theirs]) for theirs, ours in table.items())
 
 

@@ -33,10 +33,11 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_oriented(name):
-    branches, coding = CASES[name]
-    pattern = config_pattern(shapes(branches), "mmrotate-0.x", coding)
+    branches, angle_version = CASES[name]
+    pattern = config_pattern(shapes(branches), "mmrotate-0.x", angle_version)
     found = matching_configs(pattern, config_names())
-    assert found[0] == name and all("_ms_rr_" in other for other in found[1:])
+    assert found[0] == name
+    assert all("_ms_rr_" in other for other in found[1:])
     assert name in matching_configs(config_pattern(shapes(branches), "mmrotate-0.x", None), config_names())
 
 
@@ -64,4 +65,5 @@ def test_weights_of_another_detector(wrong):
 
 def test_a_backbone_without_a_config():
     pattern = config_pattern(shapes({ATSS: (4, 256, 3, 3)}, blocks=23, cell=(128, 4)), "mmdet-3.x", None)
-    assert "x101_32x4d" in pattern and matching_configs(pattern, config_names()) == []
+    assert "x101_32x4d" in pattern
+    assert matching_configs(pattern, config_names()) == []

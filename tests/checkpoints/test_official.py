@@ -128,16 +128,17 @@ def test_every_published_model_is_told_from_its_shapes_and_fits_its_config(confi
     from rotated_atss.checkpoints.keys import rename
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
-    from rotated_atss.detection.convert import target_of
+    from rotated_atss.detection.engine.conversion_target import target_of
 
     depth, changes = FULL[config]
     shapes = official_shapes(BLOCKS[depth], **changes)
     origin = find_origin(checkpoint(shapes, "meta"), "ATSS.pth")
-    assert (origin.source, origin.coding) == ("atss-official", None)
+    assert (origin.source, origin.angle_version) == ("atss-official", None)
     pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, None)
     assert matching_configs(pattern, config_names()) == [config]
     conversion = convert_checkpoint(origin, target_of(config), "ATSS.pth")
-    assert len(conversion.mapped) == len(shapes) and len(conversion.left) == 5
+    assert len(conversion.mapped) == len(shapes)
+    assert len(conversion.left) == 5
     assert all(name.endswith("num_batches_tracked") for name in conversion.made)
 
 
@@ -291,7 +292,7 @@ def test_the_same_outputs_and_the_same_boxes(kind, ours, converted):
 
 
 def test_decoded_boxes_are_the_official_ones_as_areas(converted):
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     head = build_model(load_config("atss_official_r50_fpn_1x_coco", {"model.backbone.init_cfg": None})).bbox_head
     sizes = [(5, 7), (3, 4), (2, 2), (1, 2), (1, 1)]
@@ -305,7 +306,7 @@ def test_decoded_boxes_are_the_official_ones_as_areas(converted):
 
 
 def test_a_level_keeps_its_best_products():
-    from rotated_atss.detection.official import only_best_products
+    from rotated_atss.detection.heads.official_atss_head import only_best_products
 
     draw = torch.Generator().manual_seed(5)
     logits, central = torch.randn(2, 3, 4, 5, generator=draw), torch.randn(2, 1, 4, 5, generator=draw)
@@ -318,13 +319,14 @@ def test_a_level_keeps_its_best_products():
         ]
         best = {cell for _, cell in sorted(candidates, reverse=True)[:10]}
         above = {tuple(cell) for cell in torch.nonzero(kept[image].sigmoid() > 0.3).tolist()}
-        assert above == best and all(kept[(image, *cell)] == logits[(image, *cell)] for cell in best)
+        assert above == best
+        assert all(kept[(image, *cell)] == logits[(image, *cell)] for cell in best)
     assert torch.equal(only_best_products(logits, central, 0.3, 100), logits)
     assert bool((only_best_products(logits, central, 0.99, 10) <= logits).all())
 
 
 def test_boxes_are_resized_by_their_pixels():
-    from rotated_atss.detection.official import resize_by_pixels
+    from rotated_atss.detection.heads.official_atss_head import resize_by_pixels
 
     one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image, as an area
     assert resize_by_pixels(one_pixel, (1.5, 3.0)).tolist() == [[20.0, 5.0, 21.0, 6.0]]

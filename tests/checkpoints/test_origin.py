@@ -1,4 +1,4 @@
-"""Whose checkpoint it is, which coding, which classes; and what cannot be told."""
+"""Whose checkpoint it is, which angle version, which classes; and what cannot be told."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ GUESSES = {
 def test_guess(case):
     content, source, word = GUESSES[case]
     origin = find_origin(content, "weights.pth")
-    assert origin.source == source and word in origin.why
+    assert origin.source == source
+    assert word in origin.why
 
 
 def test_what_is_told_counts_more():
@@ -89,19 +90,19 @@ def test_what_is_told_must_be_possible():
 )
 def test_bare_weights_are_told_by_their_published_name(name, source):
     origin = find_origin(retina(), name)
-    assert (origin.source, origin.coding) == (source, "oc" if "_oc" in name else "le90")
+    assert (origin.source, origin.angle_version) == (source, "oc" if "_oc" in name else "le90")
 
 
 def test_coding_from_the_config_then_the_name():
     meta = {"mmcv_version": "1.7", "config": CONFIG.format("le135"), "exp_name": "x_oc.py"}
     content = {"meta": meta, "state_dict": retina()}
-    assert find_origin(content, "model_le90.pth").coding == "le135"
-    assert find_origin(content, "model_le90.pth", coding="oc").coding == "oc"
+    assert find_origin(content, "model_le90.pth").angle_version == "le135"
+    assert find_origin(content, "model_le90.pth", angle_version="oc").angle_version == "oc"
     meta["config"] = "model = dict(bbox_head=build('x'))"
-    assert find_origin(content, "model_le90.pth").coding == "le90"
-    assert find_origin(content, "model.pth").coding == "oc"
+    assert find_origin(content, "model_le90.pth").angle_version == "le90"
+    assert find_origin(content, "model.pth").angle_version == "oc"
     del meta["exp_name"]
-    assert find_origin(content, "block_docs.pth").coding is None
+    assert find_origin(content, "block_docs.pth").angle_version is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,8 @@ def test_odd_metas_are_no_obstacle(wrong):
 
 def test_what_cannot_be_told():
     message = "a.pth: nothing tells whether mmrotate 0.x or 1.x wrote these weights"
-    assert fault(retina(), "a.pth").startswith(message) and "--from mmrotate-0.x" in fault(retina(), "a.pth")
+    assert fault(retina(), "a.pth").startswith(message)
+    assert "--from mmrotate-0.x" in fault(retina(), "a.pth")
     other = {"state_dict": {"fc.weight": torch.zeros(3)}}
     for told in ({}, {"source": "mmdet-2.x"}):
         assert fault(other, "a.pth", **told) == (

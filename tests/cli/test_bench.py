@@ -41,7 +41,8 @@ def test_names_run_with_their_options(folder, tmp_path, capfd):
 
 def test_all_run_and_a_failure_is_named(folder, tmp_path, capfd):
     assert main(["bench", "--results", str(tmp_path)]) == 1
-    assert (tmp_path / "one_step.json").exists() and (tmp_path / "two.json").exists()
+    assert (tmp_path / "one_step.json").exists()
+    assert (tmp_path / "two.json").exists()
     assert capfd.readouterr().err.strip() == "failed: broken"
 
 

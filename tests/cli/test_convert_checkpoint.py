@@ -40,7 +40,7 @@ def state():
 
 
 def weights_of(config, options):
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     torch.manual_seed(0)
     return build_model(load_config(config, {"model.backbone.init_cfg": None, **options})).state_dict()
@@ -63,7 +63,8 @@ def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
     before = source.read_bytes()
     code, shown, _ = convert(capsys, source, tmp_path / "out" / "atss")
     paths = tmp_path / "out" / "atss.pth", tmp_path / "out" / "atss.safetensors"
-    assert code == 0 and source.read_bytes() == before
+    assert code == 0
+    assert source.read_bytes() == before
     assert shown.splitlines() == [
         f"{source}: mmrotate-0.x, 5 numbers a box, its meta has mmrotate_version 0.3.4+",
         f"config: {LE90}, by its shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
@@ -73,7 +74,8 @@ def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
         f"wrote {paths[0]} and {paths[1]}",
     ]
     written = torch.load(paths[0], weights_only=True)
-    assert written["meta"]["converted_from"] == "mmrotate-0.x" and written["meta"]["config"] == LE90
+    assert written["meta"]["converted_from"] == "mmrotate-0.x"
+    assert written["meta"]["config"] == LE90
     assert written["meta"]["dataset_meta"] == {"classes": list(CLASSES["v1.0"])}
     for content in (written, read_safetensors(paths[1])):
         assert list(state) == list(written["state_dict"])
@@ -83,8 +85,8 @@ def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
 def test_either_file_is_loaded(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from rotated_atss.detection.checkpoint import check_fits, read_checkpoint, state_dict_of
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.checkpoint_io import check_fits, read_checkpoint, state_dict_of
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
     assert convert(capsys, source, tmp_path / "out")[0] == 0
@@ -103,7 +105,8 @@ def test_oc_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
     )
     content = {"meta": {"mmengine_version": "0.10.1", "cfg": text}, "state_dict": state, "message_hub": {}}
     code, shown, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
-    assert code == 0 and "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, by its shapes" in shown
+    assert code == 0
+    assert "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, by its shapes" in shown
     assert "bbox_head.retina_reg rewritten: oc, priors at -1.5708 rad becomes oc, priors at 0 rad" in shown
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     rows = state["bbox_head.retina_reg.weight"]
@@ -120,11 +123,14 @@ def test_r3det_of_mmrotate_0x(tmp_path, capsys):
     }  # fmt: skip
     source = save(tmp_path / "r3det_r50_fpn_1x_dota_oc-b1fb045c.pth", {"state_dict": theirs})
     code, shown, _ = convert(capsys, source, tmp_path / "out", narrow=NARROW_R3DET)
-    assert code == 0 and f"config: {config}, by its shapes" in shown and "by the name refine_head.0." in shown
+    assert code == 0
+    assert f"config: {config}, by its shapes" in shown
+    assert "by the name refine_head.0." in shown
     name = "bbox_head_refine.0.feat_refine_module.transposed"
     assert f"filled in: 1 (first: {name}) with 1: x and y exchanged, as mmcv's kernel reads" in shown
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
-    assert written.pop(name) == 1 and all(torch.equal(value, state[key]) for key, value in written.items())
+    assert written.pop(name) == 1
+    assert all(torch.equal(value, state[key]) for key, value in written.items())
 
 
 def test_another_number_of_classes(tmp_path, capsys):
@@ -132,12 +138,15 @@ def test_another_number_of_classes(tmp_path, capsys):
     content = {"meta": {**META, "CLASSES": CLASSES["v1.5"]}, "state_dict": weights_of(LE90, sixteen)}
     source = save(tmp_path / "le90.pth", content)
     code, _, error = convert(capsys, source, tmp_path / "out")
-    assert code == 2 and "those of rotated_atss_obb_r50_fpn_1x_dota_le90 are plane, baseball-diamond" in error
+    assert code == 2
+    assert "those of rotated_atss_obb_r50_fpn_1x_dota_le90 are plane, baseball-diamond" in error
     named = {**sixteen, "test_dataloader.dataset.classes": "v1.5"}
     assert convert(capsys, source, tmp_path / "out", narrow=named)[0] == 0
     source = save(tmp_path / "nameless_le90.pth", {**content, "meta": {"mmcv_version": "1.7"}})
     code, _, error = convert(capsys, source, tmp_path / "other")
-    assert code == 2 and "1 of another shape" not in error and "2 of another shape (bbox_head 2; first: " in error
+    assert code == 2
+    assert "1 of another shape" not in error
+    assert "2 of another shape (bbox_head 2; first: " in error
     assert "another number of classes: --cfg-options model.bbox_head.num_classes=N" in error
     assert not (tmp_path / "other.pth").exists()
 
@@ -151,7 +160,7 @@ class Trap:
 
 
 def refusals(folder, state):
-    """name -> (content or None, options, what is said)."""
+    """Name -> (content or None, options, what is said)."""
     good = {"meta": META, "state_dict": state}
     bare = {name: value for name, value in state.items() if "retina_reg.bias" not in name}
     other = "model = dict(bbox_head=dict(anchor_generator=dict(scales_per_octave=3)))"
@@ -166,12 +175,12 @@ def refusals(folder, state):
         "le90_empty": ({"meta": META}, (), "holds no weights"),
         "le90_class": (no_detector, (), "no detector of a kind that is known"),
         "weights": ({"state_dict": state}, (), "nothing tells whether mmrotate 0.x or 1.x wrote these weights"),
-        "uncoded": (good, (), "nothing names the angle coding of its boxes (--coding"),
+        "uncoded": (good, (), "nothing names the angle version of its boxes (--angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 left over (roi 1; first: roi.w)"),
         "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (name one"),
         "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (name one"),
-        "le90_oc": (good, ("--coding", "oc", "--config", LE90), "its boxes are oc, those of"),
+        "le90_oc": (good, ("--angle-version", "oc", "--config", LE90), "its boxes are oc, those of"),
         "le90_priors": (
             {**good, "meta": {**META, "config": other}},
             (),
@@ -191,7 +200,9 @@ def test_refused_in_one_line(name, tmp_path, state, capsys):
     if content is not None:
         save(source, content)
     code, _, error = convert(capsys, source, tmp_path / "out", *options)
-    assert code == 2 and words in error and error.count("\n") == 1
+    assert code == 2
+    assert words in error
+    assert error.count("\n") == 1
     assert error.startswith("rotated-atss convert-checkpoint: error: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ([source.name] if content is not None else [])
 
@@ -201,7 +212,9 @@ def test_damaged_files(tmp_path, state, capsys):
     for name, data in (("cut.pth", whole[:-1000]), ("text.pth", b"<html>404</html>"), ("cut.safetensors", whole[:99])):
         (tmp_path / name).write_bytes(data)
         code, _, error = convert(capsys, tmp_path / name, tmp_path / "out")
-        assert code == 2 and f"{name}: not a readable checkpoint" in error and error.count("\n") == 1
+        assert code == 2
+        assert f"{name}: not a readable checkpoint" in error
+        assert error.count("\n") == 1
 
 
 def test_outputs_that_cannot_be(tmp_path, state, capsys):
@@ -215,12 +228,16 @@ def test_outputs_that_cannot_be(tmp_path, state, capsys):
         (source / "x", "cannot be written"),
     ):
         code, _, error = convert(capsys, source, out)
-        assert code == 2 and words in error and error.count("\n") == 1
-    assert source.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["le90.pth"]
+        assert code == 2
+        assert words in error
+        assert error.count("\n") == 1
+    assert source.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["le90.pth"]
 
 
 def test_an_unknown_source_or_coding(capsys):
-    for options in (("--from", "mmrotate-2.x"), ("--coding", "le180")):
+    for options in (("--from", "mmrotate-2.x"), ("--angle-version", "le180")):
         with pytest.raises(SystemExit) as stop:
             main(["convert-checkpoint", "in.pth", "out", *options])
-        assert stop.value.code == 2 and "invalid choice" in capsys.readouterr().err
+        assert stop.value.code == 2
+        assert "invalid choice" in capsys.readouterr().err

@@ -39,11 +39,13 @@ def test_from_tiles_to_figures(folders, capsys):
         "P1 0.9 10.0 10.0 30.0 10.0 30.0 20.0 10.0 20.0\nP2 0.7 20.0 20.0 60.0 20.0 60.0 40.0 20.0 40.0\n"
     )
     told = capsys.readouterr().out.splitlines()
-    assert told[1].split() == ["ship", "3", "2", "3", "2"] and told[2].split() == ["all", "3", "2"]
+    assert told[1].split() == ["ship", "3", "2", "3", "2"]
+    assert told[2].split() == ["all", "3", "2"]
     assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
     figures = json.loads((folders / "ap.json").read_text())
     assert (figures["AP50"], figures["AP75"], figures["AP50_95"]) == pytest.approx((1, 1, 1))
-    assert figures["per_class"]["ship"]["npos"] == 2 and figures["images"] == 3
+    assert figures["per_class"]["ship"]["npos"] == 2
+    assert figures["images"] == 3
     assert figures["per_class"]["plane"] == {
         "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
     }  # fmt: skip
@@ -55,7 +57,8 @@ def test_rules_are_options(folders, capsys):
     merge(folders)
     evaluate(folders, "--version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))
     figures = json.loads((folders / "ap.json").read_text())
-    assert figures["AP50"] == pytest.approx(0.5) and len(figures["per_class"]) == 18
+    assert figures["AP50"] == pytest.approx(0.5)
+    assert len(figures["per_class"]) == 18
     assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
     assert "no Task1 file, so counted as no detections: plane" in capsys.readouterr().out
     evaluate(folders, "--version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
@@ -84,7 +87,9 @@ def test_a_mistake_is_one_line(folders, capsys, change, words):
     change(folders)
     assert evaluate(folders) == 2
     told = capsys.readouterr()
-    assert told.out == "" and words in told.err and told.err.startswith("rotated-atss evaluate: error: ")
+    assert told.out == ""
+    assert words in told.err
+    assert told.err.startswith("rotated-atss evaluate: error: ")
     assert told.err.count("\n") == 1
 
 
@@ -125,7 +130,8 @@ def test_check_submission(folders, capsys):
     assert capsys.readouterr().out.endswith("merged: ready to be sent (0 errors, 0 warnings)\n")
     assert main(["check-submission", str(folders / "tiles")]) == 1
     told = capsys.readouterr().out
-    assert "Task1_ship.txt: names of tiles" in told and "not ready (15 errors, 0 warnings)" in told
+    assert "Task1_ship.txt: names of tiles" in told
+    assert "not ready (15 errors, 0 warnings)" in told
 
 
 def test_text_files_need_no_torch(folders):

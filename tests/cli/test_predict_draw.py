@@ -11,7 +11,7 @@ import pytest
 
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.text import read_detections, read_task1_folder
+from rotated_atss.dota.detections import read_detections, read_task1_folder
 
 CONFIG = """
 _base_ = ["{base}"]
@@ -35,7 +35,7 @@ def model(tmp_path_factory):
     import torch
 
     from rotated_atss.configs import find_config
-    from rotated_atss.detection.runner import build_model, load_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
 
     torch.set_num_threads(1)
     root, made = tmp_path_factory.mktemp("models"), {}
@@ -77,7 +77,8 @@ def error(capsys):
         capsys.readouterr()
         assert main([str(word) for word in words]) == 2
         out, err = capsys.readouterr()
-        assert "Traceback" not in out + err and out == ""
+        assert "Traceback" not in out + err
+        assert out == ""
         (line,) = err.splitlines()
         assert line.startswith(f"rotated-atss {words[0]}: error: ")
         return line
@@ -100,7 +101,9 @@ def test_a_folder(model, images, tmp_path, capsys):
     as_it_was, out = before(images), tmp_path / "out"
     assert predict(model["oriented"], images, out) == 0
     told = capsys.readouterr()
-    assert told.err == "" and told.out.startswith("2 images, ") and f"written to {out}" in told.out
+    assert told.err == ""
+    assert told.out.startswith("2 images, ")
+    assert f"written to {out}" in told.out
     found = read_task1_folder(out / "detections", CLASSES["v1.0"])
     assert len(list((out / "detections").iterdir())) == 15
     assert {name for each in found.values() for name in each.images} == {"P1", "P2"}
@@ -156,7 +159,8 @@ def test_a_horizontal_model(model, images, tmp_path, capsys):
     (images / "P1.png").rename(images / "000000000139.png")
     assert main(["predict", *model["coco"], str(images), "--out", str(out), "--json", str(file), *options]) == 0
     results = json.loads(file.read_text())
-    assert {row["image_id"] for row in results} == {139, "P2"} and max(row["category_id"] for row in results) > 80
+    assert {row["image_id"] for row in results} == {139, "P2"}
+    assert max(row["category_id"] for row in results) > 80
     assert len(list((out / "detections").iterdir())) == 80
     assert (out / "detections" / "Task1_traffic-light.txt").is_file()
     number, name = next(
@@ -205,7 +209,8 @@ def test_images_that_fail_do_not_stop_the_others(model, images, tmp_path, capsys
         f"rotated-atss predict: error: {images / 'b c.png'}: the name holds a space, which DOTA's text files cannot "
         "(rename the image)",
     ]
-    assert told.out.splitlines()[0].startswith("2 images, ") and told.out.splitlines()[1] == "3 of 5 images failed"
+    assert told.out.splitlines()[0].startswith("2 images, ")
+    assert told.out.splitlines()[1] == "3 of 5 images failed"
     found = read_task1_folder(out / "detections", CLASSES["v1.0"])
     assert {name for each in found.values() for name in each.images} == {"P1", "P2"}
     assert sorted(path.name for path in (out / "pictures").iterdir()) == ["P1.png", "P2.png"]
@@ -215,7 +220,8 @@ def test_when_all_fail_nothing_is_written(model, images, tmp_path, capsys):
     for path in images.iterdir():
         path.write_bytes(b"")
     assert predict(model["oriented"], images, tmp_path / "out") == 2
-    assert capsys.readouterr().out == "2 of 2 images failed\n" and not (tmp_path / "out").exists()
+    assert capsys.readouterr().out == "2 of 2 images failed\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
@@ -237,9 +243,9 @@ def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
         (images, ["--iou", "2"], "the IoU threshold lies between 0 and 1, not at 2.0"),
         (images, ["--score", "30"], "--score: a score lies between 0 and 1, not at 30.0"),
         (images, ["--line-width", "0"], "--line-width: a line is 1 to 255 pixels wide, not 0"),
-        (images, ["--out", str(images)], "overlaps the input folder"),
-        (images, ["--out", str(images / "new")], "overlaps the input folder"),
-        (images, ["--out", str(tmp_path)], "overlaps the input folder"),
+        (images, ["--out", str(images)], "overlaps the input"),
+        (images, ["--out", str(images / "new")], "overlaps the input"),
+        (images, ["--out", str(tmp_path)], "overlaps the input"),
         (images, ["--json", str(images / "a.json")], "a.json: would write into the input"),
         (images / "P1.png", ["--out", str(images)], "would write into the folder of the image"),
         (images, ["--out", str(tmp_path / "file")], "file: not a folder"),
@@ -247,7 +253,8 @@ def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
     ):  # fmt: skip
         line = error("predict", "rotated_atss_obb_r18_demo_le90", checkpoint, where, "--out", tmp_path / "out", *more)
         assert message in line
-    assert not (tmp_path / "out").exists() and sorted(before(images)) == ["P1.png", "P2.jpg"]
+    assert not (tmp_path / "out").exists()
+    assert sorted(before(images)) == ["P1.png", "P2.jpg"]
 
 
 def test_mistakes_with_the_model(model, images, tmp_path, error):
@@ -271,7 +278,9 @@ def test_in_a_process_of_its_own(model, images, tmp_path, repo_root):
         [sys.executable, "tools/predict.py", *words], cwd=repo_root, env=environment, capture_output=True, text=True,
         timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("2 images, ")  # no bar: no terminal
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("2 images, ")
 
 
 # -- draw --------------------------------------------------------------------------------------------------------------
@@ -300,10 +309,11 @@ def is_like(pixel, rgb):
 
 
 def test_labels(drawable, capsys):
-    from rotated_atss.drawing import class_color
+    from rotated_atss.visualization.drawing import class_color
 
     picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
-    assert is_like(picture[20, 10], class_color("ship")) and is_like(picture[65, 60], class_color("plane"))
+    assert is_like(picture[20, 10], class_color("ship"))
+    assert is_like(picture[65, 60], class_color("plane"))
     assert not picture[85:].any()
     assert capsys.readouterr().out == f"1 pictures written to {drawable / 'out'}\n"
     assert draw(drawable, "--labels", drawable / "labels")[85:].any()  # the legend
@@ -312,7 +322,7 @@ def test_labels(drawable, capsys):
 
 
 def test_detections_over_labels(drawable):
-    from rotated_atss.drawing import class_color
+    from rotated_atss.visualization.drawing import class_color
 
     both = ["--labels", drawable / "labels", "--detections", drawable / "found"]
     picture = draw(drawable, *both, "--box-only")
@@ -320,20 +330,25 @@ def test_detections_over_labels(drawable):
     assert is_like(picture[65, 60], (255, 255, 255))  # the label of what was found with 0.2 only
     assert is_like(draw(drawable, *both, "--box-only", "--score", 0.1)[65, 60], class_color("ship"))
     alone = draw(drawable, *both[2:], "--box-only")
-    assert is_like(alone[20, 10], class_color("ship")) and not alone[45:].any()
+    assert is_like(alone[20, 10], class_color("ship"))
+    assert not alone[45:].any()
 
 
 def test_some_classes(drawable):
     picture = draw(drawable, "--labels", drawable / "labels", "--classes", "plane", "--box-only")
-    assert not picture[:45].any() and picture[45:].any()
+    assert not picture[:45].any()
+    assert picture[45:].any()
     picture = draw(drawable, "--labels", drawable / "labels", "--classes", "v1.0", "--box-only")
-    assert picture[:45].any() and picture[45:].any()
+    assert picture[:45].any()
+    assert picture[45:].any()
     assert not draw(drawable, "--labels", drawable / "labels", "--classes", "helipad", "--box-only").any()
 
 
 def test_beside_the_original(drawable):
     picture = draw(drawable, "--labels", drawable / "labels", "--beside", "--box-only")
-    assert picture.shape == (100, 246, 3) and not picture[:, :120].any() and picture[:, 126:].any()
+    assert picture.shape == (100, 246, 3)
+    assert not picture[:, :120].any()
+    assert picture[:, 126:].any()
 
 
 def test_one_image_alone(drawable):
@@ -354,7 +369,10 @@ def test_coco_labels(drawable):
     (drawable / "a.json").write_text(json.dumps(content))
     words = ["--coco", drawable / "a.json", "--box-only"]
     picture = draw(drawable, *words)
-    assert picture[20, 10].any() and picture[20, 40].any() and picture[65, 60].any() and picture[80, 75].any()
+    assert picture[20, 10].any()
+    assert picture[20, 40].any()
+    assert picture[65, 60].any()
+    assert picture[80, 75].any()
     assert not draw(drawable, *words, "--classes", "wine-glass")[45:].any()
     assert not draw(drawable, *words, "--classes", "cup")[:45].any()
 
@@ -371,7 +389,8 @@ def test_an_image_that_fails_does_not_stop_the_others(drawable, capsys):
     assert main(["draw", "--images", str(drawable / "images"), *words]) == 2
     told = capsys.readouterr()
     assert told.err.startswith(f"rotated-atss draw: error: {drawable / 'images' / 'A.png'}: the image file is empty")
-    assert told.out.splitlines()[1] == "1 of 2 images failed" and (drawable / "out" / "P1.png").is_file()
+    assert told.out.splitlines()[1] == "1 of 2 images failed"
+    assert (drawable / "out" / "P1.png").is_file()
 
 
 def test_mistakes_of_draw(drawable, error):
@@ -398,9 +417,9 @@ def test_mistakes_of_draw(drawable, error):
         (["--coco", drawable / "gone.json"], "gone.json"),
         (["--labels", labels, "--classes", "shipp"], "unknown class 'shipp' (nearest known class: 'ship')"),
         (["--labels", labels, "--classes", ","], "--classes: no class is named"),
-        (["--labels", labels, "--out", images], "overlaps the input folder"),
-        (["--labels", labels, "--out", labels / "new"], "overlaps the input folder"),
-        (["--detections", found, "--out", found], "overlaps the input folder"),
+        (["--labels", labels, "--out", images], "overlaps the input"),
+        (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
+        (["--detections", found, "--out", found], "overlaps the input"),
         (["--labels", labels, "--out", drawable / "theirs"], "P1.png: would replace a picture that is not ours"),
         (["--labels", labels, "--score", "-1"], "--score: a score lies between 0 and 1, not at -1.0"),
     ):  # fmt: skip

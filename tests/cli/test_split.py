@@ -52,7 +52,8 @@ def test_every_option_arrives(raw, capsys):
     assert captured.out == captured.err == ""
     assert sorted(path.name for path in (raw / "out" / "images").iterdir()) == ["a__0.5__0___0.bmp", "a__1__0___0.bmp"]
     tile = cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp"))
-    assert tile[-1, -1].tolist() == [1, 2, 3] and tile[0, 0].tolist() == [90, 90, 90]
+    assert tile[-1, -1].tolist() == [1, 2, 3]
+    assert tile[0, 0].tolist() == [90, 90, 90]
     assert main([*words, "--no-padding", "--overwrite"]) == 0
     assert cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp")).shape == (50, 100, 3)
 
@@ -74,7 +75,8 @@ def test_a_mistake_is_one_line(raw, capsys):
     (raw / "a" / "labelTxt" / "a.txt").write_text("1 2 3\n")
     assert main(arguments(raw, "a")) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and f"{raw / 'a' / 'labelTxt' / 'a.txt'}:1: " in error
+    assert error.count("\n") == 1
+    assert f"{raw / 'a' / 'labelTxt' / 'a.txt'}:1: " in error
     assert not (raw / "out").exists()
 
 
@@ -83,7 +85,8 @@ def test_worker_mistake_is_one_line(raw, tmp_path, repo_root):
     words = [*arguments(raw, "a", "b"), "--workers", "2"]
     done = subprocess.run([sys.executable, "-m", "rotated_atss", *words], cwd=repo_root, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and str(raw / "b" / "images" / "b.png") in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert str(raw / "b" / "images" / "b.png") in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -24,7 +24,8 @@ LABEL = "20 30 60 30 60 50 20 50 ship 0\n"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """One thread for layers as small as these; config texts unformatted; and MMEngine's loggers keep the streams of
-    the test that they were made in, which is closed by now."""
+    the test that they were made in, which is closed by now.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
@@ -92,7 +93,8 @@ def test_train_and_test(train, tiles, tmp_path, capsys):
     words = ["--labels", str(tmp_path / "labels"), "--out", str(tmp_path / "out"), "--data", str(tiles)]
     words += ["--submission", str(tmp_path / "s.zip"), "--work-dir", str(tmp_path / "test")]
     assert main(["test", CONFIG, str(checkpoint), *words, *options(tmp_path / "elsewhere")]) == 0
-    assert len(list((tmp_path / "out").glob("Task1_*.txt"))) == 15 and (tmp_path / "out" / "ap.json").is_file()
+    assert len(list((tmp_path / "out").glob("Task1_*.txt"))) == 15
+    assert (tmp_path / "out" / "ap.json").is_file()
     assert main(["check-submission", str(tmp_path / "s.zip")]) == 0
     assert not (tmp_path / "elsewhere").exists()
 
@@ -101,7 +103,8 @@ def test_train_and_test(train, tiles, tmp_path, capsys):
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
-    assert stopped.value.code == 0 and "--cfg-options" in capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "--cfg-options" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_help(command, capsys):
         ([CONFIG, "--cfg-options", "=3"], "--cfg-options takes KEY=VALUE, not '=3'"),
         ([CONFIG, "--cfg-options", "a=[1,2"], "--cfg-options: Imbalanced brackets exist in [1,2"),
         ([CONFIG, "--cfg-options", "model.backbone.depth.x=1"], "these options do not fit the config: "),
-        ([CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.coding=le45"], "unknown angle coding 'le45'"),
+        ([CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.angle_version=le45"], "unknown angle version 'le45'"),
         ([CONFIG, "--seed", "-4"], "a seed lies between 0 and 2^32 - 1, not at -4"),
         ([CONFIG, "--iterations", "0"], "at least 1 iteration is needed, not 0"),
         ([CONFIG, "--launcher", "pytorch"], "--launcher pytorch needs the environment that torchrun sets"),
@@ -121,17 +124,19 @@ def test_help(command, capsys):
 )
 def test_mistakes_of_train(words, message, error, tiles, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if any("coding=" in word for word in words):  # told when the model is built, after the data was looked for
+    if any("angle_version=" in word for word in words):  # told when the model is built, after the data was looked for
         words = [*words, f"train_dataloader.dataset.data_root={tiles}"]
     monkeypatch.delenv("RANK", raising=False)
     line = error(main, ["train", *words])
-    assert line.startswith("rotated-atss train: error: ") and message in line
+    assert line.startswith("rotated-atss train: error: ")
+    assert message in line
 
 
 def test_a_number_that_is_none_is_told_by_argparse(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["train", CONFIG, "--seed", "x"])
-    assert stopped.value.code == 2 and "invalid int value: 'x'" in capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "invalid int value: 'x'" in capsys.readouterr().err
 
 
 def test_mistakes_in_the_data(train, error, tiles, tmp_path):
@@ -173,7 +178,8 @@ def test_mistakes_of_test(error, tiles, tmp_path):
         ([str(tmp_path / "other.pth"), "--out", str(tiles / "labelTxt")], "lies in the input folder"),
     ):
         line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
-        assert line.startswith("rotated-atss test: error: ") and message in line
+        assert line.startswith("rotated-atss test: error: ")
+        assert message in line
 
 
 def test_dota_versions(train, error, tiles, tmp_path, capsys):
@@ -192,7 +198,8 @@ def test_dota_versions(train, error, tiles, tmp_path, capsys):
         chosen = [word for each in more for word in ("--dota-version", each)]
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
-        assert figures["version"] == version and figures["per_class"]["ship"]["npos"] == objects
+        assert figures["version"] == version
+        assert figures["per_class"]["ship"]["npos"] == objects
     line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
     assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version says how DOTA counts; this config has another metric")
     with pytest.raises(SystemExit):
@@ -204,7 +211,8 @@ def test_missing_labels_are_told_before_the_test(train, error, tiles, tmp_path):
     assert train() == 0
     words = [str(tmp_path / "work" / "iter_2.pth"), "--labels", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]
     line = error(main, ["test", CONFIG, *words, "--work-dir", str(tmp_path / "test"), *options(tiles)])
-    assert f"{tmp_path / 'gone'}: no such folder of labels" in line and not (tmp_path / "out").exists()
+    assert f"{tmp_path / 'gone'}: no such folder of labels" in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -221,6 +229,8 @@ def test_in_a_process_of_its_own(tiles, tmp_path, repo_root):
         text=True,
         timeout=300,
     )
-    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
-    assert done.stderr.startswith(f"rotated-atss train: error: {tiles / 'images'}") and done.stderr.count("\n") == 1
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.startswith(f"rotated-atss train: error: {tiles / 'images'}")
+    assert done.stderr.count("\n") == 1
     assert done.stderr.endswith(": not a readable image, or cut short (split again or remove the tile)\n")

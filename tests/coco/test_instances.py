@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rotated_atss.coco.instances import category_ids, clip_box, read_instances, refuse_missing_images
+from rotated_atss.coco.instances import category_ids, clip_box, read_instances, reject_missing_images
 from rotated_atss.errors import UserError
 
 
@@ -39,11 +39,14 @@ def test_read(written):
     assert [(image.id, image.file_name, image.width, image.height) for image in instances.images] == [
         (7, "a.jpg", 100, 50), (3, "sub/b.jpg", 40, 40),
     ]  # fmt: skip
-    assert instances.categories == {18: "dog", 1: "person"} and set(instances.objects) == {7}
+    assert instances.categories == {18: "dog", 1: "person"}
+    assert set(instances.objects) == {7}
     first, crowd = instances.objects[7]
     assert (first.id, first.category_id, first.box, first.iscrowd) == (5, 18, (10, 10, 30, 40), False)
-    assert crowd.iscrowd and crowd.id == 0
-    assert not instances.dropped and not instances.clipped
+    assert crowd.iscrowd
+    assert crowd.id == 0
+    assert not instances.dropped
+    assert not instances.clipped
 
 
 def test_what_a_file_may_leave_out(written):
@@ -118,7 +121,8 @@ def test_odd_boxes_are_told_and_stay_in_the_ground_truth(written):
 def test_mistakes(written, whole, message):
     with pytest.raises(UserError, match=message) as caught:
         read_instances(written(whole))
-    assert "\n" not in str(caught.value) and "ann.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "ann.json" in str(caught.value)
 
 
 def test_missing_file(tmp_path):
@@ -140,17 +144,17 @@ def test_category_ids(written):
 def test_missing_images(written, tmp_path):
     instances = read_instances(written(content()))
     with pytest.raises(UserError, match="gone: no such folder of images"):
-        refuse_missing_images(instances, tmp_path / "gone")
+        reject_missing_images(instances, tmp_path / "gone")
     (tmp_path / "a.jpg").touch()
     with pytest.raises(UserError, match=r"sub/b.jpg: no such image, though .*ann.json names it \(1 of 2 are missing\)"):
-        refuse_missing_images(instances, tmp_path)
+        reject_missing_images(instances, tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.jpg").touch()
-    refuse_missing_images(instances, tmp_path)
+    reject_missing_images(instances, tmp_path)
 
 
 def test_real_samples(shared_data):
     train = read_instances(shared_data("coco_tiny", "annotations", "instances_train2017.json"))
     assert (len(train.images), len(train.annotations), len(train.objects), len(train.categories)) == (32, 288, 30, 80)
     assert sum(each.iscrowd for objects in train.objects.values() for each in objects) == 4
-    refuse_missing_images(train, shared_data("coco_tiny", "images", "train2017"))
+    reject_missing_images(train, shared_data("coco_tiny", "images", "train2017"))

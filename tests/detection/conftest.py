@@ -18,7 +18,7 @@ def tiles(tmp_path_factory):
     """A split folder of six 128-pixel tiles of two images, five with bright rectangles, one empty."""
     import cv2
 
-    from rotated_atss.dota.text import write_labels
+    from rotated_atss.dota.labels import write_labels
 
     root = tmp_path_factory.mktemp("tiles")
     (root / "images").mkdir()
@@ -102,7 +102,8 @@ def tiny_published_options(tiles):
 @pytest.fixture
 def quick(monkeypatch):
     """MMEngine formats a config's text five times a run, which takes longer than the training here; threads wait for
-    each other on layers as small as these."""
+    each other on layers as small as these.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
@@ -113,7 +114,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def run(tmp_path, tiny_options):
     """Train the demo's config, narrowed; every run in a folder of its own."""
-    from rotated_atss.detection.runner import TrainOptions, train
+    from rotated_atss.detection.engine.runner import TrainOptions, train
 
     numbers = iter(range(99))
 
@@ -131,7 +132,7 @@ def run(tmp_path, tiny_options):
 @pytest.fixture
 def run_published(tmp_path, tiny_published_options):
     """Train a published config, narrowed."""
-    from rotated_atss.detection.runner import TrainOptions, train
+    from rotated_atss.detection.engine.runner import TrainOptions, train
 
     def call(changes=None, config=PUBLISHED, **options):
         unique = {"experiment_name": f"{tmp_path.name}{len(list(tmp_path.iterdir()))}"}

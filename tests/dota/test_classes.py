@@ -8,7 +8,8 @@ from rotated_atss.errors import UserError
 
 def test_versions_only_append():
     assert [len(CLASSES[version]) for version in ("v1.0", "v1.5", "v2.0")] == [15, 16, 18]
-    assert CLASSES["v2.0"][:16] == CLASSES["v1.5"] and CLASSES["v1.5"][:15] == CLASSES["v1.0"]
+    assert CLASSES["v2.0"][:16] == CLASSES["v1.5"]
+    assert CLASSES["v1.5"][:15] == CLASSES["v1.0"]
     assert CLASSES["v2.0"][15:] == ("container-crane", "airport", "helipad")
 
 

@@ -5,8 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.submission import check_submission, write_submission
-from rotated_atss.dota.text import Detections
 from rotated_atss.errors import UserError
 
 CLASSES = ("plane", "ship", "harbor")

@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.text import (
+from rotated_atss.dota.detections import (
     Detections,
-    list_images,
     list_task1_files,
-    pair_images_and_labels,
     read_detections,
-    read_labels,
     read_task1_folder,
     write_detections,
-    write_labels,
 )
+from rotated_atss.dota.folders import list_images, pair_images_and_labels
+from rotated_atss.dota.labels import read_labels, write_labels
 from rotated_atss.errors import UserError
 
 LINE = "1 2 11 2 11 8 1 8"
@@ -51,12 +49,14 @@ def test_labels_with_header_and_any_line_end(tmp_path, newline, bom):
 @pytest.mark.parametrize("text", ["", "\n\n", "imagesource:GoogleEarth\ngsd:0.1\n"])
 def test_label_file_without_objects(tmp_path, text):
     labels = labels_of(tmp_path, text)
-    assert len(labels) == 0 and labels.polygons.shape == (0, 8)
+    assert len(labels) == 0
+    assert labels.polygons.shape == (0, 8)
 
 
 def test_labels_outside_the_image_and_of_zero_area_are_kept(tmp_path):
     labels = labels_of(tmp_path, "-3 -4 9 -4 9 2 -3 2 ship 0\n5 5 5 5 5 5 5 5 ship 0\n")
-    assert labels.polygons.min() == -4 and len(labels) == 2
+    assert labels.polygons.min() == -4
+    assert len(labels) == 2
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_labels_read_in_bulk_are_those_read_line_by_line(tmp_path, monkeypatch, 
     ]
     found = []
     for limit in (0, 1 << 30):
-        monkeypatch.setattr("rotated_atss.dota.text.WORTH_IT", limit)
+        monkeypatch.setattr("rotated_atss.dota.labels.WORTH_IT", limit)
         try:
             labels = labels_of(tmp_path, head + "\n".join([*lines, odd, *lines]), classes=("ship",),
                                skip_unknown=skip_unknown)  # fmt: skip
@@ -127,9 +127,10 @@ def test_labels_read_in_bulk_are_those_read_line_by_line(tmp_path, monkeypatch, 
 
 
 def test_plain_labels_are_read_in_bulk(tmp_path, monkeypatch):
-    monkeypatch.setattr("rotated_atss.dota.text._read_lines", None)
+    monkeypatch.setattr("rotated_atss.dota.labels._read_lines", None)
     labels = labels_of(tmp_path, "imagesource:GoogleEarth\ngsd:0.5\n" + f"{LINE} ship 1\n" * 200, classes=("ship",))
-    assert len(labels) == 200 and labels.line_numbers.tolist() == list(range(3, 203))
+    assert len(labels) == 200
+    assert labels.line_numbers.tolist() == list(range(3, 203))
 
 
 def test_labels_survive_writing(tmp_path):
@@ -137,14 +138,17 @@ def test_labels_survive_writing(tmp_path):
     write_labels(tmp_path / "a.txt", polygons, ["ship"] * 5, [0, 1, 2, 0, 1], header=["gsd:null"])
     labels = read_labels(tmp_path / "a.txt")
     assert np.array_equal(labels.polygons, polygons)
-    assert labels.difficult.tolist() == [0, 1, 2, 0, 1] and labels.header == ("gsd:null",)
+    assert labels.difficult.tolist() == [0, 1, 2, 0, 1]
+    assert labels.header == ("gsd:null",)
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_real_labels(shared_data):
     files = sorted(shared_data("dota_sample", "labelTxt").glob("*.txt"))
     counts = {path.stem: len(read_labels(path, CLASSES["v1.0"])) for path in files}
-    assert len(counts) == 8 and counts["P0706"] == 536 and counts["P0004"] == 107
+    assert len(counts) == 8
+    assert counts["P0706"] == 536
+    assert counts["P0004"] == 107
 
 
 # -- detections
@@ -154,7 +158,8 @@ def test_real_labels(shared_data):
 def test_detections_as_written(tmp_path, newline):
     lines = [f"P2 0.900 {LINE}", f"P1 1 {LINE}", "", "P2  0.9 1 2 11.25 2 11 8 -1e1 8  "]
     found = detections_of(tmp_path, newline.join(lines))
-    assert found.images == ("P2", "P1") and found.image_ids.tolist() == ["P2", "P1", "P2"]
+    assert found.images == ("P2", "P1")
+    assert found.image_ids.tolist() == ["P2", "P1", "P2"]
     assert found.score_texts.tolist() == [b"0.900", b"1", b"0.9"]
     assert found.scores.tolist() == [0.9, 1.0, 0.9]
     assert found.polygons[2].tolist() == [1, 2, 11.25, 2, 11, 8, -10, 8]
@@ -163,7 +168,9 @@ def test_detections_as_written(tmp_path, newline):
 @pytest.mark.parametrize("text", ["", "\n", "\r\n\r\n"])
 def test_no_detections(tmp_path, text):
     found = detections_of(tmp_path, text)
-    assert len(found) == 0 and found.polygons.shape == (0, 8) and found.image_ids.shape == (0,)
+    assert len(found) == 0
+    assert found.polygons.shape == (0, 8)
+    assert found.image_ids.shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +220,8 @@ def test_detections_survive_writing(tmp_path, decimals):
     write_detections(tmp_path / "Task1_ship.txt", Detections.from_ids(ids, scores, polygons))
     found = read_detections(tmp_path / "Task1_ship.txt")
     assert found.image_ids.tolist() == ids
-    assert np.array_equal(found.scores, scores) and np.array_equal(found.polygons, polygons)
+    assert np.array_equal(found.scores, scores)
+    assert np.array_equal(found.polygons, polygons)
 
 
 def test_scores_are_written_as_read(tmp_path):

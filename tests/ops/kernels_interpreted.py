@@ -1,5 +1,6 @@
 """The Triton kernels against the plain version, run by Triton's interpreter on the CPU. test_kernels.py starts this
-file with TRITON_INTERPRET=1."""
+file with TRITON_INTERPRET=1.
+"""
 
 import math
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from rotated_atss.ops import nms, rotated_iou, rotated_nms, rotated_nms_mask
-from rotated_atss.ops.kernels import iou as kernels
+from rotated_atss.ops.kernels import iou_kernels as kernels
 from tests.ops.test_iou import KINDS, REPORTED, bound, make_pairs
 
 # what the interpreter's numpy says of NaN and infinite boxes
@@ -37,7 +38,8 @@ def scattered(number, size, seed=0, dtype=torch.float32):
 def test_aligned_is_the_plain_version(kind, dtype, mode):
     first, second = (boxes.to(dtype) for boxes in make_pairs(kind, 300))  # no multiple of a block
     found, expected = (rotated_iou(first, second, aligned=True, mode=mode, backend=b) for b in ("triton", "torch"))
-    assert found.dtype == dtype and ((found - expected).abs() <= bound(first, second, dtype)).all()
+    assert found.dtype == dtype
+    assert ((found - expected).abs() <= bound(first, second, dtype)).all()
     assert torch.equal(found == 0, expected == 0)
 
 
@@ -106,11 +108,16 @@ def test_boxes_without_sense_overlap_nothing(dtype):
         dtype=dtype,
     )
     iou = triton_iou(odd, odd)
-    assert iou.isfinite().all() and (iou >= 0).all() and (iou <= 1).all()
-    assert iou[:6].sum() == 0 and iou[:, :6].sum() == 0
+    assert iou.isfinite().all()
+    assert (iou >= 0).all()
+    assert (iou <= 1).all()
+    assert iou[:6].sum() == 0
+    assert iou[:, :6].sum() == 0
     assert float(iou[-1, -1]) == pytest.approx(1, abs=1e-6)
     own = triton_iou(odd, odd, aligned=True)
-    assert own.isfinite().all() and own[:6].sum() == 0 and float(own[-1]) == pytest.approx(1, abs=1e-6)
+    assert own.isfinite().all()
+    assert own[:6].sum() == 0
+    assert float(own[-1]) == pytest.approx(1, abs=1e-6)
     leaf = odd.clone().requires_grad_()
     triton_iou(leaf, odd.flip(0), aligned=True).sum().backward()
     assert leaf.grad.isfinite().all()
@@ -142,7 +149,8 @@ def test_turns_beyond_a_circle():
 
 def test_empty_halves_and_strides():
     none, some = torch.zeros(0, 5), torch.ones(3, 5)
-    assert triton_iou(none, some).shape == (0, 3) and triton_iou(some, none).shape == (3, 0)
+    assert triton_iou(none, some).shape == (0, 3)
+    assert triton_iou(some, none).shape == (3, 0)
     assert triton_iou(none, none, aligned=True).shape == (0,)
     first, second = (boxes.bfloat16() for boxes in make_pairs("random", 40))
     half = triton_iou(first, second, aligned=True)
@@ -190,7 +198,8 @@ def test_gradient_of_one_box_alone_and_of_none():
     first, second = make_pairs("random", 8)
     leaf = first.clone().requires_grad_()
     triton_iou(leaf, second, aligned=True).sum().backward()
-    assert leaf.grad.abs().sum() > 0 and second.grad is None
+    assert leaf.grad.abs().sum() > 0
+    assert second.grad is None
     empty = torch.zeros(0, 5, requires_grad=True)
     triton_iou(empty, empty, aligned=True).sum().backward()
     assert empty.grad.shape == (0, 5)
@@ -273,6 +282,6 @@ def test_nms_leaves_the_threshold_itself():
 def test_nms_of_too_many_boxes_goes_by_torch(monkeypatch):
     boxes, scores, labels = scene(3, 40)
     expected = rotated_nms(boxes, scores, labels, 0.3)
-    monkeypatch.setattr(nms, "_MOST_ON_DEVICE", 39)
-    monkeypatch.delattr("rotated_atss.ops.kernels.nms.keep_in_order")
+    monkeypatch.setattr(nms, "_MAX_BOXES_ON_DEVICE", 39)
+    monkeypatch.delattr("rotated_atss.ops.kernels.nms_kernels.keep_in_order")
     assert torch.equal(rotated_nms(boxes, scores, labels, 0.3, backend="triton"), expected)

@@ -57,4 +57,5 @@ def test_transposed_equals_mmcvs_kernel():
         ours = align_features(features, boxes, 8, transposed=True)
         weight = torch.randn(ours.shape, generator=draw)
         gradients = [torch.autograd.grad((each * weight).sum(), features)[0] for each in (ours, theirs)]
-        assert torch.allclose(ours, theirs, atol=1e-5) and torch.allclose(*gradients, atol=1e-5)
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        assert torch.allclose(*gradients, atol=1e-5)

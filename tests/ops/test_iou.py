@@ -1,5 +1,6 @@
 """The closed form against shapely, its transpose, the horizontal case and every bad box that was reported of other
-codes."""
+codes.
+"""
 
 import math
 import subprocess
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from rotated_atss.boxes import obb_to_poly
 from rotated_atss.ops import rotated_iou
+from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.ops.iou import overlap_of_columns
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
@@ -132,7 +133,9 @@ def test_against_rational_arithmetic(kind):
 def test_transpose_range_and_self(kind, dtype):
     first, second = (boxes.to(dtype) for boxes in make_pairs(kind, 125_000))  # 8 kinds: a million pairs
     iou = rotated_iou(first, second, aligned=True)
-    assert iou.isfinite().all() and (iou >= 0).all() and (iou <= 1).all()
+    assert iou.isfinite().all()
+    assert (iou >= 0).all()
+    assert (iou <= 1).all()
     allowed = bound(first, second, dtype)
     assert ((iou.double() - rotated_iou(second, first, aligned=True).double()).abs() <= allowed).all()
     own = rotated_iou(second, second, aligned=True).double()
@@ -216,7 +219,8 @@ def test_boxes_without_sense_overlap_nothing():
     for dtype in (torch.float32, torch.float64):
         iou = rotated_iou(odd.to(dtype), odd.to(dtype))
         assert iou.isfinite().all()
-        assert iou[:5].sum() == 0 and iou[:, :5].sum() == 0
+        assert iou[:5].sum() == 0
+        assert iou[:, :5].sum() == 0
         assert float(iou[-1, -1]) == pytest.approx(1, abs=1e-6)
 
 
@@ -282,7 +286,8 @@ def test_gradient_is_the_numerical_one():
 def test_gradient_is_finite_where_edges_meet(kind):
     first, second = (boxes.float().requires_grad_() for boxes in make_pairs(kind, 2000))
     rotated_iou(first, second, aligned=True).sum().backward()
-    assert first.grad.isfinite().all() and second.grad.isfinite().all()
+    assert first.grad.isfinite().all()
+    assert second.grad.isfinite().all()
 
 
 def test_wrong_arguments_say_what_is_wrong():

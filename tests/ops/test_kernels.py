@@ -1,5 +1,6 @@
 """The Triton kernels as far as a machine without a GPU can tell: interpreted they give the plain version's results, and
-they compile for NVIDIA's GPUs."""
+they compile for NVIDIA's GPUs.
+"""
 
 import collections
 import os
@@ -62,18 +63,21 @@ def compiled(kernel, numbers, capability, **fixed):
 
 
 def kernels(numbers):
-    from rotated_atss.ops.kernels import gradient, iou, nms
+    from rotated_atss.ops.kernels import gradient, iou_kernels, nms_kernels
 
     kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
-    columns = iou.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
+    columns = iou_kernels.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
     return {
-        "describe": (iou._describe, dict(BLOCK=iou.BLOCK)),
-        "tiles": (iou._tiles, dict(**kind, ROWS=iou.TILE_ROWS, COLUMNS=columns)),
-        "listed": (iou._listed, dict(**kind, BLOCK=iou.BLOCK)),
-        "aligned": (iou._aligned, dict(**kind, BLOCK=iou.BLOCK)),
-        "backward": (gradient._backward, dict(IOF=True, BLOCK=iou.BLOCK)),
-        "suppressions": (nms._suppressions, dict(EPS=kind["EPS"], ROWS=nms.TILE_ROWS, WORD=nms.WORD)),
-        "scan": (nms._scan, dict(CAPACITY=64, WORD=nms.WORD)),
+        "describe": (iou_kernels._describe, dict(BLOCK=iou_kernels.BLOCK)),
+        "tiles": (iou_kernels._tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
+        "listed": (iou_kernels._listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "aligned": (iou_kernels._aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "backward": (gradient._backward, dict(IOF=True, BLOCK=iou_kernels.BLOCK)),
+        "suppressions": (
+            nms_kernels._suppressions,
+            dict(EPS=kind["EPS"], ROWS=nms_kernels.TILE_ROWS, WORD=nms_kernels.WORD),
+        ),
+        "scan": (nms_kernels._scan, dict(CAPACITY=64, WORD=nms_kernels.WORD)),
     }
 
 
@@ -90,14 +94,14 @@ def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypat
 @needs_triton
 @pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
 def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
-    from rotated_atss.ops.kernels.overlap import FLOPS_A_PAIR
+    from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, fixed = kernels("fp32")["listed"]
     lines = re.findall(r"= (\S+) (\S+) .*xf32>", compiled(kernel, "fp32", 90, **fixed)["ttir"])
     counted = collections.Counter(name for name, first in lines if not (name == "arith.subf" and "cst" in first))
     work = ("addf", "subf", "mulf", "divf", "minnumf", "maxnumf", "absf")
-    assert sum(counted[name] for name in counted if name.endswith(work)) == FLOPS_A_PAIR
+    assert sum(counted[name] for name in counted if name.endswith(work)) == FLOPS_PER_PAIR
 
 
 def test_asking_for_triton_on_the_cpu_says_why_not(monkeypatch):

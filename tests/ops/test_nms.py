@@ -36,7 +36,7 @@ def test_small_chunks_change_nothing(monkeypatch):
     boxes, scores, labels = scene(1, 400)
     expected = rotated_nms(boxes, scores, labels, 0.1)
     for chunk in (1, 50, 1000):
-        monkeypatch.setattr(nms, "_PAIRS_A_CHUNK", {"cpu": chunk})
+        monkeypatch.setattr(nms, "_PAIRS_PER_CHUNK", {"cpu": chunk})
         assert torch.equal(rotated_nms(boxes, scores, labels, 0.1), expected)
 
 
@@ -63,7 +63,7 @@ UNUSUAL = {
 @pytest.mark.parametrize("boxes_a_strip", [1, 5, 128])
 @pytest.mark.parametrize("kind", UNUSUAL)
 def test_strips_find_every_meeting_pair_once(kind, boxes_a_strip, monkeypatch):
-    monkeypatch.setattr(nms, "_BOXES_A_STRIP", boxes_a_strip)
+    monkeypatch.setattr(nms, "_BOXES_PER_STRIP", boxes_a_strip)
     for seed in range(12):
         draw = torch.Generator().manual_seed(seed)
         low, sides = torch.rand(2, 20 * seed, 2, generator=draw) * torch.tensor([100.0, 15])[:, None, None]
@@ -72,7 +72,8 @@ def test_strips_find_every_meeting_pair_once(kind, boxes_a_strip, monkeypatch):
         chunks = nms._overlapping_hbbs(hbbs, labels)
         found = [tuple(sorted(pair)) for i, j in chunks for pair in zip(i.tolist(), j.tolist())]
         meeting = all_meeting_pairs(hbbs, labels)
-        assert len(found) == len(set(found)) and meeting <= set(found)
+        assert len(found) == len(set(found))
+        assert meeting <= set(found)
         assert meeting == set(found) or kind == "beyond precision"  # there, some that do not meet are looked at
 
 
@@ -81,11 +82,12 @@ def test_ties_keep_the_first_and_every_run_agrees():
     scores, labels = torch.full((5,), 0.5), torch.zeros(5, dtype=torch.int64)
     assert rotated_nms(boxes, scores, labels, 0.1).tolist() == [0]
     first = [rotated_nms(*scene(3, 300), 0.2) for _ in range(3)]
-    assert torch.equal(first[0], first[1]) and torch.equal(first[0], first[2])
+    assert torch.equal(first[0], first[1])
+    assert torch.equal(first[0], first[2])
 
 
 def test_classes_do_not_meet_however_large_or_negative_the_coordinates():
-    """mmcv 1663, 1133: shifting coordinates by class loses precision and lets classes collide."""
+    """Mmcv 1663, 1133: shifting coordinates by class loses precision and lets classes collide."""
     boxes = torch.tensor(
         [[-3e4, -3e4, 50.0, 20, 0.1], [-3e4, -3e4, 50, 20, 0.1], [3e4, 3e4, 50, 20, 0.1], [3e4, 3e4, 50, 20, 0.1]]
     )

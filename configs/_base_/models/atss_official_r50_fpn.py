@@ -13,7 +13,7 @@ model = dict(
     neck=dict(relu_before_extra_convs=True),
     bbox_head=dict(
         type="OfficialATSSHead",
-        # half a pixel beyond stride / 2: see rotated_atss.detection.official
+        # half a pixel beyond stride / 2: see rotated_atss.detection.heads.official_atss_head
         anchor_generator=dict(centers=[(4.5, 4.5), (8.5, 8.5), (16.5, 16.5), (32.5, 32.5), (64.5, 64.5)]),
     ),
 )

@@ -42,7 +42,7 @@ model = dict(
             strides=[8, 16, 32, 64, 128],
             angle=0.0,
         ),
-        bbox_coder=dict(type="OrientedDeltaCoder", coding="le90"),
+        bbox_coder=dict(type="OrientedDeltaCoder", angle_version="le90"),
         loss_cls=dict(type="SigmoidFocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
     ),

@@ -16,9 +16,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .iou import BLOCK, aligned_overlap, load_boxes
-from .launch import blocks, on_device
-from .overlap import divided
+from rotated_atss.ops.kernels.iou_kernels import BLOCK, aligned_overlap, load_boxes
+from rotated_atss.ops.kernels.launch import blocks, on_device
+from rotated_atss.ops.kernels.overlap import divided
 
 
 @triton.jit
@@ -44,7 +44,8 @@ def side_inside(mx, my, ex, ey, half, a, b):
 @triton.jit
 def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     """Derivatives of the intersection by centre, width, height and angle of the box of half sides a2, b2, turned by
-    ``cos, sin`` against the box of half sides a, b, which lies (dx, dy) before it and has the frame's angle."""
+    ``cos, sin`` against the box of half sides a, b, which lies (dx, dy) before it and has the frame's angle.
+    """
     cx = dx * cos_frame + dy * sin_frame
     cy = dy * cos_frame - dx * sin_frame
     ux = a2 * cos

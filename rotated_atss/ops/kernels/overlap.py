@@ -11,7 +11,7 @@ import triton.language as tl
 
 # Additions, multiplications, divisions, minima, maxima and absolute values of `pair_overlap`, a fused multiply-add
 # counted as two. Negations and comparisons are not counted. A test counts in the compiler's own listing.
-FLOPS_A_PAIR = 182
+FLOPS_PER_PAIR = 182
 
 
 @triton.jit

@@ -1,1 +1,0 @@
-"""From raw DOTA folders to tiles, and from tile detections back to full images."""

@@ -1,0 +1,1 @@
+"""Datasets, transforms and the oriented box type, registered with MMDetection."""

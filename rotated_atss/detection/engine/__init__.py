@@ -1,0 +1,1 @@
+"""Runner, hooks, data loaders, checkpoints and inference on MMEngine."""

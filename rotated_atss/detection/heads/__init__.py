@@ -1,0 +1,1 @@
+"""Dense heads and losses, registered with MMDetection."""

@@ -1,0 +1,1 @@
+"""Assigners, prior generators and box coders, registered with MMDetection."""

@@ -1,0 +1,1 @@
+"""General input and output: files, images, PNG, processes and threads."""

@@ -1,0 +1,108 @@
+"""Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes. Plain torch.
+
+The parametrisation is that of the rotated detectors on DOTA (Ding et al., arXiv 1812.00155, equation 1, for the
+projected centre)::
+
+    dx = (gx - px) / pw    dy = (gy - py) / ph    dw = log(gw / pw)    dh = log(gh / ph)    dangle = wrap(g_angle -
+    p_angle)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rotated_atss.ops.boxes import HALF_PI, check_angle_version, normalize_obb
+from rotated_atss.ops.dtypes import upcast
+
+MAX_LOG_RATIO = abs(math.log(16 / 1000))  # the customary bound of dw and dh when decoding
+
+
+def wrap_angle(delta: Tensor, angle_version: str) -> Tensor:
+    """Wrap an angle difference into the half turn of an angle version.
+
+    For ``oc`` that is (-pi/2, pi/2], which contains every difference of its own angles.
+    """
+    if check_angle_version(angle_version) == "oc":
+        return delta - torch.ceil(delta / math.pi - 0.5) * math.pi
+    start = -HALF_PI if angle_version == "le90" else -math.pi / 4
+    return delta - torch.floor((delta - start) / math.pi) * math.pi
+
+
+def encode_deltas(
+    priors: Tensor,
+    boxes: Tensor,
+    angle_version: str,
+    *,
+    edge_swap: bool = False,
+    proj_xy: bool = False,
+    norm_factor: float | None = None,
+) -> Tensor:
+    """Deltas that turn priors into boxes.
+
+    Args:
+        priors: (..., 5) with positive sizes.
+        boxes: (..., 5) with positive sizes, in any angle version.
+        angle_version: Angle version in which the boxes are regressed.
+        edge_swap: Regress whichever side of the box is nearer in angle to the prior's width, so that ``|dangle| <=
+            pi/4`` for priors of angle 0.
+        proj_xy: Give the centre's offset in the prior's own axes instead of the image's.
+        norm_factor: Divide the angle's delta by ``norm_factor * pi``; None leaves radians.
+
+    Returns:
+        (..., 5) in float32 or wider.
+    """
+    boxes = normalize_obb(boxes, angle_version)
+    px, py, pw, ph, p_angle = priors.to(boxes.dtype).unbind(-1)
+    gx, gy, gw, gh, g_angle = boxes.unbind(-1)
+    dx, dy = gx - px, gy - py
+    if proj_xy:
+        cos, sin = p_angle.cos(), p_angle.sin()
+        dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
+    d_angle = wrap_angle(g_angle - p_angle, angle_version)
+    if edge_swap:
+        other = wrap_angle(g_angle - p_angle + HALF_PI, angle_version)
+        swap = d_angle.abs() >= other.abs()
+        gw, gh = torch.where(swap, gh, gw), torch.where(swap, gw, gh)
+        d_angle = torch.where(swap, other, d_angle)
+    if norm_factor is not None:
+        d_angle = d_angle / (norm_factor * math.pi)
+    return torch.stack((dx / pw, dy / ph, (gw / pw).log(), (gh / ph).log(), d_angle), -1)
+
+
+def decode_deltas(
+    priors: Tensor,
+    deltas: Tensor,
+    angle_version: str,
+    *,
+    proj_xy: bool = False,
+    norm_factor: float | None = None,
+    max_log_ratio: float = MAX_LOG_RATIO,
+    normalize: bool = True,
+) -> Tensor:
+    """Decode boxes from priors and deltas, the inverse of :func:`encode_deltas` (with or without edge swap).
+
+    Args:
+        priors: (..., 5).
+        deltas: (..., 5), halves are decoded in float32.
+        angle_version: Angle version of the result.
+        proj_xy: As in :func:`encode_deltas`.
+        norm_factor: As in :func:`encode_deltas`.
+        max_log_ratio: ``dw`` and ``dh`` are clamped to plus and minus this.
+        normalize: False keeps width, height and angle as they are predicted.
+    """
+    deltas = upcast(deltas)
+    px, py, pw, ph, p_angle = priors.to(deltas.dtype).unbind(-1)
+    dx, dy, dw, dh, d_angle = deltas.unbind(-1)
+    dx, dy = dx * pw, dy * ph
+    if proj_xy:
+        cos, sin = p_angle.cos(), p_angle.sin()
+        dx, dy = cos * dx - sin * dy, sin * dx + cos * dy
+    if norm_factor is not None:
+        d_angle = d_angle * (norm_factor * math.pi)
+    w = pw * dw.clamp(-max_log_ratio, max_log_ratio).exp()
+    h = ph * dh.clamp(-max_log_ratio, max_log_ratio).exp()
+    boxes = torch.stack((px + dx, py + dy, w, h, p_angle + d_angle), -1)
+    return normalize_obb(boxes, angle_version) if normalize else boxes

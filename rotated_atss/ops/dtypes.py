@@ -1,0 +1,26 @@
+"""Precision of computations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def upcast(values: Tensor) -> Tensor:
+    """Convert half-precision and integer tensors to float32; float32 and float64 are returned unchanged.
+
+    An angle in half precision is off by up to a fifth of a degree, so geometry is never computed in halves.
+
+    Args:
+        values: Tensor of any shape and dtype.
+
+    Returns:
+        Tensor of the same shape, float32 or float64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.dtypes import upcast
+        >>> upcast(torch.ones(2, dtype=torch.float16)).dtype
+        torch.float32
+    """
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()

@@ -1,0 +1,143 @@
+"""Aeroplanes and helicopters."""
+
+import numpy as np
+
+from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect
+from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+
+LIVERY = [rgb(240, 241, 242), rgb(240, 241, 242), rgb(226, 229, 233), rgb(206, 210, 214)]
+ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90), rgb(90, 92, 98)]
+CAMOUFLAGE = [rgb(120, 126, 130), rgb(106, 112, 104), rgb(136, 132, 116)]
+HELICOPTER_PAINT = [rgb(196, 44, 40), rgb(226, 178, 46), rgb(60, 76, 60), rgb(50, 70, 120), rgb(234, 234, 232)]
+
+_FUSELAGE = mirrored(
+    np.array(
+        [
+            [0.5, 0.0],
+            [0.485, 0.022],
+            [0.455, 0.040],
+            [0.40, 0.05],
+            [-0.22, 0.05],
+            [-0.38, 0.03],
+            [-0.5, 0.008],
+            [-0.5, 0],
+        ]
+    )
+)
+_SWEPT_WING = mirrored(
+    np.array(
+        [
+            [0.16, 0.0],
+            [0.13, 0.05],
+            [-0.06, 0.36],
+            [-0.125, 0.5],
+            [-0.165, 0.5],
+            [-0.13, 0.30],
+            [-0.09, 0.05],
+            [-0.09, 0.0],
+        ]
+    )
+)
+_STRAIGHT_WING = mirrored(
+    np.array([[0.13, 0.0], [0.13, 0.06], [0.075, 0.5], [0.0, 0.5], [-0.045, 0.06], [-0.045, 0.0]])
+)
+_DELTA_WING = mirrored(
+    np.array([[0.22, 0.0], [0.18, 0.05], [-0.02, 0.18], [-0.28, 0.5], [-0.34, 0.5], [-0.36, 0.05], [-0.36, 0.0]])
+)
+_TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495, 0.17], [-0.47, 0.02], [-0.47, 0.0]]))
+
+
+def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
+    """An aeroplane about 70 pixels long; ``kind`` is "jet", "propeller" or "fighter"."""
+    kind = kind or str(rng.choice(["jet", "propeller", "fighter"], p=[0.6, 0.25, 0.15]))
+    length = {"jet": 76.0, "propeller": 58.0, "fighter": 58.0}[kind] * scale * rng.uniform(0.9, 1.1)
+    span = {"jet": 0.92, "propeller": 1.12, "fighter": 0.68}[kind] * length * rng.uniform(0.95, 1.05)
+    wing = {"jet": _SWEPT_WING, "propeller": _STRAIGHT_WING, "fighter": _DELTA_WING}[kind] * (length, span)
+    paint = pick(rng, CAMOUFLAGE if kind == "fighter" else LIVERY, 5)
+    fuselage, tail = _FUSELAGE * (length, length * 1.05), _TAIL * length
+    sprite = Sprite.of(np.concatenate([fuselage, wing, tail]), "plane", height=15.0 * scale, floating=True)
+    sprite.casters = [fuselage, wing, tail]
+    _airframe(sprite, wing, fuselage, tail, paint)
+    {"jet": _jet_details, "propeller": _propeller_details, "fighter": _fighter_details}[kind](sprite, length, span, rng)
+    return sprite
+
+
+def _airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, paint: Colour) -> None:
+    for surface in (wing, tail):
+        sprite.fill(surface, shade(paint, 0.88))
+        sprite.line(surface, shade(paint, 0.62), 0.5, closed=True)
+    sprite.fill(fuselage, shade(paint, 0.84))
+    for side in (-1.0, 1.0):
+        half = fuselage[fuselage[:, 1] * side >= 0]
+        sprite.fill(half, paint, facing=(0.0, side))
+    sprite.fill(fuselage * (0.96, 0.35), shade(paint, 1.06))
+
+
+def _cockpit(sprite: Sprite, length: float, x: float = 0.43) -> None:
+    sprite.fill(
+        mirrored(np.array([[x + 0.025, 0.0], [x + 0.012, 0.022], [x, 0.026], [x, 0.0]])) * length, rgb(34, 40, 48)
+    )
+
+
+def _jet_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+    for side in (-1, 1):
+        x, y = 0.075 * length, 0.17 * span * side
+        sprite.fill(ellipse(length * 0.10, length * 0.045, x, y, sides=16), rgb(150, 154, 160))
+        sprite.fill(ellipse(length * 0.02, length * 0.04, x + length * 0.045, y, sides=10), rgb(60, 62, 68))
+    _fin(sprite, length, pick(rng, ACCENT, 8))
+    _cockpit(sprite, length)
+
+
+def _propeller_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+    for side in (-1, 1):
+        x, y = 0.13 * length, 0.18 * span * side
+        sprite.fill(ellipse(length * 0.16, length * 0.05, x - 0.02 * length, y, sides=16), rgb(170, 172, 176))
+        sprite.fill(rect(length * 0.012, length * 0.17, x + 0.065 * length, y), rgb(70, 70, 74), alpha=0.7)
+    _fin(sprite, length, pick(rng, ACCENT, 8))
+    _cockpit(sprite, length, 0.40)
+
+
+def _fighter_details(sprite: Sprite, length: float, span: float, rng: np.random.Generator) -> None:
+    sprite.fill(ellipse(length * 0.16, length * 0.05, 0.24 * length, sides=18), rgb(52, 60, 66))
+    for side in (-1, 1):
+        sprite.fill(rect(length * 0.16, length * 0.014, -0.40 * length, 0.06 * length * side), rgb(70, 74, 78))
+        sprite.fill(ellipse(length * 0.05, length * 0.045, -0.48 * length, 0.025 * length * side), rgb(44, 44, 48))
+
+
+def _fin(sprite: Sprite, length: float, accent: Colour) -> None:
+    sprite.fill(mirrored(np.array([[-0.33, 0.0], [-0.42, 0.012], [-0.5, 0.014], [-0.5, 0.0]])) * length, accent)
+
+
+def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
+    """A helicopter of about 52 x 42 pixels: its box holds the rotor disc."""
+    length = 50.0 * scale * rng.uniform(0.92, 1.1)
+    rotor, hub = 0.41 * length, 0.13 * length
+    paint = pick(rng, HELICOPTER_PAINT, 8)
+    disc, boom = ellipse(2 * rotor, 2 * rotor, hub), rect(0.5 * length, 0.06 * length, -0.27 * length)
+    body = ellipse(0.42 * length, 0.20 * length, 0.17 * length)
+    sprite = Sprite.of(np.concatenate([disc, boom, body]), "helicopter", height=11.0 * scale, floating=True)
+    blades = _blades(rotor, hub, length, rng)
+    sprite.casters = [body, boom, *blades]
+    _helicopter_body(sprite, body, boom, length, paint)
+    sprite.fill(disc, rgb(210, 212, 214), alpha=0.16)
+    for blade in blades:
+        sprite.fill(blade, rgb(46, 47, 50))
+    sprite.fill(ellipse(0.07 * length, 0.07 * length, hub, sides=14), rgb(84, 86, 92))
+    return sprite
+
+
+def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Colour) -> None:
+    sprite.fill(boom, shade(paint, 0.82))
+    sprite.fill(rect(0.04 * length, 0.20 * length, -0.40 * length), shade(paint, 0.8))
+    sprite.fill(rect(0.07 * length, 0.03 * length, -0.485 * length, 0.02 * length), rgb(40, 40, 44))
+    sprite.fill(body, paint)
+    sprite.fill(body * (0.9, 0.4), shade(paint, 1.12))
+    sprite.fill(ellipse(0.11 * length, 0.15 * length, 0.31 * length, sides=18), rgb(44, 58, 70))
+
+
+def _blades(rotor: float, hub: float, length: float, rng: np.random.Generator) -> list[Points]:
+    count, start = int(rng.integers(4, 6)), rng.uniform(0, np.pi)
+    blade = rect(rotor, 0.028 * length, rotor / 2)
+    turns = start + np.arange(count) * (2 * np.pi / count)
+    rotations = [np.array([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]]) for t in turns]
+    return [blade @ rotation + (hub, 0.0) for rotation in rotations]

@@ -1,0 +1,128 @@
+"""A supersampled picture to paint on.
+
+Coordinates are image pixels, the upper left corner of the first one at (0, 0); only the canvas knows that it is finer.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.synthetic.noise import FloatArray, fractal_noise
+from rotated_atss.synthetic.shapes import Points
+from rotated_atss.synthetic.sprite import Colour, Part, Pose, shade
+
+SUPERSAMPLE = 2
+_SHIFT = 4  # bits of OpenCV's fixed-point coordinates
+_STRIP = 64  # rows that are mixed at a time
+
+
+class Canvas:
+    """An image (H, W, 3), BGR, with anti-aliased painting and a field of noise that gives every surface its grain."""
+
+    def __init__(self, size_wh: tuple[int, int], rng: np.random.Generator) -> None:
+        self.size_wh = size_wh
+        self.fine_wh = (size_wh[0] * SUPERSAMPLE, size_wh[1] * SUPERSAMPLE)
+        self.pixels: NDArray[np.uint8] = np.zeros((self.fine_wh[1], self.fine_wh[0], 3), np.uint8)
+        coarse = fractal_noise(rng, self.fine_wh, 48 * SUPERSAMPLE, octaves=4)
+        fine = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
+        self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
+
+    def fill(self, points: Points, colour: Colour, *, alpha: float = 1.0, grain: float = 0.0) -> None:
+        """Paints a polygon (N, 2)."""
+        if alpha >= 1 and grain == 0:
+            cv2.fillPoly(self.pixels, [_fixed(points)], colour, cv2.LINE_AA, _SHIFT)
+        else:
+            self._composite(points, colour, alpha, grain)
+
+    def line(self, points: Points, colour: Colour, width: float, *, alpha: float = 1.0, closed: bool = False) -> None:
+        """Paints a line ``width`` pixels wide through the points."""
+        thickness = max(1, round(width * SUPERSAMPLE))
+        window = self._window(points, margin=width)
+        if window is None:
+            return
+        rows, columns = window
+        under = self.pixels[rows, columns]
+        over = under.copy()
+        local = _fixed(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
+        cv2.polylines(over, [local], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+        self.pixels[rows, columns] = over if alpha >= 1 else cv2.addWeighted(over, alpha, under, 1 - alpha, 0)
+
+    def paint(self, parts: Iterable[Part], pose: Pose, to_sun: Points) -> None:
+        """Paints the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
+        for part in parts:
+            points = pose.apply(part.points)
+            colour = part.colour if part.facing is None else shade(part.colour, _lit(part.facing, pose, to_sun))
+            if part.width > 0:
+                self.line(points, colour, part.width, alpha=part.alpha, closed=part.closed)
+            else:
+                self.fill(points, colour, alpha=part.alpha, grain=part.grain)
+
+    def darken(self, shadows: Iterable[Points], strength: float, softness: float = 0.8) -> None:
+        """Lays shadows (polygons) over everything painted so far; where two fall together it is as dark as for one."""
+        mask = np.zeros(self.pixels.shape[:2], np.uint8)
+        for outline in shadows:
+            cv2.fillPoly(mask, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
+        soft = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
+        # Light from the sky is blue: shadows keep a little more of it.
+        for channel, share in enumerate((0.90, 0.97, 1.0)):
+            factor = 1 - strength * share / 255 * soft
+            self.pixels[..., channel] = (self.pixels[..., channel] * factor).astype(np.uint8)
+
+    def image(self) -> NDArray[np.uint8]:
+        """The picture at its final size, (H, W, 3)."""
+        return cv2.resize(self.pixels, self.size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+    def mask(self, points: Points) -> tuple[slice, slice, FloatArray] | None:
+        """Rows, columns and coverage 0 to 1 of a polygon on the fine grid, or None where it lies outside."""
+        window = self._window(points)
+        if window is None:
+            return None
+        rows, columns = window
+        cover = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        local = points - np.array([columns.start, rows.start]) / SUPERSAMPLE
+        cv2.fillPoly(cover, [_fixed(local)], 255, cv2.LINE_AA, _SHIFT)
+        return rows, columns, np.asarray(cover / np.float32(255), np.float32)
+
+    def _window(self, points: Points, margin: float = 0.0) -> tuple[slice, slice] | None:
+        low = np.floor((points.min(axis=0) - margin) * SUPERSAMPLE).astype(int) - 2
+        high = np.ceil((points.max(axis=0) + margin) * SUPERSAMPLE).astype(int) + 3
+        (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)
+        return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
+
+    def _composite(self, points: Points, colour: Colour, alpha: float, grain: float) -> None:
+        found = self.mask(points)
+        if found is None:
+            return
+        ramp = np.array([[grain, value] for value in colour])  # per channel: grain * strength + colour
+        for rows, columns, cover in _strips(*found):
+            over = np.asarray(cv2.transform(self.grain[rows, columns], ramp), np.float32)
+            self.blend(rows, columns, over, cover * np.float32(alpha))
+
+    def blend(self, rows: slice, columns: slice, over: FloatArray, cover: FloatArray) -> None:
+        """Mixes ``over`` (h, w, 3), 0 to 255, into a window of the fine grid by ``cover`` (h, w), 0 to 1."""
+        under = self.pixels[rows, columns].astype(np.float32)
+        mixed = cv2.blendLinear(over, under, cover, 1 - cover)
+        self.pixels[rows, columns] = cv2.convertScaleAbs(mixed)  # rounds, and saturates at 255
+
+
+def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
+    """The window of a mask in strips without their empty ends: a slanting road fills little of its window."""
+    for top in range(0, len(cover), _STRIP):
+        strip = cover[top : top + _STRIP]
+        filled = np.flatnonzero(strip.any(axis=0))
+        if len(filled):
+            left, right = int(filled[0]), int(filled[-1]) + 1
+            across = slice(columns.start + left, columns.start + right)
+            yield slice(rows.start + top, rows.start + top + len(strip)), across, strip[:, left:right]
+
+
+def _fixed(points: Points) -> NDArray[np.int32]:
+    # OpenCV's integer coordinates are pixel centres, ours are corners.
+    return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _lit(facing: tuple[float, float], pose: Pose, to_sun: Points) -> float:
+    direction = Pose(0, 0, pose.angle).apply(np.array([facing]))[0]
+    return 1.0 + 0.22 * float(direction @ to_sun)

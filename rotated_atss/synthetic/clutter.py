@@ -1,0 +1,87 @@
+"""What stands about and is not labelled: trees, houses, sheds, containers."""
+
+import numpy as np
+
+from rotated_atss.synthetic.shapes import Points, ellipse, rect
+from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+
+ROOF_TILES = [rgb(166, 92, 70), rgb(140, 84, 70), rgb(120, 112, 108), rgb(96, 90, 92), rgb(176, 140, 108)]
+FLAT_ROOF = [rgb(176, 174, 168), rgb(198, 196, 190), rgb(146, 146, 146), rgb(110, 116, 122), rgb(186, 170, 150)]
+SHED_ROOF = [rgb(186, 190, 194), rgb(120, 138, 150), rgb(150, 110, 96), rgb(206, 206, 200)]
+
+
+def tree(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
+    """A tree: a rough crown of leafy clumps, lit from the sun's side."""
+    turn = np.arange(18) * (2 * np.pi / 18)
+    rough = diameter / 2 * rng.uniform(0.82, 1.06, 18)
+    crown = np.stack([rough * np.cos(turn), rough * np.sin(turn)], axis=1)
+    paint = pick(rng, leaves, 7)
+    sprite = Sprite.of(crown, height=diameter * 0.8)
+    sprite.fill(crown, shade(paint, 0.72))
+    for _ in range(max(5, int(diameter / 2))):
+        heading, reach = rng.uniform(0, 2 * np.pi), diameter * 0.32 * np.sqrt(rng.random())
+        toward = (float(np.cos(heading)), float(np.sin(heading)))
+        size = diameter * rng.uniform(0.18, 0.36)
+        clump = ellipse(size, size * rng.uniform(0.7, 1.0), reach * toward[0], reach * toward[1], sides=9)
+        sprite.fill(clump, shade(paint, rng.uniform(0.85, 1.15)), facing=toward)
+    return sprite
+
+
+def house(rng: np.random.Generator, length: float, width: float) -> Sprite:
+    """A house with a hipped roof."""
+    paint, outline = pick(rng, ROOF_TILES, 8), rect(length, width)
+    sprite = Sprite.of(outline, height=11.0)
+    ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
+    for side in (-1.0, 1.0):
+        slope = np.array([[half_l, side * half_w], [-half_l, side * half_w], [-ridge, 0], [ridge, 0]])
+        sprite.fill(slope, paint, facing=(0.0, side))
+        hip = np.array([[side * half_l, -half_w], [side * half_l, half_w], [side * ridge, 0]])
+        sprite.fill(hip, paint, facing=(side, 0.0))
+    sprite.line([(-ridge, 0), (ridge, 0)], shade(paint, 0.75), 0.7)
+    sprite.fill(rect(3.0, 3.0, *rng.uniform(-0.25, 0.25, 2) * (length, width)), shade(paint, 0.55))
+    return sprite
+
+
+def flat_building(rng: np.random.Generator, length: float, width: float) -> Sprite:
+    """A building with a flat roof, a parapet and machines on it."""
+    paint, outline = pick(rng, FLAT_ROOF, 7), rect(length, width)
+    sprite = Sprite.of(outline, height=20.0)
+    sprite.fill(outline, shade(paint, 1.1))
+    sprite.fill(rect(length - 3.5, width - 3.5), paint, grain=5.0)
+    for _ in range(int(rng.integers(2, 6))):
+        x, y = rng.uniform(-0.36, 0.36, 2) * (length, width)
+        unit = rect(rng.uniform(4, 9), rng.uniform(4, 7), x, y)
+        sprite.fill(unit + 1.2, shade(paint, 0.62)).fill(unit, shade(paint, rng.uniform(0.9, 1.25)))
+    return sprite
+
+
+def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
+    """A warehouse or a hangar with a ribbed pitched roof."""
+    paint, outline = pick(rng, SHED_ROOF, 6), rect(length, width)
+    sprite = Sprite.of(outline, height=16.0)
+    for side in (-1.0, 1.0):
+        sprite.fill(rect(length, width / 2, 0.0, side * width / 4), paint, facing=(0.0, side * 0.8))
+    for x in np.arange(-length / 2 + 5, length / 2, 5.0):
+        sprite.line([(x, -width / 2), (x, width / 2)], shade(paint, 0.9), 0.5, alpha=0.7)
+    for x in np.arange(-length / 2 + 12, length / 2 - 6, 24.0):
+        sprite.fill(rect(6.0, width * 0.18, x, width * 0.22), rgb(206, 218, 224), alpha=0.8)
+    sprite.line(outline, shade(paint, 0.72), 0.8, closed=True)
+    return sprite
+
+
+def bush(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
+    """A bush, or a tuft of something dry."""
+    paint = shade(pick(rng, leaves, 8), rng.uniform(0.8, 1.1))
+    sprite = Sprite.of(ellipse(diameter, diameter * rng.uniform(0.7, 1.0), sides=11), height=diameter * 0.3)
+    sprite.fill(ellipse(diameter, diameter * 0.85, sides=11), shade(paint, 0.8))
+    sprite.fill(ellipse(diameter * 0.6, diameter * 0.5, sides=9), paint)
+    return sprite
+
+
+def crate(rng: np.random.Generator) -> Sprite:
+    """A skip, a generator or a pallet: square, and too short for a vehicle."""
+    side = rng.uniform(5.0, 8.0)
+    outline: Points = rect(side, side * rng.uniform(0.7, 1.0))
+    sprite = Sprite.of(outline, height=4.0)
+    paint = pick(rng, [rgb(110, 92, 72), rgb(84, 96, 84), rgb(150, 146, 140)], 10)
+    return sprite.fill(outline, paint).line(outline, shade(paint, 0.65), 0.6, closed=True)

@@ -1,0 +1,145 @@
+"""Courts, ball fields, pools and tanks: things that belong to the ground."""
+
+import numpy as np
+
+from rotated_atss.synthetic.shapes import Points, arc, ellipse, mirrored, quad_of, rect, rounded_rect
+from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+
+WHITE = rgb(238, 240, 238)
+TENNIS_COURT = [rgb(62, 110, 160), rgb(84, 134, 96), rgb(178, 104, 74)]
+TENNIS_SURROUND = [rgb(84, 128, 92), rgb(60, 96, 78), rgb(150, 84, 66)]
+HARDWOOD = [rgb(196, 122, 74), rgb(150, 70, 66), rgb(206, 150, 90)]
+KEY_PAINT = [rgb(40, 74, 140), rgb(60, 64, 120), rgb(30, 104, 110)]
+TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(190, 194, 196)]
+
+
+def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Colour, Colour] | None = None) -> Sprite:
+    """A tennis court, 84 x 39 pixels over its outer lines, which are its box; ``paints``: of court and surround."""
+    length, width = 84.0 * scale, 38.8 * scale
+    court, surround = paints or tennis_paints(rng)
+    sprite = Sprite.of(rect(length, width), "tennis-court")
+    sprite.fill(rect(length * 1.22, width * 1.34), surround, grain=3.5)
+    sprite.fill(rect(length, width), court, grain=3.0)
+    sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
+    for side in (-1, 1):
+        singles, service = width * 0.375 * side, length * 0.27 * side
+        sprite.line([(-length / 2, singles), (length / 2, singles)], WHITE, 0.8)
+        sprite.line([(service, -width * 0.375), (service, width * 0.375)], WHITE, 0.8)
+    sprite.line([(-length * 0.27, 0), (length * 0.27, 0)], WHITE, 0.8)
+    sprite.line([(1.0, -width * 0.54), (1.0, width * 0.54)], rgb(40, 48, 46), 1.2, alpha=0.6)
+    sprite.line([(0, -width * 0.54), (0, width * 0.54)], rgb(226, 228, 226), 0.8)
+    return sprite
+
+
+def tennis_paints(rng: np.random.Generator) -> tuple[Colour, Colour]:
+    """Colours of a court and of what surrounds it."""
+    which = int(rng.integers(len(TENNIS_COURT)))
+    return pick(rng, [TENNIS_COURT[which]], 6), pick(rng, [TENNIS_SURROUND[which]], 6)
+
+
+def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
+    """A basketball court, 62 x 33 pixels, with painted keys; its box ends at the outer lines."""
+    length, width = 62.0 * scale, 33.0 * scale
+    floor, key = pick(rng, HARDWOOD, 6), pick(rng, KEY_PAINT, 6)
+    sprite = Sprite.of(rect(length, width), "basketball-court")
+    sprite.fill(rect(length + 7, width + 7), shade(floor, 0.62), grain=3.0)
+    sprite.fill(rect(length, width), floor, grain=3.0)
+    sprite.fill(ellipse(width * 0.34, width * 0.34), key)
+    for side in (-1, 1):
+        x = side * length / 2
+        sprite.fill(rect(length * 0.2, width * 0.36, x - side * length * 0.1), key)
+        sprite.line(
+            arc(width * 0.40, -np.pi / 2, np.pi / 2) * (side * -1, 1) + (x - side * length * 0.055, 0), WHITE, 0.8
+        )
+        sprite.line(rect(length * 0.2, width * 0.36, x - side * length * 0.1), WHITE, 0.7, closed=True)
+    sprite.line([(0, -width / 2), (0, width / 2)], WHITE, 0.8)
+    sprite.line(ellipse(width * 0.34, width * 0.34), WHITE, 0.8, closed=True)
+    sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
+    return sprite
+
+
+def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
+    """The infield of a ball park, 84 pixels a side, its box along the foul lines; home plate is rear left."""
+    side = 84.0 * scale * rng.uniform(0.9, 1.08)
+    dirt = pick(rng, [rgb(186, 140, 100), rgb(172, 118, 82), rgb(196, 156, 112)], 6)
+    grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], 6)
+    home = -side / 2
+    fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
+    sprite = Sprite.of(fan, "baseball-diamond")
+    sprite.fill(fan, dirt, grain=4.0)
+    base, inset = side * 0.58, side * 0.10
+    low, high = home + inset, home + inset + base
+    sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
+    _bases(sprite, low, high, dirt)
+    for end in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
+        sprite.line(np.array(end) + 1.0, WHITE, 0.8, alpha=0.8)
+    return sprite
+
+
+def _bases(sprite: Sprite, low: float, high: float, dirt: Colour) -> None:
+    middle, reach = (low + high) / 2, (high - low) * 0.17
+    for x, y in ((low, low), (high, low), (high, high), (low, high)):
+        sprite.fill(ellipse(reach * 1.7, reach * 1.7, x, y, sides=24), dirt)
+    sprite.fill(ellipse(reach, reach, middle, middle, sides=20), shade(dirt, 1.05))
+    for x, y in ((low, low), (high, low), (high, high), (low, high), (middle, middle)):
+        sprite.fill(rect(2.0, 2.0, x, y), WHITE)
+
+
+def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
+    """A pool of about 36 x 20 pixels with its coping: rectangular, oval or kidney-shaped."""
+    length = 34.0 * scale * rng.uniform(0.85, 1.25)
+    width = length * rng.uniform(0.48, 0.62)
+    water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], 7)
+    outline = _pool_outline(rng, length, width)
+    inner = (outline - outline.mean(axis=0)) * ((length - 4) / length, (width - 4) / width) + outline.mean(axis=0)
+    sprite = Sprite.of(outline, "swimming-pool")
+    sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], 5))
+    sprite.fill(inner, water, grain=4.0)
+    sprite.fill(inner * 0.72 + (length * 0.05, 0), shade(water, 0.90), alpha=0.6)
+    sprite.line(inner, shade(water, 0.72), 0.7, closed=True)
+    sprite.fill(rect(length * 0.05, width * 0.26, -length * 0.40), rgb(228, 240, 240), alpha=0.8)
+    return sprite
+
+
+def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Points:
+    kind = rng.choice(["rectangle", "oval", "kidney"], p=[0.55, 0.2, 0.25])
+    if kind == "rectangle":
+        return rounded_rect(length, width, 2.5)
+    if kind == "oval":
+        return ellipse(length, width)
+    turn = np.arange(48) * (2 * np.pi / 48)
+    dent = 1 - 0.30 * np.exp(-((turn - np.pi / 2) ** 2) / 0.25)
+    return np.stack([length / 2 * np.cos(turn), width / 2 * np.sin(turn) * dent], axis=1)
+
+
+def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
+    """A tank of about 46 pixels across, with a cone or a floating roof."""
+    radius = radius or 23.0 * scale * rng.uniform(0.75, 1.25)
+    paint = pick(rng, TANK_PAINT, 5)
+    wall = ellipse(2 * radius, 2 * radius, sides=64)
+    sprite = Sprite.of(wall, "storage-tank", height=radius * 0.75)
+    sprite.fill(wall, shade(paint, 0.74))
+    (_cone_roof if rng.random() < 0.65 else _floating_roof)(sprite, radius, paint)
+    stairs = arc(radius - 0.8, *(rng.uniform(0, 6.28) + np.array([0.0, 0.9])))
+    sprite.line(stairs, shade(paint, 0.5), 1.1)
+    return sprite
+
+
+def _cone_roof(sprite: Sprite, radius: float, paint: Colour) -> None:
+    inner = radius - 1.4
+    for start in np.arange(16) * (np.pi / 8):
+        edge = arc(inner, start, start + np.pi / 8, sides=5)
+        middle = start + np.pi / 16
+        sprite.fill(np.concatenate([[[0.0, 0.0]], edge]), paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
+    sprite.fill(ellipse(radius * 0.2, radius * 0.2, sides=14), shade(paint, 0.8))
+
+
+def _floating_roof(sprite: Sprite, radius: float, paint: Colour) -> None:
+    inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
+    sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
+    sprite.fill(inner, shade(paint, 0.86))
+    half = mirrored(arc(radius - 2, 0.0, np.pi / 2, sides=14))
+    for turn in (0.0, np.pi):
+        sprite.fill(half * (np.cos(turn), 1), shade(paint, 0.84), facing=(-0.5 * np.cos(turn), 0.0))
+    sprite.line([(-radius * 0.9, 0.0), (radius * 0.5, 0.0)], shade(paint, 0.6), 1.1)
+    sprite.fill(ellipse(radius * 0.16, radius * 0.16, radius * 0.4, sides=12), shade(paint, 0.66))

@@ -1,0 +1,96 @@
+"""One scene: a picture and what is in it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.synthetic.canvas import Canvas
+from rotated_atss.synthetic.difficulty import Difficulty, resolve_difficulty
+from rotated_atss.synthetic.layout import Block, make_plan
+from rotated_atss.synthetic.noise import value_noise
+from rotated_atss.synthetic.shore import lay_shore, marina, traffic_at_sea
+from rotated_atss.synthetic.site import SceneObject, Site, Sun
+from rotated_atss.synthetic.streets import overhanging_trees, roadside_trees, traffic
+from rotated_atss.synthetic.terrain import choose_climate, lay_ground, lay_roads
+from rotated_atss.synthetic.zones import FILLERS, LABELLED, Zone
+
+SIZE_WH = (880, 720)
+SIZE_SPREAD = 0.1  # a scene's sides differ from what was asked for by up to this share
+
+# Colours from above are paler than paint: each channel takes 18 % of the grey value.
+_FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image (H, W, 3), BGR, and its labelled objects."""
+
+    image: NDArray[np.uint8]
+    objects: list[SceneObject]
+
+
+def render_scene(
+    seed: int, index: int, *, size_wh: tuple[int, int] = SIZE_WH, difficulty: str | Difficulty = "normal"
+) -> Scene:
+    """Renders scene ``index`` of the series ``seed``; the same arguments give the same bytes.
+
+    Args:
+        size_wh: About how large the image is; every scene differs by up to a tenth.
+        difficulty: A name of ``DIFFICULTIES``, or knobs of your own.
+    """
+    rng = np.random.default_rng([seed, index])
+    width, height = (round(side * rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD)) for side in size_wh)
+    site = _open_site((width, height), resolve_difficulty(difficulty), rng)
+    _build(site, index)
+    site.paint_layers()
+    return Scene(_photograph(site.canvas.image(), site.difficulty, rng), site.labels())
+
+
+def _open_site(size_wh: tuple[int, int], difficulty: Difficulty, rng: np.random.Generator) -> Site:
+    heading = rng.uniform(0, 2 * np.pi)
+    sun = Sun(np.array([np.cos(heading), np.sin(heading)]), float(rng.uniform(0.4, 1.0)))
+    spread = difficulty.size_jitter
+    return Site(
+        Canvas(size_wh, rng), choose_climate(rng), sun, difficulty, float(rng.uniform(1 - spread, 1 + spread)), rng
+    )
+
+
+def _build(site: Site, index: int) -> None:
+    plan = make_plan(site.canvas.size_wh, site.rng)
+    lay_ground(site.canvas, site.climate, site.rng)
+    lay_shore(site, plan.shore)
+    lay_roads(site.canvas, plan.roads, site.climate)
+    for zone, block in _deal(plan.blocks, index, site.rng):
+        zone(site, block)
+    traffic_at_sea(site, plan.shore, marina(site, plan.shore))
+    traffic(site, plan.roads)
+    roadside_trees(site, plan.roads)
+    overhanging_trees(site)
+
+
+def _deal(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
+    """Gives every block a zone: the labelled ones in turn over the scenes, so that none is rare, then fillers."""
+    by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
+    count = min(len(blocks), len(LABELLED))
+    chosen = {(index * count + k) % len(LABELLED) for k in range(count)}
+    zones = [zone for k, zone in enumerate(LABELLED) if k in chosen]
+    zones += [FILLERS[rng.integers(len(FILLERS))] for _ in range(len(blocks) - count)]
+    return list(zip(zones, by_area))
+
+
+def _photograph(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What the camera makes of it: blur, white balance, contrast, haze and noise."""
+    spread = difficulty.colour_jitter
+    height, width = image.shape[:2]
+    picture = cv2.transform(image.astype(np.float32), _FADE)
+    picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
+    balance = rng.uniform(1 - spread, 1 + spread) * rng.uniform(1 - spread / 2, 1 + spread / 2, 3)
+    contrast = rng.uniform(1 - spread, 1 + spread)
+    light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
+    picture = ((picture - 118) * contrast + 118) * balance.astype(np.float32) + light[..., None]
+    grey = rng.standard_normal((height, width, 1), dtype=np.float32)
+    colour = rng.standard_normal((height, width, 3), dtype=np.float32)
+    picture = picture + difficulty.noise * (0.8 * grey + 0.5 * colour)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)

@@ -1,0 +1,58 @@
+"""Traffic and trees along the roads."""
+
+import numpy as np
+
+from rotated_atss.synthetic import clutter, vehicles
+from rotated_atss.synthetic.layout import Road
+from rotated_atss.synthetic.site import Site
+from rotated_atss.synthetic.sprite import Pose
+
+
+def traffic(site: Site, roads: list[Road]) -> None:
+    """Vehicles in their lanes, keeping to the right; afterwards the roads count as taken."""
+    for road in roads:
+        for offset in _lanes(road):
+            _drive(site, road, offset)
+    for road in roads:
+        site.take(road.band())
+
+
+def roadside_trees(site: Site, roads: list[Road]) -> None:
+    """Trees along the pavements."""
+    for road in roads:
+        for side in (-1, 1):
+            for along in np.arange(10.0, road.length - 8, 26.0):
+                if site.rng.random() < 0.55 * site.difficulty.clutter:
+                    crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(8, 13))
+                    hangs = site.rng.random() < site.difficulty.overhang
+                    pose = road.pose(along + site.rng.uniform(-6, 6), side * (road.width / 2 + 3.0))
+                    site.place(crown, pose, layer="tall", gap=-4.0 if hangs else 0.0)
+
+
+def overhanging_trees(site: Site) -> None:
+    """Trees that hide some of a vehicle or a pool, as many as the difficulty has."""
+    reachable = [thing for thing in site.objects if thing.name in ("small-vehicle", "swimming-pool")]
+    for _ in range(int(site.rng.poisson(25 * site.difficulty.overhang)) if reachable else 0):
+        x, y = reachable[site.rng.integers(len(reachable))].polygon.mean(axis=0)
+        crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(14, 22))
+        away = Pose(float(x), float(y), site.rng.uniform(0, 2 * np.pi)).moved(
+            crown.extent[2] * site.rng.uniform(0.4, 1.5), 0
+        )
+        site.place(crown, away, layer="tall")
+
+
+def _lanes(road: Road) -> list[float]:
+    share = [0.13, 0.37] if road.width >= 40 else [0.25]
+    return [sign * part * road.width for part in share for sign in (-1, 1)]
+
+
+def _drive(site: Site, road: Road, offset: float) -> None:
+    rng = site.rng
+    along = rng.uniform(10, 90)
+    while along < road.length - 30:
+        long = road.width >= 24 and rng.random() < 0.12
+        build = vehicles.large_vehicle if long else vehicles.car
+        spread = site.difficulty.size_jitter
+        vehicle = build(rng, site.scale * rng.uniform(1 - spread, 1 + spread))
+        site.place(vehicle, road.pose(along, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0)
+        along += rng.exponential(90) + (62 if long else 32)

@@ -1,0 +1,165 @@
+"""The ground of a scene: land of a climate, water, roads, and surfaces of a block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from rotated_atss.synthetic.canvas import SUPERSAMPLE, Canvas
+from rotated_atss.synthetic.layout import PAVEMENT, Road
+from rotated_atss.synthetic.noise import FloatArray, fractal_noise
+from rotated_atss.synthetic.shapes import Points
+from rotated_atss.synthetic.sprite import Colour, Pose, pick, rgb, shade
+
+LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Colours of a place."""
+
+    name: str
+    ground: tuple[Colour, Colour]
+    grass: Colour
+    leaves: list[Colour]
+    asphalt: Colour
+    concrete: Colour
+    water: tuple[Colour, Colour]
+    crop: list[Colour]
+
+
+CLIMATES: tuple[Climate, ...] = (
+    Climate(
+        "temperate",
+        (rgb(92, 110, 68), rgb(122, 124, 88)),
+        rgb(98, 122, 70),
+        [rgb(58, 88, 48), rgb(72, 100, 52), rgb(50, 76, 50)],
+        rgb(112, 113, 116),
+        rgb(178, 175, 168),
+        (rgb(36, 66, 76), rgb(54, 92, 94)),
+        [rgb(132, 138, 78), rgb(98, 122, 62), rgb(160, 146, 98)],
+    ),
+    Climate(
+        "dry",
+        (rgb(178, 156, 122), rgb(150, 128, 98)),
+        rgb(132, 134, 86),
+        [rgb(92, 102, 62), rgb(108, 110, 70), rgb(84, 92, 64)],
+        rgb(128, 124, 120),
+        rgb(192, 184, 170),
+        (rgb(30, 82, 98), rgb(58, 122, 128)),
+        [rgb(186, 162, 116), rgb(142, 140, 84), rgb(166, 134, 98)],
+    ),
+    Climate(
+        "tropical",
+        (rgb(88, 116, 62), rgb(134, 124, 86)),
+        rgb(92, 130, 66),
+        [rgb(44, 92, 50), rgb(60, 108, 52), rgb(84, 118, 58)],
+        rgb(104, 104, 108),
+        rgb(186, 182, 172),
+        (rgb(22, 84, 104), rgb(48, 128, 136)),
+        [rgb(112, 134, 62), rgb(150, 142, 84), rgb(84, 118, 66)],
+    ),
+    Climate(
+        "autumn",
+        (rgb(118, 108, 74), rgb(138, 122, 90)),
+        rgb(120, 122, 78),
+        [rgb(140, 96, 48), rgb(112, 100, 54), rgb(84, 90, 52), rgb(152, 78, 44)],
+        rgb(106, 106, 110),
+        rgb(172, 168, 160),
+        (rgb(40, 58, 66), rgb(62, 82, 84)),
+        [rgb(150, 128, 84), rgb(122, 112, 74), rgb(168, 148, 108)],
+    ),
+)
+
+
+def choose_climate(rng: np.random.Generator) -> Climate:
+    """One of the climates, its colours a little off."""
+    base = CLIMATES[rng.integers(len(CLIMATES))]
+    return replace(
+        base,
+        ground=(pick(rng, [base.ground[0]], 6), pick(rng, [base.ground[1]], 6)),
+        grass=pick(rng, [base.grass], 7),
+        asphalt=shade(base.asphalt, rng.uniform(0.9, 1.1)),
+        concrete=shade(base.concrete, rng.uniform(0.92, 1.06)),
+        water=(pick(rng, [base.water[0]], 5), pick(rng, [base.water[1]], 5)),
+    )
+
+
+def lay_ground(canvas: Canvas, climate: Climate, rng: np.random.Generator) -> None:
+    """Covers the canvas with open land."""
+    patches = fractal_noise(rng, canvas.fine_wh, 110 * SUPERSAMPLE, octaves=5)
+    canvas.pixels[:] = cv2.convertScaleAbs(_mix(climate.ground, patches, canvas.grain * np.float32(7.0)))
+
+
+def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.Generator) -> None:
+    """Covers a polygon with water: depths, ripples and a little glitter."""
+    found = canvas.mask(outline)
+    if found is None:
+        return
+    rows, columns, cover = found
+    size_wh = (cover.shape[1], cover.shape[0])
+    depth = fractal_noise(rng, size_wh, 150 * SUPERSAMPLE, octaves=3)
+    ripples = fractal_noise(rng, size_wh, 5 * SUPERSAMPLE, octaves=2, stretch=rng.uniform(1.5, 3.0))
+    glitter = 26.0 * np.clip(ripples - 2.3, 0, None)
+    lift = (3.2 * ripples + glitter).astype(np.float32)
+    water = _mix(climate.water, depth * np.float32(0.8), lift)
+    canvas.blend(rows, columns, water, cover)
+
+
+def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
+    """Roads with pavements and lane marks; kind after kind of surface, so that they open into one another."""
+    for road in roads:
+        canvas.fill(road.band(2 * PAVEMENT, reach=PAVEMENT), shade(climate.concrete, 0.92), grain=4.0)
+    for road in roads:
+        canvas.fill(road.band(reach=PAVEMENT + 3), climate.asphalt, grain=5.0)
+    for road in roads:
+        _lane_marks(canvas, road)
+
+
+def _zebra(canvas: Canvas, road: Road, along: float) -> None:
+    """A crossing at a distance from the road's start."""
+    for offset in np.arange(-road.width / 2 + 2.5, road.width / 2 - 1.5, 3.6):
+        bar = np.array([road.pose(along + part, offset).apply(np.zeros((1, 2)))[0] for part in (-3.5, 3.5)])
+        canvas.line(bar, LANE_WHITE, 1.6, alpha=0.85)
+
+
+def _lane_marks(canvas: Canvas, road: Road) -> None:
+    edge = road.width / 2 - 1.5
+    for offset in (-edge, edge):
+        canvas.line(road.parallel(offset), LANE_WHITE, 0.6, alpha=0.55)
+    if road.width >= 24:
+        canvas.line(road.parallel(0.0), LANE_YELLOW, 0.8, alpha=0.8)
+    lanes = [-0.25, 0.25] if road.width >= 40 else [0.0] if road.width < 24 else []
+    for lane in lanes:
+        start = road.parallel(road.width * lane)[0]
+        for along in np.arange(16.0, road.length - 22, 18.0):
+            dash = np.array([start + road.axis * along, start + road.axis * (along + 8)])
+            canvas.line(dash, LANE_WHITE, 0.9, alpha=0.85)
+    for along in (6.0, road.length - 6.0):
+        _zebra(canvas, road, along)
+
+
+def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
+    """Joints between the slabs of a concrete surface of ``size`` about ``pose``."""
+    half_w, half_h = size[0] / 2, size[1] / 2
+    for x in np.arange(-half_w + pitch, half_w, pitch):
+        canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(colour, 0.86), 0.5, alpha=0.6)
+    for y in np.arange(-half_h + pitch, half_h, pitch):
+        canvas.line(pose.apply(np.array([[-half_w, y], [half_w, y]])), shade(colour, 0.86), 0.5, alpha=0.6)
+
+
+def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
+    """A field with furrows or mowing stripes along its first side."""
+    half_w, half_h = size[0] / 2, size[1] / 2
+    for number, y in enumerate(np.arange(-half_h, half_h - pitch / 2, pitch)):
+        stripe = np.array([[-half_w, y], [half_w, y], [half_w, y + pitch], [-half_w, y + pitch]])
+        canvas.fill(pose.apply(stripe), shade(colour, 1.05 if number % 2 else 0.95), grain=5.0)
+
+
+def _mix(colours: tuple[Colour, Colour], share: FloatArray, lift: FloatArray) -> FloatArray:
+    """From the first colour to the second by ``share`` (-1.4 to 1.4), lighter by ``lift`` grey levels: (H, W, 3)."""
+    low, high = (np.asarray(colour, np.float32) for colour in colours)
+    weight = np.clip(0.5 + 0.35 * share, 0, 1)
+    ramp = np.stack([high - low, np.ones(3, np.float32), low], axis=1)
+    return np.asarray(cv2.transform(cv2.merge([weight, lift]), ramp), np.float32)

@@ -1,0 +1,116 @@
+"""Boats, ships and the piers they lie at."""
+
+import numpy as np
+
+from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect, rounded_rect
+from rotated_atss.synthetic.sprite import Sprite, pick, rgb, shade
+
+HULL_PAINT = [
+    rgb(240, 241, 242),
+    rgb(240, 241, 242),
+    rgb(240, 241, 242),
+    rgb(222, 224, 222),
+    rgb(40, 56, 92),
+    rgb(150, 46, 44),
+]
+DECK = [rgb(228, 222, 206), rgb(200, 172, 134), rgb(236, 236, 234)]
+CANVAS_COVER = [rgb(40, 70, 136), rgb(36, 38, 44), rgb(150, 40, 44), rgb(228, 228, 224)]
+CONTAINERS = [rgb(176, 66, 52), rgb(46, 92, 150), rgb(214, 214, 210), rgb(64, 118, 84), rgb(210, 150, 56)]
+PLANKS = [rgb(168, 148, 122), rgb(150, 112, 86), rgb(182, 178, 170)]
+
+_HULL = mirrored(
+    np.array(
+        [
+            [0.5, 0.0],
+            [0.46, 0.10],
+            [0.38, 0.24],
+            [0.26, 0.38],
+            [0.10, 0.48],
+            [-0.10, 0.5],
+            [-0.44, 0.44],
+            [-0.5, 0.38],
+            [-0.5, 0],
+        ]
+    )
+)
+_FREIGHTER_HULL = mirrored(
+    np.array(
+        [[0.5, 0.0], [0.48, 0.16], [0.43, 0.36], [0.36, 0.5], [-0.42, 0.5], [-0.49, 0.40], [-0.5, 0.30], [-0.5, 0.0]]
+    )
+)
+
+
+def boat(rng: np.random.Generator, scale: float, length: float | None = None) -> Sprite:
+    """A motor boat or a sailing boat, about 38 x 13 pixels."""
+    length = (length or 38.0 * scale) * rng.uniform(0.9, 1.1)
+    width = length * rng.uniform(0.30, 0.36)
+    paint, hull = pick(rng, HULL_PAINT, 4), _HULL * (length, width)
+    sprite = Sprite.of(hull, "ship", height=5.0 * scale)
+    sprite.fill(hull, shade(paint, 0.9))
+    sprite.fill(_HULL * (length * 0.93, width * 0.82), pick(rng, DECK, 5))
+    sprite.line(hull, shade(paint, 0.66), 0.5, closed=True)
+    (_motor_top if rng.random() < 0.6 else _sail_top)(sprite, length, width, rng)
+    return sprite
+
+
+def _motor_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    sprite.fill(_HULL[:] * (length * 0.40, width * 0.55) + (length * 0.20, 0), rgb(240, 240, 240))
+    sprite.fill(rounded_rect(length * 0.34, width * 0.62, 1.5, -length * 0.06), rgb(44, 54, 66))
+    sprite.fill(rounded_rect(length * 0.26, width * 0.52, 1.5, -length * 0.08), rgb(246, 246, 246))
+    sprite.fill(rect(length * 0.16, width * 0.54, -length * 0.36), pick(rng, CANVAS_COVER, 6))
+
+
+def _sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+    sprite.fill(ellipse(length * 0.46, width * 0.42, length * 0.02, sides=18), rgb(238, 238, 236))
+    sprite.fill(rect(length * 0.18, width * 0.44, -length * 0.34), rgb(120, 104, 84))
+    sprite.fill(rect(length * 0.46, max(1.2, width * 0.11), -length * 0.20), pick(rng, CANVAS_COVER, 6))
+    sprite.fill(ellipse(1.6, 1.6, length * 0.04, sides=8), rgb(60, 60, 64))
+
+
+def freighter(rng: np.random.Generator, scale: float) -> Sprite:
+    """A cargo ship, about 105 x 22 pixels, with rows of containers."""
+    length = 104.0 * scale * rng.uniform(0.86, 1.1)
+    width = length * rng.uniform(0.20, 0.23)
+    hull, paint = _FREIGHTER_HULL * (length, width), pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], 8)
+    sprite = Sprite.of(hull, "ship", height=8.0 * scale)
+    sprite.fill(hull, paint)
+    sprite.fill(_FREIGHTER_HULL * (length * 0.95, width * 0.84), rgb(150, 92, 76))
+    for bay in np.linspace(-0.24, 0.32, 8):
+        for lane in (-0.27, 0.0, 0.27):
+            sprite.fill(rect(length * 0.066, width * 0.25, length * bay, width * lane), pick(rng, CONTAINERS, 8))
+    sprite.fill(rect(length * 0.10, width * 0.86, -length * 0.37), rgb(240, 240, 238))
+    sprite.fill(rect(length * 0.03, width * 0.70, -length * 0.335), rgb(50, 60, 70))
+    sprite.fill(ellipse(length * 0.035, length * 0.035, -length * 0.44, sides=12), rgb(190, 90, 50))
+    return sprite
+
+
+def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]]:
+    """Foam behind a moving vessel: polygons in its frame and how opaque each is.
+
+    They lie over one another, the shorter on the longer, so that the foam fades astern.
+    """
+    foam = []
+    for share in np.linspace(1.0, 0.2, 6):
+        x0, x1 = -0.40 * length, -0.42 * length - share * reach
+        inner, outer = width * (0.34 + 0.9 * share), width * (0.40 + 1.05 * share)
+        for side in (-1.0, 1.0):
+            arm = np.array([(x0, width * 0.30), (x1, inner), (x1, outer), (x0, width * 0.46)])
+            foam.append((arm * (1, side), 0.09))
+        churn = width * 0.30 * (1 - 0.6 * share)
+        foam.append((np.array([(x0, -0.3 * width), (x1, -churn), (x1, churn), (x0, 0.3 * width)]), 0.10))
+    return foam
+
+
+def pier(rng: np.random.Generator, length: float, width: float) -> Sprite:
+    """A pier on piles, its head away from the shore."""
+    paint = pick(rng, PLANKS, 6)
+    deck = rect(length, width)
+    sprite = Sprite.of(deck, "harbor", height=5.0)
+    sprite.fill(deck, paint, grain=5.0)
+    for x in np.arange(-length / 2 + 3, length / 2 - 1, 3.2):
+        sprite.line([(x, -width / 2 + 0.6), (x, width / 2 - 0.6)], shade(paint, rng.uniform(0.82, 0.95)), 0.6)
+    sprite.line(rect(length - 1, width - 1), shade(paint, 0.66), 0.9, closed=True)
+    for x in np.arange(-length / 2 + 6, length / 2 - 3, 15.0):
+        for side in (-1, 1):
+            sprite.fill(ellipse(2.2, 2.2, x, side * (width / 2 - 1.8), sides=8), rgb(232, 230, 224))
+    return sprite

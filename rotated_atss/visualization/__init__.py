@@ -1,0 +1,1 @@
+"""Draw boxes on images."""

@@ -1,0 +1,133 @@
+"""Counting of positives on cases small enough to count by hand, the words and the picture."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rotated_atss.analysis.positive_counts import ANGLE_EDGES_DEG, Objects, Tally, format_report, summarize
+
+
+def two_images():
+    """Three objects in two images, an assigner that gives 2, 0 and 3 positives on levels of 4 and 2 priors."""
+    objects, tally = Objects(oriented=True), Tally([8, 16], expected=1.8)
+    objects.add(torch.tensor([[50.0, 50, 20, 5, 0.0], [9, 9, 4, 100, math.pi / 4]]))
+    tally.add(torch.tensor([0, -1, -2, 0, -1, -1]), [4, 2], 2, above_threshold=torch.tensor([4, 2]))
+    objects.add(torch.tensor([[0.0, 0, 300, 300, -0.1]]))
+    tally.add(torch.tensor([-1, 0, -2, -2, 0, 0]), [4, 2], 1, above_threshold=torch.tensor([3]))
+    return objects, tally
+
+
+def test_counts_by_hand():
+    objects, tally = two_images()
+    report = summarize(objects, {"mine": tally})
+    mine = report["assigners"]["mine"]
+    assert report["objects"] == 3
+    assert tally.positives.tolist() == [2, 0, 3]
+    assert (mine["positives"], mine["without"], mine["expected_per_object"]) == (5, 1, 1.8)
+    assert mine["positives_per_object"] == pytest.approx(5 / 3)
+    assert mine["by_level"] == {"8": 3, "16": 2}
+    assert mine["objects_by_positives"] == [1, 0, 1, 1]
+    assert mine["by_size"] == [
+        {"from": 8, "to": 16, "objects": 1, "positives_per_object": 2.0, "without": 0},
+        {"from": 16, "to": 32, "objects": 1, "positives_per_object": 0.0, "without": 1},
+        {"from": 256, "to": 512, "objects": 1, "positives_per_object": 3.0, "without": 0},
+    ]
+    assert [(g["from"], g["objects"]) for g in mine["by_aspect"]] == [(1, 1), (3, 1), (8, 1)]
+    assert mine["by_aspect"][-1]["to"] is None
+    # 0 degrees; the long side of 4 x 100 at 45 degrees points to 135, which is -45; a square at -5.7
+    assert [(g["from"], g["objects"]) for g in mine["by_angle"]] == [(-45, 1), (-15, 1), (0, 1)]
+    json.dumps(report, allow_nan=False)
+
+
+def test_every_object_is_in_one_group_of_each_kind():
+    draw = torch.Generator().manual_seed(0)
+    unit = torch.rand(500, 5, generator=draw)
+    boxes = torch.cat((unit[:, :2] * 1000, (unit[:, 2:4] * 7).exp(), unit[:, 4:] * 20 - 10), 1)
+    boxes[:4, 4] = torch.tensor([math.pi / 2, -math.pi / 2, math.pi, 0])
+    objects, tally = Objects(oriented=True), Tally([8])
+    objects.add(boxes)
+    tally.add(torch.arange(500), [500], 500)
+    summary = summarize(objects, {"each": tally})["assigners"]["each"]
+    for kind in ("size", "aspect", "angle"):
+        assert sum(group["objects"] for group in summary[f"by_{kind}"]) == 500
+    angle = np.concatenate(objects.angle)
+    assert angle.min() >= ANGLE_EDGES_DEG[0]
+    assert angle.max() < ANGLE_EDGES_DEG[-1]
+
+
+def test_horizontal_boxes_have_no_angle():
+    objects, tally = Objects(oriented=False), Tally([8])
+    objects.add(torch.tensor([[10.0, 10, 30, 90]]))
+    tally.add(torch.tensor([0]), [1], 1)
+    summary = summarize(objects, {"config": tally})["assigners"]["config"]
+    assert "by_angle" not in summary
+    assert summary["by_size"][0]["from"] == 32
+    assert summary["by_aspect"][0]["from"] == 3
+
+
+def test_the_report_in_words():
+    objects, tally = two_images()
+    other = Tally([8, 16])
+    other.add(torch.tensor([0, 1, 1, 1, 1, 1]), [4, 2], 2)
+    other.add(torch.tensor([-1] * 6), [4, 2], 1)
+    text = format_report(summarize(objects, {"mine": tally, "other": other}))
+    lines = {line[:26].strip(): line.split()[-6:] for line in text.splitlines()}
+    assert text.splitlines()[0].split() == ["mine", "other"]
+    assert lines["positives an object"][-2:] == ["1.67", "2.00"]
+    assert lines["the paper's 0.2 k L"][-2:] == ["1.80", "-"]
+    assert lines["before the centre test"][-2:] == ["3.00", "-"]
+    assert lines["objects with none"] == ["1", "(33", "%)", "1", "(33", "%)"]
+    assert lines["16 to 32"] == ["0.00", "100", "%", "5.00", "0", "%"]
+    assert lines["stride 16"][-6:] == ["2", "(40", "%)", "2", "(33", "%)"]
+    assert "-45 to -30" in lines
+    assert "from 8" in lines
+
+
+@pytest.mark.parametrize("oriented", [True, False])
+def test_the_picture_is_a_png_that_shows_the_bars(oriented):
+    pytest.importorskip("matplotlib")
+    import cv2
+
+    from rotated_atss.analysis.positive_plots import COLORS, plot_report
+
+    objects = Objects(oriented)
+    objects.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]])[:, : 5 if oriented else 4])
+    tally = Tally([8, 16], expected=9.0)
+    tally.add(torch.tensor([0, 0, 1] + [1] * 30), [20, 13], 2)
+    picture = cv2.imdecode(
+        np.frombuffer(plot_report(summarize(objects, {"a": tally, "b": tally}), "title"), np.uint8), cv2.IMREAD_COLOR
+    )
+    assert picture.shape[0] > 500
+    assert picture.shape[1] > 1000
+    for color in COLORS[:2]:
+        bgr = [int(color[i : i + 2], 16) for i in (5, 3, 1)]
+        assert int((picture == bgr).all(2).sum()) > 1000
+
+
+def test_the_legend_covers_no_bar_and_nothing_is_said_in_words(monkeypatch):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from rotated_atss.analysis.positive_plots import plot_report
+
+    drawn = []
+    plain = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **kwargs: (drawn.append(self), plain(self, *args, **kwargs))
+    )
+    objects = Objects(True)
+    objects.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]]))
+    for gt_index, words in ((torch.tensor([0, 1]), ["none"]), (torch.tensor([0, 0]), [])):
+        tally = Tally([8], expected=9.0)
+        tally.add(gt_index, [2], 2)
+        plot_report(summarize(objects, {"a": tally}))
+        axes = drawn[-1].axes
+        assert [text.get_text() for text in axes[3].texts] == words
+        assert not any(axis.get_legend() for axis in axes)
+        assert len(drawn[-1].legends) == 1
+        assert all(axis.get_ylim()[1] > 9 for axis in axes[:3])  # the line of the claim shows
+        legend = drawn[-1].legends[0].get_window_extent()
+        assert not any(legend.overlaps(axis.get_window_extent()) for axis in axes)

@@ -1,0 +1,86 @@
+"""The pair of files: whole or not there, the same weights in both, nothing of the memory shared."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+
+from rotated_atss.checkpoints.weight_files import output_paths, read_safetensors, save_weights
+from rotated_atss.errors import UserError
+
+META = {"converted_from": "mmrotate-0.x", "dataset_meta": {"classes": ["plane", "ship"]}}
+
+
+def weights():
+    whole = torch.arange(12.0)
+    return {
+        "a.weight": whole[:6].view(2, 3),
+        "shared": whole[:6],
+        "turned": torch.arange(6.0).view(2, 3).t(),
+        "none": torch.zeros(0, 3),
+        "steps": torch.tensor(7),
+        "half": torch.ones(2, dtype=torch.float16),
+    }
+
+
+@pytest.mark.parametrize("name", ["model", "model.pth", "model.safetensors", "model.v1.5.pth", "model.v1.5"])
+def test_both_files_whatever_the_name(tmp_path, name):
+    paths = save_weights(tmp_path / "deep" / name, weights(), META)
+    stem = name.removesuffix(".pth").removesuffix(".safetensors")
+    assert [path.name for path in paths] == [f"{stem}.pth", f"{stem}.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == sorted(path.name for path in paths)
+    whole, safe = torch.load(paths[0], weights_only=True), read_safetensors(paths[1])
+    for content in (whole, safe):
+        assert {key: content["meta"][key] for key in META} == META
+        assert set(content["state_dict"]) == set(weights())
+        for key, value in weights().items():
+            assert torch.equal(content["state_dict"][key], value)
+            assert content["state_dict"][key].dtype == value.dtype
+    assert all(isinstance(value, str) for value in json.loads(_header(paths[1]))["__metadata__"].values())
+    assert paths[0].stat().st_size < 10_000  # slices are saved without the tensor they are of
+
+
+def _header(path):
+    data = path.read_bytes()
+    return data[8 : 8 + int.from_bytes(data[:8], "little")]
+
+
+def test_a_file_of_others(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(2)}, tmp_path / "other.safetensors")
+    assert read_safetensors(tmp_path / "other.safetensors")["meta"] == {}
+    save_file({"w": torch.ones(2)}, tmp_path / "named.safetensors", metadata={"format": "pt", "note": "{not json"})
+    assert read_safetensors(tmp_path / "named.safetensors")["meta"] == {"format": "pt", "note": "{not json"}
+
+
+def test_damaged_and_missing(tmp_path):
+    whole = save_weights(tmp_path / "model", weights(), META)[1].read_bytes()
+    for name, data in {"cut": whole[:-9], "empty": b"", "short": whole[:5], "text": b"hello, no weights here"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=f"{name}.safetensors: not a readable checkpoint"):
+            read_safetensors(path)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        read_safetensors(tmp_path / "none.safetensors")
+
+
+def test_places_that_cannot_be(tmp_path):
+    for wrong in (tmp_path, tmp_path / ".pth", ""):
+        with pytest.raises(UserError, match="no name of a file"):
+            output_paths(wrong)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_weights(tmp_path / "file" / "model", weights(), META)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_is_not_ours(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        save_weights(tmp_path / "model", weights(), META)
+    tmp_path.chmod(0o700)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,86 @@
+"""Two processes on the CPU, started as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rotated_atss.detection.engine.runner import load_config
+
+HOOK = '''
+import hashlib, json, os
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class WitnessHook(Hook):
+    """Write down what this process ended with, and how many positives it saw."""
+
+    seen = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.seen.append(float(outputs["num_pos"]))
+
+    def after_train(self, runner):
+        digest = hashlib.sha256()
+        for name, value in runner.model.module.named_parameters():
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        model = type(runner.model).__name__
+        told = dict(digest=digest.hexdigest(), seen=self.seen, world=runner.world_size, model=model)
+        with open(os.environ["WITNESS"] + f"{runner.rank}.json", "w") as file:
+            json.dump(told, file)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+@pytest.mark.parametrize(
+    "name", ["rotated_atss_obb_r50_fpn_1x_dota_le90", "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90"]
+)
+def test_two_processes_end_with_the_same_weights(name, tiny_published_options, tmp_path, repo_root):
+    cfg = load_config(name, tiny_published_options)
+    if "centerness" in name:
+        cfg.model.bbox_head.norm_cfg = dict(type="GN", num_groups=4, requires_grad=True)
+    cfg.train_dataloader.batch_size = 1
+    cfg.train_dataloader.dataset.filter_cfg = None  # one of the six tiles has no object
+    cfg.custom_imports.imports.append("witness")
+    cfg.custom_hooks.append(dict(type="WitnessHook", priority="LOWEST"))
+    cfg.dump(tmp_path / "two.py")
+    (tmp_path / "witness.py").write_text(HOOK)
+
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    python_path = os.pathsep.join([str(tmp_path), str(repo_root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [
+            repo_root / "tools" / "dist_train.sh",
+            tmp_path / "two.py",
+            "2",
+            "--work-dir",
+            tmp_path / "work",
+            "--seed",
+            "1",
+        ],
+        env={**os.environ, "PATH": path, "PYTHONPATH": python_path, "WITNESS": f"{tmp_path}/", "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first["digest"] == second["digest"]
+    assert first["world"] == 2
+    assert first["model"] == "MMDistributedDataParallel"
+    assert len(first["seen"]) == len(second["seen"]) == 3
+    assert (first["seen"] + second["seen"]).count(0) == 1  # while the other process had objects
+    assert first["seen"] != second["seen"]
+    assert (tmp_path / "work" / "epoch_1.pth").is_file()
+    log = next((tmp_path / "work").glob("*/*.log")).read_text()
+    assert "batch of 2 images instead" not in log  # 1 a process is the 2 that the config is made for
+    assert "Epoch(val) [1]" in log
+    assert "merged" in log

@@ -1,0 +1,214 @@
+"""R3Det: its stages against mmrotate 1.x's detector with the same weights, its losses against those of single heads."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.heads.r3det import best_boxes
+from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import obb_to_corners
+
+NARROW = {
+    "model.backbone.init_cfg": None,
+    "model.backbone.depth": 18,
+    "model.backbone.base_channels": 8,
+    "model.backbone.stem_channels": 8,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.bbox_head_init.in_channels": 16,
+    "model.bbox_head_init.feat_channels": 16,
+    "model.bbox_head_init.stacked_convs": 1,
+    "model.bbox_head_refine.0.in_channels": 16,
+    "model.bbox_head_refine.0.feat_channels": 16,
+    "model.bbox_head_refine.0.stacked_convs": 1,
+    "model.bbox_head_refine.0.frm_cfg.feat_channels": 16,
+}
+
+
+def build(name="r3det_r50_fpn_1x_dota_oc", **changes):
+    torch.manual_seed(0)
+    model = build_model(load_config(name, {**NARROW, **changes}))
+    model.init_weights()
+    return spread(model).eval()
+
+
+def spread(model):
+    """Weights under which boxes differ from their priors and scores from each other."""
+    draw = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, param in model.named_parameters():
+            if "retina_" in name and name.endswith("weight"):
+                param.copy_(torch.randn(param.shape, generator=draw) * 0.05)
+    return model
+
+
+def images(number=2, size=128):
+    return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def samples(counts, size=128):
+    draw, made = torch.Generator().manual_seed(2), []
+    for count in counts:
+        meta = dict(img_shape=(size, size), pad_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0))
+        boxes = torch.rand(count, 5, generator=draw) * torch.tensor([size, size, 40.0, 20, 1.5])
+        boxes += torch.tensor([0, 0, 8.0, 8, 0.01])
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.randint(0, 15, (count,), generator=draw))
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 5), labels=torch.zeros(0, dtype=torch.int64))
+        made.append(sample)
+    return made
+
+
+def peer(ours, angle_version):
+    """Mmrotate's detector with our weights, in an angle version that both understand alike."""
+    pytest.importorskip("mmrotate.models")
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+    from mmengine.utils import get_installed_path
+    from mmrotate.registry import MODELS as PEERS
+
+    path = f"{get_installed_path('mmrotate')}/.mim/configs/r3det/r3det-oc_r50_fpn_1x_dota.py"
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    cfg.merge_from_dict(NARROW)
+    cfg.model.bbox_head_init.anchor_generator.angle_version = None
+    for head in (cfg.model.bbox_head_init, cfg.model.bbox_head_refine[0]):
+        head.bbox_coder.update(angle_version=angle_version, use_box_type=False)
+    with DefaultScope.overwrite_default_scope("mmrotate"):
+        model = PEERS.build(cfg.model)
+    state = {name: value for name, value in ours.state_dict().items() if not name.endswith("transposed")}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+@pytest.mark.parametrize("angle_version", ["le90", "le135"])
+def test_raw_outputs_and_boxes_are_mmrotates(angle_version):
+    """Every stage; mmrotate reads the features at transposed places, so ours is told to."""
+    ours = build(
+        **{
+            "model.bbox_head_init.bbox_coder.angle_version": angle_version,
+            "model.bbox_head_refine.0.bbox_coder.angle_version": angle_version,
+            "model.bbox_head_refine.0.frm_cfg.transposed": True,
+        }
+    )
+    theirs = peer(ours, angle_version)
+    with torch.no_grad():
+        outputs, boxes = ours._stages(images())
+        first = theirs.bbox_head_init(theirs.extract_feat(images()))
+        their_boxes = theirs.bbox_head_init.filter_bboxes(*first)
+        their_outputs = theirs.forward(images(), mode="tensor")
+    for level, mine in enumerate(boxes):
+        other = torch.stack([getattr(each[level], "tensor", each[level]) for each in their_boxes])
+        assert distance(mine, other) < 1e-2
+    for mine, other in zip(outputs, their_outputs):
+        for one, two in zip(mine, other):
+            assert torch.allclose(one, two, atol=1e-4)
+    last, their_last = ours.bbox_head_refine[0], theirs.bbox_head_refine[0]
+    for box, deltas in zip(boxes, outputs[1]):
+        deltas = deltas.permute(0, 2, 3, 1).reshape(-1, 5)
+        other = their_last.bbox_coder.decode(box.reshape(-1, 5), deltas)
+        assert distance(last.bbox_coder.decode(box.reshape(-1, 5), deltas), getattr(other, "tensor", other)) < 1e-2
+
+
+def distance(first, second):
+    """Largest distance from a corner of one to the nearest of the other, over the box's longest side."""
+    one, other = obb_to_corners(first.double().reshape(-1, 5)), obb_to_corners(second.double().reshape(-1, 5))
+    far = torch.cdist(one, other).amin(-1).amax(-1)
+    return float((far / first.reshape(-1, 5)[:, 2:4].amax(-1).clamp(min=1)).max())
+
+
+def test_best_boxes_are_those_of_the_best_score():
+    model = build()
+    with torch.no_grad():
+        scores, deltas = model.bbox_head_init(model.extract_feat(images(1)))
+    boxes = best_boxes(model.bbox_head_init, scores, deltas)
+    priors = model.bbox_head_init.flat_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
+    for level in range(5):
+        width = scores[level].shape[-1]
+        for cell in (0, len(boxes[level][0]) - 1):
+            row, column = divmod(cell, width)
+            values = [scores[level][0, prior * 15 : prior * 15 + 15, row, column].max() for prior in range(9)]
+            best = max(range(9), key=lambda prior: values[prior])
+            delta = deltas[level][0, best * 5 : best * 5 + 5, row, column]
+            expected = model.bbox_head_init.bbox_coder.decode(priors[level][cell * 9 + best][None], delta[None])
+            assert distance(boxes[level][0, cell], expected[0]) < 1e-4
+    assert not any(level.requires_grad for level in boxes)
+
+
+def test_losses_are_those_of_the_stages():
+    model = build().train()
+    data = samples((6, 0))
+    losses = model.loss(images(), data)
+    features = model.extract_feat(images())
+    first = model.bbox_head_init(features)
+    objects, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
+    boxes = best_boxes(model.bbox_head_init, *first)
+    second = model.bbox_head_refine[0](features, boxes)
+    expected = {
+        **model.bbox_head_init.loss_by_feat(*first, objects, metas),
+        **{
+            f"{name}_refine_0": value
+            for name, value in model.bbox_head_refine[0].loss_by_feat(*second, objects, metas, priors=boxes).items()
+        },
+    }
+    assert losses.keys() == expected.keys()
+    assert len(losses) == 6
+    for name, value in expected.items():
+        assert torch.allclose(losses[name], value, rtol=1e-5), name
+    assert float(losses["num_pos"]) > 0
+    assert float(losses["num_pos_refine_0"]) > 0
+
+
+def test_the_second_stage_learns_from_its_own_priors():
+    """Each image has its own boxes as priors: swapping images swaps their matches."""
+    model = build().train()
+    head, (scores, deltas) = model.bbox_head_refine[0], model.bbox_head_init(model.extract_feat(images()))
+    boxes, data = best_boxes(model.bbox_head_init, scores, deltas), samples((6, 3))
+    objects, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
+    sizes = [level.shape[-2:] for level in scores]
+    forth = head.assign_batch(boxes, sizes, objects, metas, None)
+    back = head.assign_batch([level.flip(0) for level in boxes], sizes, objects[::-1], metas, None)
+    assert torch.equal(forth, back.flip(0))
+    assert not torch.equal(forth[0], forth[1])
+
+
+def test_weights_know_how_features_are_read():
+    plain, transposed = build(), build(**{"model.bbox_head_refine.0.frm_cfg.transposed": True})
+    with torch.no_grad():
+        before = plain(images(), mode="tensor")[0][0]
+        other = transposed(images(), mode="tensor")[0][0]
+        assert not torch.allclose(before, other)
+        plain.load_state_dict(transposed.state_dict())
+        assert torch.equal(plain(images(), mode="tensor")[0][0], other)
+
+
+def test_a_square_image_turned_by_a_quarter_reads_the_features_of_its_objects():
+    """The transposed reading is not what features at a box's centre are."""
+    from rotated_atss.ops.feature_align import align_features
+
+    features = torch.zeros(1, 1, 8, 8)
+    features[0, 0, 2, 5] = 1  # row 2, column 5
+    boxes = torch.zeros(1, 64, 5) + torch.tensor([5 * 8.0, 2 * 8.0, 10, 10, 0.3])  # all cells predict the object there
+    assert float(align_features(features, boxes, 8).min()) == 1
+    assert float(align_features(features, boxes, 8, transposed=True).min()) == 0
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"model.train_cfg.stage_loss_weights": [1.0, 1.0]}, "1 refining heads need as many stage_loss_weights, not 2"),
+        (
+            {"model.bbox_head_refine.0.loss_bbox": dict(_delete_=True, type="RotatedIoULoss")},
+            "set reg_decoded_bbox=True",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(**changes)
+
+
+def test_the_registry_knows_the_parts():
+    assert all(MODELS.get(name) is not None for name in ("R3Det", "RotatedRefineHead", "FeatureRefinement"))

@@ -1,0 +1,129 @@
+"""Every family of detectors on CUDA gives the CPU's losses, trains and detects without mmcv's CUDA kernels."""
+
+import copy
+
+import pytest
+import torch
+
+from rotated_atss.assign import max_iou_assign
+from rotated_atss.ops.box_fusion import merge_by_voting
+from rotated_atss.ops.centerness import centerness
+from rotated_atss.ops.feature_align import align_features
+
+DEVICE = "cuda"
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+
+FAMILIES = [
+    "rotated_atss_hbb_r50_fpn_1x_dota_oc",
+    "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90",
+    "rotated_retinanet_obb_r50_fpn_1x_dota_le135",
+    "r3det_r50_fpn_1x_dota_oc",
+    "r3det_atss_r50_fpn_1x_dota_oc",
+    "atss_dcnv2_r50_fpn_1x_coco",
+]
+LOSS_TOLERANCE = 2e-3  # relative; R3Det's second stage decides by boxes that both devices round on their own
+
+
+@pytest.fixture(autouse=True)
+def exact_convolutions():
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def boxes(number, size=256, seed=0):
+    unit = torch.rand(number, 5, generator=torch.Generator().manual_seed(seed))
+    return unit * torch.tensor([size, size, 60.0, 30, 1.5]) + torch.tensor([0, 0, 10.0, 8, 0.01])
+
+
+def build(name):
+    pytest.importorskip("mmdet")
+    pytest.importorskip("mmcv.ops")
+    from rotated_atss.detection.engine.runner import build_model, load_config
+
+    torch.manual_seed(0)
+    model = build_model(load_config(name, {"model.backbone.init_cfg": None}))
+    model.init_weights()
+    return model
+
+
+def batch(name, counts=(8, 0), size=256):
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.bbox import HorizontalBoxes
+    from mmengine.structures import InstanceData
+
+    samples = []
+    for seed, count in enumerate(counts):
+        meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0), img_id=str(seed))
+        sample, objects = DetDataSample(metainfo=meta), boxes(count, size, seed)
+        if name.endswith("coco"):
+            objects = HorizontalBoxes(torch.cat((objects[:, :2] - objects[:, 2:4] / 2, objects[:, :2] + 30), 1))
+        sample.gt_instances = InstanceData(bboxes=objects, labels=torch.arange(count) % 15)
+        sample.ignored_instances = InstanceData(bboxes=objects[:0], labels=torch.zeros(0, dtype=torch.int64))
+        samples.append(sample)
+    draw = torch.Generator().manual_seed(1)
+    images = [torch.randint(0, 255, (3, size, size), generator=draw, dtype=torch.uint8) for _ in counts]
+    return dict(inputs=images, data_samples=samples)
+
+
+def losses_of(model, name, device):
+    model = copy.deepcopy(model).to(device).train()
+    losses = model(**model.data_preprocessor(batch(name), True), mode="loss")
+    parts = {key: sum(value) if isinstance(value, list) else value for key, value in losses.items()}
+    sum(value for key, value in parts.items() if "loss" in key).backward()
+    assert all(
+        each.grad is not None and each.grad.isfinite().all() for each in model.parameters() if each.requires_grad
+    )
+    return {key: float(value.detach()) for key, value in parts.items()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_losses_of_a_step(name):
+    model = build(name)
+    here, there = losses_of(model, name, "cpu"), losses_of(model, name, DEVICE)
+    assert there == pytest.approx(here, rel=LOSS_TOLERANCE)
+    assert here["loss_bbox"] > 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_inference(name):
+    model = build(name).to(DEVICE).eval()
+    for part in model.modules():
+        if getattr(part, "test_cfg", None):
+            part.test_cfg.score_thr = 0.005  # an untrained model finds something
+    with torch.no_grad():
+        found = model(**model.data_preprocessor(batch(name), False), mode="predict")
+    assert all(len(each.pred_instances.scores) == len(each.pred_instances.bboxes) > 0 for each in found)
+    assert all(each.pred_instances.bboxes.device.type == DEVICE for each in found)
+
+
+@pytest.mark.parametrize("columns", [4, 5])
+def test_max_iou_assignment_is_the_same(columns):
+    objects, priors = boxes(40).double(), boxes(5000, seed=1).double()
+    if columns == 4:
+        objects, priors = (
+            torch.cat((each[:, :2] - each[:, 2:4] / 2, each[:, :2] + 20), 1) for each in (objects, priors)
+        )
+    here = max_iou_assign(priors, objects)[0]
+    there = max_iou_assign(priors.to(DEVICE), objects.to(DEVICE))[0]
+    assert there.device.type == DEVICE
+    assert int((here != there.cpu()).sum()) <= 1  # an IoU within rounding of a threshold
+    assert len(here.unique()) > 20
+
+
+def test_centerness_features_and_voting_are_the_same():
+    objects = boxes(300).double()
+    points = objects[:, :2] + 5
+    for frame in ("hbb", "obb"):
+        there = centerness(points.to(DEVICE), objects.to(DEVICE), frame).cpu()
+        assert torch.allclose(there, centerness(points, objects, frame), atol=1e-12)
+    features, at = torch.randn(1, 4, 12, 12, dtype=torch.float64), objects[:144][None] / 3
+    there = align_features(features.to(DEVICE), at.to(DEVICE), 8).cpu()
+    assert torch.allclose(there, align_features(features, at, 8), atol=1e-12)
+    scores, labels = torch.linspace(1, 0.1, 300, dtype=torch.float64), torch.arange(300) % 3
+    here = merge_by_voting(objects, scores, labels, 0.3, 0.05)
+    there = merge_by_voting(*(each.to(DEVICE) for each in (objects, scores, labels)), 0.3, 0.05)
+    assert all(torch.allclose(one, other.cpu(), atol=1e-9) for one, other in zip(here, there))

@@ -1,0 +1,273 @@
+"""Everything that runs on CUDA gives what the CPU gives. `make bench-gpu` runs these on a machine with a GPU."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from rotated_atss.assign import (
+    IGNORE,
+    adaptive_threshold,
+    atss_assign,
+    center_sampling_assign,
+    max_iou_assign,
+    nearest_priors,
+    ssc_assign,
+    topk_assign,
+)
+from rotated_atss.ops import rotated_iou, rotated_nms
+from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
+from rotated_atss.ops.losses import rotated_iou_loss, sigmoid_focal_loss
+
+DEVICE = "cuda"
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+]
+
+# sine, cosine and fused multiplications round differently there
+IOU_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
+LOSS_TOLERANCE = 1e-4  # relative, float32 convolutions without TF32
+BFLOAT16_TOLERANCE = 0.05
+
+
+@pytest.fixture(autouse=True)
+def exact_convolutions():
+    """TF32 rounds the inputs of float32 convolutions to 10 bits; matrix products are exact by default."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def scene(number, seed=0, size=256, dtype=torch.float32):
+    draw = torch.Generator().manual_seed(seed)
+    unit = torch.rand(number, 5, generator=draw, dtype=torch.float64)
+    sides, angle = (unit[:, 2:4] * 3 + 1.8).exp(), (unit[:, 4:] - 0.5) * math.pi
+    return torch.cat((unit[:, :2] * size, sides, angle), 1).to(dtype)
+
+
+def near_pairs(number, dtype, seed=0):
+    first = scene(number, seed, dtype=dtype)
+    second = scene(number, seed + 1, dtype=dtype)
+    second[:, :2] = first[:, :2] + (second[:, :2] / 256 - 0.5) * 20
+    swapped = first[: number // 4, [0, 1, 3, 2, 4]]
+    swapped[:, 4] += math.pi / 2
+    second[: number // 4] = swapped
+    return first, second
+
+
+def grid_priors(size=512, strides=(8, 16, 32, 64, 128)):
+    levels = []
+    for stride in strides:
+        steps = torch.arange(size // stride) * float(stride)
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        rest = [torch.full((x.numel(),), value) for value in (4.0 * stride, 4.0 * stride, 0.0)]
+        levels.append(torch.stack((x.flatten(), y.flatten(), *rest), 1))
+    return torch.cat(levels), [len(level) for level in levels]
+
+
+@pytest.mark.parametrize("mode", ["iou", "iof"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_iou_aligned_and_pairwise(dtype, mode):
+    first, second = near_pairs(100_000, dtype)
+    there = rotated_iou(first.to(DEVICE), second.to(DEVICE), aligned=True, mode=mode)
+    assert there.device.type == DEVICE
+    assert there.dtype == dtype
+    assert (there.cpu() - rotated_iou(first, second, aligned=True, mode=mode)).abs().max() <= IOU_TOLERANCE[dtype]
+    first, second = first[:700], second[:900]
+    there = rotated_iou(first.to(DEVICE), second.to(DEVICE), mode=mode)
+    assert (there.cpu() - rotated_iou(first, second, mode=mode)).abs().max() <= IOU_TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_iou_of_halves_is_computed_wider(dtype):
+    first, second = (boxes.to(dtype).to(DEVICE) for boxes in near_pairs(1000, torch.float32))
+    expected = rotated_iou(first.float(), second.float(), aligned=True).to(dtype)
+    assert torch.equal(rotated_iou(first, second, aligned=True), expected)
+
+
+def test_iou_gradients():
+    gradients = []
+    for device in ("cpu", DEVICE):
+        first, second = (boxes.to(device).requires_grad_() for boxes in near_pairs(2000, torch.float64, seed=3))
+        rotated_iou(first, second, aligned=True)[500:].sum().backward()  # the first quarter: edges meet, two answers
+        gradients.append(torch.cat((first.grad, second.grad)).cpu())
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-9
+    assert gradients[0].abs().max() > 0
+
+
+def test_plain_losses():
+    draw = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(5000, 15, generator=draw) * 4, torch.randint(0, 16, (5000,), generator=draw)
+    focal = sigmoid_focal_loss(logits.to(DEVICE), labels.to(DEVICE)).cpu()
+    assert torch.allclose(focal, sigmoid_focal_loss(logits, labels), rtol=1e-5, atol=1e-7)
+    pred, target = near_pairs(2000, torch.float32)
+    there = rotated_iou_loss(pred.to(DEVICE), target.to(DEVICE)).cpu()
+    assert (there - rotated_iou_loss(pred, target)).abs().max() <= IOU_TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("number, classes, threshold", [(0, 3, 0.1), (1, 3, 0.1), (800, 15, 0.1), (3000, 1, 0.5)])
+def test_nms_keeps_the_same(number, classes, threshold):
+    draw = torch.Generator().manual_seed(number)
+    boxes, labels = scene(number, number, dtype=torch.float64), torch.randint(0, classes, (number,), generator=draw)
+    scores = (torch.rand(number, generator=draw) * 50).round() / 50  # ties
+    there = rotated_nms(boxes.to(DEVICE), scores.to(DEVICE), labels.to(DEVICE), threshold)
+    assert there.device.type == DEVICE
+    assert there.tolist() == rotated_nms(boxes, scores, labels, threshold).tolist()
+
+
+@pytest.mark.parametrize("grid", [None, 4])
+@pytest.mark.parametrize("number", [0, 1, 60, 500])
+def test_assignment_is_the_same(number, grid):
+    priors, sizes = grid_priors()
+    objects = scene(number, number, 512)
+    if grid:  # distances tie
+        objects[:, :2] = (objects[:, :2] / grid).round() * grid
+    region = torch.tensor([[100.0, 120, 80, 60, 0.2]])
+    here, iou = atss_assign(priors, sizes, objects, ignored_boxes=region)
+    there, there_iou = atss_assign(priors.to(DEVICE), sizes, objects.to(DEVICE), ignored_boxes=region.to(DEVICE))
+    assert there.device.type == DEVICE
+    there = there.cpu()
+    assert torch.equal(here == IGNORE, there == IGNORE)
+    differing = torch.nonzero(here != there).flatten().tolist()
+    unexplained = {prior: (int(here[prior]), int(there[prior])) for prior in differing}
+    for prior in differing:
+        if decided_by_rounding(prior, priors, sizes, objects, here == IGNORE):
+            del unexplained[prior]
+    assert not unexplained and len(differing) <= max(1, number // 100), f"prior: (CPU, CUDA) {unexplained}"
+    same = here == there
+    assert (iou - there_iou.cpu())[same].abs().max() <= IOU_TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("form", [torch.clone, obb_to_hbb])
+@pytest.mark.parametrize("number", [0, 1, 200])
+@pytest.mark.parametrize(
+    "assign",
+    [
+        atss_assign,
+        topk_assign,
+        lambda priors, sizes, *rest, **ignored: max_iou_assign(priors, *rest, **ignored),
+        lambda priors, sizes, *rest, **ignored: ssc_assign(
+            priors, sizes, *rest, scale_ranges=(32, 64, 96, 128), **ignored
+        ),
+        lambda *given, **ignored: center_sampling_assign(*given, scale_ranges=(32, 64, 96, 128), **ignored),
+    ],
+    ids=["atss", "topk", "max_iou", "ssc", "center_sampling"],
+)
+def test_every_assignment_is_the_same_in_double_precision(assign, number, form):
+    priors, sizes = grid_priors()
+    priors, objects = form(priors.double()), form(scene(number, number, 512, torch.float64))
+    region = form(torch.tensor([[100.0, 120, 80, 60, 0.2]]).double())
+    here, iou = assign(priors, sizes, objects, ignored_boxes=region)
+    there = assign(priors.to(DEVICE), sizes, objects.to(DEVICE), ignored_boxes=region.to(DEVICE))
+    assert torch.equal(here, there[0].cpu())
+    assert (here == IGNORE).any()
+    assert (iou - there[1].cpu()).abs().max() <= IOU_TOLERANCE[torch.float64]
+
+
+def decided_by_rounding(prior, priors, sizes, objects, ignored, tolerance=1e-5):
+    """Whether an object that may take the prior has its IoU at the threshold, or two objects want it equally."""
+    candidates = nearest_priors(priors[:, :2], sizes, objects[:, :2], 9, ignored)
+    chosen, owners = priors[candidates.flatten()].double(), objects.double().repeat_interleave(candidates.shape[1], 0)
+    overlap = rotated_iou(chosen, owners, aligned=True).view_as(candidates)
+    threshold = adaptive_threshold(overlap, (~ignored[candidates]).to(overlap))[:, None]
+    inside = points_in_obb(chosen[:, :2], owners, 0.01).view_as(candidates)
+    wanting = (candidates == prior) & (overlap > threshold - tolerance) & inside
+    best = overlap[wanting].sort(descending=True).values
+    at_threshold = ((overlap - threshold).abs()[wanting] < tolerance).any()
+    return bool(at_threshold) or (len(best) > 1 and bool(best[0] - best[1] < tolerance))
+
+
+def test_candidates_are_the_same_with_ties():
+    priors, sizes = grid_priors()
+    points = (scene(300, 4, 512)[:, :2] / 4).round() * 4
+    there = nearest_priors(priors[:, :2].to(DEVICE), sizes, points.to(DEVICE), 9)
+    assert torch.equal(there.cpu(), nearest_priors(priors[:, :2], sizes, points, 9))
+
+
+# -- the detector ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def detector():
+    """The R50 le90 config with a narrow head, untrained, on the CPU."""
+    pytest.importorskip("mmdet")
+    pytest.importorskip("mmcv.ops")
+    from rotated_atss.detection.engine.runner import build_model, load_config
+
+    small = {"model.neck.out_channels": 32, "model.bbox_head.in_channels": 32, "model.bbox_head.feat_channels": 32}
+    cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", {"model.backbone.init_cfg": None, **small})
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    model.init_weights()
+    return model
+
+
+def batch(counts=(12, 0, 40), size=256):
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    draw = torch.Generator().manual_seed(1)
+    samples = []
+    for seed, count in enumerate(counts):
+        meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0), img_id=str(seed))
+        sample = DetDataSample(metainfo=meta)
+        labels = torch.randint(0, 15, (count,), generator=draw)
+        sample.gt_instances = InstanceData(bboxes=scene(count, seed, size), labels=labels)
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 5), labels=labels[:0])
+        samples.append(sample)
+    images = [torch.randint(0, 255, (3, size, size), generator=draw, dtype=torch.uint8) for _ in counts]
+    return dict(inputs=images, data_samples=samples)
+
+
+def step(model, device, bfloat16=False):
+    """Losses and gradients of one training step of a copy of the model."""
+    model = copy.deepcopy(model).to(device).train()
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        losses = model(**model.data_preprocessor(batch(), True), mode="loss")
+    (losses["loss_cls"] + losses["loss_bbox"]).backward()
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    return values, {name: each.grad.cpu() for name, each in model.named_parameters() if each.grad is not None}
+
+
+def test_head_losses_and_gradients(detector):
+    here, gradients = step(detector, "cpu")
+    there, other = step(detector, DEVICE)
+    assert there["num_pos"] == here["num_pos"] > 0
+    assert there == pytest.approx(here, rel=LOSS_TOLERANCE)
+    assert gradients.keys() == other.keys()
+    for name, gradient in gradients.items():
+        assert (gradient - other[name]).norm() <= 1e-2 * gradient.norm() + 1e-7, name
+
+
+def test_a_step_under_bfloat16_autocast(detector):
+    here, _ = step(detector, "cpu")
+    there, gradients = step(detector, DEVICE, bfloat16=True)
+    assert there["num_pos"] == here["num_pos"]  # which prior learns what does not depend on the precision
+    assert there == pytest.approx(here, rel=BFLOAT16_TOLERANCE)
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert all(gradient.dtype == torch.float32 for gradient in gradients.values())
+
+
+def feature_maps(size=256, classes=15):
+    """Raw outputs of a head that finds something: scores far apart, boxes at random."""
+    draw = torch.Generator().manual_seed(2)
+    shapes = [(size // stride, size // stride) for stride in (8, 16, 32, 64, 128)]
+    cls = [torch.randn(2, classes, *shape, generator=draw) * 2 - 4 for shape in shapes]
+    return cls, [torch.randn(2, 5, *shape, generator=draw) * 0.3 for shape in shapes]
+
+
+def test_head_predicts_the_same(detector):
+    metas = [dict(scale_factor=(1.0, 1.0), img_shape=(256, 256))] * 2
+    cls, box = feature_maps()
+    here = detector.bbox_head.predict_by_feat(cls, box, batch_img_metas=metas)
+    head = copy.deepcopy(detector.bbox_head).to(DEVICE)
+    there = head.predict_by_feat(*([level.to(DEVICE) for level in part] for part in (cls, box)), batch_img_metas=metas)
+    for expected, found in zip(here, there):
+        assert len(expected) > 50
+        assert abs(len(expected) - len(found)) <= 2
+        assert found.bboxes.device.type == DEVICE
+        twins = rotated_iou(expected.bboxes, found.bboxes.cpu()) * (expected.labels[:, None] == found.labels.cpu())
+        assert (twins.amax(1) < 0.999).sum() <= 2
+    assert detector.bbox_head.prior_generator.strides == head.prior_generator.strides

@@ -1,0 +1,43 @@
+"""Nothing half-written under its final name."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write, read_bytes
+
+
+def test_writes_and_replaces(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    for content in (b"one", b"two"):
+        atomic_write(path, content)
+        assert read_bytes(path) == content
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+
+    def fill_up(self, data):
+        with self.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    with pytest.raises(UserError, match="a.txt: cannot be written: No space left on device"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_read_or_written(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_bytes(tmp_path / "a.txt")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_bytes(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        atomic_write(tmp_path / "file" / "a.txt", b"")

@@ -1,0 +1,214 @@
+"""Angle versions, corners and transforms against corner sets, which have no angle version."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rotated_atss.ops import boxes as B
+
+RANGES = {"oc": (0.0, math.pi / 2), "le90": (-math.pi / 2, math.pi / 2), "le135": (-math.pi / 4, 3 * math.pi / 4)}
+SPECIAL_ANGLES = [k * math.pi / 8 for k in range(-40, 41)] + [1e-9, -1e-9, 1e-5, -1e-5, 3.0, -3.0]
+
+
+def random_boxes(number, dtype=torch.float64, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    unit = torch.rand(number, 5, generator=draw, dtype=torch.float64)
+    return (unit * torch.tensor([400, 300, 90, 60, 14]) + torch.tensor([-50, -50, 1, 1, -7])).to(dtype)
+
+
+def assert_same_corner_set(first, second, tolerance=1e-6):
+    """The same four points in any order: every corner has a partner, both ways."""
+    first, second = (c.double().unflatten(-1, (4, 2)) if c.shape[-1] == 8 else c.double() for c in (first, second))
+    distance = (first.unsqueeze(-2) - second.unsqueeze(-3)).norm(dim=-1)
+    assert distance.amin(-1).max() < tolerance
+    assert distance.amin(-2).max() < tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("angle_version", B.ANGLE_VERSIONS)
+def test_normalize_keeps_the_rectangle_and_obeys_the_range(angle_version, dtype):
+    special = torch.tensor([[10.0, 20.0, w, h, a] for a in SPECIAL_ANGLES for w, h in ((8, 3), (3, 8), (5, 5))])
+    for boxes in (random_boxes(5000, dtype), special.to(dtype)):
+        normal = B.normalize_obb(boxes, angle_version)
+        tolerance = 1e-9 if dtype == torch.float64 else 1e-3
+        assert_same_corner_set(B.obb_to_corners(normal), B.obb_to_corners(boxes), tolerance)
+        low, high = RANGES[angle_version]
+        # compared as float64 and in the box's own precision: no rounding of pi may leave the range
+        for angle, low_, high_ in ((normal[:, 4].double(), low, high), (normal[:, 4], low, high)):
+            if angle_version == "oc":
+                assert (angle > low_).all()
+                assert (angle <= high_).all()
+            else:
+                assert (angle >= low_).all()
+                assert (angle < high_).all()
+                assert (normal[:, 2] >= normal[:, 3]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("angle_version", B.ANGLE_VERSIONS)
+def test_normalize_returns_a_normal_box_bit_for_bit(angle_version, dtype):
+    once = B.normalize_obb(random_boxes(5000, dtype), angle_version)
+    assert torch.equal(B.normalize_obb(once, angle_version), once)
+
+
+def test_range_ends_are_half_open():
+    box = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]], dtype=torch.float64)
+    assert B.normalize_obb(box, "oc")[0].tolist() == pytest.approx([0, 0, 2, 4, math.pi / 2])  # 0 is outside (0, pi/2]
+    box[0, 4] = math.pi / 2
+    assert B.normalize_obb(box, "oc")[0].tolist() == [0, 0, 4, 2, math.pi / 2]
+    assert B.normalize_obb(box, "le90")[0, 4] == -math.pi / 2
+    box[0, 4] = 3 * math.pi / 4
+    assert B.normalize_obb(box, "le135")[0, 4] == pytest.approx(-math.pi / 4)
+
+
+def test_unknown_coding_names_the_choices():
+    with pytest.raises(ValueError, match="le45.*oc, le90, le135"):
+        B.normalize_obb(torch.zeros(1, 5), "le45")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_are_computed_in_float32(dtype):
+    assert B.normalize_obb(torch.ones(2, 5, dtype=dtype), "le90").dtype == torch.float32
+    assert B.obb_to_corners(torch.ones(2, 5, dtype=dtype)).dtype == torch.float32
+
+
+def test_corners_run_clockwise_from_the_upper_left():
+    assert B.obb_to_poly(torch.tensor([10.0, 20.0, 6.0, 4.0, 0.0])).tolist() == [7, 18, 13, 18, 13, 22, 7, 22]
+    turned = B.obb_to_corners(
+        torch.tensor([0.0, 0.0, 6.0, 4.0, math.pi / 2])
+    )  # clockwise: the top side is now the right
+    assert torch.allclose(turned, torch.tensor([[2.0, -3], [2, 3], [-2, 3], [-2, -3]]), atol=1e-5)
+    corners = B.obb_to_corners(random_boxes(500))
+    x, y = corners.unbind(-1)
+    shoelace = (x * y.roll(-1, -1) - x.roll(-1, -1) * y).sum(-1) / 2
+    assert (shoelace > 0).all()  # positive is clockwise with y down
+
+
+@pytest.mark.parametrize("angle_version", B.ANGLE_VERSIONS)
+def test_polygon_and_back(angle_version):
+    boxes = B.normalize_obb(random_boxes(3000), angle_version)
+    back = B.poly_to_obb(B.obb_to_poly(boxes), angle_version)
+    assert_same_corner_set(B.obb_to_corners(back), B.obb_to_corners(boxes), 1e-6)
+    low, high = RANGES[angle_version]
+    assert ((back[:, 4] >= low) & (back[:, 4] <= high)).all()
+
+
+def test_hbb_circumscribes():
+    boxes = random_boxes(2000)
+    corners = B.obb_to_corners(boxes)
+    expected = torch.cat((corners.amin(1), corners.amax(1)), 1)
+    assert torch.allclose(B.obb_to_hbb(boxes), expected, atol=1e-9)
+    assert torch.allclose(B.poly_to_hbb(B.obb_to_poly(boxes)), expected, atol=1e-9)
+    assert torch.allclose(B.obb_to_hbb(B.circumscribe(boxes)), expected, atol=1e-9)
+
+
+def test_minimum_area_rectangle_is_minimal_and_holds_all_points():
+    draw = torch.Generator().manual_seed(3)
+    polys = torch.rand(300, 8, generator=draw, dtype=torch.float64) * 100
+    boxes = B.poly_to_obb(polys, "le90")
+    points = polys.unflatten(1, (4, 2))
+    center, half = boxes[:, None, :2], boxes[:, None, 2:4] / 2
+    cos, sin = boxes[:, None, 4].cos(), boxes[:, None, 4].sin()
+    offset = points - center
+    along = offset[..., 0] * cos + offset[..., 1] * sin
+    across = offset[..., 1] * cos - offset[..., 0] * sin
+    assert (along.abs() <= half[..., 0] + 1e-6).all()
+    assert (across.abs() <= half[..., 1] + 1e-6).all()
+    # the slow reference: every direction to a tenth of a degree; none encloses in less
+    angles = torch.arange(0, 180, 0.1, dtype=torch.float64) * math.pi / 180
+    u = points @ torch.stack((angles.cos(), angles.sin()))
+    v = points @ torch.stack((-angles.sin(), angles.cos()))
+    area = (u.amax(1) - u.amin(1)) * (v.amax(1) - v.amin(1))
+    best = area.amin(1)
+    mine = boxes[:, 2] * boxes[:, 3]
+    assert (mine <= best + 1e-6).all()
+    assert (mine >= best * 0.98 - 1e-6).all()
+
+
+def test_minimum_area_rectangle_agrees_with_opencv_whatever_its_angle_range():
+    cv2 = pytest.importorskip("cv2")
+    polys = np.random.default_rng(0).uniform(0, 200, (300, 8)).astype(np.float32)
+    mine = B.poly_to_obb(torch.from_numpy(polys), "le90")
+    for poly, box in zip(polys, mine):
+        (_, _), (w, h), _ = cv2.minAreaRect(poly.reshape(4, 2))
+        assert float(box[2] * box[3]) == pytest.approx(w * h, rel=1e-3, abs=1e-2)
+
+
+def test_degenerate_polygons_do_not_break():
+    point = torch.full((1, 8), 7.0)
+    line = torch.tensor([[0.0, 0, 4, 0, 4, 0, 0, 0]])
+    for poly, area_sides in ((point, (0, 0)), (line, (4, 0))):
+        box = B.poly_to_obb(poly, "le90")
+        assert box.isfinite().all()
+        assert box[0, 2:4].tolist() == pytest.approx(list(area_sides))
+    assert B.poly_to_obb(torch.zeros(0, 8), "oc").shape == (0, 5)
+
+
+def test_a_rectangle_keeps_the_direction_of_its_label():
+    square = torch.tensor([[3.0, 1, 5, 3, 3, 5, 1, 3]])  # first edge points down and to the right
+    assert float(B.poly_to_obb(square, "le90")[0, 4]) == pytest.approx(math.pi / 4)
+
+
+def mirror(corners, size, direction):
+    corners = corners.clone()
+    if direction in ("horizontal", "diagonal"):
+        corners[..., 0] = size[0] - corners[..., 0]
+    if direction in ("vertical", "diagonal"):
+        corners[..., 1] = size[1] - corners[..., 1]
+    return corners
+
+
+@pytest.mark.parametrize("angle_version", [None, *B.ANGLE_VERSIONS])
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
+def test_flipping_a_box_flips_its_corners(direction, angle_version):
+    boxes, size = random_boxes(1000), (640, 480)
+    flipped = B.flip_obb(boxes, size, direction, angle_version)
+    assert_same_corner_set(B.obb_to_corners(flipped), mirror(B.obb_to_corners(boxes), size, direction), 1e-9)
+
+
+@pytest.mark.parametrize("angle_version", [None, *B.ANGLE_VERSIONS])
+@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 5])
+def test_rot90_follows_the_pixels(turns, angle_version):
+    """A marked pixel, turned by numpy, is where the box of that pixel goes."""
+    width, height = 7, 4
+    for x, y in ((0, 0), (6, 0), (2, 3), (5, 1)):
+        image = np.zeros((height, width))
+        image[y, x] = 1
+        row, column = np.argwhere(np.rot90(image, -turns))[0]
+        box = torch.tensor([[x + 0.5, y + 0.5, 1.0, 0.4, 0.3]], dtype=torch.float64)
+        turned = B.rot90_obb(box, (width, height), turns, angle_version)
+        assert turned[0, :2].tolist() == pytest.approx([column + 0.5, row + 0.5])
+    boxes = random_boxes(300)
+    corners = B.obb_to_corners(boxes)
+    for _ in range(turns % 4):
+        corners = torch.stack((height - corners[..., 1], corners[..., 0]), -1)
+        width, height = height, width
+    assert_same_corner_set(B.obb_to_corners(B.rot90_obb(boxes, (7, 4), turns, angle_version)), corners, 1e-9)
+
+
+@pytest.mark.parametrize("angle_version", [None, *B.ANGLE_VERSIONS])
+def test_rotating_a_box_rotates_its_corners(angle_version):
+    boxes, center, angle = random_boxes(1000), (30.0, -20.0), 0.7
+    corners = B.obb_to_corners(boxes) - torch.tensor(center, dtype=torch.float64)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = corners.unbind(-1)
+    expected = torch.stack((cos * x - sin * y + center[0], sin * x + cos * y + center[1]), -1)
+    assert_same_corner_set(B.obb_to_corners(B.rotate_obb(boxes, center, angle, angle_version)), expected, 1e-8)
+
+
+def test_scaling():
+    boxes = random_boxes(500)
+    assert_same_corner_set(B.obb_to_corners(B.scale_obb(boxes, (0.5, 0.5))), B.obb_to_corners(boxes) * 0.5, 1e-9)
+    unequal = B.scale_obb(boxes, (2.0, 0.5))
+    corners = (B.obb_to_corners(boxes) * torch.tensor([2.0, 0.5], dtype=torch.float64)).flatten(1)
+    assert torch.allclose(unequal, B.poly_to_obb(corners))
+
+
+def test_points_inside_by_projection():
+    box = torch.tensor([10.0, 10.0, 8.0, 2.0, math.pi / 4])
+    along = torch.tensor([math.cos(math.pi / 4), math.sin(math.pi / 4)])
+    points = 10 + torch.stack((along * 3.9, along * 4.1, along.flip(0) * torch.tensor([-1, 1]) * 0.9))
+    assert B.points_in_obb(points, box).tolist() == [True, False, True]
+    assert B.points_in_obb(points, box, margin=0.2).tolist() == [False, False, False]

@@ -1,0 +1,238 @@
+"""Images of any size by windows: the windows and the merging of split and test, in bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
+from rotated_atss.tiling.predict import WHOLE, Tiling, predict_image, tiling_of, to_coco_results
+from rotated_atss.tiling.split import split_dota
+
+TURN = 0.5  # radians
+
+
+def spots(image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A detector by hand: a box at every connected region brighter than 200, its score by its size, class by x."""
+    _, _, stats, centres = cv2.connectedComponentsWithStats((image[..., 0] > 200).astype(np.uint8))
+    count = len(stats) - 1
+    boxes = torch.zeros(count, 5, dtype=torch.float32)
+    boxes[:, :2] = torch.from_numpy(centres[1:])
+    boxes[:, 2:4] = torch.tensor([8.0, 4.0])
+    boxes[:, 4] = TURN
+    return boxes, torch.from_numpy(stats[1:, 4] / 100).float(), torch.from_numpy(stats[1:, 4] % 2).long()
+
+
+class Spots:
+    """``spots`` on a batch, with a record of what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, ...]]] = []
+
+    def __call__(self, tiles: list[np.ndarray]) -> list:
+        self.batches.append([tile.shape for tile in tiles])
+        return [spots(tile) for tile in tiles]
+
+
+def image_of(centres: list[tuple[int, int]], width: int, height: int) -> np.ndarray:
+    """A dark image with a bright 3 x 3 pixel spot at each centre."""
+    image = np.full((height, width, 3), 40, np.uint8)
+    for x, y in centres:
+        image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    return image
+
+
+def scattered(width: int, height: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return image_of(list(zip(rng.integers(2, width - 2, 40), rng.integers(2, height - 2, 40))), width, height)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(300, 200), (64, 64), (65, 64), (40, 30), (64, 200), (128, 91), (257, 64)]
+)
+def test_a_spot_is_found_once_and_where_it_is(width: int, height: int) -> None:
+    rng = np.random.default_rng(width * height)
+    centres = {(int(x), int(y)) for x, y in zip(rng.integers(2, width - 2, 9), rng.integers(2, height - 2, 9))}
+    centres = [
+        c
+        for i, c in enumerate(sorted(centres))
+        if all(np.hypot(c[0] - x, c[1] - y) > 12 for x, y in sorted(centres)[:i])
+    ]
+    found = predict_image(Spots(), image_of(centres, width, height), size=64, gap=16)
+    whole = found.boxes[found.scores > 0.08]  # a window's border cuts a spot: smaller, and its centre moves
+    got = sorted(tuple(map(int, centre.round())) for centre in whole[:, :2])
+    assert got == centres
+    assert found.boxes.dtype == torch.float64
+    assert found.boxes[:, 4] == pytest.approx(TURN)
+
+
+def test_the_same_as_split_then_detect_then_merge(tmp_path) -> None:
+    (tmp_path / "images").mkdir()
+    image = scattered(300, 217)
+    cv2.imwrite(str(tmp_path / "images" / "P1.png"), image)
+    split_dota(tmp_path / "images", None, tmp_path / "tiles", size=96, gap=32, workers=1)
+    tiles = [
+        BoxDetections(path.stem, *spots(cv2.imread(str(path)))) for path in (tmp_path / "tiles" / "images").iterdir()
+    ]
+    (slow,) = merge_boxes(tiles, 0.2)
+    for source in (image, tmp_path / "images" / "P1.png", str(tmp_path / "images" / "P1.png")):
+        fast = predict_image(Spots(), source, size=96, gap=32, iou_threshold=0.2, batch=3, name="P1")
+        assert fast.name == slow.name
+        for attribute in ("boxes", "scores", "labels"):
+            assert torch.equal(getattr(fast, attribute), getattr(slow, attribute))
+    assert len(slow.scores) > 30
+
+
+def test_windows_are_those_of_split_and_come_in_batches() -> None:
+    detector = Spots()
+    predict_image(detector, scattered(300, 200), size=96, gap=32, batch=4)
+    assert [len(batch) for batch in detector.batches] == [4, 4, 4, 3]  # 5 columns, 3 rows
+    assert {shape for batch in detector.batches for shape in batch} == {(96, 96, 3)}
+
+
+def test_a_small_image_is_filled_as_split_fills_it() -> None:
+    seen = []
+
+    def detector(tiles: list[np.ndarray]) -> list:
+        seen.extend(tiles)
+        return [spots(tile) for tile in tiles]
+
+    predict_image(detector, image_of([(5, 5)], 40, 30), size=64, gap=16)
+    (tile,) = seen
+    assert tile.shape == (64, 64, 3)
+    assert (tile[30:] == (104, 116, 124)).all()
+    assert (tile[:, 40:] == (104, 116, 124)).all()
+
+
+def test_the_whole_image_in_one_piece() -> None:
+    detector = Spots()
+    found = predict_image(detector, image_of([(50, 20), (9, 9)], 300, 40), size=WHOLE, gap=0, name="a__1024__7___9")
+    assert detector.batches == [[(40, 300, 3)]]
+    assert found.name == "a__1024__7___9"
+    assert sorted(found.boxes[:, 0].round().tolist()) == [9, 50]
+
+
+def test_an_image_named_as_a_tile_is_not_moved() -> None:
+    found = predict_image(Spots(), image_of([(50, 20)], 80, 40), size=64, gap=16, name="P1__1024__824___0")
+    assert found.name == "P1__1024__824___0"
+    assert found.boxes[0, :2].round().tolist() == [50, 20]
+
+
+def test_nothing_found() -> None:
+    for size in (64, WHOLE):
+        found = predict_image(Spots(), np.zeros((100, 100, 3), np.uint8), size=size, gap=16)
+        assert found.boxes.shape == (0, 5)
+        assert len(found.scores) == len(found.labels) == 0
+
+
+def test_horizontal_boxes_keep_their_sides() -> None:
+    def detector(tiles: list[np.ndarray]) -> list:
+        one = torch.tensor([[10.0, 5, 20, 45], [10, 5, 20, 44], [10, 5, 20, 45]])
+        return [(one, torch.tensor([0.5, 0.9, 0.7]), torch.tensor([0, 0, 1])) for _ in tiles]
+
+    found = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=60, gap=0, iou_threshold=0.5)
+    assert found.scores.tolist() == pytest.approx([0.9, 0.7])
+    assert found.labels.tolist() == [0, 1]
+    assert found.boxes.tolist() == [[15, 24.5, 10, 39, 0], [15, 25, 10, 40, 0]]
+    assert obb_to_poly(found.boxes)[0].tolist() == [10, 5, 20, 5, 20, 44, 10, 44]
+
+
+def test_best_first_also_in_one_piece() -> None:
+    def detector(tiles: list[np.ndarray]) -> list:
+        return [(torch.rand(3, 5) * 9, torch.tensor([0.2, 0.8, 0.5]), torch.tensor([0, 1, 2]))]
+
+    found = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=WHOLE)
+    assert found.labels.tolist() == [1, 2, 0]
+
+
+def test_beside_the_image_only_one_batch_is_held() -> None:
+    """3 MB of windows at a time on an image of 75 MB whose windows are 117 MB."""
+    image = np.zeros((5000, 5000, 3), np.uint8)
+    batches = 0
+
+    def detector(tiles: list[np.ndarray]) -> list:
+        nonlocal batches
+        batches += 1
+        held.append([tile.copy() for tile in tiles])
+        held.pop(0)
+        return [(torch.zeros(0, 5), torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in tiles]
+
+    held: list = [None]
+    tracemalloc.start()
+    predict_image(detector, image, size=500, gap=100, batch=4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert batches == 43
+    assert peak < 12e6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"size": 100, "gap": 100}, "the gap 100 does not fit the window size 100"),
+        ({"size": 100, "gap": -1}, "0 <= gap < size"),
+        ({"size": -5}, "too small"),
+        ({"size": 64, "gap": 0, "batch": 0}, "at least 1 window at a time, not 0"),
+        ({"size": 64, "gap": 0, "iou_threshold": 1.5}, "between 0 and 1, not at 1.5"),
+    ],
+)
+def test_settings_out_of_their_range(wrong: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        predict_image(Spots(), np.zeros((60, 60, 3), np.uint8), **wrong)
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8), [1]])
+def test_what_is_no_image(image: object) -> None:
+    with pytest.raises(UserError, match="image"):
+        predict_image(Spots(), image)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_no_image(tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(b"text")
+    for name, said in (("a.png", "not a readable image"), ("gone.png", "No such file")):
+        with pytest.raises(UserError, match=f"{name}: .*{said}"):
+            predict_image(Spots(), tmp_path / name)
+
+
+def test_a_detector_that_loses_tiles_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="0 results for 1 tiles"):
+        predict_image(lambda tiles: [], np.zeros((60, 60, 3), np.uint8))
+
+
+def test_what_the_detector_prefers() -> None:
+    detector = Spots()
+    assert tiling_of(detector) == Tiling(1024, 200, 4, 0.1)
+    detector.size, detector.iou_threshold = WHOLE, 0.6  # type: ignore[attr-defined]
+    assert tiling_of(detector, batch=2) == Tiling(WHOLE, 200, 2, 0.6)
+    assert tiling_of(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)
+
+
+def test_coco_results() -> None:
+    image = BoxDetections(
+        "000000000139",
+        torch.tensor([[15.0, 24.5, 10, 39, 0], [10, 10, 8, 2, np.pi / 2]], dtype=torch.float64),
+        torch.tensor([0.9, 0.1]),
+        torch.tensor([1, 0]),
+    )
+    assert to_coco_results([image], ["a", "b"]) == [
+        {"image_id": 139, "category_id": 2, "bbox": [10, 5, 10, 39], "score": 0.9},
+        {"image_id": 139, "category_id": 1, "bbox": [9, 6, 2, 8], "score": 0.1},
+    ]
+    other = BoxDetections("P0001", image.boxes[:1], image.scores[:1], image.labels[:1])
+    assert to_coco_results([other], ["a", "b"])[0]["image_id"] == "P0001"
+
+
+def test_coco_categories_are_cocos(shared_data) -> None:
+    import json
+
+    content = json.loads(shared_data("coco_tiny", "annotations", "instances_val2017.json").read_text())
+    categories = sorted(content["categories"], key=lambda each: each["id"])
+    images = [BoxDetections("1", torch.ones(80, 5), torch.ones(80), torch.arange(80))]
+    results = to_coco_results(images, [each["name"] for each in categories])
+    assert [each["category_id"] for each in results] == [each["id"] for each in categories]

@@ -1,0 +1,130 @@
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from rotated_atss.tiling.windows import image_ratios, sizes_at_rates, sliding_windows, window_grid, window_starts
+
+SHAPES = [
+    (1, 1),
+    (1024, 1024),
+    (1025, 1024),
+    (1848, 1024),
+    (1849, 700),
+    (712, 557),
+    (20000, 300),
+    (2304, 1792),
+    (4000, 6000),
+]
+
+
+def window_sizes(width, height, sizes_and_gaps, image_ratio=0.6):
+    return {stop - start for start, _, stop, _ in sliding_windows(width, height, sizes_and_gaps, image_ratio).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("length", "starts"),
+    [
+        (1, [0]),
+        (1024, [0]),
+        (1025, [0, 1]),
+        (1848, [0, 824]),
+        (1849, [0, 824, 825]),
+        (2672, [0, 824, 1648]),
+        (4000, [0, 824, 1648, 2472, 2976]),
+    ],
+)
+def test_starts_at_1024_200(length, starts):
+    assert window_starts(length, 1024, 200) == starts
+
+
+@pytest.mark.parametrize("gap", [0, 1, 200, 1023])
+@pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 2048, 2049, 3001])
+def test_starts_cover_every_pixel_inside_the_image(length, gap):
+    starts = window_starts(length, 1024, gap)
+    covered = np.zeros(max(length, 1024), dtype=bool)
+    for start in starts:
+        assert start == 0 or start + 1024 <= length
+        covered[start : start + 1024] = True
+    assert covered.all()
+    assert starts == sorted(set(starts))
+    assert all(later - start <= 1024 - gap for start, later in zip(starts, starts[1:]))
+
+
+@pytest.mark.parametrize(("width", "height"), SHAPES)
+def test_one_size_covers_the_image(width, height):
+    if width * height > 25_000_000:
+        pytest.skip("a large mask")
+    covered = np.zeros((height, width), dtype=bool)
+    for x_start, y_start, x_stop, y_stop in sliding_windows(width, height, [(1024, 200)]):
+        covered[y_start:y_stop, x_start:x_stop] = True
+    assert covered.all()
+
+
+def test_windows_larger_than_the_image_are_dropped_where_others_are_full():
+    windows = sliding_windows(1000, 1000, [(500, 100), (1400, 200)])  # the large one shows 51 %
+    assert window_sizes(1000, 1000, [(500, 100), (1400, 200)]) == {500}
+    assert len(sliding_windows(1000, 1000, [(500, 100), (1200, 200)])) == len(windows) + 1  # 69 %
+
+
+def test_threshold_itself_is_not_enough():
+    assert image_ratios(np.array([[0, 0, 100, 100]]), 60, 100).tolist() == [0.6]
+    assert window_sizes(100, 60, [(100, 0), (50, 10)]) == {50}
+
+
+def test_a_small_image_gives_its_fullest_windows():
+    assert sliding_windows(10, 10, [(1024, 200)]).tolist() == [[0, 0, 1024, 1024]]
+    # the 100 windows are filled 0.10, the 200 window 0.05
+    assert window_sizes(200, 10, [(100, 0), (200, 0)]) == {100}
+
+
+def test_near_ties_among_the_fullest_stay():
+    # filled 0.5 and 0.4950: within 0.01 of each other
+    assert window_sizes(100, 50, [(100, 0), (101, 0)]) == {100, 101}
+
+
+def test_a_window_of_two_grids_counts_once():
+    once = sliding_windows(3000, 3000, [(1024, 200)])
+    assert len(sliding_windows(3000, 3000, [(1024, 200), (1024, 200)])) == len(once)
+    shared = sliding_windows(3000, 3000, [(1024, 200), (1024, 500)])
+    assert len(np.unique(shared, axis=0)) == len(shared)
+
+
+def test_rates_resize_windows():
+    assert sizes_at_rates([(1024, 200)], [0.5, 1.0, 1.5]) == [(2048, 400), (1024, 200), (682, 133)]
+
+
+def test_grid_of_a_large_image_is_exact():
+    windows = window_grid(29200, 27620, 1024, 200)
+    assert len(windows) == 36 * 34
+    assert windows.max(axis=0)[2:].tolist() == [29200, 27620]
+
+
+@pytest.fixture(scope="module")
+def peer() -> ModuleType:
+    """Mmrotate's img_split.py, loaded without mmrotate itself."""
+    found = importlib.util.find_spec("mmrotate")
+    path = found and Path(found.origin).parent / ".mim/tools/data/dota/split/img_split.py"
+    if not path or not path.exists():
+        pytest.skip("mmrotate's img_split.py is not installed")
+    spec = importlib.util.spec_from_file_location("peer_img_split", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_same_windows_as_mmrotate(peer):
+    rng = np.random.default_rng(0)
+    for case in range(600):
+        scale = (300, 3000, 30000)[case % 3]
+        width, height = rng.integers(1, scale, 2).tolist()
+        grids = [
+            (int(size), int(rng.integers(0, size))) for size in rng.integers(max(scale // 20, 5), scale, 1 + case % 2)
+        ]
+        grids = [(size, min(gap, size - max(size // 8, 1))) for size, gap in grids]
+        ratio = float(rng.choice([0.0, 0.3, 0.6, 0.9]))
+        theirs = peer.get_sliding_window({"width": width, "height": height}, *zip(*grids), ratio)
+        ours = sliding_windows(width, height, grids, ratio)
+        assert set(map(tuple, ours.tolist())) == set(map(tuple, theirs.tolist())), (width, height, grids, ratio)
