@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.cli.train import parse_options
 from rotated_atss.errors import UserError
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, print, plot."""
-    check_given(args.config)
+    check_inputs_exist(args.config)
     if args.data and not Path(args.data).exists():
         raise UserError("no such file or folder", where=args.data)
     import json

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.cli.train import parse_options
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print what became of every weight."""
-    check_given(args.config, args.checkpoint)
+    check_inputs_exist(args.config, args.checkpoint)
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
     from rotated_atss.checkpoints.weight_files import output_paths
     from rotated_atss.detection.engine.checkpoint_io import read_checkpoint

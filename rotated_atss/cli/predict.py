@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.cli._images import (
     Layer,
     add_picture_arguments,
@@ -82,7 +82,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_given(args.config, args.checkpoint)
+    check_inputs_exist(args.config, args.checkpoint)
     find_images(args.images)
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.tiling.predict import tiling_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.cli.train import add_shared_arguments, parse_options
 from rotated_atss.dota.classes import DOTA_VERSIONS
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_given(args.config, args.checkpoint)
+    check_inputs_exist(args.config, args.checkpoint)
     from rotated_atss.detection.engine.runner import test
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

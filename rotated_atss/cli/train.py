@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 
 HELP = "Train a config on tiles that `rotated-atss split` has written, or on a COCO dataset."
 
@@ -80,7 +80,7 @@ def parse_options(pairs: list[str]) -> dict:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_given(args.config, args.resume if isinstance(args.resume, str) else None)
+    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
     from rotated_atss.detection.engine.runner import TrainOptions, train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

@@ -8,7 +8,7 @@ from rotated_atss.configs import find_config
 from rotated_atss.errors import UserError
 
 
-def check_given(config: str | None = None, checkpoint: str | None = None) -> None:
+def check_inputs_exist(config: str | None = None, checkpoint: str | None = None) -> None:
     """The config and the checkpoint that were named are there; what is in them is looked at later.
 
     Raises:

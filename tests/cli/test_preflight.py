@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rotated_atss.cli import main
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
@@ -23,13 +23,13 @@ assert not {{"torch", "mmengine", "mmdet"}} & set(sys.modules), "imported for no
 
 def test_config_and_checkpoint(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"")
-    check_given(CONFIG, str(tmp_path / "a.pth"))
-    check_given()
+    check_inputs_exist(CONFIG, str(tmp_path / "a.pth"))
+    check_inputs_exist()
     with pytest.raises(UserError, match="xyz: no such config"):
-        check_given("xyz", str(tmp_path / "a.pth"))
+        check_inputs_exist("xyz", str(tmp_path / "a.pth"))
     for gone in (tmp_path / "b.pth", tmp_path):
         with pytest.raises(UserError, match="no such checkpoint"):
-            check_given(CONFIG, str(gone))
+            check_inputs_exist(CONFIG, str(gone))
 
 
 def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
