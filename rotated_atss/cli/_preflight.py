@@ -1,4 +1,4 @@
-"""Mistakes in names and paths, told before torch and MMDetection are imported, which takes many seconds."""
+"""Checks of command-line arguments that run before torch and MMDetection are imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from rotated_atss.errors import UserError
 
 
 def check_inputs_exist(config: str | None = None, checkpoint: str | None = None) -> None:
-    """The config and the checkpoint that were named are there; what is in them is looked at later.
+    """Check that the config and the checkpoint exist, without reading them.
+
+    Args:
+        config: Path or bare name of a config.
+        checkpoint: Path of a checkpoint file.
 
     Raises:
-        UserError: One is not.
+        UserError: One of them does not exist.
+
+    Example:
+        >>> check_inputs_exist(config="rotated_atss_obb_r50_fpn_1x_dota_le90")
     """
     if config is not None:
         find_config(config)

@@ -1,4 +1,4 @@
-"""predict and draw as they are typed: what they write, and the one line that each mistake gets."""
+"""The commands predict and draw: written files and error lines."""
 
 import json
 import os
@@ -29,7 +29,7 @@ WINDOWS = ["--size", "96", "--gap", "32", "--device", "cpu"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Config and checkpoint of an oriented and of a horizontal model, by name."""
+    """[config, checkpoint] of an oriented and of a horizontal model, by name."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
     import torch
@@ -38,7 +38,7 @@ def model(tmp_path_factory):
     from rotated_atss.detection.engine.runner import build_model, load_config
 
     torch.set_num_threads(1)
-    root, made = tmp_path_factory.mktemp("models"), {}
+    root, models = tmp_path_factory.mktemp("models"), {}
     bases = {"oriented": ("rotated_atss_obb_r18_demo_le90", "retina_cls"), "coco": ("atss_r50_fpn_1x_coco", "atss_cls")}
     for name, (base, layer) in bases.items():
         config, checkpoint = root / f"{name}.py", root / f"{name}.pth"
@@ -50,8 +50,8 @@ def model(tmp_path_factory):
                 parameter.data.normal_(0, 1.4 / parameter[0].numel() ** 0.5)
         getattr(network.bbox_head, layer).bias.data.fill_(-1)
         torch.save({"state_dict": network.state_dict()}, checkpoint)
-        made[name] = [str(config), str(checkpoint)]
-    return made
+        models[name] = [str(config), str(checkpoint)]
+    return models
 
 
 def noise(height, width, seed=0):
@@ -61,7 +61,7 @@ def noise(height, width, seed=0):
 
 @pytest.fixture
 def images(tmp_path):
-    """A folder of two images, the second smaller than a window."""
+    """A folder of two images, the second one smaller than a window."""
     folder = tmp_path / "images"
     folder.mkdir()
     cv2.imwrite(str(folder / "P1.png"), noise(120, 150))
@@ -71,7 +71,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def error(capsys):
-    """The one line of a call that is the user's mistake."""
+    """Run a command that fails with a user error and return its only line on stderr."""
 
     def call(*words):
         capsys.readouterr()
@@ -90,34 +90,34 @@ def predict(model, images, out, *more):
     return main(["predict", *model, str(images), "--out", str(out), *WINDOWS, *map(str, more)])
 
 
-def before(folder):
+def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # -- predict -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder(model, images, tmp_path, capsys):
-    as_it_was, out = before(images), tmp_path / "out"
+def test_predict_on_a_folder(model, images, tmp_path, capsys):
+    original, out = contents(images), tmp_path / "out"
     assert predict(model["oriented"], images, out) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert told.out.startswith("2 images, ")
-    assert f"written to {out}" in told.out
-    found = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.startswith("2 images, ")
+    assert f"written to {out}" in captured.out
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
     assert len(list((out / "detections").iterdir())) == 15
-    assert {name for each in found.values() for name in each.images} == {"P1", "P2"}
-    assert f"{sum(map(len, found.values()))} detections, " in told.out
+    assert {name for each in detections.values() for name in each.images} == {"P1", "P2"}
+    assert f"{sum(map(len, detections.values()))} detections, " in captured.out
     for name, (height, width) in {"P1": (120, 150), "P2": (60, 80)}.items():
         picture = cv2.imread(str(out / "pictures" / f"{name}.png"))
         assert picture.shape == (height, width, 3)
         (source,) = images.glob(f"{name}.*")
         assert (picture != cv2.imread(str(source))).any()
-    assert before(images) == as_it_was
+    assert contents(images) == original
     assert main(["check-submission", str(out / "detections")]) == 0
 
 
-def test_what_predict_writes_is_evaluated_and_drawn(model, images, tmp_path, capsys):
+def test_output_of_predict_can_be_evaluated_and_drawn(model, images, tmp_path, capsys):
     predict(model["oriented"], images, tmp_path / "out", "--no-pictures")
     assert not (tmp_path / "out" / "pictures").exists()
     (tmp_path / "labels").mkdir()
@@ -132,28 +132,28 @@ def test_what_predict_writes_is_evaluated_and_drawn(model, images, tmp_path, cap
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["P1.png", "P2.png"]
 
 
-def test_one_image_and_some_classes(model, images, tmp_path):
+def test_predict_on_one_image_with_selected_classes(model, images, tmp_path):
     predict(model["oriented"], images / "P1.png", tmp_path / "all")
-    everything = {path.name: path.read_bytes() for path in (tmp_path / "all" / "detections").iterdir()}
-    chosen = [name for name, content in everything.items() if content][:2]
+    all_files = {path.name: path.read_bytes() for path in (tmp_path / "all" / "detections").iterdir()}
+    chosen = [name for name, content in all_files.items() if content][:2]
     classes = ",".join(name[6:-4] for name in chosen)
     some = tmp_path / "some"
     assert predict(model["oriented"], images / "P1.png", some, "--classes", classes, "--score", "0.9") == 0
     assert {path.name: path.read_bytes() for path in (some / "detections").iterdir()} == {
-        name: everything[name] for name in chosen
+        name: all_files[name] for name in chosen
     }
     assert [path.name for path in (some / "pictures").iterdir()] == ["P1.png"]
 
 
-def test_a_second_run_replaces_the_first(model, images, tmp_path, error):
+def test_second_run_replaces_the_first(model, images, tmp_path, error):
     for _ in range(2):
         assert predict(model["oriented"], images, tmp_path / "out", "--classes", "ship,") == 0
     (tmp_path / "out" / "detections" / "Task1_car.txt").write_text("")
     words = [*model["oriented"], images, "--out", tmp_path / "out", *WINDOWS]
-    assert "Task1_car.txt: a file of other detections that this run would not replace" in error("predict", *words)
+    assert "Task1_car.txt: detections of an earlier run that this run would not replace" in error("predict", *words)
 
 
-def test_a_horizontal_model(model, images, tmp_path, capsys):
+def test_predict_with_a_horizontal_model(model, images, tmp_path, capsys):
     out, file = tmp_path / "out", tmp_path / "results.json"
     options = ["--cfg-options", "test_dataloader.dataset.pipeline.1.scale=(160,96)"]
     (images / "P1.png").rename(images / "000000000139.png")
@@ -169,25 +169,25 @@ def test_a_horizontal_model(model, images, tmp_path, capsys):
         if any(row["category_id"] == n and row["image_id"] == "P2" for row in results)
     )
     rows = [row for row in results if row["image_id"] == "P2" and row["category_id"] == number]
-    found = read_detections(out / "detections" / f"Task1_{name}.txt")
-    polygons = found.polygons[found.image_ids == "P2"]
+    detections = read_detections(out / "detections" / f"Task1_{name}.txt")
+    polygons = detections.polygons[detections.image_ids == "P2"]
     assert len(rows) == len(polygons)
     for row, polygon in zip(rows, polygons):
         x, y, w, h = row["bbox"]
         np.testing.assert_allclose(polygon, [x, y, x + w, y, x + w, y + h, x, y + h], atol=0.011)
 
 
-@pytest.mark.parametrize("kind", ["grey", "grey 16 bit", "16 bit", "alpha", "jpeg", "tiff", "palette"])
-def test_images_of_every_kind(model, images, tmp_path, kind, monkeypatch):
-    """All are converted to what OpenCV reads as 8-bit colour, and found in the text."""
+@pytest.mark.parametrize("kind", ["gray", "gray 16 bit", "16 bit", "alpha", "jpeg", "tiff", "palette"])
+def test_image_formats(model, images, tmp_path, kind, monkeypatch):
+    """Every format is converted to 8-bit color and gives detections."""
     image = noise(96, 96, 2)
     deep = (image.astype(np.uint16) * 257, "png")
-    made = {
-        "grey": (image[..., 0], "png"), "grey 16 bit": (deep[0][..., 0], "tif"), "16 bit": deep,
+    formats = {
+        "gray": (image[..., 0], "png"), "gray 16 bit": (deep[0][..., 0], "tif"), "16 bit": deep,
         "alpha": (np.dstack([image, image[..., :1]]), "png"), "jpeg": (image, "jpeg"), "tiff": (image, "tiff"),
         "palette": ((image[..., 0] // 128) * 255, "bmp"),
     }  # fmt: skip
-    pixels, suffix = made[kind]
+    pixels, suffix = formats[kind]
     path = tmp_path / f"one.{suffix}"
     cv2.imwrite(str(path), pixels)
     assert predict(model["oriented"], path, tmp_path / "out") == 0
@@ -195,28 +195,28 @@ def test_images_of_every_kind(model, images, tmp_path, kind, monkeypatch):
     assert any(path.stat().st_size for path in (tmp_path / "out" / "detections").iterdir())
 
 
-def test_images_that_fail_do_not_stop_the_others(model, images, tmp_path, capsys):
+def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
     (images / "b c.png").write_bytes((images / "P1.png").read_bytes())
     cv2.imwrite(str(images / "F.tif"), noise(20, 20).astype(np.float32))
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out) == 2
-    told = capsys.readouterr()
-    assert told.err.splitlines() == [
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
         f"rotated-atss predict: error: {images / 'A.png'}: the image is cut short (fetch it again)",
         f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or a damaged one "
         "(fetch or convert it again)",
-        f"rotated-atss predict: error: {images / 'b c.png'}: the name holds a space, which DOTA's text files cannot "
-        "(rename the image)",
+        f"rotated-atss predict: error: {images / 'b c.png'}: the file name contains a space, which DOTA's text "
+        "files do not allow (rename the image)",
     ]
-    assert told.out.splitlines()[0].startswith("2 images, ")
-    assert told.out.splitlines()[1] == "3 of 5 images failed"
-    found = read_task1_folder(out / "detections", CLASSES["v1.0"])
-    assert {name for each in found.values() for name in each.images} == {"P1", "P2"}
+    assert captured.out.splitlines()[0].startswith("2 images, ")
+    assert captured.out.splitlines()[1] == "3 of 5 images failed"
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert {name for each in detections.values() for name in each.images} == {"P1", "P2"}
     assert sorted(path.name for path in (out / "pictures").iterdir()) == ["P1.png", "P2.png"]
 
 
-def test_when_all_fail_nothing_is_written(model, images, tmp_path, capsys):
+def test_nothing_is_written_if_every_image_fails(model, images, tmp_path, capsys):
     for path in images.iterdir():
         path.write_bytes(b"")
     assert predict(model["oriented"], images, tmp_path / "out") == 2
@@ -224,15 +224,15 @@ def test_when_all_fail_nothing_is_written(model, images, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
+def test_argument_errors_of_predict_precede_loading_the_model(images, tmp_path, error):
     empty, checkpoint = tmp_path / "empty", tmp_path / "model.pth"
     empty.mkdir()
     checkpoint.write_bytes(b"never read")
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("")
     (tmp_path / "file").write_text("")
-    (tmp_path / "theirs" / "pictures").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "theirs" / "pictures" / "P1.png"), noise(9, 9))
+    (tmp_path / "foreign" / "pictures").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), noise(9, 9))
     for where, more, message in (
         (tmp_path / "gone.png", [], "gone.png: no such image or folder"),
         (empty, [], "empty: no images here (.png, "),
@@ -241,23 +241,23 @@ def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
         (images, ["--size", "8"], "a window of 8 px is too small"),
         (images, ["--batch", "0"], "at least 1 window at a time, not 0"),
         (images, ["--iou", "2"], "the IoU threshold lies between 0 and 1, not at 2.0"),
-        (images, ["--score", "30"], "--score: a score lies between 0 and 1, not at 30.0"),
-        (images, ["--line-width", "0"], "--line-width: a line is 1 to 255 pixels wide, not 0"),
+        (images, ["--score", "30"], "--score: the score must lie between 0 and 1, got 30.0"),
+        (images, ["--line-width", "0"], "--line-width: the line width must be 1 to 255 pixels, got 0"),
         (images, ["--out", str(images)], "overlaps the input"),
         (images, ["--out", str(images / "new")], "overlaps the input"),
         (images, ["--out", str(tmp_path)], "overlaps the input"),
-        (images, ["--json", str(images / "a.json")], "a.json: would write into the input"),
-        (images / "P1.png", ["--out", str(images)], "would write into the folder of the image"),
+        (images, ["--json", str(images / "a.json")], "a.json: the output overlaps the input"),
+        (images / "P1.png", ["--out", str(images)], "images: the output overlaps the input"),
         (images, ["--out", str(tmp_path / "file")], "file: not a folder"),
-        (images, ["--out", str(tmp_path / "theirs")], "P1.png: would replace a picture that is not ours"),
+        (images, ["--out", str(tmp_path / "foreign")], "P1.png: would replace a picture that is not ours"),
     ):  # fmt: skip
         line = error("predict", "rotated_atss_obb_r18_demo_le90", checkpoint, where, "--out", tmp_path / "out", *more)
         assert message in line
     assert not (tmp_path / "out").exists()
-    assert sorted(before(images)) == ["P1.png", "P2.jpg"]
+    assert sorted(contents(images)) == ["P1.png", "P2.jpg"]
 
 
-def test_mistakes_with_the_model(model, images, tmp_path, error):
+def test_model_errors_of_predict(model, images, tmp_path, error):
     (config, checkpoint), other = model["oriented"], model["coco"][1]
     words = [images, "--out", tmp_path / "out"]
     assert "no_such_config: no such config" in error("predict", "no_such_config", checkpoint, *words)
@@ -271,7 +271,7 @@ def test_mistakes_with_the_model(model, images, tmp_path, error):
 
 
 @pytest.mark.slow
-def test_in_a_process_of_its_own(model, images, tmp_path, repo_root):
+def test_predict_in_a_subprocess(model, images, tmp_path, repo_root):
     words = [*model["oriented"], str(images), "--out", str(tmp_path / "out"), *WINDOWS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -290,12 +290,12 @@ BOX, OTHER = "10.5 10.5 40.5 10.5 40.5 30.5 10.5 30.5", "60.5 50.5 90.5 50.5 90.
 
 @pytest.fixture
 def drawable(tmp_path):
-    """A black image with a ship and a plane in its labels, a found ship, and room for pictures."""
-    for name in ("images", "labels", "found"):
+    """A black image, labels of a ship and a plane, and detections of a ship."""
+    for name in ("images", "labels", "detections"):
         (tmp_path / name).mkdir()
     cv2.imwrite(str(tmp_path / "images" / "P1.png"), np.zeros((100, 120, 3), np.uint8))
     (tmp_path / "labels" / "P1.txt").write_text(f"{BOX} ship 0\n{OTHER} plane 1\n")
-    (tmp_path / "found" / "Task1_ship.txt").write_text(f"P1 0.8 {BOX}\nP9 0.8 {BOX}\nP1 0.2 {OTHER}\n")
+    (tmp_path / "detections" / "Task1_ship.txt").write_text(f"P1 0.8 {BOX}\nP9 0.8 {BOX}\nP1 0.2 {OTHER}\n")
     return tmp_path
 
 
@@ -304,16 +304,16 @@ def draw(root, *more, images="images"):
     return cv2.imread(str(root / "out" / "P1.png")).astype(int)
 
 
-def is_like(pixel, rgb):
+def is_close(pixel, rgb):
     return bool(np.abs(pixel[::-1] - rgb).max() <= 40)
 
 
-def test_labels(drawable, capsys):
+def test_draw_labels(drawable, capsys):
     from rotated_atss.visualization.drawing import class_color
 
     picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
-    assert is_like(picture[20, 10], class_color("ship"))
-    assert is_like(picture[65, 60], class_color("plane"))
+    assert is_close(picture[20, 10], class_color("ship"))
+    assert is_close(picture[65, 60], class_color("plane"))
     assert not picture[85:].any()
     assert capsys.readouterr().out == f"1 pictures written to {drawable / 'out'}\n"
     assert draw(drawable, "--labels", drawable / "labels")[85:].any()  # the legend
@@ -321,20 +321,20 @@ def test_labels(drawable, capsys):
     assert (wide > 0).sum() > 2 * (picture > 0).sum()
 
 
-def test_detections_over_labels(drawable):
+def test_draw_detections_over_white_labels(drawable):
     from rotated_atss.visualization.drawing import class_color
 
-    both = ["--labels", drawable / "labels", "--detections", drawable / "found"]
+    both = ["--labels", drawable / "labels", "--detections", drawable / "detections"]
     picture = draw(drawable, *both, "--box-only")
-    assert is_like(picture[20, 10], class_color("ship"))  # found, over the label
-    assert is_like(picture[65, 60], (255, 255, 255))  # the label of what was found with 0.2 only
-    assert is_like(draw(drawable, *both, "--box-only", "--score", 0.1)[65, 60], class_color("ship"))
+    assert is_close(picture[20, 10], class_color("ship"))  # the detection covers the label
+    assert is_close(picture[65, 60], (255, 255, 255))  # the detection here has a score of 0.2
+    assert is_close(draw(drawable, *both, "--box-only", "--score", 0.1)[65, 60], class_color("ship"))
     alone = draw(drawable, *both[2:], "--box-only")
-    assert is_like(alone[20, 10], class_color("ship"))
+    assert is_close(alone[20, 10], class_color("ship"))
     assert not alone[45:].any()
 
 
-def test_some_classes(drawable):
+def test_draw_selected_classes(drawable):
     picture = draw(drawable, "--labels", drawable / "labels", "--classes", "plane", "--box-only")
     assert not picture[:45].any()
     assert picture[45:].any()
@@ -344,20 +344,20 @@ def test_some_classes(drawable):
     assert not draw(drawable, "--labels", drawable / "labels", "--classes", "helipad", "--box-only").any()
 
 
-def test_beside_the_original(drawable):
-    picture = draw(drawable, "--labels", drawable / "labels", "--beside", "--box-only")
+def test_draw_side_by_side(drawable):
+    picture = draw(drawable, "--labels", drawable / "labels", "--side-by-side", "--box-only")
     assert picture.shape == (100, 246, 3)
     assert not picture[:, :120].any()
     assert picture[:, 126:].any()
 
 
-def test_one_image_alone(drawable):
+def test_draw_on_one_image(drawable):
     (drawable / "images" / "P2.png").write_bytes(b"not read")
     draw(drawable, "--labels", drawable / "labels", images="images/P1.png")
     assert [path.name for path in (drawable / "out").iterdir()] == ["P1.png"]
 
 
-def test_coco_labels(drawable):
+def test_draw_coco_labels(drawable):
     content = {
         "images": [{"id": 7, "file_name": "train/P1.png", "width": 120, "height": 100}],
         "categories": [{"id": 3, "name": "wine glass"}, {"id": 5, "name": "cup"}],
@@ -377,24 +377,26 @@ def test_coco_labels(drawable):
     assert not draw(drawable, *words, "--classes", "cup")[:45].any()
 
 
-def test_nothing_there_is_a_plain_copy(drawable):
+def test_image_without_boxes_is_copied(drawable):
     (drawable / "labels" / "P1.txt").write_text("")
     assert not draw(drawable, "--labels", drawable / "labels").any()
 
 
-def test_an_image_that_fails_does_not_stop_the_others(drawable, capsys):
+def test_draw_reports_and_skips_an_unreadable_image(drawable, capsys):
     (drawable / "images" / "A.png").write_bytes(b"")
     (drawable / "labels" / "A.txt").write_text("")
     words = ["--labels", str(drawable / "labels"), "--out", str(drawable / "out")]
     assert main(["draw", "--images", str(drawable / "images"), *words]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith(f"rotated-atss draw: error: {drawable / 'images' / 'A.png'}: the image file is empty")
-    assert told.out.splitlines()[1] == "1 of 2 images failed"
+    captured = capsys.readouterr()
+    assert captured.err.startswith(
+        f"rotated-atss draw: error: {drawable / 'images' / 'A.png'}: the image file is empty"
+    )
+    assert captured.out.splitlines()[1] == "1 of 2 images failed"
     assert (drawable / "out" / "P1.png").is_file()
 
 
-def test_mistakes_of_draw(drawable, error):
-    images, labels, found, out = (drawable / name for name in ("images", "labels", "found", "out"))
+def test_user_errors_of_draw(drawable, error):
+    images, labels, detections, out = (drawable / name for name in ("images", "labels", "detections", "out"))
     (drawable / "predicted" / "detections").mkdir(parents=True)
     (drawable / "predicted" / "detections" / "Task1_ship.txt").write_text("")
     (drawable / "none").mkdir()
@@ -402,8 +404,8 @@ def test_mistakes_of_draw(drawable, error):
     (drawable / "other" / "Task1_ship.txt").write_text(f"P7__1024__0___0 0.8 {BOX}\n")
     (drawable / "broken").mkdir()
     (drawable / "broken" / "P1.txt").write_text(f"{BOX} ship 0\n1 2 3\n")
-    (drawable / "theirs").mkdir()
-    cv2.imwrite(str(drawable / "theirs" / "P1.png"), noise(9, 9))
+    (drawable / "foreign").mkdir()
+    cv2.imwrite(str(drawable / "foreign" / "P1.png"), noise(9, 9))
     (drawable / "bad.json").write_text('{"images": [], "categories": []}')
     for words, message in (
         ([], "nothing to draw (give --labels, --coco or --detections)"),
@@ -416,20 +418,20 @@ def test_mistakes_of_draw(drawable, error):
         (["--coco", drawable / "bad.json"], "bad.json: no entry for the image P1.png"),
         (["--coco", drawable / "gone.json"], "gone.json"),
         (["--labels", labels, "--classes", "shipp"], "unknown class 'shipp' (nearest known class: 'ship')"),
-        (["--labels", labels, "--classes", ","], "--classes: no class is named"),
+        (["--labels", labels, "--classes", ","], "--classes: no class name, got ','"),
         (["--labels", labels, "--out", images], "overlaps the input"),
         (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
-        (["--detections", found, "--out", found], "overlaps the input"),
-        (["--labels", labels, "--out", drawable / "theirs"], "P1.png: would replace a picture that is not ours"),
-        (["--labels", labels, "--score", "-1"], "--score: a score lies between 0 and 1, not at -1.0"),
+        (["--detections", detections, "--out", detections], "overlaps the input"),
+        (["--labels", labels, "--out", drawable / "foreign"], "P1.png: would replace a picture that is not ours"),
+        (["--labels", labels, "--score", "-1"], "--score: the score must lie between 0 and 1, got -1.0"),
     ):  # fmt: skip
         assert message in error("draw", "--images", images, "--out", out, *words)
     assert not out.exists()
     line = error("draw", "--images", images / "P1.png", "--labels", labels, "--out", images)
-    assert "would write into the folder of the image" in line
+    assert f"{images}: the output overlaps the input {images}" in line
 
 
-def test_drawing_needs_no_framework(drawable):
+def test_draw_imports_no_openmmlab_package(drawable):
     words = ["draw", "--images", str(drawable / "images"), "--labels", str(drawable / "labels")]
     code = (
         "import sys; from rotated_atss.cli import main; "
@@ -439,7 +441,7 @@ def test_drawing_needs_no_framework(drawable):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-def test_real_images(shared_data, tmp_path):
+def test_draw_real_images(shared_data, tmp_path):
     folder = shared_data("dota_sample")
     words = ["--images", folder / "images", "--labels", folder / "labelTxt", "--out", tmp_path / "out"]
     assert main(["draw", *map(str, words)]) == 0
