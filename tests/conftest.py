@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 

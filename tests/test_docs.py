@@ -48,15 +48,15 @@ def code_of(document: Path) -> str:
 
 def command_lines(document: Path) -> list[tuple[str, list[str]]]:
     """Return (command, arguments) of every line of code that runs this package's command line."""
-    found = []
+    lines = []
     for line in code_blocks(document):
         match = COMMAND_LINE.match(line)
         if match:
             arguments = shlex.split(line[match.end() :])
             if match["launcher"]:
                 del arguments[1]  # the number of processes
-            found.append((match["command"] or match["tool"] or "train", arguments))
-    return found
+            lines.append((match["command"] or match["tool"] or "train", arguments))
+    return lines
 
 
 @each_document

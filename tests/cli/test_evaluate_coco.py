@@ -52,15 +52,15 @@ def test_empty_results_print_a_warning(files, capsys):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda files: (files / "instances.json").unlink(), "instances.json: no such file"),
         (lambda files: (files / "instances.json").write_text("{"), "instances.json:1: not valid JSON"),
         (lambda files: (files / "results.json").write_text("[{}]"), "results.json: detection 0 has no image_id"),
     ],
 )
-def test_user_error_is_one_line(files, spoil, message, capsys):
-    spoil(files)
+def test_user_error_is_one_line(files, damage, message, capsys):
+    damage(files)
     assert evaluate(files) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rotated-atss evaluate: error: ")
