@@ -57,7 +57,7 @@ class Check:
     """Result of a check.
 
     Args:
-        name: What is checked.
+        name: Subject of the check, such as a package.
         status: ``ok``; ``warn``: missing or untested, without effect on the rest; ``fail``: broken.
         detail: Version or problem.
         fix: Command that fixes the problem, or an empty string.
