@@ -1,70 +1,70 @@
-# make demo and make test need nothing prepared: they make .venv and install everything first (scripts/bootstrap.py).
-#   PYTHON=python3.12   the Python to make .venv with
-#   ARGS="..."          passed on, as in: make test ARGS="tests/ops -k iou"
-#   MMCV_CUDA=1         compile mmcv's CUDA ops too; not needed, also not on a GPU
+# Every target that needs .venv makes it first (scripts/bootstrap.py).
+#   PYTHON=python3.12   Python to make .venv with
+#   ARGS="..."          arguments passed on, as in: make test ARGS="tests/ops -k iou"
+#   MMCV_CUDA=1         compile mmcv's CUDA ops, which this package does not need
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-# a Python that was asked for must be the one .venv has
-ASKED := $(if $(filter file,$(origin PYTHON)),,--asked)
+# an explicit PYTHON must match the version of an existing .venv
+MATCH := $(if $(filter file,$(origin PYTHON)),,--match-python)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
-help: ## this list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## make .venv and install everything; does nothing when nothing changed
-	@$(PYTHON) scripts/bootstrap.py $(ASKED)
+setup: ## Make .venv and install everything, unless it is up to date
+	@$(PYTHON) scripts/bootstrap.py $(MATCH)
 
-demo: setup ## the whole way on generated scenes: split, train, test, merge, evaluate, submission, pictures
+demo: setup ## Run the whole pipeline on synthetic scenes: split, train, test, merge, evaluate, draw
 	@$(BIN)/python -m rotated_atss demo $(ARGS)
 
-test: lint typecheck pytest ## style, types and tests
+test: lint typecheck pytest ## Check style and types and run the tests
 
-pytest: setup ## the tests alone
+pytest: setup ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup ## ruff rules and format, import contracts
+lint: setup ## Check style, formatting and import contracts
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 
-typecheck: setup ## mypy on the plain part
+typecheck: setup ## Check types with mypy
 	@$(BIN)/python -m mypy
 
-format: setup ## let ruff mend what it can
+format: setup ## Fix style and formatting with ruff
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-bench: setup ## measure beside the peers on the CPU, into benchmarks/results
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: setup ## Run the benchmarks on the CPU and save records in benchmarks/results
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-bench-gpu: setup ## on a machine with a GPU: the GPU tests, then IoU, NMS, assignment, a training step, inference
+bench-gpu: setup ## Run the GPU tests and benchmarks
 	@$(BIN)/python benchmarks/on_gpu.py $(ARGS)
 
-bench-table: ## docs/benchmarks.md from benchmarks/results
+bench-table: ## Generate docs/benchmarks.md from benchmarks/results
 	@$(PYTHON) benchmarks/make_table.py $(ARGS)
 
-models: setup ## parameters and GFLOPs of every config anew, then docs/models.md
+models: setup ## Count parameters and GFLOPs of every config and generate docs/models.md
 	@$(BIN)/python benchmarks/bench_models.py --no-timing $(ARGS)
 	@$(BIN)/python benchmarks/make_models.py
 
-models-table: setup ## docs/models.md from the configs and benchmarks/results
+models-table: setup ## Generate docs/models.md from the configs and benchmarks/results
 	@$(BIN)/python benchmarks/make_models.py $(ARGS)
 
-doctor: setup ## what is installed, what is active, how to mend it
+doctor: setup ## Check the installation and suggest fixes
 	@$(BIN)/python -m rotated_atss doctor
 
-constraints: setup ## resolve requirements/constraints.txt anew, for Python 3.10 to 3.13 on every platform
+constraints: setup ## Resolve requirements/constraints.txt for Python 3.10 to 3.13 on every platform
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-emit-index-url \
 		--custom-compile-command "make constraints" --extra train --extra fast --extra dev pyproject.toml \
 		requirements/constraints.in --overrides requirements/overrides.txt -o requirements/constraints.txt
 
-clean: ## remove what checks and the demo left; .venv, data and work_dirs stay
+clean: ## Remove caches, builds and the demo's output; keep .venv, data and work_dirs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist demo_out benchmarks/out
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-clean-venv: ## remove .venv
+clean-venv: ## Remove .venv
 	rm -rf .venv

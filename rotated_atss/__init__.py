@@ -1,6 +1,6 @@
-"""Adaptive Training Sample Selection for oriented boxes in aerial images.
+"""Rotated ATSS: oriented object detection in aerial images.
 
-Importing this package loads neither torch nor any OpenMMLab package: ask for what you need, as in
+Importing this package loads neither torch nor an OpenMMLab package. Import the modules that you need, such as
 ``from rotated_atss.ops import rotated_iou``.
 """
 

@@ -1,4 +1,4 @@
-"""``python -m rotated_atss`` is ``rotated-atss``."""
+"""Entry point of ``python -m rotated_atss``, the same as ``rotated-atss``."""
 
 import sys
 

@@ -1,7 +1,6 @@
-"""What is installed, what is active, and the exact command that mends what is off.
+"""Checks of an installation, with the command that fixes a problem.
 
-Every check answers by itself and none raises, so that the one that matters is seen also when others fail. Versions that
-were never tried are told, not refused.
+Checks are independent and none raises, so that one problem does not hide another. An untested version is a warning.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ from types import ModuleType
 from typing import Literal
 
 import rotated_atss
+from rotated_atss.io.processes import available_cores
 
 Status = Literal["ok", "warn", "fail"]
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 OLDEST_TORCH, NEWEST_TORCH = (2, 6), (2, 14)  # 2.6: torch.load is safe by default; 2.15: mmcv does not compile
 TORCH_PIN, TORCHVISION_PIN = "2.11.0", "0.26.0"
-PIP = f"{sys.executable} -m pip"  # a bare pip may be that of another Python
+PIP = f"{sys.executable} -m pip"  # a plain pip can belong to another Python
 OPENCV = "opencv-python-headless<5"
 OPENCV_DISTRIBUTIONS = (
     "opencv-python-headless",
@@ -43,8 +43,8 @@ OPENCV_DISTRIBUTIONS = (
 )
 FREE_GIB = 5
 
-# import package -> the distribution that `make setup` installs, then others of the same import package
-STACK = {
+# import package -> pinned distribution of `make setup`, then other distributions of the same import package
+TRAINING_STACK = {
     "mmengine": ("onedl-mmengine==0.10.12", "mmengine", "mmengine-lite"),
     "mmcv": ("onedl-mmcv==2.3.6", "mmcv", "mmcv-full", "mmcv-lite"),
     "mmdet": ("onedl-mmdetection==3.5.1", "mmdet"),
@@ -54,7 +54,14 @@ STACK = {
 
 @dataclass(frozen=True)
 class Check:
-    """One answer. ``warn``: something is missing or untried, the rest works. ``fail``: broken."""
+    """Result of a check.
+
+    Args:
+        name: Subject of the check, such as a package.
+        status: ``ok``; ``warn``: missing or untested, without effect on the rest; ``fail``: broken.
+        detail: Version or problem.
+        fix: Command that fixes the problem, or an empty string.
+    """
 
     name: str
     status: Status
@@ -63,56 +70,95 @@ class Check:
 
 
 def collect() -> list[Check]:
-    """All checks, in the order in which one thing rests on another."""
-    with _quiet():
-        return [check for question in QUESTIONS for check in _ask(question)]
+    """Run all checks, prerequisites first.
+
+    Example:
+        ``[check.name for check in collect() if check.status == "fail"]`` is empty on a working installation.
+    """
+    with _suppress_output():
+        return [result for check in CHECKS for result in _run_check(check)]
 
 
 def exit_code(checks: list[Check]) -> int:
-    """1 if something is broken, else 0: a machine without a GPU or without the training stack is not broken."""
+    """Return 1 if a check failed, otherwise 0. Neither a missing GPU nor a missing training stack is a failure.
+
+    Args:
+        checks: Results of :func:`collect`.
+
+    Example:
+        >>> exit_code([Check("torch", "ok", "2.11.0"), Check("cuda", "warn", "no driver")])
+        0
+    """
     return int(any(check.status == "fail" for check in checks))
 
 
 def as_text(checks: list[Check]) -> str:
-    """A line a check, its fix below it, and a closing line."""
+    """Format results as one line per check, with its fix on the next line, and a summary.
+
+    Args:
+        checks: Results of :func:`collect`.
+
+    Example:
+        >>> print(as_text([Check("torch", "ok", "2.11.0")]))
+        ok    torch  2.11.0
+        no problems found
+    """
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
         lines.append(f"{check.status:<5} {check.name:<{width}}  {check.detail}")
         if check.fix:
             lines.append(f"{'':<5} {'':<{width}}  fix: {check.fix}")
-    broken, open_ends = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
-    lines.append(f"{broken} broken, {open_ends} to look at" if broken or open_ends else "all is well")
+    failed, warnings = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
+    lines.append(f"{failed} failed, {warnings} warnings" if failed or warnings else "no problems found")
     return "\n".join(lines)
 
 
 def as_json(checks: list[Check]) -> str:
-    """``{"ok": bool, "checks": [{"name", "status", "detail", "fix"}, ...]}``."""
+    """Format results as JSON: ``{"ok": bool, "checks": [{"name", "status", "detail", "fix"}, ...]}``.
+
+    Args:
+        checks: Results of :func:`collect`.
+
+    Example:
+        >>> json.loads(as_json([Check("torch", "ok", "2.11.0")]))["ok"]
+        True
+    """
     return json.dumps({"ok": not exit_code(checks), "checks": [asdict(check) for check in checks]}, indent=2)
 
 
 def checkout() -> Path | None:
-    """The checkout this package runs from, or None when it was installed from a wheel."""
+    """Return the checkout that contains this package, or None if it was installed from a wheel."""
     root = Path(rotated_atss.__file__).resolve().parents[1]
     return root if (root / "Makefile").exists() and (root / "scripts" / "bootstrap.py").exists() else None
 
 
 def install_command(package: str) -> str:
-    """The command that installs or mends an import package, in this kind of installation."""
+    """Return the command that installs or repairs an import package in this kind of installation.
+
+    Args:
+        package: Name of an import package, such as ``cv2``.
+
+    Example:
+        ``install_command("shapely")`` returns ``"/usr/bin/python3 -m pip install shapely"``.
+    """
     if _bootstrapped():
         return "python3 scripts/bootstrap.py --force"
-    if package in STACK:
+    if package in TRAINING_STACK:
         return _stack_command()
     if package == "torch":
         return f"{PIP} install torch=={TORCH_PIN} torchvision=={TORCHVISION_PIN}"
     if package == "torchvision":
-        return f"{PIP} install torchvision=={_torchvision_for(version_of('torch') or TORCH_PIN)}"
+        return f"{PIP} install torchvision=={_matching_torchvision(version_of('torch') or TORCH_PIN)}"
     return f"{PIP} install {OPENCV!r}" if package == "cv2" else f"{PIP} install {package}"
 
 
 def _stack_command() -> str:
-    """Without isolation, so that mmcv compiles against the torch that is there; pip's cache would mix up torches."""
-    names = " ".join(names[0] for names in STACK.values())
+    """Return the command that installs the training stack.
+
+    mmcv compiles against the installed torch, hence without build isolation. pip's cache ignores the torch version.
+    """
+    names = " ".join(names[0] for names in TRAINING_STACK.values())
     return (
         f"{PIP} install torch=={TORCH_PIN} torchvision=={TORCHVISION_PIN} 'setuptools>=77,<82' wheel ninja && "
         f"CFLAGS=-g0 {PIP} install --no-cache-dir --no-build-isolation {names}"
@@ -120,20 +166,28 @@ def _stack_command() -> str:
 
 
 def _bootstrapped() -> bool:
-    """Whether this runs in the .venv that scripts/bootstrap.py keeps."""
+    """Return whether this Python is the .venv that scripts/bootstrap.py maintains."""
     root = checkout()
     return root is not None and Path(sys.prefix).resolve() == root / ".venv"
 
 
 def version_of(*distributions: str) -> str | None:
-    """The version of the first that is installed."""
+    """Return the version of the first installed distribution, or None.
+
+    Args:
+        distributions: Names of distributions.
+
+    Example:
+        >>> version_of("no-such-distribution", "numpy") is None
+        False
+    """
     for name in distributions:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
     return None
 
 
-# --- the questions ----------------------------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------------------------------
 
 
 def _project() -> Iterator[Check]:
@@ -147,17 +201,16 @@ def _python() -> Iterator[Check]:
     detail = f"{platform.python_version()} ({sys.executable})"
     if have < OLDEST_PYTHON:
         yield Check(
-            "python", "fail", f"{detail}; 3.10 or newer needed", "make clean-venv && make PYTHON=python3.12 setup"
+            "python", "fail", f"{detail}; requires 3.10 or newer", "make clean-venv && make PYTHON=python3.12 setup"
         )
     elif have > NEWEST_PYTHON:
-        yield Check("python", "warn", f"{detail}; untried, tried are 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]}")
+        yield Check("python", "warn", f"{detail}; untested, tested are 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]}")
     else:
         yield Check("python", "ok", detail)
 
 
 def _machine() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("machine", "ok", f"{platform.system()} {platform.machine()}, {cores} cores")
+    yield Check("machine", "ok", f"{platform.system()} {platform.machine()}, {available_cores()} cores")
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     status: Status = "ok" if free >= FREE_GIB else "warn"
     yield Check("disk", status, f"{free:.0f} GiB free in {Path.cwd()}")
@@ -165,12 +218,12 @@ def _machine() -> Iterator[Check]:
 
 def _torch() -> Iterator[Check]:
     torch = _import("torch")
-    version = _numbers(torch.__version__)
+    version = _major_minor(torch.__version__)
     if version < OLDEST_TORCH:
-        yield Check("torch", "fail", f"{torch.__version__}; 2.6 or newer needed", install_command("torch"))
+        yield Check("torch", "fail", f"{torch.__version__}; requires 2.6 or newer", install_command("torch"))
     elif version > NEWEST_TORCH:
         yield Check(
-            "torch", "warn", f"{torch.__version__}; untried, mmcv does not compile with it", install_command("torch")
+            "torch", "warn", f"{torch.__version__}; untested, mmcv does not compile with it", install_command("torch")
         )
     else:
         yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
@@ -182,80 +235,89 @@ def _cuda(torch: ModuleType) -> Check:
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return Check("cuda", "ok", f"CUDA {torch.version.cuda}: {', '.join(names)}")
     if not shutil.which("nvidia-smi"):
-        return Check("cuda", "ok", "no GPU: everything runs on the CPU")
+        return Check("cuda", "ok", "no GPU, everything runs on the CPU")
     if torch.version.cuda is None:
-        return Check("cuda", "warn", "an NVIDIA driver is there, but this torch knows no GPU", install_command("torch"))
+        return Check(
+            "cuda",
+            "warn",
+            "an NVIDIA driver is installed, but this torch is built without CUDA",
+            install_command("torch"),
+        )
     detail = (
-        f"an NVIDIA driver is there, but torch sees no GPU; it needs a driver for CUDA {torch.version.cuda} or newer"
+        f"an NVIDIA driver is installed, but torch finds no GPU; it needs a driver for CUDA >= {torch.version.cuda}"
     )
-    return Check("cuda", "warn", detail, "nvidia-smi  # tells the driver's CUDA version; see also CUDA_VISIBLE_DEVICES")
+    return Check(
+        "cuda", "warn", detail, "nvidia-smi  # prints the driver's CUDA version; check CUDA_VISIBLE_DEVICES too"
+    )
 
 
 def _torchvision() -> Iterator[Check]:
     if version_of("torchvision") is None:
-        yield Check("torchvision", "warn", "not installed: needed to train and test", install_command("torchvision"))
+        yield Check(
+            "torchvision", "warn", "not installed: required for training and testing", install_command("torchvision")
+        )
         return
     torch_version = version_of("torch") or ""
-    detail = f"{version_of('torchvision')} beside torch {torch_version}"
+    detail = f"{version_of('torchvision')} with torch {torch_version}"
     try:
-        _import("torchvision").ops.nms  # noqa: B018 - a torchvision of another torch fails here at the latest
+        _import("torchvision").ops.nms  # noqa: B018 - fails if torchvision was built for another torch
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
-        yield Check("torchvision", "fail", f"{detail}: {_line(error)}", install_command("torchvision"))
+        yield Check("torchvision", "fail", f"{detail}: {_one_line(error)}", install_command("torchvision"))
         return
-    wanted = _wanted_torch()
-    fits = not wanted or _numbers(wanted) == _numbers(torch_version)
-    fix = "" if fits else install_command("torchvision")
-    yield Check("torchvision", "ok" if fits else "fail", detail if fits else f"{detail}, made for torch {wanted}", fix)
+    required = _torch_of_torchvision()
+    if required and _major_minor(required) != _major_minor(torch_version):
+        yield Check("torchvision", "fail", f"{detail}, built for torch {required}", install_command("torchvision"))
+    else:
+        yield Check("torchvision", "ok", detail)
 
 
 def _plain_packages() -> Iterator[Check]:
     for name in ("numpy", "shapely", "tqdm"):
         yield Check(name, "ok", str(_import(name).__version__))
-    yield Check("isal", "ok", version_of("isal") or "not installed: PNG tiles are written and read more slowly")
-    yield Check("pyspng", "ok", version_of("pyspng") or "not installed: PNG images are read more slowly")
+    yield Check("isal", "ok", version_of("isal") or "not installed: writing and reading PNG tiles is slower")
+    yield Check("pyspng", "ok", version_of("pyspng") or "not installed: reading PNG images is slower")
 
 
 def _opencv() -> Iterator[Check]:
-    found = [name for name in OPENCV_DISTRIBUTIONS if version_of(name)]
+    installed = [name for name in OPENCV_DISTRIBUTIONS if version_of(name)]
     cv2 = _import("cv2")
-    detail = f"cv2 {cv2.__version__} of {', '.join(found) or 'no known distribution'}"
-    if len(found) < 2:
+    detail = f"cv2 {cv2.__version__} of {', '.join(installed) or 'no known distribution'}"
+    if len(installed) < 2:
         yield Check("opencv", "ok", detail)
         return
     fix = install_command("cv2")
     if not _bootstrapped():
-        fix = f"{PIP} uninstall -y {' '.join(found)} && {fix}"
-    yield Check("opencv", "warn", f"{detail}: they unpack into one folder and overwrite each other", fix)
+        fix = f"{PIP} uninstall -y {' '.join(installed)} && {fix}"
+    yield Check("opencv", "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
 
 
 def _stack() -> Iterator[Check]:
-    missing = [package for package in STACK if importlib.util.find_spec(package) is None]
-    for package, (pinned, *others) in STACK.items():
+    missing = [package for package in TRAINING_STACK if importlib.util.find_spec(package) is None]
+    for package, (pinned, *others) in TRAINING_STACK.items():
         if package not in missing:
             yield _stack_package(package, [pinned.partition("==")[0], *others])
     if missing:
-        detail = (
-            f"{', '.join(missing)} not installed: geometry, splitting, merging and evaluation work, training does not"
-        )
+        detail = f"{', '.join(missing)} not installed: geometry, splitting, merging, evaluation work, training does not"
         yield Check("training", "warn", detail, install_command("mmcv"))
     else:
         yield _mmcv_ops()
         yield _training()
     if version_of("tensorboard") is None:
-        yield Check("tensorboard", "warn", "not installed: training writes no curves", install_command("tensorboard"))
+        yield Check(
+            "tensorboard", "warn", "not installed: training logs no TensorBoard scalars", install_command("tensorboard")
+        )
 
 
 def _stack_package(package: str, distributions: list[str]) -> Check:
-    found = [f"{name} {version_of(name)}" for name in distributions if version_of(name)]
-    detail = ", ".join(found) or "of unknown version"
-    if len(found) > 1:
-        names = " ".join(name.partition(" ")[0] for name in found)
-        fix = f"{PIP} uninstall -y {names} && {install_command(package)}"
-        return Check(package, "warn", f"{detail}: they unpack into one folder and overwrite each other", fix)
+    installed = [name for name in distributions if version_of(name)]
+    detail = ", ".join(f"{name} {version_of(name)}" for name in installed) or "of unknown version"
+    if len(installed) > 1:
+        fix = f"{PIP} uninstall -y {' '.join(installed)} && {install_command(package)}"
+        return Check(package, "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
     try:
         _import(package)
-    except Exception as error:  # OpenMMLab's packages assert each other's versions at import
-        return Check(package, "fail", f"{detail} does not import: {_line(error)}", install_command(package))
+    except Exception as error:  # OpenMMLab packages assert version ranges of each other at import
+        return Check(package, "fail", f"{detail} cannot be imported: {_one_line(error)}", install_command(package))
     return Check(package, "ok", detail)
 
 
@@ -263,13 +325,11 @@ def _mmcv_ops() -> Check:
     try:
         ops = _import("mmcv._ext")
     except ImportError as error:
-        again = f"{PIP} uninstall -y onedl-mmcv && {install_command('mmcv')}"
-        return Check("mmcv ops", "fail", f"not compiled, or for another torch: {_line(error)}", again)
+        fix = f"{PIP} uninstall -y onedl-mmcv && {install_command('mmcv')}"
+        return Check("mmcv ops", "fail", f"not compiled, or compiled for another torch: {_one_line(error)}", fix)
     cuda = ops.get_compiling_cuda_version()
-    with_cuda = (
-        f"with CUDA {cuda}" if cuda[:1].isdigit() else "for the CPU only, which is enough: nothing here calls them"
-    )
-    return Check("mmcv ops", "ok", f"compiled by {ops.get_compiler_version()} {with_cuda}")
+    target = f"with CUDA {cuda}" if cuda[:1].isdigit() else "for the CPU (this package needs no CUDA ops of mmcv)"
+    return Check("mmcv ops", "ok", f"compiled by {ops.get_compiler_version()} {target}")
 
 
 def _training() -> Check:
@@ -277,8 +337,8 @@ def _training() -> Check:
         _import("rotated_atss.detection")
         _import("mmdet.models")
     except Exception as error:
-        return Check("training", "fail", f"the models do not import: {_line(error)}", install_command("mmcv"))
-    return Check("training", "ok", "the models import")
+        return Check("training", "fail", f"the models cannot be imported: {_one_line(error)}", install_command("mmcv"))
+    return Check("training", "ok", "the models can be imported")
 
 
 def _geometry() -> Iterator[Check]:
@@ -289,35 +349,37 @@ def _geometry() -> Iterator[Check]:
 
 
 def _iou_check(torch: ModuleType, device: str) -> Check:
-    """A unit square and the same turned by 45 degrees: IoU is 1 / sqrt(2)."""
+    """Check the IoU of a unit square and the same square rotated by 45 degrees, 1 / sqrt(2)."""
     boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
     iou = _import("rotated_atss.ops").rotated_iou(boxes[:1], boxes[1:]).item()
-    right = abs(iou - math.sqrt(0.5)) < 1e-5
-    detail = f"{_backend(device)}, closed form, on {device}" + (
-        "" if right else f": gives {iou:.6f} where 0.707107 is right"
-    )
-    return Check("rotated IoU", "ok" if right else "fail", detail, "" if right else install_command("torch"))
+    detail = f"{_backend(device)} backend on {device}"
+    if abs(iou - math.sqrt(0.5)) < 1e-5:
+        return Check("rotated IoU", "ok", detail)
+    return Check("rotated IoU", "fail", f"{detail}: got {iou:.6f}, expected 0.707107", install_command("torch"))
 
 
 def _nms_check(torch: ModuleType, device: str) -> Check:
-    """Two boxes upon each other and one aside: the better of the two and the one aside stay."""
+    """Check NMS of two overlapping boxes and a separate one: the lower-scoring overlapping box is suppressed."""
     boxes = torch.tensor([[5.0, 5, 4, 2, 0.3], [5.0, 5, 4, 2, 0.4], [50.0, 5, 4, 2, 0]], device=device)
     scores, labels = torch.tensor([0.5, 0.9, 0.7], device=device), torch.zeros(3, dtype=torch.long, device=device)
     kept = _import("rotated_atss.ops").rotated_nms(boxes, scores, labels, 0.1).tolist()
-    right = kept == [1, 2]
-    detail = f"{_backend(device)}, per class, on {device}" + ("" if right else f": keeps {kept} where [1, 2] is right")
-    return Check("rotated NMS", "ok" if right else "fail", detail, "" if right else install_command("torch"))
+    detail = f"{_backend(device)} backend on {device}"
+    if kept == [1, 2]:
+        return Check("rotated NMS", "ok", detail)
+    return Check("rotated NMS", "fail", f"{detail}: kept {kept}, expected [1, 2]", install_command("torch"))
 
 
 def _backend(device: str) -> str:
-    """``torch`` or ``triton``, whichever computes by default."""
+    """Return the default backend, ``torch`` or ``triton``."""
     return str(_import("rotated_atss.ops.backend").active(device))
 
 
 def _triton() -> Iterator[Check]:
     version = version_of("triton", "pytorch-triton", "triton-windows")
     if not _import("torch").cuda.is_available():
-        yield Check("triton", "ok", f"{version}, not used: no GPU" if version else "not installed: not needed")
+        yield Check(
+            "triton", "ok", f"{version}, not used: no GPU" if version else "not installed, not needed without a GPU"
+        )
         return
     backend = _import("rotated_atss.ops.backend")
     if backend.active("cuda") == "triton":
@@ -325,7 +387,7 @@ def _triton() -> Iterator[Check]:
     elif os.environ.get(backend.VARIABLE):
         yield Check("triton", "ok", f"{version or 'not installed'}, not used: {backend.VARIABLE}=torch")
     else:
-        detail = f"{version or ''} not used, rotated IoU and NMS run slower: {backend.why_not('cuda')}".strip()
+        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {backend.why_not('cuda')}".strip()
         yield Check("triton", "warn", detail, "" if version else f"{PIP} install triton")
 
 
@@ -335,7 +397,7 @@ def _configs() -> Iterator[Check]:
     if names:
         yield Check("configs", "ok", f"{len(names)} for DOTA in {configs.config_folder()}")
     else:
-        yield Check("configs", "warn", "no configs found: bare config names do not work", _reinstall())
+        yield Check("configs", "warn", "no configs found, bare config names do not work", _reinstall_command())
 
 
 def _wheel_folder() -> Iterator[Check]:
@@ -345,14 +407,14 @@ def _wheel_folder() -> Iterator[Check]:
     folder = Path(os.environ.get("ROTATED_ATSS_WHEELS") or cache / "rotated-atss" / "wheels").expanduser()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not _writable(existing):
-        fix = "export ROTATED_ATSS_WHEELS=/a/folder/of/yours"
-        yield Check("wheel folder", "warn", f"{folder} cannot be written: mmcv would be built every time", fix)
+        fix = "export ROTATED_ATSS_WHEELS=/path/to/a/writable/folder"
+        yield Check("wheel folder", "warn", f"{folder} is not writable: every setup compiles mmcv again", fix)
         return
     count = len(list(folder.glob("*/*.whl")))
     yield Check("wheel folder", "ok", f"{folder}, {count} mmcv wheel{'' if count == 1 else 's'}")
 
 
-QUESTIONS: tuple[Callable[[], Iterator[Check]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
     _project,
     _python,
     _machine,
@@ -371,25 +433,25 @@ QUESTIONS: tuple[Callable[[], Iterator[Check]], ...] = (
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _ask(question: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """The answers; an exception is an answer too."""
-    name = question.__name__.strip("_").replace("_", " ")
+def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Yield the results of a check; an exception becomes a failure."""
+    name = check.__name__.strip("_").replace("_", " ")
     try:
-        yield from question()
+        yield from check()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         yield Check(name, "fail", f"{package} is not installed", install_command(package))
     except Exception as error:
-        yield Check(name, "fail", _line(error), _advice(error))
+        yield Check(name, "fail", _one_line(error), _suggest_fix(error))
 
 
-def _advice(error: Exception) -> str:
+def _suggest_fix(error: Exception) -> str:
     if "libGL" not in str(error) or _bootstrapped():
-        return _reinstall()
+        return _reinstall_command()
     return f"{PIP} uninstall -y {' '.join(OPENCV_DISTRIBUTIONS)} && {install_command('cv2')}"
 
 
-def _reinstall() -> str:
+def _reinstall_command() -> str:
     return "python3 scripts/bootstrap.py --force" if checkout() else f"{PIP} install --force-reinstall rotated-atss"
 
 
@@ -397,26 +459,26 @@ def _import(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) < 200 else text[:200] + " ..."
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    """Major and minor."""
+def _major_minor(version: str) -> tuple[int, ...]:
+    """Return (major, minor) of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
-def _wanted_torch() -> str:
-    """The torch that the installed torchvision was made for, or an empty string where it does not say."""
-    needs = metadata.requires("torchvision") or []
-    found = (re.match(r"torch\s*\(?==\s*([\d.]+)", need) for need in needs)
-    return next((match.group(1) for match in found if match), "")
+def _torch_of_torchvision() -> str:
+    """Return the torch version that the installed torchvision requires, or an empty string if it states none."""
+    requirements = metadata.requires("torchvision") or []
+    matches = (re.match(r"torch\s*\(?==\s*([\d.]+)", requirement) for requirement in requirements)
+    return next((match.group(1) for match in matches if match), "")
 
 
-def _torchvision_for(torch_version: str) -> str:
-    """Torch 2.n goes with torchvision 0.(n + 15)."""
-    return f"0.{_numbers(torch_version)[1] + 15}.*"
+def _matching_torchvision(torch_version: str) -> str:
+    """Return the torchvision version of a torch version: 0.(n + 15) for torch 2.n."""
+    return f"0.{_major_minor(torch_version)[1] + 15}.*"
 
 
 def _writable(folder: Path) -> bool:
@@ -428,8 +490,8 @@ def _writable(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What packages print or warn at import is not the user's business here."""
+def _suppress_output() -> Iterator[None]:
+    """Suppress the output and the warnings of packages at import."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),

@@ -1,13 +1,23 @@
-"""The one exception that speaks to the user."""
+"""The exception for user errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: told in one line, without a traceback.
+    """Error in a user's input, which the command line prints as one line without a traceback.
+
+    The message reads ``where: what (hint)``.
 
     Args:
         what: What is wrong, with the value received.
-        where: A path, or ``path:line`` for a line of a text file.
-        hint: What to do about it.
+        where: The option, the file or, as ``path:line``, the line of a file that is wrong.
+        hint: How to fix it.
+
+    Example:
+        >>> print(UserError("unknown class 'car'", where="P0001.txt:3", hint="add it to --classes"))
+        P0001.txt:3: unknown class 'car' (add it to --classes)
     """
 
     def __init__(self, what: str, *, where: object = None, hint: str = "") -> None:
@@ -16,7 +26,8 @@ class UserError(Exception):
         suffix = f" ({hint})" if hint else ""
         super().__init__(" ".join(f"{prefix}{what}{suffix}".split()))
 
-    def __reduce__(self):  # keyword arguments do not survive the default pickling of exceptions (worker processes)
+    def __reduce__(self) -> tuple[Callable[..., UserError], tuple[str, object, str]]:
+        # Exceptions with keyword arguments are not picklable by default; workers send errors to their parent process.
         return (_rebuild, (self.what, self.where, self.hint))
 
 

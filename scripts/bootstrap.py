@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Make ``.venv`` in the checkout and install everything that is pinned, mmcv included: ``make setup``.
+"""Create ``.venv`` in the checkout and install all pinned packages, mmcv included: ``make setup``.
 
-Needs nothing but a Python of the supported range and a C++ compiler. Safe to run again at any time: it does nothing
-when nothing changed, and continues where an interrupted run stopped. Environment:
+Requires only a supported Python and a C++ compiler. It can be run at any time: it does nothing if everything is up to
+date, and resumes an interrupted run. Environment variables:
 
-    ROTATED_ATSS_WHEELS  folder for the mmcv wheels built here (default ~/.cache/rotated-atss/wheels)
-    MMCV_CUDA=1          compile mmcv's CUDA ops too (needs nvcc of torch's CUDA version). Nothing here calls them: the
-                         default, CPU ops, is enough to train on a GPU, and compiles in minutes
-    MAX_JOBS             compiler processes (default: all cores)
+    ROTATED_ATSS_WHEELS  folder for compiled mmcv wheels (default: ~/.cache/rotated-atss/wheels)
+    MMCV_CUDA=1          compile mmcv's CUDA ops too (needs nvcc of torch's CUDA version). This package does not use
+                         them: the default, CPU ops, suffices to train on a GPU and compiles in minutes
+    MAX_JOBS             number of compiler processes (default: all cores)
 """
 
 import argparse
@@ -32,95 +32,111 @@ STAMP = VENV / "rotated-atss.json"
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 INPUTS = (CONSTRAINTS, ROOT / "pyproject.toml", Path(__file__).resolve())
 
-OLDEST, NEWEST = (3, 10), (3, 13)  # torch's and numba's wheels of the pinned versions
+OLDEST, NEWEST = (3, 10), (3, 13)  # Python versions with wheels of the pinned torch and numba
 UV = "uv==0.13.8"
-# Settings of the caller's shell that would send files elsewhere or bring foreign packages in.
-HARMFUL = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "VIRTUAL_ENV")
-DISPENSABLE = ("dotadevkit",)  # a second opinion for tests, compiled while it is installed
-RIVALS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")  # of the one cv2 folder
-FREE_GIB = 9  # torch with its CUDA libraries unpacks to about 6
+# Environment variables that redirect installs or add packages from outside .venv.
+IGNORED_VARIABLES = (
+    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"),
+    *("PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"),
+)
+OPTIONAL_PACKAGES = ("dotadevkit",)  # reference implementation in tests, compiled at install
+# They install into the cv2 folder of opencv-python-headless.
+CONFLICTING_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+FREE_GIB = 9  # torch with its CUDA libraries takes about 6
 
 
 class SetupError(Exception):
-    """What is wrong and what to do, in one line."""
+    """Error that is printed as one line: what is wrong and how to fix it."""
 
 
 def main(argv=None):
+    """Run the setup and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asked", action="store_true", help="this Python was asked for: refuse a .venv of another")
-    parser.add_argument("--force", action="store_true", help="install everything again although nothing changed")
+    parser.add_argument(
+        "--match-python", action="store_true", help="refuse a .venv of another Python version than this one"
+    )
+    parser.add_argument("--force", action="store_true", help="reinstall everything")
     args = parser.parse_args(argv)
     try:
-        return setup(asked=args.asked, force=args.force)
+        return setup(match_python=args.match_python, force=args.force)
     except SetupError as error:
-        say(f"error: {error}")
+        report(f"error: {error}")
     except subprocess.CalledProcessError as error:
-        say("error: this failed, see above (run `make setup` again to go on): {}".format(" ".join(map(str, error.cmd))))
+        report(
+            "error: command failed, see above (run `make setup` again to resume): {}".format(
+                " ".join(map(str, error.cmd))
+            )
+        )
     except KeyboardInterrupt:
-        say("interrupted: run `make setup` again to go on")
+        report("interrupted: run `make setup` again to resume")
         return 130
     return 1
 
 
-def setup(asked, force):
-    if asked:
-        check_same_python()
-    if not force and VENV_PYTHON.exists() and read_stamp() == wanted_stamp():
+def setup(match_python, force):
+    """Create .venv, install the pinned packages, build mmcv if needed, and record the result in a stamp file."""
+    if match_python:
+        check_venv_python()
+    if not force and VENV_PYTHON.exists() and read_stamp() == current_stamp():
         return 0
     begin = time.monotonic()
     if STAMP.exists():
         STAMP.unlink()
     make_venv()
-    share_index()
-    with step("installing the pinned packages"):
+    pass_index_to_uv()
+    with Step("installing the pinned packages"):
         install_pinned(force)
     key = wheel_key()
     wheel = find_wheel(key)
     if wheel is None:
-        with step("building mmcv (once for this torch and Python: about 5 minutes on 2 cores)"):
+        with Step("building mmcv (once per torch and Python version: about 5 minutes on 2 cores)"):
             wheel = build_mmcv(key)
-    with step("installing mmcv and rotated-atss"):
+    with Step("installing mmcv and rotated-atss"):
         uv_install("--no-deps", "--reinstall", str(wheel))
         uv_install("--no-deps", "--reinstall", "--no-build-isolation", "-e", str(ROOT))
         link_configs()
-    with step("checking"):
+    with Step("checking"):
         run(VENV_PYTHON, "-c", "import mmcv.ops, mmdet.models, mmrotate.models, rotated_atss")
-    STAMP.write_text(json.dumps(wanted_stamp(), indent=2))
-    say(f"ready in {spell(time.monotonic() - begin)}: {VENV}")
+    STAMP.write_text(json.dumps(current_stamp(), indent=2))
+    report(f"ready in {format_duration(time.monotonic() - begin)}: {VENV}")
     return 0
 
 
 # --- the virtual environment ------------------------------------------------------------------------------------------
 
 
-def check_same_python():
-    have, asked = venv_version(), sys.version_info[:2]
-    if have and have != asked:
-        versions = f"Python {have[0]}.{have[1]}, asked for is {asked[0]}.{asked[1]}"
+def check_venv_python():
+    """Refuse a .venv whose Python version differs from the running one."""
+    have, requested = venv_version(), sys.version_info[:2]
+    if have and have != requested:
+        versions = f"Python {have[0]}.{have[1]}, requested is {requested[0]}.{requested[1]}"
         raise SetupError(f"{VENV} has {versions}: run make clean-venv first")
 
 
 def make_venv():
-    """A working .venv stays; none, or one that lost its interpreter or its pip, is made anew."""
+    """Create .venv, unless a working one with an interpreter and pip exists."""
     if venv_works():
         return
     check_python()
     check_disk()
     if VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir()):
-        raise SetupError(f"{VENV} exists and is no virtual environment: move it away")
-    with step(f"making .venv with Python {platform.python_version()}"):
-        made = subprocess.run(
+        raise SetupError(f"{VENV} exists but is not a virtual environment: move it away")
+    with Step(f"making .venv with Python {platform.python_version()}"):
+        done = subprocess.run(
             [getattr(sys, "_base_executable", None) or sys.executable, "-m", "venv", "--clear", str(VENV)],
             env=clean_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        if made.returncode:
-            sys.stderr.write(made.stdout.decode(errors="replace"))
-            raise SetupError(f"python -m venv failed, see above (Debian, Ubuntu: apt-get install {apt('venv')})")
+        if done.returncode:
+            sys.stderr.write(done.stdout.decode(errors="replace"))
+            raise SetupError(
+                f"python -m venv failed, see above (Debian, Ubuntu: apt-get install {debian_package('venv')})"
+            )
 
 
 def venv_works():
+    """Return whether the interpreter of .venv runs and has pip."""
     return VENV_PYTHON.exists() and not subprocess.call(
         [str(VENV_PYTHON), "-c", "import pip"],
         env=clean_environment(),
@@ -130,7 +146,7 @@ def venv_works():
 
 
 def venv_version():
-    """(major, minor) that pyvenv.cfg tells, or None."""
+    """Return (major, minor) of the Python in pyvenv.cfg, or None."""
     try:
         lines = (VENV / "pyvenv.cfg").read_text().splitlines()
     except OSError:
@@ -143,60 +159,71 @@ def venv_version():
 
 
 def check_python():
+    """Refuse an unsupported Python and name a supported one if it is installed."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return
     names = [f"python3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
-    found = next((name for name in names if shutil.which(name)), None)
+    supported = next((name for name in names if shutil.which(name)), None)
     raise SetupError(
-        f"Python {platform.python_version()} found ({sys.executable}), 3.{OLDEST[1]} to 3.{NEWEST[1]} needed: "
-        + (f"run make PYTHON={found} setup" if found else "install one, then run make PYTHON=python3.12 setup")
+        f"Python {platform.python_version()} ({sys.executable}) unsupported, 3.{OLDEST[1]} to 3.{NEWEST[1]} needed: "
+        + (f"run make PYTHON={supported} setup" if supported else "install one, then run make PYTHON=python3.12 setup")
     )
 
 
 def check_disk():
+    """Warn if the disk has too little free space."""
     free = shutil.disk_usage(str(ROOT)).free / 2**30
     if free < FREE_GIB:
-        say(f"warning: {free:.1f} GiB free on the disk of {ROOT}, about {FREE_GIB} needed")
+        report(f"warning: only {free:.1f} GiB free on the disk of {ROOT}, about {FREE_GIB} GiB needed")
 
 
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 
 def install_pinned(force=False):
-    """Exactly what constraints.txt lists, mmcv excepted. Without dependencies: the list is complete and has one cv2."""
+    """Install the packages of constraints.txt except mmcv.
+
+    Dependencies are not resolved: the list is complete, and it names a single OpenCV distribution.
+    """
     if subprocess.call([str(VENV_PYTHON), "-c", "import uv"], stderr=subprocess.DEVNULL, env=clean_environment()):
         run(VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
-    rivals = [name for name in RIVALS if installed(name)]
-    if rivals:
-        run(VENV_PYTHON, "-m", "uv", "pip", "uninstall", *uv_flags(), *rivals)
-    again = ("--reinstall",) if force else ("--reinstall-package", "opencv-python-headless") if rivals else ()
-    uv_install("--no-deps", *again, "-r", "-", stdin="\n".join(pins(without=("onedl-mmcv", *DISPENSABLE))))
-    for name in DISPENSABLE:
+    conflicting = [name for name in CONFLICTING_OPENCV if is_installed(name)]
+    if conflicting:
+        run(VENV_PYTHON, "-m", "uv", "pip", "uninstall", *uv_flags(), *conflicting)
+    reinstall = ("--reinstall",) if force else ("--reinstall-package", "opencv-python-headless") if conflicting else ()
+    requirements = pinned_requirements(without=("onedl-mmcv", *OPTIONAL_PACKAGES))
+    uv_install("--no-deps", *reinstall, "-r", "-", stdin="\n".join(requirements))
+    for name in OPTIONAL_PACKAGES:
         try:
-            uv_install("--no-deps", *again, pin(name))
+            uv_install("--no-deps", *reinstall, pinned_requirement(name))
         except subprocess.CalledProcessError:
-            say(f"warning: {name} does not install here, see above: tests that compare with it are skipped")
+            report(f"warning: {name} cannot be installed, see above: tests that compare with it are skipped")
 
 
-def installed(name):
+def is_installed(name):
+    """Return whether a distribution is installed in .venv."""
     return any(VENV.glob("lib/python*/site-packages/{}-*.dist-info".format(name.replace("-", "_"))))
 
 
-def pins(without=()):
+def pinned_requirements(without=()):
+    """Return the requirement lines of constraints.txt, without some distributions."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and line[0] not in "# " and line.partition("==")[0] not in without]
 
 
-def pin(name):
+def pinned_requirement(name):
+    """Return the requirement ``name==version`` of one distribution."""
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
     return next(line.split(";")[0].strip() for line in lines if line.startswith(name + "=="))
 
 
 def uv_install(*args, stdin=None):
+    """Install into .venv with uv."""
     run(VENV_PYTHON, "-m", "uv", "pip", "install", *uv_flags(), *args, stdin=stdin)
 
 
 def uv_flags():
+    """Return the options of every uv command: the Python of .venv, quiet without a terminal."""
     return ("--python", str(VENV_PYTHON), *(() if sys.stderr.isatty() else ("--quiet",)))
 
 
@@ -204,36 +231,39 @@ def uv_flags():
 
 
 def wheel_key():
-    """A wheel fits one torch, one Python and one kind of machine; pip's own cache would mix them up."""
+    """Return the folder name of a compiled wheel: torch, ops, Python and platform, which pip's cache ignores."""
     code = "import torch, sys; print(torch.__version__, sys.implementation.cache_tag)"
     torch_version, tag = run(VENV_PYTHON, "-c", code, capture=True).split()
-    ops = "cudaops" if wants_cuda() else "cpuops"
+    ops = "cudaops" if cuda_requested() else "cpuops"
     return "-".join(("torch" + torch_version, ops, tag, sys.platform, platform.machine()))
 
 
-def wants_cuda():
+def cuda_requested():
+    """Return whether MMCV_CUDA requests mmcv's CUDA ops."""
     return os.environ.get("MMCV_CUDA", "0") not in ("", "0")
 
 
 def wheel_folder(key):
+    """Return the folder of the wheels of a key."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ROTATED_ATSS_WHEELS") or Path(cache) / "rotated-atss" / "wheels").expanduser() / key
 
 
 def find_wheel(key):
-    name, version = pin("onedl-mmcv").split("==")
-    found = sorted(wheel_folder(key).glob("{}-{}-*.whl".format(name.replace("-", "_"), version)))
-    return found[-1] if found else None
+    """Return the compiled wheel of the pinned mmcv, or None."""
+    name, version = pinned_requirement("onedl-mmcv").split("==")
+    wheels = sorted(wheel_folder(key).glob("{}-{}-*.whl".format(name.replace("-", "_"), version)))
+    return wheels[-1] if wheels else None
 
 
 def build_mmcv(key):
-    """Compile in a folder that outlives an interruption (ninja goes on), then move the finished wheel into place."""
+    """Compile mmcv and return its wheel. The build folder survives an interruption, and ninja resumes from it."""
     check_compiler()
     folder = wheel_folder(key)
     source = mmcv_source(folder / "build")
     with tempfile.TemporaryDirectory(dir=str(folder)) as scratch:
         command = ("wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir", "-w", scratch, str(source))
-        run_pip_quietly(*command, env=build_environment(), progress=lambda: compiled_share(source))
+        run_pip_quietly(*command, env=build_environment(), progress=lambda: build_progress(source))
         built = next(Path(scratch).glob("*.whl"))
         os.replace(str(built), str(folder / built.name))
     shutil.rmtree(str(folder / "build"), ignore_errors=True)
@@ -241,14 +271,14 @@ def build_mmcv(key):
 
 
 def mmcv_source(build):
-    """The unpacked source archive, from an earlier try or fetched."""
+    """Return the unpacked source archive, downloaded unless an earlier run left it."""
     unpacked = [path for path in build.glob("onedl_mmcv-*") if path.is_dir()]
     if unpacked:
         return unpacked[0]
     build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=str(build)) as scratch:
         command = ("download", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--no-binary", "onedl-mmcv")
-        run_pip_quietly(*command, "-d", scratch, pin("onedl-mmcv"), env=build_environment())
+        run_pip_quietly(*command, "-d", scratch, pinned_requirement("onedl-mmcv"), env=build_environment())
         with tarfile.open(str(next(Path(scratch).glob("*.tar.gz")))) as archive:
             archive.extractall(scratch)
         folder = next(path for path in Path(scratch).iterdir() if path.is_dir())
@@ -257,27 +287,32 @@ def mmcv_source(build):
 
 
 def build_environment():
+    """Return the environment variables for compiling mmcv."""
     env = clean_environment()
-    env.update(CFLAGS="-g0", MMCV_WITH_OPS="1", MAX_JOBS=os.environ.get("MAX_JOBS") or str(cores()))
+    env.update(CFLAGS="-g0", MMCV_WITH_OPS="1", MAX_JOBS=os.environ.get("MAX_JOBS") or str(available_cores()))
     env["PATH"] = str(VENV_PYTHON.parent) + os.pathsep + env.get("PATH", "")  # ninja
     for name in ("FORCE_CUDA", "FORCE_MLU", "FORCE_MPS", "FORCE_NPU", "FORCE_MUSA", "MMCV_WITH_DIOPI"):
         env.pop(name, None)
-    if wants_cuda():
+    if cuda_requested():
         env["FORCE_CUDA"] = "1"
     else:
-        env["CUDA_VISIBLE_DEVICES"] = ""  # mmcv compiles CUDA ops wherever torch sees a device
+        env["CUDA_VISIBLE_DEVICES"] = ""  # mmcv compiles CUDA ops if torch finds a device
     return env
 
 
-def compiled_share(source):
+def build_progress(source):
+    """Describe how many source files have been compiled."""
     sources = sum(1 for _ in source.glob("mmcv/ops/csrc/pytorch/**/*.cpp"))
     objects = sum(1 for _ in source.glob("build/temp*/**/*.o"))
     return f"{objects} of about {sources} files compiled" if objects else "starting"
 
 
 def check_compiler():
-    if wants_cuda() and not shutil.which("nvcc") and not os.environ.get("CUDA_HOME"):
-        raise SetupError("MMCV_CUDA=1 needs nvcc: install the CUDA toolkit, or leave MMCV_CUDA out (nothing needs it)")
+    """Refuse to build mmcv without a C++ compiler, Python.h or, for CUDA ops, nvcc."""
+    if cuda_requested() and not shutil.which("nvcc") and not os.environ.get("CUDA_HOME"):
+        raise SetupError(
+            "MMCV_CUDA=1 needs nvcc: install the CUDA toolkit, or unset MMCV_CUDA (this package does not need it)"
+        )
     if sys.platform == "win32":
         return
     if not shutil.which(os.environ.get("CXX", "c++").split()[0]):
@@ -286,11 +321,11 @@ def check_compiler():
         )
     include = run(VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_paths()['include'])", capture=True).strip()
     if not (Path(include) / "Python.h").exists():
-        raise SetupError(f"no Python.h to compile mmcv with (Debian, Ubuntu: apt-get install {apt('dev')})")
+        raise SetupError(f"no Python.h to compile mmcv with (Debian, Ubuntu: apt-get install {debian_package('dev')})")
 
 
 def link_configs():
-    """A wheel carries configs/ and tools/ in rotated_atss/.mim, where mmengine looks; here that is links."""
+    """Link configs and tools into rotated_atss/.mim, where mmengine looks for them and where a wheel has copies."""
     folder = ROOT / "rotated_atss" / ".mim"
     folder.mkdir(exist_ok=True)
     for name in ("configs", "tools", "model-index.yml"):
@@ -299,17 +334,24 @@ def link_configs():
             link.symlink_to(Path("..") / ".." / name)
 
 
-# --- small things -----------------------------------------------------------------------------------------------------
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def wanted_stamp():
+def current_stamp():
+    """Return a description of the inputs that decide whether .venv is up to date."""
     digest = hashlib.sha256()
     for path in INPUTS:
         digest.update(path.read_bytes())
-    return {"inputs": digest.hexdigest(), "root": str(ROOT), "cuda": wants_cuda(), "python": list(venv_version() or ())}
+    return {
+        "inputs": digest.hexdigest(),
+        "root": str(ROOT),
+        "cuda": cuda_requested(),
+        "python": list(venv_version() or ()),
+    }
 
 
 def read_stamp():
+    """Return the stamp of the last complete setup, or None."""
     try:
         return json.loads(STAMP.read_text())
     except (OSError, ValueError):
@@ -317,33 +359,35 @@ def read_stamp():
 
 
 def clean_environment():
-    env = {name: value for name, value in os.environ.items() if name not in HARMFUL}
+    """Return the environment variables without those that disturb an installation."""
+    env = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
     env.setdefault("UV_HTTP_TIMEOUT", "300")  # torch's CUDA libraries are large
     return env
 
 
-def share_index():
-    """Uv does not read pip's settings: hand it the package index that pip was told to use, if any."""
+def pass_index_to_uv():
+    """Pass the package index of pip's configuration to uv, which does not read it."""
     if "UV_DEFAULT_INDEX" in os.environ or "UV_INDEX_URL" in os.environ:
         return
-    asked = run(VENV_PYTHON, "-m", "pip", "config", "list", capture=True)
-    found = re.findall(r"^(?:global|install|:env:)\.index-url='(.+)'$", asked, re.MULTILINE)
-    if found:
-        os.environ["UV_DEFAULT_INDEX"] = found[-1]
+    config = run(VENV_PYTHON, "-m", "pip", "config", "list", capture=True)
+    urls = re.findall(r"^(?:global|install|:env:)\.index-url='(.+)'$", config, re.MULTILINE)
+    if urls:
+        os.environ["UV_DEFAULT_INDEX"] = urls[-1]
 
 
-def cores():
+def available_cores():
+    """Return the number of cores that this process can use; the package is not installed yet."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def apt(part):
-    """The Debian package, of the system's Python or of a versioned one."""
+def debian_package(part):
+    """Return the Debian package of a part of this Python, such as ``python3.11-venv``."""
     name = Path(sysconfig.get_config_var("EXENAME") or sys.executable).name
     return "{}-{}".format(name if name.startswith("python3.") else "python3", part)
 
 
 def run(*command, capture=False, stdin=None):
-    """Run, raise when it fails; its output goes through, or comes back with ``capture``."""
+    """Run a command and raise if it fails; return its output with ``capture``, otherwise let it through."""
     done = subprocess.run(
         [str(part) for part in command],
         check=True,
@@ -356,14 +400,14 @@ def run(*command, capture=False, stdin=None):
 
 
 def run_pip_quietly(*args, env, progress=None):
-    """Pip's output only when it fails; meanwhile a line every half a minute that says how far it is."""
+    """Run pip, print its output only if it fails, and report ``progress()`` every 30 seconds."""
     with tempfile.TemporaryFile() as log:
         command = [str(VENV_PYTHON), "-m", "pip", *args]
         process = subprocess.Popen(command, env=env, cwd=str(ROOT), stdout=log, stderr=subprocess.STDOUT)
         try:
-            while wait(process, 30) is None:
+            while wait_for(process, 30) is None:
                 if progress:
-                    say(f"  {progress()}")
+                    report(f"  {progress()}")
         except BaseException:
             process.terminate()
             process.wait()
@@ -374,33 +418,36 @@ def run_pip_quietly(*args, env, progress=None):
             raise subprocess.CalledProcessError(process.returncode, ["pip", *args])
 
 
-def wait(process, seconds):
+def wait_for(process, seconds):
+    """Return the exit code of a process, or None if it is still running after a while."""
     try:
         return process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return None
 
 
-class step:
-    """``with step("doing"):`` says what is done, and afterwards how long it took."""
+class Step:
+    """Context manager that reports the start and the duration of a step."""
 
-    def __init__(self, what):
-        self.what = what
+    def __init__(self, title):
+        self.title = title
 
     def __enter__(self):
         self.begin = time.monotonic()
-        say(self.what)
+        report(self.title)
 
     def __exit__(self, kind, *_):
         if kind is None:
-            say(f"  done in {spell(time.monotonic() - self.begin)}")
+            report(f"  done in {format_duration(time.monotonic() - self.begin)}")
 
 
-def spell(seconds):
+def format_duration(seconds):
+    """Format seconds as ``12 s`` or ``3.4 min``."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def say(line):
+def report(line):
+    """Print a line of the setup on stderr."""
     print(f"setup: {line}", file=sys.stderr, flush=True)
 
 

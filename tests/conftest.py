@@ -1,4 +1,4 @@
-"""Fixtures for everyone."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ DATA_VARIABLE = "ROTATED_ATSS_DATA"
 
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
-    """The checkout."""
+    """The root folder of the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[..., Path]:
-    """``shared_data("dota_sample", "images") -> Path`` of real data, or a skip that says what is missing.
+    """Function that returns a path of real data, ``shared_data("dota_sample", "images")``, or skips the test.
 
-    The folder is ``$ROTATED_ATSS_DATA`` or ``../shared/data`` beside the checkout. Never write into it.
+    The data folder is ``$ROTATED_ATSS_DATA`` or ``../shared/data``, relative to the checkout. Tests do not write to it.
     """
     folder = Path(os.environ.get(DATA_VARIABLE) or ROOT.parent / "shared" / "data")
 
     def locate(*parts: str) -> Path:
         path = folder.joinpath(*parts)
         if not path.exists():
-            pytest.skip(f"real data absent: {path} (set {DATA_VARIABLE} to the folder that holds it)")
+            pytest.skip(f"no real data: {path} (set {DATA_VARIABLE} to the folder that contains it)")
         return path
 
     return locate

@@ -1,4 +1,4 @@
-"""``rotated-atss doctor``: tells what is off with the command that mends it, and never falls over itself."""
+"""``rotated-atss doctor``: reported problems, suggested fixes, missing packages."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in blocked:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-seen = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name.partition(".")[0] in blocked else seen(name, package)
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = (
+    lambda name, package=None: None if name.partition(".")[0] in blocked else find_spec(name, package)
+)
 sys.meta_path.insert(0, Block())
 from rotated_atss.cli import main
 sys.exit(main(["doctor", "--json"]))
 """
 
 
-def ask_without(*blocked: str) -> tuple[int, dict[str, Check]]:
-    """The doctor's exit code and answers on a machine that lacks these packages."""
+def run_doctor_without(*blocked: str) -> tuple[int, dict[str, Check]]:
+    """Return the exit code and the checks by name in a process that cannot import these packages."""
     code = BLOCKER.format(blocked=set(blocked))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
@@ -39,10 +41,10 @@ def ask_without(*blocked: str) -> tuple[int, dict[str, Check]]:
     return done.returncode, {check["name"]: Check(**check) for check in report["checks"]}
 
 
-def test_a_working_machine_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_working_installation_has_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     checks = doctor.collect()
-    broken = [check for check in checks if check.status == "fail"]
-    assert not broken
+    assert not [check for check in checks if check.status == "fail"]
     assert doctor.exit_code(checks) == 0
     names = [check.name for check in checks]
     assert {"python", "torch", "cuda", "opencv", "rotated IoU", "rotated NMS", "configs", "disk"} <= set(names)
@@ -50,7 +52,7 @@ def test_a_working_machine_is_well(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_geometry_works_without_the_training_stack() -> None:
-    code, checks = ask_without("mmengine", "mmcv", "mmdet", "mmrotate")
+    code, checks = run_doctor_without("mmengine", "mmcv", "mmdet", "mmrotate")
     assert code == 0
     assert checks["rotated IoU"].status == "ok"
     assert checks["training"].status == "warn"
@@ -58,8 +60,8 @@ def test_geometry_works_without_the_training_stack() -> None:
     assert checks["training"].fix
 
 
-def test_torch_missing_is_broken_and_says_how_to_install_it() -> None:
-    code, checks = ask_without("torch", "mmengine", "mmcv", "mmdet", "mmrotate")
+def test_missing_torch_is_a_failure_with_its_install_command() -> None:
+    code, checks = run_doctor_without("torch", "mmengine", "mmcv", "mmdet", "mmrotate")
     assert code == 1
     assert checks["torch"].status == "fail"
     assert checks["torch"].detail == "torch is not installed"
@@ -67,7 +69,7 @@ def test_torch_missing_is_broken_and_says_how_to_install_it() -> None:
     assert checks["numpy"].status == "ok"
 
 
-def test_wrong_iou_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_iou_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     import rotated_atss.ops
@@ -75,43 +77,43 @@ def test_wrong_iou_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rotated_atss.ops, "rotated_iou", lambda *_: torch.tensor([[0.5]]))
     check = doctor._iou_check(torch, "cpu")
     assert check.status == "fail"
-    assert "gives 0.500000 where 0.707107 is right" in check.detail
+    assert "got 0.500000, expected 0.707107" in check.detail
 
 
 @pytest.mark.parametrize(
-    ("preferred", "why", "status", "told"),
+    ("preferred", "problem", "status", "detail"),
     [
         (None, "", "ok", "used on cuda"),
         ("torch", "", "ok", "not used: ROTATED_ATSS_BACKEND=torch"),
-        (None, "no C compiler", "warn", "not used, rotated IoU and NMS run slower: no C compiler"),
+        (None, "no C compiler", "warn", "not used, rotated IoU and NMS are slower: no C compiler"),
     ],
 )
-def test_who_computes_on_a_gpu_is_told(
-    monkeypatch: pytest.MonkeyPatch, preferred: str | None, why: str, status: str, told: str
+def test_backend_of_a_gpu_is_reported(
+    monkeypatch: pytest.MonkeyPatch, preferred: str | None, problem: str, status: str, detail: str
 ) -> None:
     import torch
 
     from rotated_atss.ops import backend
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(backend, "why_not", lambda device: why)
+    monkeypatch.setattr(backend, "why_not", lambda device: problem)
     if preferred:
         monkeypatch.setenv(backend.VARIABLE, preferred)
     else:
         monkeypatch.delenv(backend.VARIABLE, raising=False)
     (check,) = doctor._triton()
     assert check.status == status
-    assert check.detail.endswith(told)
+    assert check.detail.endswith(detail)
     assert doctor._backend("cpu") == "torch"
-    assert doctor._backend("cuda") == ("triton" if told == "used on cuda" else "torch")
+    assert doctor._backend("cuda") == ("triton" if detail == "used on cuda" else "torch")
 
 
-def test_two_opencv_distributions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_opencv_distributions_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "version_of", lambda *names: "4.1" if names[0].startswith("opencv-python") else None)
     monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
     (check,) = doctor._opencv()
     assert check.status == "warn"
-    assert "opencv-python-headless, opencv-python: they unpack into one folder" in check.detail
+    assert "opencv-python-headless, opencv-python: they install into the same folder" in check.detail
     remove = f"{doctor.PIP} uninstall -y opencv-python-headless opencv-python"
     assert check.fix == f"{remove} && {doctor.PIP} install 'opencv-python-headless<5'"
 
@@ -127,7 +129,7 @@ def test_two_opencv_distributions_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         ("3.0.0", "warn"),
     ],
 )
-def test_torch_range_refuses_the_old_and_warns_of_the_new(
+def test_old_torch_is_a_failure_and_untested_torch_a_warning(
     monkeypatch: pytest.MonkeyPatch, version: str, status: str
 ) -> None:
     import torch
@@ -138,43 +140,43 @@ def test_torch_range_refuses_the_old_and_warns_of_the_new(
     assert bool(check.fix) == (status != "ok")
 
 
-def test_torchvision_of_another_torch_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvision_built_for_another_torch_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "version_of", lambda *names: {"torch": "2.13.0", "torchvision": "0.26.0"}[names[0]])
-    monkeypatch.setattr(doctor, "_wanted_torch", lambda: "2.11.0")
+    monkeypatch.setattr(doctor, "_torch_of_torchvision", lambda: "2.11.0")
     monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
     monkeypatch.setattr(doctor, "_import", lambda name: type("tv", (), {"ops": type("ops", (), {"nms": 0})}))
     (check,) = doctor._torchvision()
     assert check.status == "fail"
-    assert "made for torch 2.11.0" in check.detail
+    assert "built for torch 2.11.0" in check.detail
     assert check.fix == f"{doctor.PIP} install torchvision==0.28.*"
 
 
-def test_a_question_that_falls_over_is_an_answer() -> None:
+def test_check_that_raises_is_a_failure() -> None:
     def _broken_thing():
         raise OSError("libGL.so.1: cannot open shared object file")
         yield
 
-    (check,) = doctor._ask(_broken_thing)
+    (check,) = doctor._run_check(_broken_thing)
     assert (check.name, check.status) == ("broken thing", "fail")
     assert "libGL.so.1" in check.detail
     assert check.fix
 
 
-def test_text_has_the_fix_below_its_check_and_a_closing_line() -> None:
+def test_text_has_fixes_below_checks_and_a_summary() -> None:
     checks = [Check("a", "ok", "1.0"), Check("longer", "warn", "absent", "pip install longer")]
     assert doctor.as_text(checks).splitlines() == [
         "ok    a       1.0",
         "warn  longer  absent",
         "              fix: pip install longer",
-        "0 broken, 1 to look at",
+        "0 failed, 1 warnings",
     ]
-    assert doctor.as_text(checks[:1]).endswith("all is well")
+    assert doctor.as_text(checks[:1]).endswith("no problems found")
 
 
-def test_pins_are_those_of_the_project() -> None:
+def test_pins_agree_with_the_project() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     pinned = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    for names in doctor.STACK.values():
+    for names in doctor.TRAINING_STACK.values():
         assert f'"{names[0]}"' in project
         assert names[0] in pinned
     assert f"torch=={doctor.TORCH_PIN}" in pinned

@@ -1,4 +1,4 @@
-"""scripts/bootstrap.py and the pinned versions."""
+"""Tests of scripts/bootstrap.py, the pinned versions and the wheel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, with a .venv that is a temporary folder."""
+    """The script as a module, with a temporary folder as .venv."""
     spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,26 +33,26 @@ def constraints() -> list[str]:
     return [line for line in lines if line and line[0] not in "# "]
 
 
-def test_constraints_pin_everything_and_one_cv2() -> None:
+def test_constraints_pin_every_package_and_a_single_opencv() -> None:
     assert all(re.match(r"[\w.-]+==[\w.+]+( ; .+)?$", line) for line in constraints())
     names = {line.partition("==")[0] for line in constraints()}
     assert {name for name in names if name.startswith("opencv")} == {"opencv-python-headless"}
     assert {"torch", "torchvision", "onedl-mmcv", "pytest", "ruff", "mypy"} <= names
 
 
-def test_requirements_name_no_host() -> None:
+def test_requirements_contain_no_url() -> None:
     for path in (ROOT / "requirements").iterdir():
         assert "://" not in path.read_text(encoding="utf-8"), path
 
 
-def test_pins_leave_mmcv_to_its_own_build(bootstrap: ModuleType) -> None:
-    pins = bootstrap.pins(without=("onedl-mmcv",))
+def test_mmcv_can_be_excluded_from_the_pins(bootstrap: ModuleType) -> None:
+    pins = bootstrap.pinned_requirements(without=("onedl-mmcv",))
     assert len(pins) == len(constraints()) - 1
     assert not any(line.startswith("onedl-mmcv") for line in pins)
-    assert bootstrap.pin("onedl-mmcv") in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert bootstrap.pinned_requirement("onedl-mmcv") in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_a_wheel_carries_configs_and_tools(tmp_path: Path) -> None:
+def test_wheel_contains_configs_and_tools(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -63,8 +63,8 @@ def test_a_wheel_carries_configs_and_tools(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts", "data_prep", ".ci"))]
 
 
-def test_wheel_is_found_by_key_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
-    version = bootstrap.pin("onedl-mmcv").partition("==")[2]
+def test_wheel_is_found_by_its_key(bootstrap: ModuleType, tmp_path: Path) -> None:
+    version = bootstrap.pinned_requirement("onedl-mmcv").partition("==")[2]
     wheel = tmp_path / "wheels" / "torch9-cpuops" / f"onedl_mmcv-{version}-cp311-cp311-linux_x86_64.whl"
     wheel.parent.mkdir(parents=True)
     wheel.touch()
@@ -72,7 +72,7 @@ def test_wheel_is_found_by_key_alone(bootstrap: ModuleType, tmp_path: Path) -> N
     assert bootstrap.find_wheel("torch8-cpuops") is None
 
 
-def test_mmcv_is_compiled_for_the_cpu_unless_asked(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mmcv_is_compiled_for_the_cpu_by_default(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_CUDA", "1")
     monkeypatch.delenv("MMCV_CUDA", raising=False)
     env = bootstrap.build_environment()
@@ -83,31 +83,35 @@ def test_mmcv_is_compiled_for_the_cpu_unless_asked(bootstrap: ModuleType, monkey
     assert bootstrap.build_environment()["FORCE_CUDA"] == "1"
 
 
-def test_shell_settings_that_lead_astray_are_dropped(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in bootstrap.HARMFUL:
+def test_environment_variables_that_redirect_installs_are_dropped(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in bootstrap.IGNORED_VARIABLES:
         monkeypatch.setenv(name, "elsewhere")
-    assert not set(bootstrap.HARMFUL) & set(bootstrap.clean_environment())
+    assert not set(bootstrap.IGNORED_VARIABLES) & set(bootstrap.clean_environment())
 
 
-def test_nothing_changed_does_nothing(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_setup_does_nothing_if_up_to_date(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     bootstrap.VENV_PYTHON.parent.mkdir(parents=True)
     bootstrap.VENV_PYTHON.touch()
-    bootstrap.STAMP.write_text(bootstrap.json.dumps(bootstrap.wanted_stamp()))
-    monkeypatch.setattr(bootstrap.subprocess, "run", None)  # any command would fail
+    bootstrap.STAMP.write_text(bootstrap.json.dumps(bootstrap.current_stamp()))
+    monkeypatch.setattr(bootstrap.subprocess, "run", None)  # running any command raises
     assert bootstrap.main([]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_changed_inputs_are_noticed(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = bootstrap.wanted_stamp()
+def test_changed_inputs_change_the_stamp(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = bootstrap.current_stamp()
     other = tmp_path / "constraints.txt"
     other.write_text("numpy==1.0\n")
     monkeypatch.setattr(bootstrap, "INPUTS", (other,))
-    assert bootstrap.wanted_stamp() != before
+    assert bootstrap.current_stamp() != before
 
 
 @pytest.mark.parametrize("version", [(3, 9, 1), (3, 14, 0)])
-def test_unsupported_python_is_told_in_one_line(bootstrap: ModuleType, monkeypatch, capsys, version) -> None:
+def test_unsupported_python_is_reported_in_one_line(bootstrap: ModuleType, monkeypatch, capsys, version) -> None:
     monkeypatch.setattr(bootstrap.sys, "version_info", version)
     assert bootstrap.main([]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -115,23 +119,23 @@ def test_unsupported_python_is_told_in_one_line(bootstrap: ModuleType, monkeypat
     assert "make PYTHON=python3." in line
 
 
-def test_missing_compiler_is_told_in_one_line(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_reported(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(bootstrap.SetupError, match=r"apt-get install g\+\+"):
         bootstrap.check_compiler()
 
 
-def test_venv_of_another_python_is_refused_when_one_was_asked_for(bootstrap: ModuleType, capsys) -> None:
+def test_match_python_refuses_a_venv_of_another_python(bootstrap: ModuleType, capsys) -> None:
     bootstrap.VENV.mkdir()
     (bootstrap.VENV / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.1.4\n")
-    assert bootstrap.main(["--asked"]) == 1
-    asked = ".".join(map(str, sys.version_info[:2]))
-    assert f"has Python 3.1, asked for is {asked}: run make clean-venv first" in capsys.readouterr().err
+    assert bootstrap.main(["--match-python"]) == 1
+    requested = ".".join(map(str, sys.version_info[:2]))
+    assert f"has Python 3.1, requested is {requested}: run make clean-venv first" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_venv_is_left_alone(bootstrap: ModuleType, capsys) -> None:
+def test_folder_that_is_no_venv_is_kept(bootstrap: ModuleType, capsys) -> None:
     bootstrap.VENV.mkdir()
     (bootstrap.VENV / "precious.txt").write_text("mine")
     assert bootstrap.main([]) == 1
-    assert "is no virtual environment: move it away" in capsys.readouterr().err
+    assert "is not a virtual environment: move it away" in capsys.readouterr().err
     assert (bootstrap.VENV / "precious.txt").read_text() == "mine"

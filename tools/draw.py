@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss draw``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss draw``, laid out as in MMDetection."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss evaluate``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss evaluate``, laid out as in MMDetection."""
 
 import sys
 

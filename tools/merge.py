@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss merge``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss merge``, laid out as in MMDetection."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss predict``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss predict``, laid out as in MMDetection."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss split``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss split``, laid out as in MMDetection."""
 
 import sys
 

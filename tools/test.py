@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss test``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss test``, laid out as in MMDetection."""
 
 import sys
 

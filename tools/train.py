@@ -1,4 +1,4 @@
-"""The same as ``rotated-atss train``, for people who come from MMDetection."""
+"""Entry point of ``rotated-atss train``, laid out as in MMDetection."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The command line: ``rotated-atss <command> ...``.
+"""The command line: ``rotated-atss COMMAND ...``.
 
-A command is a module of this folder with ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``. It is
-imported only when it is asked for, so the list of commands is shown at once and also where torch is absent.
+Each command is a module of this package with ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int``.
+A module is imported only when its command runs, so that the overview is fast and works without torch.
 """
 
 from __future__ import annotations
@@ -19,31 +19,30 @@ from rotated_atss.errors import UserError
 
 PROGRAM = "rotated-atss"
 
-# name -> the line shown in the list (the module's own HELP says the same or more)
+# command -> line of the overview
 COMMANDS = {
-    "split": "cut raw DOTA images and labels into tiles",
-    "train": "train a config on tiles",
-    "test": "detect on tiles, merge into full images, evaluate, write the submission",
-    "predict": "detect on images of any size: text and pictures",
-    "draw": "labels and detections on images",
-    "merge": "merge tile detections into full images",
-    "evaluate": "average precision of merged detections",
-    "convert-checkpoint": "weights of mmrotate, MMDetection or the official ATSS as ours",
-    "assignment-stats": "which objects an assigner gives how many positives",
-    "check-submission": "check a submission zip before it goes to the server",
-    "bench": "measure beside the peers, in a checkout",
-    "doctor": "what is installed, what is active, how to mend it",
-    "demo": "the whole way on generated scenes",
+    "split": "Cut DOTA images and labels into tiles.",
+    "train": "Train a config on tiles.",
+    "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
+    "predict": "Detect objects on images of any size, write text files and pictures.",
+    "draw": "Draw labels and detections on images.",
+    "merge": "Merge tile detections into full images.",
+    "evaluate": "Compute the average precision of merged detections.",
+    "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
+    "assignment-stats": "Count the positive samples that an assigner gives each object.",
+    "check-submission": "Validate a submission for the DOTA server.",
+    "doctor": "Check the installation and suggest fixes.",
+    "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
-# What a command may need and an installation may lack: told with the command that installs it, not with a traceback.
-OPTIONAL = (
+# Packages that a command imports and that may not be installed: reported with an install command, not a traceback.
+OPTIONAL_PACKAGES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
 )
 
-# What the machine refuses, and what to do about it.
-MACHINE_ERRORS = {
+# Operating system errors that the user can resolve, with a hint. All others keep their traceback.
+OS_ERROR_HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",
     errno.EROFS: "write elsewhere",
@@ -53,68 +52,101 @@ MACHINE_ERRORS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code (2 for a user's mistake, 130 when interrupted)."""
+    """Run a command of the command line.
+
+    Args:
+        argv: Command and options; None takes them from ``sys.argv``.
+
+    Returns:
+        Exit code: that of the command, 2 for a user error, 130 for an interrupt.
+
+    Example:
+        >>> main(["split", "--images", "no_such_folder", "--out", "tiles"])
+        2
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments and arguments[0] in COMMANDS else None
     label = f"{PROGRAM} {name}" if name else PROGRAM
     try:
         if name is None:
-            return _overview(arguments)
-        return _run(name, arguments[1:])
+            return _print_overview(arguments)
+        args = build_parser(name).parse_args(arguments[1:])
+        return int(load_command(name).run(args) or 0)
     except UserError as error:
-        return _complain(label, str(error), 2)
+        return _print_error(label, str(error), 2)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in OPTIONAL:
+        if missing not in OPTIONAL_PACKAGES:
             raise
-        from rotated_atss.doctor import install_command  # what it imports would slow down the start of every command
+        from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 
-        return _complain(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
+        return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt:
-        return _complain(label, "interrupted", 130)
+        return _print_error(label, "interrupted", 130)
     except BrokenPipeError:
-        return _close_stdout()
+        return _discard_stdout()
     except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
+        if error.errno not in OS_ERROR_HINTS:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        return _complain(label, f"{place}{error.strerror} ({MACHINE_ERRORS[error.errno]})", 2)
+        return _print_error(label, f"{place}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
 
 
-def _run(name: str, arguments: list[str]) -> int:
-    module = load(name)
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
-    module.add_arguments(parser)
-    return int(module.run(parser.parse_args(arguments)) or 0)
+def load_command(name: str) -> ModuleType:
+    """Import the module of a command.
 
+    Args:
+        name: A key of ``COMMANDS``.
 
-def load(name: str) -> ModuleType:
-    """The module of a command."""
+    Example:
+        >>> load_command("check-submission").__name__
+        'rotated_atss.cli.check_submission'
+    """
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def _overview(arguments: list[str]) -> int:
-    """``--help``, ``--version``, nothing at all, or a command that does not exist."""
+def build_parser(name: str) -> argparse.ArgumentParser:
+    """Build the argument parser of a command.
+
+    Args:
+        name: A key of ``COMMANDS``.
+
+    Example:
+        >>> build_parser("draw").parse_args(["--images", "a.png", "--out", "pictures"]).score
+        0.3
+    """
+    module = load_command(name)
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
+    module.add_arguments(parser)
+    return parser
+
+
+def _print_overview(arguments: list[str]) -> int:
+    """Handle ``--help``, ``--version``, an empty command line and an unknown command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Rotated ATSS for oriented objects in aerial images.",
-        epilog=f"{PROGRAM} COMMAND --help tells more. Commands:\n\n"
-        + "\n".join(f"  {name:<20}{line}" for name, line in COMMANDS.items()),
+        description="Rotated ATSS: oriented object detection in aerial images.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<20}{line}" for name, line in COMMANDS.items())
+        + f"\n\nRun {PROGRAM} COMMAND --help for the options of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS))
+    parser.add_argument("command", metavar="COMMAND", nargs="?", choices=list(COMMANDS), help="command to run")
     parser.parse_args(arguments)
     parser.print_help()
     return 2
 
 
-def _complain(label: str, line: str, code: int) -> int:
+def _print_error(label: str, line: str, code: int) -> int:
     print(f"{label}: error: {line}" if code == 2 else f"{label}: {line}", file=sys.stderr)
     return code
 
 
-def _close_stdout() -> int:
-    """The reader (``| head``) left: say nothing, also not when the interpreter flushes at its end."""
+def _discard_stdout() -> int:
+    """Redirect stdout to the null device after the reader of a pipe (``| head``) has closed it.
+
+    Otherwise the interpreter reports another broken pipe when it flushes stdout at exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

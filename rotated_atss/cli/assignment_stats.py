@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._early import check_given
-from rotated_atss.cli.train import parse_options
+from rotated_atss.cli._config_options import parse_cfg_options
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count, print, plot."""
-    check_given(args.config)
+    check_inputs_exist(args.config)
     if args.data and not Path(args.data).exists():
         raise UserError("no such file or folder", where=args.data)
     import json
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--limit {args.limit} leaves no image")
     folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
     _keep_apart([folder, args.json], args.data)
-    cfg = load_config(args.config, parse_options(args.cfg_options))
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     records, pipeline = records_of(cfg, args.data)
     records = records[: args.limit]
     objects, tallies = count(cfg, args.compare, _scenes(records, pipeline))

@@ -1,4 +1,4 @@
-"""``rotated-atss check-submission``: what the server would refuse, before it is sent."""
+"""``rotated-atss check-submission``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import argparse
 
 from rotated_atss.dota.classes import DOTA_VERSIONS
 
-HELP = "Check a submission for DOTA's server: files, image ids, coordinates, scores. Exits 1 if something is wrong."
+HELP = (
+    "Validate a submission for the DOTA server: files, image ids, coordinates and scores. The exit code is 1 if there "
+    "are errors."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``check-submission``."""
-    parser.add_argument("submission", metavar="ZIP", help="the zip, or a folder of its files")
+    parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or folder of its Task1_<class>.txt")
     parser.add_argument(
         "--version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
-    parser.add_argument("--classes", metavar="CLASSES", help="another task's classes: names with commas, or a file")
-    parser.add_argument("--images", metavar="DIR", help="the images that were to be detected on, to check the ids")
+    parser.add_argument(
+        "--classes", metavar="CLASSES", help="classes of another task: comma-separated names, or a file of names"
+    )
+    parser.add_argument("--images", metavar="DIR", help="test images: check that every image id is one of them")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print what was found, errors first."""
     from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.dota.submission import check_submission
 
@@ -29,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
         print(finding)
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
-    verdict = "not ready" if errors else "ready to be sent"
+    verdict = "invalid" if errors else "valid"
     print(f"{args.submission}: {verdict} ({errors} errors, {warnings} warnings)")
     return 1 if errors else 0

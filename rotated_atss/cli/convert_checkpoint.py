@@ -1,25 +1,25 @@
-"""``rotated-atss convert-checkpoint``: published weights of other projects as weights of ours."""
+"""``rotated-atss convert-checkpoint``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._early import check_given
-from rotated_atss.cli.train import parse_options
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
     from rotated_atss.checkpoints import Conversion, Origin, Target
 
-HELP = "Convert a checkpoint of mmrotate, MMDetection or the official ATSS; the source and the config are guessed."
+HELP = "Convert a checkpoint of mmrotate, MMDetection or the official ATSS to the parameter names of this package."
 SOURCES = ("mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x", "atss-official")
 EPILOG = """\
-Two files are written, OUT.pth and OUT.safetensors, with the same weights under the names of this project; test,
-predict and load_from take either. Boxes are those of the source to rounding: where a source writes them in another
-way (the oc angle and the priors of mmrotate 1.x), the last convolution of the box branch is rewritten. Whatever does
-not fit is refused, and nothing of the file is run while it is read.
+The weights are written twice, to OUT.pth and OUT.safetensors; test, predict and load_from accept both. The converted
+model decodes the same boxes as the source, up to rounding: where the source encodes boxes differently (angle version
+oc and priors of mmrotate 1.x), the last convolution of the box branch is rewritten. Checkpoints that do not match the
+config are refused. No code of the checkpoint is executed.
 
 examples:
   rotated-atss convert-checkpoint rotated_atss_hbb_r50_fpn_1x_dota_oc-eaa94033.pth atss_oc
@@ -31,37 +31,41 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``convert-checkpoint``."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
-    parser.add_argument("checkpoint", metavar="IN", help="the checkpoint to convert")
-    parser.add_argument("out", metavar="OUT", help="where to write; with .pth, .safetensors or no suffix")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint to convert")
+    parser.add_argument("out", metavar="OUT", help="path to write, with suffix .pth, .safetensors or none")
     parser.add_argument(
         "--from", dest="source", choices=SOURCES, metavar="SOURCE",
-        help=f"whose checkpoint it is: {', '.join(SOURCES)} (default: a guess, which is printed with its reason)",
+        help=f"source of the checkpoint: {', '.join(SOURCES)} (default: detected; printed with the reason)",
     )  # fmt: skip
-    parser.add_argument("--config", metavar="CONFIG", help="the config it is for (default: told from the weights)")
+    parser.add_argument(
+        "--config",
+        metavar="CONFIG",
+        help="path or bare name of the matching config (default: detected from the shapes)",
+    )
     parser.add_argument(
         "--angle-version", choices=("oc", "le90", "le135"),
-        help="angle version of its boxes, where neither the checkpoint nor its name says it",
+        help="angle version of the boxes, needed if neither the checkpoint nor its file name states it",
     )  # fmt: skip
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and print what became of every weight."""
-    check_given(args.config, args.checkpoint)
+    check_inputs_exist(args.config, args.checkpoint)
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
     from rotated_atss.checkpoints.weight_files import output_paths
     from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
     from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.io.files import check_output_apart
 
-    _keep_apart(args.checkpoint, output_paths(args.out))
-    options = parse_options(args.cfg_options)
+    for path in output_paths(args.out):
+        check_output_apart(path, [args.checkpoint], may_contain_inputs=True, hint="choose another OUT")
+    options = parse_cfg_options(args.cfg_options)
     origin = find_origin(
         read_checkpoint(args.checkpoint), args.checkpoint, source=args.source, angle_version=args.angle_version
     )
     print(f"{args.checkpoint}: {origin.source}, {origin.why}")
-    config, why = (args.config, "as told") if args.config else _find_config(origin, args.checkpoint)
+    config, why = (args.config, "given by --config") if args.config else _find_config(origin, args.checkpoint)
     target = target_of(config, options)
     print(f"config: {target.config}, {why}")
     conversion = convert_checkpoint(origin, target, args.checkpoint)
@@ -71,31 +75,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep_apart(source: str, outputs: Iterable[Path]) -> None:
-    from rotated_atss.errors import UserError
-
-    for path in outputs:
-        if path.exists() and Path(source).exists() and path.samefile(source):
-            raise UserError("is the checkpoint itself", where=path, hint="choose another OUT")
-
-
 def _find_config(origin: Origin, path: str) -> tuple[str, str]:
-    """The config that the shapes of the weights belong to, and why."""
+    """Return the config whose model has the shapes of the weights, and the reason as printed."""
     from rotated_atss.checkpoints.keys import rename
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
-    from rotated_atss.errors import UserError
 
     pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, origin.angle_version)
-    found = matching_configs(pattern, config_names(), origin.name) if pattern else []
-    if not found:
-        raise UserError("no config has a model of these shapes", where=path, hint="name one with --config")
-    if origin.angle_version is None and "_coco" not in found[0]:
+    configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
+    if not configs:
+        raise UserError("no config has a model of these shapes", where=path, hint="choose one with --config")
+    if origin.angle_version is None and "_coco" not in configs[0]:
         raise UserError(
-            "nothing names the angle version of its boxes", where=path, hint="--angle-version oc, le90 or le135"
+            "the angle version of its boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"
         )
-    others = f"; the same weights fit {', '.join(found[1:])}" if found[1:] else ""
-    return found[0], f"by its shapes{others}"
+    others = f"; the same weights fit {', '.join(configs[1:])}" if configs[1:] else ""
+    return configs[0], f"detected from the shapes{others}"
 
 
 def _report(conversion: Conversion) -> None:
@@ -104,13 +99,13 @@ def _report(conversion: Conversion) -> None:
     total = len(conversion.mapped) + len(conversion.left)
     print(f"mapped: {len(conversion.mapped)} of {total} ({by_prefix(conversion.mapped)})")
     first = f" (first: {conversion.left[0]})" if conversion.left else ""
-    print(f"left: {len(conversion.left)}{first}")
+    print(f"unused: {len(conversion.left)}{first}")
     print("missing: 0")
     by_value: dict[str, list[str]] = {}
     for name, value in conversion.made.items():
         by_value.setdefault(value, []).append(name)
     for value, names in by_value.items():
-        print(f"filled in: {len(names)} (first: {names[0]}) with {value}")
+        print(f"added: {len(names)} (first: {names[0]}), value {value}")
     for note in conversion.notes:
         print(note)
 

@@ -1,4 +1,4 @@
-"""``rotated-atss draw``: labels and detections on images."""
+"""``rotated-atss draw``."""
 
 from __future__ import annotations
 
@@ -7,31 +7,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rotated_atss.cli._images import (
-    add_picture_arguments,
-    check_picture_arguments,
-    check_targets,
-    class_filter,
-    each_image,
-    find_images,
-    write_picture,
-)
-from rotated_atss.cli._layers import Source, coco_labels, dota_labels, task1_detections
+from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._images import check_output_folders, find_images, process_images
+from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, task1_detections
+from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
 from rotated_atss.errors import UserError
 
 HELP = (
-    "Draw labels, detections or both on images: OUT/<image>.png, never in a folder that is read. Labels alone have "
-    "their classes' colours; beneath detections they are white and have no captions."
+    "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes; "
+    "below detections they are white and without captions. An output folder that is also an input is refused."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", required=True, metavar="DIR|FILE", help="a folder of images, or one image")
-    what = parser.add_argument_group("what is drawn (one or more)")
-    what.add_argument("--labels", metavar="DIR", help="DOTA's label files (labelTxt)")
-    what.add_argument("--coco", metavar="FILE", help="labels as COCO's instances JSON")
-    what.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt, as predict, merge and test write them")
-    parser.add_argument("--classes", metavar="NAMES", help="these alone: names with commas, or v1.0, v1.5, v2.0")
+    parser.add_argument("--images", required=True, metavar="DIR|FILE", help="folder of images, or one image")
+    boxes = parser.add_argument_group("boxes (one or more)")
+    boxes.add_argument("--labels", metavar="DIR", help="DOTA label files (labelTxt)")
+    boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
+    boxes.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt of predict, merge or test")
+    parser.add_argument(
+        "--classes",
+        metavar="CLASSES",
+        help="classes to draw: comma-separated names, or v1.0, v1.5, v2.0 (default: all)",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
 
@@ -39,49 +37,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_picture_arguments(args)
     paths = find_images(args.images)
-    _check_targets(args, paths)
-    labels, detections = _sources(args, paths)
-    failures = each_image(paths, lambda path: _draw(path, labels, detections, args), "draw")
+    _check_outputs(args, paths)
+    labels, detections = _read_sources(args, paths)
+    failures = process_images(paths, lambda path: _draw(path, labels, detections, args), "draw")
     print(f"{len(paths) - len(failures)} pictures written to {args.out}")
     if failures:
         print(f"{len(failures)} of {len(paths)} images failed")
     return 2 if failures else 0
 
 
-def _check_targets(args: argparse.Namespace, paths: Sequence[Path]) -> None:
+def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.visualization.drawing import check_own
 
-    check_targets([args.out], args.images)
-    check_output_apart(Path(args.out), [Path(folder) for folder in (args.labels, args.detections) if folder])
+    check_output_folders([args.out], args.images)
+    check_output_apart(args.out, [folder for folder in (args.labels, args.detections) if folder])
     for path in paths:
-        check_own(_target(args, path))
+        check_own(picture_path(args.out, path))
 
 
-def _target(args: argparse.Namespace, image: Path) -> Path:
-    return Path(args.out) / f"{image.stem}.png"
-
-
-def _sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[Source], list[Source]]:
-    """Where labels and where detections come from, read and checked as far as can be without the images."""
+def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
+    """Read labels and detections and select ``--classes``."""
     labels = [] if args.labels is None else [dota_labels(args.labels, paths)]
     labels += [] if args.coco is None else [coco_labels(args.coco, paths)]
     detections = [] if args.detections is None else [task1_detections(args.detections, paths)]
     if not labels + detections:
         raise UserError("nothing to draw", hint="give --labels, --coco or --detections")
-    return _chosen(labels, detections, args.classes)
-
-
-def _chosen(labels: list[Source], detections: list[Source], spec: str | None) -> tuple[list[Source], list[Source]]:
-    if spec is None:
+    if args.classes is None:
         return labels, detections
-    wanted = class_filter(spec, tuple(dict.fromkeys(name for each in labels + detections for name in each.classes)))
-    return [each.of(wanted) for each in labels], [each.of(wanted) for each in detections]
+    known = dict.fromkeys(name for source in labels + detections for name in source.classes)
+    classes = select_classes(args.classes, tuple(known))
+    return [source.select(classes) for source in labels], [source.select(classes) for source in detections]
 
 
-def _draw(path: Path, labels: Sequence[Source], detections: Sequence[Source], args: argparse.Namespace) -> None:
+def _draw(
+    path: Path, labels: Sequence[LayerSource], detections: Sequence[LayerSource], args: argparse.Namespace
+) -> None:
     from rotated_atss.io.images import read_image
 
     image = read_image(path)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
-    write_picture(_target(args, path), image, [*layers, *(source.layer(path) for source in detections)], args)
+    layers += [source.layer(path) for source in detections]
+    write_picture(picture_path(args.out, path), image, layers, args)

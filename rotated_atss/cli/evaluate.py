@@ -1,4 +1,4 @@
-"""``rotated-atss evaluate``: average precision of merged detections."""
+"""``rotated-atss evaluate``."""
 
 from __future__ import annotations
 
@@ -17,40 +17,55 @@ if TYPE_CHECKING:
     from rotated_atss.dota.task1_evaluation import EvaluationResult
 
 HELP = (
-    "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone; or "
-    "COCO's twelve numbers of a results JSON."
+    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA's "
+    "evaluation. With --coco-annotations: COCO's twelve metrics of a results JSON."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``evaluate``."""
     parser.add_argument(
-        "--detections", required=True, metavar="DIR",
-        help="folder of merged Task1_<class>.txt; no file, no detections (COCO: the results JSON)",
+        "--detections", required=True, metavar="DIR|JSON",
+        help="folder of merged Task1_<class>.txt; a class without a file has no detections (COCO: the results JSON)",
     )  # fmt: skip
-    truth = parser.add_mutually_exclusive_group(required=True)
-    truth.add_argument(
-        "--labels",
-        action="extend",
-        nargs="+",
-        metavar="DIR",
-        help="label files (labelTxt) of the full images; every image with a file is evaluated; may be repeated",
-    )
-    truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances instead: horizontal boxes")
-    parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: AP of each class too")
+    ground_truth = parser.add_mutually_exclusive_group(required=True)
+    ground_truth.add_argument(
+        "--labels", action="extend", nargs="+", metavar="DIR",
+        help="label folders (labelTxt) of the full images; every image with a label file is evaluated; repeatable",
+    )  # fmt: skip
+    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON: horizontal boxes")
+    parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: also print the AP per class")
     parser.add_argument(
-        "--ignore-unlabelled",
-        action="store_true",
-        help="leave out detections on images without a label file (default: refuse them, as they are mostly a mistake)",
-    )
+        "--ignore-unlabelled", action="store_true",
+        help="ignore detections on images without a label file (default: refuse them)",
+    )  # fmt: skip
     _add_rules(parser)
-    parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one a core)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; the table is printed all the same")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this file")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar; the table is still printed")
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    rules = parser.add_argument_group("evaluation rules")
+    rules.add_argument(
+        "--metric", default="voc07", choices=("voc07", "area"),
+        help="voc07 (default): 11-point interpolated AP, as DOTA; area: area under the precision envelope",
+    )  # fmt: skip
+    rules.add_argument(
+        "--version", default="v1.0", choices=DOTA_VERSIONS,
+        help="DOTA version, which sets the classes and the rule for difficult objects (default: v1.0)",
+    )  # fmt: skip
+    rules.add_argument(
+        "--classes", metavar="CLASSES",
+        help="classes to evaluate: comma-separated names, or a file of names (default: those of --version)",
+    )  # fmt: skip
+    rules.add_argument(
+        "--difficult", choices=("ignore", "count"),
+        help="ignore difficult objects and the detections matched to them, or count them like any other object "
+        "(default: ignore for v1.0, count for later versions)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print the table, write the JSON."""
     return _run_coco(args) if args.coco_annotations else _run_dota(args)
 
 
@@ -63,9 +78,9 @@ def _run_coco(args: argparse.Namespace) -> int:
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
     if rules != ("voc07", "v1.0", None, None, False):
-        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabelled are DOTA's rules")
-    truth = read_instances(args.coco_annotations)
-    result = evaluate_boxes(truth, read_results(args.detections, truth))
+        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabelled apply to DOTA only")
+    instances = read_instances(args.coco_annotations)
+    result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
     if args.json:
         atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
@@ -81,14 +96,14 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.io.files import atomic_write
 
     classes = resolve_classes(args.classes or args.version)
-    # Who names classes wants those alone: other classes of DOTA may be there, and are left out.
+    # With --classes, files of other DOTA classes are accepted and ignored.
     known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
     result = _evaluate_with_progress(args, classes, known)
     print(format_table(result))
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
-        print(f"no Task1 file, so counted as no detections: {', '.join(missing)}")
+        print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
     if args.json:
         atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
     return 0
@@ -97,7 +112,7 @@ def _run_dota(args: argparse.Namespace) -> int:
 def _evaluate_with_progress(
     args: argparse.Namespace, classes: tuple[str, ...], known: tuple[str, ...]
 ) -> EvaluationResult:
-    """Read and evaluate; a terminal sees how far it is, in bytes that are read and then counted."""
+    """Read and evaluate with a progress bar, whose unit is bytes read plus bytes evaluated."""
     from rotated_atss.dota.detections import list_task1_files, read_task1_folder
     from rotated_atss.dota.task1_evaluation import evaluate_detections
     from rotated_atss.io.processes import available_cores
@@ -110,15 +125,15 @@ def _evaluate_with_progress(
     show = False if args.quiet else None
     with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
 
-        def read(path: Path) -> None:
+        def on_read(path: Path) -> None:
             bar.update(bytes_of[path])
 
-        def counted(name: str) -> None:
+        def on_evaluated(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
-        detections = read_task1_folder(args.detections, known, workers=workers, done=read)
-        labels = _read_labels(label_files, known, read)
-        reject_unknown_classes(classes, detections, labels)
+        detections = read_task1_folder(args.detections, known, workers=workers, done=on_read)
+        labels = _read_labels(label_files, known, on_read)
+        _reject_unknown_classes(classes, detections, labels)
         return evaluate_detections(
             {name: detections[name] for name in classes},
             labels,
@@ -127,14 +142,14 @@ def _evaluate_with_progress(
             difficult=args.difficult,
             ignore_unlabelled=args.ignore_unlabelled,
             workers=workers,
-            done=counted,
+            done=on_evaluated,
         )
 
 
-def reject_unknown_classes(
+def _reject_unknown_classes(
     classes: tuple[str, ...], detections: Mapping[str, Detections], labels: Mapping[str, Labels]
 ) -> None:
-    """A class asked for that DOTA does not have and no file mentions is a slip of the pen."""
+    """Refuse a requested class that neither DOTA v2.0 nor any file contains."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
     seen = {name for each in labels.values() for name in each.names} | {
@@ -148,28 +163,25 @@ def reject_unknown_classes(
 
 
 def _find_labels(folders: list[str]) -> dict[str, Path]:
-    """The label file of every image of the folders, by image id.
-
-    Raises:
-        UserError: A folder without label files, or an image in two of them.
-    """
+    """Map image ids to label files; an image with label files in two folders is an error."""
     from rotated_atss.dota.folders import list_label_files
 
-    found: dict[str, Path] = {}
+    by_image: dict[str, Path] = {}
     for folder in folders:
         files = list_label_files(folder)
         if not files:
-            raise UserError("no label files (.txt) here", where=folder)
+            raise UserError("no label files (.txt) in this folder", where=folder)
         for path in files:
-            if found.setdefault(path.stem, path) != path:
-                raise UserError(f"the image {path.stem} has a label file in {found[path.stem].parent} too", where=path)
-    return found
+            other = by_image.setdefault(path.stem, path)
+            if other != path:
+                raise UserError(f"the image {path.stem} also has a label file in {other.parent}", where=path)
+    return by_image
 
 
 def _read_labels(
     files: Mapping[str, Path], classes: tuple[str, ...], done: Callable[[Path], object]
 ) -> dict[str, Labels]:
-    """The labels of every image; ``done`` hears of every file. Raises UserError where one is malformed."""
+    """Read the labels of every image, and call ``done`` with each file that has been read."""
     from rotated_atss.dota.labels import read_labels
 
     labels = {}
@@ -177,29 +189,3 @@ def _read_labels(
         labels[image] = read_labels(path, classes)
         done(path)
     return labels
-
-
-def _add_rules(parser: argparse.ArgumentParser) -> None:
-    rules = parser.add_argument_group("how it is counted")
-    rules.add_argument(
-        "--metric",
-        default="voc07",
-        choices=("voc07", "area"),
-        help="voc07 (default): 11 points, as DOTA counts; area: under the precision envelope",
-    )
-    rules.add_argument(
-        "--version",
-        default="v1.0",
-        choices=DOTA_VERSIONS,
-        help="DOTA version (default: v1.0): its classes, and whether difficult objects count",
-    )
-    rules.add_argument(
-        "--classes",
-        metavar="CLASSES",
-        help="evaluate these alone, names with commas or a file (default: those of --version)",
-    )
-    rules.add_argument(
-        "--difficult",
-        choices=("ignore", "count"),
-        help="difficult objects: neither found nor missed, or like any other (default: ignore in v1.0, count later)",
-    )

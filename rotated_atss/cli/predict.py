@@ -1,4 +1,4 @@
-"""``rotated-atss predict``: detections on images of any size, as text and as pictures."""
+"""``rotated-atss predict``."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._early import check_given
-from rotated_atss.cli._images import (
+from rotated_atss.cli._class_filter import hyphenate, select_classes
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._images import check_output_folders, find_images, process_images
+from rotated_atss.cli._pictures import (
     Layer,
     add_picture_arguments,
-    check_file,
     check_picture_arguments,
-    check_targets,
-    class_filter,
-    each_image,
-    find_images,
-    one_word,
+    picture_path,
     write_picture,
 )
-from rotated_atss.cli.train import parse_options
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,11 +27,11 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.predict import Tiling
 
 HELP = (
-    "Detect on an image or a folder of images of any size: windows with overlap, merged a class at a time. Writes "
-    "OUT/detections/Task1_<class>.txt (DOTA's detection files: image, score, four corners; evaluate, check-submission "
-    "and draw take that folder) with all detections, whatever --score, and OUT/pictures/<image>.png. Grey, 16-bit and "
-    "transparent images are converted to 8-bit colour. An image that cannot be read is told, the others are done; exit "
-    "code 2."
+    "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
+    "class-wise NMS. Writes all detections, whatever --score, to OUT/detections/Task1_<class>.txt (image, score, four "
+    "corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, 16-bit "
+    "and transparent images are converted to 8-bit color. An unreadable image is reported and skipped; the exit code "
+    "is then 2."
 )
 
 DETECTIONS, PICTURES = "detections", "pictures"
@@ -42,20 +39,21 @@ DETECTIONS, PICTURES = "detections", "pictures"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="weights of that model, .pth or .safetensors")
-    parser.add_argument("images", metavar="IMAGE|FOLDER", help="an image, or a folder of images")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of this model, .pth or .safetensors")
+    parser.add_argument("images", metavar="IMAGE|DIR", help="an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
     parser.add_argument(
-        "--classes", metavar="NAMES", help="these of the model's classes alone: names with commas, or v1.0, v1.5, v2.0"
-    )
-    parser.add_argument("--no-pictures", action="store_true", help="write no pictures")
+        "--classes", metavar="CLASSES",
+        help="classes to keep: comma-separated names, or v1.0, v1.5, v2.0 (default: all of the model)",
+    )  # fmt: skip
+    parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="also write COCO's results format: horizontal boxes; an image's id is its name, a number where it is one; "
-        "category ids are COCO's for its 80 classes, else 1, 2, ...",
+        help="also write COCO results (horizontal boxes); image ids are the file names, as integers where numeric; "
+        "category ids are COCO's for its 80 classes, otherwise 1, 2, ...",
     )  # fmt: skip
     _add_windows(parser)
-    _add_machine(parser)
+    _add_inference(parser)
     add_picture_arguments(parser)
 
 
@@ -63,57 +61,62 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("windows")
     windows.add_argument(
         "--size", type=int, metavar="PX",
-        help="side of the windows; 0: the whole image in one piece (default: 1024 for models of DOTA's tiles, else 0)",
+        help="window size; 0: the whole image (default: 1024 for models trained on DOTA tiles, otherwise 0)",
     )  # fmt: skip
-    windows.add_argument("--gap", type=int, default=200, metavar="PX", help="overlap of neighbours (default: 200)")
+    windows.add_argument("--gap", type=int, default=200, metavar="PX", help="overlap of windows (default: 200)")
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
-        help="of two boxes of a class that overlap by more only the better one stays (default: the config's)",
+        help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
     )  # fmt: skip
 
 
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    machine = parser.add_argument_group("machine")
-    machine.add_argument("--batch", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
-    machine.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
-    machine.add_argument("--amp", action="store_true", help="the network in bfloat16")
-    machine.add_argument("--channels-last", action="store_true", help="another memory layout, faster on many machines")
-    machine.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config")
+def _add_inference(parser: argparse.ArgumentParser) -> None:
+    inference = parser.add_argument_group("inference")
+    inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
+    inference.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if available)")
+    inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
+    inference.add_argument(
+        "--channels-last", action="store_true", help="use the channels-last memory layout, often faster"
+    )
+    add_cfg_options(inference)
 
 
 def run(args: argparse.Namespace) -> int:
-    check_given(args.config, args.checkpoint)
-    find_images(args.images)
+    check_inputs_exist(args.config, args.checkpoint)
+    find_images(args.images)  # before torch is imported
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.tiling.predict import tiling_of
 
     started = time.perf_counter()
-    paths, options = _check(args), parse_options(args.cfg_options)
+    paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     detector = load_detector(
         args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
         cfg_options=options,
     )  # fmt: skip
     tiling = tiling_of(detector, args.size, args.gap, args.batch, args.iou)
-    chosen = class_filter(args.classes, detector.classes)
-    _check_leftovers(Path(args.out) / DETECTIONS, [one_word(name) for name in chosen])
-    found: list[BoxDetections] = []
-    failures = each_image(paths, lambda path: _one_image(detector, tiling, chosen, path, found, args), "predict")
-    if found:
-        _write(found, detector.classes, chosen, args)
-        print(f"{_summary(found, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
+    classes = select_classes(args.classes, detector.classes)
+    _check_leftovers(Path(args.out) / DETECTIONS, [hyphenate(name) for name in classes])
+    detections: list[BoxDetections] = []
+    failures = process_images(
+        paths, lambda path: _predict_one(detector, tiling, classes, path, detections, args), "predict"
+    )
+    if detections:
+        _write(detections, detector.classes, classes, args)
+        print(f"{_summary(detections, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     if failures:
         print(f"{len(failures)} of {len(paths)} images failed")
     return 2 if failures else 0
 
 
-def _summary(found: Sequence[BoxDetections], score: float) -> str:
-    count = sum(len(image.scores) for image in found)
-    shown = sum(int((image.scores >= score).sum()) for image in found)
-    return f"{len(found)} images, {count} detections, {shown} of them with a score of {score:g} or more"
+def _summary(detections: Sequence[BoxDetections], score: float) -> str:
+    total = sum(len(image.scores) for image in detections)
+    shown = sum(int((image.scores >= score).sum()) for image in detections)
+    return f"{len(detections)} images, {total} detections, {shown} of them with a score of at least {score:g}"
 
 
-def _check(args: argparse.Namespace) -> list[Path]:
-    """The images; whatever can be told before the model is loaded is told here."""
+def _check_arguments(args: argparse.Namespace) -> list[Path]:
+    """Check all arguments that can be checked without the model, and list the images."""
+    from rotated_atss.io.files import check_output_apart
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.drawing import check_own
 
@@ -121,63 +124,62 @@ def _check(args: argparse.Namespace) -> list[Path]:
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
     paths = find_images(args.images)
-    check_targets([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
+    check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.json:
-        check_file(args.json, args.images)
+        check_output_apart(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
         for path in paths:
-            check_own(_picture_path(args, path))
+            check_own(picture_path(Path(args.out) / PICTURES, path))
     return paths
 
 
-def _picture_path(args: argparse.Namespace, image: Path) -> Path:
-    return Path(args.out) / PICTURES / f"{image.stem}.png"
-
-
 def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
-    """Text of other classes would pass for part of this result."""
+    """Refuse detection files of other classes in the output folder, which would mix with this result."""
     for path in sorted(folder.glob("Task1_*.txt")):
         if path.stem.removeprefix("Task1_") not in names:
             hint = "remove it, or choose another --out"
-            raise UserError("a file of other detections that this run would not replace", where=path, hint=hint)
+            raise UserError("detections of an earlier run that this run would not replace", where=path, hint=hint)
 
 
-def _one_image(
+def _predict_one(
     detector: LoadedDetector,
     tiling: Tiling,
-    chosen: Sequence[str],
+    classes: Sequence[str],
     path: Path,
-    found: list[BoxDetections],
+    results: list[BoxDetections],
     args: argparse.Namespace,
 ) -> None:
-    """Read, detect, draw; what was detected is kept also where the picture cannot be written."""
+    """Detect on one image, append the detections to ``results``, then draw: a failed picture keeps the detections."""
     from rotated_atss.io.images import read_image
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.tiling.predict import predict_image
 
     if len(path.stem.split()) != 1:
-        raise UserError("the name holds a space, which DOTA's text files cannot", where=path, hint="rename the image")
+        raise UserError(
+            "the file name contains a space, which DOTA's text files do not allow", where=path, hint="rename the image"
+        )
     image = read_image(path)
     detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
-    detections = _of_classes(detections, [detector.classes.index(name) for name in chosen])
-    found.append(detections)
+    detections = _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    results.append(detections)
     if not args.no_pictures:
         names = [detector.classes[label] for label in detections.labels.tolist()]
         layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist())
-        write_picture(_picture_path(args, path), image, [layer], args)
+        write_picture(picture_path(Path(args.out) / PICTURES, path), image, [layer], args)
 
 
-def _of_classes(found: BoxDetections, wanted: Sequence[int]) -> BoxDetections:
+def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetections:
+    from dataclasses import replace
+
     import torch
 
-    from rotated_atss.tiling.merge_boxes import BoxDetections
-
-    keep = torch.isin(found.labels, torch.tensor(wanted))
-    return BoxDetections(found.name, found.boxes[keep], found.scores[keep], found.labels[keep])
+    keep = torch.isin(detections.labels, torch.tensor(labels))
+    boxes, scores = detections.boxes[keep], detections.scores[keep]
+    return replace(detections, boxes=boxes, scores=scores, labels=detections.labels[keep])
 
 
 def _write(
-    found: Sequence[BoxDetections], classes: Sequence[str], chosen: Sequence[str], args: argparse.Namespace
+    detections: Sequence[BoxDetections], model_classes: Sequence[str], classes: Sequence[str], args: argparse.Namespace
 ) -> None:
     import json
 
@@ -186,8 +188,8 @@ def _write(
     from rotated_atss.tiling.merge_boxes import to_task1
     from rotated_atss.tiling.predict import to_coco_results
 
-    for name, detections in to_task1(found, classes).items():
-        if name in chosen:
-            write_detections(task1_path(Path(args.out) / DETECTIONS, one_word(name)), detections)
+    for name, of_class in to_task1(detections, model_classes).items():
+        if name in classes:
+            write_detections(task1_path(Path(args.out) / DETECTIONS, hyphenate(name)), of_class)
     if args.json:
-        atomic_write(args.json, (json.dumps(to_coco_results(found, classes)) + "\n").encode())
+        atomic_write(args.json, (json.dumps(to_coco_results(detections, model_classes)) + "\n").encode())

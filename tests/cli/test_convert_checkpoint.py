@@ -1,4 +1,4 @@
-"""``rotated-atss convert-checkpoint`` as it is typed: what it says, what it writes, what it refuses."""
+"""The command ``convert-checkpoint``: printed report, written files, refusals."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ LE90 = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 META = {"mmrotate_version": "0.3.4+", "mmcv_version": "1.7.1", "CLASSES": CLASSES["v1.0"], "epoch": 12}
 
 
-def typed(options):
+def as_arguments(options):
     return [f"{key}={str(value).replace(' ', '')}" for key, value in options.items()]
 
 
 @pytest.fixture(scope="module")
 def state():
-    """Weights of the narrow ``LE90``; mmrotate 0.x has the same names."""
+    """Weights of the narrow ``LE90`` model; mmrotate 0.x uses the same names."""
     return weights_of(LE90, NARROW)
 
 
@@ -52,24 +52,24 @@ def save(path, content):
 
 
 def convert(capsys, source, out, *options, narrow=NARROW):
-    code = main(["convert-checkpoint", str(source), str(out), *options, "--cfg-options", *typed(narrow)])
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
+    code = main(["convert-checkpoint", str(source), str(out), *options, "--cfg-options", *as_arguments(narrow)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
-def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
+def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
     content = {"meta": META, "state_dict": {**state, "ema_backbone_conv1_weight": torch.zeros(1)}, "optimizer": {}}
     source = save(tmp_path / f"{LE90}-e029ca06.pth", content)
     before = source.read_bytes()
-    code, shown, _ = convert(capsys, source, tmp_path / "out" / "atss")
+    code, out, _ = convert(capsys, source, tmp_path / "out" / "atss")
     paths = tmp_path / "out" / "atss.pth", tmp_path / "out" / "atss.safetensors"
     assert code == 0
     assert source.read_bytes() == before
-    assert shown.splitlines() == [
+    assert out.splitlines() == [
         f"{source}: mmrotate-0.x, 5 numbers a box, its meta has mmrotate_version 0.3.4+",
-        f"config: {LE90}, by its shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
+        f"config: {LE90}, detected from the shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
         f"mapped: {len(state)} of {len(state) + 1} (backbone 318, neck 16, bbox_head 20)",
-        "left: 1 (first: ema_backbone_conv1_weight)",
+        "unused: 1 (first: ema_backbone_conv1_weight)",
         "missing: 0",
         f"wrote {paths[0]} and {paths[1]}",
     ]
@@ -82,7 +82,7 @@ def test_a_checkpoint_of_mmrotate_0x(tmp_path, state, capsys):
         assert all(torch.equal(content["state_dict"][name], value) for name, value in state.items())
 
 
-def test_either_file_is_loaded(tmp_path, state, capsys):
+def test_both_written_files_load(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
     from rotated_atss.detection.engine.checkpoint_io import check_fits, read_checkpoint, state_dict_of
@@ -99,41 +99,41 @@ def test_either_file_is_loaded(tmp_path, state, capsys):
         assert all(torch.equal(by_mmengine[name], value) for name, value in state.items())
 
 
-def test_oc_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
+def test_oc_layer_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
     text = (
         "model = dict(bbox_head=dict(anchor_generator=dict(angle_version='oc'), bbox_coder=dict(angle_version='oc')))"
     )
     content = {"meta": {"mmengine_version": "0.10.1", "cfg": text}, "state_dict": state, "message_hub": {}}
-    code, shown, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
+    code, out, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
     assert code == 0
-    assert "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, by its shapes" in shown
-    assert "bbox_head.retina_reg rewritten: oc, priors at -1.5708 rad becomes oc, priors at 0 rad" in shown
+    assert "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, detected from the shapes" in out
+    assert "bbox_head.retina_reg rewritten: oc, priors at -1.5708 rad becomes oc, priors at 0 rad" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     rows = state["bbox_head.retina_reg.weight"]
     assert torch.equal(written["bbox_head.retina_reg.weight"], rows[[0, 1, 3, 2, 4]])
 
 
-def test_r3det_of_mmrotate_0x(tmp_path, capsys):
+def test_r3det_of_mmrotate_0x_is_converted(tmp_path, capsys):
     config = "r3det_r50_fpn_1x_dota_oc"
     state = weights_of(config, NARROW_R3DET)
-    theirs = {
+    mmrotate_state = {
         name.replace("bbox_head_refine.0.feat_refine_module", "feat_refine_module.0")
         .replace("bbox_head_refine.0", "refine_head.0").replace("bbox_head_init", "bbox_head"): value
         for name, value in state.items() if "transposed" not in name
     }  # fmt: skip
-    source = save(tmp_path / "r3det_r50_fpn_1x_dota_oc-b1fb045c.pth", {"state_dict": theirs})
-    code, shown, _ = convert(capsys, source, tmp_path / "out", narrow=NARROW_R3DET)
+    source = save(tmp_path / "r3det_r50_fpn_1x_dota_oc-b1fb045c.pth", {"state_dict": mmrotate_state})
+    code, out, _ = convert(capsys, source, tmp_path / "out", narrow=NARROW_R3DET)
     assert code == 0
-    assert f"config: {config}, by its shapes" in shown
-    assert "by the name refine_head.0." in shown
+    assert f"config: {config}, detected from the shapes" in out
+    assert "by the name refine_head.0." in out
     name = "bbox_head_refine.0.feat_refine_module.transposed"
-    assert f"filled in: 1 (first: {name}) with 1: x and y exchanged, as mmcv's kernel reads" in shown
+    assert f"added: 1 (first: {name}), value 1: x and y exchanged, as mmcv's kernel reads" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     assert written.pop(name) == 1
     assert all(torch.equal(value, state[key]) for key, value in written.items())
 
 
-def test_another_number_of_classes(tmp_path, capsys):
+def test_number_of_classes_must_match_the_config(tmp_path, capsys):
     sixteen = {**NARROW, "model.bbox_head.num_classes": 16}
     content = {"meta": {**META, "CLASSES": CLASSES["v1.5"]}, "state_dict": weights_of(LE90, sixteen)}
     source = save(tmp_path / "le90.pth", content)
@@ -160,7 +160,7 @@ class Trap:
 
 
 def refusals(folder, state):
-    """Name -> (content or None, options, what is said)."""
+    """Return name -> (content or None, options, part of the error line)."""
     good = {"meta": META, "state_dict": state}
     bare = {name: value for name, value in state.items() if "retina_reg.bias" not in name}
     other = "model = dict(bbox_head=dict(anchor_generator=dict(scales_per_octave=3)))"
@@ -175,11 +175,11 @@ def refusals(folder, state):
         "le90_empty": ({"meta": META}, (), "holds no weights"),
         "le90_class": (no_detector, (), "no detector of a kind that is known"),
         "weights": ({"state_dict": state}, (), "nothing tells whether mmrotate 0.x or 1.x wrote these weights"),
-        "uncoded": (good, (), "nothing names the angle version of its boxes (--angle-version"),
+        "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 left over (roi 1; first: roi.w)"),
-        "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (name one"),
-        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (name one"),
+        "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (choose one"),
+        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (choose one"),
         "le90_oc": (good, ("--angle-version", "oc", "--config", LE90), "its boxes are oc, those of"),
         "le90_priors": (
             {**good, "meta": {**META, "config": other}},
@@ -189,12 +189,12 @@ def refusals(folder, state):
         "le90_config": (good, ("--config", "no_such"), "no_such: no such config"),
         "le90_from": (good, ("--from", "atss-official"), "not of atss-official: it has 5 numbers a box"),
         "le90_mmdet": (good, ("--from", "mmdet-2.x"), "not of mmdet-2.x: it has 5 numbers a box"),
-        "le90_ours": ({**good, "meta": {"converted_from": "x"}}, (), "a checkpoint of this project already"),
+        "le90_converted": ({**good, "meta": {"converted_from": "x"}}, (), "a checkpoint of this project already"),
     }
 
 
 @pytest.mark.parametrize("name", list(refusals("", {})))
-def test_refused_in_one_line(name, tmp_path, state, capsys):
+def test_refusal_is_one_line(name, tmp_path, state, capsys):
     content, options, words = refusals(tmp_path, state)[name]
     source = tmp_path / f"{name}.pth"
     if content is not None:
@@ -207,7 +207,7 @@ def test_refused_in_one_line(name, tmp_path, state, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ([source.name] if content is not None else [])
 
 
-def test_damaged_files(tmp_path, state, capsys):
+def test_damaged_file_is_refused(tmp_path, state, capsys):
     whole = save(tmp_path / "whole_le90.pth", {"meta": META, "state_dict": state}).read_bytes()
     for name, data in (("cut.pth", whole[:-1000]), ("text.pth", b"<html>404</html>"), ("cut.safetensors", whole[:99])):
         (tmp_path / name).write_bytes(data)
@@ -217,15 +217,15 @@ def test_damaged_files(tmp_path, state, capsys):
         assert error.count("\n") == 1
 
 
-def test_outputs_that_cannot_be(tmp_path, state, capsys):
+def test_output_that_is_the_input_or_no_file_is_refused(tmp_path, state, capsys):
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
     before = source.read_bytes()
     for out, words in (
-        (source, "is the checkpoint itself"),
-        (tmp_path / "le90", "is the checkpoint itself"),
-        (tmp_path / "le90.safetensors", "is the checkpoint itself"),
+        (source, "the output overlaps the input"),
+        (tmp_path / "le90", "the output overlaps the input"),
+        (tmp_path / "le90.safetensors", "the output overlaps the input"),
         (tmp_path, "no name of a file"),
-        (source / "x", "cannot be written"),
+        (source / "x", "the output overlaps the input"),
     ):
         code, _, error = convert(capsys, source, out)
         assert code == 2
@@ -235,7 +235,7 @@ def test_outputs_that_cannot_be(tmp_path, state, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["le90.pth"]
 
 
-def test_an_unknown_source_or_coding(capsys):
+def test_unknown_source_or_angle_version_is_refused(capsys):
     for options in (("--from", "mmrotate-2.x"), ("--angle-version", "le180")):
         with pytest.raises(SystemExit) as stop:
             main(["convert-checkpoint", "in.pth", "out", *options])

@@ -1,4 +1,4 @@
-"""Exit codes and the one line that a user's mistake gets."""
+"""Exit codes and error lines of the command line."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int | None]], int]:
-    """Run ``rotated-atss split`` with a body of the test's."""
+    """Run ``rotated-atss split`` with a replaced body."""
 
     def run(body: Callable[[], int | None]) -> int:
         module = ModuleType("fake")
         module.HELP = "fake"
         module.add_arguments = lambda parser: None
         module.run = lambda args: body()
-        monkeypatch.setattr(cli, "load", lambda name: module)
+        monkeypatch.setattr(cli, "load_command", lambda name: module)
         return cli.main(["split"])
 
     return run
@@ -41,13 +41,13 @@ def raising(error: BaseException) -> Callable[[], int]:
     return body
 
 
-def test_exit_code_is_the_commands(command) -> None:
+def test_exit_code_is_that_of_the_command(command) -> None:
     assert command(lambda: 0) == 0
     assert command(lambda: 3) == 3
     assert command(lambda: None) == 0
 
 
-def test_users_mistake_is_one_line_and_exit_2(command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_error_is_one_line_and_exit_2(command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(raising(UserError("unknown class 'car'", where="a.txt:3", hint="add it to --classes"))) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -72,16 +72,16 @@ def test_missing_package_names_the_command_that_installs_it(command, capsys: pyt
         (errno.EACCES, "out/a.png: Permission denied (check the permissions, or write elsewhere)"),
     ],
 )
-def test_what_the_machine_refuses_is_one_line(command, capsys, number: int, line: str) -> None:
+def test_operating_system_error_is_one_line(command, capsys, number: int, line: str) -> None:
     assert command(raising(OSError(number, os.strerror(number), "out/a.png"))) == 2
     assert capsys.readouterr().err == f"rotated-atss split: error: {line}\n"
 
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.EIO, "broken"), ZeroDivisionError("ours"), ModuleNotFoundError("x", name="rotated_atss.nowhere")],
+    [OSError(errno.EIO, "broken"), ZeroDivisionError("bug"), ModuleNotFoundError("x", name="rotated_atss.nowhere")],
 )
-def test_a_bug_keeps_its_traceback(command, error: Exception) -> None:
+def test_unexpected_error_keeps_its_traceback(command, error: Exception) -> None:
     with pytest.raises(type(error)):
         command(raising(error))
 
@@ -100,17 +100,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"rotated-atss {__version__}\n"
 
 
-def test_nothing_at_all_shows_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_command_line_shows_the_overview(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
-    assert "Commands:" in capsys.readouterr().out
+    assert "commands:" in capsys.readouterr().out
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_closed_pipe_is_no_error() -> None:
     code = (
         "import sys\nfrom types import ModuleType\nfrom rotated_atss import cli\n"
         "module = ModuleType('fake'); module.HELP = ''; module.add_arguments = lambda parser: None\n"
         "module.run = lambda args: [print('x' * 1000, flush=True) for _ in range(10000)] and 0\n"
-        "cli.load = lambda name: module\nsys.exit(cli.main(['split']))"
+        "cli.load_command = lambda name: module\nsys.exit(cli.main(['split']))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE

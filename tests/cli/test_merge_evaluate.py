@@ -1,4 +1,4 @@
-"""merge, evaluate and check-submission as they are typed."""
+"""The commands merge, evaluate and check-submission."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ BOX = "10 10 30 10 30 20 10 20"
 
 @pytest.fixture
 def folders(tmp_path):
-    """Tiles of two images with one ship each, seen twice; their labels; an empty image."""
+    """Tile detections of two images with one ship each, the first detected twice; labels; an image without objects."""
     (tmp_path / "tiles").mkdir()
     (tmp_path / "tiles" / "Task1_ship.txt").write_text(
         f"P1__1024__0___0 0.9 {BOX}\nP1__1.0__0___0 0.80 {BOX}\nP2__0.5__0___0 0.7 {BOX}\n"
@@ -33,14 +33,14 @@ def evaluate(folders, *more, detections="merged"):
     return main(["evaluate", "--detections", str(folders / detections), "--labels", str(folders / "labels"), *more])
 
 
-def test_from_tiles_to_figures(folders, capsys):
+def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
     assert merge(folders) == 0
     assert (folders / "merged" / "Task1_ship.txt").read_text() == (
         "P1 0.9 10.0 10.0 30.0 10.0 30.0 20.0 10.0 20.0\nP2 0.7 20.0 20.0 60.0 20.0 60.0 40.0 20.0 40.0\n"
     )
-    told = capsys.readouterr().out.splitlines()
-    assert told[1].split() == ["ship", "3", "2", "3", "2"]
-    assert told[2].split() == ["all", "3", "2"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["ship", "3", "2", "3", "2"]
+    assert lines[2].split() == ["all", "3", "2"]
     assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
     figures = json.loads((folders / "ap.json").read_text())
     assert (figures["AP50"], figures["AP75"], figures["AP50_95"]) == pytest.approx((1, 1, 1))
@@ -49,23 +49,23 @@ def test_from_tiles_to_figures(folders, capsys):
     assert figures["per_class"]["plane"] == {
         "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
     }  # fmt: skip
-    told = capsys.readouterr().out
-    assert "mAP at IoU 0.5: 1.0000 over 1 classes on 3 images (VOC07, 11 points; 1 difficult objects ignored)" in told
+    out = capsys.readouterr().out
+    assert "mAP at IoU 0.5: 1.0000 over 1 classes on 3 images (VOC07, 11 points; 1 difficult objects ignored)" in out
 
 
-def test_rules_are_options(folders, capsys):
+def test_evaluation_rules_are_options(folders, capsys):
     merge(folders)
     evaluate(folders, "--version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))
     figures = json.loads((folders / "ap.json").read_text())
     assert figures["AP50"] == pytest.approx(0.5)
     assert len(figures["per_class"]) == 18
     assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
-    assert "no Task1 file, so counted as no detections: plane" in capsys.readouterr().out
+    assert "classes without a Task1 file, evaluated as without detections: plane" in capsys.readouterr().out
     evaluate(folders, "--version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
 
 
-def test_some_classes_alone(folders, capsys):
+def test_classes_option_limits_the_evaluation(folders, capsys):
     merge(folders, "--quiet")
     assert capsys.readouterr().out == ""
     assert evaluate(folders, "--classes", "ship,") == 0
@@ -73,7 +73,7 @@ def test_some_classes_alone(folders, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} shp 0\n"), "P1.txt:1: unknown class 'shp'"),
         (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} helipad 0\n"), "a class of DOTA v2.0"),
@@ -82,59 +82,59 @@ def test_some_classes_alone(folders, capsys):
         (lambda root: (root / "merged" / "Task1_shp.txt").write_text(""), "Task1_shp.txt: unknown class 'shp'"),
     ],
 )
-def test_a_mistake_is_one_line(folders, capsys, change, words):
+def test_user_error_is_one_line(folders, capsys, change, message):
     merge(folders, "--quiet")
     change(folders)
     assert evaluate(folders) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert words in told.err
-    assert told.err.startswith("rotated-atss evaluate: error: ")
-    assert told.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.startswith("rotated-atss evaluate: error: ")
+    assert captured.err.count("\n") == 1
 
 
-def test_tiles_are_not_evaluated_by_mistake(folders, capsys):
-    for more in ((), ("--ignore-unlabelled",)):  # leaving all of them out would score 0 as if that were a result
+def test_tile_detections_are_refused(folders, capsys):
+    for more in ((), ("--ignore-unlabelled",)):  # ignoring all of them would report an AP of 0
         assert evaluate(folders, *more, detections="tiles") == 2
         assert "that is a tile: merge into full images first" in capsys.readouterr().err
 
 
-def test_a_misspelt_class_is_refused(folders, capsys):
+def test_misspelled_class_is_refused(folders, capsys):
     merge(folders)
     capsys.readouterr()
     assert evaluate(folders, "--classes", "shipp,plane") == 2
     assert "unknown class 'shipp' (nearest known class: 'ship')" in capsys.readouterr().err
 
 
-def test_unlabelled_images_may_be_left_out(folders, capsys):
+def test_ignore_unlabelled_drops_images_without_labels(folders, capsys):
     merge(folders)
     (folders / "labels" / "P2.txt").unlink()
     assert evaluate(folders, "--ignore-unlabelled") == 0
     assert "over 1 classes on 2 images" in capsys.readouterr().out
 
 
-def test_an_image_with_two_label_files(folders, capsys):
+def test_image_with_two_label_files_is_refused(folders, capsys):
     merge(folders)
-    assert evaluate(folders, "--labels", str(folders / "labels")) == 0  # the same folder twice is one folder
+    assert evaluate(folders, "--labels", str(folders / "labels")) == 0  # the same folder given twice
     other = folders / "other"
     other.mkdir()
     (other / "P1.txt").write_text("")
     assert evaluate(folders, "--labels", str(other)) == 2
-    assert "P1.txt: the image P1 has a label file in" in capsys.readouterr().err
+    assert "P1.txt: the image P1 also has a label file in" in capsys.readouterr().err
 
 
 def test_check_submission(folders, capsys):
     merge(folders, "--classes", "v1.0")
     capsys.readouterr()
     assert main(["check-submission", str(folders / "merged")]) == 0
-    assert capsys.readouterr().out.endswith("merged: ready to be sent (0 errors, 0 warnings)\n")
+    assert capsys.readouterr().out.endswith("merged: valid (0 errors, 0 warnings)\n")
     assert main(["check-submission", str(folders / "tiles")]) == 1
-    told = capsys.readouterr().out
-    assert "Task1_ship.txt: names of tiles" in told
-    assert "not ready (15 errors, 0 warnings)" in told
+    out = capsys.readouterr().out
+    assert "Task1_ship.txt: names of tiles" in out
+    assert "invalid (15 errors, 0 warnings)" in out
 
 
-def test_text_files_need_no_torch(folders):
+def test_merge_and_evaluate_import_neither_torch_nor_opencv(folders):
     code = (
         "import sys; from rotated_atss.cli import main; "
         f"main(['merge', {str(folders / 'tiles')!r}, '--out', {str(folders / 'merged')!r}]); "

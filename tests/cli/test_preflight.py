@@ -1,4 +1,4 @@
-"""Names and paths are looked at before anything slow is imported."""
+"""Checks of arguments before slow imports."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rotated_atss.cli import main
-from rotated_atss.cli._early import check_given
+from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
 CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
@@ -17,22 +17,22 @@ import sys
 from rotated_atss.cli import main
 for words in {calls}:
     assert main(words) == 2
-assert not {{"torch", "mmengine", "mmdet"}} & set(sys.modules), "imported for nothing"
+assert not {{"torch", "mmengine", "mmdet"}} & set(sys.modules), "torch or MMDetection was imported"
 """
 
 
-def test_config_and_checkpoint(tmp_path):
+def test_missing_config_or_checkpoint_is_refused(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"")
-    check_given(CONFIG, str(tmp_path / "a.pth"))
-    check_given()
+    check_inputs_exist(CONFIG, str(tmp_path / "a.pth"))
+    check_inputs_exist()
     with pytest.raises(UserError, match="xyz: no such config"):
-        check_given("xyz", str(tmp_path / "a.pth"))
-    for gone in (tmp_path / "b.pth", tmp_path):
+        check_inputs_exist("xyz", str(tmp_path / "a.pth"))
+    for missing in (tmp_path / "b.pth", tmp_path):
         with pytest.raises(UserError, match="no such checkpoint"):
-            check_given(CONFIG, str(gone))
+            check_inputs_exist(CONFIG, str(missing))
 
 
-def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
+def test_missing_inputs_are_reported_without_slow_imports(tmp_path, repo_root):
     checkpoint = tmp_path / "a.pth"
     checkpoint.write_bytes(b"")
     calls = {
@@ -59,8 +59,8 @@ def test_nothing_slow_is_imported_to_tell(tmp_path, repo_root):
 
 @pytest.mark.parametrize("command", [["train", "CONFIG"], ["test", "CONFIG", "CHECKPOINT"]])
 @pytest.mark.parametrize("number", ["-1", "two", "1.5"])
-def test_a_number_of_processes_that_is_none(command, number, capsys):
+def test_invalid_number_of_workers_is_refused(command, number, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*command, f"--workers={number}"])
     assert caught.value.code == 2
-    assert f"a number of processes, 0 or more, not '{number}'" in capsys.readouterr().err
+    assert f"the number of processes must be an integer of at least 0, got '{number}'" in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""The ``--classes`` option of ``predict`` and ``draw``: a selection of known classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rotated_atss.errors import UserError
+
+
+def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Select the classes that ``--classes`` names.
+
+    Args:
+        spec: A DOTA version, or comma-separated names in which hyphens can replace spaces; None selects all.
+        known: Class names to select from.
+
+    Returns:
+        Names as spelled in ``known``. For a DOTA version, the classes of that version that are known.
+
+    Raises:
+        UserError: A name is not known, or no name is given.
+
+    Example:
+        >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
+        ('traffic light', 'car')
+    """
+    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+
+    if spec is None:
+        return tuple(known)
+    if spec in CLASSES:
+        return tuple(name for name in CLASSES[spec] if name in known)
+    by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
+    names = [name.strip() for name in spec.split(",") if name.strip()]
+    for name in names:
+        if name not in by_spelling:
+            raise UserError(f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, known))
+    if not names:
+        raise UserError(f"no class name, got '{spec}'", where="--classes", hint="give comma-separated names")
+    return tuple(dict.fromkeys(by_spelling[name] for name in names))
+
+
+def hyphenate(name: str) -> str:
+    """Replace spaces and slashes of a class name by hyphens, as DOTA's text files require.
+
+    Args:
+        name: Such as ``traffic light``.
+
+    Example:
+        >>> hyphenate("traffic light")
+        'traffic-light'
+    """
+    return "-".join(name.replace("/", " ").split())

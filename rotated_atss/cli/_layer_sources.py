@@ -1,0 +1,157 @@
+"""Boxes that ``draw`` and ``demo`` put on images: DOTA label files, COCO instances JSON, Task1 detection files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.cli._pictures import Layer
+from rotated_atss.coco.instances import CocoObject, read_instances
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.detections import Detections, list_task1_files, read_detections
+from rotated_atss.dota.folders import list_label_files
+from rotated_atss.dota.labels import read_labels
+from rotated_atss.errors import UserError
+
+_CROWD = " (crowd)"
+_EMPTY_LAYER = Layer(np.empty((0, 8)), [], np.empty(0))
+
+
+@dataclass(frozen=True)
+class LayerSource:
+    """Boxes per image.
+
+    Args:
+        read: Returns the boxes of an image, given its path.
+        classes: Class names that the boxes can have.
+        selected: Class names to keep; None keeps all.
+    """
+
+    read: Callable[[Path], Layer]
+    classes: tuple[str, ...]
+    selected: Collection[str] | None = None
+
+    def select(self, classes: Collection[str]) -> LayerSource:
+        """Return a source of the boxes of some classes."""
+        return replace(self, selected=frozenset(classes))
+
+    def layer(self, image: Path) -> Layer:
+        """Return the boxes of the selected classes on one image.
+
+        Raises:
+            UserError: The boxes cannot be read.
+        """
+        layer = self.read(image)
+        if self.selected is None:
+            return layer
+        rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in self.selected]
+        scores = None if layer.scores is None else layer.scores[rows]
+        return Layer(layer.polygons[rows], [layer.names[row] for row in rows], scores)
+
+
+def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
+    """Read the DOTA label files of images, all at once: a malformed line is reported before any picture is written.
+
+    Args:
+        folder: Folder of label files (labelTxt).
+        images: Image files; each needs a label file of the same name.
+
+    Raises:
+        UserError: The folder or the label file of an image does not exist, or a line is malformed.
+
+    Example:
+        ``dota_labels("labelTxt", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).names``
+    """
+    files = {path.stem: path for path in list_label_files(folder)}
+    _check_complete([path.name for path in images if path.stem not in files], folder, "label file")
+    labels = {path.stem: read_labels(files[path.stem]) for path in images}
+    names = dict.fromkeys([*CLASSES["v2.0"], *(name for each in labels.values() for name in each.names)])
+    return LayerSource(lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names), tuple(names))
+
+
+def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
+    """Read the boxes of a COCO instances JSON; the names of crowd boxes end in ``(crowd)``.
+
+    Args:
+        path: The JSON file.
+        images: Image files; each needs an entry of the same file name.
+
+    Raises:
+        UserError: The file is not an instances JSON, or does not list an image.
+
+    Example:
+        ``coco_labels("instances.json", [Path("images/a.jpg")]).layer(Path("images/a.jpg")).names``
+    """
+    instances = read_instances(path)
+    ids = {Path(image.file_name).name: image.id for image in instances.images}
+    _check_complete([image.name for image in images if image.name not in ids], path, "entry")
+
+    def read(image: Path) -> Layer:
+        return _coco_layer(instances.objects.get(ids[image.name], []), instances.categories)
+
+    return LayerSource(read, tuple(instances.categories.values()))
+
+
+def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
+    """Read the detections of a folder of Task1 files.
+
+    Args:
+        folder: Folder of ``Task1_<class>.txt``.
+        images: Image files that are to be drawn.
+
+    Raises:
+        UserError: The folder or its files do not exist, a line is malformed, or all detections lie on other images.
+
+    Example:
+        ``task1_detections("merged", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).scores``
+    """
+    files = _list_task1_files(folder)
+    by_image = _group_by_image({name: read_detections(path) for name, path in files.items()})
+    if by_image and not any(path.stem in by_image for path in images):
+        hint = f"the first lies on {min(by_image)}"
+        raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
+    return LayerSource(lambda image: by_image.get(image.stem, _EMPTY_LAYER), tuple(files))
+
+
+def _list_task1_files(folder: str | Path) -> dict[str, Path]:
+    """List the Task1 files of a folder; where they lie one folder deeper (``predict --out``), the error names it."""
+    try:
+        return list_task1_files(folder)
+    except UserError as error:
+        inner = sorted({path.parent for path in Path(folder).glob("*/Task1_*.txt")})
+        if not inner:
+            raise
+        raise UserError(error.what, where=folder, hint=f"they are in {inner[0]}: give that folder") from error
+
+
+def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
+    boxes = np.array([each.box for each in objects], dtype=np.float64).reshape(-1, 4)
+    names = [categories[each.category_id] + (_CROWD if each.iscrowd else "") for each in objects]
+    return Layer(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names)
+
+
+def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
+    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)
+    for name, detections in by_class.items():
+        order = np.argsort(detections.image_index, kind="stable")
+        ends = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
+        for image, rows in zip(detections.images, np.split(order, ends[:-1])):
+            parts[image].append((name, detections.take(rows)))
+    return {
+        image: Layer(
+            np.concatenate([each.polygons for _, each in of_image]),
+            [name for name, each in of_image for _ in range(len(each))],
+            np.concatenate([each.scores for _, each in of_image]),
+        )
+        for image, of_image in parts.items()
+    }
+
+
+def _check_complete(missing: Sequence[str], where: str | Path, kind: str) -> None:
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"no {kind} for the image {missing[0]}{others}", where=where)

@@ -1,0 +1,101 @@
+"""Pictures with drawn boxes, as ``predict`` and ``draw`` write them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from rotated_atss.io.png import Image
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Boxes that are drawn on an image in one style.
+
+    Args:
+        polygons: (N, 8) array of corners in pixels.
+        names: Class name of each box.
+        scores: Score of each box; None for labels.
+        plain: Draw white outlines without captions.
+    """
+
+    polygons: Any
+    names: Sequence[str]
+    scores: Any = None
+    plain: bool = False
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that control how boxes are drawn."""
+    pictures = parser.add_argument_group("pictures")
+    pictures.add_argument(
+        "--score", type=float, default=0.3, metavar="SCORE",
+        help="lowest score of the detections that are drawn (default: 0.3)",
+    )  # fmt: skip
+    pictures.add_argument("--box-only", action="store_true", help="draw boxes without captions and legend")
+    pictures.add_argument("--line-width", type=int, default=1, metavar="PX", help="line width of boxes (default: 1)")
+    pictures.add_argument(
+        "--side-by-side", action="store_true", help="put the original image to the left of the picture"
+    )
+
+
+def check_picture_arguments(args: argparse.Namespace) -> None:
+    """Check the values of the options added by :func:`add_picture_arguments`.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+    if not 0 <= args.score <= 1:
+        raise UserError(f"the score must lie between 0 and 1, got {args.score}", where="--score")
+    if not 1 <= args.line_width <= 255:
+        raise UserError(f"the line width must be 1 to 255 pixels, got {args.line_width}", where="--line-width")
+
+
+def picture_path(folder: str | Path, image: Path) -> Path:
+    """Return the path of an image's picture.
+
+    Args:
+        folder: Folder of the pictures.
+        image: Path of the input image.
+
+    Example:
+        >>> picture_path("out", Path("images/P0001.tif")).as_posix()
+        'out/P0001.png'
+    """
+    return Path(folder) / f"{image.stem}.png"
+
+
+def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argparse.Namespace) -> None:
+    """Draw layers on a copy of an image and write it as PNG.
+
+    Args:
+        path: File to write.
+        image: (H, W, 3), uint8, BGR.
+        layers: Boxes from the bottom layer to the top layer.
+        args: Values of the options added by :func:`add_picture_arguments`.
+
+    Raises:
+        UserError: The file exists and is not a picture of this package, or cannot be written.
+
+    Example:
+        ``write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)``
+    """
+    from rotated_atss.visualization.drawing import beside, draw_boxes, write_png
+
+    picture = image
+    for layer in layers:
+        if layer.plain:
+            white = [(255, 255, 255)] * len(layer.names)
+            picture = draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
+            continue
+        picture = draw_boxes(
+            picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
+            thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
+        )  # fmt: skip
+    write_png(path, beside(image, picture) if args.side_by_side else picture, own_only=True)

@@ -1,0 +1,173 @@
+"""The command draw: written pictures and error lines."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from rotated_atss.cli import main
+
+BOX, OTHER = "10.5 10.5 40.5 10.5 40.5 30.5 10.5 30.5", "60.5 50.5 90.5 50.5 90.5 80.5 60.5 80.5"
+
+
+@pytest.fixture
+def drawable(tmp_path):
+    """A black image, labels of a ship and a plane, and detections of a ship."""
+    for name in ("images", "labels", "detections"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "P1.png"), np.zeros((100, 120, 3), np.uint8))
+    (tmp_path / "labels" / "P1.txt").write_text(f"{BOX} ship 0\n{OTHER} plane 1\n")
+    (tmp_path / "detections" / "Task1_ship.txt").write_text(f"P1 0.8 {BOX}\nP9 0.8 {BOX}\nP1 0.2 {OTHER}\n")
+    return tmp_path
+
+
+def draw(root, *more, images="images"):
+    assert main(["draw", "--images", str(root / images), "--out", str(root / "out"), *map(str, more)]) == 0
+    return cv2.imread(str(root / "out" / "P1.png")).astype(int)
+
+
+def is_close(pixel, rgb):
+    return bool(np.abs(pixel[::-1] - rgb).max() <= 40)
+
+
+def test_draw_labels(drawable, capsys):
+    from rotated_atss.visualization.drawing import class_color
+
+    picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
+    assert is_close(picture[20, 10], class_color("ship"))
+    assert is_close(picture[65, 60], class_color("plane"))
+    assert not picture[85:].any()
+    assert capsys.readouterr().out == f"1 pictures written to {drawable / 'out'}\n"
+    assert draw(drawable, "--labels", drawable / "labels")[85:].any()  # the legend
+    wide = draw(drawable, "--labels", drawable / "labels", "--box-only", "--line-width", 5)
+    assert (wide > 0).sum() > 2 * (picture > 0).sum()
+
+
+def test_draw_detections_over_white_labels(drawable):
+    from rotated_atss.visualization.drawing import class_color
+
+    both = ["--labels", drawable / "labels", "--detections", drawable / "detections"]
+    picture = draw(drawable, *both, "--box-only")
+    assert is_close(picture[20, 10], class_color("ship"))  # the detection covers the label
+    assert is_close(picture[65, 60], (255, 255, 255))  # the detection here has a score of 0.2
+    assert is_close(draw(drawable, *both, "--box-only", "--score", 0.1)[65, 60], class_color("ship"))
+    alone = draw(drawable, *both[2:], "--box-only")
+    assert is_close(alone[20, 10], class_color("ship"))
+    assert not alone[45:].any()
+
+
+def test_draw_selected_classes(drawable):
+    picture = draw(drawable, "--labels", drawable / "labels", "--classes", "plane", "--box-only")
+    assert not picture[:45].any()
+    assert picture[45:].any()
+    picture = draw(drawable, "--labels", drawable / "labels", "--classes", "v1.0", "--box-only")
+    assert picture[:45].any()
+    assert picture[45:].any()
+    assert not draw(drawable, "--labels", drawable / "labels", "--classes", "helipad", "--box-only").any()
+
+
+def test_draw_side_by_side(drawable):
+    picture = draw(drawable, "--labels", drawable / "labels", "--side-by-side", "--box-only")
+    assert picture.shape == (100, 246, 3)
+    assert not picture[:, :120].any()
+    assert picture[:, 126:].any()
+
+
+def test_draw_on_one_image(drawable):
+    (drawable / "images" / "P2.png").write_bytes(b"not read")
+    draw(drawable, "--labels", drawable / "labels", images="images/P1.png")
+    assert [path.name for path in (drawable / "out").iterdir()] == ["P1.png"]
+
+
+def test_draw_coco_labels(drawable):
+    content = {
+        "images": [{"id": 7, "file_name": "train/P1.png", "width": 120, "height": 100}],
+        "categories": [{"id": 3, "name": "wine glass"}, {"id": 5, "name": "cup"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 10, 30, 20], "iscrowd": 0, "area": 600},
+            {"id": 2, "image_id": 7, "category_id": 5, "bbox": [60, 50, 30, 30], "iscrowd": 1, "area": 900},
+        ],
+    }
+    (drawable / "a.json").write_text(json.dumps(content))
+    words = ["--coco", drawable / "a.json", "--box-only"]
+    picture = draw(drawable, *words)
+    assert picture[20, 10].any()
+    assert picture[20, 40].any()
+    assert picture[65, 60].any()
+    assert picture[80, 75].any()
+    assert not draw(drawable, *words, "--classes", "wine-glass")[45:].any()
+    assert not draw(drawable, *words, "--classes", "cup")[:45].any()
+
+
+def test_image_without_boxes_is_copied(drawable):
+    (drawable / "labels" / "P1.txt").write_text("")
+    assert not draw(drawable, "--labels", drawable / "labels").any()
+
+
+def test_draw_reports_and_skips_an_unreadable_image(drawable, capsys):
+    (drawable / "images" / "A.png").write_bytes(b"")
+    (drawable / "labels" / "A.txt").write_text("")
+    words = ["--labels", str(drawable / "labels"), "--out", str(drawable / "out")]
+    assert main(["draw", "--images", str(drawable / "images"), *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(
+        f"rotated-atss draw: error: {drawable / 'images' / 'A.png'}: the image file is empty"
+    )
+    assert captured.out.splitlines()[1] == "1 of 2 images failed"
+    assert (drawable / "out" / "P1.png").is_file()
+
+
+def test_user_errors_of_draw(drawable, user_error):
+    images, labels, detections, out = (drawable / name for name in ("images", "labels", "detections", "out"))
+    (drawable / "predicted" / "detections").mkdir(parents=True)
+    (drawable / "predicted" / "detections" / "Task1_ship.txt").write_text("")
+    (drawable / "none").mkdir()
+    (drawable / "other").mkdir()
+    (drawable / "other" / "Task1_ship.txt").write_text(f"P7__1024__0___0 0.8 {BOX}\n")
+    (drawable / "broken").mkdir()
+    (drawable / "broken" / "P1.txt").write_text(f"{BOX} ship 0\n1 2 3\n")
+    (drawable / "foreign").mkdir()
+    cv2.imwrite(str(drawable / "foreign" / "P1.png"), np.zeros((9, 9, 3), np.uint8))
+    (drawable / "bad.json").write_text('{"images": [], "categories": []}')
+    for words, message in (
+        ([], "nothing to draw (give --labels, --coco or --detections)"),
+        (["--labels", drawable / "gone"], "gone: no such folder"),
+        (["--labels", drawable / "none"], "none: no label file for the image P1.png"),
+        (["--labels", drawable / "broken"], "broken/P1.txt:2: a label line has 9 or 10 fields"),
+        (["--detections", drawable / "none"], "none: no Task1_<class>.txt in this folder"),
+        (["--detections", drawable / "predicted"], f"(they are in {drawable / 'predicted' / 'detections'}: give that"),
+        (["--detections", drawable / "other"], "no detection lies on an image that is to be drawn (the first"),
+        (["--coco", drawable / "bad.json"], "bad.json: no entry for the image P1.png"),
+        (["--coco", drawable / "gone.json"], "gone.json"),
+        (["--labels", labels, "--classes", "shipp"], "unknown class 'shipp' (nearest known class: 'ship')"),
+        (["--labels", labels, "--classes", ","], "--classes: no class name, got ','"),
+        (["--labels", labels, "--out", images], "overlaps the input"),
+        (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
+        (["--detections", detections, "--out", detections], "overlaps the input"),
+        (["--labels", labels, "--out", drawable / "foreign"], "P1.png: would replace a picture that is not ours"),
+        (["--labels", labels, "--score", "-1"], "--score: the score must lie between 0 and 1, got -1.0"),
+    ):  # fmt: skip
+        assert message in user_error("draw", "--images", images, "--out", out, *words)
+    assert not out.exists()
+    line = user_error("draw", "--images", images / "P1.png", "--labels", labels, "--out", images)
+    assert f"{images}: the output overlaps the input {images}" in line
+
+
+def test_draw_imports_no_openmmlab_package(drawable):
+    words = ["draw", "--images", str(drawable / "images"), "--labels", str(drawable / "labels")]
+    code = (
+        "import sys; from rotated_atss.cli import main; "
+        f"code = main({[*words, '--out', str(drawable / 'out')]!r}); "
+        "sys.exit(code or any(name in sys.modules for name in ('mmengine', 'mmcv', 'mmdet')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_draw_real_images(shared_data, tmp_path):
+    folder = shared_data("dota_sample")
+    words = ["--images", folder / "images", "--labels", folder / "labelTxt", "--out", tmp_path / "out"]
+    assert main(["draw", *map(str, words)]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 8

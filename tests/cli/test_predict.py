@@ -1,0 +1,267 @@
+"""The command predict: written files and error lines."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from rotated_atss.cli import main
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.detections import read_detections, read_task1_folder
+
+CONFIG = """
+_base_ = ["{base}"]
+model = dict(
+    backbone=dict(depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    bbox_head=dict(
+        in_channels=16, feat_channels=16, stacked_convs=1, norm_cfg=dict(type="GN", num_groups=4, requires_grad=True)
+    ),
+    test_cfg=dict(nms_pre=30, max_per_img=50),
+)
+"""
+WINDOWS = ["--size", "96", "--gap", "32", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """[config, checkpoint] of an oriented and of a horizontal model, by name."""
+    pytest.importorskip("mmdet")
+    pytest.importorskip("mmcv.ops")
+    import torch
+
+    from rotated_atss.configs import find_config
+    from rotated_atss.detection.engine.runner import build_model, load_config
+
+    torch.set_num_threads(1)
+    root, models = tmp_path_factory.mktemp("models"), {}
+    bases = {"oriented": ("rotated_atss_obb_r18_demo_le90", "retina_cls"), "coco": ("atss_r50_fpn_1x_coco", "atss_cls")}
+    for name, (base, layer) in bases.items():
+        config, checkpoint = root / f"{name}.py", root / f"{name}.pth"
+        config.write_text(CONFIG.format(base=find_config(base)))
+        network = build_model(load_config(config))
+        torch.manual_seed(0)
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.data.normal_(0, 1.4 / parameter[0].numel() ** 0.5)
+        getattr(network.bbox_head, layer).bias.data.fill_(-1)
+        torch.save({"state_dict": network.state_dict()}, checkpoint)
+        models[name] = [str(config), str(checkpoint)]
+    return models
+
+
+def noise(height, width, seed=0):
+    small = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
+    return cv2.resize(small, None, fx=4, fy=4)[:height, :width].copy()
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of two images, the second one smaller than a window."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "P1.png"), noise(120, 150))
+    cv2.imwrite(str(folder / "P2.jpg"), noise(60, 80, 1))
+    return folder
+
+
+def predict(model, images, out, *more):
+    return main(["predict", *model, str(images), "--out", str(out), *WINDOWS, *map(str, more)])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_predict_on_a_folder(model, images, tmp_path, capsys):
+    original, out = contents(images), tmp_path / "out"
+    assert predict(model["oriented"], images, out) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.startswith("2 images, ")
+    assert f"written to {out}" in captured.out
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert len(list((out / "detections").iterdir())) == 15
+    assert {name for each in detections.values() for name in each.images} == {"P1", "P2"}
+    assert f"{sum(map(len, detections.values()))} detections, " in captured.out
+    for name, (height, width) in {"P1": (120, 150), "P2": (60, 80)}.items():
+        picture = cv2.imread(str(out / "pictures" / f"{name}.png"))
+        assert picture.shape == (height, width, 3)
+        (source,) = images.glob(f"{name}.*")
+        assert (picture != cv2.imread(str(source))).any()
+    assert contents(images) == original
+    assert main(["check-submission", str(out / "detections")]) == 0
+
+
+def test_output_of_predict_can_be_evaluated_and_drawn(model, images, tmp_path, capsys):
+    predict(model["oriented"], images, tmp_path / "out", "--no-pictures")
+    assert not (tmp_path / "out" / "pictures").exists()
+    (tmp_path / "labels").mkdir()
+    for name in ("P1", "P2"):
+        (tmp_path / "labels" / f"{name}.txt").write_text("10 10 40 10 40 30 10 30 ship 0\n")
+    assert (
+        main(["evaluate", "--detections", str(tmp_path / "out" / "detections"), "--labels", str(tmp_path / "labels")])
+        == 0
+    )
+    words = ["--detections", str(tmp_path / "out" / "detections"), "--out", str(tmp_path / "drawn")]
+    assert main(["draw", "--images", str(images), *words]) == 0
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["P1.png", "P2.png"]
+
+
+def test_predict_on_one_image_with_selected_classes(model, images, tmp_path):
+    predict(model["oriented"], images / "P1.png", tmp_path / "all")
+    all_files = {path.name: path.read_bytes() for path in (tmp_path / "all" / "detections").iterdir()}
+    chosen = [name for name, content in all_files.items() if content][:2]
+    classes = ",".join(name[6:-4] for name in chosen)
+    some = tmp_path / "some"
+    assert predict(model["oriented"], images / "P1.png", some, "--classes", classes, "--score", "0.9") == 0
+    assert {path.name: path.read_bytes() for path in (some / "detections").iterdir()} == {
+        name: all_files[name] for name in chosen
+    }
+    assert [path.name for path in (some / "pictures").iterdir()] == ["P1.png"]
+
+
+def test_second_run_replaces_the_first(model, images, tmp_path, user_error):
+    for _ in range(2):
+        assert predict(model["oriented"], images, tmp_path / "out", "--classes", "ship,") == 0
+    (tmp_path / "out" / "detections" / "Task1_car.txt").write_text("")
+    words = [*model["oriented"], images, "--out", tmp_path / "out", *WINDOWS]
+    assert "Task1_car.txt: detections of an earlier run that this run would not replace" in user_error(
+        "predict", *words
+    )
+
+
+def test_predict_with_a_horizontal_model(model, images, tmp_path, capsys):
+    out, file = tmp_path / "out", tmp_path / "results.json"
+    options = ["--cfg-options", "test_dataloader.dataset.pipeline.1.scale=(160,96)"]
+    (images / "P1.png").rename(images / "000000000139.png")
+    assert main(["predict", *model["coco"], str(images), "--out", str(out), "--json", str(file), *options]) == 0
+    results = json.loads(file.read_text())
+    assert {row["image_id"] for row in results} == {139, "P2"}
+    assert max(row["category_id"] for row in results) > 80
+    assert len(list((out / "detections").iterdir())) == 80
+    assert (out / "detections" / "Task1_traffic-light.txt").is_file()
+    number, name = next(
+        (n, c)
+        for n, c in ((1, "person"), (3, "car"), (10, "traffic-light"), (90, "toothbrush"))
+        if any(row["category_id"] == n and row["image_id"] == "P2" for row in results)
+    )
+    rows = [row for row in results if row["image_id"] == "P2" and row["category_id"] == number]
+    detections = read_detections(out / "detections" / f"Task1_{name}.txt")
+    polygons = detections.polygons[detections.image_ids == "P2"]
+    assert len(rows) == len(polygons)
+    for row, polygon in zip(rows, polygons):
+        x, y, w, h = row["bbox"]
+        np.testing.assert_allclose(polygon, [x, y, x + w, y, x + w, y + h, x, y + h], atol=0.011)
+
+
+@pytest.mark.parametrize("kind", ["gray", "gray 16 bit", "16 bit", "alpha", "jpeg", "tiff", "palette"])
+def test_image_formats(model, images, tmp_path, kind, monkeypatch):
+    """Every format is converted to 8-bit color and gives detections."""
+    image = noise(96, 96, 2)
+    deep = (image.astype(np.uint16) * 257, "png")
+    formats = {
+        "gray": (image[..., 0], "png"), "gray 16 bit": (deep[0][..., 0], "tif"), "16 bit": deep,
+        "alpha": (np.dstack([image, image[..., :1]]), "png"), "jpeg": (image, "jpeg"), "tiff": (image, "tiff"),
+        "palette": ((image[..., 0] // 128) * 255, "bmp"),
+    }  # fmt: skip
+    pixels, suffix = formats[kind]
+    path = tmp_path / f"one.{suffix}"
+    cv2.imwrite(str(path), pixels)
+    assert predict(model["oriented"], path, tmp_path / "out") == 0
+    assert cv2.imread(str(tmp_path / "out" / "pictures" / "one.png")).shape == (96, 96, 3)
+    assert any(path.stat().st_size for path in (tmp_path / "out" / "detections").iterdir())
+
+
+def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
+    (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
+    (images / "b c.png").write_bytes((images / "P1.png").read_bytes())
+    cv2.imwrite(str(images / "F.tif"), noise(20, 20).astype(np.float32))
+    out = tmp_path / "out"
+    assert predict(model["oriented"], images, out) == 2
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        f"rotated-atss predict: error: {images / 'A.png'}: the image is cut short (fetch it again)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or a damaged one "
+        "(fetch or convert it again)",
+        f"rotated-atss predict: error: {images / 'b c.png'}: the file name contains a space, which DOTA's text "
+        "files do not allow (rename the image)",
+    ]
+    assert captured.out.splitlines()[0].startswith("2 images, ")
+    assert captured.out.splitlines()[1] == "3 of 5 images failed"
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert {name for each in detections.values() for name in each.images} == {"P1", "P2"}
+    assert sorted(path.name for path in (out / "pictures").iterdir()) == ["P1.png", "P2.png"]
+
+
+def test_nothing_is_written_if_every_image_fails(model, images, tmp_path, capsys):
+    for path in images.iterdir():
+        path.write_bytes(b"")
+    assert predict(model["oriented"], images, tmp_path / "out") == 2
+    assert capsys.readouterr().out == "2 of 2 images failed\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_argument_errors_of_predict_precede_loading_the_model(images, tmp_path, user_error):
+    empty, checkpoint = tmp_path / "empty", tmp_path / "model.pth"
+    empty.mkdir()
+    checkpoint.write_bytes(b"never read")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "foreign" / "pictures").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), noise(9, 9))
+    for where, more, message in (
+        (tmp_path / "gone.png", [], "gone.png: no such image or folder"),
+        (empty, [], "empty: no images here (.png, "),
+        (tmp_path / "text", [], "text: no images here"),
+        (images, ["--size", "64", "--gap", "64"], "the gap 64 does not fit the window size 64 (0 <= gap < size)"),
+        (images, ["--size", "8"], "a window of 8 px is too small"),
+        (images, ["--batch", "0"], "at least 1 window at a time, not 0"),
+        (images, ["--iou", "2"], "the IoU threshold lies between 0 and 1, not at 2.0"),
+        (images, ["--score", "30"], "--score: the score must lie between 0 and 1, got 30.0"),
+        (images, ["--line-width", "0"], "--line-width: the line width must be 1 to 255 pixels, got 0"),
+        (images, ["--out", str(images)], "overlaps the input"),
+        (images, ["--out", str(images / "new")], "overlaps the input"),
+        (images, ["--out", str(tmp_path)], "overlaps the input"),
+        (images, ["--json", str(images / "a.json")], "a.json: the output overlaps the input"),
+        (images / "P1.png", ["--out", str(images)], "images: the output overlaps the input"),
+        (images, ["--out", str(tmp_path / "file")], "file: not a folder"),
+        (images, ["--out", str(tmp_path / "foreign")], "P1.png: would replace a picture that is not ours"),
+    ):  # fmt: skip
+        line = user_error(
+            "predict", "rotated_atss_obb_r18_demo_le90", checkpoint, where, "--out", tmp_path / "out", *more
+        )
+        assert message in line
+    assert not (tmp_path / "out").exists()
+    assert sorted(contents(images)) == ["P1.png", "P2.jpg"]
+
+
+def test_model_errors_of_predict(model, images, tmp_path, user_error):
+    (config, checkpoint), other = model["oriented"], model["coco"][1]
+    words = [images, "--out", tmp_path / "out"]
+    assert "no_such_config: no such config" in user_error("predict", "no_such_config", checkpoint, *words)
+    assert "gone.pth: no such checkpoint" in user_error("predict", config, "gone.pth", *words)
+    assert f"{other}: these are weights of another model" in user_error("predict", config, other, *words)
+    assert "no such device: 'cuda:99'" in user_error("predict", config, checkpoint, *words, "--device", "cuda:99")
+    line = user_error("predict", config, checkpoint, *words, "--classes", "shipp,plane")
+    assert "--classes: unknown class 'shipp' (nearest known class: 'ship')" in line
+    assert "--cfg-options takes KEY=VALUE" in user_error("predict", config, checkpoint, *words, "--cfg-options", "abc")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_predict_in_a_subprocess(model, images, tmp_path, repo_root):
+    words = [*model["oriented"], str(images), "--out", str(tmp_path / "out"), *WINDOWS]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "tools/predict.py", *words], cwd=repo_root, env=environment, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("2 images, ")
