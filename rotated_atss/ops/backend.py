@@ -14,7 +14,7 @@ VARIABLE = "ROTATED_ATSS_BACKEND"  # =torch keeps everything in plain torch
 CHOICES = ("torch", "triton")
 
 
-def choose(asked: str | None, *tensors: Tensor) -> str:
+def select_backend(asked: str | None, *tensors: Tensor) -> str:
     """``torch`` or ``triton`` for these tensors, or whatever else was asked for.
 
     Raises:
@@ -23,32 +23,32 @@ def choose(asked: str | None, *tensors: Tensor) -> str:
     device = tensors[0].device.type
     if asked is None:
         same = all(each.device == tensors[0].device for each in tensors)
-        return active(device) if same else "torch"  # torch says what is wrong with two devices
-    if asked == "triton" and (why := why_not(device)):
+        return default_backend(device) if same else "torch"  # torch says what is wrong with two devices
+    if asked == "triton" and (why := unavailable_reason(device)):
         raise ValueError(f"backend 'triton' cannot run on {device}: {why}")
     return asked
 
 
-def active(device: str) -> str:
+def default_backend(device: str) -> str:
     """Who computes by default on ``cpu`` or ``cuda``."""
     preferred = os.environ.get(VARIABLE, "triton")
     if preferred not in CHOICES:
         raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, not {preferred!r}")
-    return "triton" if device == "cuda" and preferred == "triton" and not why_not(device) else "torch"
+    return "triton" if device == "cuda" and preferred == "triton" and not unavailable_reason(device) else "torch"
 
 
-def interpreted() -> bool:
+def is_interpreted() -> bool:
     """Whether Triton's interpreter is asked for, which runs the kernels on the CPU, slowly, to check them."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @functools.cache
-def why_not(device: str) -> str:
+def unavailable_reason(device: str) -> str:
     """Why the kernels cannot run on a kind of device; empty where they can. On a GPU the first call tries one."""
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device == "cpu":
-        return "" if interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
+        return "" if is_interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
     if device != "cuda":
         return "it needs a CUDA device"
     return _trial()

@@ -15,7 +15,7 @@ from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.boxes import HALF_PI, flip_obb, hbb_to_obb, obb_to_corners, rot90_obb, scale_obb
 from rotated_atss.ops.nms import suppressing_pairs
 
-Found = tuple[Tensor, Tensor, Tensor]  # boxes (N, 4 or 5), scores (N,), labels (N,)
+Detections = tuple[Tensor, Tensor, Tensor]  # boxes (N, 4 or 5), scores (N,), labels (N,)
 
 
 def map_back(
@@ -76,7 +76,7 @@ def in_size_range(
     return keep
 
 
-def merge_by_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Found:
+def merge_by_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Detections:
     """The best of all passes, as :func:`rotated_atss.ops.rotated_nms` keeps them, best first."""
     keep = rotated_nms(_as_oriented(boxes), scores, labels, iou_threshold)
     return boxes[keep], scores[keep], labels[keep]
@@ -84,7 +84,7 @@ def merge_by_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: f
 
 def merge_by_voting(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, soft_score: float | None = None
-) -> Found:
+) -> Detections:
     """Box voting: of each class, the best box and all that overlap it become one box, their score-weighted mean, with
     the best score; then the best of the rest, and so on.
 

@@ -243,7 +243,7 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
 
 
 def points_in_obb(
-    points: Tensor, boxes: Tensor, margin: float = 0.0, turned: tuple[Tensor, Tensor] | None = None
+    points: Tensor, boxes: Tensor, margin: float = 0.0, cos_sin: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
     """Whether points lie inside boxes by more than ``margin`` pixels: a projection onto the box axes.
 
@@ -251,13 +251,13 @@ def points_in_obb(
         points: (..., 2), broadcast against ``boxes``.
         boxes: (..., 5).
         margin: How far inside every side a point must lie, in pixels.
-        turned: (...) cosine and sine of the boxes' angles, for who has them.
+        cos_sin: (...) cosine and sine of the angles, if the caller already has them; computed otherwise.
 
     Returns:
         (...) bool.
     """
     cx, cy, w, h, angle = boxes.unbind(-1)
     dx, dy = points[..., 0] - cx, points[..., 1] - cy
-    cos, sin = turned or (angle.cos(), angle.sin())
+    cos, sin = cos_sin or (angle.cos(), angle.sin())
     along, across = dx * cos + dy * sin, dy * cos - dx * sin
     return torch.minimum(w / 2 - along.abs(), h / 2 - across.abs()) > margin

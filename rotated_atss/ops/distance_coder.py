@@ -15,7 +15,7 @@ from rotated_atss.ops.delta_coder import wrap_angle
 from rotated_atss.ops.dtypes import upcast
 
 
-def encode_sides(
+def encode_distances(
     priors: Tensor,
     boxes: Tensor,
     angle_version: str | None = None,
@@ -51,17 +51,17 @@ def encode_sides(
     return torch.cat((sides, turn[..., None]), -1)
 
 
-def decode_sides(
+def decode_distances(
     priors: Tensor, distances: Tensor, angle_version: str | None = None, *, anchor_scale: float = 8.0
 ) -> Tensor:
-    """Boxes from priors and distances, the inverse of :func:`encode_sides` (with or without edge swap).
+    """Boxes from priors and distances, the inverse of :func:`encode_distances` (with or without edge swap).
 
     Args:
         priors: (..., 5) or (..., 4).
         distances: As many columns; halves are decoded in float32. Opposite sides that have passed each other give a
             box without size.
         angle_version: Angle version of the result; None for horizontal boxes.
-        anchor_scale: As in :func:`encode_sides`.
+        anchor_scale: As in :func:`encode_distances`.
     """
     distances = upcast(distances)
     priors = priors.to(distances.dtype)

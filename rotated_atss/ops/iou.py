@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.backend import choose
+from rotated_atss.ops.backend import select_backend
 from rotated_atss.ops.checks import check_tensors
 
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
@@ -52,7 +52,7 @@ def rotated_iou(
         ValueError: Wrong shapes, mode or backend, or a backend that cannot run on the boxes' device.
     """
     _check(boxes1, boxes2, aligned, mode, backend)
-    backend = choose(backend, boxes1, boxes2)
+    backend = select_backend(backend, boxes1, boxes2)
     dtype = torch.promote_types(boxes1.dtype, boxes2.dtype)
     if not dtype.is_floating_point:
         dtype = torch.float32

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.backend import CHOICES, choose
+from rotated_atss.ops.backend import CHOICES, select_backend
 from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.iou import rotated_iou
@@ -51,7 +51,7 @@ def rotated_nms_mask(
         ``order``: (N,) int64, all boxes in falling order of score; ``keep``: (N,) bool, which of these are kept.
     """
     _check(boxes, scores, labels, iou_threshold, backend)
-    backend = choose(backend, boxes, scores, labels)
+    backend = select_backend(backend, boxes, scores, labels)
     boxes, scores = boxes.detach(), scores.detach()
     order = scores.double().nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)
     if len(boxes) < 2:

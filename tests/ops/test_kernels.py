@@ -82,7 +82,7 @@ def kernels(numbers):
 
 
 @needs_triton
-@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+@pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
 @pytest.mark.parametrize("numbers, capability", [("fp32", 75), ("fp32", 90), ("fp64", 80)])
 def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -92,7 +92,7 @@ def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypat
 
 
 @needs_triton
-@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+@pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
 def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
     from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 
@@ -105,20 +105,20 @@ def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
 
 
 def test_asking_for_triton_on_the_cpu_says_why_not(monkeypatch):
-    monkeypatch.setattr(backend, "why_not", backend.why_not.__wrapped__)
+    monkeypatch.setattr(backend, "unavailable_reason", backend.unavailable_reason.__wrapped__)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ValueError, match=r"backend 'triton' cannot run on cpu: .*(not installed|needs a GPU)"):
         rotated_iou(torch.ones(1, 5), torch.ones(1, 5), backend="triton")
 
 
 def test_the_environment_keeps_to_torch(monkeypatch):
-    monkeypatch.setattr(backend, "why_not", lambda device: "")
-    assert (backend.active("cuda"), backend.active("cpu")) == ("triton", "torch")
+    monkeypatch.setattr(backend, "unavailable_reason", lambda device: "")
+    assert (backend.default_backend("cuda"), backend.default_backend("cpu")) == ("triton", "torch")
     monkeypatch.setenv(backend.VARIABLE, "torch")
-    assert backend.active("cuda") == "torch"
+    assert backend.default_backend("cuda") == "torch"
     monkeypatch.setenv(backend.VARIABLE, "cuda")
     with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, not 'cuda'"):
-        backend.active("cpu")
+        backend.default_backend("cpu")
 
 
 def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
