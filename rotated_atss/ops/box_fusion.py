@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from rotated_atss.ops import rotated_iou, rotated_nms
-from rotated_atss.ops.boxes import HALF_PI, flip_obb, hbb_to_obb, obb_to_corners, rot90_obb, scale_obb
+from rotated_atss.ops.box_transforms import flip_hbb, flip_obb, rot90_hbb, rot90_obb, scale_obb
+from rotated_atss.ops.boxes import HALF_PI, hbb_to_obb, obb_to_corners
 from rotated_atss.ops.nms import suppressing_pairs
 
 Detections = tuple[Tensor, Tensor, Tensor]  # boxes (N, 4 or 5), scores (N,), labels (N,)
@@ -41,13 +42,13 @@ def map_back(
     width, height = image_wh if turns % 2 == 0 else image_wh[::-1]
     if flip is not None:
         seen_wh = (width * scale_xy[0], height * scale_xy[1])
-        boxes = flip_obb(boxes, seen_wh, flip) if _oriented(boxes) else _flip_hbb(boxes, seen_wh, flip)
+        boxes = flip_obb(boxes, seen_wh, flip) if _oriented(boxes) else flip_hbb(boxes, seen_wh, flip)
     if scale_xy != (1.0, 1.0):
         back = (1 / scale_xy[0], 1 / scale_xy[1])
         boxes = scale_obb(boxes, back) if _oriented(boxes) else boxes * boxes.new_tensor(back * 2)
     if turns % 4:
         turned_wh = (width, height)
-        boxes = rot90_obb(boxes, turned_wh, -turns) if _oriented(boxes) else _rot90_hbb(boxes, turned_wh, -turns)
+        boxes = rot90_obb(boxes, turned_wh, -turns) if _oriented(boxes) else rot90_hbb(boxes, turned_wh, -turns)
     return boxes
 
 
@@ -188,25 +189,3 @@ def _oriented(boxes: Tensor) -> bool:
 
 def _as_oriented(boxes: Tensor) -> Tensor:
     return boxes if _oriented(boxes) else hbb_to_obb(boxes)
-
-
-def _flip_hbb(boxes: Tensor, image_wh: tuple[float, float], direction: str) -> Tensor:
-    """As :func:`rotated_atss.ops.boxes.flip_obb` for (N, 4)."""
-    if direction not in ("horizontal", "vertical", "diagonal"):
-        raise ValueError(f"unknown flip direction {direction!r}: choose horizontal, vertical or diagonal")
-    x1, y1, x2, y2 = boxes.unbind(1)
-    if direction in ("horizontal", "diagonal"):
-        x1, x2 = image_wh[0] - x2, image_wh[0] - x1
-    if direction in ("vertical", "diagonal"):
-        y1, y2 = image_wh[1] - y2, image_wh[1] - y1
-    return torch.stack((x1, y1, x2, y2), 1)
-
-
-def _rot90_hbb(boxes: Tensor, image_wh: tuple[float, float], turns: int) -> Tensor:
-    """As :func:`rotated_atss.ops.boxes.rot90_obb` for (N, 4)."""
-    x1, y1, x2, y2 = boxes.unbind(1)
-    width, height = image_wh
-    for _ in range(turns % 4):
-        x1, y1, x2, y2 = height - y2, x1, height - y1, x2
-        width, height = height, width
-    return torch.stack((x1, y1, x2, y2), 1)

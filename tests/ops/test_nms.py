@@ -135,7 +135,7 @@ def test_wrong_arguments():
 
 def test_what_is_no_tensor_is_named():
     boxes, scores, labels = scene(0, 3)
-    with pytest.raises(TypeError, match=r"scores must be a torch.Tensor, not list"):
+    with pytest.raises(TypeError, match=r"scores must be a torch.Tensor, got list"):
         rotated_nms(boxes, scores.tolist(), labels, 0.1)
-    with pytest.raises(TypeError, match=r"boxes2 must be a torch.Tensor, not ndarray"):
+    with pytest.raises(TypeError, match=r"boxes2 must be a torch.Tensor, got ndarray"):
         rotated_iou(boxes, boxes.numpy())
