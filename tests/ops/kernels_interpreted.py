@@ -282,6 +282,6 @@ def test_nms_leaves_the_threshold_itself():
 def test_nms_of_too_many_boxes_goes_by_torch(monkeypatch):
     boxes, scores, labels = scene(3, 40)
     expected = rotated_nms(boxes, scores, labels, 0.3)
-    monkeypatch.setattr(nms, "_MAX_BOXES_ON_DEVICE", 39)
+    monkeypatch.setattr(nms, "_MAX_BOXES_TRITON", 39)
     monkeypatch.delattr("rotated_atss.ops.kernels.nms_kernels.keep_in_order")
     assert torch.equal(rotated_nms(boxes, scores, labels, 0.3, backend="triton"), expected)

@@ -63,7 +63,7 @@ def test_a_pass_that_changes_nothing_returns_the_same_bits():
 
 
 def test_what_is_no_box_or_no_direction_is_refused():
-    with pytest.raises(ValueError, match=r"\(3, 6\)"):
+    with pytest.raises(ValueError, match=r"boxes must have shape \(N, 5\) or \(N, 4\), got \(3, 6\)"):
         ensemble.map_back(torch.zeros(3, 6), (10, 10), flip="horizontal")
     for width in (4, 5):
         with pytest.raises(ValueError, match="direction must be one of horizontal, vertical, diagonal, got 'left'"):

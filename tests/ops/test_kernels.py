@@ -117,7 +117,7 @@ def test_the_environment_keeps_to_torch(monkeypatch):
     monkeypatch.setenv(backend.VARIABLE, "torch")
     assert backend.default_backend("cuda") == "torch"
     monkeypatch.setenv(backend.VARIABLE, "cuda")
-    with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, not 'cuda'"):
+    with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, got 'cuda'"):
         backend.default_backend("cpu")
 
 
@@ -126,5 +126,5 @@ def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("triton works here")
     pytest.importorskip("triton")
-    with pytest.warns(UserWarning, match="stay in plain torch"):
+    with pytest.warns(UserWarning, match="triton failed, rotated IoU and NMS use plain torch"):
         assert backend._trial()
