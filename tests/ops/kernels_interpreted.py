@@ -79,7 +79,7 @@ def test_pairwise_whatever_the_crowd(size):
 def test_pairwise_in_parts(monkeypatch):
     first, second = scattered(21, 300, seed=1), scattered(33, 300, seed=2)
     whole = triton_iou(first, second)
-    monkeypatch.setattr(kernels, "PAIRS_AT_ONCE", 33 * 9)
+    monkeypatch.setattr(kernels, "MAX_PAIRS_PER_LAUNCH", 33 * 9)
     assert torch.equal(triton_iou(first, second), whole)
 
 

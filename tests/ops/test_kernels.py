@@ -46,12 +46,12 @@ def compiled(kernel, numbers, capability, **fixed):
 
     integers = {"count", "count1", "count2", "start", "stop", "programs", "words", "capacity"}
     pointers = {
-        "listed": "*i32",
-        "length": "*i32",
+        "pair_list": "*i32",
+        "pair_count": "*i32",
         "labels": "*i64",
-        "mask": "*i32",
+        "matrix": "*i32",
         "rank": "*i64",
-        "begins": "*i64",
+        "word_starts": "*i64",
         "keep": "*i8",
     }
     signature = {
@@ -68,13 +68,13 @@ def kernels(numbers):
     kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
     columns = iou_kernels.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
     return {
-        "describe": (iou_kernels._describe, dict(BLOCK=iou_kernels.BLOCK)),
-        "tiles": (iou_kernels._tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
-        "listed": (iou_kernels._listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
-        "aligned": (iou_kernels._aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "box table": (iou_kernels._fill_box_table, dict(BLOCK=iou_kernels.BLOCK)),
+        "tiles": (iou_kernels._overlap_tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
+        "listed": (iou_kernels._overlap_listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "aligned": (iou_kernels._overlap_aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
         "backward": (gradient._backward, dict(IOF=True, BLOCK=iou_kernels.BLOCK)),
         "suppressions": (
-            nms_kernels._suppressions,
+            nms_kernels._suppression_bits,
             dict(EPS=kind["EPS"], ROWS=nms_kernels.TILE_ROWS, WORD=nms_kernels.WORD),
         ),
         "scan": (nms_kernels._scan, dict(CAPACITY=64, WORD=nms_kernels.WORD)),
