@@ -26,7 +26,7 @@ from benchmarks import harness, inputs
 from benchmarks.exact import exact_iou
 from benchmarks.peers import mmcv_ops
 from rotated_atss.ops import rotated_iou
-from rotated_atss.ops.backend import active
+from rotated_atss.ops.backend import default_backend
 from rotated_atss.ops.boxes import obb_to_poly
 
 OFF = 0.01  # an IoU wrong by more than this is wrong, not rounded
@@ -108,7 +108,7 @@ def crowd_row(peer: IoU | None, args: argparse.Namespace) -> dict[str, Any]:
 
 def arithmetic(pairs: int, seconds: float, device: str) -> dict[str, Any]:
     """Operations a pair, what was reached of them a second, and the share of the computed peak."""
-    if active("cuda") != "triton":
+    if default_backend("cuda") != "triton":
         return {"backend": "torch"}
     from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import harness, inputs
 from benchmarks.peers import mmcv_ops
 from rotated_atss.ops import rotated_iou, rotated_nms
-from rotated_atss.ops.backend import active
+from rotated_atss.ops.backend import default_backend
 
 IOU_THRESHOLD = 0.1
 SLOW_SECONDS = 10
@@ -144,7 +144,7 @@ def main() -> None:
     print(harness.show_bars(promised))
     payload = {"peer": "mmcv", "peer_missing": why, "environment": harness.environment(args.device), "bars": promised}
     if args.device != "cpu":
-        payload["backend"] = active("cuda")
+        payload["backend"] = default_backend("cuda")
     print(harness.save("nms", {**payload, "iou_threshold": IOU_THRESHOLD, "results": rows}))
 
 

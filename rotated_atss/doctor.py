@@ -371,7 +371,7 @@ def _nms_check(torch: ModuleType, device: str) -> Check:
 
 def _backend(device: str) -> str:
     """Return the default backend, ``torch`` or ``triton``."""
-    return str(_import("rotated_atss.ops.backend").active(device))
+    return str(_import("rotated_atss.ops.backend").default_backend(device))
 
 
 def _triton() -> Iterator[Check]:
@@ -382,12 +382,12 @@ def _triton() -> Iterator[Check]:
         )
         return
     backend = _import("rotated_atss.ops.backend")
-    if backend.active("cuda") == "triton":
+    if backend.default_backend("cuda") == "triton":
         yield Check("triton", "ok", f"{version}, used on cuda")
     elif os.environ.get(backend.VARIABLE):
         yield Check("triton", "ok", f"{version or 'not installed'}, not used: {backend.VARIABLE}=torch")
     else:
-        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {backend.why_not('cuda')}".strip()
+        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {backend.unavailable_reason('cuda')}".strip()
         yield Check("triton", "warn", detail, "" if version else f"{PIP} install triton")
 
 

@@ -1,6 +1,6 @@
-"""Geometry of oriented boxes and quadrilaterals on plain tensors and arrays.
+"""Operations on oriented boxes and quadrilaterals: plain torch tensors and NumPy arrays.
 
-The names below load on first use, so that the polygon operations, which need numpy alone, import without torch.
+The names below are imported lazily, so that the polygon operations, which need NumPy only, do not load torch.
 """
 
 from __future__ import annotations

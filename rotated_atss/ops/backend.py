@@ -1,4 +1,4 @@
-"""Who computes: plain torch, or the same as Triton kernels where there is a GPU and triton works on it."""
+"""Backend selection: plain torch, or Triton kernels on a GPU on which triton works."""
 
 from __future__ import annotations
 
@@ -10,52 +10,77 @@ import warnings
 import torch
 from torch import Tensor
 
-VARIABLE = "ROTATED_ATSS_BACKEND"  # =torch keeps everything in plain torch
+VARIABLE = "ROTATED_ATSS_BACKEND"  # "torch" disables the kernels
 CHOICES = ("torch", "triton")
 
 
-def choose(asked: str | None, *tensors: Tensor) -> str:
-    """``torch`` or ``triton`` for these tensors, or whatever else was asked for.
+def select_backend(requested: str | None, *tensors: Tensor) -> str:
+    """Select the backend for an operation on tensors.
+
+    Args:
+        requested: Name of a backend. None selects the default of the tensors' device.
+        tensors: Arguments of the operation.
+
+    Returns:
+        ``torch`` or ``triton``, or ``requested`` itself.
 
     Raises:
-        ValueError: ``triton`` was asked for and cannot run on them; the environment names no backend.
+        ValueError: ``triton`` was requested and cannot run on the device, or the environment variable is invalid.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.backend import select_backend
+        >>> select_backend(None, torch.zeros(1, 5))
+        'torch'
     """
     device = tensors[0].device.type
-    if asked is None:
-        same = all(each.device == tensors[0].device for each in tensors)
-        return active(device) if same else "torch"  # torch says what is wrong with two devices
-    if asked == "triton" and (why := why_not(device)):
-        raise ValueError(f"backend 'triton' cannot run on {device}: {why}")
-    return asked
+    if requested is None:
+        same = all(tensor.device == tensors[0].device for tensor in tensors)
+        return default_backend(device) if same else "torch"  # torch raises the error about mixed devices
+    if requested == "triton" and (reason := unavailable_reason(device)):
+        raise ValueError(f"backend 'triton' cannot run on {device}: {reason}")
+    return requested
 
 
-def active(device: str) -> str:
-    """Who computes by default on ``cpu`` or ``cuda``."""
+def default_backend(device: str) -> str:
+    """Return the default backend of a device type, ``cpu`` or ``cuda``.
+
+    Raises:
+        ValueError: ``$ROTATED_ATSS_BACKEND`` names no backend.
+
+    Example:
+        >>> from rotated_atss.ops.backend import default_backend
+        >>> default_backend("cpu")
+        'torch'
+    """
     preferred = os.environ.get(VARIABLE, "triton")
     if preferred not in CHOICES:
-        raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, not {preferred!r}")
-    return "triton" if device == "cuda" and preferred == "triton" and not why_not(device) else "torch"
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, got {preferred!r}")
+    return "triton" if device == "cuda" and preferred == "triton" and not unavailable_reason(device) else "torch"
 
 
-def interpreted() -> bool:
-    """Whether Triton's interpreter is asked for, which runs the kernels on the CPU, slowly, to check them."""
+def is_interpreted() -> bool:
+    """Return whether Triton's interpreter is enabled, which runs the kernels slowly on the CPU for testing."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @functools.cache
-def why_not(device: str) -> str:
-    """Why the kernels cannot run on a kind of device; empty where they can. On a GPU the first call tries one."""
+def unavailable_reason(device: str) -> str:
+    """Return why the kernels cannot run on a device type, or an empty string if they can.
+
+    The first call for ``cuda`` compiles and runs one kernel.
+    """
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"
     if device == "cpu":
-        return "" if interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
+        return "" if is_interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
     if device != "cuda":
         return "it needs a CUDA device"
     return _trial()
 
 
 def _trial() -> str:
-    """An old GPU, a missing C compiler: triton tells only when it compiles."""
+    """Run a kernel: unsupported GPUs and missing C compilers show up only when triton compiles."""
     try:
         from rotated_atss.ops.kernels.iou_kernels import aligned_overlap
 
@@ -63,6 +88,6 @@ def _trial() -> str:
         aligned_overlap(box, box, "iou")
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        warnings.warn(f"rotated IoU and NMS stay in plain torch, for triton fails here: {reason}", stacklevel=2)
+        warnings.warn(f"triton failed, rotated IoU and NMS use plain torch: {reason}", stacklevel=2)
         return reason
     return ""

@@ -1,4 +1,4 @@
-"""Centerness of points in oriented boxes (Tian et al., FCOS, arXiv 1904.01355, equation 3). Plain torch."""
+"""Centerness of points in oriented boxes (Tian et al., FCOS, arXiv 1904.01355, equation 3)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,29 @@ FRAMES = ("hbb", "obb")
 
 
 def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
-    """How central a point is: ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`` of its distances to the sides.
+    """Compute the centerness ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`` of points in oriented boxes.
 
     Args:
-        points: (..., 2), pixels.
+        points: (..., 2) in pixels.
         boxes: (..., 5).
-        frame: ``hbb`` measures to the sides of the circumscribed horizontal box, ``obb`` to those of the box itself.
+        frame: Box whose sides the distances refer to: ``hbb``, the circumscribed horizontal box, or ``obb``, the
+            oriented box itself.
 
     Returns:
-        (...) in [0, 1]; 0 on the border, outside and in a box without area.
+        (...) in [0, 1]; 0 on the border, outside the box and for boxes without area.
 
     Raises:
-        ValueError: Another frame.
+        ValueError: ``frame`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.centerness import centerness
+        >>> box = torch.tensor([10.0, 20.0, 8.0, 4.0, 0.0])
+        >>> centerness(torch.tensor([[10.0, 20.0], [12.0, 20.0], [14.0, 20.0]]), box)
+        tensor([1.0000, 0.5774, 0.0000])
     """
     if frame not in FRAMES:
-        raise ValueError(f"unknown frame {frame!r} of centerness: choose one of {', '.join(FRAMES)}")
+        raise ValueError(f"frame must be one of {', '.join(FRAMES)}, got {frame!r}")
     if frame == "hbb":
         low, high = obb_to_hbb(boxes).split(2, -1)
         near, far = points - low, high - points
@@ -35,6 +43,6 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
         offset = torch.stack((dx * cos + dy * sin, dy * cos - dx * sin), -1)
         near, far = boxes[..., 2:4] / 2 + offset, boxes[..., 2:4] / 2 - offset
     least, most = torch.minimum(near, far), torch.maximum(near, far)
-    # a product of two negative ratios would be positive: each axis is clamped on its own
+    # clamped per axis, because the product of two negative ratios would be positive
     ratio = least.clamp(min=0) / most.clamp(min=torch.finfo(most.dtype).tiny)
     return ratio.prod(-1).sqrt()

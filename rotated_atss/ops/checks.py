@@ -1,4 +1,4 @@
-"""What every operation asks of its arguments."""
+"""Argument checks shared by the operations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ from torch import Tensor
 
 
 def check_tensors(**named: object) -> None:
-    """Raise ``TypeError``, with the name, for what is no tensor; None is left out."""
+    """Raise ``TypeError`` with the argument's name if it is neither a tensor nor None.
+
+    Args:
+        named: Arguments by name.
+
+    Raises:
+        TypeError: An argument is not a ``torch.Tensor``.
+
+    Example:
+        >>> from rotated_atss.ops.checks import check_tensors
+        >>> check_tensors(boxes=[1, 2])
+        Traceback (most recent call last):
+        TypeError: boxes must be a torch.Tensor, got list
+    """
     for name, value in named.items():
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, not {type(value).__name__}")
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")

@@ -1,10 +1,11 @@
-"""Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes. Plain torch.
+"""Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes.
 
-The parametrisation is that of the rotated detectors on DOTA (Ding et al., arXiv 1812.00155, equation 1, for the
-projected centre)::
+The parametrization is that of rotated detectors on DOTA (Ding et al., arXiv 1812.00155, equation 1, for the projected
+centre)::
 
-    dx = (gx - px) / pw    dy = (gy - py) / ph    dw = log(gw / pw)    dh = log(gh / ph)    dangle = wrap(g_angle -
-    p_angle)
+    dx = (gx - px) / pw      dy = (gy - py) / ph
+    dw = log(gw / pw)        dh = log(gh / ph)
+    dangle = wrap(g_angle - p_angle)
 """
 
 from __future__ import annotations
@@ -17,13 +18,26 @@ from torch import Tensor
 from rotated_atss.ops.boxes import HALF_PI, check_angle_version, normalize_obb
 from rotated_atss.ops.dtypes import upcast
 
-MAX_LOG_RATIO = abs(math.log(16 / 1000))  # the customary bound of dw and dh when decoding
+MAX_LOG_RATIO = abs(math.log(16 / 1000))  # default bound of dw and dh in decoding, as in MMDetection
 
 
 def wrap_angle(delta: Tensor, angle_version: str) -> Tensor:
-    """Wrap an angle difference into the half turn of an angle version.
+    """Wrap an angle difference into the half-open range of length pi that belongs to an angle version.
 
-    For ``oc`` that is (-pi/2, pi/2], which contains every difference of its own angles.
+    For ``oc`` the range is (-pi/2, pi/2], which contains every difference of two ``oc`` angles.
+
+    Args:
+        delta: Angle differences in radians, any shape.
+        angle_version: One of ``oc``, ``le90``, ``le135``.
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.delta_coder import wrap_angle
+        >>> wrap_angle(torch.tensor([0.5, 2.0]), "le90")
+        tensor([ 0.5000, -1.1416])
     """
     if check_angle_version(angle_version) == "oc":
         return delta - torch.ceil(delta / math.pi - 0.5) * math.pi
@@ -40,19 +54,26 @@ def encode_deltas(
     proj_xy: bool = False,
     norm_factor: float | None = None,
 ) -> Tensor:
-    """Deltas that turn priors into boxes.
+    """Encode boxes as deltas relative to priors.
 
     Args:
         priors: (..., 5) with positive sizes.
         boxes: (..., 5) with positive sizes, in any angle version.
         angle_version: Angle version in which the boxes are regressed.
-        edge_swap: Regress whichever side of the box is nearer in angle to the prior's width, so that ``|dangle| <=
-            pi/4`` for priors of angle 0.
-        proj_xy: Give the centre's offset in the prior's own axes instead of the image's.
-        norm_factor: Divide the angle's delta by ``norm_factor * pi``; None leaves radians.
+        edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width, so that
+            ``|dangle| <= pi/4`` for priors of angle 0.
+        proj_xy: Express the centre's offset in the prior's axes instead of the image's.
+        norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.
 
     Returns:
-        (..., 5) in float32 or wider.
+        (..., 5) in float32 or float64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.delta_coder import encode_deltas
+        >>> prior, box = torch.tensor([8.0, 16, 32, 32, 0]), torch.tensor([24.0, 8, 64, 16, 0.5])
+        >>> encode_deltas(prior, box, "le90")
+        tensor([ 0.5000, -0.2500,  0.6931, -0.6931,  0.5000])
     """
     boxes = normalize_obb(boxes, angle_version)
     px, py, pw, ph, p_angle = priors.to(boxes.dtype).unbind(-1)
@@ -82,16 +103,26 @@ def decode_deltas(
     max_log_ratio: float = MAX_LOG_RATIO,
     normalize: bool = True,
 ) -> Tensor:
-    """Decode boxes from priors and deltas, the inverse of :func:`encode_deltas` (with or without edge swap).
+    """Decode boxes from priors and deltas: the inverse of :func:`encode_deltas`, with or without edge swap.
 
     Args:
         priors: (..., 5).
-        deltas: (..., 5), halves are decoded in float32.
+        deltas: (..., 5). Half precision is decoded in float32.
         angle_version: Angle version of the result.
         proj_xy: As in :func:`encode_deltas`.
         norm_factor: As in :func:`encode_deltas`.
-        max_log_ratio: ``dw`` and ``dh`` are clamped to plus and minus this.
-        normalize: False keeps width, height and angle as they are predicted.
+        max_log_ratio: ``dw`` and ``dh`` are clamped to ``[-max_log_ratio, max_log_ratio]``.
+        normalize: Normalize the boxes to the angle version.
+
+    Returns:
+        (..., 5) in float32 or float64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.delta_coder import decode_deltas
+        >>> prior, deltas = torch.tensor([8.0, 16, 32, 32, 0]), torch.tensor([0.5, -0.25, 0.0, -0.6931472, 0.5])
+        >>> decode_deltas(prior, deltas, "le90")
+        tensor([24.0000,  8.0000, 32.0000, 16.0000,  0.5000])
     """
     deltas = upcast(deltas)
     px, py, pw, ph, p_angle = priors.to(deltas.dtype).unbind(-1)

@@ -1,8 +1,9 @@
-"""Boxes as distances from a point: ``left, top, right, bottom`` from a prior's centre to the sides of a box, as FCOS
-regresses them (Tian et al., arXiv 1904.01355, equation 1), for horizontal boxes (..., 4) and, in the box's own frame
-and with its angle, for oriented ones (..., 5). Plain torch.
+"""Distances ``left, top, right, bottom`` from a prior's centre to the sides of a box.
 
-The unit is the prior's side over ``anchor_scale``: the stride of its level, where priors are that many strides wide.
+The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes are horizontal (..., 4) or oriented
+(..., 5). For oriented boxes the distances are measured in the box's own frame, with the angle as the fifth number. The
+unit is the prior's side over ``anchor_scale``, which is the stride of the level for priors that are ``anchor_scale``
+strides wide.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rotated_atss.ops.delta_coder import wrap_angle
 from rotated_atss.ops.dtypes import upcast
 
 
-def encode_sides(
+def encode_distances(
     priors: Tensor,
     boxes: Tensor,
     angle_version: str | None = None,
@@ -23,45 +24,62 @@ def encode_sides(
     edge_swap: bool = False,
     anchor_scale: float = 8.0,
 ) -> Tensor:
-    """Distances from the priors' centres to the boxes' sides, negative where a centre lies outside.
+    """Encode boxes as distances from the priors' centres to the boxes' sides.
 
     Args:
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
-        boxes: As the priors.
-        angle_version: Angle version in which oriented boxes are regressed; None for horizontal boxes.
-        edge_swap: Call whichever side of the box is nearer in angle to the prior's width its width.
-        anchor_scale: See above.
+        boxes: As ``priors``.
+        angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
+        edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width.
+        anchor_scale: Side of a prior over the unit of the distances.
 
     Returns:
-        (..., 4) ``left, top, right, bottom``, or (..., 5) with the angle from the prior's, in radians.
+        (..., 4) ``left, top, right, bottom``, negative outside the box, or (..., 5) with the angle relative to the
+        prior's in radians.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.distance_coder import encode_distances
+        >>> prior, box = torch.tensor([-16.0, -16, 16, 16]), torch.tensor([-4.0, -8, 12, 2])
+        >>> encode_distances(prior, box)
+        tensor([1.0000, 2.0000, 3.0000, 0.5000])
     """
     if angle_version is None:
         center, unit = _center_and_unit(priors, anchor_scale)
         return torch.cat((center - boxes[..., :2], boxes[..., 2:] - center), -1) / torch.cat((unit, unit), -1)
     boxes = normalize_obb(boxes, angle_version)
     priors = priors.to(boxes.dtype)
-    w, h, turn = boxes[..., 2], boxes[..., 3], wrap_angle(boxes[..., 4] - priors[..., 4], angle_version)
+    w, h, d_angle = boxes[..., 2], boxes[..., 3], wrap_angle(boxes[..., 4] - priors[..., 4], angle_version)
     if edge_swap:
-        other = wrap_angle(turn + HALF_PI, angle_version)
-        swap = turn.abs() >= other.abs()
-        w, h, turn = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, other, turn)
-    offset = _turned((priors - boxes)[..., :2], -(priors[..., 4] + turn))  # of the prior's centre in the box's frame
+        other = wrap_angle(d_angle + HALF_PI, angle_version)
+        swap = d_angle.abs() >= other.abs()
+        w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, other, d_angle)
+    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))  # of the prior's centre in the box's frame
     half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
-    sides = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
-    return torch.cat((sides, turn[..., None]), -1)
+    distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
+    return torch.cat((distances, d_angle[..., None]), -1)
 
 
-def decode_sides(
+def decode_distances(
     priors: Tensor, distances: Tensor, angle_version: str | None = None, *, anchor_scale: float = 8.0
 ) -> Tensor:
-    """Boxes from priors and distances, the inverse of :func:`encode_sides` (with or without edge swap).
+    """Decode boxes from priors and distances: the inverse of :func:`encode_distances`, with or without edge swap.
 
     Args:
         priors: (..., 5) or (..., 4).
-        distances: As many columns; halves are decoded in float32. Opposite sides that have passed each other give a
-            box without size.
-        angle_version: Angle version of the result; None for horizontal boxes.
-        anchor_scale: As in :func:`encode_sides`.
+        distances: As ``priors``. Half precision is decoded in float32. Opposite distances with a negative sum give a
+            box of zero size.
+        angle_version: Angle version of the result. None for horizontal boxes.
+        anchor_scale: As in :func:`encode_distances`.
+
+    Returns:
+        As ``priors``, in float32 or float64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.distance_coder import decode_distances
+        >>> decode_distances(torch.tensor([-16.0, -16, 16, 16]), torch.tensor([1, 2, 3, 0.5]))
+        tensor([-4., -8., 12.,  2.])
     """
     distances = upcast(distances)
     priors = priors.to(distances.dtype)
@@ -71,11 +89,11 @@ def decode_sides(
     else:
         center, unit = priors[..., :2], priors[..., 2:4] / anchor_scale
     size = ((left_top + right_bottom) * unit).clamp(min=0)
-    shift = (right_bottom - left_top) * unit / 2  # of the box's centre, in its frame
+    shift = (right_bottom - left_top) * unit / 2  # of the box's centre in its own frame
     if angle_version is None:
         return torch.cat((center + shift - size / 2, center + shift + size / 2), -1)
     angle = priors[..., 4] + distances[..., 4]
-    return normalize_obb(torch.cat((center + _turned(shift, angle), size, angle[..., None]), -1), angle_version)
+    return normalize_obb(torch.cat((center + _rotate(shift, angle), size, angle[..., None]), -1), angle_version)
 
 
 def _center_and_unit(priors: Tensor, anchor_scale: float) -> tuple[Tensor, Tensor]:
@@ -83,7 +101,7 @@ def _center_and_unit(priors: Tensor, anchor_scale: float) -> tuple[Tensor, Tenso
     return (low + high) / 2, (high - low) / anchor_scale
 
 
-def _turned(vectors: Tensor, angle: Tensor) -> Tensor:
-    """(..., 2) turned clockwise on the image."""
+def _rotate(vectors: Tensor, angle: Tensor) -> Tensor:
+    """Rotate vectors (..., 2) clockwise on the image."""
     (x, y), cos, sin = vectors.unbind(-1), angle.cos(), angle.sin()
     return torch.stack((x * cos - y * sin, x * sin + y * cos), -1)

@@ -1,4 +1,4 @@
-"""Precision of computations."""
+"""Floating-point precision of the operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def upcast(values: Tensor) -> Tensor:
     """Convert half-precision and integer tensors to float32; float32 and float64 are returned unchanged.
 
-    An angle in half precision is off by up to a fifth of a degree, so geometry is never computed in halves.
+    Half precision rounds angles by up to 0.2 degrees, which is too coarse for geometry.
 
     Args:
         values: Tensor of any shape and dtype.

@@ -1,32 +1,42 @@
-"""Non-maximum suppression of quadrilaterals by their exact IoU."""
+"""Group-wise greedy non-maximum suppression of quadrilaterals by their exact IoU. NumPy only."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from rotated_atss.ops.greedy_suppression import greedy_keep
 from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_ious
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
+from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK = 1024  # detections of one group that are compared with each other at once
-_BATCH_PAIRS = 1 << 24  # most pairs that a batch of groups can hold at once
-_ROUNDS = 64  # after so many rounds the rest is a long chain, which a plain scan follows faster
-_MARGIN = 1.0 - 1e-9  # a bound this much below the threshold needs no exact IoU
+_BLOCK = 1024  # ranks per group that are compared with each other at once
+_BATCH_PAIRS = 1 << 24  # upper bound of the pairs in a batch of groups
+_MARGIN = 1.0 - 1e-9  # a bound this far below the threshold needs no exact IoU
 
 
 def polygon_nms(
     polygons: np.ndarray, scores: np.ndarray, iou_threshold: float, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Greedy NMS: a detection goes when its IoU with a kept one of a higher score, in its group, is above the
-    threshold.
+    """Perform non-maximum suppression (NMS) on quadrilaterals by their exact IoU.
+
+    NMS iteratively removes lower-scoring polygons whose IoU with a higher-scoring kept polygon of the same group
+    exceeds ``iou_threshold``.
 
     Args:
-        polygons: (N, 8), any quadrilaterals; one without area overlaps nothing and stays.
-        scores: (N,).
+        polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Polygons without area overlap nothing.
+        scores: (N,). Equal scores rank in input order.
         iou_threshold: In [0, 1].
-        groups: (N,) int, images or classes that do not touch each other; None means one group.
+        groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. None is one group.
 
     Returns:
-        (K,) int64 indices of the kept, in falling score order, equal scores in input order.
+        (K,) int64 indices of the kept polygons in descending order of score.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_nms import polygon_nms
+        >>> polygons = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10], [1.0, 0, 11, 0, 11, 10, 1, 10]])
+        >>> polygon_nms(polygons, np.array([0.8, 0.9]), 0.5)
+        array([1])
     """
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
     groups = np.zeros(len(polygons), dtype=np.int64) if groups is None else np.asarray(groups)
@@ -40,105 +50,84 @@ def polygon_nms(
 
 
 def group_order(groups: np.ndarray) -> np.ndarray:
-    """(N,) stable order of group numbers; few of them are sorted by radix, many times faster."""
-    few = len(groups) > 0 and groups.min() >= 0 and groups.max() < 1 << 16
-    return np.argsort(groups.astype(np.uint16) if few else groups, kind="stable")
+    """Sort group numbers stably, by radix sort if they fit into 16 bits.
+
+    Args:
+        groups: (N,) int.
+
+    Returns:
+        (N,) int64 indices that sort ``groups``.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_nms import group_order
+        >>> group_order(np.array([2, 0, 2, 1]))
+        array([1, 3, 0, 2])
+    """
+    fits_uint16 = len(groups) > 0 and groups.min() >= 0 and groups.max() < 1 << 16
+    return np.argsort(groups.astype(np.uint16) if fits_uint16 else groups, kind="stable")
 
 
 class _Suppression:
-    """NMS of rows that lie group by group, each group in falling score order."""
+    """NMS of rows sorted by group and, within a group, in descending order of score."""
 
     def __init__(self, polygons: np.ndarray, groups: np.ndarray, iou_threshold: float) -> None:
         self.polygons, self.groups, self.threshold = polygons, groups, iou_threshold
         self.hbbs, self.areas = polygon_hbbs(polygons), polygon_areas(polygons)
 
     def run(self) -> np.ndarray:
-        """(N,) bool, the kept: each group's best are settled, what they suppress goes, then the next best follow."""
+        """Return the (N,) bool mask of kept rows.
+
+        Blocks of ranks are decided one after the other: first the block itself, then the later rows it suppresses.
+        """
         alive = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
         for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
             block = np.flatnonzero(alive & (rank >= low) & (rank < low + _BLOCK))
-            alive[block] = self._settle(block)
+            alive[block] = self._kept_within(block)
             later = np.flatnonzero(alive & (rank >= low + _BLOCK))
             if len(later):
-                alive[later] = ~self._hit(block[alive[block]], later)
+                alive[later] = ~self._suppressed_by(block[alive[block]], later)
         return alive
 
-    def _settle(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) bool, the kept among ``rows``."""
+    def _kept_within(self, rows: np.ndarray) -> np.ndarray:
+        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves."""
         pieces = []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
             above = self._above(rows[first], rows[second])
             pieces.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         first, second = (np.concatenate(side) for side in zip(*pieces)) if pieces else (np.empty(0, np.int32),) * 2
-        return greedy(len(rows), first, second)
+        return greedy_keep(len(rows), first, second)
 
-    def _hit(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
-        """(n,) bool, those of ``later`` that one of ``kept`` suppresses."""
-        hit = np.zeros(len(later), dtype=bool)
+    def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
+        """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
+        suppressed = np.zeros(len(later), dtype=bool)
         sides = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
         for first, second in iter_overlapping_pairs_between(*sides):
-            open_pairs = ~hit[second]
+            open_pairs = ~suppressed[second]
             first, second = first[open_pairs], second[open_pairs]
-            hit[second[self._above(kept[first], later[second])]] = True
-        return hit
+            suppressed[second[self._above(kept[first], later[second])]] = True
+        return suppressed
 
     def _above(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """(P,) bool, whether the IoU of the two rows is above the threshold."""
+        """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
         above[above] = polygon_ious(self.polygons[first[above]], self.polygons[second[above]]) > self.threshold
         return above
 
 
-def greedy(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(count,) bool, the kept, where ``first[p]`` suppresses ``second[p]`` if it is itself kept; first < second
-    everywhere.
-
-    In rounds: what nothing undecided can suppress is kept, what a newly kept one suppresses is out.
-    """
-    undecided, kept = np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
-    for _ in range(_ROUNDS):
-        if not len(first):
-            break
-        threatened = np.zeros(count, dtype=bool)
-        threatened[second] = True
-        safe = undecided & ~threatened
-        kept |= safe
-        undecided &= threatened
-        undecided[second[safe[first]]] = False
-        open_pairs = undecided[first] & undecided[second]
-        first, second = first[open_pairs], second[open_pairs]
-    _scan(undecided, first, second)
-    return kept | undecided
-
-
-def _scan(undecided: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
-    """Clear, in rising order, what each undecided one suppresses."""
-    order = np.argsort(first, kind="stable")
-    first, second = first[order], second[order]
-    heads, starts = np.unique(first, return_index=True)
-    stops = [*starts[1:].tolist(), len(first)]
-    for head, start, stop in zip(heads.tolist(), starts.tolist(), stops):
-        if undecided[head]:
-            undecided[second[start:stop]] = False
-
-
 def _rank_in_group(groups: np.ndarray) -> np.ndarray:
-    """(N,) position within the group, where equal groups stand together."""
+    """Return the (N,) position of each row within its group; the rows of a group are contiguous."""
     first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     lengths = np.diff(np.append(first, len(groups)))
     return np.arange(len(groups)) - np.repeat(first, lengths)
 
 
 def _batches(groups: np.ndarray) -> Iterator[slice]:
-    """Whole groups at a time, so that the pairs of a batch fit in memory even where everything overlaps."""
+    """Yield batches of whole groups whose pairs fit in memory even if all rows overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
     pairs = np.cumsum(np.minimum(stops - starts, _BLOCK) ** 2 // 2)
-    low = 0
-    while low < len(starts):
-        done = pairs[low - 1] if low else 0
-        high = max(int(np.searchsorted(pairs, done + _BATCH_PAIRS, side="right")), low + 1)
+    for low, high in chunk_bounds(pairs, _BATCH_PAIRS):
         yield slice(int(starts[low]), int(stops[high - 1]))
-        low = high

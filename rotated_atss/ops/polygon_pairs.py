@@ -1,4 +1,8 @@
-"""Which polygons can overlap at all: pairs of circumscribed boxes that share area, found by a sweep along one axis."""
+"""Broad phase of polygon operations: pairs of polygons whose circumscribed horizontal boxes share area. NumPy only.
+
+One sweep along the axis that separates the boxes better. :mod:`rotated_atss.ops.box_pairs` is the counterpart for torch
+tensors, with the reasons why there are two.
+"""
 
 from __future__ import annotations
 
@@ -8,78 +12,110 @@ from itertools import chain
 
 import numpy as np
 
-_CANDIDATES = 1 << 18  # candidate pairs expanded at once: their temporaries stay in the cache
+from rotated_atss.ops.ragged import expand_ranges
+
+_PAIRS_PER_CHUNK = 1 << 18  # the temporaries of a chunk stay in the cache
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
-def overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Pairs:
-    """All pairs of boxes of one group that share area.
+def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pairs]:
+    """Yield, in chunks, all pairs of boxes of one group that share area.
 
     Args:
-        hbbs: (N, 4) x_min, y_min, x_max, y_max.
-        groups: (N,) int; boxes of different groups never meet.
+        hbbs: (N, 4) ``x_min, y_min, x_max, y_max``.
+        groups: (N,) int. Boxes of different groups never pair.
 
-    Returns:
-        i, j: (P,) int64 each, i < j, every pair once.
+    Yields:
+        (P,) int64 indices of the first and of the second box, first < second. Every pair occurs once.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_pairs import iter_overlapping_pairs
+        >>> hbbs = np.array([[0.0, 0, 4, 4], [4, 0, 8, 4], [3, 3, 6, 6]])
+        >>> [(i.tolist(), j.tolist()) for i, j in iter_overlapping_pairs(hbbs, np.zeros(3, dtype=int))]
+        [([0, 1], [2, 2])]
     """
-    return _concatenate(list(iter_overlapping_pairs(hbbs, groups)))
-
-
-def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pairs]:
-    """``overlapping_pairs`` in pieces of bounded size, for callers who keep only a few of the pairs."""
     side = _sorted_side(hbbs, groups, *_sweep_keys(hbbs, groups))
     stops = np.searchsorted(side.low, side.high, side="right")
-    for rows, columns in _expand(np.arange(1, len(hbbs) + 1), stops):
-        first, second = _meeting(side, rows, side, columns)
+    for rows, columns in expand_ranges(np.arange(1, len(hbbs) + 1), stops, _PAIRS_PER_CHUNK):
+        first, second = _overlapping(side, rows, side, columns)
         yield np.minimum(first, second), np.maximum(first, second)
-
-
-def overlapping_pairs_between(hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray) -> Pairs:
-    """All pairs of a box of either set that share area and the group: i, j, (P,) int64 each."""
-    return _concatenate(list(iter_overlapping_pairs_between(hbbs1, groups1, hbbs2, groups2)))
 
 
 def iter_overlapping_pairs_between(
     hbbs1: np.ndarray, groups1: np.ndarray, hbbs2: np.ndarray, groups2: np.ndarray
 ) -> Iterator[Pairs]:
-    """``overlapping_pairs_between`` in pieces of bounded size."""
+    """Yield, in chunks, all pairs of a box of the first set and a box of the second that share area and group.
+
+    Args:
+        hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
+        groups1: (N,) int.
+        hbbs2: (M, 4).
+        groups2: (M,) int.
+
+    Yields:
+        (P,) int64 indices into the first and into the second set. Every pair occurs once.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_pairs import iter_overlapping_pairs_between
+        >>> first, second = np.array([[0.0, 0, 4, 4]]), np.array([[5.0, 0, 9, 4], [3, 3, 6, 6]])
+        >>> chunks = iter_overlapping_pairs_between(first, np.zeros(1, int), second, np.zeros(2, int))
+        >>> [(i.tolist(), j.tolist()) for i, j in chunks if len(i)]
+        [([0], [1])]
+    """
     low, high, axis = _sweep_keys(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
     split = len(hbbs1)
     side1 = _sorted_side(hbbs1, groups1, low[:split], high[:split], axis)
     side2 = _sorted_side(hbbs2, groups2, low[split:], high[split:], axis)
-    # Of two that meet, the later begins inside the earlier; of two that begin together, the first set's is the earlier.
+    # of two overlapping boxes the later one begins inside the earlier one; of two that begin together, the box of the
+    # first set counts as the earlier one
     starts2 = np.searchsorted(side2.low, side1.low, side="left")
     stops2 = np.searchsorted(side2.low, side1.high, side="right")
     starts1 = np.searchsorted(side1.low, side2.low, side="right")
     stops1 = np.searchsorted(side1.low, side2.high, side="right")
-    earlier_second = ((columns, rows) for rows, columns in _expand(starts1, stops1))
-    for rows, columns in chain(_expand(starts2, stops2), earlier_second):
-        yield _meeting(side1, rows, side2, columns)
+    earlier_second = ((columns, rows) for rows, columns in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK))
+    for rows, columns in chain(expand_ranges(starts2, stops2, _PAIRS_PER_CHUNK), earlier_second):
+        yield _overlapping(side1, rows, side2, columns)
 
 
 def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
-    """(N,) what the IoU of aligned polygons cannot exceed, going by their circumscribed boxes and areas."""
+    """Bound the IoU of aligned polygons from above by their circumscribed boxes and their areas.
+
+    Args:
+        hbbs1: (N, 4) ``x_min, y_min, x_max, y_max``.
+        areas1: (N,) areas of the polygons, not of the boxes.
+        hbbs2: (N, 4).
+        areas2: (N,).
+
+    Returns:
+        (N,), infinity if the bound is undefined.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_pairs import iou_upper_bounds
+        >>> hbbs = np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 0, 6, 4]])
+        >>> iou_upper_bounds(hbbs[0], np.array([16.0]), hbbs[1], np.array([16.0])).round(4)
+        array([0.3333])
+    """
     sides = np.minimum(hbbs1[:, 2:], hbbs2[:, 2:]) - np.maximum(hbbs1[:, :2], hbbs2[:, :2])
     shared = np.maximum(sides[:, 0], 0.0) * np.maximum(sides[:, 1], 0.0)
     union = areas1 + areas2 - shared
     return np.divide(shared, union, out=np.full(len(shared), np.inf), where=union > 0)
 
 
-# -- inside ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Side:
-    """One set of boxes in the order in which the sweep meets them: neighbours in the arrays are neighbours there."""
+    """One set of boxes in sweep order."""
 
-    order: np.ndarray  # (N,) int64, the rows as the caller numbers them
-    low: np.ndarray  # (N,) rising
-    high: np.ndarray
-    near: np.ndarray  # (N,) where the boxes begin along the other axis
-    far: np.ndarray  # (N,) and end
-    hbbs: np.ndarray  # (N, 4) of the caller
-    groups: np.ndarray  # (N,) of the caller
+    order: np.ndarray  # (N,) int64 indices into hbbs and groups
+    low: np.ndarray  # (N,) ascending start on the sweep axis
+    high: np.ndarray  # (N,) end on the sweep axis
+    near: np.ndarray  # (N,) start on the other axis
+    far: np.ndarray  # (N,) end on the other axis
+    hbbs: np.ndarray  # (N, 4) in input order
+    groups: np.ndarray  # (N,) in input order
 
 
 def _sorted_side(hbbs: np.ndarray, groups: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int) -> _Side:
@@ -88,23 +124,28 @@ def _sorted_side(hbbs: np.ndarray, groups: np.ndarray, low: np.ndarray, high: np
     return _Side(order, low[order], high[order], hbbs[order, across], hbbs[order, across + 2], hbbs, groups)
 
 
-def _meeting(side1: _Side, rows: np.ndarray, side2: _Side, columns: np.ndarray) -> Pairs:
-    """The pairs of those candidates that share area and group, as the caller numbers them."""
-    near = (side1.near[rows] < side2.far[columns]) & (side2.near[columns] < side1.far[rows])  # leaves few
+def _overlapping(side1: _Side, rows: np.ndarray, side2: _Side, columns: np.ndarray) -> Pairs:
+    """Return the candidates that share area and group, as indices in input order."""
+    # the test along the other axis removes most candidates
+    near = (side1.near[rows] < side2.far[columns]) & (side2.near[columns] < side1.far[rows])
     first, second = side1.order[rows[near]], side2.order[columns[near]]
     box1, box2 = side1.hbbs[first].T, side2.hbbs[second].T
-    meet = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
-    meet &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])
-    meet &= side1.groups[first] == side2.groups[second]
-    return first[meet], second[meet]
+    overlaps = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
+    overlaps &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])
+    overlaps &= side1.groups[first] == side2.groups[second]
+    return first[overlaps], second[overlaps]
 
 
 def _sweep_keys(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """(N,) low, high: every box's interval on one line, all groups side by side, along the axis that separates better;
-    and that axis.
+    """Project all groups side by side onto the axis that separates the boxes better.
 
-    Adding a group's offset may round, but never turns an order round, so no overlap is lost; the pairs are checked
-    again exactly.
+    Adding a group's offset can round but never reverses an order, so no overlap is lost. The pairs are checked again
+    with the original coordinates.
+
+    Returns:
+        low: (N,) start of each box's interval.
+        high: (N,) end of each box's interval.
+        axis: 0 for x, 1 for y.
     """
     if not len(hbbs):
         return np.empty(0), np.empty(0), 0
@@ -113,25 +154,3 @@ def _sweep_keys(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
     axis = int(np.argmin(extent.mean(axis=0) / np.maximum(span, 1e-300)))
     offsets = groups * (span[axis] + 1.0) - hbbs[:, axis].min()
     return hbbs[:, axis] + offsets, hbbs[:, axis + 2] + offsets, axis
-
-
-def _expand(starts: np.ndarray, stops: np.ndarray) -> Iterator[Pairs]:
-    """Every (row, column) with starts[row] <= column < stops[row], some rows at a time; one row is never cut."""
-    counts = np.maximum(stops - starts, 0)
-    totals = np.cumsum(counts)
-    low = 0
-    while low < len(counts):
-        done = totals[low - 1] if low else 0
-        high = max(int(np.searchsorted(totals, done + _CANDIDATES, side="right")), low + 1)
-        some = counts[low:high]
-        rows = np.repeat(np.arange(low, high), some)
-        columns = np.arange(len(rows)) + np.repeat(starts[low:high] - (totals[low:high] - some - done), some)
-        yield rows, columns
-        low = high
-
-
-def _concatenate(pieces: list[Pairs]) -> Pairs:
-    if not pieces:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    first, second = zip(*pieces)
-    return np.concatenate(first), np.concatenate(second)

@@ -14,7 +14,8 @@ from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_nms
-from rotated_atss.ops.boxes import obb_to_poly, scale_obb
+from rotated_atss.ops.box_transforms import scale_obb
+from rotated_atss.ops.boxes import obb_to_poly
 
 COORDINATE_DECIMALS = 2  # a hundredth of a pixel; more digits would only swell a submission
 

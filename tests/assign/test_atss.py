@@ -17,7 +17,7 @@ from rotated_atss.assign import (
 )
 from rotated_atss.assign.box_forms import aligned_iou
 from rotated_atss.ops import rotated_iou
-from rotated_atss.ops.boxes import circumscribe, obb_to_hbb, points_in_obb
+from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb, points_in_obb
 
 
 def grid_priors(size=256, strides=(8, 16, 32, 64, 128), per_location=1):
@@ -223,7 +223,9 @@ def test_threshold_is_mean_plus_unbiased_deviation():
 def test_candidates_above_the_threshold_are_counted_before_the_centre_test(form):
     priors, sizes = grid_priors(128)
     gt = objects(15, 2, 128)
-    candidates = nearest_priors(priors[:, :2], sizes, circumscribe(gt)[:, :2] if form is obb_to_hbb else gt[:, :2], 9)
+    candidates = nearest_priors(
+        priors[:, :2], sizes, hbb_to_obb(obb_to_hbb(gt))[:, :2] if form is obb_to_hbb else gt[:, :2], 9
+    )
     objects_ = form(gt).repeat_interleave(candidates.shape[1], 0)
     overlaps = aligned_iou(form(priors)[candidates.flatten()], objects_).view_as(candidates)
     expected = [int((row >= row.mean() + row.std()).sum()) for row in overlaps]

@@ -237,5 +237,5 @@ def test_a_batch_needs_images_and_a_place_for_the_regions_of_each():
         atss_assign_batch(priors, sizes, [])
     with pytest.raises(ValueError, match="ignored regions of 1 images for objects of 2"):
         atss_assign_batch(priors, sizes, [objects(2)] * 2, ignored_boxes_list=[None])
-    with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, not ndarray"):
+    with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, got ndarray"):
         atss_assign(priors, sizes, objects(2).numpy())

@@ -108,7 +108,10 @@ def test_train_then_test_writes_a_submission(train, tiles, tmp_path, capsys):
         ([CONFIG, "--cfg-options", "=3"], "--cfg-options takes KEY=VALUE, got '=3'"),
         ([CONFIG, "--cfg-options", "a=[1,2"], "--cfg-options: Imbalanced brackets exist in [1,2"),
         ([CONFIG, "--cfg-options", "model.backbone.depth.x=1"], "these options do not fit the config: "),
-        ([CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.angle_version=le45"], "unknown angle version 'le45'"),
+        (
+            [CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.angle_version=le45"],
+            "angle_version must be one of oc, le90, le135, got 'le45'",
+        ),
         ([CONFIG, "--seed", "-4"], "a seed lies between 0 and 2^32 - 1, not at -4"),
         ([CONFIG, "--iterations", "0"], "at least 1 iteration is needed, not 0"),
         ([CONFIG, "--launcher", "pytorch"], "--launcher pytorch needs the environment that torchrun sets"),

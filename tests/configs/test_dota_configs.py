@@ -265,7 +265,7 @@ def test_find_config(tmp_path):
     [
         (
             {"model.bbox_head.bbox_coder.angle_version": "le45"},
-            "unknown angle version 'le45': choose one of oc, le90, le135",
+            "angle_version must be one of oc, le90, le135, got 'le45'",
         ),
         ({"model.bbox_head.bbox_coder.angle_version": "oc"}, "edge_swap needs a long-edge angle version"),
         ({"model.bbox_head.reg_decoded_bbox": True}, "L1Loss compares deltas"),

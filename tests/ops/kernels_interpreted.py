@@ -79,7 +79,7 @@ def test_pairwise_whatever_the_crowd(size):
 def test_pairwise_in_parts(monkeypatch):
     first, second = scattered(21, 300, seed=1), scattered(33, 300, seed=2)
     whole = triton_iou(first, second)
-    monkeypatch.setattr(kernels, "PAIRS_AT_ONCE", 33 * 9)
+    monkeypatch.setattr(kernels, "MAX_PAIRS_PER_LAUNCH", 33 * 9)
     assert torch.equal(triton_iou(first, second), whole)
 
 
@@ -282,6 +282,6 @@ def test_nms_leaves_the_threshold_itself():
 def test_nms_of_too_many_boxes_goes_by_torch(monkeypatch):
     boxes, scores, labels = scene(3, 40)
     expected = rotated_nms(boxes, scores, labels, 0.3)
-    monkeypatch.setattr(nms, "_MAX_BOXES_ON_DEVICE", 39)
+    monkeypatch.setattr(nms, "_MAX_BOXES_TRITON", 39)
     monkeypatch.delattr("rotated_atss.ops.kernels.nms_kernels.keep_in_order")
     assert torch.equal(rotated_nms(boxes, scores, labels, 0.3, backend="triton"), expected)

@@ -7,7 +7,7 @@ import torch
 
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import hbb_to_obb, normalize_obb, obb_to_corners
-from rotated_atss.ops.distance_coder import decode_sides, encode_sides
+from rotated_atss.ops.distance_coder import decode_distances, encode_distances
 
 ANGLE_VERSIONS = [("oc", False), ("le90", False), ("le90", True), ("le135", False), ("le135", True)]
 
@@ -34,7 +34,7 @@ def distance_to_line(point, start, end):
 @pytest.mark.parametrize("angle", [0.0, -math.pi / 2])
 def test_distances_are_those_to_the_edges(angle_version, edge_swap, angle):
     given, prior = boxes(200), priors(200, angle=angle)
-    encoded = encode_sides(prior, given, angle_version, edge_swap=edge_swap, anchor_scale=4)
+    encoded = encode_distances(prior, given, angle_version, edge_swap=edge_swap, anchor_scale=4)
     for p, box, (left, top, right, bottom, _) in zip(prior.tolist(), given, encoded.tolist()):
         corners = obb_to_corners(box).tolist()
         edges = [distance_to_line(p[:2], corners[i], corners[(i + 1) % 4]) for i in range(4)]
@@ -50,8 +50,8 @@ def test_distances_are_those_to_the_edges(angle_version, edge_swap, angle):
 @pytest.mark.parametrize("strides", [4, 8])
 def test_decoding_inverts_encoding(angle_version, edge_swap, angle, strides):
     given, prior = boxes(500), priors(500, angle=angle)
-    encoded = encode_sides(prior, given, angle_version, edge_swap=edge_swap, anchor_scale=strides)
-    decoded = decode_sides(prior, encoded, angle_version, anchor_scale=strides)
+    encoded = encode_distances(prior, given, angle_version, edge_swap=edge_swap, anchor_scale=strides)
+    decoded = decode_distances(prior, encoded, angle_version, anchor_scale=strides)
     assert torch.allclose(rotated_iou(decoded, given, aligned=True), torch.ones(500, dtype=torch.float64), atol=1e-9)
     assert torch.equal(decoded, normalize_obb(decoded, angle_version))
     if edge_swap:
@@ -61,9 +61,9 @@ def test_decoding_inverts_encoding(angle_version, edge_swap, angle, strides):
 def test_horizontal_boxes():
     prior = torch.tensor([[-16.0, -16, 16, 16], [0, 0, 64, 64]])
     box = torch.tensor([[-4.0, -8, 12, 2], [40, 30, 60, 90]])
-    encoded = encode_sides(prior, box)  # strides of 4 and 8 px; the second centre lies outside on the left
+    encoded = encode_distances(prior, box)  # strides of 4 and 8 px; the second centre lies outside on the left
     assert encoded.tolist() == [[1, 2, 3, 0.5], [-1, 0.25, 3.5, 7.25]]
-    assert torch.equal(decode_sides(prior, encoded), box)
+    assert torch.equal(decode_distances(prior, encoded), box)
 
 
 def test_horizontal_is_the_oriented_case_at_angle_0():
@@ -73,27 +73,27 @@ def test_horizontal_is_the_oriented_case_at_angle_0():
     hbb = torch.cat((box[:, :2] - box[:, 2:4] / 2, box[:, :2] + box[:, 2:4] / 2), 1)
     prior = priors(100)
     flat = torch.cat((prior[:, :2] - prior[:, 2:4] / 2, prior[:, :2] + prior[:, 2:4] / 2), 1)
-    oriented = encode_sides(prior, box, "le90")
-    assert torch.allclose(encode_sides(flat, hbb), oriented[:, :4])
+    oriented = encode_distances(prior, box, "le90")
+    assert torch.allclose(encode_distances(flat, hbb), oriented[:, :4])
     assert (oriented[:, 4] == 0).all()
-    assert torch.allclose(hbb_to_obb(decode_sides(flat, oriented[:, :4])), box)
+    assert torch.allclose(hbb_to_obb(decode_distances(flat, oriented[:, :4])), box)
 
 
 @pytest.mark.parametrize("angle_version, columns", [(None, 4), ("le90", 5)])
 def test_sides_that_passed_each_other_and_halves(angle_version, columns):
     prior = torch.tensor([[0.0, 0, 32, 32, 0]])[:, :columns]
     wrong = torch.tensor([[-3.0, 1, 1, 1, 0]])[:, :columns].half()
-    decoded = decode_sides(prior, wrong, angle_version)
+    decoded = decode_distances(prior, wrong, angle_version)
     assert decoded.dtype == torch.float32
     assert decoded.isfinite().all()
     assert float(decoded[0, 2] - decoded[0, 0] if angle_version is None else decoded[0, 2:4].min()) == 0
-    empty = decode_sides(prior[:0], wrong[:0], angle_version)
+    empty = decode_distances(prior[:0], wrong[:0], angle_version)
     assert empty.shape == (0, columns)
-    assert encode_sides(prior[:0], empty, angle_version).shape == (0, columns)
+    assert encode_distances(prior[:0], empty, angle_version).shape == (0, columns)
 
 
 def test_a_gradient_reaches_every_distance():
     prior, target = priors(20).float(), boxes(20, 3).float()
-    encoded = encode_sides(prior, target, "le90", edge_swap=True).requires_grad_()
-    decode_sides(prior, encoded, "le90").square().sum().backward()
+    encoded = encode_distances(prior, target, "le90", edge_swap=True).requires_grad_()
+    decode_distances(prior, encoded, "le90").square().sum().backward()
     assert (encoded.grad.abs() > 0).all()

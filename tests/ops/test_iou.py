@@ -292,13 +292,13 @@ def test_gradient_is_finite_where_edges_meet(kind):
 
 def test_wrong_arguments_say_what_is_wrong():
     boxes = torch.ones(2, 5)
-    with pytest.raises(ValueError, match=r"boxes2 must have shape \(N, 5\), not \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"boxes2 must have shape \(N, 5\), got \(2, 4\)"):
         rotated_iou(boxes, torch.ones(2, 4))
-    with pytest.raises(ValueError, match="2 and 3"):
+    with pytest.raises(ValueError, match="aligned boxes1 and boxes2 must have equal lengths, got 2 and 3"):
         rotated_iou(boxes, torch.ones(3, 5), aligned=True)
-    with pytest.raises(ValueError, match="giou"):
+    with pytest.raises(ValueError, match="mode must be one of iou, iof, got 'giou'"):
         rotated_iou(boxes, boxes, mode="giou")
-    with pytest.raises(ValueError, match="cuda_kernel"):
+    with pytest.raises(ValueError, match="backend must be one of torch, triton, mmcv, got 'cuda_kernel'"):
         rotated_iou(boxes, boxes, backend="cuda_kernel")
 
 

@@ -46,12 +46,12 @@ def compiled(kernel, numbers, capability, **fixed):
 
     integers = {"count", "count1", "count2", "start", "stop", "programs", "words", "capacity"}
     pointers = {
-        "listed": "*i32",
-        "length": "*i32",
+        "pair_list": "*i32",
+        "pair_count": "*i32",
         "labels": "*i64",
-        "mask": "*i32",
+        "matrix": "*i32",
         "rank": "*i64",
-        "begins": "*i64",
+        "word_starts": "*i64",
         "keep": "*i8",
     }
     signature = {
@@ -68,13 +68,13 @@ def kernels(numbers):
     kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
     columns = iou_kernels.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
     return {
-        "describe": (iou_kernels._describe, dict(BLOCK=iou_kernels.BLOCK)),
-        "tiles": (iou_kernels._tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
-        "listed": (iou_kernels._listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
-        "aligned": (iou_kernels._aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "box table": (iou_kernels._fill_box_table, dict(BLOCK=iou_kernels.BLOCK)),
+        "tiles": (iou_kernels._overlap_tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
+        "listed": (iou_kernels._overlap_listed, dict(**kind, BLOCK=iou_kernels.BLOCK)),
+        "aligned": (iou_kernels._overlap_aligned, dict(**kind, BLOCK=iou_kernels.BLOCK)),
         "backward": (gradient._backward, dict(IOF=True, BLOCK=iou_kernels.BLOCK)),
         "suppressions": (
-            nms_kernels._suppressions,
+            nms_kernels._suppression_bits,
             dict(EPS=kind["EPS"], ROWS=nms_kernels.TILE_ROWS, WORD=nms_kernels.WORD),
         ),
         "scan": (nms_kernels._scan, dict(CAPACITY=64, WORD=nms_kernels.WORD)),
@@ -82,7 +82,7 @@ def kernels(numbers):
 
 
 @needs_triton
-@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+@pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
 @pytest.mark.parametrize("numbers, capability", [("fp32", 75), ("fp32", 90), ("fp64", 80)])
 def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -92,7 +92,7 @@ def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypat
 
 
 @needs_triton
-@pytest.mark.skipif(backend.interpreted(), reason="interpreted kernels are not compiled")
+@pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
 def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
     from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 
@@ -105,20 +105,20 @@ def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
 
 
 def test_asking_for_triton_on_the_cpu_says_why_not(monkeypatch):
-    monkeypatch.setattr(backend, "why_not", backend.why_not.__wrapped__)
+    monkeypatch.setattr(backend, "unavailable_reason", backend.unavailable_reason.__wrapped__)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ValueError, match=r"backend 'triton' cannot run on cpu: .*(not installed|needs a GPU)"):
         rotated_iou(torch.ones(1, 5), torch.ones(1, 5), backend="triton")
 
 
 def test_the_environment_keeps_to_torch(monkeypatch):
-    monkeypatch.setattr(backend, "why_not", lambda device: "")
-    assert (backend.active("cuda"), backend.active("cpu")) == ("triton", "torch")
+    monkeypatch.setattr(backend, "unavailable_reason", lambda device: "")
+    assert (backend.default_backend("cuda"), backend.default_backend("cpu")) == ("triton", "torch")
     monkeypatch.setenv(backend.VARIABLE, "torch")
-    assert backend.active("cuda") == "torch"
+    assert backend.default_backend("cuda") == "torch"
     monkeypatch.setenv(backend.VARIABLE, "cuda")
-    with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, not 'cuda'"):
-        backend.active("cpu")
+    with pytest.raises(ValueError, match="ROTATED_ATSS_BACKEND must be one of torch, triton, got 'cuda'"):
+        backend.default_backend("cpu")
 
 
 def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
@@ -126,5 +126,5 @@ def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("triton works here")
     pytest.importorskip("triton")
-    with pytest.warns(UserWarning, match="stay in plain torch"):
+    with pytest.warns(UserWarning, match="triton failed, rotated IoU and NMS use plain torch"):
         assert backend._trial()

@@ -22,8 +22,8 @@ TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}  # of boxes up to 31 tim
 
 
 def test_triton_is_who_computes():
-    assert backend.why_not(DEVICE) == ""
-    assert backend.active(DEVICE) == "triton"
+    assert backend.unavailable_reason(DEVICE) == ""
+    assert backend.default_backend(DEVICE) == "triton"
 
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])

@@ -43,7 +43,7 @@ def test_iou_loss_forms():
     assert torch.equal(rotated_iou_loss(pred, target), 1 - iou)  # linear is the default (R25)
     assert torch.equal(rotated_iou_loss(pred, target, form="square"), 1 - iou**2)
     assert rotated_iou_loss(pred, target, form="log").tolist() == pytest.approx([-math.log(iou[0]), -math.log(1e-6)])
-    with pytest.raises(ValueError, match="cubic"):
+    with pytest.raises(ValueError, match="form must be one of linear, square, log, got 'cubic'"):
         rotated_iou_loss(pred, target, form="cubic")
 
 

@@ -1,24 +1,18 @@
-"""Exact polygon overlap against shapely, DOTA_devkit's polyiou and slow references."""
+"""Polygon intersection and IoU against shapely, DOTA_devkit's polyiou and known areas."""
 
 import numpy as np
 import pytest
 
-from rotated_atss.ops.polygon_iou import (
-    polygon_areas,
-    polygon_hbbs,
-    polygon_intersections,
-    polygon_iofs,
-    polygon_ious,
-)
+from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_intersections, polygon_ious
 
 SQUARE = [0.0, 0, 10, 0, 10, 10, 0, 10]
-BOW_TIE = [0.0, 0, 10, 10, 10, 0, 0, 10]  # two triangles of 25 that turn opposite ways
+BOW_TIE = [0.0, 0, 10, 10, 10, 0, 0, 10]  # two triangles of area 25 and opposite orientation
 ARROW = [0.0, 0, 10, 5, 0, 10, 5, 5]  # not convex, area 25
 DOT = [3.0, 3, 3, 3, 3, 3, 3, 3]
 
 
 def rectangles(rng, count, *, centre=0.0, spread=30.0, low=2.0, high=60.0):
-    """(N, 8) rotated rectangles, either way round."""
+    """Rotated rectangles (N, 8) of both orientations."""
     centres = rng.uniform(-spread, spread, (count, 1, 2)) + centre
     angle = rng.uniform(0, np.pi, count)
     across = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(low, high, (count, 1)) / 2
@@ -29,7 +23,7 @@ def rectangles(rng, count, *, centre=0.0, spread=30.0, low=2.0, high=60.0):
 
 
 def simple_quadrilaterals(rng, count, *, centre=0.0):
-    """(N, 8) that do not cross themselves, many of them not convex."""
+    """Quadrilaterals (N, 8) that do not intersect themselves, many of them not convex."""
     shapely = pytest.importorskip("shapely")
     candidates = rng.uniform(-50, 50, (count * 3, 8)) + centre
     return candidates[shapely.is_valid(shapely.polygons(candidates.reshape(-1, 4, 2)))][:count]
@@ -60,11 +54,12 @@ def test_rectangles_against_shapely(kind):
     assert np.abs(polygon_intersections(first, second) - shared).max(initial=0, where=shared > 0) <= 1e-9 * scale.max()
     ious = shared / (polygon_areas(first) + polygon_areas(second) - shared)
     np.testing.assert_allclose(polygon_ious(first, second), ious, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(polygon_iofs(first, second), shared / polygon_areas(first), rtol=1e-9, atol=1e-11)
+    iofs = polygon_intersections(first, second) / polygon_areas(first)
+    np.testing.assert_allclose(iofs, shared / polygon_areas(first), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("centre", [0.0, 20_000.0])
-def test_any_simple_quadrilateral_against_shapely(centre):
+def test_simple_quadrilaterals_against_shapely(centre):
     rng = np.random.default_rng(1)
     first, second = simple_quadrilaterals(rng, 3000, centre=centre), simple_quadrilaterals(rng, 3000, centre=centre)
     np.testing.assert_allclose(
@@ -72,19 +67,19 @@ def test_any_simple_quadrilateral_against_shapely(centre):
     )
 
 
-def test_quadrilaterals_that_cross_themselves_count_as_in_polyiou():
+def test_self_intersecting_quadrilaterals_equal_polyiou():
     polyiou = pytest.importorskip("dotadevkit.polyiou.polyiou")
     rng = np.random.default_rng(2)
     first, second = rng.uniform(-50, 50, (2, 3000, 8))
-    theirs = [polyiou.iou_poly(polyiou.VectorDouble(a), polyiou.VectorDouble(b)) for a, b in zip(first, second)]
-    np.testing.assert_allclose(polygon_ious(first, second), np.clip(theirs, 0, 1), atol=1e-9)
+    expected = [polyiou.iou_poly(polyiou.VectorDouble(a), polyiou.VectorDouble(b)) for a, b in zip(first, second)]
+    np.testing.assert_allclose(polygon_ious(first, second), np.clip(expected, 0, 1), atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "shared"),
     [
         (SQUARE, SQUARE, 100),
-        (SQUARE, SQUARE[::-1], 100),  # the other way round
+        (SQUARE, SQUARE[::-1], 100),  # opposite orientation
         (SQUARE, [10.0, 0, 20, 0, 20, 10, 10, 10], 0),  # a common side
         (SQUARE, [10.0, 10, 20, 10, 20, 20, 10, 20], 0),  # a common corner
         (SQUARE, [2.0, 2, 4, 2, 4, 4, 2, 4], 4),  # nested
@@ -95,7 +90,7 @@ def test_quadrilaterals_that_cross_themselves_count_as_in_polyiou():
         (DOT, DOT, 0),
         (SQUARE, [0.0, 5, 10, 5, 10, 5, 0, 5], 0),  # a line
         (SQUARE, BOW_TIE, 0),  # the two halves cancel
-        (SQUARE, [5.0, -5, 15, 5, 5, 15, -5, 5], 100),  # a diamond around it
+        (SQUARE, [5.0, -5, 15, 5, 5, 15, -5, 5], 100),  # an enclosing diamond
     ],
 )
 @pytest.mark.parametrize("offset", [0.0, 20_000.0])
@@ -109,15 +104,14 @@ def test_areas():
     assert polygon_areas(np.array([SQUARE, SQUARE[::-1], ARROW, BOW_TIE, DOT])).tolist() == [100, 100, 25, 0, 0]
 
 
-def test_ratios_stay_in_range_where_there_is_no_area():
-    flat = np.array([DOT, BOW_TIE, SQUARE])
-    for first in flat:
-        for second in flat:
-            for ratio in (polygon_ious, polygon_iofs):
-                assert 0 <= ratio(first[None], second[None])[0] <= 1
+def test_iou_of_polygons_without_area_is_in_range():
+    polygons = np.array([DOT, BOW_TIE, SQUARE])
+    for first in polygons:
+        for second in polygons:
+            assert 0 <= polygon_ious(first[None], second[None])[0] <= 1
 
 
-def test_iou_is_symmetric_and_one_with_itself():
+def test_iou_is_symmetric_and_1_for_identical_polygons():
     rng = np.random.default_rng(3)
     first, second = rectangles(rng, 2000), rectangles(rng, 2000)
     np.testing.assert_allclose(polygon_ious(first, second), polygon_ious(second, first), atol=1e-13)
@@ -125,16 +119,16 @@ def test_iou_is_symmetric_and_one_with_itself():
     np.testing.assert_allclose(polygon_ious(first, np.roll(first, 2, axis=1)), 1, atol=1e-12)
 
 
-def test_a_pair_does_not_depend_on_its_block(monkeypatch):
+def test_block_size_does_not_change_the_result(monkeypatch):
     rng = np.random.default_rng(8)
     first, second = rectangles(rng, 300), rectangles(rng, 300)
     together = polygon_ious(first, second)
     for block in (1, 2, 3, 7):
-        monkeypatch.setattr("rotated_atss.ops.polygon_iou._PAIRS", block)
+        monkeypatch.setattr("rotated_atss.ops.polygon_iou._PAIRS_PER_BLOCK", block)
         assert np.array_equal(polygon_ious(first, second), together)
 
 
-def test_input_is_left_alone():
+def test_input_is_not_modified():
     first, second = np.array([SQUARE]), np.array([ARROW])
     polygon_ious(first, second)
     assert first.tolist() == [SQUARE]
@@ -142,12 +136,12 @@ def test_input_is_left_alone():
 
 
 def test_no_pairs():
-    none = np.empty((0, 8))
-    assert polygon_intersections(none, none).shape == polygon_ious(none, none).shape == (0,)
-    assert polygon_areas(none).shape == (0,)
-    assert polygon_hbbs(none).shape == (0, 4)
+    empty = np.empty((0, 8))
+    assert polygon_intersections(empty, empty).shape == polygon_ious(empty, empty).shape == (0,)
+    assert polygon_areas(empty).shape == (0,)
+    assert polygon_hbbs(empty).shape == (0, 4)
 
 
-def test_unequal_numbers_are_refused():
-    with pytest.raises(ValueError, match="1 and 2"):
+def test_different_lengths_are_rejected():
+    with pytest.raises(ValueError, match="polygons1 and polygons2 must have equal lengths, got 1 and 2"):
         polygon_ious(np.array([SQUARE]), np.array([SQUARE, SQUARE]))

@@ -1,15 +1,16 @@
-"""Polygon NMS against a slow, obvious one."""
+"""Polygon NMS against a slow loop."""
 
 import numpy as np
 import pytest
 
+from rotated_atss.ops import greedy_suppression
 from rotated_atss.ops import polygon_nms as nms
 from rotated_atss.ops.polygon_iou import polygon_ious
-from rotated_atss.ops.polygon_nms import greedy, polygon_nms
+from rotated_atss.ops.polygon_nms import polygon_nms
 
 
 def crowd(rng, count, groups=3):
-    """Jittered copies of a few boxes, with equal scores among them."""
+    """Jittered copies of a few boxes, some with equal scores."""
     centres = rng.uniform(0, 300, (max(count // 4, 1), 2))[rng.integers(0, max(count // 4, 1), count)]
     centres = centres + rng.normal(0, 4, (count, 2))
     angle, size = rng.uniform(0, np.pi, count), rng.uniform(10, 50, (count, 2))
@@ -33,9 +34,9 @@ def slow_nms(polygons, scores, threshold, groups):
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("block", [4096, 5])
 @pytest.mark.parametrize("rounds", [64, 1])
-def test_equals_the_slow_one(monkeypatch, threshold, block, rounds):
+def test_equals_the_slow_loop(monkeypatch, threshold, block, rounds):
     monkeypatch.setattr(nms, "_BLOCK", block)
-    monkeypatch.setattr(nms, "_ROUNDS", rounds)
+    monkeypatch.setattr(greedy_suppression, "MAX_ROUNDS", rounds)
     monkeypatch.setattr(nms, "_BATCH_PAIRS", 500)
     polygons, scores, groups = crowd(np.random.default_rng(0), 300)
     keep = polygon_nms(polygons, scores, threshold, groups).tolist()
@@ -43,35 +44,29 @@ def test_equals_the_slow_one(monkeypatch, threshold, block, rounds):
     assert 10 < len(keep) < 290
 
 
-def test_equal_scores_keep_the_first():
+def test_equal_scores_keep_the_first_polygon():
     polygons = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]] * 3)
     assert polygon_nms(polygons, np.array([0.5, 0.5, 0.5]), 0.1).tolist() == [0]
     assert polygon_nms(polygons, np.array([0.5, 0.6, 0.6]), 0.1).tolist() == [1]
 
 
-def test_iou_at_the_threshold_stays():
+def test_iou_equal_to_the_threshold_does_not_suppress():
     polygons = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10], [0.0, 5, 10, 5, 10, 10, 0, 10]])  # IoU 0.5
     assert len(polygon_nms(polygons, np.array([1.0, 0.5]), 0.5)) == 2
     assert len(polygon_nms(polygons, np.array([1.0, 0.5]), 0.49999)) == 1
 
 
-def test_groups_do_not_touch_and_negative_coordinates_are_fine():
+def test_groups_never_suppress_each_other_at_negative_coordinates():
     polygons = np.array([[-10.0, -10, 0, -10, 0, 0, -10, 0]] * 2)
     assert polygon_nms(polygons, np.ones(2), 0.1, np.array([7, -3])).tolist() == [0, 1]
 
 
-def test_nothing_and_boxes_without_area():
+def test_empty_input_and_polygons_without_area():
     assert polygon_nms(np.empty((0, 8)), np.empty(0), 0.1).shape == (0,)
     assert polygon_nms(np.ones((3, 8)), np.array([0.1, 0.3, 0.2]), 0.1).tolist() == [1, 2, 0]
 
 
-def test_a_long_chain_is_followed_to_its_end():
-    count = 1000  # each suppresses the next only: every other one stays
-    first = np.arange(count - 1)
-    assert np.flatnonzero(greedy(count, first, first + 1)).tolist() == list(range(0, count, 2))
-
-
-def test_thousands_on_one_spot():
+def test_thousands_of_polygons_at_one_place():
     rng = np.random.default_rng(1)
     polygons = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]]) + rng.normal(0, 0.01, (6000, 8))
     scores = rng.uniform(size=6000)

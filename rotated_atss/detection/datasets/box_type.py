@@ -7,8 +7,8 @@ import torch
 from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, register_box, register_box_converter
 from torch import Tensor
 
+from rotated_atss.ops import box_transforms, rotated_iou
 from rotated_atss.ops import boxes as geometry
-from rotated_atss.ops import rotated_iou
 
 
 @register_box("obb")
@@ -34,7 +34,7 @@ class OrientedBoxes(BaseBoxes):
         return self.tensor[..., 3]
 
     def flip_(self, img_shape: tuple[int, int], direction: str = "horizontal") -> None:
-        self.tensor = geometry.flip_obb(self.tensor, (img_shape[1], img_shape[0]), direction)
+        self.tensor = box_transforms.flip_obb(self.tensor, (img_shape[1], img_shape[0]), direction)
 
     def translate_(self, distances: tuple[float, float]) -> None:
         self.tensor[..., :2] += self.tensor.new_tensor(distances)
@@ -44,7 +44,7 @@ class OrientedBoxes(BaseBoxes):
 
     def rotate_(self, center: tuple[float, float], angle: float) -> None:
         """Turn around ``center`` by ``angle`` degrees, clockwise on the image."""
-        self.tensor = geometry.rotate_obb(self.tensor, center, float(np.deg2rad(angle)))
+        self.tensor = box_transforms.rotate_obb(self.tensor, center, float(np.deg2rad(angle)))
 
     def project_(self, homography_matrix: Tensor | np.ndarray) -> None:
         """Map the corners by a (3, 3) homography and take the minimum-area rectangles."""
@@ -55,7 +55,7 @@ class OrientedBoxes(BaseBoxes):
         self.tensor = geometry.poly_to_obb(corners.flatten(-2)).to(self.tensor.dtype)
 
     def rescale_(self, scale_factor: tuple[float, float]) -> None:
-        self.tensor = geometry.scale_obb(self.tensor, tuple(scale_factor))
+        self.tensor = box_transforms.scale_obb(self.tensor, tuple(scale_factor))
 
     def resize_(self, scale_factor: tuple[float, float]) -> None:
         self.tensor[..., 2:4] *= self.tensor.new_tensor(scale_factor)

@@ -16,7 +16,7 @@ from mmdet.registry import TRANSFORMS
 
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import rot90_obb
+from rotated_atss.ops.box_transforms import rot90_obb
 
 
 @TRANSFORMS.register_module()

@@ -24,7 +24,8 @@ from rotated_atss.coco.instances import category_ids, read_instances
 from rotated_atss.detection.engine.hooks import one_line
 from rotated_atss.detection.task_modules.assigners import STRATEGIES, SelectionAssigner, TensorAssigner
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import obb_to_hbb, scale_obb
+from rotated_atss.ops.box_transforms import scale_obb
+from rotated_atss.ops.boxes import obb_to_hbb
 
 CIRCUMSCRIBED = "-hbb"  # behind a way to choose positives: by the circumscribed box
 

@@ -13,7 +13,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 
 from rotated_atss.errors import UserError
-from rotated_atss.ops.box_fusion import Found, in_size_range, map_back, merge_by_nms, merge_by_voting
+from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
 MERGING = {"nms": merge_by_nms, "vote": merge_by_voting}
 
@@ -55,7 +55,7 @@ class BoxTTAModel(BaseTTAModel):
         return merged
 
 
-def on_image(sample: DetDataSample) -> Found:
+def on_image(sample: DetDataSample) -> Detections:
     """What one pass found, of the sizes it may keep, on the image as it was read. The detector has scaled its boxes
     back by ``scale_factor``; flips and turns are left to us.
     """

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from rotated_atss.ops import rotated_nms
-from rotated_atss.ops.boxes import scale_obb
+from rotated_atss.ops.box_transforms import scale_obb
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from torch import Tensor
 
 from rotated_atss.ops.boxes import check_angle_version
-from rotated_atss.ops.distance_coder import decode_sides, encode_sides
+from rotated_atss.ops.distance_coder import decode_distances, encode_distances
 
 
 @TASK_UTILS.register_module()
@@ -20,7 +20,7 @@ class PointDistanceCoder(BaseBBoxCoder):
 
     Args:
         angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal ones.
-        edge_swap: As :func:`encode_sides`.
+        edge_swap: As :func:`encode_distances`.
         anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors).
         mean: A network that predicts 0 means sides this many strides away, so that training begins with boxes of a
             size (the official code sets the last layer's bias to it instead).
@@ -53,7 +53,7 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        distances = encode_sides(
+        distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
             edge_swap=self.edge_swap, anchor_scale=self.anchor_scale,
         )  # fmt: skip
@@ -66,7 +66,7 @@ class PointDistanceCoder(BaseBBoxCoder):
         if pred_bboxes.dtype != torch.float64:
             pred_bboxes = pred_bboxes.float()
         distances = pred_bboxes + self._means(pred_bboxes)
-        boxes = decode_sides(get_box_tensor(bboxes), distances, self.angle_version, anchor_scale=self.anchor_scale)
+        boxes = decode_distances(get_box_tensor(bboxes), distances, self.angle_version, anchor_scale=self.anchor_scale)
         if self.angle_version is not None:
             return boxes
         if self.clip_border and max_shape is not None:

@@ -1,1 +1,1 @@
-"""The same overlap and suppression as Triton kernels. Importing these modules imports triton: do it lazily."""
+"""Triton kernels for rotated IoU and NMS. These modules import triton, so import them lazily."""

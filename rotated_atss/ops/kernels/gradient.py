@@ -1,10 +1,13 @@
-"""The gradient of the aligned overlap, from the boundary of the intersection instead of the chain of its arithmetic.
+"""Gradient of the aligned IoU and IoF, computed from the boundary of the intersection.
 
-When a side of box Q moves outwards, its intersection with box P grows by the part of the side that lies inside P, times
-the way it moves. So the derivatives of the area by Q's five numbers are sums over Q's four sides of the length inside P
-and, for the angle, of its first moment. P's five follow with the parts exchanged. Where sides coincide, half of them
-counts as inside, the mean of the two one-sided derivatives: two identical boxes have gradient 0.
+If a side of box Q moves outwards, its intersection with box P grows by the length of the side inside P, times the
+displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
+length inside P and, for the angle, of its first moment. The derivatives for P follow by exchanging the boxes. Where
+sides coincide, half of them counts as inside, which is the mean of the two one-sided derivatives: two identical boxes
+have gradient 0.
 """
+
+# ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
 
 from __future__ import annotations
 
@@ -18,24 +21,24 @@ from torch.autograd.function import once_differentiable
 
 from rotated_atss.ops.kernels.iou_kernels import BLOCK, aligned_overlap, load_boxes
 from rotated_atss.ops.kernels.launch import blocks, on_device
-from rotated_atss.ops.kernels.overlap import divided
+from rotated_atss.ops.kernels.overlap import div_rn
 
 
 @triton.jit
-def within(m, e, half):
-    """Between which t, from -1 to 1, ``m + t e`` lies in [-half, half]; along the border the middle half of them."""
-    inverse = divided(tl.full(e.shape, 1, e.dtype), tl.where(e == 0, 1, e))
-    room = half - tl.abs(m)
+def inside_interval(m, e, half):
+    """Return the interval of t for which ``m + t e`` lies in [-half, half]; the middle half of it on the border."""
+    inverse = div_rn(tl.full(e.shape, 1, e.dtype), tl.where(e == 0, 1, e))
+    slack = half - tl.abs(m)
     middle = tl.where(e == 0, 0, -m * inverse)
-    reach = tl.where(e == 0, tl.where(room > 0, 1, tl.where(room == 0, 0.5, 0)), half * tl.abs(inverse))
+    reach = tl.where(e == 0, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse))
     return middle - reach, middle + reach
 
 
 @triton.jit
 def side_inside(mx, my, ex, ey, half, a, b):
-    """Length and first moment about m of the part of the side ``m + t e``, |t| <= 1, with |x| <= a and |y| <= b."""
-    x0, x1 = within(mx, ex, a)
-    y0, y1 = within(my, ey, b)
+    """Return length and first moment about m of the part of ``m + t e``, |t| <= 1, with |x| <= a and |y| <= b."""
+    x0, x1 = inside_interval(mx, ex, a)
+    y0, y1 = inside_interval(my, ey, b)
     t0 = tl.maximum(tl.maximum(x0, y0), -1)
     t1 = tl.maximum(tl.minimum(tl.minimum(x1, y1), 1), t0)
     return half * (t1 - t0), half * half * 0.5 * (t1 - t0) * (t1 + t0)
@@ -43,8 +46,10 @@ def side_inside(mx, my, ex, ey, half, a, b):
 
 @triton.jit
 def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
-    """Derivatives of the intersection by centre, width, height and angle of the box of half sides a2, b2, turned by
-    ``cos, sin`` against the box of half sides a, b, which lies (dx, dy) before it and has the frame's angle.
+    """Return the derivatives of the intersection by centre, width, height and angle of the second box.
+
+    The second box has half sides a2, b2 and is rotated by ``cos, sin`` relative to the first box of half sides a, b.
+    (dx, dy) is the offset between the centres in the image, ``cos_frame, sin_frame`` the angle of the first box.
     """
     cx = dx * cos_frame + dy * sin_frame
     cy = dy * cos_frame - dx * sin_frame
@@ -60,24 +65,24 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
     across = lower - upper
     gx = along * cos - across * sin
     gy = along * sin + across * cos
-    turning = left_moment - right_moment + lower_moment - upper_moment
+    g_angle = left_moment - right_moment + lower_moment - upper_moment
     return (
         gx * cos_frame - gy * sin_frame,
         gx * sin_frame + gy * cos_frame,
         (right + left) * 0.5,
         (lower + upper) * 0.5,
-        turning,
+        g_angle,
     )
 
 
 @triton.jit
-def store_gradient(out, k, there, counts, area_weight, size_weight, gx, gy, gw, gh, turning, a, b):
-    """Chain rule: the overlap depends on the intersection and on the box's own area w h."""
-    tl.store(out + k * 5, tl.where(counts, area_weight * gx, 0), mask=there)
-    tl.store(out + k * 5 + 1, tl.where(counts, area_weight * gy, 0), mask=there)
-    tl.store(out + k * 5 + 2, tl.where(counts, area_weight * gw + size_weight * b * 2, 0), mask=there)
-    tl.store(out + k * 5 + 3, tl.where(counts, area_weight * gh + size_weight * a * 2, 0), mask=there)
-    tl.store(out + k * 5 + 4, tl.where(counts, area_weight * turning, 0), mask=there)
+def store_gradient(out, k, in_range, differentiable, area_weight, size_weight, gx, gy, gw, gh, g_angle, a, b):
+    """Apply the chain rule: the overlap depends on the intersection and on the box's own area w h."""
+    tl.store(out + k * 5, tl.where(differentiable, area_weight * gx, 0), mask=in_range)
+    tl.store(out + k * 5 + 1, tl.where(differentiable, area_weight * gy, 0), mask=in_range)
+    tl.store(out + k * 5 + 2, tl.where(differentiable, area_weight * gw + size_weight * b * 2, 0), mask=in_range)
+    tl.store(out + k * 5 + 3, tl.where(differentiable, area_weight * gh + size_weight * a * 2, 0), mask=in_range)
+    tl.store(out + k * 5 + 4, tl.where(differentiable, area_weight * g_angle, 0), mask=in_range)
 
 
 @triton.jit(do_not_specialize=["count"])
@@ -85,14 +90,14 @@ def _backward(
     boxes1, boxes2, overlaps, weights, out1, out2, count, IOF: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
     k = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    there = k < count
-    x1, y1, a1, b1, angle1, sound1 = load_boxes(boxes1, k, there)
-    x2, y2, a2, b2, angle2, sound2 = load_boxes(boxes2, k, there)
-    overlap = tl.load(overlaps + k, mask=there, other=0)
-    weight = tl.load(weights + k, mask=there, other=0)
-    counts = overlap > 0  # by which it has sense and is not clamped
-    size1 = tl.where(counts, a1 * b1 * 4, 1)
-    size2 = tl.where(counts, a2 * b2 * 4, 1)
+    in_range = k < count
+    x1, y1, a1, b1, angle1, _ = load_boxes(boxes1, k, in_range)
+    x2, y2, a2, b2, angle2, _ = load_boxes(boxes2, k, in_range)
+    overlap = tl.load(overlaps + k, mask=in_range, other=0)
+    weight = tl.load(weights + k, mask=in_range, other=0)
+    differentiable = overlap > 0  # neither invalid nor clamped to 0
+    size1 = tl.where(differentiable, a1 * b1 * 4, 1)
+    size2 = tl.where(differentiable, a2 * b2 * 4, 1)
     if IOF:
         area_weight = weight / size1
         size_weight1 = -weight * overlap / size1
@@ -111,17 +116,18 @@ def _backward(
     sin = tl.sin(angle2 - angle1)
     dx = x2 - x1
     dy = y2 - y1
-    gx, gy, gw, gh, turning = area_gradient(dx, dy, cos1, sin1, cos, sin, a1, b1, a2, b2)
-    store_gradient(out2, k, there, counts, area_weight, size_weight2, gx, gy, gw, gh, turning, a2, b2)
-    gx, gy, gw, gh, turning = area_gradient(-dx, -dy, cos2, sin2, cos, -sin, a2, b2, a1, b1)
-    store_gradient(out1, k, there, counts, area_weight, size_weight1, gx, gy, gw, gh, turning, a1, b1)
+    gx, gy, gw, gh, g_angle = area_gradient(dx, dy, cos1, sin1, cos, sin, a1, b1, a2, b2)
+    store_gradient(out2, k, in_range, differentiable, area_weight, size_weight2, gx, gy, gw, gh, g_angle, a2, b2)
+    gx, gy, gw, gh, g_angle = area_gradient(-dx, -dy, cos2, sin2, cos, -sin, a2, b2, a1, b1)
+    store_gradient(out1, k, in_range, differentiable, area_weight, size_weight1, gx, gy, gw, gh, g_angle, a1, b1)
 
 
 class AlignedOverlap(torch.autograd.Function):
-    """``apply(boxes1, boxes2, mode)``: (N,) IoU or IoF of (N, 5) boxes row by row; differentiable once, in both."""
+    """Aligned IoU or IoF, differentiable once in both arguments: ``apply(boxes1, boxes2, mode)``."""
 
     @staticmethod
     def forward(ctx: Any, boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
+        """Compute the overlap (N,) of boxes (N, 5)."""
         boxes1, boxes2 = boxes1.contiguous(), boxes2.contiguous()
         overlap = aligned_overlap(boxes1, boxes2, mode)
         ctx.save_for_backward(boxes1, boxes2, overlap)
@@ -131,10 +137,11 @@ class AlignedOverlap(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Compute the gradients (N, 5) of both arguments from the gradient (N,) of the overlap."""
         boxes1, boxes2, overlap = ctx.saved_tensors
         out1, out2 = torch.empty_like(boxes1), torch.empty_like(boxes2)
         if len(overlap):
-            given = (boxes1, boxes2, overlap, weight.contiguous(), out1, out2, len(overlap))
+            arguments = (boxes1, boxes2, overlap, weight.contiguous(), out1, out2, len(overlap))
             with on_device(overlap):
-                _backward[(blocks(len(overlap), BLOCK),)](*given, IOF=ctx.mode == "iof", BLOCK=BLOCK)
+                _backward[(blocks(len(overlap), BLOCK),)](*arguments, IOF=ctx.mode == "iof", BLOCK=BLOCK)
         return out1, out2, None

@@ -1,4 +1,4 @@
-"""What every launch needs: how many programs, on which device."""
+"""Grid sizes and devices of kernel launches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def blocks(count: int, size: int) -> int:
-    """How many blocks of a size hold so many."""
+    """Return the number of blocks of ``size`` that cover ``count`` elements."""
     return -(-count // size)
 
 
 def on_device(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
-    """Triton launches on the current device: make it the tensor's."""
+    """Make the tensor's device the current device, on which Triton launches kernels."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 
 def processors(tensor: Tensor) -> int:
-    """Multiprocessors of the tensor's device; 1 for the CPU, where Triton's interpreter runs."""
+    """Return the number of multiprocessors of the tensor's device, or 1 for the CPU (Triton's interpreter)."""
     return torch.cuda.get_device_properties(tensor.device).multi_processor_count if tensor.is_cuda else 1

@@ -1,10 +1,12 @@
-"""Non-maximum suppression that stays on the device: a bit for each box that a better one suppresses, then one scan.
+"""Non-maximum suppression on the device: a matrix of suppression bits, followed by a scan.
 
-Boxes are ranked by class and, within it, by score. A tile of the bit matrix, 16 boxes by 32, is computed only where it
-holds boxes of one class whose circles meet. The scan walks the words of 32 boxes: within a word it decides box by box,
-and then takes away at once what the kept ones suppress further on. Classes do not wait for each other: each is walked
-by a program of its own, but for those that begin within the same word. The host waits for nothing.
+Boxes are sorted by class and, within a class, by score. A tile of the bit matrix, 16 boxes by 32, is computed only if
+it contains boxes of one class whose circumscribed circles overlap. The scan processes words of 32 boxes: within a word
+it decides box by box, then it removes all later boxes that the kept ones suppress. Each class is scanned by its own
+program, except that classes starting in the same word share one. The host is never synchronized.
 """
+
+# ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rotated_atss.ops.kernels.iou_kernels import describe, table_circles_meet, table_overlap
+from rotated_atss.ops.kernels.iou_kernels import box_table, table_circles_overlap, table_overlap
 from rotated_atss.ops.kernels.launch import blocks, on_device
 
 WORD = 32  # bits
@@ -22,95 +24,96 @@ WARPS = {torch.float32: 4, torch.float64: 8}
 
 
 @triton.jit(do_not_specialize=["count", "words"])
-def _suppressions(
-    table, labels, threshold, mask, count, words, EPS: tl.constexpr, ROWS: tl.constexpr, WORD: tl.constexpr
+def _suppression_bits(
+    table, labels, threshold, matrix, count, words, EPS: tl.constexpr, ROWS: tl.constexpr, WORD: tl.constexpr
 ):  # fmt: skip
-    """One tile of the bits: bit j of ``mask[i, word]`` says that box i suppresses the lower box 32 word + j."""
+    """Compute one tile: bit j of ``matrix[i, word]`` means that box i suppresses the lower-ranked box 32 word + j."""
     top = tl.program_id(0) // words * ROWS
     word = tl.program_id(0) % words
-    if word >= top // WORD:  # what is left of the diagonal nobody reads
+    if word >= top // WORD:  # the scan never reads words left of the diagonal
         i = top + tl.arange(0, ROWS)[:, None]
         j = word * WORD + tl.arange(0, WORD)[None, :]
-        there1 = i < count
-        there2 = j < count
-        label1 = tl.load(labels + i, mask=there1, other=0)
-        label2 = tl.load(labels + j, mask=there2, other=0)
-        rivals = there1 & there2 & (label1 == label2) & (i < j)
+        in_range1 = i < count
+        in_range2 = j < count
+        label1 = tl.load(labels + i, mask=in_range1, other=0)
+        label2 = tl.load(labels + j, mask=in_range2, other=0)
+        candidates = in_range1 & in_range2 & (label1 == label2) & (i < j)
         bits = tl.zeros([ROWS], dtype=tl.int32)
-        if any_of(rivals):
-            rivals = rivals & table_circles_meet(table, table, i, j, count, count, there1, there2)
-            if any_of(rivals):
-                overlap = table_overlap(table, table, i, j, count, count, there1, there2, False, EPS)
-                suppressed = rivals & (overlap > tl.load(threshold))
-                # distinct bits: their sum is their union
+        if any_of(candidates):
+            candidates = candidates & table_circles_overlap(table, table, i, j, count, count, in_range1, in_range2)
+            if any_of(candidates):
+                overlap = table_overlap(table, table, i, j, count, count, in_range1, in_range2, False, EPS)
+                suppressed = candidates & (overlap > tl.load(threshold))
+                # the bits are distinct, so their sum is their union
                 bits = tl.sum(suppressed.to(tl.int32) << tl.arange(0, WORD)[None, :], axis=1)
         i = top + tl.arange(0, ROWS)
-        tl.store(mask + i * words + word, bits, mask=i < count)
+        tl.store(matrix + i * words + word, bits, mask=i < count)
 
 
 @triton.jit
 def any_of(tile):
+    """Return whether any element of a 2D tile is True."""
     return tl.max(tl.max(tile.to(tl.int32), axis=1), axis=0) > 0
 
 
 @triton.jit(do_not_specialize=["words"])
-def _scan(mask, rank, begins, keep, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
-    """Decide in order the boxes of the classes that begin in one word and write ``keep[rank[k]]`` for the k-th."""
-    begin = tl.load(begins + tl.program_id(0)).to(tl.int32)
-    end = tl.load(begins + tl.program_id(0) + 1).to(tl.int32)
+def _scan(matrix, rank, word_starts, keep, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
+    """Decide, in order, the boxes of the classes that start in one word; the k-th result is ``keep[rank[k]]``."""
+    begin = tl.load(word_starts + tl.program_id(0)).to(tl.int32)
+    end = tl.load(word_starts + tl.program_id(0) + 1).to(tl.int32)
     column = tl.arange(0, CAPACITY)
     removed = tl.zeros([CAPACITY], dtype=tl.int32)
     bit = tl.arange(0, WORD)
     word = begin // WORD
     last = (end - 1) // WORD
     while (word <= last) & (begin < end):
-        first = mask + word * WORD * words
-        gone = tl.sum(tl.where(column == word, removed, 0), axis=0)
+        first = matrix + word * WORD * words
+        removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
             own = (word * WORD + k >= begin) & (word * WORD + k < end)
             inside = tl.load(first + k * words + word, mask=own, other=0)
-            gone = gone | tl.where((gone >> k) & 1 == 0, inside, 0)
+            removed_in_word = removed_in_word | tl.where((removed_in_word >> k) & 1 == 0, inside, 0)
         for k in tl.static_range(WORD):
             own = (word * WORD + k >= begin) & (word * WORD + k < end)
-            further = (column > word) & (column <= last) & own & ((gone >> k) & 1 == 0)
+            further = (column > word) & (column <= last) & own & ((removed_in_word >> k) & 1 == 0)
             removed = removed | tl.load(first + k * words + column, mask=further, other=0)
         box = word * WORD + bit
         own = (box >= begin) & (box < end)
-        kept = ((gone >> bit) & 1 == 0).to(tl.int8)
+        kept = ((removed_in_word >> bit) & 1 == 0).to(tl.int8)
         tl.store(keep + tl.load(rank + box, mask=own, other=0), kept, mask=own)
         word += 1
 
 
 def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: float) -> Tensor:
-    """Which boxes greedy suppression keeps, a class at a time.
+    """Perform class-wise greedy NMS without synchronizing the host.
 
     Args:
-        boxes: (N, 5) float32 or float64, N at most 32,768: indices of the bits are int32.
+        boxes: (N, 5) float32 or float64, N <= 32,768 because the offsets into the bit matrix are int32.
         labels: (N,) integers.
-        order: (N,) int64, the boxes' indices in falling order of score.
-        iou_threshold: A box goes when its IoU with a kept better one of its class is above this.
+        order: (N,) int64 indices of the boxes in descending order of score.
+        iou_threshold: Boxes whose IoU with a higher-scoring kept box of the same class exceeds this are suppressed.
 
     Returns:
-        (N,) bool, whether ``order[k]`` is kept. The host is not made to wait.
+        (N,) bool, whether ``order[k]`` is kept.
     """
     count = len(boxes)
     keep = torch.empty(count, dtype=torch.bool, device=boxes.device)
     if not count:
         return keep
-    # classes together: tiles of two classes cost next to nothing
+    # sorted by class, because tiles without a pair of the same class are skipped
     labels, rank = labels.long()[order].sort(stable=True)
-    table = describe(boxes[order[rank]])
+    table = box_table(boxes[order[rank]])
     words = blocks(count, WORD)
-    # of each box where its class begins, and from that where the boxes begin whose class begins in a word or later
-    class_begins = torch.searchsorted(labels, labels)
-    begins = torch.searchsorted(class_begins, torch.arange(words + 1, device=boxes.device) * WORD)
-    mask = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
+    # first box of each box's class; then, per word, the first box whose class starts in that word or later
+    class_starts = torch.searchsorted(labels, labels)
+    word_starts = torch.searchsorted(class_starts, torch.arange(words + 1, device=boxes.device) * WORD)
+    matrix = torch.empty((count, words), dtype=torch.int32, device=boxes.device)
     threshold = torch.full((1,), iou_threshold, dtype=boxes.dtype, device=boxes.device)
     tile = dict(EPS=torch.finfo(boxes.dtype).eps, ROWS=TILE_ROWS, WORD=WORD, num_warps=WARPS[boxes.dtype])
     scan = dict(
         CAPACITY=triton.next_power_of_2(words), WORD=WORD, num_warps=1 if words <= 64 else 2 if words <= 128 else 8
     )
     with on_device(boxes):
-        _suppressions[(blocks(count, TILE_ROWS) * words,)](table, labels, threshold, mask, count, words, **tile)
-        _scan[(words,)](mask, rank, begins, keep.view(torch.int8), words, **scan)
+        _suppression_bits[(blocks(count, TILE_ROWS) * words,)](table, labels, threshold, matrix, count, words, **tile)
+        _scan[(words,)](matrix, rank, word_starts, keep.view(torch.int8), words, **scan)
     return keep

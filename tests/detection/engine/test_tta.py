@@ -24,7 +24,8 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.box_fusion import merge_by_voting
-from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb, poly_to_obb, scale_obb
+from rotated_atss.ops.box_transforms import scale_obb
+from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb, poly_to_obb
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
 PACKED = ("img_id", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction", "quarter_turns", "size_range")

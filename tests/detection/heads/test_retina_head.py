@@ -13,7 +13,8 @@ from rotated_atss.assign import IGNORE, atss_assign
 from rotated_atss.detection.heads import retina_head as _registers  # noqa: F401
 from rotated_atss.detection.heads.dense_head import gather_positives
 from rotated_atss.ops import rotated_iou, rotated_nms
-from rotated_atss.ops.boxes import obb_to_corners, scale_obb
+from rotated_atss.ops.box_transforms import scale_obb
+from rotated_atss.ops.boxes import obb_to_corners
 from rotated_atss.ops.losses import rotated_iou_loss
 
 CLASSES, STRIDES = 3, (8, 16, 32)

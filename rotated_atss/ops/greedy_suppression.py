@@ -1,0 +1,91 @@
+"""Greedy suppression, given the pairs of boxes whose overlap exceeds the threshold.
+
+Rotated NMS, polygon NMS and box voting share it. Boxes are numbered by rank, best first, and pair p means that box
+``suppressors[p]`` suppresses the lower-ranked box ``suppressed[p]`` if it is kept itself.
+
+Deciding box by box takes one step per box. A round decides many boxes at once: undecided boxes without an undecided
+suppressor are kept, and the boxes they suppress are removed. A few rounds decide nearly all boxes. The rest are long
+chains, which :func:`greedy_keep` finishes box by box.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rotated_atss.ops.ragged import Array
+
+MAX_ROUNDS = 64  # the rest is long chains, for which a scan is faster
+
+
+def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
+    """Return which boxes greedy suppression keeps.
+
+    Args:
+        count: Number of boxes N.
+        suppressors: (P,) int, ranks of the suppressing boxes.
+        suppressed: (P,) int, ranks of the boxes they suppress; ``suppressors < suppressed``.
+
+    Returns:
+        (N,) bool.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.greedy_suppression import greedy_keep
+        >>> greedy_keep(4, np.array([0, 1, 2]), np.array([1, 2, 3]))  # 1 is removed, so it does not suppress 2
+        array([ True, False,  True, False])
+    """
+    undecided = np.ones(count, dtype=bool)
+    kept, undecided, suppressors, suppressed = decide_in_rounds(undecided, suppressors, suppressed, MAX_ROUNDS)
+    _scan(undecided, suppressors, suppressed)
+    return kept | undecided
+
+
+def decide_in_rounds(
+    undecided: Array, suppressors: Array, suppressed: Array, max_rounds: int
+) -> tuple[Array, Array, Array, Array]:
+    """Decide boxes round by round, for NumPy arrays or torch tensors on any device.
+
+    Args:
+        undecided: (N,) bool, all True.
+        suppressors: As in :func:`greedy_keep`.
+        suppressed: As in :func:`greedy_keep`.
+        max_rounds: Stop after this many rounds. N rounds decide every box.
+
+    Returns:
+        kept: (N,) bool, boxes that are kept.
+        undecided: (N,) bool, boxes not yet decided. They are kept if no pairs are left.
+        suppressors: Pairs left between undecided boxes.
+        suppressed: Pairs left between undecided boxes.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.greedy_suppression import decide_in_rounds
+        >>> pairs = torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3])
+        >>> kept, undecided, *_ = decide_in_rounds(torch.ones(4, dtype=torch.bool), *pairs, max_rounds=1)
+        >>> kept.tolist(), undecided.tolist()
+        ([True, False, False, False], [False, False, True, True])
+    """
+    kept = undecided & False
+    for _ in range(max_rounds):
+        if not len(suppressors):
+            break
+        threatened = kept & False
+        threatened[suppressed] = True
+        safe = undecided & ~threatened
+        kept = kept | safe
+        undecided = undecided & threatened
+        undecided[suppressed[safe[suppressors]]] = False
+        open_pairs = undecided[suppressors] & undecided[suppressed]
+        suppressors, suppressed = suppressors[open_pairs], suppressed[open_pairs]
+    return kept, undecided, suppressors, suppressed
+
+
+def _scan(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
+    """Clear in ``undecided``, in order of rank, the boxes that each remaining box suppresses."""
+    order = np.argsort(suppressors, kind="stable")
+    suppressors, suppressed = suppressors[order], suppressed[order]
+    ranks, starts = np.unique(suppressors, return_index=True)
+    stops = [*starts[1:].tolist(), len(suppressors)]
+    for rank, start, stop in zip(ranks.tolist(), starts.tolist(), stops):
+        if undecided[rank]:
+            undecided[suppressed[start:stop]] = False

@@ -1,0 +1,66 @@
+"""Flips, rotations and resizing of boxes against the transformed corners."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rotated_atss.ops.box_transforms import flip_obb, rot90_obb, rotate_obb, scale_obb
+from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_corners, poly_to_obb
+from tests.ops.test_boxes import assert_same_corner_set, random_boxes
+
+
+def mirror(corners, size, direction):
+    corners = corners.clone()
+    if direction in ("horizontal", "diagonal"):
+        corners[..., 0] = size[0] - corners[..., 0]
+    if direction in ("vertical", "diagonal"):
+        corners[..., 1] = size[1] - corners[..., 1]
+    return corners
+
+
+@pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
+def test_flipping_a_box_flips_its_corners(direction, angle_version):
+    boxes, size = random_boxes(1000), (640, 480)
+    flipped = flip_obb(boxes, size, direction, angle_version)
+    assert_same_corner_set(obb_to_corners(flipped), mirror(obb_to_corners(boxes), size, direction), 1e-9)
+
+
+@pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
+@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 5])
+def test_rot90_follows_the_pixels(turns, angle_version):
+    """A marked pixel, turned by numpy, is where the box of that pixel goes."""
+    width, height = 7, 4
+    for x, y in ((0, 0), (6, 0), (2, 3), (5, 1)):
+        image = np.zeros((height, width))
+        image[y, x] = 1
+        row, column = np.argwhere(np.rot90(image, -turns))[0]
+        box = torch.tensor([[x + 0.5, y + 0.5, 1.0, 0.4, 0.3]], dtype=torch.float64)
+        turned = rot90_obb(box, (width, height), turns, angle_version)
+        assert turned[0, :2].tolist() == pytest.approx([column + 0.5, row + 0.5])
+    boxes = random_boxes(300)
+    corners = obb_to_corners(boxes)
+    for _ in range(turns % 4):
+        corners = torch.stack((height - corners[..., 1], corners[..., 0]), -1)
+        width, height = height, width
+    assert_same_corner_set(obb_to_corners(rot90_obb(boxes, (7, 4), turns, angle_version)), corners, 1e-9)
+
+
+@pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
+def test_rotating_a_box_rotates_its_corners(angle_version):
+    boxes, center, angle = random_boxes(1000), (30.0, -20.0), 0.7
+    corners = obb_to_corners(boxes) - torch.tensor(center, dtype=torch.float64)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = corners.unbind(-1)
+    expected = torch.stack((cos * x - sin * y + center[0], sin * x + cos * y + center[1]), -1)
+    assert_same_corner_set(obb_to_corners(rotate_obb(boxes, center, angle, angle_version)), expected, 1e-8)
+
+
+def test_scaling():
+    boxes = random_boxes(500)
+    assert_same_corner_set(obb_to_corners(scale_obb(boxes, (0.5, 0.5))), obb_to_corners(boxes) * 0.5, 1e-9)
+    unequal = scale_obb(boxes, (2.0, 0.5))
+    corners = (obb_to_corners(boxes) * torch.tensor([2.0, 0.5], dtype=torch.float64)).flatten(1)
+    assert torch.allclose(unequal, poly_to_obb(corners))
