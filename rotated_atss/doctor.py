@@ -387,7 +387,8 @@ def _triton() -> Iterator[Check]:
     elif os.environ.get(backend.VARIABLE):
         yield Check("triton", "ok", f"{version or 'not installed'}, not used: {backend.VARIABLE}=torch")
     else:
-        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {backend.unavailable_reason('cuda')}".strip()
+        reason = backend.unavailable_reason("cuda")
+        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {reason}".strip()
         yield Check("triton", "warn", detail, "" if version else f"{PIP} install triton")
 
 

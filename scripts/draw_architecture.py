@@ -100,7 +100,8 @@ def box(layer: Layer) -> list[str]:
     limit = int(layer.width / 6.6)
     caption = caption if len(caption) <= limit else caption[: limit - 1].rstrip() + "…"
     return [
-        f'<rect x="{layer.left:g}" y="{top:g}" width="{layer.width:g}" height="{BOX_HEIGHT}" rx="5" fill="{color}" stroke="#8a8f98"/>',
+        f'<rect x="{layer.left:g}" y="{top:g}" width="{layer.width:g}" height="{BOX_HEIGHT}" rx="5" fill="{color}" '
+        'stroke="#8a8f98"/>',
         f'<text x="{layer.left + 12:g}" y="{top + 18:g}" class="name">{layer.name}</text>',
         f'<text x="{layer.left + layer.width - 12:g}" y="{top + 18:g}" class="count">{count}</text>',
         f'<text x="{layer.left + 12:g}" y="{top + 35:g}" class="caption">{escape(caption)}</text>',
@@ -127,17 +128,19 @@ def draw() -> str:
         sys.exit(f"imports that do not point downwards: {', '.join(upward)}")
     height = TOP + ROW_HEIGHT * (1 + max(layer.row for layer in layers.values())) + 10
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="Helvetica, Arial, sans-serif">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        'font-family="Helvetica, Arial, sans-serif">',
         "<style>.name{font-size:15px;font-weight:bold;fill:#1f2328}.caption{font-size:12px;fill:#444c56}"
         ".count{font-size:11px;fill:#6e7781;text-anchor:end}.head{font-size:13px;fill:#1f2328}"
         ".arc{fill:none;stroke:#3b6ea5;stroke-opacity:.42}</style>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-        'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" fill="#3b6ea5" fill-opacity=".75"/></marker></defs>',
+        'markerUnits="userSpaceOnUse" orient="auto">'
+        '<path d="M0 0 8 4 0 8z" fill="#3b6ea5" fill-opacity=".7"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="26" class="head">Layers of {PACKAGE}: a layer imports only layers below it. '
         "Arrows are imports (those of errors are left out);</text>",
-        f'<text x="{LEFT}" y="46" class="caption">a wider arrow stands for more importing modules. Green: no OpenMMLab package. Blue: adapters over MMDetection. '
-        "Yellow: command line.</text>",
+        f'<text x="{LEFT}" y="46" class="caption">a wider arrow stands for more importing modules. '
+        "Green: no OpenMMLab package. Blue: adapters over MMDetection. Yellow: command line.</text>",
     ]
     for layer in layers.values():
         lines += box(layer)

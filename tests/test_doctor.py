@@ -96,7 +96,7 @@ def test_backend_of_a_gpu_is_reported(
     from rotated_atss.ops import backend
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(backend, "why_not", lambda device: problem)
+    monkeypatch.setattr(backend, "unavailable_reason", lambda device: problem)
     if preferred:
         monkeypatch.setenv(backend.VARIABLE, preferred)
     else:
