@@ -124,7 +124,7 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
             picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
             thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
         )  # fmt: skip
-    write_png(path, beside(image, picture) if args.beside else picture, own_only=True)
+    write_png(path, beside(image, picture) if args.beside else picture, protect_foreign=True)
 
 
 def class_filter(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:

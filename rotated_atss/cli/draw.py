@@ -50,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_targets(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from rotated_atss.io.files import check_output_apart
-    from rotated_atss.visualization.drawing import check_own
+    from rotated_atss.visualization.drawing import check_overwritable
 
     check_targets([args.out], args.images)
     check_output_apart(Path(args.out), [Path(folder) for folder in (args.labels, args.detections) if folder])
     for path in paths:
-        check_own(_target(args, path))
+        check_overwritable(_target(args, path))
 
 
 def _target(args: argparse.Namespace, image: Path) -> Path:

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     check_given(args.config, args.checkpoint)
     find_images(args.images)
     from rotated_atss.detection.engine.inference import load_detector
-    from rotated_atss.tiling.predict import tiling_of
+    from rotated_atss.tiling.predict import resolve_tiling
 
     started = time.perf_counter()
     paths, options = _check(args), parse_options(args.cfg_options)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
         cfg_options=options,
     )  # fmt: skip
-    tiling = tiling_of(detector, args.size, args.gap, args.batch, args.iou)
+    tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     chosen = class_filter(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, [one_word(name) for name in chosen])
     found: list[BoxDetections] = []
@@ -115,7 +115,7 @@ def _summary(found: Sequence[BoxDetections], score: float) -> str:
 def _check(args: argparse.Namespace) -> list[Path]:
     """The images; whatever can be told before the model is loaded is told here."""
     from rotated_atss.tiling.predict import Tiling
-    from rotated_atss.visualization.drawing import check_own
+    from rotated_atss.visualization.drawing import check_overwritable
 
     check_picture_arguments(args)
     size = Tiling.size if args.size is None else args.size
@@ -126,7 +126,7 @@ def _check(args: argparse.Namespace) -> list[Path]:
         check_file(args.json, args.images)
     if not args.no_pictures:
         for path in paths:
-            check_own(_picture_path(args, path))
+            check_overwritable(_picture_path(args, path))
     return paths
 
 

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if not args.quiet:
         print(summary(result, labelled=args.labels is not None))
-        if result.foreign_classes:
-            print(f"in no version of DOTA: {', '.join(result.foreign_classes)} (--classes v1.0 refuses such names)")
+        if result.unknown_classes:
+            print(f"in no version of DOTA: {', '.join(result.unknown_classes)} (--classes v1.0 refuses such names)")
     return 0
 
 

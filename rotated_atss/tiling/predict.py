@@ -20,11 +20,11 @@ from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.split_image import cut_out
+from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-WHOLE = 0  # as a window's size: the image is given to the detector in one piece
+WHOLE_IMAGE = 0  # as a window's size: the image is given to the detector in one piece
 _ID = "image"  # inside, so that an image that is itself named as a tile is not moved
 
 # Category ids that COCO's 80 classes leave out of 1 to 90.
@@ -52,14 +52,14 @@ class Tiling:
 
     size: int = 1024  # side of the windows, pixels, or WHOLE
     gap: int = 200  # overlap of neighbouring windows, pixels
-    batch: int = 4  # windows at a time
+    batch_size: int = 4  # windows at a time
     iou_threshold: float = 0.1  # a box goes when it overlaps a better one of its class by more
 
     def __post_init__(self) -> None:
-        if self.size != WHOLE:
+        if self.size != WHOLE_IMAGE:
             self.settings()
-        if self.batch < 1:
-            raise UserError(f"at least 1 window at a time, not {self.batch}", hint="--batch")
+        if self.batch_size < 1:
+            raise UserError(f"at least 1 window at a time, not {self.batch_size}", hint="--batch")
         if not 0 <= self.iou_threshold <= 1:
             raise UserError(f"the IoU threshold lies between 0 and 1, not at {self.iou_threshold}")
 
@@ -74,7 +74,7 @@ def predict_image(
     *,
     size: int | None = None,
     gap: int = 200,
-    batch: int = 4,
+    batch_size: int = 4,
     iou_threshold: float | None = None,
     name: str | None = None,
     progress: bool | None = False,
@@ -90,7 +90,7 @@ def predict_image(
         size: Side of the windows, pixels; 0 gives the detector the whole image. None: what the detector prefers
             (its attribute ``size``), else 1024. Windows past the image's border are filled as ``split`` fills them.
         gap: Overlap of neighbouring windows, pixels.
-        batch: Windows at a time.
+        batch_size: Windows at a time.
         iou_threshold: For merging, a class at a time, what several windows saw. None: the detector's
             (``iou_threshold``), else 0.1.
         name: The image's id; None takes the file's name without suffix.
@@ -103,12 +103,12 @@ def predict_image(
     Raises:
         UserError: An image that cannot be read, or a setting out of its range.
     """
-    tiling = tiling_of(detector, size, gap, batch, iou_threshold)
+    tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
         pixels, name = read_image(image), Path(image).stem if name is None else name
     else:
         pixels, name = _checked(image), _ID if name is None else name
-    if tiling.size == WHOLE:
+    if tiling.size == WHOLE_IMAGE:
         (found,) = _detect(detector, [pixels], [_ID])
         best = found.scores.argsort(descending=True, stable=True)
         return BoxDetections(name, found.boxes[best], found.scores[best], found.labels[best])
@@ -116,14 +116,14 @@ def predict_image(
     return replace(tiles[0], name=name)
 
 
-def tiling_of(
-    detector: Detector, size: int | None = None, gap: int = 200, batch: int = 4, iou_threshold: float | None = None
+def resolve_tiling(
+    detector: Detector, size: int | None = None, gap: int = 200, batch_size: int = 4, iou_threshold: float | None = None
 ) -> Tiling:
     """The tiling asked for, what is None as the detector prefers it."""
     size = getattr(detector, "size", Tiling.size) if size is None else size
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
-    return Tiling(size, gap, batch, iou_threshold)
+    return Tiling(size, gap, batch_size, iou_threshold)
 
 
 def to_coco_results(images: Iterable[BoxDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -155,9 +155,9 @@ def _on_windows(detector: Detector, image: Image, tiling: Tiling, progress: bool
     windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
     named = sorted((settings.tile_name(_ID, 1, window), window) for window in windows)
     with progress_bar(total=len(named), desc="windows", unit="window", leave=False, show=progress) as bar:
-        for start in range(0, len(named), tiling.batch):
-            names, areas = zip(*named[start : start + tiling.batch])
-            yield from _detect(detector, [cut_out(image, area, settings.padding) for area in areas], names)
+        for start in range(0, len(named), tiling.batch_size):
+            names, areas = zip(*named[start : start + tiling.batch_size])
+            yield from _detect(detector, [crop_window(image, area, settings.padding) for area in areas], names)
             bar.update(len(names))
 
 

@@ -39,7 +39,7 @@ class SplitResult:
     out: Path
     totals: SplitTotals
     seconds: float
-    foreign_classes: tuple[str, ...] = ()  # that no version of DOTA has, where any class was accepted; sorted
+    unknown_classes: tuple[str, ...] = ()  # that no version of DOTA has, where any class was accepted; sorted
 
 
 def split_dota(

@@ -114,14 +114,14 @@ def _cuts(job: SplitJob, rate: float, windows: Integers, placement: Placement) -
 
 
 def _write_tile(job: SplitJob, image: Image, cut: _Cut) -> Tile:
-    tile = encode_image(cut_out(image, cut.window, job.settings.padding), job.settings.image_format)
+    tile = encode_image(crop_window(image, cut.window, job.settings.padding), job.settings.image_format)
     write_bytes(job.folder / "images" / f"{cut.name}.{job.settings.image_format}", tile)
     if job.labels is not None:
         write_bytes(job.folder / "labelTxt" / f"{cut.name}.txt", _objects_text(job.labels, cut))
     return Tile(cut.name, len(cut.objects), int(cut.truncated.sum()))
 
 
-def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
+def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
     """The pixels of a window; ``padding`` (BGR) fills what lies past the image, None leaves it out."""
     x_start, y_start, x_stop, y_stop = window
     visible = image[y_start:y_stop, x_start:x_stop]

@@ -124,13 +124,15 @@ def beside(left: Image, right: Image, gap: int = 6) -> Image:
     return np.concatenate([first, strip, second], axis=1)
 
 
-def write_png(path: str | Path, image: Image, *, inputs: Iterable[str | Path] = (), own_only: bool = False) -> Path:
+def write_png(
+    path: str | Path, image: Image, *, inputs: Iterable[str | Path] = (), protect_foreign: bool = False
+) -> Path:
     """Writes an image (H, W, 3), uint8, BGR, as PNG: whole or not at all, and never among the inputs.
 
     Args:
         path: The file; its name ends in ``.png``.
         inputs: Files and folders that were read: nothing is written over such a file, or into such a folder.
-        own_only: Replace no file but one that this function wrote.
+        protect_foreign: Replace no file but one that this function wrote.
 
     Raises:
         UserError: Another suffix, a path among the inputs, a file of someone else's, a folder that cannot be written, a
@@ -142,15 +144,15 @@ def write_png(path: str | Path, image: Image, *, inputs: Iterable[str | Path] = 
     for given in map(Path, inputs):
         if _lies_in(target, given):
             raise UserError(f"would write into the input {given}", where=target, hint="choose another folder")
-    if own_only:
-        check_own(target)
+    if protect_foreign:
+        check_overwritable(target)
     _, encoded = cv2.imencode(".png", image)
     data = encoded.tobytes()
     atomic_write(target, data[:_AFTER_HEADER] + _SIGNATURE + data[_AFTER_HEADER:])
     return target
 
 
-def check_own(path: str | Path) -> None:
+def check_overwritable(path: str | Path) -> None:
     """Refuse a path at which there is something that :func:`write_png` did not write."""
     if Path(path).is_dir():
         raise UserError("is a folder", where=path, hint="choose another one to write into")

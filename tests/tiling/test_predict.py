@@ -12,7 +12,7 @@ import torch
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.predict import WHOLE, Tiling, predict_image, tiling_of, to_coco_results
+from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling, to_coco_results
 from rotated_atss.tiling.split import split_dota
 
 TURN = 0.5  # radians
@@ -82,7 +82,7 @@ def test_the_same_as_split_then_detect_then_merge(tmp_path) -> None:
     ]
     (slow,) = merge_boxes(tiles, 0.2)
     for source in (image, tmp_path / "images" / "P1.png", str(tmp_path / "images" / "P1.png")):
-        fast = predict_image(Spots(), source, size=96, gap=32, iou_threshold=0.2, batch=3, name="P1")
+        fast = predict_image(Spots(), source, size=96, gap=32, iou_threshold=0.2, batch_size=3, name="P1")
         assert fast.name == slow.name
         for attribute in ("boxes", "scores", "labels"):
             assert torch.equal(getattr(fast, attribute), getattr(slow, attribute))
@@ -91,7 +91,7 @@ def test_the_same_as_split_then_detect_then_merge(tmp_path) -> None:
 
 def test_windows_are_those_of_split_and_come_in_batches() -> None:
     detector = Spots()
-    predict_image(detector, scattered(300, 200), size=96, gap=32, batch=4)
+    predict_image(detector, scattered(300, 200), size=96, gap=32, batch_size=4)
     assert [len(batch) for batch in detector.batches] == [4, 4, 4, 3]  # 5 columns, 3 rows
     assert {shape for batch in detector.batches for shape in batch} == {(96, 96, 3)}
 
@@ -112,7 +112,9 @@ def test_a_small_image_is_filled_as_split_fills_it() -> None:
 
 def test_the_whole_image_in_one_piece() -> None:
     detector = Spots()
-    found = predict_image(detector, image_of([(50, 20), (9, 9)], 300, 40), size=WHOLE, gap=0, name="a__1024__7___9")
+    found = predict_image(
+        detector, image_of([(50, 20), (9, 9)], 300, 40), size=WHOLE_IMAGE, gap=0, name="a__1024__7___9"
+    )
     assert detector.batches == [[(40, 300, 3)]]
     assert found.name == "a__1024__7___9"
     assert sorted(found.boxes[:, 0].round().tolist()) == [9, 50]
@@ -125,7 +127,7 @@ def test_an_image_named_as_a_tile_is_not_moved() -> None:
 
 
 def test_nothing_found() -> None:
-    for size in (64, WHOLE):
+    for size in (64, WHOLE_IMAGE):
         found = predict_image(Spots(), np.zeros((100, 100, 3), np.uint8), size=size, gap=16)
         assert found.boxes.shape == (0, 5)
         assert len(found.scores) == len(found.labels) == 0
@@ -147,7 +149,7 @@ def test_best_first_also_in_one_piece() -> None:
     def detector(tiles: list[np.ndarray]) -> list:
         return [(torch.rand(3, 5) * 9, torch.tensor([0.2, 0.8, 0.5]), torch.tensor([0, 1, 2]))]
 
-    found = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=WHOLE)
+    found = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=WHOLE_IMAGE)
     assert found.labels.tolist() == [1, 2, 0]
 
 
@@ -165,7 +167,7 @@ def test_beside_the_image_only_one_batch_is_held() -> None:
 
     held: list = [None]
     tracemalloc.start()
-    predict_image(detector, image, size=500, gap=100, batch=4)
+    predict_image(detector, image, size=500, gap=100, batch_size=4)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert batches == 43
@@ -178,7 +180,7 @@ def test_beside_the_image_only_one_batch_is_held() -> None:
         ({"size": 100, "gap": 100}, "the gap 100 does not fit the window size 100"),
         ({"size": 100, "gap": -1}, "0 <= gap < size"),
         ({"size": -5}, "too small"),
-        ({"size": 64, "gap": 0, "batch": 0}, "at least 1 window at a time, not 0"),
+        ({"size": 64, "gap": 0, "batch_size": 0}, "at least 1 window at a time, not 0"),
         ({"size": 64, "gap": 0, "iou_threshold": 1.5}, "between 0 and 1, not at 1.5"),
     ],
 )
@@ -207,10 +209,10 @@ def test_a_detector_that_loses_tiles_is_a_bug() -> None:
 
 def test_what_the_detector_prefers() -> None:
     detector = Spots()
-    assert tiling_of(detector) == Tiling(1024, 200, 4, 0.1)
-    detector.size, detector.iou_threshold = WHOLE, 0.6  # type: ignore[attr-defined]
-    assert tiling_of(detector, batch=2) == Tiling(WHOLE, 200, 2, 0.6)
-    assert tiling_of(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)
+    assert resolve_tiling(detector) == Tiling(1024, 200, 4, 0.1)
+    detector.size, detector.iou_threshold = WHOLE_IMAGE, 0.6  # type: ignore[attr-defined]
+    assert resolve_tiling(detector, batch_size=2) == Tiling(WHOLE_IMAGE, 200, 2, 0.6)
+    assert resolve_tiling(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)
 
 
 def test_coco_results() -> None:

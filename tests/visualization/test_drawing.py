@@ -10,7 +10,14 @@ import pytest
 
 from rotated_atss.dota.classes import CLASSES, PALETTE
 from rotated_atss.errors import UserError
-from rotated_atss.visualization.drawing import beside, check_own, class_color, contact_sheet, draw_boxes, write_png
+from rotated_atss.visualization.drawing import (
+    beside,
+    check_overwritable,
+    class_color,
+    contact_sheet,
+    draw_boxes,
+    write_png,
+)
 
 SQUARE = np.array([[40.0, 40.0, 80.0, 40.0, 80.0, 80.0, 40.0, 80.0]])
 
@@ -228,17 +235,17 @@ def test_only_own_pictures_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "P1.png"
     cv2.imwrite(str(path), grey_image())
     with pytest.raises(UserError, match="P1.png: would replace a picture that is not ours"):
-        write_png(path, grey_image() + 1, own_only=True)
+        write_png(path, grey_image() + 1, protect_foreign=True)
     with pytest.raises(UserError, match="not ours"):
-        check_own(path)
+        check_overwritable(path)
     assert (cv2.imread(str(path)) == 90).all()
     write_png(path, grey_image() + 1)
-    write_png(path, grey_image() + 2, own_only=True)
+    write_png(path, grey_image() + 2, protect_foreign=True)
     assert (cv2.imread(str(path)) == 92).all()
-    check_own(tmp_path / "new.png")
+    check_overwritable(tmp_path / "new.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UserError, match="is a folder"):
-        write_png(tmp_path / "folder.png", grey_image(), own_only=True)
+        write_png(tmp_path / "folder.png", grey_image(), protect_foreign=True)
 
 
 def test_side_by_side() -> None:
