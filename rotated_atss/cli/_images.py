@@ -112,7 +112,9 @@ def each_image(
 
 def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argparse.Namespace) -> None:
     """One picture of all layers, the last on top, as :func:`add_picture_arguments` has it; the input is not touched."""
-    from rotated_atss.visualization.drawing import beside, draw_boxes, write_png
+    from rotated_atss.visualization.contact_sheet import side_by_side
+    from rotated_atss.visualization.drawing import draw_boxes
+    from rotated_atss.visualization.png_output import write_png
 
     picture = image
     for layer in layers:
@@ -124,7 +126,7 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
             picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
             thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
         )  # fmt: skip
-    write_png(path, beside(image, picture) if args.beside else picture, protect_foreign=True)
+    write_png(path, side_by_side(image, picture) if args.beside else picture, protect_foreign=True)
 
 
 def class_filter(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -95,7 +95,9 @@ def draw_detections(
     from rotated_atss.dota.detections import list_task1_files, read_detections
     from rotated_atss.dota.folders import list_images
     from rotated_atss.io.images import read_image
-    from rotated_atss.visualization.drawing import contact_sheet, draw_boxes, write_png
+    from rotated_atss.visualization.contact_sheet import contact_sheet
+    from rotated_atss.visualization.drawing import draw_boxes
+    from rotated_atss.visualization.png_output import write_png
 
     found = {name: read_detections(path) for name, path in list_task1_files(merged).items()}
     written, drawn = [], []

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_targets(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from rotated_atss.io.files import check_output_apart
-    from rotated_atss.visualization.drawing import check_overwritable
+    from rotated_atss.visualization.png_output import check_overwritable
 
     check_targets([args.out], args.images)
     check_output_apart(Path(args.out), [Path(folder) for folder in (args.labels, args.detections) if folder])

@@ -115,7 +115,7 @@ def _summary(found: Sequence[BoxDetections], score: float) -> str:
 def _check(args: argparse.Namespace) -> list[Path]:
     """The images; whatever can be told before the model is loaded is told here."""
     from rotated_atss.tiling.predict import Tiling
-    from rotated_atss.visualization.drawing import check_overwritable
+    from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
     size = Tiling.size if args.size is None else args.size

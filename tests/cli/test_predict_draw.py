@@ -249,7 +249,7 @@ def test_mistakes_told_before_the_model_is_loaded(images, tmp_path, error):
         (images, ["--json", str(images / "a.json")], "a.json: would write into the input"),
         (images / "P1.png", ["--out", str(images)], "would write into the folder of the image"),
         (images, ["--out", str(tmp_path / "file")], "file: not a folder"),
-        (images, ["--out", str(tmp_path / "theirs")], "P1.png: would replace a picture that is not ours"),
+        (images, ["--out", str(tmp_path / "theirs")], "P1.png: the file was not written by rotated-atss"),
     ):  # fmt: skip
         line = error("predict", "rotated_atss_obb_r18_demo_le90", checkpoint, where, "--out", tmp_path / "out", *more)
         assert message in line
@@ -420,7 +420,7 @@ def test_mistakes_of_draw(drawable, error):
         (["--labels", labels, "--out", images], "overlaps the input"),
         (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
         (["--detections", found, "--out", found], "overlaps the input"),
-        (["--labels", labels, "--out", drawable / "theirs"], "P1.png: would replace a picture that is not ours"),
+        (["--labels", labels, "--out", drawable / "theirs"], "P1.png: the file was not written by rotated-atss"),
         (["--labels", labels, "--score", "-1"], "--score: a score lies between 0 and 1, not at -1.0"),
     ):  # fmt: skip
         assert message in error("draw", "--images", images, "--out", out, *words)
