@@ -73,8 +73,10 @@ def _generate(scenes: Path, train_count: int, val_count: int, seed: int) -> None
 
 def _split(source: Path, out: Path) -> None:
     from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.split_settings import SplitSettings
 
-    split_dota(source / "images", source / "labelTxt", out, size=TILE, gap=GAP, overwrite=True)
+    settings = SplitSettings(sizes=(TILE,), gaps=(GAP,))
+    split_dota(source / "images", source / "labelTxt", out, settings, overwrite=True)
 
 
 def _shorter(args: argparse.Namespace) -> dict:

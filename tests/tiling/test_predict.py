@@ -14,6 +14,7 @@ from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling, to_coco_results
 from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 
 TURN = 0.5  # radians
 
@@ -76,7 +77,7 @@ def test_the_same_as_split_then_detect_then_merge(tmp_path) -> None:
     (tmp_path / "images").mkdir()
     image = scattered(300, 217)
     cv2.imwrite(str(tmp_path / "images" / "P1.png"), image)
-    split_dota(tmp_path / "images", None, tmp_path / "tiles", size=96, gap=32, workers=1)
+    split_dota(tmp_path / "images", None, tmp_path / "tiles", SplitSettings(sizes=[96], gaps=[32]), workers=1)
     tiles = [
         BoxDetections(path.stem, *spots(cv2.imread(str(path)))) for path in (tmp_path / "tiles" / "images").iterdir()
     ]
@@ -177,9 +178,9 @@ def test_beside_the_image_only_one_batch_is_held() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"size": 100, "gap": 100}, "the gap 100 does not fit the window size 100"),
+        ({"size": 100, "gap": 100}, "got gap 100 for window size 100"),
         ({"size": 100, "gap": -1}, "0 <= gap < size"),
-        ({"size": -5}, "too small"),
+        ({"size": -5}, "at least 32 px, got -5 px"),
         ({"size": 64, "gap": 0, "batch_size": 0}, "at least 1 window at a time, not 0"),
         ({"size": 64, "gap": 0, "iou_threshold": 1.5}, "between 0 and 1, not at 1.5"),
     ],

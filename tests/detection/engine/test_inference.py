@@ -98,9 +98,10 @@ def images(tmp_path):
 def test_the_same_as_split_then_test(oriented, images, tmp_path):
     from rotated_atss.dota.detections import read_task1_folder
     from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.split_settings import SplitSettings
 
     config, checkpoint = oriented
-    split_dota(images, None, tmp_path / "tiles", size=128, gap=32, workers=1)
+    split_dota(images, None, tmp_path / "tiles", SplitSettings(sizes=(128,), gaps=(32,)), workers=1)
     loader = {"test_dataloader.batch_size": 1, "test_dataloader.num_workers": 0}
     loader |= {"test_dataloader.persistent_workers": False, "visualizer.vis_backends": []}
     run_test(
