@@ -193,11 +193,11 @@ def test_output_does_not_depend_on_threads(tmp_path, make_folder, split, tree, m
     used = []
     in_threads = rotated_atss.tiling.split_image.in_threads
 
-    def recording(function, items, workers):
+    def watched(function, items, workers):
         used.append(workers)
         return in_threads(function, items, workers)
 
-    monkeypatch.setattr("rotated_atss.tiling.split_image.in_threads", recording)
+    monkeypatch.setattr("rotated_atss.tiling.split_image.in_threads", watched)
     for workers in (1, 3):
         split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
     assert used == [1, 3]

@@ -20,7 +20,7 @@ ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
 
 
 @pytest.fixture
-def rejected(split):
+def refused(split):
     """Split, expect an error of one line and no output, and return the line."""
 
     def call(tmp_path, match, images, labels, **options):
@@ -33,58 +33,58 @@ def rejected(split):
     return call
 
 
-def test_missing_folders(tmp_path, make_folder, rejected):
+def test_missing_folders(tmp_path, make_folder, refused):
     images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
-    assert str(tmp_path / "absent") in rejected(tmp_path, "no such folder", tmp_path / "absent", labels)
-    assert str(tmp_path / "absent") in rejected(tmp_path, "no such folder", images, tmp_path / "absent")
-    rejected(tmp_path, "no images", labels, None)
+    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", tmp_path / "absent", labels)
+    assert str(tmp_path / "absent") in refused(tmp_path, "no such folder", images, tmp_path / "absent")
+    refused(tmp_path, "no images", labels, None)
 
 
-def test_missing_pairs(tmp_path, make_folder, rejected):
+def test_missing_pairs(tmp_path, make_folder, refused):
     images, labels = make_folder(tmp_path, {"P1.png": (50, 50), "P2.png": (50, 50)})
     (labels / "P2.txt").rename(labels / "P3.txt")
-    assert str(labels) in rejected(tmp_path, "no label file for the image P2.png", images, labels)
+    assert str(labels) in refused(tmp_path, "no label file for the image P2.png", images, labels)
     (images / "P2.png").unlink()
-    assert str(images) in rejected(tmp_path, "no image for the label file P3.txt", images, labels)
+    assert str(images) in refused(tmp_path, "no image for the label file P3.txt", images, labels)
 
 
-def test_unpaired_folders(tmp_path, make_folder, rejected):
+def test_unpaired_folders(tmp_path, make_folder, refused):
     images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
-    rejected(tmp_path, "must be paired, got 2 and 1", [images, images], [labels])
-    rejected(tmp_path, "must be paired, got 1 and 2", images, [labels, labels])
-    rejected(tmp_path, "no image folder given", [], None)
+    refused(tmp_path, "must be paired, got 2 and 1", [images, images], [labels])
+    refused(tmp_path, "must be paired, got 1 and 2", images, [labels, labels])
+    refused(tmp_path, "no image folder given", [], None)
 
 
-def test_duplicate_image_id(tmp_path, make_folder, rejected):
+def test_duplicate_image_id(tmp_path, make_folder, refused):
     first = make_folder(tmp_path / "a", {"P1.png": (50, 50)})
     second = make_folder(tmp_path / "b", {"P1.jpg": (50, 50)})
-    line = rejected(tmp_path, "P1 occurs twice", [first[0], second[0]], [first[1], second[1]])
+    line = refused(tmp_path, "P1 occurs twice", [first[0], second[0]], [first[1], second[1]])
     assert str(first[0] / "P1.png") in line
     assert str(second[0] / "P1.jpg") in line
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_unreadable_image(tmp_path, workers, make_folder, tree, rejected):
+def test_unreadable_image(tmp_path, workers, make_folder, tree, refused):
     images, labels = make_folder(tmp_path, {f"P{index}.png": (200, 200) for index in range(4)})
     (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:-50])
     before = tree(tmp_path)
-    rejected(tmp_path, f"^{images / 'P2.png'}: the image is cut short", images, labels, workers=workers)
+    refused(tmp_path, f"^{images / 'P2.png'}: the image is cut short", images, labels, workers=workers)
     assert tree(tmp_path) == before
 
 
-def test_malformed_label_is_reported_before_images_are_read(tmp_path, make_folder, rejected):
+def test_malformed_label_is_reported_before_images_are_read(tmp_path, make_folder, refused):
     images, labels = make_folder(
         tmp_path, {"P1.png": (50, 50)}, {"P1.png": ["gsd:1", ORDINARY, "1 2 3 4 5 6 7 ship 0"]}
     )
     (images / "P1.png").write_bytes(b"not an image")
-    rejected(tmp_path, f"^{labels / 'P1.txt'}:3: ", images, labels)
+    refused(tmp_path, f"^{labels / 'P1.txt'}:3: ", images, labels)
 
 
-def test_unknown_class_is_rejected_only_if_classes_are_given(tmp_path, make_folder, split, rejected):
+def test_unknown_class_is_rejected_only_if_classes_are_given(tmp_path, make_folder, split, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)}, {"P1.png": [ORDINARY.replace("ship", "shipp")]})
-    rejected(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
-    rejected(tmp_path, "a single class is written as a tuple", *folders, classes="shipp")
-    rejected(tmp_path, "empty", *folders, classes=[])
+    refused(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
+    refused(tmp_path, "a single class is written as a tuple", *folders, classes="shipp")
+    refused(tmp_path, "empty", *folders, classes=[])
     split(*folders, tmp_path / "out")
 
 
@@ -112,13 +112,13 @@ def test_unknown_class_is_rejected_only_if_classes_are_given(tmp_path, make_fold
         ({"workers": 0}, "at least 1 worker"),
     ],
 )
-def test_settings_out_of_range(tmp_path, options, match, make_folder, rejected):
-    rejected(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
+def test_settings_out_of_range(tmp_path, options, match, make_folder, refused):
+    refused(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
 
 
-def test_rate_that_gives_an_empty_image(tmp_path, make_folder, rejected):
+def test_rate_that_gives_an_empty_image(tmp_path, make_folder, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)})
-    rejected(tmp_path, "P1.png: .*got rate 0.001", *folders, rates=[0.001], name_style="devkit")
+    refused(tmp_path, "P1.png: .*got rate 0.001", *folders, rates=[0.001], name_style="devkit")
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
@@ -133,7 +133,7 @@ def test_never_writes_into_an_input_folder(tmp_path, out, make_folder, split, tr
 # -- interrupted runs --------------------------------------------------------------------------------------------------
 
 
-def test_full_disk(tmp_path, monkeypatch, make_folder, rejected):
+def test_full_disk(tmp_path, monkeypatch, make_folder, refused):
     folders = make_folder(tmp_path, {"P1.png": (300, 300)})
     write, written = Path.write_bytes, []
 
@@ -145,7 +145,7 @@ def test_full_disk(tmp_path, monkeypatch, make_folder, rejected):
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", write_until_full)
-    assert "free space" in rejected(tmp_path, "No space left on device", *folders)
+    assert "free space" in refused(tmp_path, "No space left on device", *folders)
     assert len(written) == 4
 
 
