@@ -152,7 +152,7 @@ def _self_crossing(polygons: Floats) -> Booleans:
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
     """Areas of self-crossing polygons (N, 8) by the even-odd rule, inside windows (N, 4) if given."""
-    import shapely  # takes 0.1 s, and few label files need it
+    import shapely  # costs 0.1 s, and few label files need it
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))
     if windows is not None:

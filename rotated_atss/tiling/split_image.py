@@ -156,7 +156,7 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
 
     Args:
         image: (H, W, 3), uint8, BGR.
-        window: x_start, y_start, x_stop, y_stop; the stop may exceed the image.
+        window: x_start, y_start, x_stop, y_stop; the stop can exceed the image.
         padding: BGR colour outside the image; None returns the smaller crop.
 
     Example:

@@ -15,7 +15,7 @@ from rotated_atss.io.png import Image
 Color = tuple[int, int, int]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_LARGE_AREA = 10_000  # px^2: captions may lie inside boxes above this area
+_LARGE_AREA = 10_000  # px^2: captions can lie inside boxes above this area
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def write_png(
     Args:
         path: The file; its name ends in ``.png``.
         image: (H, W, 3), uint8, BGR.
-        inputs: Files and folders that were read. ``path`` may neither be one of them nor lie inside one.
+        inputs: Files and folders that were read. ``path`` must not be one of them or lie inside one.
         protect_foreign: Replace an existing file only if this function wrote it.
 
     Returns:
