@@ -63,6 +63,10 @@ def manifest_bytes(
         folders: Pairs of image and label folder, as given.
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
+
+    Example:
+        >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
+        [1024]
     """
     rows = sorted(zip(sources, stats), key=lambda row: row[0].image_id)
     manifest = {

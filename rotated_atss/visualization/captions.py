@@ -58,6 +58,12 @@ def place_captions(
 
     Returns:
         At most one caption per annotation, at the first free place.
+
+    Example:
+        >>> square = np.array([[20.0, 40], [60, 40], [60, 60], [20, 60]])
+        >>> annotations = [Annotation(square, (255, 0, 0), "ship", 0.9)]
+        >>> [text_box.text for text_box in place_captions(annotations, (100, 200), 0.36, [])]
+        ['ship 0.90']
     """
     occupied = _occupied(annotations, image_hw)
     for text_box in reserved:
@@ -73,7 +79,13 @@ def place_captions(
 
 
 def place_legend(annotations: Sequence[Annotation], image_height: int, scale: float) -> list[TextBox]:
-    """Stack the classes that occur, with their counts, in the lower left corner."""
+    """Stack the classes that occur, with their counts, in the lower left corner.
+
+    Example:
+        >>> annotations = [Annotation(np.zeros((4, 2)), (255, 0, 0), "ship", None)] * 2
+        >>> [text_box.text for text_box in place_legend(annotations, image_height=100, scale=0.36)]
+        ['ship 2']
+    """
     counts = Counter((each.name, each.color) for each in annotations if each.name is not None)
     step = _text_wh("", scale)[1] + 2
     lines = []

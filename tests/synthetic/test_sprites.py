@@ -66,9 +66,8 @@ def test_box_is_tight_around_the_painted_pixels(kind: str, angle: float) -> None
 @pytest.mark.parametrize("build", [grounds.tennis_court, grounds.basketball_court])
 def test_box_of_a_court_ends_at_its_outer_lines(build: Callable[[np.random.Generator, float], Sprite]) -> None:
     sprite, canvas = build(np.random.default_rng(1), 1.0), Canvas((200, 200), np.random.default_rng(0))
-    parts = (
-        sprite.parts[:-2] if build is grounds.tennis_court else sprite.parts
-    )  # without the net, which extends beyond the lines
+    # The net of a tennis court extends beyond the lines.
+    parts = sprite.parts[:-2] if build is grounds.tennis_court else sprite.parts
     canvas.paint(parts, Pose(100, 100, 0.0), np.array([1.0, 0.0]))
     white = (np.argwhere((canvas.pixels > 200).all(axis=2))[:, ::-1] + 0.5) / 2 - 100
     np.testing.assert_allclose(extent_of(white), sprite.extent, atol=0.5)

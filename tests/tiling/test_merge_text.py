@@ -149,7 +149,7 @@ def test_parts_end_between_images(tmp_path):
         (f"P1__1024__0___0 x {BOX}", "Task1_ship.txt:3: 'x' is no number"),
     ],
 )
-def test_a_wrong_line_stops_everything(tmp_path, monkeypatch, workers, line, words, part):
+def test_malformed_line_stops_the_merge(tmp_path, monkeypatch, workers, line, words, part):
     monkeypatch.setattr("rotated_atss.tiling.merge_text._SERIAL_BYTES", 0)
     monkeypatch.setattr("rotated_atss.tiling.merge_text._PART_BYTES", part)
     tiles = write_task1(tmp_path / "tiles", "ship", f"P0__1024__0___0 0.9 {BOX}", "", line, f"P2__1__0___0 1 {BOX}")
@@ -159,7 +159,7 @@ def test_a_wrong_line_stops_everything(tmp_path, monkeypatch, workers, line, wor
     assert not (tmp_path / "out").exists()
 
 
-def test_the_input_folder_is_never_written(tmp_path):
+def test_input_folder_is_never_written(tmp_path):
     tiles = write_task1(tmp_path / "tiles", "ship", f"P1__1024__0___0 0.9 {BOX}")
     for out in (tiles, tiles / "merged", tmp_path):
         with pytest.raises(UserError, match="overlaps the input"):
@@ -167,7 +167,7 @@ def test_the_input_folder_is_never_written(tmp_path):
     assert [path.name for path in tiles.iterdir()] == ["Task1_ship.txt"]
 
 
-def test_files_of_an_earlier_merge(tmp_path):
+def test_files_of_an_earlier_merge_are_replaced_or_rejected(tmp_path):
     tiles = write_task1(tmp_path / "tiles", "ship", f"P1__1024__0___0 0.9 {BOX}")
     merge_folder(tiles, tmp_path / "out")
     merge_folder(tiles, tmp_path / "out")  # replaces its own files

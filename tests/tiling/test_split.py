@@ -81,7 +81,7 @@ def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path, m
 
 
 def test_decimal_coordinates_inside_are_not_truncated(tmp_path, make_folder, split):
-    """The area of mmrotate is rounded to float32, which flags about half of these objects."""
+    """Areas in mmrotate are float32, so it flags about half of these objects as truncated."""
     rng = np.random.default_rng(0)
     boxes = (
         rng.uniform(1, 90, (50, 1, 2)) + np.array([[0, 0], [30, 0], [30, 30], [0, 30]]) + rng.uniform(0, 5, (50, 4, 2))
@@ -112,7 +112,7 @@ def test_objects_too_large_for_any_tile_are_counted(tmp_path, make_folder, split
     assert split(*folders, tmp_path / "more", rates=[1.0, 0.4]).totals.in_no_tile == 0
 
 
-def test_without_labels_there_are_only_images(tmp_path, make_folder, split):
+def test_without_labels_only_images_are_written(tmp_path, make_folder, split):
     images, _ = make_folder(tmp_path, {"P1.png": (200, 100)})
     split([images], None, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "manifest.json"]

@@ -122,7 +122,7 @@ def test_rate_that_gives_an_empty_image(tmp_path, make_folder, refused):
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
-def test_never_writes_into_an_input_folder(tmp_path, out, make_folder, split, tree):
+def test_output_must_not_overlap_an_input(tmp_path, out, make_folder, split, tree):
     folders = make_folder(tmp_path / "raw", {"P1.png": (50, 50)})
     before = tree(tmp_path)
     with pytest.raises(UserError, match="overlaps the input"):
@@ -149,7 +149,7 @@ def test_full_disk(tmp_path, monkeypatch, make_folder, refused):
     assert len(written) == 4
 
 
-def test_interrupt_leaves_nothing(tmp_path, monkeypatch, make_folder, split):
+def test_interrupt_removes_the_output(tmp_path, monkeypatch, make_folder, split):
     folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
     run_jobs = rotated_atss.tiling.split.run_jobs
 
