@@ -38,6 +38,7 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 
 IOU_THRESHOLD = 0.1
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # to find the one that suits another quantity best
@@ -107,8 +108,8 @@ def ultralytics_row(data: Path, folder: Path, repeats: int) -> dict[str, Any]:
     source = others.yolo_layout(data, folder / "yolo", CLASSES["v2.0"])
 
     def ours() -> None:
-        split_dota(data / "images", data / "labelTxt", mine, padding=None, image_format="jpg", workers=1,
-                   overwrite=True, progress=False)  # fmt: skip
+        settings = SplitSettings(padding=None, image_format="jpg")
+        split_dota(data / "images", data / "labelTxt", mine, settings, workers=1, overwrite=True, progress=False)
 
     timed = harness.time_pair(ours, others.ultralytics_split(source, theirs), repeats)
     images = theirs / "images/train"
@@ -124,8 +125,8 @@ def sahi_row(data: Path, folder: Path, repeats: int, workers: int) -> dict[str, 
     mine, theirs = folder / "ours_png", folder / "sahi"
 
     def ours() -> None:
-        split_dota(data / "images", None, mine, image_ratio=0.0, padding=None, workers=workers, overwrite=True,
-                   progress=False)  # fmt: skip
+        settings = SplitSettings(image_ratio=0.0, padding=None)
+        split_dota(data / "images", None, mine, settings, workers=workers, overwrite=True, progress=False)
 
     timed = harness.time_pair(ours, others.sahi_split(data / "images", theirs, workers), repeats)
 

@@ -32,7 +32,7 @@ from benchmarks.harness import ROOT, bar, environment, save, show_bars, table, t
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.io.images import read_image
-from rotated_atss.tiling.split_image import cut_out
+from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import PADDING_BGR
 from rotated_atss.tiling.windows import sliding_windows
 
@@ -118,7 +118,7 @@ def sample_tiles(data: Path) -> list[np.ndarray]:
     tiles = []
     for image in map(read_image, list_images(data / "images")):
         windows = sliding_windows(image.shape[1], image.shape[0], [(SIZE, GAP)], 0.6).tolist()
-        tiles += [np.ascontiguousarray(cut_out(image, window, PADDING_BGR)) for window in windows]
+        tiles += [np.ascontiguousarray(crop_window(image, window, PADDING_BGR)) for window in windows]
     return tiles
 
 

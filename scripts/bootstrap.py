@@ -328,7 +328,7 @@ def link_configs():
     """Link configs and tools into rotated_atss/.mim, where mmengine looks for them and where a wheel has copies."""
     folder = ROOT / "rotated_atss" / ".mim"
     folder.mkdir(exist_ok=True)
-    for name in ("configs", "tools", "model-index.yml"):
+    for name in ("configs", "tools", "model-index.yml", "data_prep"):
         link = folder / name
         if not link.exists() and not link.is_symlink():
             link.symlink_to(Path("..") / ".." / name)

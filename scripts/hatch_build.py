@@ -1,14 +1,20 @@
-"""A wheel carries configs/ and tools/ where mmengine looks for those of a package (``rotated_atss::dota/...``).
+"""Ship configs/, tools/ and the split presets inside the wheel.
 
-An editable install carries no copies, which would grow stale: there scripts/bootstrap.py lays links.
+They go to ``rotated_atss/.mim``, where MMEngine looks for the configs of a package (``rotated_atss::dota/...``). An
+editable install has no copies, which would become outdated: scripts/bootstrap.py creates links there.
 """
+
+from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SHIPPED = ("configs", "tools", "model-index.yml")
+SHIPPED = ("configs", "tools", "model-index.yml", "data_prep/presets")
 
 
 class ShipConfigs(BuildHookInterface):
-    def initialize(self, version, build_data):
+    """Add the files of ``SHIPPED`` to the wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Extend the files that the wheel includes, except for an editable install."""
         if version != "editable":
             build_data["force_include"].update({name: f"rotated_atss/.mim/{name}" for name in SHIPPED})

@@ -86,7 +86,9 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
     Example:
         ``write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)``
     """
-    from rotated_atss.visualization.drawing import beside, draw_boxes, write_png
+    from rotated_atss.visualization.contact_sheet import side_by_side
+    from rotated_atss.visualization.drawing import draw_boxes
+    from rotated_atss.visualization.png_output import write_png
 
     picture = image
     for layer in layers:
@@ -98,4 +100,4 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
             picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
             thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
         )  # fmt: skip
-    write_png(path, beside(image, picture) if args.side_by_side else picture, own_only=True)
+    write_png(path, side_by_side(image, picture) if args.side_by_side else picture, protect_foreign=True)

@@ -81,8 +81,10 @@ def _generate(scenes: Path, train_count: int, val_count: int, seed: int) -> None
 
 def _split(source: Path, out: Path) -> None:
     from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.split_settings import SplitSettings
 
-    split_dota(source / "images", source / "labelTxt", out, size=TILE_SIZE, gap=TILE_GAP, overwrite=True)
+    settings = SplitSettings(sizes=(TILE_SIZE,), gaps=(TILE_GAP,))
+    split_dota(source / "images", source / "labelTxt", out, settings, overwrite=True)
 
 
 def _schedule(args: argparse.Namespace) -> dict:
@@ -101,7 +103,9 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     from rotated_atss.cli._layer_sources import task1_detections
     from rotated_atss.dota.folders import list_images
     from rotated_atss.io.images import read_image
-    from rotated_atss.visualization.drawing import contact_sheet, draw_boxes, write_png
+    from rotated_atss.visualization.contact_sheet import contact_sheet
+    from rotated_atss.visualization.drawing import draw_boxes
+    from rotated_atss.visualization.png_output import write_png
 
     images = list_images(source / "images")
     detections = task1_detections(merged, images)

@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
     from rotated_atss.io.files import check_output_apart
-    from rotated_atss.visualization.drawing import check_own
+    from rotated_atss.visualization.png_output import check_overwritable
 
     check_output_folders([args.out], args.images)
     check_output_apart(args.out, [folder for folder in (args.labels, args.detections) if folder])
     for path in paths:
-        check_own(picture_path(args.out, path))
+        check_overwritable(picture_path(args.out, path))
 
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:

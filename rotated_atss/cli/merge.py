@@ -1,4 +1,4 @@
-"""``rotated-atss merge``: detections of tiles into detections of full images."""
+"""``rotated-atss merge``: merge tile detections into detections on full images."""
 
 from __future__ import annotations
 
@@ -9,37 +9,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_text import ClassMerge
 
-HELP = "Merge the Task1 files of tiles into Task1 files of full images, by polygon NMS a class and image."
+HELP = "Merge Task1 files of tiles into Task1 files of full images by polygon NMS per class and image."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``merge``."""
+    """Add the options."""
+    from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+
     parser.add_argument(
         "tiles",
         metavar="TILES_DIR",
-        help="folder of Task1_<class>.txt whose image ids are tile names: P0001__1024__0___824 (window size) or "
+        help="folder of Task1_<class>.txt with tile names as image ids: P0001__1024__0___824 (window size) or "
         "P0001__0.5__0___824 (rate)",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the merged Task1_<class>.txt")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the merged Task1_<class>.txt")
     parser.add_argument(
         "--iou-threshold",
         type=float,
-        default=0.1,
+        default=IOU_THRESHOLD,
         metavar="IOU",
-        help="drop a detection that overlaps a better one of its class by more (default: 0.1)",
+        help="suppress detections whose IoU with a higher-scoring one of their class exceeds this value "
+        f"(default: {IOU_THRESHOLD})",
     )
     parser.add_argument(
         "--classes",
         metavar="CLASSES",
-        help="write a file for each of these, also an empty one, and refuse others: v1.0, v1.5, v2.0, names with "
-        "commas, or a file (default: the classes that are there)",
+        help="write a file per class, empty without detections, and reject other classes: v1.0, v1.5, v2.0, "
+        "comma-separated names, or a file (default: the classes with a file)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge, and print what became of every class."""
+    """Merge the detections and print the counts per class."""
     import time
 
     from rotated_atss.tiling.merge_text import merge_folder
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(merged: Sequence[ClassMerge]) -> str:
-    """A line a class, and the sums."""
+    """Format the counts as a table with one line per class and the sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
     rows += [(each.name, str(each.tiles), str(each.images), str(each.before), str(each.after)) for each in merged]
     sums = [sum(getattr(each, field) for each in merged) for field in ("before", "after")]

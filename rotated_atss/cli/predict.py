@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.checkpoint)
     find_images(args.images)  # before torch is imported
     from rotated_atss.detection.engine.inference import load_detector
-    from rotated_atss.tiling.predict import tiling_of
+    from rotated_atss.tiling.predict import resolve_tiling
 
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
         cfg_options=options,
     )  # fmt: skip
-    tiling = tiling_of(detector, args.size, args.gap, args.batch, args.iou)
+    tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     classes = select_classes(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, [hyphenate(name) for name in classes])
     detections: list[BoxDetections] = []
@@ -118,7 +118,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and list the images."""
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.tiling.predict import Tiling
-    from rotated_atss.visualization.drawing import check_own
+    from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
     size = Tiling.size if args.size is None else args.size
@@ -129,7 +129,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
         check_output_apart(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
         for path in paths:
-            check_own(picture_path(Path(args.out) / PICTURES, path))
+            check_overwritable(picture_path(Path(args.out) / PICTURES, path))
     return paths
 
 

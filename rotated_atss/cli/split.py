@@ -1,54 +1,78 @@
-"""``rotated-atss split``: raw DOTA images and labels into tiles."""
+"""``rotated-atss split``: split raw DOTA images and labels into tiles."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
 
-HELP = "Cut raw DOTA images and labels into tiles: images/, labelTxt/ and manifest.json."
+HELP = "Split raw DOTA images and labels into tiles: images/, labelTxt/ and manifest.json."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``split``."""
+    """Add the options; those of the settings have no default here, so that a preset's or the dataclass's apply."""
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Split, and print what was written."""
+    """Split the images and print a summary."""
     from rotated_atss.tiling.split import split_dota
 
+    options = split_arguments(args)
     result = split_dota(
-        args.images,
-        args.labels,
-        args.out,
-        size=args.size,
-        gap=args.gap,
-        rates=args.rates,
-        iof_threshold=args.iof_threshold,
-        image_ratio=args.image_ratio,
-        padding=None if args.no_padding else args.padding,
-        name_style=args.name_style,
-        image_format=args.format,
-        keep_empty=not args.drop_empty,
-        classes=args.classes,
-        workers=args.workers,
-        overwrite=args.overwrite,
-        progress=False if args.quiet else None,
+        **options, workers=args.workers, overwrite=args.overwrite, progress=False if args.quiet else None
     )
     if not args.quiet:
-        print(summary(result, labelled=args.labels is not None))
-        if result.foreign_classes:
-            print(f"in no version of DOTA: {', '.join(result.foreign_classes)} (--classes v1.0 refuses such names)")
+        print(summary(result, labelled=options["labels"] is not None))
+        if result.unknown_classes:
+            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
     return 0
 
 
+def split_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Combine the preset with the options of the command line, which take precedence.
+
+    Returns:
+        The arguments ``images``, ``labels``, ``out``, ``settings`` and ``classes`` of ``split_dota``.
+
+    Raises:
+        UserError: An unknown preset, a value out of range, or neither a preset nor the folders.
+    """
+    from rotated_atss.tiling.presets import load_preset
+    from rotated_atss.tiling.split_settings import SplitSettings
+
+    preset = None if args.preset is None else load_preset(args.preset)
+    given = {each.name: getattr(args, each.name) for each in fields(SplitSettings) if hasattr(args, each.name)}
+    if preset is None:
+        _require_folders(args)
+        return {
+            "images": args.images,
+            "labels": args.labels,
+            "out": args.out,
+            "settings": SplitSettings(**given),
+            "classes": args.classes,
+        }
+    images, labels = preset.folders(args.data_root)
+    return {
+        "images": args.images or images,
+        "labels": args.labels if args.images or args.labels else labels,
+        "out": args.out or preset.out,
+        "settings": replace(preset.settings, **given),
+        "classes": args.classes or preset.classes,
+    }
+
+
 def summary(result: SplitResult, *, labelled: bool) -> str:
-    """The line that says what a split wrote."""
+    """Format the counts of a split as one line."""
     totals = result.totals
     parts = [f"{totals.images} images -> {totals.tiles} tiles"]
     if labelled:
@@ -60,71 +84,110 @@ def summary(result: SplitResult, *, labelled: bool) -> str:
     return f"{'; '.join(parts)}; {result.seconds:.1f} s; written to {result.out}"
 
 
+def _require_folders(args: argparse.Namespace) -> None:
+    for name, value in (("--images", args.images), ("--out", args.out)):
+        if not value:
+            raise UserError(f"{name} is missing", hint=f"give {name} FOLDER, or a --preset")
+    if args.data_root is not None:
+        raise UserError("--data-root needs a --preset", hint="give --images and --labels instead")
+
+
 def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders = parser.add_argument_group("folders")
     folders.add_argument(
-        "--images", action="extend", nargs="+", required=True, metavar="FOLDER", help="images; may be repeated"
+        "--preset",
+        metavar="NAME",
+        help="settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale) or "
+        "dota_v1.0_ms_test (multi-scale); other options take precedence",
     )
+    folders.add_argument(
+        "--data-root",
+        metavar="FOLDER",
+        help="with --preset: folder of {train,val,test}/{images,labelTxt} (default: the preset's, as data/DOTA)",
+    )
+    folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="images; repeatable")
     folders.add_argument(
         "--labels",
         action="extend",
         nargs="+",
         metavar="FOLDER",
-        help="label files (labelTxt) of each --images, in the same order; leave out for a test set",
+        help="label files (labelTxt) per --images, in the same order; omit for a test set",
     )
-    folders.add_argument("--out", required=True, metavar="FOLDER", help="a new or empty folder")
+    folders.add_argument(
+        "--classes", metavar="CLASSES", help="reject other classes: v1.0, v1.5, v2.0, comma-separated names, or a file"
+    )
+    folders.add_argument("--out", metavar="FOLDER", help="a new or empty folder (default: the preset's)")
     folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:
-    windows = parser.add_argument_group("windows")
+    from rotated_atss.tiling.split_settings import SplitSettings
+
+    defaults = SplitSettings()
+    windows = parser.add_argument_group("windows", argument_default=argparse.SUPPRESS)
     windows.add_argument(
-        "--size", type=int, nargs="+", default=[1024], metavar="PX", help="side of the windows (default: 1024)"
+        "--size",
+        dest="sizes",
+        type=int,
+        nargs="+",
+        metavar="PX",
+        help=f"side of the windows (default: {defaults.sizes[0]})",
     )
     windows.add_argument(
-        "--gap", type=int, nargs="+", default=[200], metavar="PX", help="overlap of neighbouring windows (default: 200)"
+        "--gap",
+        dest="gaps",
+        type=int,
+        nargs="+",
+        metavar="PX",
+        help=f"overlap of neighbouring windows, one per size or one for all (default: {defaults.gaps[0]})",
     )
     windows.add_argument(
-        "--rates", type=float, nargs="+", default=[1.0], metavar="RATE", help="scales, such as 0.5 1.0 1.5 (default: 1)"
+        "--rates",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        help=f"scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
     )
     windows.add_argument(
         "--name-style",
-        default="mmrotate",
         metavar="STYLE",
-        help="mmrotate (default): a rate resizes the window, P0001__1024__0___824; "
-        "devkit: it resamples the image, P0001__0.5__0___824",
+        help="mmrotate: a rate resizes the window, P0001__1024__0___824; devkit: a rate resamples the image, "
+        f"P0001__0.5__0___824 (default: {defaults.name_style})",
     )
     windows.add_argument(
         "--iof-threshold",
         type=float,
-        default=0.7,
         metavar="SHARE",
-        help="share of an object's area that a tile must hold to list it (default: 0.7)",
+        help=f"minimum share of an object's area inside a tile that lists it (default: {defaults.iof_threshold})",
     )
     windows.add_argument(
         "--image-ratio",
         type=float,
-        default=0.6,
         metavar="SHARE",
-        help="drop windows filled by no more than this share, unless all are (default: 0.6)",
+        help="drop windows of which the image fills no more than this share, unless all do "
+        f"(default: {defaults.image_ratio})",
     )
 
 
 def _add_tiles(parser: argparse.ArgumentParser) -> None:
-    tiles = parser.add_argument_group("tiles")
+    from rotated_atss.io.images import IMAGE_FORMATS
+    from rotated_atss.tiling.split_settings import PADDING_BGR, SplitSettings
+
+    tiles = parser.add_argument_group("tiles", argument_default=argparse.SUPPRESS)
     tiles.add_argument(
         "--padding",
         type=int,
         nargs=3,
-        default=[104, 116, 124],
         metavar=("B", "G", "R"),
-        help="what fills tiles past the image's border (default: 104 116 124)",
+        help=f"colour of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
     )
-    tiles.add_argument("--no-padding", action="store_true", help="leave such tiles smaller")
-    tiles.add_argument("--format", default="png", metavar="FORMAT", help="png (default), jpg, bmp or tif")
-    tiles.add_argument("--drop-empty", action="store_true", help="do not write tiles without objects")
     tiles.add_argument(
-        "--classes", metavar="CLASSES", help="refuse other classes: v1.0, v1.5, v2.0, names with commas, or a file"
+        "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the border"
     )
-    tiles.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    tiles.add_argument("--quiet", action="store_true", help="print nothing")
+    tiles.add_argument(
+        "--format",
+        dest="image_format",
+        metavar="FORMAT",
+        help=f"{', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
+    )
+    tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

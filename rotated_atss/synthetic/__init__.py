@@ -1,4 +1,4 @@
-"""Aerial-like scenes with oriented objects of DOTA's classes, drawn from a seed."""
+"""Synthetic aerial scenes with oriented objects of DOTA's classes, rendered from a seed."""
 
 from rotated_atss.synthetic.difficulty import DIFFICULTIES, Difficulty
 from rotated_atss.synthetic.generate import generate_scenes, generate_splits

@@ -1,4 +1,4 @@
-"""Aeroplanes and helicopters."""
+"""Sprites of aeroplanes and helicopters."""
 
 import numpy as np
 
@@ -48,7 +48,12 @@ _TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495,
 
 
 def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """An aeroplane about 70 pixels long; ``kind`` is "jet", "propeller" or "fighter"."""
+    """Create an aeroplane about 70 pixels long; ``kind`` is "jet", "propeller", "fighter" or None for a random one.
+
+    Example:
+        >>> plane(np.random.default_rng(0), scale=1.0).name
+        'plane'
+    """
     kind = kind or str(rng.choice(["jet", "propeller", "fighter"], p=[0.6, 0.25, 0.15]))
     length = {"jet": 76.0, "propeller": 58.0, "fighter": 58.0}[kind] * scale * rng.uniform(0.9, 1.1)
     span = {"jet": 0.92, "propeller": 1.12, "fighter": 0.68}[kind] * length * rng.uniform(0.95, 1.05)
@@ -109,7 +114,12 @@ def _fin(sprite: Sprite, length: float, accent: Colour) -> None:
 
 
 def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
-    """A helicopter of about 52 x 42 pixels: its box holds the rotor disc."""
+    """Create a helicopter of about 52 x 42 pixels; its box includes the rotor disc.
+
+    Example:
+        >>> helicopter(np.random.default_rng(0), scale=1.0).name
+        'helicopter'
+    """
     length = 50.0 * scale * rng.uniform(0.92, 1.1)
     rotor, hub = 0.41 * length, 0.13 * length
     paint = pick(rng, HELICOPTER_PAINT, 8)

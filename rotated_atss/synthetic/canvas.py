@@ -1,6 +1,6 @@
-"""A supersampled picture to paint on.
+"""A supersampled image to paint on.
 
-Coordinates are image pixels, the upper left corner of the first one at (0, 0); only the canvas knows that it is finer.
+Coordinates are image pixels, with the upper left corner of the first pixel at (0, 0); the supersampling is internal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,22 @@ from rotated_atss.synthetic.sprite import Colour, Part, Pose, shade
 
 SUPERSAMPLE = 2
 _SHIFT = 4  # bits of OpenCV's fixed-point coordinates
-_STRIP = 64  # rows that are mixed at a time
+_STRIP = 64  # rows that are blended at a time
 
 
 class Canvas:
-    """An image (H, W, 3), BGR, with anti-aliased painting and a field of noise that gives every surface its grain."""
+    """An image (H, W, 3), BGR, with anti-aliased painting and a noise field for the grain of surfaces.
+
+    Args:
+        size_wh: Width and height of the final image, pixels.
+        rng: Random generator of the noise.
+
+    Example:
+        >>> canvas = Canvas((40, 30), np.random.default_rng(0))
+        >>> canvas.fill(np.array([[5.0, 5], [20, 5], [20, 15], [5, 15]]), (0, 0, 255))
+        >>> canvas.image().shape, canvas.image()[10, 10].tolist()
+        ((30, 40, 3), [0, 0, 255])
+    """
 
     def __init__(self, size_wh: tuple[int, int], rng: np.random.Generator) -> None:
         self.size_wh = size_wh
@@ -30,14 +41,14 @@ class Canvas:
         self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
 
     def fill(self, points: Points, colour: Colour, *, alpha: float = 1.0, grain: float = 0.0) -> None:
-        """Paints a polygon (N, 2)."""
+        """Paint a polygon (N, 2)."""
         if alpha >= 1 and grain == 0:
             cv2.fillPoly(self.pixels, [_fixed(points)], colour, cv2.LINE_AA, _SHIFT)
         else:
             self._composite(points, colour, alpha, grain)
 
     def line(self, points: Points, colour: Colour, width: float, *, alpha: float = 1.0, closed: bool = False) -> None:
-        """Paints a line ``width`` pixels wide through the points."""
+        """Paint a line of ``width`` pixels through the points."""
         thickness = max(1, round(width * SUPERSAMPLE))
         window = self._window(points, margin=width)
         if window is None:
@@ -50,7 +61,7 @@ class Canvas:
         self.pixels[rows, columns] = over if alpha >= 1 else cv2.addWeighted(over, alpha, under, 1 - alpha, 0)
 
     def paint(self, parts: Iterable[Part], pose: Pose, to_sun: Points) -> None:
-        """Paints the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
+        """Paint the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
         for part in parts:
             points = pose.apply(part.points)
             colour = part.colour if part.facing is None else shade(part.colour, _lit(part.facing, pose, to_sun))
@@ -60,22 +71,22 @@ class Canvas:
                 self.fill(points, colour, alpha=part.alpha, grain=part.grain)
 
     def darken(self, shadows: Iterable[Points], strength: float, softness: float = 0.8) -> None:
-        """Lays shadows (polygons) over everything painted so far; where two fall together it is as dark as for one."""
+        """Darken everything painted so far inside the shadow polygons; overlapping shadows do not add up."""
         mask = np.zeros(self.pixels.shape[:2], np.uint8)
         for outline in shadows:
             cv2.fillPoly(mask, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
         soft = cv2.GaussianBlur(mask, (0, 0), softness * SUPERSAMPLE).astype(np.float32)
-        # Light from the sky is blue: shadows keep a little more of it.
+        # Light from the sky is blue, so shadows keep a little more blue.
         for channel, share in enumerate((0.90, 0.97, 1.0)):
             factor = 1 - strength * share / 255 * soft
             self.pixels[..., channel] = (self.pixels[..., channel] * factor).astype(np.uint8)
 
     def image(self) -> NDArray[np.uint8]:
-        """The picture at its final size, (H, W, 3)."""
+        """Return the image at its final size, (H, W, 3)."""
         return cv2.resize(self.pixels, self.size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
     def mask(self, points: Points) -> tuple[slice, slice, FloatArray] | None:
-        """Rows, columns and coverage 0 to 1 of a polygon on the fine grid, or None where it lies outside."""
+        """Return rows, columns and coverage (0 to 1) of a polygon on the fine grid, or None outside the image."""
         window = self._window(points)
         if window is None:
             return None
@@ -92,23 +103,23 @@ class Canvas:
         return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
     def _composite(self, points: Points, colour: Colour, alpha: float, grain: float) -> None:
-        found = self.mask(points)
-        if found is None:
+        masked = self.mask(points)
+        if masked is None:
             return
         ramp = np.array([[grain, value] for value in colour])  # per channel: grain * strength + colour
-        for rows, columns, cover in _strips(*found):
+        for rows, columns, cover in _strips(*masked):
             over = np.asarray(cv2.transform(self.grain[rows, columns], ramp), np.float32)
             self.blend(rows, columns, over, cover * np.float32(alpha))
 
     def blend(self, rows: slice, columns: slice, over: FloatArray, cover: FloatArray) -> None:
-        """Mixes ``over`` (h, w, 3), 0 to 255, into a window of the fine grid by ``cover`` (h, w), 0 to 1."""
+        """Blend ``over`` (h, w, 3), 0 to 255, into a window of the fine grid by ``cover`` (h, w), 0 to 1."""
         under = self.pixels[rows, columns].astype(np.float32)
         mixed = cv2.blendLinear(over, under, cover, 1 - cover)
-        self.pixels[rows, columns] = cv2.convertScaleAbs(mixed)  # rounds, and saturates at 255
+        self.pixels[rows, columns] = cv2.convertScaleAbs(mixed)  # rounds and saturates at 255
 
 
 def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """The window of a mask in strips without their empty ends: a slanting road fills little of its window."""
+    """Split a mask into strips without their empty ends, because a slanted road fills little of its window."""
     for top in range(0, len(cover), _STRIP):
         strip = cover[top : top + _STRIP]
         filled = np.flatnonzero(strip.any(axis=0))
@@ -119,7 +130,7 @@ def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[sl
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:
-    # OpenCV's integer coordinates are pixel centres, ours are corners.
+    # OpenCV's integer coordinates are pixel centres; coordinates of the canvas are pixel corners.
     return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""What stands about and is not labelled: trees, houses, sheds, containers."""
+"""Sprites of unlabelled objects: trees, buildings, sheds, crates."""
 
 import numpy as np
 
@@ -11,7 +11,12 @@ SHED_ROOF = [rgb(186, 190, 194), rgb(120, 138, 150), rgb(150, 110, 96), rgb(206,
 
 
 def tree(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
-    """A tree: a rough crown of leafy clumps, lit from the sun's side."""
+    """Create a tree with an irregular crown, lit from the side of the sun.
+
+    Example:
+        >>> tree(np.random.default_rng(0), [(60, 90, 50)], diameter=12.0).name is None
+        True
+    """
     turn = np.arange(18) * (2 * np.pi / 18)
     rough = diameter / 2 * rng.uniform(0.82, 1.06, 18)
     crown = np.stack([rough * np.cos(turn), rough * np.sin(turn)], axis=1)
@@ -27,8 +32,13 @@ def tree(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Spr
     return sprite
 
 
-def house(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """A house with a hipped roof."""
+def dwelling(rng: np.random.Generator, length: float, width: float) -> Sprite:
+    """Create a dwelling with a hipped roof.
+
+    Example:
+        >>> dwelling(np.random.default_rng(0), length=34.0, width=24.0).extent
+        (-17.0, -12.0, 17.0, 12.0)
+    """
     paint, outline = pick(rng, ROOF_TILES, 8), rect(length, width)
     sprite = Sprite.of(outline, height=11.0)
     ridge, half_l, half_w = max(0.0, (length - width) / 2) + 0.8, length / 2, width / 2
@@ -43,7 +53,12 @@ def house(rng: np.random.Generator, length: float, width: float) -> Sprite:
 
 
 def flat_building(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """A building with a flat roof, a parapet and machines on it."""
+    """Create a building with a flat roof, a parapet and roof units.
+
+    Example:
+        >>> flat_building(np.random.default_rng(0), length=50.0, width=40.0).extent
+        (-25.0, -20.0, 25.0, 20.0)
+    """
     paint, outline = pick(rng, FLAT_ROOF, 7), rect(length, width)
     sprite = Sprite.of(outline, height=20.0)
     sprite.fill(outline, shade(paint, 1.1))
@@ -56,7 +71,12 @@ def flat_building(rng: np.random.Generator, length: float, width: float) -> Spri
 
 
 def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """A warehouse or a hangar with a ribbed pitched roof."""
+    """Create a warehouse or hangar with a ribbed pitched roof.
+
+    Example:
+        >>> shed(np.random.default_rng(0), length=60.0, width=30.0).extent
+        (-30.0, -15.0, 30.0, 15.0)
+    """
     paint, outline = pick(rng, SHED_ROOF, 6), rect(length, width)
     sprite = Sprite.of(outline, height=16.0)
     for side in (-1.0, 1.0):
@@ -70,7 +90,12 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
 
 
 def bush(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
-    """A bush, or a tuft of something dry."""
+    """Create a bush.
+
+    Example:
+        >>> bush(np.random.default_rng(0), [(60, 90, 50)], diameter=8.0).name is None
+        True
+    """
     paint = shade(pick(rng, leaves, 8), rng.uniform(0.8, 1.1))
     sprite = Sprite.of(ellipse(diameter, diameter * rng.uniform(0.7, 1.0), sides=11), height=diameter * 0.3)
     sprite.fill(ellipse(diameter, diameter * 0.85, sides=11), shade(paint, 0.8))
@@ -79,7 +104,12 @@ def bush(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Spr
 
 
 def crate(rng: np.random.Generator) -> Sprite:
-    """A skip, a generator or a pallet: square, and too short for a vehicle."""
+    """Create a crate, nearly square and shorter than a vehicle.
+
+    Example:
+        >>> crate(np.random.default_rng(0)).height
+        4.0
+    """
     side = rng.uniform(5.0, 8.0)
     outline: Points = rect(side, side * rng.uniform(0.7, 1.0))
     sprite = Sprite.of(outline, height=4.0)

@@ -1,4 +1,4 @@
-"""How hard a scene is to read, in one place."""
+"""Difficulty levels of synthetic scenes."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from rotated_atss.errors import UserError
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Knobs of a scene.
+    """Parameters that determine how difficult a scene is for a detector.
 
     Attributes:
         noise: Standard deviation of the sensor noise, in grey levels.
         blur: Sigma of the optical blur, in pixels.
         colour_jitter: Spread of brightness, contrast and white balance between scenes, as a fraction.
         shadow: Darkness of shadows, 0 none to 1 black.
-        clutter: Share of the trees, bushes and small things that a place could hold.
-        overhang: Chance that a tree stands beside a row of vehicles or a pool, so that it may hide some of it.
-        fill: Share of the parking bays and moorings that are taken.
-        heading_jitter: Spread of the headings within a row, in degrees.
-        size_jitter: Spread of the sizes of one kind of object, as a fraction.
+        clutter: Density of trees, bushes and other unlabelled objects, 0 to 1.
+        overhang: Probability that a tree next to vehicles or a pool hangs over them.
+        fill: Share of occupied parking bays and moorings.
+        heading_jitter: Standard deviation of the headings within a row, in degrees.
+        size_jitter: Spread of the sizes within a class, as a fraction.
     """
 
     noise: float
@@ -40,10 +40,14 @@ DIFFICULTIES: dict[str, Difficulty] = {
 
 
 def resolve_difficulty(spec: str | Difficulty) -> Difficulty:
-    """The difficulty that ``spec`` names, or ``spec`` itself.
+    """Return the difficulty of a name, or ``spec`` itself if it is a :class:`Difficulty`.
 
     Raises:
-        UserError: A name that is none of ``DIFFICULTIES``.
+        UserError: A name that is not in ``DIFFICULTIES``.
+
+    Example:
+        >>> resolve_difficulty("easy").noise
+        2.0
     """
     if isinstance(spec, Difficulty):
         return spec

@@ -1,4 +1,4 @@
-"""Scenes written as DOTA folders: ``images/``, ``labelTxt/`` and ``scenes.json``, which says how they were made."""
+"""Synthetic scenes written as DOTA folders: ``images/``, ``labelTxt/`` and ``scenes.json`` with their parameters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.synthetic.difficulty import Difficulty, resolve_difficulty
 from rotated_atss.synthetic.scene import SIZE_WH, render_scene
 
-RECORD = "scenes.json"
+RECORD_FILE = "scenes.json"
 WRITTEN_BY = "rotated_atss.synthetic"
 HEADER = ("imagesource:generated", "gsd:null")
 SHORTEST_SIDE, LONGEST_SIDE = 160, 8192
-_BYTES_PER_PIXEL = 100  # of memory while a scene is rendered: the supersampled picture and fields of noise
+_BYTES_PER_PIXEL = 100  # memory of rendering: the supersampled image and noise fields
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class _Record:
 
     def write(self, folder: Path, *, complete: bool) -> None:
         entries = {"written_by": WRITTEN_BY, "complete": complete, **asdict(self)}
-        atomic_write(folder / RECORD, (json.dumps(entries, indent=1) + "\n").encode())
+        atomic_write(folder / RECORD_FILE, (json.dumps(entries, indent=1) + "\n").encode())
 
 
 def generate_scenes(
@@ -60,33 +60,40 @@ def generate_scenes(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> list[str]:
-    """Writes ``count`` scenes into ``out/images/*.png`` and ``out/labelTxt/*.txt``.
+    """Render scenes into ``out/images/*.png`` and ``out/labelTxt/*.txt``.
 
-    The same arguments give the same files on any number of workers. A folder that an earlier call filled is filled
-    anew; any other folder that is not empty is refused.
+    Equal arguments give equal files, for any number of workers. The scenes of an earlier call are replaced; any other
+    folder that is not empty is rejected.
 
     Args:
-        out: A new or empty folder, or one filled by an earlier call.
-        size_wh: About how large the images are; each side differs by up to a tenth from scene to scene.
-        seed: Of the series of scenes.
-        first: Number of the first scene in the series: disjoint ranges of one seed never share a scene.
-        prefix: Image ids are the prefix and the scene's number, as ``S0012``.
-        difficulty: ``"easy"``, ``"normal"``, ``"hard"``, or knobs of your own.
-        workers: Processes; None takes one a core.
+        out: A new or empty folder, or one of an earlier call.
+        count: Number of scenes.
+        size_wh: Approximate width and height, pixels; each side varies by up to 10 % between scenes.
+        seed: Seed of the series of scenes.
+        first: Number of the first scene in the series. Disjoint ranges of one seed never share a scene.
+        prefix: Image ids are the prefix and the number of the scene, as in ``S0012``.
+        difficulty: ``"easy"``, ``"normal"``, ``"hard"``, or a custom :class:`Difficulty`.
+        workers: Processes; None uses one per core.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
         The image ids, in order.
 
     Raises:
-        UserError: A number out of range, a foreign folder, a full disk.
+        UserError: A value out of range, a foreign folder, or a full disk.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     generate_scenes(folder, 1, size_wh=(160, 160), progress=False)
+        ['S0000']
     """
-    _check(count, size_wh, seed, first, workers)
+    _check_arguments(count, size_wh, seed, first, workers)
     folder, knobs = Path(out), resolve_difficulty(difficulty)
     numbers = range(first, first + count)
     jobs = [_Job(folder, f"{prefix}{number:04d}", seed, number, size_wh, knobs) for number in numbers]
     record = _Record(seed, first, size_wh, asdict(knobs), [job.name for job in jobs])
-    _clear(folder)
+    _clear_folder(folder)
     record.write(folder, complete=False)
     memory = [_BYTES_PER_PIXEL * size_wh[0] * size_wh[1]] * count
     finished = run_jobs(_write_scene, jobs, workers or available_cores(), memory)
@@ -107,12 +114,27 @@ def generate_splits(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> dict[str, list[str]]:
-    """Writes a folder of scenes for every split, ``out/train`` and ``out/val``, say; no scene is in two of them.
+    """Render a folder of scenes per split, such as ``out/train`` and ``out/val``, without common scenes.
 
     Args:
-        counts: Scenes of each split, in the order in which they are numbered.
+        out: Parent folder of the splits.
+        counts: Number of scenes per split, in the order of numbering.
+        size_wh: As in :func:`generate_scenes`, like the following arguments.
+        seed: Seed of the series of scenes.
+        prefix: Prefix of the image ids.
+        difficulty: Name or custom :class:`Difficulty`.
+        workers: Processes; None uses one per core.
+        progress: Show a progress bar; None shows it on a terminal.
 
-    The other arguments, and what is raised, are those of ``generate_scenes``.
+    Returns:
+        The image ids per split.
+
+    Raises:
+        UserError: As :func:`generate_scenes`.
+
+    Example::
+
+        generate_splits("scenes", {"train": 60, "val": 12})
     """
     ids, first = {}, 0
     for split, count in counts.items():
@@ -131,36 +153,38 @@ def generate_splits(
     return ids
 
 
-def _check(count: int, size_wh: tuple[int, int], seed: int, first: int, workers: int | None) -> None:
+def _check_arguments(count: int, size_wh: tuple[int, int], seed: int, first: int, workers: int | None) -> None:
     if count < 1:
-        raise UserError(f"at least 1 scene is needed, not {count}")
+        raise UserError(f"at least 1 scene is needed, got {count}")
     if not all(SHORTEST_SIDE <= side <= LONGEST_SIDE for side in size_wh):
         given = " x ".join(map(str, size_wh))
-        raise UserError(f"scenes have sides of {SHORTEST_SIDE} to {LONGEST_SIDE} pixels, not {given}")
+        raise UserError(f"the sides of a scene must be {SHORTEST_SIDE} to {LONGEST_SIDE} px, got {given}")
     if min(seed, first) < 0:
-        raise UserError(f"the seed and the first number are 0 or more, not {seed} and {first}")
+        raise UserError(f"the seed and the first number must be 0 or more, got {seed} and {first}")
     if workers is not None and workers < 1:
-        raise UserError(f"at least 1 worker is needed, not {workers}")
+        raise UserError(f"at least 1 worker is needed, got {workers}")
 
 
 def _write_scene(job: _Job) -> None:
     scene = render_scene(job.seed, job.index, size_wh=job.size_wh, difficulty=job.difficulty)
     atomic_write(job.folder / "images" / f"{job.name}.png", encode_image(scene.image, "png"))
-    polygons = np.array([thing.polygon for thing in scene.objects]).reshape(-1, 8)
-    names = [thing.name for thing in scene.objects]
-    flags = [thing.difficult for thing in scene.objects]
+    polygons = np.array([obj.polygon for obj in scene.objects]).reshape(-1, 8)
+    names = [obj.name for obj in scene.objects]
+    flags = [obj.difficult for obj in scene.objects]
     write_labels(job.folder / "labelTxt" / f"{job.name}.txt", polygons.round(2), names, flags, header=HEADER)
 
 
-def _clear(folder: Path) -> None:
-    """Takes away what an earlier call wrote, finished or not, and nothing else."""
+def _clear_folder(folder: Path) -> None:
+    """Remove the scenes of an earlier call, complete or not, and nothing else."""
     if folder.exists() and not folder.is_dir():
         raise UserError("not a folder", where=folder, hint="choose a new or empty folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    stems = _recorded_images(folder / RECORD)
+    stems = _recorded_images(folder / RECORD_FILE)
     if stems is None:
-        raise UserError("the folder is not empty and holds no generated scenes", where=folder, hint="choose a new one")
+        raise UserError(
+            "the folder is not empty and contains no generated scenes", where=folder, hint="choose a new one"
+        )
     for part in (folder / "images", folder / "labelTxt"):
         for path in part.iterdir() if part.is_dir() else []:
             if path.stem in stems:
@@ -168,10 +192,11 @@ def _clear(folder: Path) -> None:
 
 
 def _recorded_images(path: Path) -> set[str] | None:
-    """The image ids of a record, or None where there is none of ours."""
+    """Image ids of the record of an earlier call, or None."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    ours = isinstance(record, dict) and record.get("written_by") == WRITTEN_BY
-    return set(record["images"]) if ours else None
+    if not isinstance(record, dict) or record.get("written_by") != WRITTEN_BY:
+        return None
+    return set(record["images"])

@@ -1,4 +1,4 @@
-"""Courts, ball fields, pools and tanks: things that belong to the ground."""
+"""Sprites of courts, baseball diamonds, pools and storage tanks."""
 
 import numpy as np
 
@@ -14,7 +14,17 @@ TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(19
 
 
 def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Colour, Colour] | None = None) -> Sprite:
-    """A tennis court, 84 x 39 pixels over its outer lines, which are its box; ``paints``: of court and surround."""
+    """Create a tennis court of 84 x 39 pixels; its box ends at the outer lines.
+
+    Args:
+        rng: Random generator.
+        scale: Size relative to the default.
+        paints: Colours of the court and its surround; None draws them.
+
+    Example:
+        >>> tennis_court(np.random.default_rng(0), scale=1.0).extent
+        (-42.0, -19.4, 42.0, 19.4)
+    """
     length, width = 84.0 * scale, 38.8 * scale
     court, surround = paints or tennis_paints(rng)
     sprite = Sprite.of(rect(length, width), "tennis-court")
@@ -32,13 +42,23 @@ def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Colour, C
 
 
 def tennis_paints(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Colours of a court and of what surrounds it."""
+    """Draw the colours of a tennis court and its surround.
+
+    Example:
+        >>> len(tennis_paints(np.random.default_rng(0)))
+        2
+    """
     which = int(rng.integers(len(TENNIS_COURT)))
     return pick(rng, [TENNIS_COURT[which]], 6), pick(rng, [TENNIS_SURROUND[which]], 6)
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
-    """A basketball court, 62 x 33 pixels, with painted keys; its box ends at the outer lines."""
+    """Create a basketball court of 62 x 33 pixels; its box ends at the outer lines.
+
+    Example:
+        >>> basketball_court(np.random.default_rng(0), scale=1.0).extent
+        (-31.0, -16.5, 31.0, 16.5)
+    """
     length, width = 62.0 * scale, 33.0 * scale
     floor, key = pick(rng, HARDWOOD, 6), pick(rng, KEY_PAINT, 6)
     sprite = Sprite.of(rect(length, width), "basketball-court")
@@ -59,7 +79,12 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
-    """The infield of a ball park, 84 pixels a side, its box along the foul lines; home plate is rear left."""
+    """Create a baseball infield of 84 pixels per side, aligned with the foul lines, home plate at the rear left.
+
+    Example:
+        >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
+        'baseball-diamond'
+    """
     side = 84.0 * scale * rng.uniform(0.9, 1.08)
     dirt = pick(rng, [rgb(186, 140, 100), rgb(172, 118, 82), rgb(196, 156, 112)], 6)
     grass = pick(rng, [rgb(96, 132, 70), rgb(110, 140, 80)], 6)
@@ -86,7 +111,12 @@ def _bases(sprite: Sprite, low: float, high: float, dirt: Colour) -> None:
 
 
 def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
-    """A pool of about 36 x 20 pixels with its coping: rectangular, oval or kidney-shaped."""
+    """Create a rectangular, oval or kidney-shaped pool of about 36 x 20 pixels, including its coping.
+
+    Example:
+        >>> swimming_pool(np.random.default_rng(0), scale=1.0).name
+        'swimming-pool'
+    """
     length = 34.0 * scale * rng.uniform(0.85, 1.25)
     width = length * rng.uniform(0.48, 0.62)
     water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], 7)
@@ -113,7 +143,12 @@ def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Poin
 
 
 def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
-    """A tank of about 46 pixels across, with a cone or a floating roof."""
+    """Create a storage tank with a cone or floating roof, about 46 pixels in diameter.
+
+    Example:
+        >>> storage_tank(np.random.default_rng(0), scale=1.0, radius=20.0).name
+        'storage-tank'
+    """
     radius = radius or 23.0 * scale * rng.uniform(0.75, 1.25)
     paint = pick(rng, TANK_PAINT, 5)
     wall = ellipse(2 * radius, 2 * radius, sides=64)

@@ -1,4 +1,4 @@
-"""One scene: a picture and what is in it."""
+"""Rendering of one scene: an image and its labelled objects."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 
 from rotated_atss.synthetic.canvas import Canvas
 from rotated_atss.synthetic.difficulty import Difficulty, resolve_difficulty
-from rotated_atss.synthetic.layout import Block, make_plan
 from rotated_atss.synthetic.noise import value_noise
 from rotated_atss.synthetic.shore import lay_shore, marina, traffic_at_sea
 from rotated_atss.synthetic.site import SceneObject, Site, Sun
 from rotated_atss.synthetic.streets import overhanging_trees, roadside_trees, traffic
 from rotated_atss.synthetic.terrain import choose_climate, lay_ground, lay_roads
+from rotated_atss.synthetic.town_plan import Block, make_town_plan
 from rotated_atss.synthetic.zones import FILLERS, LABELLED, Zone
 
 SIZE_WH = (880, 720)
-SIZE_SPREAD = 0.1  # a scene's sides differ from what was asked for by up to this share
+SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
-# Colours from above are paler than paint: each channel takes 18 % of the grey value.
+# Colours seen from above are less saturated: 18 % of each channel comes from the grey value.
 _FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image (H, W, 3), BGR, and its labelled objects."""
+    """A rendered image (H, W, 3), BGR, and its labelled objects."""
 
     image: NDArray[np.uint8]
     objects: list[SceneObject]
@@ -34,21 +34,34 @@ class Scene:
 def render_scene(
     seed: int, index: int, *, size_wh: tuple[int, int] = SIZE_WH, difficulty: str | Difficulty = "normal"
 ) -> Scene:
-    """Renders scene ``index`` of the series ``seed``; the same arguments give the same bytes.
+    """Render one scene; equal arguments give equal pixels.
 
     Args:
-        size_wh: About how large the image is; every scene differs by up to a tenth.
-        difficulty: A name of ``DIFFICULTIES``, or knobs of your own.
+        seed: Seed of the series of scenes.
+        index: Number of the scene in the series.
+        size_wh: Approximate width and height, pixels; each side varies by up to 10 % between scenes.
+        difficulty: A name of ``DIFFICULTIES``, or a custom :class:`Difficulty`.
+
+    Returns:
+        The image and its labelled objects.
+
+    Raises:
+        UserError: An unknown difficulty.
+
+    Example:
+        >>> scene = render_scene(0, 0, size_wh=(200, 160))
+        >>> scene.image.dtype, scene.image.shape[2]
+        (dtype('uint8'), 3)
     """
     rng = np.random.default_rng([seed, index])
     width, height = (round(side * rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD)) for side in size_wh)
-    site = _open_site((width, height), resolve_difficulty(difficulty), rng)
-    _build(site, index)
+    site = _make_site((width, height), resolve_difficulty(difficulty), rng)
+    _build_scene(site, index)
     site.paint_layers()
-    return Scene(_photograph(site.canvas.image(), site.difficulty, rng), site.labels())
+    return Scene(_apply_camera(site.canvas.image(), site.difficulty, rng), site.labels())
 
 
-def _open_site(size_wh: tuple[int, int], difficulty: Difficulty, rng: np.random.Generator) -> Site:
+def _make_site(size_wh: tuple[int, int], difficulty: Difficulty, rng: np.random.Generator) -> Site:
     heading = rng.uniform(0, 2 * np.pi)
     sun = Sun(np.array([np.cos(heading), np.sin(heading)]), float(rng.uniform(0.4, 1.0)))
     spread = difficulty.size_jitter
@@ -57,12 +70,12 @@ def _open_site(size_wh: tuple[int, int], difficulty: Difficulty, rng: np.random.
     )
 
 
-def _build(site: Site, index: int) -> None:
-    plan = make_plan(site.canvas.size_wh, site.rng)
+def _build_scene(site: Site, index: int) -> None:
+    plan = make_town_plan(site.canvas.size_wh, site.rng)
     lay_ground(site.canvas, site.climate, site.rng)
     lay_shore(site, plan.shore)
     lay_roads(site.canvas, plan.roads, site.climate)
-    for zone, block in _deal(plan.blocks, index, site.rng):
+    for zone, block in _assign_zones(plan.blocks, index, site.rng):
         zone(site, block)
     traffic_at_sea(site, plan.shore, marina(site, plan.shore))
     traffic(site, plan.roads)
@@ -70,8 +83,8 @@ def _build(site: Site, index: int) -> None:
     overhanging_trees(site)
 
 
-def _deal(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
-    """Gives every block a zone: the labelled ones in turn over the scenes, so that none is rare, then fillers."""
+def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
+    """Assign a zone to every block: labelled zones in turn over the scenes, so that none is rare, then fillers."""
     by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
     count = min(len(blocks), len(LABELLED))
     chosen = {(index * count + k) % len(LABELLED) for k in range(count)}
@@ -80,8 +93,8 @@ def _deal(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tup
     return list(zip(zones, by_area))
 
 
-def _photograph(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What the camera makes of it: blur, white balance, contrast, haze and noise."""
+def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Apply blur, white balance, contrast, uneven light and noise."""
     spread = difficulty.colour_jitter
     height, width = image.shape[:2]
     picture = cv2.transform(image.astype(np.float32), _FADE)

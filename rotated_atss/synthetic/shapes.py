@@ -1,4 +1,4 @@
-"""Outlines in an object's own frame: x forward (to its head), y to its right, pixels, centre near (0, 0)."""
+"""Outlines in the frame of an object: x to its front, y to its right, in pixels, centre near (0, 0)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,57 +7,91 @@ Points = NDArray[np.float64]
 
 
 def rect(length: float, width: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """A rectangle ``length`` along x and ``width`` along y about (x, y): (4, 2), front left first, clockwise."""
+    """Return a rectangle around (x, y), ``length`` along x and ``width`` along y: (4, 2), clockwise from front left.
+
+    Example:
+        >>> rect(4, 2).tolist()
+        [[2.0, -1.0], [2.0, 1.0], [-2.0, 1.0], [-2.0, -1.0]]
+    """
     half = np.array([[0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
     return half * (length, width) + (x, y)
 
 
 def quad_of(extent: tuple[float, float, float, float]) -> Points:
-    """The rectangle of (x0, y0, x1, y1): (4, 2), front left first, clockwise."""
+    """Convert (x0, y0, x1, y1) to a rectangle (4, 2), clockwise from front left.
+
+    Example:
+        >>> quad_of((0, 0, 4, 2)).tolist()
+        [[4, 0], [4, 2], [0, 2], [0, 0]]
+    """
     x0, y0, x1, y1 = extent
     return np.array([[x1, y0], [x1, y1], [x0, y1], [x0, y0]])
 
 
 def ellipse(length: float, width: float, x: float = 0.0, y: float = 0.0, *, sides: int = 40) -> Points:
-    """An ellipse of the given diameters about (x, y), (sides, 2)."""
-    turn = np.arange(sides) * (2 * np.pi / sides)
-    return np.stack([x + length / 2 * np.cos(turn), y + width / 2 * np.sin(turn)], axis=1)
+    """Return an ellipse of the given diameters around (x, y): (sides, 2).
+
+    Example:
+        >>> ellipse(4, 2, sides=4).round(6).tolist()[:2]
+        [[2.0, 0.0], [0.0, 1.0]]
+    """
+    angles = np.arange(sides) * (2 * np.pi / sides)
+    return np.stack([x + length / 2 * np.cos(angles), y + width / 2 * np.sin(angles)], axis=1)
 
 
 def arc(radius: float, start: float, stop: float, x: float = 0.0, y: float = 0.0, *, sides: int = 20) -> Points:
-    """Points of a circle about (x, y) from angle ``start`` to ``stop``, clockwise on the image: (sides, 2)."""
-    turn = np.linspace(start, stop, sides)
-    return np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=1)
+    """Return points on a circle around (x, y) from angle ``start`` to ``stop`` (radians, clockwise): (sides, 2).
+
+    Example:
+        >>> arc(2.0, 0.0, np.pi / 2, sides=2).round(6).tolist()
+        [[2.0, 0.0], [0.0, 2.0]]
+    """
+    angles = np.linspace(start, stop, sides)
+    return np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1)
 
 
 def rounded_rect(length: float, width: float, radius: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """A rectangle with corners rounded by ``radius``, (24, 2)."""
+    """Return a rectangle with corners rounded by ``radius``: (24, 2).
+
+    Example:
+        >>> rounded_rect(10, 6, 2).shape
+        (24, 2)
+    """
     radius = min(radius, length / 2, width / 2)
     dx, dy, quarter = length / 2 - radius, width / 2 - radius, np.pi / 2
     centres = [(dx, dy), (-dx, dy), (-dx, -dy), (dx, -dy)]
     corners = [arc(radius, i * quarter, (i + 1) * quarter, cx, cy, sides=6) for i, (cx, cy) in enumerate(centres)]
-    return np.concatenate(corners) + (x, y)
+    return np.concatenate(corners) + np.array([x, y])
 
 
 def mirrored(right_side: Points) -> Points:
-    """Closes an outline that is given from head to tail on the right side (y >= 0) by its mirror image."""
+    """Close an outline, given from front to rear on the right side (y >= 0), with its mirror image.
+
+    Example:
+        >>> mirrored(np.array([[2.0, 0.0], [0.0, 1.0]])).tolist()
+        [[2.0, 0.0], [0.0, 1.0], [0.0, -1.0], [2.0, -0.0]]
+    """
     left = right_side[::-1] * (1, -1)
     return np.concatenate([right_side, left])
 
 
 def extent_of(points: Points) -> tuple[float, float, float, float]:
-    """(x0, y0, x1, y1) of points (N, 2)."""
+    """Return (x0, y0, x1, y1), the axis-aligned bounds of points (N, 2).
+
+    Example:
+        >>> extent_of(rect(4, 2, x=1))
+        (-1.0, -1.0, 3.0, 1.0)
+    """
     (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
     return float(x0), float(y0), float(x1), float(y1)
 
 
-def turned(points: Points, angle_rad: float) -> Points:
-    """Points (N, 2) turned about the origin, clockwise on the image (y down)."""
+def rotate_points(points: Points, angle_rad: float) -> Points:
+    """Rotate points (N, 2) around the origin, clockwise on the image (y down).
+
+    Example:
+        >>> rotate_points(np.array([[1.0, 0.0]]), np.pi / 2).round(6).tolist()
+        [[0.0, 1.0]]
+    """
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return points @ np.array([[c, s], [-s, c]])
-
-
-def area_of(points: Points) -> float:
-    """Area of a simple polygon (N, 2), by the shoelace formula."""
-    x, y = points.T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

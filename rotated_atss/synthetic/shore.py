@@ -1,19 +1,19 @@
-"""The sea and its marina."""
+"""The sea, its marina and its ships."""
 
 import numpy as np
 
 from rotated_atss.synthetic import vessels
-from rotated_atss.synthetic.layout import QUAY, Shore
 from rotated_atss.synthetic.shapes import quad_of
 from rotated_atss.synthetic.site import Site
 from rotated_atss.synthetic.sprite import Pose, Sprite, rgb, shade
 from rotated_atss.synthetic.terrain import lay_water
+from rotated_atss.synthetic.town_plan import QUAY, Shore
 
 FOAM = rgb(214, 226, 228)
 
 
 def lay_shore(site: Site, shore: Shore) -> None:
-    """Water beyond the edge of the land, and the quay along it."""
+    """Paint the water and the quay along the edge of the land."""
     far = shore.half_length + 400.0
     lay_water(site.canvas, shore.pose.apply(quad_of((-far, 0.0, far, shore.reach + 60))), site.climate, site.rng)
     quay = shore.pose.apply(quad_of((-far, -QUAY, far, 0.0)))
@@ -23,7 +23,7 @@ def lay_shore(site: Site, shore: Shore) -> None:
 
 
 def marina(site: Site, shore: Shore) -> float:
-    """Piers with boats moored on both sides; how far the piers reach out."""
+    """Place piers with boats moored on both sides; return the length of the piers."""
     s, rng = site.scale, site.rng
     berth = 38.0 * s * rng.uniform(0.85, 1.1)
     length = float(min(rng.uniform(98, 122) * s, max(56.0, shore.reach - 30)))
@@ -38,7 +38,7 @@ def marina(site: Site, shore: Shore) -> float:
 
 
 def _moor(site: Site, pier: Pose, length: float, width: float, berth: float, side: int) -> None:
-    """A dense row of boats along one side of a pier."""
+    """Place a dense row of boats along one side of a pier."""
     rng = site.rng
     bow_in = rng.random() < 0.5
     x = -length / 2 + 8.0
@@ -55,7 +55,7 @@ def _moor(site: Site, pier: Pose, length: float, width: float, berth: float, sid
 
 
 def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
-    """Ships under way in the open water from ``start`` pixels off the shore, with their wakes."""
+    """Place ships with their wakes in the open water, from ``start`` pixels off the shore."""
     rng = site.rng
     for number in range(7):
         sprite = (

@@ -1,4 +1,4 @@
-"""The site of a scene while it is built: what is painted, what still waits, what is taken and what is labelled."""
+"""The site of a scene: the canvas, the placed sprites, the occupied area and the labelled objects."""
 
 from dataclasses import dataclass, field
 
@@ -12,15 +12,15 @@ from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
 from rotated_atss.synthetic.terrain import Climate
 
-MIN_VISIBLE = 0.7  # share of a labelled object that lies inside the image; less of it is not built at all
-HIDDEN = 0.75  # share of an object under trees from which it gets no label
-OCCLUDED = 0.35  # share from which it is difficult
-TINY = 6.0  # pixels of the shorter side below which an object is difficult
+MIN_VISIBLE = 0.7  # minimum share of a labelled object inside the image; others are not placed
+HIDDEN = 0.75  # share covered by trees from which an object has no label
+OCCLUDED = 0.35  # share covered by trees above which an object is difficult
+TINY = 6.0  # px: objects with a shorter side are difficult
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """A labelled object: polygon (4, 2) in pixels, head first, front left corner first, clockwise on the image."""
+    """A labelled object: polygon (4, 2) in pixels, clockwise on the image from the front left corner."""
 
     polygon: Points
     name: str
@@ -29,7 +29,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Sun:
-    """Where the light comes from: ``to_sun`` a unit vector, (2,); ``slope`` the shadow's length per unit of height."""
+    """The light: ``to_sun`` is a unit vector, (2,), ``slope`` the length of a shadow per unit of height."""
 
     to_sun: Points
     slope: float
@@ -37,7 +37,19 @@ class Sun:
 
 @dataclass
 class Site:
-    """Collects sprites and paints them in layers, so that shadows fall on what lies below, not on what throws them."""
+    """Sprites placed on a canvas, painted in layers so that shadows fall on lower layers.
+
+    Attributes:
+        canvas: The image.
+        climate: Colours of the ground.
+        sun: Direction of the light.
+        difficulty: Difficulty of the scene.
+        scale: Size of the objects relative to the default.
+        rng: Random generator.
+        objects: Labelled objects placed so far.
+        low: Sprites of the lower layer, such as vehicles.
+        tall: Sprites of the upper layer, such as trees.
+    """
 
     canvas: Canvas
     climate: Climate
@@ -51,21 +63,26 @@ class Site:
 
     def __post_init__(self) -> None:
         width, height = self.canvas.size_wh
-        self.taken: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+        self.occupied: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
 
     def place(self, sprite: Sprite, pose: Pose, *, layer: str = "low", gap: float | None = None) -> bool:
-        """Puts a sprite on the site and says whether it was.
+        """Place a sprite if there is space.
 
         Args:
-            layer: "ground" is painted at once; "low" and "tall" wait for ``paint_layers``.
-            gap: Pixels that have to be free around it; None does not ask.
+            sprite: The sprite.
+            pose: Its position and heading on the image.
+            layer: "ground" is painted immediately; "low" and "tall" are painted by :meth:`paint_layers`.
+            gap: Free pixels required around the sprite; None skips the check.
+
+        Returns:
+            Whether the sprite was placed.
         """
         quad = pose.apply(sprite.box)
         if sprite.name is not None and visible_share(quad, self.canvas.size_wh) < MIN_VISIBLE:
             return False
-        if gap is not None and not self.is_free(pose.apply(_grown(sprite.box, gap))):
+        if gap is not None and not self.is_free(pose.apply(_expand(sprite.box, gap))):
             return False
-        self.take(quad)
+        self.reserve(quad)
         if sprite.name is not None:
             self.objects.append(SceneObject(quad, sprite.name))
         if layer == "ground":
@@ -75,19 +92,19 @@ class Site:
         return True
 
     def is_free(self, outline: Points) -> bool:
-        """Whether nothing was built inside a polygon."""
-        corners, window = _window(self.taken, outline)
+        """Return whether a polygon contains no occupied pixel."""
+        corners, window = _window(self.occupied, outline)
         if window.size == 0:
             return True
         mask = cv2.fillPoly(np.zeros_like(window), [corners], 1)
         return cv2.countNonZero(np.bitwise_and(mask, window)) == 0
 
-    def take(self, outline: Points) -> None:
-        """Reserves a polygon."""
-        cv2.fillPoly(self.taken, [np.round(outline - 0.5).astype(np.int32)], 1)
+    def reserve(self, outline: Points) -> None:
+        """Mark a polygon as occupied."""
+        cv2.fillPoly(self.occupied, [np.round(outline - 0.5).astype(np.int32)], 1)
 
     def paint_layers(self) -> None:
-        """Paints all that waits: low things and their shadows, then tall ones, whose shadows fall over the low."""
+        """Paint the lower layer with its shadows, then the upper layer, whose shadows fall on the lower one."""
         for layer in (self.low, self.tall):
             shadows = [shadow for sprite, pose in layer for shadow in self._shadows(sprite, pose)]
             self.canvas.darken(shadows, self.difficulty.shadow)
@@ -95,25 +112,25 @@ class Site:
                 self.canvas.paint(sprite.parts, pose, self.sun.to_sun)
 
     def labels(self) -> list[SceneObject]:
-        """The objects with their difficult flag, without those that trees hide."""
-        cover = self._overgrown()
-        marked = []
-        for thing in self.objects:
-            share = _covered_share(cover, thing.polygon)
-            tiny = min(np.linalg.norm(np.diff(thing.polygon[:3], axis=0), axis=1)) < TINY
+        """Return the objects with their difficult flag, without those hidden by trees."""
+        cover = self._tree_cover()
+        labels = []
+        for obj in self.objects:
+            share = _covered_share(cover, obj.polygon)
+            tiny = min(np.linalg.norm(np.diff(obj.polygon[:3], axis=0), axis=1)) < TINY
             if share < HIDDEN:
-                marked.append(SceneObject(thing.polygon, thing.name, int(share > OCCLUDED or tiny)))
-        return marked
+                labels.append(SceneObject(obj.polygon, obj.name, int(share > OCCLUDED or tiny)))
+        return labels
 
     def _shadows(self, sprite: Sprite, pose: Pose) -> list[Points]:
         offset = -self.sun.to_sun * self.sun.slope * sprite.height
         outlines = [pose.apply(caster) for caster in sprite.casters]
         if sprite.floating:
             return [outline + offset for outline in outlines]
-        return [_swept(outline, offset) for outline in outlines]
+        return [_sweep(outline, offset) for outline in outlines]
 
-    def _overgrown(self) -> NDArray[np.uint8]:
-        cover = np.zeros_like(self.taken)
+    def _tree_cover(self) -> NDArray[np.uint8]:
+        cover = np.zeros_like(self.occupied)
         for sprite, pose in self.tall:
             if sprite.name is None:
                 for outline in sprite.casters:
@@ -122,7 +139,12 @@ class Site:
 
 
 def visible_share(quad: Points, size_wh: tuple[int, int]) -> float:
-    """Share of a rectangle (4, 2) that lies inside the image, to about 1 %."""
+    """Compute the share of a rectangle (4, 2) inside the image, to about 1 %.
+
+    Example:
+        >>> visible_share(np.array([[10.0, 0], [10, 10], [-10, 10], [-10, 0]]), (100, 100))
+        0.5
+    """
     steps = (np.arange(12) + 0.5) / 12
     s, t = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
     inner = quad[0] + s * (quad[1] - quad[0]) + t * (quad[3] - quad[0])
@@ -137,16 +159,16 @@ def _covered_share(cover: NDArray[np.uint8], quad: Points) -> float:
 
 
 def _window(grid: NDArray[np.uint8], outline: Points) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """The part of a pixel grid about a polygon, and the polygon's corners in it, as pixel centres."""
+    """Corners of a polygon, as pixel centres, in the window of a grid around it, and that window."""
     corners = np.round(outline - 0.5).astype(np.int32)
     (x0, y0), (x1, y1) = np.maximum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0) + 1, 0)
     return corners - np.array([x0, y0], np.int32), grid[y0:y1, x0:x1]
 
 
-def _grown(box: Points, gap: float) -> Points:
+def _expand(box: Points, gap: float) -> Points:
     return box + np.sign(box - box.mean(axis=0)) * gap
 
 
-def _swept(outline: Points, offset: Points) -> Points:
+def _sweep(outline: Points, offset: Points) -> Points:
     both = np.concatenate([outline, outline + offset]).astype(np.float32)
     return cv2.convexHull(both)[:, 0].astype(np.float64)

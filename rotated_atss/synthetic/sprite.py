@@ -1,33 +1,53 @@
-"""What a thing looks like from above: painted parts in its own frame, its shadow and its box."""
+"""Sprites: painted parts of an object in its own frame, its shadow and its box."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from rotated_atss.synthetic.shapes import Points, extent_of, quad_of, turned
+from rotated_atss.synthetic.shapes import Points, extent_of, quad_of, rotate_points
 
 Colour = tuple[float, float, float]
 """Blue, green, red, 0 to 255."""
 
 
 def rgb(red: float, green: float, blue: float) -> Colour:
-    """A colour in the order in which people say it."""
+    """Convert red, green, blue to a :data:`Colour`.
+
+    Example:
+        >>> rgb(255, 128, 0)
+        (0, 128, 255)
+    """
     return blue, green, red
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """The colour made lighter (factor > 1) or darker."""
+    """Make a colour lighter (factor > 1) or darker.
+
+    Example:
+        >>> shade((100.0, 100.0, 200.0), 1.5)
+        (150.0, 150.0, 255.0)
+    """
     return tuple(min(255.0, c * factor) for c in colour)  # type: ignore[return-value]
 
 
 def blend(a: Colour, b: Colour, share: float) -> Colour:
-    """``share`` of b in a."""
+    """Interpolate between two colours; ``share`` is the weight of ``b``.
+
+    Example:
+        >>> blend((0.0, 0.0, 0.0), (100.0, 100.0, 100.0), 0.25)
+        (25.0, 25.0, 25.0)
+    """
     return tuple(p + (q - p) * share for p, q in zip(a, b))  # type: ignore[return-value]
 
 
 def pick(rng: np.random.Generator, colours: Sequence[Colour], jitter: float = 8.0) -> Colour:
-    """One of the colours, a little lighter or darker, and a very little off in hue."""
+    """Draw one of the colours, with random brightness (``jitter``, grey levels) and a slight random hue.
+
+    Example:
+        >>> len(pick(np.random.default_rng(0), [rgb(200, 100, 50)]))
+        3
+    """
     base = colours[int(rng.integers(len(colours)))]
     off = rng.normal(0, jitter) + rng.normal(0, jitter / 4, 3)
     return tuple(float(np.clip(c + d, 0, 255)) for c, d in zip(base, off))  # type: ignore[return-value]
@@ -35,18 +55,23 @@ def pick(rng: np.random.Generator, colours: Sequence[Colour], jitter: float = 8.
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing stands on the image (pixels) and where its head points (radians, clockwise on the image)."""
+    """Position on the image (pixels) and heading of the front (radians, clockwise on the image).
+
+    Example:
+        >>> Pose(10.0, 20.0).apply(np.array([[5.0, 0.0]])).tolist()
+        [[15.0, 20.0]]
+    """
 
     x: float
     y: float
     angle: float = 0.0
 
     def apply(self, points: Points) -> Points:
-        """Points (N, 2) from the thing's frame to the image."""
-        return turned(points, self.angle) + (self.x, self.y)
+        """Map points (N, 2) from the frame of the object to the image."""
+        return rotate_points(points, self.angle) + np.array([self.x, self.y])
 
     def moved(self, dx: float, dy: float, turn: float = 0.0) -> "Pose":
-        """The pose that lies (dx, dy) off in this pose's frame, turned by ``turn``."""
+        """Return the pose at offset (dx, dy) in the frame of this one, rotated by ``turn`` radians."""
         x, y = self.apply(np.array([[dx, dy]]))[0]
         return Pose(float(x), float(y), self.angle + turn)
 
@@ -56,8 +81,8 @@ class Part:
     """One painted polygon, or a line where ``width`` is above 0.
 
     Attributes:
-        facing: Direction in the thing's frame to which a slope faces; slopes to the sun are painted lighter.
-        grain: Mottling, in grey levels.
+        facing: Direction, in the frame of the object, to which a slope faces; slopes to the sun are lighter.
+        grain: Amplitude of the surface noise, in grey levels.
     """
 
     points: Points
@@ -71,14 +96,14 @@ class Part:
 
 @dataclass
 class Sprite:
-    """A thing seen from above.
+    """An object seen from above.
 
     Attributes:
-        extent: (x0, y0, x1, y1) of its box in its own frame; the head is at x1.
-        name: DOTA class, or None for what is not labelled.
-        height: How far its shadow reaches per unit of the sun's slope, in pixels.
+        extent: (x0, y0, x1, y1) of its box in its own frame; the front is at x1.
+        name: DOTA class, or None for an unlabelled object.
+        height: Length of its shadow per unit of the sun's slope, in pixels.
         casters: Outlines that cast a shadow, (N, 2) each.
-        floating: The shadow lies apart, as under a wing, and is not swept from the foot of the thing.
+        floating: The shadow is detached, as under a wing, instead of swept from the outline.
     """
 
     extent: tuple[float, float, float, float]
@@ -90,7 +115,7 @@ class Sprite:
 
     @classmethod
     def of(cls, outline: Points, name: str | None = None, *, height: float = 0.0, floating: bool = False) -> "Sprite":
-        """A sprite whose box is the extent of ``outline``, which also casts its shadow."""
+        """Create a sprite whose box is the extent of ``outline``, which also casts its shadow."""
         casters = [outline] if height > 0 else []
         return cls(extent_of(outline), name, height, [], casters, floating)
 
@@ -108,7 +133,7 @@ class Sprite:
         facing: tuple[float, float] | None = None,
         grain: float = 0.0,
     ) -> "Sprite":
-        """Adds a filled polygon."""
+        """Add a filled polygon."""
         self.parts.append(Part(points, colour, 0.0, alpha, facing, grain))
         return self
 
@@ -121,6 +146,6 @@ class Sprite:
         alpha: float = 1.0,
         closed: bool = False,
     ) -> "Sprite":
-        """Adds a line through the points."""
+        """Add a line through the points."""
         self.parts.append(Part(np.asarray(points, float), colour, width, alpha, closed=closed))
         return self

@@ -3,22 +3,22 @@
 import numpy as np
 
 from rotated_atss.synthetic import clutter, vehicles
-from rotated_atss.synthetic.layout import Road
 from rotated_atss.synthetic.site import Site
 from rotated_atss.synthetic.sprite import Pose
+from rotated_atss.synthetic.town_plan import Road
 
 
 def traffic(site: Site, roads: list[Road]) -> None:
-    """Vehicles in their lanes, keeping to the right; afterwards the roads count as taken."""
+    """Place vehicles in their lanes, driving on the right, and mark the roads as occupied."""
     for road in roads:
         for offset in _lanes(road):
             _drive(site, road, offset)
     for road in roads:
-        site.take(road.band())
+        site.reserve(road.band())
 
 
 def roadside_trees(site: Site, roads: list[Road]) -> None:
-    """Trees along the pavements."""
+    """Place trees along the pavements."""
     for road in roads:
         for side in (-1, 1):
             for along in np.arange(10.0, road.length - 8, 26.0):
@@ -30,8 +30,8 @@ def roadside_trees(site: Site, roads: list[Road]) -> None:
 
 
 def overhanging_trees(site: Site) -> None:
-    """Trees that hide some of a vehicle or a pool, as many as the difficulty has."""
-    reachable = [thing for thing in site.objects if thing.name in ("small-vehicle", "swimming-pool")]
+    """Place trees that partly hide vehicles and pools; their number follows from the difficulty."""
+    reachable = [obj for obj in site.objects if obj.name in ("small-vehicle", "swimming-pool")]
     for _ in range(int(site.rng.poisson(25 * site.difficulty.overhang)) if reachable else 0):
         x, y = reachable[site.rng.integers(len(reachable))].polygon.mean(axis=0)
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(14, 22))

@@ -1,4 +1,4 @@
-"""The ground of a scene: land of a climate, water, roads, and surfaces of a block."""
+"""The ground of a scene: land, water, roads and surfaces, in the colours of a climate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 
 from rotated_atss.synthetic.canvas import SUPERSAMPLE, Canvas
-from rotated_atss.synthetic.layout import PAVEMENT, Road
 from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Colour, Pose, pick, rgb, shade
+from rotated_atss.synthetic.town_plan import PAVEMENT, Road
 
 LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 
 
 @dataclass(frozen=True)
 class Climate:
-    """Colours of a place."""
+    """Colours of the ground, vegetation, surfaces and water of a region."""
 
     name: str
     ground: tuple[Colour, Colour]
@@ -74,7 +74,12 @@ CLIMATES: tuple[Climate, ...] = (
 
 
 def choose_climate(rng: np.random.Generator) -> Climate:
-    """One of the climates, its colours a little off."""
+    """Draw a climate and vary its colours.
+
+    Example:
+        >>> choose_climate(np.random.default_rng(0)).name in {climate.name for climate in CLIMATES}
+        True
+    """
     base = CLIMATES[rng.integers(len(CLIMATES))]
     return replace(
         base,
@@ -87,17 +92,17 @@ def choose_climate(rng: np.random.Generator) -> Climate:
 
 
 def lay_ground(canvas: Canvas, climate: Climate, rng: np.random.Generator) -> None:
-    """Covers the canvas with open land."""
+    """Paint open land on the whole canvas."""
     patches = fractal_noise(rng, canvas.fine_wh, 110 * SUPERSAMPLE, octaves=5)
     canvas.pixels[:] = cv2.convertScaleAbs(_mix(climate.ground, patches, canvas.grain * np.float32(7.0)))
 
 
 def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.Generator) -> None:
-    """Covers a polygon with water: depths, ripples and a little glitter."""
-    found = canvas.mask(outline)
-    if found is None:
+    """Paint water with varying depth, ripples and glitter inside a polygon."""
+    masked = canvas.mask(outline)
+    if masked is None:
         return
-    rows, columns, cover = found
+    rows, columns, cover = masked
     size_wh = (cover.shape[1], cover.shape[0])
     depth = fractal_noise(rng, size_wh, 150 * SUPERSAMPLE, octaves=3)
     ripples = fractal_noise(rng, size_wh, 5 * SUPERSAMPLE, octaves=2, stretch=rng.uniform(1.5, 3.0))
@@ -108,7 +113,7 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
 
 
 def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
-    """Roads with pavements and lane marks; kind after kind of surface, so that they open into one another."""
+    """Paint roads with pavements and lane marks, one surface after the other, so that crossings are open."""
     for road in roads:
         canvas.fill(road.band(2 * PAVEMENT, reach=PAVEMENT), shade(climate.concrete, 0.92), grain=4.0)
     for road in roads:
@@ -118,7 +123,7 @@ def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
 
 
 def _zebra(canvas: Canvas, road: Road, along: float) -> None:
-    """A crossing at a distance from the road's start."""
+    """Paint a pedestrian crossing at a distance from the start of the road."""
     for offset in np.arange(-road.width / 2 + 2.5, road.width / 2 - 1.5, 3.6):
         bar = np.array([road.pose(along + part, offset).apply(np.zeros((1, 2)))[0] for part in (-3.5, 3.5)])
         canvas.line(bar, LANE_WHITE, 1.6, alpha=0.85)
@@ -141,7 +146,7 @@ def _lane_marks(canvas: Canvas, road: Road) -> None:
 
 
 def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
-    """Joints between the slabs of a concrete surface of ``size`` about ``pose``."""
+    """Paint the joints between the slabs of a concrete surface of ``size`` around ``pose``."""
     half_w, half_h = size[0] / 2, size[1] / 2
     for x in np.arange(-half_w + pitch, half_w, pitch):
         canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(colour, 0.86), 0.5, alpha=0.6)
@@ -150,7 +155,7 @@ def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Col
 
 
 def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
-    """A field with furrows or mowing stripes along its first side."""
+    """Paint a field with furrows or mowing stripes along its first side."""
     half_w, half_h = size[0] / 2, size[1] / 2
     for number, y in enumerate(np.arange(-half_h, half_h - pitch / 2, pitch)):
         stripe = np.array([[-half_w, y], [half_w, y], [half_w, y + pitch], [-half_w, y + pitch]])
@@ -158,7 +163,7 @@ def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: C
 
 
 def _mix(colours: tuple[Colour, Colour], share: FloatArray, lift: FloatArray) -> FloatArray:
-    """From the first colour to the second by ``share`` (-1.4 to 1.4), lighter by ``lift`` grey levels: (H, W, 3)."""
+    """Interpolate two colours by ``share`` (-1.4 to 1.4) and add ``lift`` grey levels: (H, W, 3)."""
     low, high = (np.asarray(colour, np.float32) for colour in colours)
     weight = np.clip(0.5 + 0.35 * share, 0, 1)
     ramp = np.stack([high - low, np.ones(3, np.float32), low], axis=1)

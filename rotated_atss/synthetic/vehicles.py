@@ -1,4 +1,4 @@
-"""Cars, vans, lorries and buses."""
+"""Sprites of cars, vans, lorries and buses."""
 
 import numpy as np
 
@@ -32,7 +32,12 @@ GLASS = rgb(36, 44, 54)
 
 
 def car(rng: np.random.Generator, scale: float) -> Sprite:
-    """A car of about 20 x 9 pixels, or a van or a pick-up."""
+    """Create a car, van or pick-up of about 20 x 9 pixels.
+
+    Example:
+        >>> car(np.random.default_rng(0), scale=1.0).name
+        'small-vehicle'
+    """
     length, width = 20.0 * scale * rng.uniform(0.94, 1.06), 9.0 * scale * rng.uniform(0.95, 1.05)
     paint = pick(rng, CAR_PAINT, 6)
     body = rounded_rect(length, width, width * 0.32)
@@ -68,7 +73,12 @@ def _pickup_top(sprite: Sprite, length: float, width: float, paint: Colour) -> N
 
 
 def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """A lorry, a tanker or a bus of about 52 x 13 pixels; ``kind`` is "lorry", "tanker" or "bus"."""
+    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "lorry", "tanker", "bus" or None for a random one.
+
+    Example:
+        >>> large_vehicle(np.random.default_rng(0), scale=1.0).name
+        'large-vehicle'
+    """
     length, width = 52.0 * scale * rng.uniform(0.88, 1.1), 13.0 * scale * rng.uniform(0.95, 1.06)
     kind = kind or str(rng.choice(["lorry", "tanker", "bus"], p=[0.6, 0.15, 0.25]))
     sprite = Sprite.of(rect(length, width), "large-vehicle", height=13.0 * scale)

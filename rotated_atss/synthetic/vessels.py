@@ -1,4 +1,4 @@
-"""Boats, ships and the piers they lie at."""
+"""Sprites of boats, ships and piers."""
 
 import numpy as np
 
@@ -41,7 +41,12 @@ _FREIGHTER_HULL = mirrored(
 
 
 def boat(rng: np.random.Generator, scale: float, length: float | None = None) -> Sprite:
-    """A motor boat or a sailing boat, about 38 x 13 pixels."""
+    """Create a motor boat or a sailing boat of about 38 x 13 pixels.
+
+    Example:
+        >>> boat(np.random.default_rng(0), scale=1.0).name
+        'ship'
+    """
     length = (length or 38.0 * scale) * rng.uniform(0.9, 1.1)
     width = length * rng.uniform(0.30, 0.36)
     paint, hull = pick(rng, HULL_PAINT, 4), _HULL * (length, width)
@@ -68,7 +73,12 @@ def _sail_top(sprite: Sprite, length: float, width: float, rng: np.random.Genera
 
 
 def freighter(rng: np.random.Generator, scale: float) -> Sprite:
-    """A cargo ship, about 105 x 22 pixels, with rows of containers."""
+    """Create a cargo ship with rows of containers, about 105 x 22 pixels.
+
+    Example:
+        >>> freighter(np.random.default_rng(0), scale=1.0).name
+        'ship'
+    """
     length = 104.0 * scale * rng.uniform(0.86, 1.1)
     width = length * rng.uniform(0.20, 0.23)
     hull, paint = _FREIGHTER_HULL * (length, width), pick(rng, [rgb(60, 66, 84), rgb(140, 50, 44), rgb(52, 84, 80)], 8)
@@ -85,9 +95,13 @@ def freighter(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]]:
-    """Foam behind a moving vessel: polygons in its frame and how opaque each is.
+    """Return the foam behind a moving vessel as polygons in its frame, each with its opacity.
 
-    They lie over one another, the shorter on the longer, so that the foam fades astern.
+    The polygons overlap, shorter ones over longer ones, so that the foam fades astern.
+
+    Example:
+        >>> len(wake(length=38.0, width=13.0, reach=50.0))
+        18
     """
     foam = []
     for share in np.linspace(1.0, 0.2, 6):
@@ -102,7 +116,12 @@ def wake(length: float, width: float, reach: float) -> list[tuple[Points, float]
 
 
 def pier(rng: np.random.Generator, length: float, width: float) -> Sprite:
-    """A pier on piles, its head away from the shore."""
+    """Create a pier on piles; its front points away from the shore.
+
+    Example:
+        >>> pier(np.random.default_rng(0), length=100.0, width=14.0).extent
+        (-50.0, -7.0, 50.0, 7.0)
+    """
     paint = pick(rng, PLANKS, 6)
     deck = rect(length, width)
     sprite = Sprite.of(deck, "harbor", height=5.0)

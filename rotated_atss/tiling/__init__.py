@@ -1,1 +1,1 @@
-"""Split images into tiles, predict on windows, and merge tile detections into full images."""
+"""Split images into tiles, predict on sliding windows, and merge tile detections into full images."""

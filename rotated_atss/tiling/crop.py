@@ -1,8 +1,8 @@
-"""Which objects go into which window, and how they are written there: arrays in, arrays out, no files.
+"""Assignment of labelled objects to windows, and their polygons in window coordinates.
 
-An object belongs to every window that holds at least ``iof_threshold`` of its area (IoF, intersection over foreground).
-It keeps its whole polygon, also where that reaches out of the window; one that reaches out is truncated and gets
-difficult 2. So does mmrotate's ``img_split.py``.
+An object belongs to every window that contains at least ``iof_threshold`` of its area (IoF, intersection over
+foreground). It keeps its whole polygon, also outside the window; an object that exceeds the window is truncated and
+gets difficult 2. These are the rules of mmrotate's ``img_split.py``.
 """
 
 from __future__ import annotations
@@ -16,105 +16,145 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_intersections
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
-TRUNCATED = 2  # the difficult flag of an object that a window cuts
-NO_AREA = 1e-6  # px^2: a quadrilateral of no more area is none
-# A share that should equal the threshold may come out this much lower: the closed form rounds.
-ROUNDING = 1e-9
+TRUNCATED = 2  # difficult flag of an object that exceeds its window
+MIN_AREA = 1e-6  # px^2: polygons up to this area have no area
+ROUNDING = 1e-9  # tolerance of the IoF threshold: floating-point ratios can fall just below it
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Which objects lie in which windows, one row a pair, ordered by window, then by object."""
+    """Pairs of windows and objects, sorted by window, then by object.
 
-    windows: Integers  # (P,) row of the window
-    objects: Integers  # (P,) row of the object
-    truncated: NDArray[np.bool_]  # (P,)
+    Attributes:
+        windows: (P,) index of the window.
+        objects: (P,) index of the object.
+        truncated: (P,) whether the object exceeds the window.
+    """
 
-    def in_window(self, window: int) -> tuple[Integers, NDArray[np.bool_]]:
-        """The objects of one window and whether each is truncated."""
+    windows: Integers
+    objects: Integers
+    truncated: Booleans
+
+    def in_window(self, window: int) -> tuple[Integers, Booleans]:
+        """Return the objects of one window and whether each is truncated."""
         first, stop = np.searchsorted(self.windows, (window, window + 1))
         return self.objects[first:stop], self.truncated[first:stop]
 
 
 def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.7) -> Placement:
-    """Find the windows of every object.
+    """Assign objects to the windows that contain enough of their area.
 
     Args:
-        polygons: (N, 8) in pixels of the image, any orientation, not necessarily convex. Those without area go nowhere.
+        polygons: (N, 8), pixels, in any orientation, not necessarily convex. Polygons without area are not assigned.
         windows: (W, 4) of x_start, y_start, x_stop, y_stop.
-        iof_threshold: In (0, 1].
+        iof_threshold: Minimum share of an object's area inside the window, in (0, 1].
+
+    Returns:
+        The pairs of windows and objects.
+
+    Example:
+        >>> import numpy as np
+        >>> polygons = np.array([[80.0, 10, 104, 10, 104, 30, 80, 30]])
+        >>> placement = place_objects(polygons, np.array([[0, 0, 100, 100], [80, 0, 180, 100]]))
+        >>> placement.windows.tolist(), placement.truncated.tolist()
+        ([0, 1], [True, False])
     """
-    window, thing = _touching(polygons, windows)
-    iof = aligned_iof(polygons[thing], windows[window])
+    window_index, object_index = _overlapping_pairs(polygons, windows)
+    iof = aligned_iof(polygons[object_index], windows[window_index])
     keep = iof >= iof_threshold - ROUNDING
-    return Placement(window[keep], thing[keep], iof[keep] < 1)
+    return Placement(window_index[keep], object_index[keep], iof[keep] < 1)
 
 
 def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
-    """The share of each polygon's area inside its own window: (P, 8), (P, 4) -> (P,) in [0, 1].
+    """Compute the share of each polygon's area inside its own window: (P, 8), (P, 4) -> (P,) in [0, 1].
 
-    Exactly 1 where every vertex lies inside or on the border, 0 for polygons without area.
+    The result is exactly 1 if every vertex lies inside the window or on its border, and 0 for polygons without area.
+
+    Example:
+        >>> import numpy as np
+        >>> aligned_iof(np.array([[-5.0, 0, 15, 0, 15, 10, -5, 10]]), np.array([[0, 0, 100, 100]])).tolist()
+        [0.75]
     """
     corners = polygons.reshape(-1, 4, 2)
     area = object_areas(polygons)
     inside = ((corners >= windows[:, None, :2]) & (corners <= windows[:, None, 2:])).all(axis=(1, 2))
-    iof = np.where(inside & (area > NO_AREA), 1.0, 0.0)
-    cut = np.flatnonzero(~inside & (area > NO_AREA))
-    window_polygons = windows[cut][:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
-    shared = sum(polygon_intersections(part, window_polygons) for part in _simple_parts(polygons[cut]))
-    iof[cut] = np.minimum(shared / area[cut], 1.0)
+    iof = np.where(inside & (area > MIN_AREA), 1.0, 0.0)
+    cut = np.flatnonzero(~inside & (area > MIN_AREA))
+    iof[cut] = np.minimum(_areas_inside(polygons[cut], windows[cut]) / area[cut], 1.0)
     return iof
 
 
 def object_areas(polygons: Floats) -> Floats:
-    """Areas of quadrilaterals: (N, 8) -> (N,). Of one that crosses itself (an hourglass) both triangles count."""
-    first, second = _simple_parts(polygons)
-    return polygon_areas(first) + polygon_areas(second)
+    """Compute the areas of quadrilaterals: (N, 8) -> (N,). Both triangles of a self-crossing one count.
+
+    Example:
+        >>> import numpy as np
+        >>> object_areas(np.array([[0.0, 0, 4, 0, 4, 5, 0, 5], [0, 0, 2, 0, 0, 2, 2, 2]])).tolist()
+        [20.0, 2.0]
+    """
+    areas = polygon_areas(polygons)
+    crossed = _self_crossing(polygons)
+    if crossed.any():
+        areas[crossed] = _even_odd_areas(polygons[crossed])
+    return areas
 
 
 def shift_into_window(polygons: Floats, x_start: int, y_start: int) -> Floats:
-    """(N, 8) in pixels of the image -> (N, 8) in pixels of the window, to a millionth (so that 23.3 stays 23.3)."""
+    """Shift polygons (N, 8) from image to window coordinates, rounded to 1e-6 so that 23.3 stays 23.3.
+
+    Example:
+        >>> import numpy as np
+        >>> shift_into_window(np.array([[847.3, 20.0, 900, 20, 900, 40, 847.3, 40]]), 824, 10)[0, :2].tolist()
+        [23.3, 10.0]
+    """
     return np.round(polygons - np.array([x_start, y_start] * 4, dtype=np.float64), 6)
 
 
-def _touching(polygons: Floats, windows: Integers) -> tuple[Integers, Integers]:
-    """Pairs (window, object) whose horizontal boxes overlap. One window at a time: a W x N table could be large."""
+def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, Integers]:
+    """Pairs (window, object) whose axis-aligned boxes overlap.
+
+    One window at a time, because a table of all windows and objects can be large.
+    """
     corners = polygons.reshape(-1, 4, 2)
     low, high = corners.min(axis=1), corners.max(axis=1)  # (N, 2)
-    found = [
+    objects = [
         np.flatnonzero(((low < stop) & (high > start)).all(axis=1))
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
-    rows = np.repeat(np.arange(len(windows)), [len(objects) for objects in found])
-    return rows, np.concatenate([np.empty(0, np.int64), *found])
+    window_index = np.repeat(np.arange(len(windows)), [len(each) for each in objects])
+    return window_index, np.concatenate([np.empty(0, np.int64), *objects])
 
 
-def _simple_parts(polygons: Floats) -> tuple[Floats, Floats]:
-    """Two (N, 8) that do not cross themselves: the triangles of an hourglass, or the polygon and nothing.
+def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
+    """Area of each polygon inside its own window: (P, 8), (P, 4) -> (P,)."""
+    window_polygons = windows[:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
+    areas = polygon_intersections(polygons, window_polygons)
+    crossed = _self_crossing(polygons)
+    if crossed.any():
+        areas[crossed] = _even_odd_areas(polygons[crossed], windows[crossed])
+    return areas
 
-    Corners listed in a wrong order make an hourglass; by signed area its halves would cancel and the object be lost.
+
+def _self_crossing(polygons: Floats) -> Booleans:
+    """Whether two edges of a quadrilateral cross: (N, 8) -> (N,).
+
+    Exactly then two of its corners turn left and two turn right. Corners listed in a wrong order give such a polygon;
+    by signed area its two triangles would cancel and the object would be lost.
     """
-    first, second = polygons.reshape(-1, 4, 2).copy(), np.zeros((len(polygons), 4, 2))
-    for turn in (0, 1):  # edge 0-1 may cross 2-3, or edge 1-2 may cross 3-0
-        p, q, r, s = np.moveaxis(np.roll(polygons.reshape(-1, 4, 2), -turn, axis=1), 1, 0)  # (N, 2) each
-        rows, meet = _crossings(p, q, r, s)
-        first[rows] = np.stack([q[rows], r[rows], meet, meet], axis=1)
-        second[rows] = np.stack([s[rows], p[rows], meet, meet], axis=1)
-    return first.reshape(-1, 8), second.reshape(-1, 8)
+    corners = polygons.reshape(-1, 4, 2)
+    edges = np.roll(corners, -1, axis=1) - corners
+    following = np.roll(edges, -1, axis=1)
+    turns = edges[..., 0] * following[..., 1] - edges[..., 1] * following[..., 0]  # (N, 4)
+    return ((turns > 0).sum(axis=1) == 2) & ((turns < 0).sum(axis=1) == 2)
 
 
-def _crossings(p: Floats, q: Floats, r: Floats, s: Floats) -> tuple[Integers, Floats]:
-    """Where segment p-q crosses segment r-s, (N, 2) each: the rows (C,) and the points (C, 2)."""
-    u, v = q - p, s - r
-    denominator = _cross(u, v)
-    parallel = denominator == 0
-    scale = np.where(parallel, 1.0, denominator)
-    t, w = _cross(r - p, v) / scale, _cross(r - p, u) / scale
-    rows = np.flatnonzero(~parallel & (t > 0) & (t < 1) & (w > 0) & (w < 1))
-    return rows, p[rows] + t[rows, None] * u[rows]
+def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
+    """Areas of self-crossing polygons (N, 8) by the even-odd rule, inside windows (N, 4) if given."""
+    import shapely  # costs 0.1 s, and few label files need it
 
-
-def _cross(u: Floats, v: Floats) -> Floats:
-    """Z component of the cross product: (..., 2), (..., 2) -> (...,)."""
-    return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+    shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))
+    if windows is not None:
+        shapes = shapely.intersection(shapes, shapely.box(*windows.T.astype(np.float64)))
+    return np.asarray(shapely.area(shapes), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Detections of tiles, as tensors, merged into detections of full images."""
+"""Merge tile detections, given as oriented boxes in tensors, into detections on full images."""
 
 from __future__ import annotations
 
@@ -16,36 +16,51 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.box_transforms import scale_obb
 from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
-COORDINATE_DECIMALS = 2  # a hundredth of a pixel; more digits would only swell a submission
+COORDINATE_DECIMALS = 2  # a hundredth of a pixel; more digits would only enlarge a submission
 
 
 @dataclass(frozen=True)
 class BoxDetections:
-    """Detections of one image or tile."""
+    """Detections on one image or tile.
 
-    name: str  # the tile's or the image's id
-    boxes: Tensor  # (K, 5) in pixels of that tile
-    scores: Tensor  # (K,)
-    labels: Tensor  # (K,) class indices
+    Attributes:
+        name: Id of the image or name of the tile.
+        boxes: (K, 5) ``cx, cy, w, h, angle`` in pixels of the image or tile.
+        scores: (K,).
+        labels: (K,) class indices.
+    """
+
+    name: str
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
 
 
-def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = 0.1) -> list[BoxDetections]:
-    """Move the detections of tiles to their full images and suppress a class at a time what several tiles saw.
+def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRESHOLD) -> list[BoxDetections]:
+    """Map tile detections to their full images and suppress duplicates by class-wise rotated NMS.
 
-    A name that is no tile's is taken for a full image's. The order of the tiles does not matter.
+    A name that is not a tile name is the id of a full image.
 
     Args:
-        tiles: Any number of tiles of any number of images.
-        iou_threshold: Boxes of one class that overlap a better one by more are dropped.
+        tiles: Detections on any number of tiles of any number of images. Their order does not matter.
+        iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
-        One entry an image, sorted by name, best detections first.
+        Detections per image, sorted by name, in descending order of score; boxes are float64.
+
+    Example:
+        >>> import torch
+        >>> boxes = [torch.tensor([[900.0, 50, 40, 20, 0]]), torch.tensor([[76.0, 50, 40, 20, 0]])]
+        >>> names, scores = ["P1__1024__0___0", "P1__1024__824___0"], [torch.tensor([0.5]), torch.tensor([0.75])]
+        >>> labels = torch.tensor([0])
+        >>> (image,) = merge_boxes(BoxDetections(*each, labels) for each in zip(names, boxes, scores))
+        >>> image.name, image.boxes[:, :2].tolist(), image.scores.tolist()
+        ('P1', [[900.0, 50.0]], [0.75])
     """
     by_image: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
-    for tile in sorted(
-        tiles, key=lambda tile: tile.name
-    ):  # equal scores rank by tile, whatever order the tiles came in
+    for tile in sorted(tiles, key=lambda tile: tile.name):  # ties of the score are ordered by tile name
         image, boxes = _on_image(tile)
         by_image[image].append((boxes, tile.scores, tile.labels))
     merged = []
@@ -56,29 +71,34 @@ def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = 0.1) -> l
     return merged
 
 
-def _on_image(tile: BoxDetections) -> tuple[str, Tensor]:
-    try:
-        name = parse_tile_name(tile.name)
-    except UserError:
-        return tile.name, tile.boxes.double()
-    boxes = tile.boxes.double() + tile.boxes.new_tensor([name.x, name.y, 0, 0, 0], dtype=torch.float64)
-    return name.image_id, scale_obb(boxes, (1 / name.rate, 1 / name.rate)) if name.rate != 1 else boxes
-
-
 def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[str, Detections]:
-    """Detections by class, as DOTA's Task1 files hold them; a class without any has an empty entry."""
+    """Convert detections to DOTA's Task1 form, one entry per class.
+
+    Args:
+        images: Detections on full images.
+        classes: Class names in the order of the labels.
+
+    Returns:
+        Polygons rounded to ``COORDINATE_DECIMALS``, by class name; empty for a class without detections.
+
+    Example:
+        >>> import torch
+        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+        >>> {name: detections.image_ids.tolist() for name, detections in to_task1([image], ["plane", "ship"]).items()}
+        {'plane': [], 'ship': ['P1']}
+    """
     ids: list[list[str]] = [[] for _ in classes]
     scores: list[list[np.ndarray]] = [[] for _ in classes]
     polygons: list[list[np.ndarray]] = [[] for _ in classes]
     for image in images:
-        polys = obb_to_poly(image.boxes.double()).cpu().numpy().round(COORDINATE_DECIMALS)
-        image_scores = _shortest(image.scores.cpu().numpy())
+        image_polygons = obb_to_poly(image.boxes.double()).cpu().numpy().round(COORDINATE_DECIMALS)
+        image_scores = shortest_float64(image.scores.cpu().numpy())
         labels = image.labels.cpu().numpy()
         for index in np.unique(labels).tolist():
             rows = labels == index
             ids[index] += [image.name] * int(rows.sum())
             scores[index].append(image_scores[rows])
-            polygons[index].append(polys[rows])
+            polygons[index].append(image_polygons[rows])
     return {
         name: Detections.from_ids(
             ids[i], np.concatenate([np.empty(0), *scores[i]]), np.concatenate([np.empty((0, 8)), *polygons[i]])
@@ -87,8 +107,23 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
     }
 
 
-def _shortest(scores: np.ndarray) -> np.ndarray:
-    """Scores as the float64 of the fewest digits that still mean the same float32: 0.9 instead of
-    0.8999999761581421.
+def shortest_float64(scores: np.ndarray) -> np.ndarray:
+    """Convert float32 to the float64 with the shortest text that reads back as the same float32.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([0.9], dtype=np.float32)
+        >>> scores.astype(np.float64).tolist(), shortest_float64(scores).tolist()
+        ([0.8999999761581421], [0.9])
     """
     return scores.astype(np.str_).astype(np.float64) if len(scores) else scores.astype(np.float64)
+
+
+def _on_image(tile: BoxDetections) -> tuple[str, Tensor]:
+    """Id of the full image, and the boxes in its pixels."""
+    try:
+        name = parse_tile_name(tile.name)
+    except UserError:
+        return tile.name, tile.boxes.double()
+    boxes = tile.boxes.double() + tile.boxes.new_tensor([name.x, name.y, 0, 0, 0], dtype=torch.float64)
+    return name.image_id, scale_obb(boxes, (1 / name.rate, 1 / name.rate)) if name.rate != 1 else boxes

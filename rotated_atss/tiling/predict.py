@@ -1,7 +1,7 @@
-"""Detections on images of any size: a detector on batches of windows, its boxes moved back to the image and merged.
+"""Detection on images of any size: run a detector on sliding windows and merge its boxes on the image.
 
-The windows are those of ``rotated-atss split`` and the merging is that of ``rotated-atss test``, so that a prediction
-is what splitting, testing and merging give.
+The windows are those of ``rotated-atss split`` and the merging is that of ``rotated-atss test``, so a prediction equals
+splitting, testing and merging.
 """
 
 from __future__ import annotations
@@ -19,52 +19,68 @@ from rotated_atss.io.images import read_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb
-from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.split_image import cut_out
+from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, shortest_float64
+from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
-WHOLE = 0  # as a window's size: the image is given to the detector in one piece
-_ID = "image"  # inside, so that an image that is itself named as a tile is not moved
+WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
+_ID = "image"  # internal id: an image id that is itself a tile name would shift the boxes
 
-# Category ids that COCO's 80 classes leave out of 1 to 90.
-_COCO_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-_COCO_EDGES = ("person", "toothbrush")
+# COCO has 80 categories with ids between 1 and 90; these ids are unused.
+_COCO_UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+_COCO_FIRST_AND_LAST = ("person", "toothbrush")
 
 
 class Detector(Protocol):
-    """What :func:`predict_image` calls."""
+    """The interface of a detector for :func:`predict_image`."""
 
     def __call__(self, tiles: list[Image], /) -> Sequence[tuple[Tensor, Tensor, Tensor]]:
-        """Tiles (H, W, 3), uint8, BGR, to the boxes, scores (K,) and class indices (K,) of each.
+        """Detect on tiles.
 
-        Boxes are in pixels of the tile: (K, 5) ``cx, cy, w, h, angle``, or (K, 4) ``x1, y1, x2, y2``.
+        Args:
+            tiles: (H, W, 3), uint8, BGR each.
+
+        Returns:
+            Boxes, scores (K,) and class indices (K,) per tile. Boxes are in pixels of the tile: (K, 5)
+            ``cx, cy, w, h, angle``, or (K, 4) ``x1, y1, x2, y2``.
         """
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How an image is cut for a detector, and how the pieces' detections are merged.
+    """Settings for predicting on sliding windows and merging the detections.
+
+    Attributes:
+        size: Side of the windows, pixels, or ``WHOLE_IMAGE``.
+        gap: Overlap of neighbouring windows, pixels.
+        batch_size: Windows per call of the detector.
+        iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Raises:
-        UserError: A value out of its range.
+        UserError: A value out of range.
+
+    Example:
+        >>> Tiling(size=512, gap=100).split_settings().grids()
+        [(512, 100)]
     """
 
-    size: int = 1024  # side of the windows, pixels, or WHOLE
-    gap: int = 200  # overlap of neighbouring windows, pixels
-    batch: int = 4  # windows at a time
-    iou_threshold: float = 0.1  # a box goes when it overlaps a better one of its class by more
+    size: int = 1024
+    gap: int = 200
+    batch_size: int = 4
+    iou_threshold: float = IOU_THRESHOLD
 
     def __post_init__(self) -> None:
-        if self.size != WHOLE:
-            self.settings()
-        if self.batch < 1:
-            raise UserError(f"at least 1 window at a time, not {self.batch}", hint="--batch")
+        if self.size != WHOLE_IMAGE:
+            self.split_settings()
+        if self.batch_size < 1:
+            raise UserError(f"the batch size must be at least 1, got {self.batch_size}", hint="--batch")
         if not 0 <= self.iou_threshold <= 1:
-            raise UserError(f"the IoU threshold lies between 0 and 1, not at {self.iou_threshold}")
+            raise UserError(f"the IoU threshold must be in [0, 1], got {self.iou_threshold}")
 
-    def settings(self) -> SplitSettings:
-        """The same as a split's."""
+    def split_settings(self) -> SplitSettings:
+        """Return the settings of a split with the same windows."""
         return SplitSettings(sizes=(self.size,), gaps=(self.gap,))
 
 
@@ -74,110 +90,135 @@ def predict_image(
     *,
     size: int | None = None,
     gap: int = 200,
-    batch: int = 4,
+    batch_size: int = 4,
     iou_threshold: float | None = None,
     name: str | None = None,
     progress: bool | None = False,
 ) -> BoxDetections:
     """Detect on one image of any size that fits in memory.
 
-    Beside the image only the windows of one batch are held.
+    In addition to the image, only the windows of one batch are held in memory.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
         image: A file, or (H, W, 3), uint8, BGR.
-        size: Side of the windows, pixels; 0 gives the detector the whole image. None: what the detector prefers
-            (its attribute ``size``), else 1024. Windows past the image's border are filled as ``split`` fills them.
+        size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
+            ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighbouring windows, pixels.
-        batch: Windows at a time.
-        iou_threshold: For merging, a class at a time, what several windows saw. None: the detector's
-            (``iou_threshold``), else 0.1.
-        name: The image's id; None takes the file's name without suffix.
-        progress: Show a bar of the windows; None shows it on a terminal.
+        batch_size: Windows per call of the detector.
+        iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
+            ``iou_threshold``, or 0.1.
+        name: Image id; None uses the file name without its suffix.
+        progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
-        Boxes (K, 5) float64 in pixels of the image, scores and class indices, best first, on the CPU. Horizontal boxes
-        have the angle 0, ``w`` along x.
+        Boxes (K, 5) float64 in pixels of the image, scores and class indices, on the CPU, in descending order of score.
+        Horizontal boxes have angle 0, with ``w`` along x.
 
     Raises:
-        UserError: An image that cannot be read, or a setting out of its range.
+        UserError: An unreadable image, or a setting out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> box = torch.tensor([[30.0, 20, 12, 6, 0]])
+        >>> def detector(tiles):
+        ...     return [(box, torch.tensor([0.5]), torch.tensor([0])) for _ in tiles]
+        >>> predict_image(detector, np.zeros((64, 64, 3), np.uint8), size=64, gap=0).boxes.tolist()
+        [[30.0, 20.0, 12.0, 6.0, 0.0]]
     """
-    tiling = tiling_of(detector, size, gap, batch, iou_threshold)
+    tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
         pixels, name = read_image(image), Path(image).stem if name is None else name
     else:
         pixels, name = _checked(image), _ID if name is None else name
-    if tiling.size == WHOLE:
-        (found,) = _detect(detector, [pixels], [_ID])
-        best = found.scores.argsort(descending=True, stable=True)
-        return BoxDetections(name, found.boxes[best], found.scores[best], found.labels[best])
-    tiles = merge_boxes(_on_windows(detector, pixels, tiling, progress), tiling.iou_threshold)
-    return replace(tiles[0], name=name)
+    if tiling.size == WHOLE_IMAGE:
+        (detections,) = _detect(detector, [pixels], [_ID])
+        order = detections.scores.argsort(descending=True, stable=True)
+        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
+    merged = merge_boxes(_detect_on_windows(detector, pixels, tiling, progress), tiling.iou_threshold)
+    return replace(merged[0], name=name)
 
 
-def tiling_of(
-    detector: Detector, size: int | None = None, gap: int = 200, batch: int = 4, iou_threshold: float | None = None
+def resolve_tiling(
+    detector: Detector, size: int | None = None, gap: int = 200, batch_size: int = 4, iou_threshold: float | None = None
 ) -> Tiling:
-    """The tiling asked for, what is None as the detector prefers it."""
+    """Replace unset values by the attributes of the detector, or by the defaults.
+
+    Example:
+        >>> resolve_tiling(lambda tiles: [], size=512).size
+        512
+    """
     size = getattr(detector, "size", Tiling.size) if size is None else size
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
-    return Tiling(size, gap, batch, iou_threshold)
+    return Tiling(size, gap, batch_size, iou_threshold)
 
 
 def to_coco_results(images: Iterable[BoxDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Detections in COCO's results format; of oriented boxes the circumscribed horizontal ones.
+    """Convert detections to COCO's results format, oriented boxes to their axis-aligned bounding boxes.
 
-    An image's id is its name, as a number where it is one (000000000139 is 139). Category ids are COCO's for its 80
-    classes, else 1, 2, ... in the order of the classes.
+    Args:
+        images: Detections on full images. A name of digits is converted to an integer id (000000000139 to 139).
+        classes: Class names in the order of the labels. COCO's 80 classes get COCO's category ids, others 1, 2, ...
+
+    Example:
+        >>> import torch
+        >>> image = BoxDetections("7", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> to_coco_results([image], ["ship"])
+        [{'image_id': 7, 'category_id': 1, 'bbox': [6.0, 8.0, 8.0, 4.0], 'score': 0.5}]
     """
     ids = _category_ids(classes)
     results = []
     for image in images:
-        number = int(image.name) if image.name.isascii() and image.name.isdigit() else image.name
-        scores = image.scores.numpy().astype(np.str_).tolist()  # the fewest digits that still mean the same float
+        image_id = int(image.name) if image.name.isascii() and image.name.isdigit() else image.name
+        scores = shortest_float64(image.scores.numpy()).tolist()
         for box, score, label in zip(obb_to_hbb(image.boxes).tolist(), scores, image.labels.tolist()):
             bbox = [round(value, 2) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1])]
-            results.append({"image_id": number, "category_id": ids[label], "bbox": bbox, "score": float(score)})
+            results.append({"image_id": image_id, "category_id": ids[label], "bbox": bbox, "score": score})
     return results
 
 
 def _category_ids(classes: Sequence[str]) -> list[int]:
-    if len(classes) == 80 and (classes[0], classes[-1]) == _COCO_EDGES:
-        return [number for number in range(1, 91) if number not in _COCO_GAPS]
+    if len(classes) == 80 and (classes[0], classes[-1]) == _COCO_FIRST_AND_LAST:
+        return [category for category in range(1, 91) if category not in _COCO_UNUSED_IDS]
     return list(range(1, len(classes) + 1))
 
 
-def _on_windows(detector: Detector, image: Image, tiling: Tiling, progress: bool | None) -> Iterator[BoxDetections]:
-    """Detections of every window under its tile's name, in the order of the names, as a data set reads them."""
-    settings = tiling.settings()
+def _detect_on_windows(
+    detector: Detector, image: Image, tiling: Tiling, progress: bool | None
+) -> Iterator[BoxDetections]:
+    """Yield the detections of every window, named as its tile, in the order in which a dataset reads the tiles."""
+    settings = tiling.split_settings()
     windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
     named = sorted((settings.tile_name(_ID, 1, window), window) for window in windows)
     with progress_bar(total=len(named), desc="windows", unit="window", leave=False, show=progress) as bar:
-        for start in range(0, len(named), tiling.batch):
-            names, areas = zip(*named[start : start + tiling.batch])
-            yield from _detect(detector, [cut_out(image, area, settings.padding) for area in areas], names)
+        for start in range(0, len(named), tiling.batch_size):
+            names, batch = zip(*named[start : start + tiling.batch_size])
+            yield from _detect(detector, [crop_window(image, window, settings.padding) for window in batch], names)
             bar.update(len(names))
 
 
 def _detect(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:
-    """One call of the detector, its results named, on the CPU and oriented."""
+    """Call the detector; return named detections with oriented boxes on the CPU."""
     results = detector(tiles)
     if len(results) != len(tiles):
-        raise ValueError(f"the detector gave {len(results)} results for {len(tiles)} tiles")
-    found = []
+        raise ValueError(
+            f"a detector must return one result per tile, got {len(results)} results for {len(tiles)} tiles"
+        )
+    detections = []
     for name, (boxes, scores, labels) in zip(names, results):
         boxes = boxes.detach().cpu().double()
         boxes = hbb_to_obb(boxes) if boxes.shape[-1] == 4 else boxes
-        found.append(BoxDetections(name, boxes, scores.detach().cpu(), labels.detach().cpu()))
-    return found
+        detections.append(BoxDetections(name, boxes, scores.detach().cpu(), labels.detach().cpu()))
+    return detections
 
 
 def _checked(image: Image) -> Image:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        given = f"{image.shape} of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"an image is (H, W, 3) of uint8, BGR, not {given}")
+        given = f"{image.dtype} of {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"the image must be uint8 of shape (H, W, 3), got {given}")
     if 0 in image.shape:
-        raise UserError(f"an image without pixels: {image.shape}")
+        raise UserError(f"the image must have at least one pixel, got shape {image.shape}")
     return image

@@ -1,4 +1,4 @@
-"""One image and its objects, cut into tiles: what a worker process does."""
+"""Splitting of one image and its labels into tiles, the unit of work of a worker process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rotated_atss.io.files import write_bytes
 from rotated_atss.io.images import Image, encode_image, read_image
 from rotated_atss.io.threads import in_threads
 from rotated_atss.tiling.crop import (
-    NO_AREA,
+    MIN_AREA,
     TRUNCATED,
+    Booleans,
     Integers,
     Placement,
     object_areas,
@@ -30,18 +31,26 @@ from rotated_atss.tiling.windows import sliding_windows
 
 @dataclass(frozen=True)
 class SplitJob:
-    """An image to cut, and where its tiles go."""
+    """An image to split.
+
+    Attributes:
+        image: The image file.
+        labels: Its objects, or None without labels.
+        folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
+        settings: The settings of the split.
+        threads: Threads that encode and write tiles.
+    """
 
     image: Path
     labels: Labels | None
-    folder: Path  # holds images/ and, with labels, labelTxt/
+    folder: Path
     settings: SplitSettings
-    threads: int = 1  # that encode and write
+    threads: int = 1
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile as it was written."""
+    """A written tile: its name and its numbers of objects and of truncated objects."""
 
     name: str
     objects: int
@@ -50,18 +59,33 @@ class Tile:
 
 @dataclass(frozen=True)
 class SplitStats:
-    """What became of an image."""
+    """Statistics of one split image.
+
+    Attributes:
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+        objects: Objects in its label file, including those without area.
+        without_area: Line numbers, in the label file, of the objects without area.
+        in_no_tile: Objects with area that belong to no tile.
+        tiles: The written tiles.
+    """
 
     width: int
     height: int
-    objects: int  # in its label file, with those without area
-    without_area: tuple[int, ...]  # lines of the label file
-    in_no_tile: int  # objects with an area of which no tile holds enough
+    objects: int
+    without_area: tuple[int, ...]
+    in_no_tile: int
     tiles: tuple[Tile, ...]
 
 
 def split_image(job: SplitJob) -> SplitStats:
-    """Cut one image into tiles and write them.
+    """Split one image into tiles and write them.
+
+    Args:
+        job: The image, its labels and the settings.
+
+    Returns:
+        Statistics of the image and its tiles.
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
@@ -70,59 +94,77 @@ def split_image(job: SplitJob) -> SplitStats:
     height, width = image.shape[:2]
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
-    placed = object_areas(polygons) <= NO_AREA  # an object without area is no loss
+    placed = object_areas(polygons) <= MIN_AREA  # objects without area do not count as lost
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[placed].tolist())
     for rate, scaled in _resampled(image, job):
         windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
         placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
         placed[placement.objects] = True
-        cuts = list(_cuts(job, rate, windows, placement))
-        tiles += in_threads(partial(_write_tile, job, scaled), cuts, job.threads)
+        crops = list(_crops(job, rate, windows, placement))
+        tiles += in_threads(partial(_write_tile, job, scaled), crops, job.threads)
     return SplitStats(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
 
 
 def _resampled(image: Image, job: SplitJob) -> Iterator[tuple[float, Image]]:
-    """The image at every rate where rates resample; else the image alone, at rate 1."""
+    """Yield the image at every rate if rates resample, otherwise the unchanged image at rate 1."""
     for rate in dict.fromkeys(job.settings.rates) if job.settings.resamples else [1.0]:
         try:
             yield rate, image if rate == 1 else resample(image, rate)
-        except (cv2.error, MemoryError):  # no pixel is left, or too many
-            raise UserError(f"the image cannot be resampled at the rate {rate}", where=job.image) from None
+        except (cv2.error, MemoryError):  # an empty or a too large result
+            raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
 
 
 def resample(image: Image, rate: float) -> Image:
-    """The image ``rate`` times as large, by cubic interpolation as DOTA_devkit has it."""
+    """Resize an image (H, W, 3) by ``rate`` with cubic interpolation, as DOTA_devkit does.
+
+    Example:
+        >>> import numpy as np
+        >>> resample(np.zeros((40, 60, 3), np.uint8), 0.5).shape
+        (20, 30, 3)
+    """
     return np.asarray(cv2.resize(image, None, fx=rate, fy=rate, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """A tile to be written."""
+class _Crop:
+    """A tile to write: its window, and the objects in it."""
 
     name: str
     rate: float
     window: list[int]
     objects: Integers
-    truncated: np.ndarray
+    truncated: Booleans
 
 
-def _cuts(job: SplitJob, rate: float, windows: Integers, placement: Placement) -> Iterator[_Cut]:
+def _crops(job: SplitJob, rate: float, windows: Integers, placement: Placement) -> Iterator[_Crop]:
     for row, window in enumerate(windows.tolist()):
         objects, truncated = placement.in_window(row)
         if len(objects) or job.settings.keep_empty:
-            yield _Cut(job.settings.tile_name(job.image.stem, rate, window), rate, window, objects, truncated)
+            yield _Crop(job.settings.tile_name(job.image.stem, rate, window), rate, window, objects, truncated)
 
 
-def _write_tile(job: SplitJob, image: Image, cut: _Cut) -> Tile:
-    tile = encode_image(cut_out(image, cut.window, job.settings.padding), job.settings.image_format)
-    write_bytes(job.folder / "images" / f"{cut.name}.{job.settings.image_format}", tile)
+def _write_tile(job: SplitJob, image: Image, crop: _Crop) -> Tile:
+    tile = encode_image(crop_window(image, crop.window, job.settings.padding), job.settings.image_format)
+    write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", tile)
     if job.labels is not None:
-        write_bytes(job.folder / "labelTxt" / f"{cut.name}.txt", _objects_text(job.labels, cut))
-    return Tile(cut.name, len(cut.objects), int(cut.truncated.sum()))
+        write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _label_text(job.labels, crop))
+    return Tile(crop.name, len(crop.objects), int(crop.truncated.sum()))
 
 
-def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
-    """The pixels of a window; ``padding`` (BGR) fills what lies past the image, None leaves it out."""
+def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None) -> Image:
+    """Crop a window from an image, padded on the right and below.
+
+    Args:
+        image: (H, W, 3), uint8, BGR.
+        window: x_start, y_start, x_stop, y_stop; the stop can exceed the image.
+        padding: BGR colour outside the image; None returns the smaller crop.
+
+    Example:
+        >>> import numpy as np
+        >>> image = np.zeros((40, 60, 3), np.uint8)
+        >>> crop_window(image, [0, 0, 64, 64], (104, 116, 124)).shape, crop_window(image, [0, 0, 64, 64], None).shape
+        ((64, 64, 3), (40, 60, 3))
+    """
     x_start, y_start, x_stop, y_stop = window
     visible = image[y_start:y_stop, x_start:x_stop]
     height, width = y_stop - y_start, x_stop - x_start
@@ -133,8 +175,7 @@ def cut_out(image: Image, window: list[int], padding: tuple[int, ...] | None) ->
     return np.asarray(tile, dtype=np.uint8)
 
 
-def _objects_text(labels: Labels, cut: _Cut) -> bytes:
-    """The tile's label file."""
-    polygons = shift_into_window(labels.polygons[cut.objects] * cut.rate, cut.window[0], cut.window[1])
-    names = [labels.names[index] for index in cut.objects]
-    return format_labels(polygons, names, np.where(cut.truncated, TRUNCATED, labels.difficult[cut.objects]))
+def _label_text(labels: Labels, crop: _Crop) -> bytes:
+    polygons = shift_into_window(labels.polygons[crop.objects] * crop.rate, crop.window[0], crop.window[1])
+    names = [labels.names[index] for index in crop.objects]
+    return format_labels(polygons, names, np.where(crop.truncated, TRUNCATED, labels.difficult[crop.objects]))

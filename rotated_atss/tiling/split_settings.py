@@ -1,4 +1,4 @@
-"""What a split is told: checked once, passed to every worker, written into the manifest."""
+"""The settings of a split: validated once, passed to every worker, recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -17,23 +17,42 @@ PADDING_BGR = (104, 116, 124)
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """How images are cut.
+    """Settings of a split. Sequences are accepted as lists or tuples.
+
+    The defaults are those of the published single-scale DOTA results.
+
+    Attributes:
+        sizes: Sides of the windows, pixels.
+        gaps: Overlap of neighbouring windows, pixels; one per size, or one for all.
+        rates: Scales. In the mmrotate style a rate of 0.5 doubles the window, without resampling; in the devkit style
+            it halves the image.
+        iof_threshold: An object belongs to the tiles that contain at least this share of its area, in (0, 1].
+        image_ratio: Windows of which the image fills more than this share are kept, in [0, 1).
+        padding: BGR colour of the part of a tile outside the image; None writes smaller tiles instead.
+        name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
+        image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
+        keep_empty: Write tiles without objects.
 
     Raises:
-        UserError: A value is out of its range or the values do not fit each other.
+        UserError: A value out of range, or values that do not fit each other.
+
+    Example:
+        >>> SplitSettings(sizes=[1024], gaps=[200], rates=[0.5, 1.0]).grids()
+        [(2048, 400), (1024, 200)]
     """
 
-    sizes: tuple[int, ...] = (1024,)  # window sides, pixels
-    gaps: tuple[int, ...] = (200,)  # overlap of neighbouring windows, pixels, one a size
+    sizes: tuple[int, ...] = (1024,)
+    gaps: tuple[int, ...] = (200,)
     rates: tuple[float, ...] = (1.0,)
-    iof_threshold: float = 0.7  # share of an object's area that a window must hold, in (0, 1]
-    image_ratio: float = 0.6  # share of a window that the image must exceed, in [0, 1)
-    padding: tuple[int, ...] | None = PADDING_BGR  # what fills a window past the image; None cuts the tile short
-    name_style: str = "mmrotate"  # or "devkit": a rate resamples the image instead of resizing the window
+    iof_threshold: float = 0.7
+    image_ratio: float = 0.6
+    padding: tuple[int, ...] | None = PADDING_BGR
+    name_style: str = "mmrotate"
     image_format: str = "png"
-    keep_empty: bool = True  # write tiles without objects
+    keep_empty: bool = True
 
     def __post_init__(self) -> None:
+        self._normalize()
         _check_sizes(self.sizes, self.gaps)
         _check_rates(self.rates)
         _check_shares(self.iof_threshold, self.image_ratio)
@@ -45,24 +64,43 @@ class SplitSettings:
         else:
             _check_sizes(*zip(*self.grids()))
 
+    def _normalize(self) -> None:
+        """Turn sequences into tuples, rates into floats, and repeat a single gap for every size."""
+        gaps = tuple(self.gaps)
+        values = {
+            "sizes": tuple(self.sizes),
+            "gaps": gaps * len(self.sizes) if len(gaps) == 1 else gaps,
+            "rates": tuple(float(rate) for rate in self.rates),
+            "padding": None if self.padding is None else tuple(self.padding),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     @property
     def resamples(self) -> bool:
-        """Whether a rate resizes the image, not the window."""
+        """Whether a rate resizes the image instead of the window."""
         return self.name_style == "devkit"
 
     def grids(self) -> list[tuple[int, int]]:
-        """(size, gap) of every grid over one image: at all rates, or at one where rates resample."""
+        """Return (size, gap) of every grid over one image, which is one rate of it if rates resample."""
         sizes_and_gaps = list(zip(self.sizes, self.gaps))
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 
     def tile_name(self, image_id: str, rate: float, window: Sequence[int]) -> str:
-        """``P0001__1024__0___824`` (window size), or in the devkit's style ``P0001__0.5__0___824`` (rate).
+        """Return the name of a tile, which :func:`rotated_atss.dota.tiles.parse_tile_name` parses.
 
-        ``rotated_atss.dota.tiles.parse_tile_name`` takes it apart again.
+        Args:
+            image_id: Stem of the image file.
+            rate: Rate at which the image was resampled; used in the devkit style only.
+            window: x_start, y_start, x_stop, y_stop.
+
+        Example:
+            >>> SplitSettings().tile_name("P0001", 1.0, (0, 824, 1024, 1848))
+            'P0001__1024__0___824'
         """
         x_start, y_start, x_stop, _ = window
-        field = _rate_text(rate) if self.resamples else str(x_stop - x_start)
-        return f"{image_id}__{field}__{x_start}___{y_start}"
+        scale = _rate_text(rate) if self.resamples else str(x_stop - x_start)
+        return f"{image_id}__{scale}__{x_start}___{y_start}"
 
 
 def _rate_text(rate: float) -> str:
@@ -71,40 +109,42 @@ def _rate_text(rate: float) -> str:
 
 def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
     if not sizes or len(sizes) != len(gaps):
-        raise UserError(f"{len(sizes)} window sizes and {len(gaps)} gaps", hint="give one gap a size, or one for all")
+        hint = "give one gap per size, or one for all"
+        raise UserError(f"each window size needs a gap, got {len(sizes)} window sizes and {len(gaps)} gaps", hint=hint)
     for size, gap in zip(sizes, gaps):
         if size < SMALLEST_WINDOW:
-            hint = f"at least {SMALLEST_WINDOW} px after division by the rate"
-            raise UserError(f"a window of {size} px is too small", hint=hint)
+            hint = "the size divided by the rate counts"
+            raise UserError(f"window sizes must be at least {SMALLEST_WINDOW} px, got {size} px", hint=hint)
         if not 0 <= gap < size:
-            raise UserError(f"the gap {gap} does not fit the window size {size}", hint="0 <= gap < size")
+            raise UserError(f"the gap must satisfy 0 <= gap < size, got gap {gap} for window size {size}")
 
 
 def _check_rates(rates: Sequence[float]) -> None:
     if not rates or not all(math.isfinite(rate) and rate > 0 for rate in rates):
-        raise UserError(f"rates are positive numbers, not {list(rates)}")
+        raise UserError(f"rates must be positive numbers, got {list(rates)}")
 
 
 def _check_shares(iof_threshold: float, image_ratio: float) -> None:
     if not 0 < iof_threshold <= 1:
-        raise UserError(f"the IoF threshold is above 0 and at most 1, not {iof_threshold}")
+        raise UserError(f"the IoF threshold must be in (0, 1], got {iof_threshold}")
     if not 0 <= image_ratio < 1:
-        raise UserError(f"the image ratio is at least 0 and below 1, not {image_ratio}")
+        raise UserError(f"the image ratio must be in [0, 1), got {image_ratio}")
 
 
 def _check_padding(padding: Sequence[int] | None) -> None:
     if padding is not None and not (len(padding) == 3 and all(0 <= value <= 255 for value in padding)):
-        raise UserError(f"padding is blue, green and red, each 0 to 255, not {padding}")
+        raise UserError(f"padding must be blue, green and red from 0 to 255, got {padding}")
 
 
-def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise UserError(f"unknown {what} '{value}'", hint=f"one of {', '.join(choices)}")
+        raise UserError(f"unknown {name} '{value}'", hint=f"choose from {', '.join(choices)}")
 
 
 def _check_devkit(sizes: Sequence[int], rates: Sequence[float]) -> None:
     if len(sizes) > 1:
-        raise UserError("tile names of the devkit's style tell the rate, not the window size", hint="give one size")
+        hint = "give one size"
+        raise UserError(f"the devkit name style supports a single window size, got {len(sizes)}", hint=hint)
     if max(rates) >= SMALLEST_WINDOW:
-        hint = f"below {SMALLEST_WINDOW}"
-        raise UserError(f"a rate of {max(rates)} reads as a window size in a tile's name", hint=hint)
+        hint = "in a tile's name a larger rate reads as a window size"
+        raise UserError(f"rates of the devkit name style must be below {SMALLEST_WINDOW}, got {max(rates)}", hint=hint)

@@ -1,4 +1,4 @@
-"""An output folder that is either complete or not there: everything is written aside and moved in at the end."""
+"""Staged output: a split is written to a temporary folder and moved into place when it is complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError
 
 PARTIAL = "split.partial"
 MANIFEST = "manifest.json"
-PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they move; the manifest says that all is there
+PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they are moved; the manifest marks a complete split
 WRITTEN_BY = "rotated-atss split"
 
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
@@ -22,31 +22,44 @@ _CHOOSE = "choose a new or empty folder as --out"
 
 @contextmanager
 def staged(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder to write ``PARTS`` into; when the block ends well, they move into ``out``.
+    """Yield a temporary folder for ``PARTS`` and move them into ``out`` when the block succeeds.
 
-    When the block fails, or is interrupted, what it wrote is removed and ``out`` stays as it was. Only a process that
-    is killed leaves the folder ``PARTIAL`` behind, which the next run reports.
+    If the block fails or is interrupted, the temporary folder is removed and ``out`` is unchanged. Only a killed
+    process leaves the folder ``PARTIAL`` behind; the next run reports it.
+
+    Args:
+        out: The output folder; it need not exist.
+        overwrite: Replace an earlier split in ``out``, complete or not. Other content is never replaced.
 
     Raises:
-        UserError: ``out`` is not a folder, cannot be written, or holds something that ``overwrite`` does not cover.
+        UserError: ``out`` is not a folder, cannot be written, or has content that must not be replaced.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     with staged(Path(parent, "out")) as folder:
+        ...         (folder / "images").mkdir()
+        ...     [path.name for path in Path(parent, "out").iterdir()]
+        ['images']
     """
-    _check_free(out, overwrite)
-    partial, made_out = out / PARTIAL, not out.exists()
+    _check_replaceable(out, overwrite)
+    partial, created = out / PARTIAL, not out.exists()
     try:
         _remove(partial)
         partial.mkdir(parents=True)
     except OSError as error:
-        raise UserError(f"the output folder cannot be made: {error.strerror}", where=out) from error
+        raise UserError(f"the output folder cannot be created: {error.strerror}", where=out) from error
     try:
         yield partial
         _move_in(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if made_out and not any(out.iterdir()):
+        if created and not any(out.iterdir()):
             out.rmdir()
 
 
-def _check_free(out: Path, overwrite: bool) -> None:
+def _check_replaceable(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
@@ -54,17 +67,17 @@ def _check_free(out: Path, overwrite: bool) -> None:
     names = {path.name for path in out.iterdir() if path.name == PARTIAL or not path.name.startswith(".")}
     if not names:
         return
-    unfinished, ours = PARTIAL in names, names <= {PARTIAL, *PARTS} and (PARTIAL in names or _is_split(out))
-    if not ours:
-        raise UserError(f"the output folder holds other files ({min(names)})", where=out, hint=_CHOOSE)
+    unfinished = PARTIAL in names
+    if not names <= {PARTIAL, *PARTS} or not (unfinished or _is_split(out)):
+        raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE)
     if not overwrite and unfinished:
-        raise UserError("an earlier split did not finish here, or is still running", where=out, hint=_REPLACE)
+        raise UserError("an earlier split into this folder is unfinished or still running", where=out, hint=_REPLACE)
     if not overwrite:
-        raise UserError("the output folder holds a finished split", where=out, hint=_REPLACE)
+        raise UserError("the output folder contains a finished split", where=out, hint=_REPLACE)
 
 
 def _is_split(out: Path) -> bool:
-    """Whether the folder's manifest is one of ours."""
+    """Whether the folder has a manifest of this package."""
     try:
         manifest = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -73,7 +86,7 @@ def _is_split(out: Path) -> bool:
 
 
 def _move_in(partial: Path, out: Path) -> None:
-    for name in reversed(PARTS):  # the old manifest goes first: without it nothing claims to be complete
+    for name in reversed(PARTS):  # the old manifest first: a folder without it counts as incomplete
         _remove(out / name)
     for name in PARTS:
         if (partial / name).exists():

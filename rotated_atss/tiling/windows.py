@@ -1,8 +1,8 @@
-"""Where the windows of an image lie: integers in, integers out, no pixels.
+"""Sliding windows over an image, as integer coordinates.
 
-The rule is the one of mmrotate's ``img_split.py``, on which the published DOTA results rest: windows start every
-``size - gap`` pixels, the last one of a row or column is pulled back to the border, and windows that show too little
-image are dropped.
+The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use: windows start every
+``size - gap`` pixels, the last window of a row or column is moved back to the border, and windows that the image fills
+too little are dropped.
 """
 
 from __future__ import annotations
@@ -12,14 +12,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Where no window shows enough image, those that come this near to the fullest one stay.
-NEAR_FULLEST = 0.01
+# If no window passes the image ratio, windows within this distance of the highest ratio are kept.
+RATIO_TOLERANCE = 0.01
 
 
 def window_starts(length: int, size: int, gap: int) -> list[int]:
-    """Starts of the windows along one axis of ``length`` pixels.
+    """Compute the starts of the windows along one axis.
 
-    A shorter axis gets the one window at 0, which then reaches past the border. ``gap`` is the overlap of neighbours.
+    Args:
+        length: Length of the axis, pixels. A shorter axis than ``size`` has one window, which exceeds the border.
+        size: Side of the windows, pixels.
+        gap: Overlap of neighbouring windows, pixels.
+
+    Returns:
+        Starts in ascending order; the last window ends at the border.
+
+    Example:
+        >>> window_starts(2000, size=1024, gap=200)
+        [0, 824, 976]
     """
     if length <= size:
         return [0]
@@ -28,14 +38,28 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
 
 
 def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int64]:
-    """All windows of one size over an image: (W, 4) of x_start, y_start, x_stop, y_stop, column by column."""
+    """Compute the windows of one size over an image, column by column.
+
+    Returns:
+        (W, 4) of x_start, y_start, x_stop, y_stop.
+
+    Example:
+        >>> window_grid(150, 100, size=100, gap=20).tolist()
+        [[0, 0, 100, 100], [50, 0, 150, 100]]
+    """
     starts = [(x, y) for x in window_starts(width, size, gap) for y in window_starts(height, size, gap)]
     corner = np.array(starts, dtype=np.int64)  # (W, 2)
     return np.concatenate([corner, corner + size], axis=1)
 
 
 def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray[np.float64]:
-    """The share of each window that the image fills: (W, 4) -> (W,) in (0, 1]."""
+    """Compute the share of each window that the image fills: (W, 4) -> (W,) in (0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> image_ratios(np.array([[0, 0, 100, 100], [50, 0, 150, 100]]), width=100, height=100).tolist()
+        [1.0, 0.5]
+    """
     start = np.maximum(windows[:, :2], 0)
     stop = np.minimum(windows[:, 2:], (width, height))
     return (stop - start).prod(axis=1) / (windows[:, 2:] - windows[:, :2]).prod(axis=1)
@@ -44,31 +68,41 @@ def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray
 def sliding_windows(
     width: int, height: int, sizes_and_gaps: Sequence[tuple[int, int]], image_ratio: float = 0.6
 ) -> NDArray[np.int64]:
-    """The windows that an image is cut into.
+    """Compute the windows into which an image is split.
 
     Args:
-        width, height: Of the image, pixels, at least 1.
-        sizes_and_gaps: One grid each; ``0 <= gap < size``. The same window from two grids counts once.
-        image_ratio: Windows filled by more than this share stay, over all grids together. Where none is, the fullest
-            stay, so every image gives a window.
+        width: Width of the image, pixels, at least 1.
+        height: Height of the image, pixels, at least 1.
+        sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that several grids share is kept once.
+        image_ratio: Windows of which the image fills more than this share are kept, over all grids. If there is none,
+            the windows of the highest ratio are kept, so every image has at least one window.
 
     Returns:
-        (W, 4) of x_start, y_start, x_stop, y_stop. Windows reach past the right and lower border of a smaller image.
+        (W, 4) of x_start, y_start, x_stop, y_stop. Windows of a smaller image exceed its right and lower border.
+
+    Example:
+        >>> sliding_windows(180, 100, [(100, 20)]).tolist()
+        [[0, 0, 100, 100], [80, 0, 180, 100]]
     """
     grids = [window_grid(width, height, size, gap) for size, gap in dict.fromkeys(sizes_and_gaps)]
-    windows = _without_repeats(np.concatenate(grids))
+    windows = _unique_rows(np.concatenate(grids))
     ratios = image_ratios(windows, width, height)
-    full_enough = ratios > image_ratio
-    if not full_enough.any():
-        full_enough = ratios.max() - ratios < NEAR_FULLEST
-    return windows[full_enough]
+    keep = ratios > image_ratio
+    if not keep.any():
+        keep = ratios.max() - ratios < RATIO_TOLERANCE
+    return windows[keep]
 
 
 def sizes_at_rates(sizes_and_gaps: Sequence[tuple[int, int]], rates: Sequence[float]) -> list[tuple[int, int]]:
-    """Window sizes and gaps at each rate, without resampling: a rate of 0.5 takes windows twice as large."""
+    """Divide window sizes and gaps by each rate, for multi-scale windows without resampling.
+
+    Example:
+        >>> sizes_at_rates([(1024, 200)], rates=[0.5, 1.0])
+        [(2048, 400), (1024, 200)]
+    """
     return [(int(size / rate), int(gap / rate)) for rate in rates for size, gap in sizes_and_gaps]
 
 
-def _without_repeats(windows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _unique_rows(windows: NDArray[np.int64]) -> NDArray[np.int64]:
     _, first = np.unique(windows, axis=0, return_index=True)
     return windows[np.sort(first)]

@@ -19,6 +19,7 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.boxes import poly_to_obb
 from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 CROWD = inputs.detections(60, 3, 2, 256)
@@ -185,8 +186,8 @@ def test_splitting_beside_ultralytics(data, monkeypatch, tmp_path):
         assert first[0] == str(CLASSES["v2.0"].index("ship"))
         assert float(first[1]) == pytest.approx(read_labels(data / "labelTxt/P0000.txt").polygons[0, 0] / 700)
         tiles = tmp_path / "tiles"
-        split_dota(root / "images/train", data / "labelTxt", tiles, padding=None, image_format="jpg", workers=1,
-                   overwrite=True)  # fmt: skip
+        settings = SplitSettings(padding=None, image_format="jpg")
+        split_dota(root / "images/train", data / "labelTxt", tiles, settings, workers=1, overwrite=True)
         for name in ("images", "labels"):
             (out / name / "train").mkdir(parents=True, exist_ok=True)
         for tile in list_images(tiles / "images"):

@@ -147,7 +147,7 @@ def test_user_errors_of_draw(drawable, user_error):
         (["--labels", labels, "--out", images], "overlaps the input"),
         (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
         (["--detections", detections, "--out", detections], "overlaps the input"),
-        (["--labels", labels, "--out", drawable / "foreign"], "P1.png: would replace a picture that is not ours"),
+        (["--labels", labels, "--out", drawable / "foreign"], "P1.png: the file was not written by rotated-atss"),
         (["--labels", labels, "--score", "-1"], "--score: the score must lie between 0 and 1, got -1.0"),
     ):  # fmt: skip
         assert message in user_error("draw", "--images", images, "--out", out, *words)

@@ -1,13 +1,18 @@
+"""The command ``rotated-atss split``: options, presets, summary and errors."""
+
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from rotated_atss.cli import main
+from rotated_atss.tiling.presets import preset_names
 
 
 @pytest.fixture
@@ -37,14 +42,14 @@ def test_repeated_folders_and_summary(raw, capsys):
     assert len(list((raw / "out" / "images").iterdir())) == 4
 
 
-def test_folders_behind_one_option_and_no_labels(raw, capsys):
+def test_several_folders_per_option_without_labels(raw, capsys):
     words = ["split", "--images", str(raw / "a" / "images"), str(raw / "b" / "images"), "--out", str(raw / "out")]
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("2 images -> 2 tiles; ")
     assert not (raw / "out" / "labelTxt").exists()
 
 
-def test_every_option_arrives(raw, capsys):
+def test_every_option_is_used(raw, capsys):
     words = [*arguments(raw, "a"), "--rates", "0.5", "1", "--name-style", "devkit", "--padding", "1", "2", "3"]
     words += ["--iof-threshold", "0.5", "--image-ratio", "0.1", "--format", "bmp", "--drop-empty", "--classes", "v1.0"]
     assert main([*words, "--quiet"]) == 0
@@ -58,20 +63,20 @@ def test_every_option_arrives(raw, capsys):
     assert cv2.imread(str(raw / "out" / "images" / "a__0.5__0___0.bmp")).shape == (50, 100, 3)
 
 
-def test_classes_of_no_dota_version_are_told_at_the_end(raw, capsys):
+def test_classes_of_no_dota_version_are_listed_at_the_end(raw, capsys):
     for name, class_name in (("a", "shp"), ("b", "helipad")):
         path = raw / name / "labelTxt" / f"{name}.txt"
         path.write_text(path.read_text() + f"10 10 30 10 30 20 10 20 {class_name} 0\n10 10 30 10 30 20 10 20 Ship 0\n")
     assert main(arguments(raw, "a", "b")) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "in no version of DOTA: Ship, shp (--classes v1.0 refuses such names)"
+        "classes of no DOTA version: Ship, shp (--classes v1.0 rejects them)"
     ]
-    for more in (["--classes", "ship,Ship,shp,helipad"], ["--quiet"]):  # named by the user; nothing is wanted
+    for more in (["--classes", "ship,Ship,shp,helipad"], ["--quiet"]):  # named by the user; no output requested
         assert main([*arguments(raw, "a", "b"), "--overwrite", *more]) == 0
-        assert "in no version" not in capsys.readouterr().out
+        assert "no DOTA version" not in capsys.readouterr().out
 
 
-def test_a_mistake_is_one_line(raw, capsys):
+def test_error_is_one_line(raw, capsys):
     (raw / "a" / "labelTxt" / "a.txt").write_text("1 2 3\n")
     assert main(arguments(raw, "a")) == 2
     error = capsys.readouterr().err
@@ -80,7 +85,7 @@ def test_a_mistake_is_one_line(raw, capsys):
     assert not (raw / "out").exists()
 
 
-def test_worker_mistake_is_one_line(raw, tmp_path, repo_root):
+def test_error_in_a_worker_is_one_line(raw, tmp_path, repo_root):
     (raw / "b" / "images" / "b.png").write_bytes(b"\x89PNG cut")
     words = [*arguments(raw, "a", "b"), "--workers", "2"]
     done = subprocess.run([sys.executable, "-m", "rotated_atss", *words], cwd=repo_root, capture_output=True, text=True)
@@ -89,8 +94,8 @@ def test_worker_mistake_is_one_line(raw, tmp_path, repo_root):
     assert str(raw / "b" / "images" / "b.png") in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_interrupt_is_one_line_and_leaves_nothing(raw, repo_root):
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_interrupt_is_one_line_without_output(raw, repo_root):
     for index in range(4):
         cv2.imwrite(str(raw / "a" / "images" / f"large{index}.png"), np.zeros((2500, 2500, 3), np.uint8))
     command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(raw / "a" / "images"), "--workers", "2"]
@@ -106,10 +111,76 @@ def test_interrupt_is_one_line_and_leaves_nothing(raw, repo_root):
     )
     while process.poll() is None and not list((raw / "out").glob("split.partial/images/*.png")):
         pass
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does it: to the workers too
+    os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C: to the workers too
     _, error = process.communicate()
     assert (process.returncode, error) == (130, "rotated-atss split: interrupted\n")
     assert not (raw / "out").exists()
+
+
+@pytest.fixture
+def data_root(tmp_path):
+    """A DOTA folder with one small image per subset."""
+    for name in ("train", "val", "test"):
+        (tmp_path / "DOTA" / name / "images").mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "DOTA" / name / "images" / f"{name}.png"), np.full((100, 200, 3), 90, np.uint8))
+        (tmp_path / "DOTA" / name / "labelTxt").mkdir()
+        (tmp_path / "DOTA" / name / "labelTxt" / f"{name}.txt").write_text("10 10 30 10 30 20 10 20 ship 0\n")
+    return tmp_path / "DOTA"
+
+
+def split_preset(name, data_root, out, *more):
+    words = ["split", "--preset", name, "--data-root", str(data_root), "--out", str(out), "--workers", "1", *more]
+    assert main([*words, "--quiet"]) == 0
+    return json.loads((out / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_splits_its_subsets(name, data_root, tmp_path):
+    manifest = split_preset(name, data_root, tmp_path / "out")
+    subsets = ["train", "val"] if name.endswith("trainval") else ["test"]
+    assert [Path(folder["images"]).parent.name for folder in manifest["folders"]] == subsets
+    assert (manifest["totals"]["objects_in_images"] > 0) == name.endswith("trainval")
+    multi_scale = "_ms_" in name
+    assert manifest["settings"]["gaps"] == ([500] if multi_scale else [200])
+    assert manifest["settings"]["rates"] == ([0.5, 1.0, 1.5] if multi_scale else [1.0])
+
+
+def test_preset_equals_the_same_options(data_root, tmp_path):
+    split_preset("dota_v1.0_ss_trainval", data_root, tmp_path / "preset")
+    words = ["split", "--out", str(tmp_path / "options"), "--workers", "1", "--quiet", "--classes", "v1.0"]
+    for name in ("train", "val"):
+        words += ["--images", str(data_root / name / "images"), "--labels", str(data_root / name / "labelTxt")]
+    assert main(words) == 0
+    assert (tmp_path / "options" / "manifest.json").read_bytes() == (tmp_path / "preset" / "manifest.json").read_bytes()
+
+
+def test_options_take_precedence_over_the_preset(data_root, tmp_path):
+    images, labels = data_root / "val" / "images", data_root / "val" / "labelTxt"
+    more = ["--size", "64", "128", "--gap", "32", "--images", str(images), "--labels", str(labels)]
+    manifest = split_preset("dota_v1.0_ms_test", data_root, tmp_path / "out", *more)
+    assert manifest["folders"] == [{"images": images.as_posix(), "labels": labels.as_posix()}]
+    assert (manifest["settings"]["sizes"], manifest["settings"]["gaps"]) == ([64, 128], [32, 32])
+    assert manifest["settings"]["rates"] == [0.5, 1.0, 1.5]
+
+
+def test_default_output_of_a_preset(data_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["split", "--preset", "dota_v2.0_ms_test", "--data-root", str(data_root), "--workers", "1"]) == 0
+    assert (tmp_path / "data" / "dota_v2.0_ms" / "test" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "dota"], "unknown preset 'dota' (choose from dota_v1.0_ms_test, dota_v1.0_ms_trainval, "),
+        (["--out", "tiles"], "--images is missing (give --images FOLDER, or a --preset)"),
+        (["--images", "images"], "--out is missing (give --out FOLDER, or a --preset)"),
+        (["--images", "images", "--out", "tiles", "--data-root", "data"], "--data-root needs a --preset"),
+    ],
+)
+def test_missing_folders_and_unknown_presets(words, message, capsys):
+    assert main(["split", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_help(capsys):

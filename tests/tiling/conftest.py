@@ -1,5 +1,6 @@
-"""DOTA folders to split, and splitting them into small tiles."""
+"""Fixtures that write small DOTA folders and split them."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 
 ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
 
@@ -20,13 +22,13 @@ def _write_image(path, width, height, **kind):
 
 @pytest.fixture
 def write_image():
-    """``write_image(path, width, height, ...)``: noise."""
+    """``write_image(path, width, height, ...)`` writes an image of noise."""
     return _write_image
 
 
 @pytest.fixture
 def make_folder():
-    """DOTA folders: ``images`` name -> (width, height), ``labels`` name -> lines. Returns the two folders."""
+    """Write a DOTA folder; ``images`` maps names to (width, height), ``labels`` names to lines. Return both folders."""
 
     def make(folder, images, labels=None):
         for name, shape in images.items():
@@ -41,15 +43,19 @@ def make_folder():
 
 @pytest.fixture
 def split():
-    """``split_dota`` with one worker, into tiles of 128 pixels that overlap by 32."""
-    return lambda images, labels, out, **options: split_dota(
-        images, labels, out, **{"workers": 1, "size": 128, "gap": 32, **options}
-    )
+    """``split_dota`` with one worker, windows of 128 pixels and a gap of 32; options of ``SplitSettings`` by name."""
+
+    def call(images, labels, out, *, workers=1, **options):
+        names = {each.name for each in fields(SplitSettings)} & set(options)
+        settings = SplitSettings(**{"sizes": [128], "gaps": [32], **{name: options.pop(name) for name in names}})
+        return split_dota(images, labels, out, settings, workers=workers, **options)
+
+    return call
 
 
 @pytest.fixture
 def tree():
-    """Every file below a folder: name -> content."""
+    """``tree(folder)`` maps every file below a folder to its content."""
     return lambda folder: {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }

@@ -1,4 +1,4 @@
-"""Tile detections as tensors merged into full images, against known places and against the merging of text files."""
+"""Merging of tile detections as tensors, compared with known positions and with the merging of text files."""
 
 import math
 
@@ -29,9 +29,9 @@ BOX = [900.0, 1000.0, 80.0, 30.0, 0.6]
 
 
 @pytest.mark.parametrize(
-    "name, x, y, rate",
+    ("name", "x", "y", "rate"),
     [
-        ("P0001__1024__824___824", 824, 824, 1),  # a window's size
+        ("P0001__1024__824___824", 824, 824, 1),  # a window size
         ("P0001__2048__0___512", 0, 512, 1),
         ("P0001__0.5__412___0", 412, 0, 0.5),  # a rate
         ("P0001__1__824___824", 824, 824, 1),
@@ -41,14 +41,14 @@ BOX = [900.0, 1000.0, 80.0, 30.0, 0.6]
         ("P0001__1024__-50___-20", -50, -20, 1),
     ],
 )
-def test_a_tiles_detection_lies_where_it_was_seen(name, x, y, rate):
+def test_detections_are_mapped_to_the_full_image(name, x, y, rate):
     (image,) = merge_boxes([tile(name, [on_tile(BOX, x, y, rate)], [0.9])])
     assert image.name == "P0001"
     assert image.boxes.dtype == torch.float64
     assert torch.allclose(image.boxes, torch.tensor([BOX], dtype=torch.float64), atol=1e-3)
 
 
-def test_what_several_tiles_saw_is_kept_once_a_class():
+def test_duplicates_are_suppressed_per_class():
     tiles = [
         tile("P1__1024__0___0", [BOX, [100, 100, 40, 20, 0]], [0.8, 0.3], [1, 0]),
         tile("P1__1024__824___824", [on_tile(BOX, 824, 824, 1)], [0.9], [1]),
@@ -64,14 +64,14 @@ def test_what_several_tiles_saw_is_kept_once_a_class():
     assert merged[2].boxes.shape == (0, 5)
 
 
-def test_the_threshold():
+def test_iou_threshold():
     boxes = [[50.0, 50, 40, 20, 0], [60.0, 50, 40, 20, 0]]  # IoU 0.6
     both = [tile("P1__1024__0___0", boxes, [0.9, 0.8])]
     assert len(merge_boxes(both, 0.59)[0].boxes) == 1
     assert len(merge_boxes(both, 0.61)[0].boxes) == 2
 
 
-def test_the_order_of_the_tiles_does_not_matter():
+def test_order_of_the_tiles_does_not_matter():
     tiles = [tile(f"P1__1024__{x}___0", [on_tile(BOX, x, 0, 1)], [0.5]) for x in (0, 200, 400, 600)]
     tiles += [tile(f"P1__1024__{x}___824", [[30.0 + x / 10, 40, 20, 10, 0.1]], [0.5]) for x in (0, 824)]
     first, second = merge_boxes(tiles), merge_boxes(tiles[::-1])
@@ -80,32 +80,32 @@ def test_the_order_of_the_tiles_does_not_matter():
 
 
 @pytest.mark.parametrize("name", ["P0001", "img__a", "P1__0__0___0", "P1__1024__0__0"])
-def test_a_name_that_is_no_tiles_is_a_full_images(name):
+def test_other_names_are_full_images(name):
     (image,) = merge_boxes([tile(name, [BOX], [0.9])])
     assert image.name == name
     assert torch.allclose(image.boxes, torch.tensor([BOX], dtype=torch.float64))
 
 
-def test_nothing():
+def test_no_tiles():
     assert merge_boxes([]) == []
     empty = to_task1([], CLASSES)
     assert list(empty) == list(CLASSES)
     assert all(len(each) == 0 for each in empty.values())
 
 
-def test_task1_keeps_scores_apart_and_every_class():
-    scores = torch.tensor([0.5, 0.5 + 2**-24, 0.5 + 2**-23, 0.123456789, 1e-5])  # neighbours of float32
+def test_task1_keeps_distinct_scores_and_empty_classes():
+    scores = torch.tensor([0.5, 0.5 + 2**-24, 0.5 + 2**-23, 0.123456789, 1e-5])  # adjacent float32 values
     boxes = [[100.0 * index, 50, 40, 20, 0.3] for index in range(5)]
     image = tile("P1", boxes, scores.tolist(), [1] * 5)
-    found = to_task1([image], CLASSES)
-    assert len(found["plane"]) == 0
-    assert found["ship"].image_ids.tolist() == ["P1"] * 5
-    assert torch.equal(torch.from_numpy(found["ship"].scores).float(), scores)
-    assert np.abs(found["ship"].polygons - obb_to_poly(image.boxes.double()).numpy()).max() <= 0.005 + 1e-9
+    detections = to_task1([image], CLASSES)
+    assert len(detections["plane"]) == 0
+    assert detections["ship"].image_ids.tolist() == ["P1"] * 5
+    assert torch.equal(torch.from_numpy(detections["ship"].scores).float(), scores)
+    assert np.abs(detections["ship"].polygons - obb_to_poly(image.boxes.double()).numpy()).max() <= 0.005 + 1e-9
 
 
-def crowd(seed, names):
-    """Tiles of scattered boxes, some seen by several tiles with a little noise."""
+def random_tiles(seed, names):
+    """Tiles of random boxes; boxes in several tiles differ by a little noise."""
     draw = np.random.default_rng(seed)
     tiles = []
     for name, x, y, rate in names:
@@ -119,13 +119,13 @@ def crowd(seed, names):
     return tiles
 
 
-def test_the_same_as_merging_the_text_files(tmp_path):
+def test_same_as_merging_text_files(tmp_path):
     names = [(f"P{i}__1024__{x}___{y}", x, y, 1) for i in (1, 2) for x in (0, 476) for y in (0, 476)]
     names += [("P1__0.5__0___0", 0, 0, 0.5), ("P2__1.5__824___824", 824, 824, 1.5)]
-    tiles = crowd(0, names)
+    tiles = random_tiles(0, names)
     as_text = to_task1(tiles, CLASSES)
-    for name, found in as_text.items():
-        write_detections(task1_path(tmp_path / "tiles", name), found)
+    for name, detections in as_text.items():
+        write_detections(task1_path(tmp_path / "tiles", name), detections)
     merge_folder(tmp_path / "tiles", tmp_path / "merged", workers=1, progress=False)
     merged = to_task1(merge_boxes(tiles), CLASSES)
     for name in CLASSES:
@@ -134,17 +134,17 @@ def test_the_same_as_merging_the_text_files(tmp_path):
 
 
 def assert_same(first: Detections, second: Detections):
-    def rows(found):
-        order = np.lexsort((found.scores, found.image_ids))
-        return found.image_ids[order].tolist(), found.scores[order], found.polygons[order]
+    def rows(detections):
+        order = np.lexsort((detections.scores, detections.image_ids))
+        return detections.image_ids[order].tolist(), detections.scores[order], detections.polygons[order]
 
     (ids1, scores1, polygons1), (ids2, scores2, polygons2) = rows(first), rows(second)
     assert ids1 == ids2
     assert np.array_equal(scores1, scores2)
-    assert np.abs(polygons1 - polygons2).max() < 0.03  # written to a hundredth, at half the rate
+    assert np.abs(polygons1 - polygons2).max() < 0.03  # rounded to 0.01 px, and divided by a rate of 0.5
 
 
-def test_a_turned_box_of_a_resampled_tile_keeps_its_corners():
+def test_rotated_box_of_a_resampled_tile_keeps_its_corners():
     box = [300.0, 200.0, 60.0, 20.0, math.pi / 3]
     (image,) = merge_boxes([tile("P1__0.5__100___50", [on_tile(box, 100, 50, 0.5)], [0.9])])
     assert torch.allclose(obb_to_poly(image.boxes), obb_to_poly(torch.tensor([box], dtype=torch.float64)), atol=1e-4)

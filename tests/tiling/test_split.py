@@ -1,4 +1,4 @@
-"""What splitting writes, and that the peers write the same."""
+"""The output of splitting, compared with the rules and with mmrotate and DOTA_devkit."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ def tile_labels(out, name) -> Labels:
     return read_labels(out / "labelTxt" / f"{name}.txt")
 
 
-# -- what is written ---------------------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------------------
 
 
 def test_tiles_are_the_windows_of_the_image(tmp_path, make_folder, split):
@@ -81,7 +81,7 @@ def test_truncated_objects_keep_their_polygon_and_become_difficult_2(tmp_path, m
 
 
 def test_decimal_coordinates_inside_are_not_truncated(tmp_path, make_folder, split):
-    """Mmrotate divides by an area rounded to float32 and so flags about half of such objects."""
+    """Areas in mmrotate are float32, so it flags about half of these objects as truncated."""
     rng = np.random.default_rng(0)
     boxes = (
         rng.uniform(1, 90, (50, 1, 2)) + np.array([[0, 0], [30, 0], [30, 30], [0, 30]]) + rng.uniform(0, 5, (50, 4, 2))
@@ -94,7 +94,7 @@ def test_decimal_coordinates_inside_are_not_truncated(tmp_path, make_folder, spl
     assert not labels.difficult.any()
 
 
-def test_objects_without_area_are_counted_and_told_once(tmp_path, caplog, make_folder, split):
+def test_objects_without_area_are_counted_and_reported_once(tmp_path, caplog, make_folder, split):
     lines = ["gsd:1", ORDINARY, "5 5 5 5 5 5 5 5 ship 0", "1 1 9 9 5 5 1 1 ship 0"]
     folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (100, 100)}, {"P1.png": lines, "P2.png": lines})
     with caplog.at_level(logging.WARNING):
@@ -112,7 +112,7 @@ def test_objects_too_large_for_any_tile_are_counted(tmp_path, make_folder, split
     assert split(*folders, tmp_path / "more", rates=[1.0, 0.4]).totals.in_no_tile == 0
 
 
-def test_without_labels_there_are_only_images(tmp_path, make_folder, split):
+def test_without_labels_only_images_are_written(tmp_path, make_folder, split):
     images, _ = make_folder(tmp_path, {"P1.png": (200, 100)})
     split([images], None, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "manifest.json"]
@@ -120,7 +120,7 @@ def test_without_labels_there_are_only_images(tmp_path, make_folder, split):
         split([images], None, tmp_path / "other", keep_empty=False)
 
 
-def test_empty_tiles_can_be_left_out(tmp_path, make_folder, split):
+def test_empty_tiles_can_be_dropped(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (90, 90)}, {"P2.png": []})
     result = split(*folders, tmp_path / "out", keep_empty=False)
     assert result.totals.tiles == 1
@@ -136,10 +136,10 @@ def test_headerless_empty_label_file_is_an_image_without_objects(tmp_path, make_
 
 def test_rates_in_both_styles(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {"P1.png": (256, 256)}, {"P1.png": ["20 30 120 30 120 90 20 90 ship 0"]})
-    split(*folders, tmp_path / "windows", rates=[0.5, 1.0], gap=0)
+    split(*folders, tmp_path / "windows", rates=[0.5, 1.0], gaps=[0])
     names = {path.stem for path in (tmp_path / "windows" / "images").iterdir()}
     assert names == {"P1__256__0___0"} | {f"P1__128__{x}___{y}" for x in (0, 128) for y in (0, 128)}
-    split(*folders, tmp_path / "scaled", rates=[0.5, 1.0], gap=0, name_style="devkit")
+    split(*folders, tmp_path / "scaled", rates=[0.5, 1.0], gaps=[0], name_style="devkit")
     names = {path.stem for path in (tmp_path / "scaled" / "images").iterdir()}
     assert names == {"P1__0.5__0___0"} | {f"P1__1__{x}___{y}" for x in (0, 128) for y in (0, 128)}
     half = cv2.resize(cv2.imread(str(folders[0] / "P1.png")), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_CUBIC)
@@ -150,7 +150,7 @@ def test_rates_in_both_styles(tmp_path, make_folder, split):
 
 @pytest.mark.parametrize("rate", [0.3, 0.5, 1.0, 1.001, 2.0])
 @pytest.mark.parametrize("style", ["mmrotate", "devkit"])
-def test_tile_names_lead_back_to_the_image(rate, style):
+def test_tile_names_parse_back(rate, style):
     settings = SplitSettings(sizes=(100,), gaps=(10,), rates=(rate,), name_style=style)
     size = settings.grids()[0][0]
     parsed = parse_tile_name(settings.tile_name("P__1", rate, [7, 8, 7 + size, 8 + size]))
@@ -158,7 +158,7 @@ def test_tile_names_lead_back_to_the_image(rate, style):
     assert parsed.rate == (rate if style == "devkit" else 1.0)
 
 
-def test_manifest_says_what_was_written(tmp_path, make_folder, split):
+def test_manifest_lists_settings_images_and_tiles(tmp_path, make_folder, split):
     first = make_folder(tmp_path / "a", {"P2.png": (200, 100), "P1.png": (60, 60)})
     second = make_folder(
         tmp_path / "b", {"P0.png": (100, 100)}, {"P0.png": ["-9 0 21 0 21 9 -9 9 ship 0", "1 1 1 1 1 1 1 1 a"]}
@@ -188,7 +188,7 @@ def test_manifest_says_what_was_written(tmp_path, make_folder, split):
     assert manifest["settings"]["sizes"] == [128]
 
 
-def test_one_image_is_encoded_in_threads_and_nothing_changes(tmp_path, make_folder, split, tree, monkeypatch):
+def test_output_does_not_depend_on_threads(tmp_path, make_folder, split, tree, monkeypatch):
     folders = make_folder(tmp_path, {"P1.png": (700, 500)})
     used = []
     in_threads = rotated_atss.tiling.split_image.in_threads
@@ -208,11 +208,11 @@ def test_one_image_is_encoded_in_threads_and_nothing_changes(tmp_path, make_fold
     ("job_bytes", "jobs", "workers", "threads"),
     [(1, 100, 8, 1), (1, 3, 8, 3), (1, 1, 8, 8), (5 << 30, 100, 8, 8), (3 << 30, 100, 8, 4), (9 << 30, 2, 1, 1)],
 )
-def test_threads_are_more_where_few_images_run_at_once(job_bytes, jobs, workers, threads):
+def test_few_images_at_once_get_more_threads(job_bytes, jobs, workers, threads):
     assert rotated_atss.tiling.split._threads(job_bytes, jobs, workers) == threads
 
 
-def test_workers_do_not_change_a_byte(tmp_path, make_folder, split, tree):
+def test_output_does_not_depend_on_workers(tmp_path, make_folder, split, tree):
     folders = make_folder(tmp_path, {f"P{index}.png": (150 + 40 * index, 300 - 30 * index) for index in range(6)})
     for workers in (1, 2, 3):
         split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
@@ -229,12 +229,12 @@ def test_other_formats(tmp_path, image_format, make_folder, split):
     assert image_format == "jpg" or np.array_equal(tile, source)
 
 
-# -- the same as the peers ---------------------------------------------------------------------------------------------
+# -- baselines ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def img_split() -> Path:
-    """Mmrotate's splitting tool, run as a user would."""
+    """The splitting script of mmrotate."""
     found = importlib.util.find_spec("mmrotate")
     path = found and Path(str(found.origin)).parent / ".mim/tools/data/dota/split/img_split.py"
     if not path or not path.exists():
@@ -251,26 +251,26 @@ def run_img_split(tool, folders, out, *options):
     subprocess.run([*command, *map(str, options)], check=True, capture_output=True)
 
 
-def assert_same_tiles(ours, theirs, labelled=True):
-    names = sorted(path.name for path in (theirs / "images").iterdir())
-    assert sorted(path.name for path in (ours / "images").iterdir()) == names
+def assert_same_tiles(tiles, baseline, labelled=True):
+    names = sorted(path.name for path in (baseline / "images").iterdir())
+    assert sorted(path.name for path in (tiles / "images").iterdir()) == names
     assert names
     for name in names:
-        pixels = [cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED) for folder in (ours, theirs)]
+        pixels = [cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED) for folder in (tiles, baseline)]
         assert np.array_equal(*pixels), name
         if labelled:
             name = Path(name).stem
-            assert_same_objects(tile_labels(ours, name), read_labels(theirs / "annfiles" / f"{name}.txt"))
+            assert_same_objects(tile_labels(tiles, name), read_labels(baseline / "annfiles" / f"{name}.txt"))
 
 
-def assert_same_objects(ours, theirs):
-    assert ours.names == theirs.names
-    np.testing.assert_allclose(ours.polygons, theirs.polygons, atol=1e-3, rtol=0)
-    assert ours.difficult.tolist() == theirs.difficult.tolist()
+def assert_same_objects(labels, baseline):
+    assert labels.names == baseline.names
+    np.testing.assert_allclose(labels.polygons, baseline.polygons, atol=1e-3, rtol=0)
+    assert labels.difficult.tolist() == baseline.difficult.tolist()
 
 
 def random_lines(rng, width, height, count, step=0.5, shift=0):
-    """Objects some of which cross the borders. In half pixels areas are exact in float32 too, which mmrotate uses."""
+    """Objects, some across the borders. Steps of half a pixel keep areas exact in the float32 that mmrotate uses."""
     centre = shift + rng.uniform(0, (width, height), (count, 1, 2))
     corners = centre + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(10, 40, (count, 1, 2))
     corners = np.round((corners + rng.uniform(-4, 4, (count, 4, 2))) / step) * step
@@ -281,11 +281,11 @@ def random_lines(rng, width, height, count, step=0.5, shift=0):
 
 
 @pytest.mark.parametrize(
-    ("options", "peer_options"),
+    ("options", "baseline_options"),
     [
         ({}, ["--sizes", 128, "--gaps", 32]),
         ({"rates": [0.5, 1.0, 1.5]}, ["--sizes", 128, "--gaps", 32, "--rates", 0.5, 1.0, 1.5]),
-        ({"size": [128, 200], "gap": [32, 64]}, ["--sizes", 128, 200, "--gaps", 32, 64]),
+        ({"sizes": [128, 200], "gaps": [32, 64]}, ["--sizes", 128, 200, "--gaps", 32, 64]),
         (
             {"iof_threshold": 0.3, "image_ratio": 0.9},
             ["--sizes", 128, "--gaps", 32, "--iof-thr", 0.3, "--img-rate-thr", 0.9],
@@ -294,43 +294,43 @@ def random_lines(rng, width, height, count, step=0.5, shift=0):
     ],
     ids=["plain", "rates", "sizes", "thresholds", "no padding"],
 )
-def test_same_as_mmrotate(tmp_path, img_split, options, peer_options, make_folder, split):
+def test_same_as_mmrotate(tmp_path, img_split, options, baseline_options, make_folder, split):
     rng = np.random.default_rng(3)
     shapes = [(300, 200), (128, 128), (90, 400), (50, 60), (129, 500)]
     images = {f"P{index}.png": shape for index, shape in enumerate(shapes)}
     lines = {name: random_lines(rng, *shape, 60) for name, shape in images.items()}
     folders = make_folder(tmp_path, images, lines)
-    run_img_split(img_split, [folders], tmp_path / "theirs", *peer_options)
-    split(*folders, tmp_path / "ours", **options)
-    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
+    run_img_split(img_split, [folders], tmp_path / "baseline", *baseline_options)
+    split(*folders, tmp_path / "tiles", **options)
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline")
 
 
 def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split, make_folder, split):
     lines = random_lines(np.random.default_rng(4), 300, 300, 200, step=0.001)
     folders = make_folder(tmp_path, {"P1.png": (300, 300)}, {"P1.png": lines})
-    run_img_split(img_split, [folders], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
-    split(*folders, tmp_path / "ours")
+    run_img_split(img_split, [folders], tmp_path / "baseline", "--sizes", 128, "--gaps", 32)
+    split(*folders, tmp_path / "tiles")
     written = {tuple(map(float, line.split()[:8])): int(line.split()[9]) for line in lines}
-    names = sorted(path.stem for path in (tmp_path / "theirs" / "annfiles").iterdir())
-    assert names == sorted(path.stem for path in (tmp_path / "ours" / "labelTxt").iterdir())
+    names = sorted(path.stem for path in (tmp_path / "baseline" / "annfiles").iterdir())
+    assert names == sorted(path.stem for path in (tmp_path / "tiles" / "labelTxt").iterdir())
     assert len(names) == 9
     uncut = 0
     for name in names:
-        ours, theirs = (
-            tile_labels(tmp_path / "ours", name),
-            read_labels(tmp_path / "theirs" / "annfiles" / f"{name}.txt"),
+        labels, baseline = (
+            tile_labels(tmp_path / "tiles", name),
+            read_labels(tmp_path / "baseline" / "annfiles" / f"{name}.txt"),
         )
-        assert ours.names == theirs.names
-        assert len(ours)
-        np.testing.assert_allclose(ours.polygons, theirs.polygons, atol=1e-3, rtol=0)
-        inside = ((ours.polygons >= 0) & (ours.polygons <= 128)).all(axis=1)
-        assert (ours.difficult[~inside] == 2).all()
-        assert (theirs.difficult[~inside] == 2).all()
-        # Inside, mmrotate flags some for the rounding of an area to float32.
-        assert ((ours.difficult == theirs.difficult) | (theirs.difficult == 2))[inside].all()
+        assert labels.names == baseline.names
+        assert len(labels)
+        np.testing.assert_allclose(labels.polygons, baseline.polygons, atol=1e-3, rtol=0)
+        inside = ((labels.polygons >= 0) & (labels.polygons <= 128)).all(axis=1)
+        assert (labels.difficult[~inside] == 2).all()
+        assert (baseline.difficult[~inside] == 2).all()
+        # mmrotate flags some objects inside the tile because it rounds areas to float32.
+        assert ((labels.difficult == baseline.difficult) | (baseline.difficult == 2))[inside].all()
         tile = parse_tile_name(name)
-        whole = np.round(ours.polygons[inside] + [tile.x, tile.y] * 4, 3)
-        assert ours.difficult[inside].tolist() == [written[tuple(polygon)] for polygon in whole.tolist()]
+        whole = np.round(labels.polygons[inside] + [tile.x, tile.y] * 4, 3)
+        assert labels.difficult[inside].tolist() == [written[tuple(polygon)] for polygon in whole.tolist()]
         uncut += inside.sum()
     assert uncut > 50
 
@@ -342,18 +342,19 @@ def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split, write_imag
     write_image(second / "alpha.png", 150, 140, channels=4)
     write_image(second / "photo.jpg", 150, 140)
     write_image(second / "scan.tif", 150, 140)
-    run_img_split(img_split, [(first, None), (second, None)], tmp_path / "theirs", "--sizes", 128, "--gaps", 32)
-    split([first, second], None, tmp_path / "ours")
-    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs", labelled=False)
+    run_img_split(img_split, [(first, None), (second, None)], tmp_path / "baseline", "--sizes", 128, "--gaps", 32)
+    split([first, second], None, tmp_path / "tiles")
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labelled=False)
 
 
+@pytest.mark.slow
 def test_same_as_mmrotate_on_real_images(tmp_path, img_split, shared_data):
     folders = shared_data("dota_sample", "images"), shared_data("dota_sample", "labelTxt")
     options = ["--sizes", 1024, "--gaps", 200, "--img-rate-thr", 0.6, "--iof-thr", 0.7]
-    run_img_split(img_split, [folders], tmp_path / "theirs", *options)
-    result = split_dota([folders[0]], [folders[1]], tmp_path / "ours", workers=2, classes="v1.0")
+    run_img_split(img_split, [folders], tmp_path / "baseline", *options)
+    result = split_dota([folders[0]], [folders[1]], tmp_path / "tiles", workers=2, classes="v1.0")
     assert result.totals.tiles == 28
-    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs")
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline")
 
 
 def test_same_pixels_as_dota_devkit(tmp_path, make_folder, split):
@@ -364,6 +365,6 @@ def test_same_pixels_as_dota_devkit(tmp_path, make_folder, split):
         "cutter = DataSplitter(sys.argv[1], sys.argv[2], gap=32, subsize=128, num_process=1)\n"
         "[cutter.splitdata(rate) for rate in (0.5, 1, 1.5)]"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "theirs")], check=True)
-    split(*folders, tmp_path / "ours", rates=[0.5, 1, 1.5], name_style="devkit", padding=[0, 0, 0])
-    assert_same_tiles(tmp_path / "ours", tmp_path / "theirs", labelled=False)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "baseline")], check=True)
+    split(*folders, tmp_path / "tiles", rates=[0.5, 1, 1.5], name_style="devkit", padding=[0, 0, 0])
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labelled=False)

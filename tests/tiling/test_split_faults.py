@@ -1,4 +1,4 @@
-"""Splitting that is refused, and splitting that stops half-way: what is told, and that nothing is left behind."""
+"""Invalid input and interrupted runs of splitting: the error messages, and that no output remains."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
 
 @pytest.fixture
 def refused(split):
-    """The one line of an error; nothing was written."""
+    """Split, expect an error of one line and no output, and return the line."""
 
     def call(tmp_path, match, images, labels, **options):
         with pytest.raises(UserError, match=match) as caught:
@@ -48,14 +48,14 @@ def test_missing_pairs(tmp_path, make_folder, refused):
     assert str(images) in refused(tmp_path, "no image for the label file P3.txt", images, labels)
 
 
-def test_numbers_of_folders_differ(tmp_path, make_folder, refused):
+def test_unpaired_folders(tmp_path, make_folder, refused):
     images, labels = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "2 image folders but 1 label folders", [images, images], [labels])
-    refused(tmp_path, "1 image folders but 2 label folders", images, [labels, labels])
+    refused(tmp_path, "must be paired, got 2 and 1", [images, images], [labels])
+    refused(tmp_path, "must be paired, got 1 and 2", images, [labels, labels])
     refused(tmp_path, "no image folder given", [], None)
 
 
-def test_one_id_in_two_folders(tmp_path, make_folder, refused):
+def test_duplicate_image_id(tmp_path, make_folder, refused):
     first = make_folder(tmp_path / "a", {"P1.png": (50, 50)})
     second = make_folder(tmp_path / "b", {"P1.jpg": (50, 50)})
     line = refused(tmp_path, "P1 occurs twice", [first[0], second[0]], [first[1], second[1]])
@@ -72,15 +72,15 @@ def test_unreadable_image(tmp_path, workers, make_folder, tree, refused):
     assert tree(tmp_path) == before
 
 
-def test_malformed_label_is_found_before_any_image_is_read(tmp_path, make_folder, refused):
+def test_malformed_label_is_reported_before_images_are_read(tmp_path, make_folder, refused):
     images, labels = make_folder(
         tmp_path, {"P1.png": (50, 50)}, {"P1.png": ["gsd:1", ORDINARY, "1 2 3 4 5 6 7 ship 0"]}
     )
-    (images / "P1.png").write_bytes(b"no image")
+    (images / "P1.png").write_bytes(b"not an image")
     refused(tmp_path, f"^{labels / 'P1.txt'}:3: ", images, labels)
 
 
-def test_unknown_class_only_where_classes_are_given(tmp_path, make_folder, split, refused):
+def test_unknown_class_is_rejected_only_if_classes_are_given(tmp_path, make_folder, split, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)}, {"P1.png": [ORDINARY.replace("ship", "shipp")]})
     refused(tmp_path, "P1.txt:1: unknown class 'shipp'", *folders, classes="v1.0")
     refused(tmp_path, "a single class is written as a tuple", *folders, classes="shipp")
@@ -91,12 +91,12 @@ def test_unknown_class_only_where_classes_are_given(tmp_path, make_folder, split
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"size": 128, "gap": 128}, "gap 128"),
-        ({"size": 128, "gap": -1}, "gap -1"),
-        ({"size": 16, "gap": 0}, "16 px is too small"),
-        ({"rates": [8.0]}, "16 px is too small"),
-        ({"size": [128, 256], "gap": [1, 2, 3]}, "2 window sizes and 3 gaps"),
-        ({"size": []}, "0 window sizes"),
+        ({"sizes": [128], "gaps": [128]}, "gap 128"),
+        ({"sizes": [128], "gaps": [-1]}, "gap -1"),
+        ({"sizes": [16], "gaps": [0]}, "at least 32 px, got 16 px"),
+        ({"rates": [8.0]}, "at least 32 px, got 16 px"),
+        ({"sizes": [128, 256], "gaps": [1, 2, 3]}, "2 window sizes and 3 gaps"),
+        ({"sizes": []}, "0 window sizes"),
         ({"rates": []}, "rates"),
         ({"rates": [0.0]}, "rates"),
         ({"rates": [float("nan")]}, "rates"),
@@ -107,8 +107,8 @@ def test_unknown_class_only_where_classes_are_given(tmp_path, make_folder, split
         ({"padding": [1, 2, 256]}, "padding"),
         ({"name_style": "other"}, "mmrotate, devkit"),
         ({"image_format": "gif"}, "png, jpg"),
-        ({"name_style": "devkit", "size": [128, 256]}, "one size"),
-        ({"name_style": "devkit", "rates": [40.0]}, "window size in a tile's name"),
+        ({"name_style": "devkit", "sizes": [128, 256]}, "one size"),
+        ({"name_style": "devkit", "rates": [40.0]}, "must be below 32, got 40.0"),
         ({"workers": 0}, "at least 1 worker"),
     ],
 )
@@ -116,13 +116,13 @@ def test_settings_out_of_range(tmp_path, options, match, make_folder, refused):
     refused(tmp_path, match, *make_folder(tmp_path, {"P1.png": (50, 50)}), **options)
 
 
-def test_rate_that_leaves_no_pixel(tmp_path, make_folder, refused):
+def test_rate_that_gives_an_empty_image(tmp_path, make_folder, refused):
     folders = make_folder(tmp_path, {"P1.png": (50, 50)})
-    refused(tmp_path, "P1.png: .*at the rate 0.001", *folders, rates=[0.001], name_style="devkit")
+    refused(tmp_path, "P1.png: .*got rate 0.001", *folders, rates=[0.001], name_style="devkit")
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/labelTxt/new"])
-def test_never_writes_into_an_input_folder(tmp_path, out, make_folder, split, tree):
+def test_output_must_not_overlap_an_input(tmp_path, out, make_folder, split, tree):
     folders = make_folder(tmp_path / "raw", {"P1.png": (50, 50)})
     before = tree(tmp_path)
     with pytest.raises(UserError, match="overlaps the input"):
@@ -130,7 +130,7 @@ def test_never_writes_into_an_input_folder(tmp_path, out, make_folder, split, tr
     assert tree(tmp_path) == before
 
 
-# -- what happens when it stops half-way -------------------------------------------------------------------------------
+# -- interrupted runs --------------------------------------------------------------------------------------------------
 
 
 def test_full_disk(tmp_path, monkeypatch, make_folder, refused):
@@ -149,7 +149,7 @@ def test_full_disk(tmp_path, monkeypatch, make_folder, refused):
     assert len(written) == 4
 
 
-def test_interrupt_leaves_nothing(tmp_path, monkeypatch, make_folder, split):
+def test_interrupt_removes_the_output(tmp_path, monkeypatch, make_folder, split):
     folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
     run_jobs = rotated_atss.tiling.split.run_jobs
 
@@ -163,7 +163,7 @@ def test_interrupt_leaves_nothing(tmp_path, monkeypatch, make_folder, split):
     assert not (tmp_path / "out").exists()
 
 
-def test_killed_run_leaves_nothing_under_a_final_name(tmp_path, make_folder, split):
+def test_killed_run_leaves_only_the_partial_folder(tmp_path, make_folder, split):
     folders = make_folder(tmp_path, {f"P{index}.png": (1500, 1500) for index in range(6)})
     command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(folders[0]), "--labels", str(folders[1])]
     command += ["--out", str(tmp_path / "out"), "--size", "256", "--gap", "50", "--workers", "2"]
@@ -175,9 +175,9 @@ def test_killed_run_leaves_nothing_under_a_final_name(tmp_path, make_folder, spl
     os.killpg(process.pid, signal.SIGKILL)  # with its workers
     process.wait()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
-    with pytest.raises(UserError, match="did not finish here.*--overwrite"):
+    with pytest.raises(UserError, match=r"unfinished or still running.*--overwrite"):
         split(*folders, tmp_path / "out")
-    split(*folders, tmp_path / "out", overwrite=True, size=1024, gap=200)
+    split(*folders, tmp_path / "out", overwrite=True, sizes=[1024], gaps=[200])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "labelTxt", "manifest.json"]
 
 
@@ -186,7 +186,7 @@ def test_overwrite_replaces_the_whole_split(tmp_path, make_folder, split, tree):
     split(*folders, tmp_path / "out")
     with pytest.raises(UserError, match="finished split"):
         split(*folders, tmp_path / "out")
-    split(folders[0], None, tmp_path / "out", size=256, overwrite=True)
-    split(folders[0], None, tmp_path / "fresh", size=256)
+    split(folders[0], None, tmp_path / "out", sizes=[256], overwrite=True)
+    split(folders[0], None, tmp_path / "fresh", sizes=[256])
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
     shutil.rmtree(tmp_path / "fresh")

@@ -1,3 +1,5 @@
+"""Staged output: complete or absent, and never over foreign files."""
+
 import json
 import os
 
@@ -19,7 +21,7 @@ def content(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_parts_move_in_at_the_end(tmp_path):
+def test_parts_are_moved_when_the_block_ends(tmp_path):
     out = tmp_path / "deep" / "out"
     with staged(out) as folder:
         (folder / "images").mkdir()
@@ -30,18 +32,23 @@ def test_parts_move_in_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("exists", [False, True])
-def test_failure_leaves_nothing(tmp_path, error, exists):
+def test_failure_removes_the_temporary_folder(tmp_path, error, exists):
     out = tmp_path / "out"
     if exists:
         out.mkdir()
-    with pytest.raises(error), staged(out) as folder:
-        (folder / "images").mkdir()
-        raise error
+
+    def fail():
+        with staged(out) as folder:
+            (folder / "images").mkdir()
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert out.exists() == exists
     assert not exists or not list(out.iterdir())
 
 
-def test_failure_keeps_the_split_that_was_to_be_replaced(tmp_path):
+def test_failure_keeps_the_existing_split(tmp_path):
     write_split(tmp_path / "out", "old")
     with pytest.raises(ValueError), staged(tmp_path / "out", overwrite=True):
         raise ValueError
@@ -52,15 +59,15 @@ def test_finished_split_is_replaced_only_on_request(tmp_path):
     write_split(tmp_path / "out", "old")
     (tmp_path / "out" / "labelTxt").mkdir()
     (tmp_path / "out" / "labelTxt" / "old.txt").touch()
-    with pytest.raises(UserError, match="finished split.*--overwrite"):
+    with pytest.raises(UserError, match=r"finished split.*--overwrite"):
         write_split(tmp_path / "out")
     write_split(tmp_path / "out", "new", overwrite=True)
     assert content(tmp_path / "out") == ["images/new", MANIFEST]
 
 
-def test_leftover_of_a_killed_run_is_told(tmp_path):
+def test_leftover_of_a_killed_run_is_reported(tmp_path):
     (tmp_path / "out" / PARTIAL / "images").mkdir(parents=True)
-    with pytest.raises(UserError, match="did not finish.*--overwrite"):
+    with pytest.raises(UserError, match=r"unfinished.*--overwrite"):
         write_split(tmp_path / "out")
     write_split(tmp_path / "out", overwrite=True)
     assert content(tmp_path / "out") == ["images/a", MANIFEST]
@@ -73,28 +80,28 @@ def test_other_folders_are_never_replaced(tmp_path, names):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="holds other files"):
+        with pytest.raises(UserError, match="contains other files"):
             write_split(tmp_path / "out", overwrite=overwrite)
     assert content(tmp_path / "out") == sorted(names)
 
 
-def test_foreign_manifest_protects_a_folder(tmp_path):
+def test_folder_with_a_foreign_manifest_is_protected(tmp_path):
     (tmp_path / "out").mkdir()
-    for text in ("[]", "{}", "no json", json.dumps({"written_by": "someone else"})):
+    for text in ("[]", "{}", "no json", json.dumps({"written_by": "another program"})):
         (tmp_path / "out" / MANIFEST).write_text(text)
-        with pytest.raises(UserError, match="holds other files"):
+        with pytest.raises(UserError, match="contains other files"):
             write_split(tmp_path / "out", overwrite=True)
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_output_that_is_a_file_is_rejected(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="not a folder"):
         write_split(tmp_path / "out")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         write_split(tmp_path / "out" / "below")
 
 
-def test_a_link_to_an_empty_folder_is_filled(tmp_path):
+def test_link_to_an_empty_folder_is_accepted(tmp_path):
     (tmp_path / "large_disk").mkdir()
     os.symlink(tmp_path / "large_disk", tmp_path / "out")
     write_split(tmp_path / "out")
@@ -103,7 +110,7 @@ def test_a_link_to_an_empty_folder_is_filled(tmp_path):
 
 
 @pytest.mark.parametrize("out", ["raw", "raw/images", "raw/images/tiles", ".", "link"])
-def test_inputs_and_output_are_apart(tmp_path, out):
+def test_output_must_not_overlap_an_input(tmp_path, out):
     (tmp_path / "raw" / "images").mkdir(parents=True)
     os.symlink(tmp_path / "raw" / "images", tmp_path / "link")
     with pytest.raises(UserError, match="overlaps"):

@@ -1,3 +1,5 @@
+"""Sliding windows: coverage, thresholds, and the windows of mmrotate's splitting script."""
+
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -56,36 +58,36 @@ def test_starts_cover_every_pixel_inside_the_image(length, gap):
 @pytest.mark.parametrize(("width", "height"), SHAPES)
 def test_one_size_covers_the_image(width, height):
     if width * height > 25_000_000:
-        pytest.skip("a large mask")
+        pytest.skip("the coverage mask is too large")
     covered = np.zeros((height, width), dtype=bool)
     for x_start, y_start, x_stop, y_stop in sliding_windows(width, height, [(1024, 200)]):
         covered[y_start:y_stop, x_start:x_stop] = True
     assert covered.all()
 
 
-def test_windows_larger_than_the_image_are_dropped_where_others_are_full():
-    windows = sliding_windows(1000, 1000, [(500, 100), (1400, 200)])  # the large one shows 51 %
+def test_poorly_filled_windows_are_dropped():
+    windows = sliding_windows(1000, 1000, [(500, 100), (1400, 200)])  # the image fills 51 % of the large one
     assert window_sizes(1000, 1000, [(500, 100), (1400, 200)]) == {500}
     assert len(sliding_windows(1000, 1000, [(500, 100), (1200, 200)])) == len(windows) + 1  # 69 %
 
 
-def test_threshold_itself_is_not_enough():
+def test_ratio_equal_to_the_threshold_is_dropped():
     assert image_ratios(np.array([[0, 0, 100, 100]]), 60, 100).tolist() == [0.6]
     assert window_sizes(100, 60, [(100, 0), (50, 10)]) == {50}
 
 
-def test_a_small_image_gives_its_fullest_windows():
+def test_small_image_keeps_the_windows_of_the_highest_ratio():
     assert sliding_windows(10, 10, [(1024, 200)]).tolist() == [[0, 0, 1024, 1024]]
-    # the 100 windows are filled 0.10, the 200 window 0.05
+    # ratios: 0.10 for windows of 100 px, 0.05 for the window of 200 px
     assert window_sizes(200, 10, [(100, 0), (200, 0)]) == {100}
 
 
-def test_near_ties_among_the_fullest_stay():
-    # filled 0.5 and 0.4950: within 0.01 of each other
+def test_near_ties_of_the_highest_ratio_are_kept():
+    # ratios 0.5 and 0.4950 differ by less than 0.01
     assert window_sizes(100, 50, [(100, 0), (101, 0)]) == {100, 101}
 
 
-def test_a_window_of_two_grids_counts_once():
+def test_window_of_two_grids_is_kept_once():
     once = sliding_windows(3000, 3000, [(1024, 200)])
     assert len(sliding_windows(3000, 3000, [(1024, 200), (1024, 200)])) == len(once)
     shared = sliding_windows(3000, 3000, [(1024, 200), (1024, 500)])
@@ -103,19 +105,19 @@ def test_grid_of_a_large_image_is_exact():
 
 
 @pytest.fixture(scope="module")
-def peer() -> ModuleType:
-    """Mmrotate's img_split.py, loaded without mmrotate itself."""
+def img_split() -> ModuleType:
+    """The img_split.py of mmrotate, loaded without mmrotate itself."""
     found = importlib.util.find_spec("mmrotate")
     path = found and Path(found.origin).parent / ".mim/tools/data/dota/split/img_split.py"
     if not path or not path.exists():
         pytest.skip("mmrotate's img_split.py is not installed")
-    spec = importlib.util.spec_from_file_location("peer_img_split", path)
+    spec = importlib.util.spec_from_file_location("mmrotate_img_split", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_same_windows_as_mmrotate(peer):
+def test_same_windows_as_mmrotate(img_split):
     rng = np.random.default_rng(0)
     for case in range(600):
         scale = (300, 3000, 30000)[case % 3]
@@ -125,6 +127,6 @@ def test_same_windows_as_mmrotate(peer):
         ]
         grids = [(size, min(gap, size - max(size // 8, 1))) for size, gap in grids]
         ratio = float(rng.choice([0.0, 0.3, 0.6, 0.9]))
-        theirs = peer.get_sliding_window({"width": width, "height": height}, *zip(*grids), ratio)
-        ours = sliding_windows(width, height, grids, ratio)
-        assert set(map(tuple, ours.tolist())) == set(map(tuple, theirs.tolist())), (width, height, grids, ratio)
+        expected = img_split.get_sliding_window({"width": width, "height": height}, *zip(*grids), ratio)
+        windows = sliding_windows(width, height, grids, ratio)
+        assert set(map(tuple, windows.tolist())) == set(map(tuple, expected.tolist())), (width, height, grids, ratio)

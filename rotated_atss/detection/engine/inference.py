@@ -18,7 +18,7 @@ from rotated_atss.detection.engine.runner import build_model, load_config
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
-from rotated_atss.tiling.predict import WHOLE, Tiling
+from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -111,7 +111,7 @@ def load_detector(
         model.to(place),
         pipeline,
         classes_of(content, cfg, getattr(getattr(model, "bbox_head", model), "num_classes", None)),
-        size=Tiling.size if _dataset(cfg).get("type") == "DOTADataset" else WHOLE,
+        size=Tiling.size if _dataset(cfg).get("type") == "DOTADataset" else WHOLE_IMAGE,
         iou_threshold=_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,

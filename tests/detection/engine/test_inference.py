@@ -22,7 +22,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_boxes import to_task1
-from rotated_atss.tiling.predict import WHOLE, predict_image
+from rotated_atss.tiling.predict import WHOLE_IMAGE, predict_image
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
 NARROW = """
@@ -98,9 +98,10 @@ def images(tmp_path):
 def test_the_same_as_split_then_test(oriented, images, tmp_path):
     from rotated_atss.dota.detections import read_task1_folder
     from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.split_settings import SplitSettings
 
     config, checkpoint = oriented
-    split_dota(images, None, tmp_path / "tiles", size=128, gap=32, workers=1)
+    split_dota(images, None, tmp_path / "tiles", SplitSettings(sizes=(128,), gaps=(32,)), workers=1)
     loader = {"test_dataloader.batch_size": 1, "test_dataloader.num_workers": 0}
     loader |= {"test_dataloader.persistent_workers": False, "visualizer.vis_backends": []}
     run_test(
@@ -108,7 +109,7 @@ def test_the_same_as_split_then_test(oriented, images, tmp_path):
         work_dir=str(tmp_path / "work"), cfg_options=loader,
     )  # fmt: skip
     detector = load_detector(config, checkpoint, device="cpu")
-    found = [predict_image(detector, path, size=128, gap=32, batch=1) for path in sorted(images.iterdir())]
+    found = [predict_image(detector, path, size=128, gap=32, batch_size=1) for path in sorted(images.iterdir())]
     slow = read_task1_folder(tmp_path / "merged", CLASSES["v1.0"])
     assert sum(map(len, slow.values())) > 100
     for name, fast in to_task1(found, detector.classes).items():
@@ -119,7 +120,7 @@ def test_the_same_as_split_then_test(oriented, images, tmp_path):
 
 def test_a_batch_gives_what_single_tiles_give(oriented):
     detector, image = load_detector(*oriented, device="cpu"), noise(200, 300)
-    one, four = (predict_image(detector, image, size=96, gap=16, batch=batch) for batch in (1, 4))
+    one, four = (predict_image(detector, image, size=96, gap=16, batch_size=batch_size) for batch_size in (1, 4))
     assert len(one.scores) == len(four.scores) > 50
     torch.testing.assert_close(one.scores, four.scores, rtol=0, atol=1e-4)
 
@@ -138,7 +139,7 @@ def test_the_example_of_the_documentation(oriented, images, monkeypatch, capsys)
 def test_a_horizontal_model_sees_the_whole_image_as_its_test_loop_does(horizontal):
     config, checkpoint = horizontal
     detector, image = load_detector(config, checkpoint, device="cpu", cfg_options=SMALL), noise(120, 200)
-    assert (detector.size, detector.iou_threshold, len(detector.classes)) == (WHOLE, 0.6, 80)
+    assert (detector.size, detector.iou_threshold, len(detector.classes)) == (WHOLE_IMAGE, 0.6, 80)
     assert detector.classes[9] == "traffic light"
     found = predict_image(detector, image)
     from mmdet.apis import inference_detector

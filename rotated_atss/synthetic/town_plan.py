@@ -1,47 +1,54 @@
 """A town plan: the sea along one side, roads, and blocks between them.
 
-The plan is drawn in a frame turned against the image, so that every scene lies at another angle. Frame coordinates
-(u, v) are pixels about the image's centre; the sea is at the side of large v.
+The plan is made in a frame that is rotated against the image by a random angle. Frame coordinates (u, v) are pixels
+relative to the centre of the image; the sea is at large v.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from rotated_atss.synthetic.shapes import Points, turned
+from rotated_atss.synthetic.shapes import Points, rotate_points
 from rotated_atss.synthetic.sprite import Pose
 
-SAMPLE_STEP = 8  # pixels between the sample points that stand for the visible area
+SAMPLE_STEP = 8  # pixels between the sample points of the visible area
 ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane
 PAVEMENT = 4.0
 QUAY = 16.0
-BLOCK_AREA = 48_000.0  # px^2 of a block: room for a few of the largest objects
+BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
 MIN_SIDE = 95.0
 
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of land between roads: middle and heading, size along and across, and how much of it shows."""
+    """A rectangle of land between roads.
+
+    Attributes:
+        pose: Centre and heading.
+        width: Side along the heading, pixels.
+        height: Side across the heading, pixels.
+        visible_area: Area inside the image, px^2.
+    """
 
     pose: Pose
     width: float
     height: float
     visible_area: float
 
-    def turned(self) -> "Block":
-        """The same block, described from its other side."""
+    def swapped(self) -> "Block":
+        """Return the same block with width and height exchanged."""
         pose = Pose(self.pose.x, self.pose.y, self.pose.angle + np.pi / 2)
         return Block(pose, self.height, self.width, self.visible_area)
 
     def outline(self, inset: float = 0.0) -> Points:
-        """Corners on the image, (4, 2), ``inset`` pixels inside the border."""
+        """Return the corners on the image, (4, 2), ``inset`` pixels inside the border."""
         w, h = self.width / 2 - inset, self.height / 2 - inset
         return self.pose.apply(np.array([[-w, -h], [w, -h], [w, h], [-w, h]]))
 
 
 @dataclass(frozen=True)
 class Road:
-    """A straight road on the image, from start to stop, (2,) each."""
+    """A straight road on the image from ``start`` to ``stop``, (2,) each, pixels."""
 
     start: Points
     stop: Points
@@ -49,7 +56,7 @@ class Road:
 
     @property
     def length(self) -> float:
-        """Pixels from start to stop."""
+        """Length in pixels."""
         return float(np.linalg.norm(self.stop - self.start))
 
     @property
@@ -58,18 +65,18 @@ class Road:
         return (self.stop - self.start) / self.length
 
     def pose(self, along: float, offset: float, *, ahead: bool = True) -> Pose:
-        """A place ``along`` pixels from the start and ``offset`` to the right, heading along the road or back."""
+        """Return the pose ``along`` pixels from the start and ``offset`` to the right, heading ahead or back."""
         angle = float(np.arctan2(self.axis[1], self.axis[0]))
         x, y = self.start + self.axis * along + self._right * offset
         return Pose(float(x), float(y), angle if ahead else angle + np.pi)
 
     def parallel(self, offset: float, reach: float = 0.0) -> Points:
-        """The line ``offset`` pixels to the right of the middle, ``reach`` pixels longer at both ends, (2, 2)."""
+        """Return the line ``offset`` pixels right of the centre line, extended by ``reach`` at both ends: (2, 2)."""
         shift, ends = self._right * offset, self.axis * reach
         return np.array([self.start - ends + shift, self.stop + ends + shift])
 
     def band(self, wider: float = 0.0, reach: float = 0.0) -> Points:
-        """Outline (4, 2) of the road, ``wider`` pixels wider and ``reach`` pixels longer at both ends."""
+        """Return the outline (4, 2), widened by ``wider`` and extended by ``reach`` pixels at both ends."""
         half = (self.width + wider) / 2
         return np.concatenate([self.parallel(-half, reach), self.parallel(half, reach)[::-1]])
 
@@ -80,7 +87,13 @@ class Road:
 
 @dataclass(frozen=True)
 class Shore:
-    """The straight edge of the land: ``pose`` lies in the middle of what shows of it, its y axis pointing to sea."""
+    """The straight edge of the land.
+
+    Attributes:
+        pose: Middle of its visible part; the y axis points to the sea.
+        half_length: Half the length of the visible part, pixels.
+        reach: Largest visible distance from the shore out to sea, pixels.
+    """
 
     pose: Pose
     half_length: float
@@ -88,8 +101,8 @@ class Shore:
 
 
 @dataclass
-class Plan:
-    """Where everything goes."""
+class TownPlan:
+    """Frame, shore, blocks and roads of a scene."""
 
     frame: Pose
     shore: Shore
@@ -104,25 +117,30 @@ class _Node:
     depth: int
 
 
-def make_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> Plan:
-    """Draws a plan for an image: one side sea, the rest split into blocks of about ``BLOCK_AREA``."""
+def make_town_plan(size_wh: tuple[int, int], rng: np.random.Generator) -> TownPlan:
+    """Plan an image: sea along one side, the rest divided into blocks of about ``BLOCK_AREA``.
+
+    Example:
+        >>> len(make_town_plan((880, 720), np.random.default_rng(4)).blocks) > 5
+        True
+    """
     frame = Pose(size_wh[0] / 2, size_wh[1] / 2, rng.uniform(0, 2 * np.pi))
     points = _sample_points(size_wh, frame)
     coast = float(np.quantile(points[:, 1], rng.uniform(0.70, 0.76)))
     land = points[points[:, 1] < coast - QUAY]
-    plan = Plan(frame, _shore(frame, points, coast))
+    plan = TownPlan(frame, _shore(frame, points, coast))
     low = points.min(axis=0) - 40
     high = float(points[:, 0].max()) + 40
     root = _Node((float(low[0]), float(low[1]), high, coast - QUAY), land, 0)
-    wanted = max(1, round(len(land) * SAMPLE_STEP**2 / BLOCK_AREA))
-    plan.blocks = [_block(node, frame) for node in _split_until(root, wanted, plan, rng)]
+    num_blocks = max(1, round(len(land) * SAMPLE_STEP**2 / BLOCK_AREA))
+    plan.blocks = [_block(node, frame) for node in _split_until(root, num_blocks, plan, rng)]
     return plan
 
 
 def _sample_points(size_wh: tuple[int, int], frame: Pose) -> Points:
     x, y = np.meshgrid(*(np.arange(SAMPLE_STEP / 2, size, SAMPLE_STEP) for size in size_wh))
     offsets = np.stack([x.ravel() - frame.x, y.ravel() - frame.y], axis=1)
-    return turned(offsets, -frame.angle)
+    return rotate_points(offsets, -frame.angle)
 
 
 def _shore(frame: Pose, points: Points, coast: float) -> Shore:
@@ -131,10 +149,10 @@ def _shore(frame: Pose, points: Points, coast: float) -> Shore:
     return Shore(frame.moved((low + high) / 2, coast), (high - low) / 2, float(sea[:, 1].max()) - coast)
 
 
-def _split_until(root: _Node, wanted: int, plan: Plan, rng: np.random.Generator) -> list[_Node]:
+def _split_until(root: _Node, num_blocks: int, plan: TownPlan, rng: np.random.Generator) -> list[_Node]:
     done: list[_Node] = []
     open_nodes = [root]
-    while open_nodes and len(open_nodes) + len(done) < wanted:
+    while open_nodes and len(open_nodes) + len(done) < num_blocks:
         open_nodes.sort(key=lambda node: len(node.points))
         node = open_nodes.pop()
         parts = _split(node, plan, rng)
@@ -144,8 +162,8 @@ def _split_until(root: _Node, wanted: int, plan: Plan, rng: np.random.Generator)
     return done + open_nodes
 
 
-def _split(node: _Node, plan: Plan, rng: np.random.Generator) -> list[_Node]:
-    """Cuts a node across its longer visible side and lays a road along the cut; nothing where it is too small."""
+def _split(node: _Node, plan: TownPlan, rng: np.random.Generator) -> list[_Node]:
+    """Divide a node across its longer visible side by a road; return no parts if it is too small."""
     sides = np.ptp(node.points, axis=0) if len(node.points) else np.zeros(2)
     axis = int(np.argmax(sides))
     width = ROAD_WIDTHS[min(node.depth, len(ROAD_WIDTHS) - 1)]
@@ -174,7 +192,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
 
 
 def _block(node: _Node, frame: Pose) -> Block:
-    """The block of a leaf, cut back to what is visible of it."""
+    """The block of a leaf, cropped to its visible part."""
     pad = SAMPLE_STEP
     low = np.maximum(node.bounds[:2], node.points.min(axis=0) - pad)
     high = np.minimum(node.bounds[2:], node.points.max(axis=0) + pad)

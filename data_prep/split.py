@@ -1,0 +1,8 @@
+"""Split DOTA images and labels into tiles, as ``rotated-atss split`` does."""
+
+import sys
+
+from rotated_atss.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["split", *sys.argv[1:]]))

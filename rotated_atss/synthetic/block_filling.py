@@ -1,0 +1,115 @@
+"""Painting and placement inside a block, shared by the zones."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rotated_atss.synthetic import clutter
+from rotated_atss.synthetic.shapes import ellipse
+from rotated_atss.synthetic.site import Site
+from rotated_atss.synthetic.sprite import Colour, Pose, Sprite, shade
+from rotated_atss.synthetic.town_plan import Block
+
+
+def paint_surface(site: Site, block: Block, colour: Colour, grain: float = 6.0) -> None:
+    """Paint the block with a darker border."""
+    site.canvas.fill(block.outline(-1.0), shade(colour, 0.78))
+    site.canvas.fill(block.outline(0.5), colour, grain=grain)
+
+
+def paint_lawn(site: Site, block: Block) -> None:
+    """Paint grass with patches of other colours."""
+    paint_surface(site, block, site.climate.grass, grain=9.0)
+    for _ in range(14):
+        blot = ellipse(*site.rng.uniform(20, 70, 2))
+        colour = site.climate.ground[int(site.rng.integers(2))]
+        site.canvas.fill(random_pose(site, block, 8).apply(blot), colour, alpha=float(site.rng.uniform(0.08, 0.3)))
+
+
+def paint_stains(site: Site, block: Block, count: int) -> None:
+    """Paint dark translucent blots at random positions."""
+    for _ in range(count):
+        pose = random_pose(site, block, 5)
+        size = site.rng.uniform(10, 45, 2)
+        blot = ellipse(size[0], size[1] * 0.5)
+        site.canvas.fill(pose.apply(blot), shade(site.climate.asphalt, 0.7), alpha=float(site.rng.uniform(0.06, 0.2)))
+
+
+def scatter(
+    site: Site,
+    block: Block,
+    build: Callable[[], Sprite],
+    count: int,
+    heading: float,
+    *,
+    spread: float,
+    gap: float,
+    layer: str = "low",
+) -> None:
+    """Try to place ``count`` sprites of similar heading at random positions."""
+    placed = 0
+    for _ in range(count * 6):
+        sprite = build()
+        reach = 0.85 * float(np.abs(sprite.box).max())
+        poses = (random_pose(site, block, reach, heading + site.rng.uniform(-spread, spread)) for _ in range(12))
+        placed += any(site.place(sprite, pose, layer=layer, gap=gap) for pose in poses)
+        if placed == count:
+            return
+
+
+def scatter_trees(site: Site, block: Block, count: int) -> None:
+    """Place up to ``count`` trees at random positions; the number follows the clutter of the difficulty."""
+    for _ in range(int(count * site.difficulty.clutter)):
+        diameter = site.rng.uniform(9, 22)
+        place_tree(site, random_pose(site, block, 4), diameter)
+
+
+def place_tree(site: Site, pose: Pose, diameter: float) -> None:
+    """Place a tree beside the labelled objects or, with the probability ``overhang``, over them."""
+    hangs = site.rng.random() < site.difficulty.overhang
+    crown = clutter.tree(site.rng, site.climate.leaves, diameter)
+    site.place(crown, pose, layer="tall", gap=-0.3 * diameter if hangs else 1.0)
+
+
+def random_pose(site: Site, block: Block, reach: float, heading: float = 0.0) -> Pose:
+    """Draw a random pose in the block, ``reach`` pixels from its border if the block is large enough."""
+    w, h = max(1.0, block.width / 2 - reach), max(1.0, block.height / 2 - reach)
+    return block.pose.moved(site.rng.uniform(-w, w), site.rng.uniform(-h, h), heading)
+
+
+def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> list[tuple[float, float]]:
+    """Return the centres of as many cells as fit into a rectangle around (0, 0), evenly spaced.
+
+    Example:
+        >>> grid_cells(40, 20, 20, 20)
+        [(-10.0, 0.0), (10.0, 0.0)]
+    """
+    columns, rows = int(width // cell_w), int(height // cell_h)
+    xs = (np.arange(columns) + 0.5) * (width / max(columns, 1)) - width / 2
+    ys = (np.arange(rows) + 0.5) * (height / max(rows, 1)) - height / 2
+    return [(float(x), float(y)) for y in ys for x in xs]
+
+
+def best_grid_cells(
+    width: float, height: float, cell_w: float, cell_h: float
+) -> tuple[list[tuple[float, float]], float]:
+    """Return the grid with more cells, upright or rotated by 90 degrees, and its rotation in radians.
+
+    Example:
+        >>> cells, rotation = best_grid_cells(40, 30, 20, 30)
+        >>> len(cells), rotation
+        (2, 0.0)
+    """
+    along, across = grid_cells(width, height, cell_w, cell_h), grid_cells(width, height, cell_h, cell_w)
+    return (along, 0.0) if len(along) >= len(across) else (across, np.pi / 2)
+
+
+def heading_jitter(site: Site) -> float:
+    """Draw a deviation of the heading, radians."""
+    return float(np.radians(site.rng.normal(0, site.difficulty.heading_jitter)))
+
+
+def random_scale(site: Site) -> float:
+    """Draw the scale of one object."""
+    spread = site.difficulty.size_jitter
+    return site.scale * float(site.rng.uniform(1 - spread, 1 + spread))

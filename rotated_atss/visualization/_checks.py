@@ -1,0 +1,27 @@
+"""Checks of images and of values per box."""
+
+from collections.abc import Sized
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.png import Image
+
+
+def copy_as_bgr(image: Any) -> Image:
+    """Copy a uint8 image, (H, W, 3) BGR or (H, W) grey, as (H, W, 3) BGR.
+
+    Raises:
+        UserError: Another shape or dtype.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise UserError(f"images must be uint8 of shape (H, W, 3) or (H, W), got {pixels.dtype} of {pixels.shape}")
+    return np.ascontiguousarray(np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels.copy())
+
+
+def check_count(name: str, values: Sized | None, count: int, item: str = "polygon") -> None:
+    """Raise UserError unless there is one value per item, or no values at all."""
+    if values is not None and len(values) != count:
+        raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count} {item}s")

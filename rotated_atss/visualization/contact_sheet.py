@@ -1,0 +1,88 @@
+"""Several images on one: contact sheets and side-by-side pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.png import Image
+from rotated_atss.visualization._checks import check_count, copy_as_bgr
+
+_BACKGROUND = 24
+_TITLE_HEIGHT = 18  # pixels
+
+
+def contact_sheet(
+    images: Sequence[Image],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    cell_wh: tuple[int, int] = (480, 400),
+    gap: int = 6,
+) -> Image:
+    """Arrange images in a grid, each resized to fit its cell with its aspect ratio kept.
+
+    Args:
+        images: (H, W, 3), uint8, BGR, of any sizes; at least one.
+        titles: One per image, written above it.
+        columns: Cells per row; None makes the grid about as many columns as rows.
+        cell_wh: Width and height of a cell, pixels.
+        gap: Pixels between cells.
+
+    Returns:
+        The sheet, (H, W, 3), uint8, BGR.
+
+    Raises:
+        UserError: No image, or not one title per image.
+
+    Example:
+        >>> import numpy as np
+        >>> images = [np.zeros((50, 100, 3), np.uint8), np.zeros((80, 40, 3), np.uint8)]
+        >>> contact_sheet(images, columns=2, cell_wh=(60, 40), gap=4).shape
+        (48, 132, 3)
+    """
+    if not images:
+        raise UserError("a contact sheet needs at least one image, got none")
+    check_count("titles", titles, len(images), "image")
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    strip = _TITLE_HEIGHT if titles else 0
+    (width, height), rows = cell_wh, -(-len(images) // columns)
+    sheet_hw = gap + rows * (height + strip + gap), gap + columns * (width + gap)
+    sheet = np.full((*sheet_hw, 3), _BACKGROUND, np.uint8)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        x, y = gap + column * (width + gap), gap + row * (height + strip + gap)
+        if titles:
+            origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(sheet, titles[index], origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+        _fit_into(sheet[y + strip : y + strip + height, x : x + width], copy_as_bgr(image))
+    return sheet
+
+
+def side_by_side(left: Image, right: Image, gap: int = 6) -> Image:
+    """Join two images of the same size, (H, W, 3), with a dark strip of ``gap`` pixels between them.
+
+    Raises:
+        UserError: The sizes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> side_by_side(np.zeros((4, 5, 3), np.uint8), np.ones((4, 5, 3), np.uint8), gap=2).shape
+        (4, 12, 3)
+    """
+    first, second = copy_as_bgr(left), copy_as_bgr(right)
+    if first.shape != second.shape:
+        raise UserError(f"images side by side must have the same size, got {first.shape} and {second.shape}")
+    strip = np.full((first.shape[0], gap, 3), _BACKGROUND, np.uint8)
+    return np.concatenate([first, strip, second], axis=1)
+
+
+def _fit_into(cell: Image, image: Image) -> None:
+    scale = min(cell.shape[0] / image.shape[0], cell.shape[1] / image.shape[1])
+    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    top, left = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
+    cell[top : top + height, left : left + width] = resized

@@ -1,0 +1,73 @@
+"""Pictures written as PNG files, never over an input and, on request, never over a file of another program."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write, check_output_apart
+from rotated_atss.io.png import Image
+
+_TEXT = b"tEXtSoftware\0rotated-atss"
+_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))  # a PNG chunk
+_SIGNATURE_OFFSET = 33  # bytes: behind the magic number and the header chunk
+
+
+def write_png(
+    path: str | Path, image: Image, *, inputs: Iterable[str | Path] = (), protect_foreign: bool = False
+) -> Path:
+    """Write an image as a PNG file, atomically.
+
+    Args:
+        path: The file; its name ends in ``.png``.
+        image: (H, W, 3), uint8, BGR.
+        inputs: Files and folders that were read. ``path`` must not be one of them or lie inside one.
+        protect_foreign: Replace an existing file only if this function wrote it.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UserError: Another suffix, a path among the inputs, a protected file, a folder that cannot be written, or a
+            full disk.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_png(f"{folder}/grey.png", np.full((4, 6, 3), 128, np.uint8)).name
+        'grey.png'
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise UserError(f"pictures are written as .png, got '{target.suffix}'", where=target)
+    check_output_apart(target, inputs, may_contain_inputs=True, hint="choose another folder")
+    if protect_foreign:
+        check_overwritable(target)
+    _, encoded = cv2.imencode(".png", image)
+    data = encoded.tobytes()
+    atomic_write(target, data[:_SIGNATURE_OFFSET] + _SIGNATURE + data[_SIGNATURE_OFFSET:])
+    return target
+
+
+def check_overwritable(path: str | Path) -> None:
+    """Check that a path is free or holds a file that :func:`write_png` wrote.
+
+    Raises:
+        UserError: The path is a folder, or a file of another program.
+    """
+    if Path(path).is_dir():
+        raise UserError("is a folder, not a file", where=path, hint="choose another output folder")
+    try:
+        with open(path, "rb") as file:
+            signed = file.read(_SIGNATURE_OFFSET + len(_SIGNATURE)).endswith(_SIGNATURE)
+    except FileNotFoundError:
+        return
+    if not signed:
+        hint = "choose another output folder"
+        raise UserError("the file was not written by rotated-atss and is not replaced", where=path, hint=hint)
