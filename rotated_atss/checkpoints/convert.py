@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from rotated_atss.checkpoints.deltas import (
-    BoxCode,
+    BoxEncoding,
     is_same,
     rewrite_regression,
-    with_priors_of_1x,
+    with_mmrotate_1x_priors,
     with_upright_priors,
 )
-from rotated_atss.checkpoints.keys import rename
+from rotated_atss.checkpoints.keys import rename_keys
 from rotated_atss.checkpoints.origin import Origin
 from rotated_atss.errors import UserError
 
@@ -31,7 +31,7 @@ class Target:
         config: Its config's name.
         shapes: Shape of every parameter and buffer by name.
         head: ``bbox_head``, or ``bbox_head_init`` where others refine its boxes.
-        boxes: How that head writes boxes; None for horizontal ones.
+        box_encoding: How that head writes boxes; None for horizontal ones.
         anchors: The settings of its priors that a config names (``scales_per_octave``, ``ratios``, ...).
         classes: The class names, or none.
     """
@@ -39,7 +39,7 @@ class Target:
     config: str
     shapes: dict[str, tuple[int, ...]]
     head: str = "bbox_head"
-    boxes: BoxCode | None = None
+    box_encoding: BoxEncoding | None = None
     anchors: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
@@ -51,15 +51,15 @@ class Conversion:
     Attributes:
         state: The weights, complete, in the order of the model.
         mapped: Names of ours that the checkpoint gave.
-        left: Names of the checkpoint that no model needs.
-        made: Names of ours that were filled in, with what.
+        dropped: Names of the checkpoint that no model needs.
+        filled: Names of ours that were filled in, with what.
         notes: What was changed beyond names.
     """
 
     state: dict[str, Tensor]
     mapped: list[str]
-    left: list[str]
-    made: dict[str, str]
+    dropped: list[str]
+    filled: dict[str, str]
     notes: list[str]
 
 
@@ -75,7 +75,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
         UserError: They are weights of another model: names missing or left over, other shapes, other priors, another
             angle version.
     """
-    state, left = rename(origin.state, origin.source)
+    state, left = rename_keys(origin.state, origin.source)
     _check_priors(origin, target, path)
     _check_classes(origin, target, path)
     state = {name: _shaped(value, target.shapes.get(name)) for name, value in state.items()}
@@ -86,7 +86,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     return Conversion(ordered, [name for name in ordered if name not in made], left, made, notes)
 
 
-def by_prefix(names: list[str], depth: int = 1) -> str:
+def count_by_prefix(names: list[str], depth: int = 1) -> str:
     """``backbone 265, neck 16, bbox_head 20``: how many names each part of a model has."""
     counts = Counter(".".join(name.split(".")[:depth]) for name in names)
     return ", ".join(f"{prefix} {number}" for prefix, number in counts.items())
@@ -116,13 +116,13 @@ def _check_fit(state: dict[str, Tensor], target: Target, path: object) -> None:
     extra = [name for name in state if name not in target.shapes]
     other = [name for name, shape in target.shapes.items() if name in state and tuple(state[name].shape) != shape]
     faults = [
-        f"{len(names)} {kind} ({by_prefix(names)}; first: {names[0]})"
+        f"{len(names)} {kind} ({count_by_prefix(names)}; first: {names[0]})"
         for kind, names in (("missing", missing), ("left over", extra))
         if names
     ]
     if other:
         shapes = f"{tuple(state[other[0]].shape)} instead of {target.shapes[other[0]]}"
-        faults.append(f"{len(other)} of another shape ({by_prefix(other)}; first: {other[0]}, {shapes})")
+        faults.append(f"{len(other)} of another shape ({count_by_prefix(other)}; first: {other[0]}, {shapes})")
     if faults:
         raise UserError(f"not weights of {target.config}: {'; '.join(faults)}", where=path, hint=_advice(state, other))
 
@@ -144,8 +144,8 @@ def _check_priors(origin: Origin, target: Target, path: object) -> None:
         if given is not None and _plain(given) != _plain(ours):
             what = f"its priors have {name}={given}, those of {target.config} {ours}"
             raise UserError(what, where=path, hint="name the config they belong to: --config")
-    if target.boxes and origin.angle_version and origin.angle_version != target.boxes.angle_version:
-        what = f"its boxes are {origin.angle_version}, those of {target.config} {target.boxes.angle_version}"
+    if target.box_encoding and origin.angle_version and origin.angle_version != target.box_encoding.angle_version:
+        what = f"its boxes are {origin.angle_version}, those of {target.config} {target.box_encoding.angle_version}"
         raise UserError(what, where=path, hint="another --config, or --angle-version if the file's name misleads")
     for name, value in origin.state.items():
         if name.startswith("rpn.anchor_generator.cell_anchors."):
@@ -176,23 +176,23 @@ def _plain(value: Any) -> Any:
 
 def _recode(state: dict[str, Tensor], origin: Origin, target: Target, path: object) -> list[str]:
     """Rewrite the box branch in place where the source writes boxes otherwise; say so."""
-    if target.boxes is None:
+    if target.box_encoding is None:
         return []
     refined = target.head == "bbox_head_init"
-    source = source_code(origin, target.boxes)
+    source = source_code(origin, target.box_encoding)
     if refined:
-        _check_refining(source, target.boxes, path)
-    if is_same(source, target.boxes, keep_sides=refined):
+        _check_refining(source, target.box_encoding, path)
+    if is_same(source, target.box_encoding, keep_sides=refined):
         return []
     branch = f"{target.head}.{'atss' if f'{target.head}.atss_reg.weight' in state else 'retina'}_reg"
     weight, bias = f"{branch}.weight", f"{branch}.bias"
     state[weight], state[bias] = rewrite_regression(
-        state[weight], state[bias], source, target.boxes, keep_sides=refined
+        state[weight], state[bias], source, target.box_encoding, keep_sides=refined
     )
-    return [f"{branch} rewritten: {_told(source)} becomes {_told(target.boxes)}; the boxes stay the same"]
+    return [f"{branch} rewritten: {_told(source)} becomes {_told(target.box_encoding)}; the boxes stay the same"]
 
 
-def source_code(origin: Origin, ours: BoxCode) -> BoxCode:
+def source_code(origin: Origin, ours: BoxEncoding) -> BoxEncoding:
     """How a source writes boxes: as its own config says, or else as its published configs do, which are ours but for
     the angles of the priors.
     """
@@ -202,10 +202,10 @@ def source_code(origin: Origin, ours: BoxCode) -> BoxCode:
     code = with_upright_priors(replace(ours, **told))
     # a 1.x config that names no angle_version was made for weights of 0.x: it leaves the priors at angle 0
     upright = bool(anchors) and anchors.get("angle_version") in (None, "None")
-    return with_priors_of_1x(code) if origin.source == "mmrotate-1.x" and not upright else code
+    return with_mmrotate_1x_priors(code) if origin.source == "mmrotate-1.x" and not upright else code
 
 
-def _check_refining(source: BoxCode, ours: BoxCode, path: object) -> None:
+def _check_refining(source: BoxEncoding, ours: BoxEncoding, path: object) -> None:
     """A head whose priors are boxes cannot be rewritten."""
     if (source.proj_xy, source.norm_factor) != (ours.proj_xy, ours.norm_factor):
         what = f"its boxes are written with proj_xy={source.proj_xy}, norm_factor={source.norm_factor}"
@@ -213,6 +213,6 @@ def _check_refining(source: BoxCode, ours: BoxCode, path: object) -> None:
         raise UserError(what, where=path, hint=hint)
 
 
-def _told(code: BoxCode) -> str:
+def _told(code: BoxEncoding) -> str:
     angles = sorted({round(angle, 4) + 0.0 for _, _, angle in code.priors})
     return f"{code.angle_version}, priors at {' and '.join(f'{angle:g}' for angle in angles)} rad"

@@ -24,7 +24,7 @@ from rotated_atss.ops.boxes import HALF_PI
 
 
 @dataclass(frozen=True)
-class BoxCode:
+class BoxEncoding:
     """How a head writes boxes.
 
     Attributes:
@@ -45,12 +45,12 @@ class BoxCode:
         return self.norm_factor * math.pi if self.norm_factor else 1.0
 
 
-def with_upright_priors(code: BoxCode) -> BoxCode:
+def with_upright_priors(code: BoxEncoding) -> BoxEncoding:
     """The same priors at angle 0, as mmrotate 0.x has them."""
     return replace(code, priors=tuple((w, h, 0.0) for w, h, _ in code.priors))
 
 
-def with_priors_of_1x(code: BoxCode) -> BoxCode:
+def with_mmrotate_1x_priors(code: BoxEncoding) -> BoxEncoding:
     """Upright priors as mmrotate 1.x writes them in their angle version."""
     return replace(code, priors=tuple(_regular(w, h, code.angle_version) for w, h, _ in code.priors))
 
@@ -62,7 +62,7 @@ def _regular(w: float, h: float, angle_version: str) -> tuple[float, float, floa
 
 
 def rewrite_regression(
-    weight: Tensor, bias: Tensor, source: BoxCode, target: BoxCode, *, keep_sides: bool = False
+    weight: Tensor, bias: Tensor, source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The last convolution of a box branch, so that ``target`` decodes the rectangles that ``source`` did.
 
@@ -84,13 +84,13 @@ def rewrite_regression(
     return new_weight.to(weight.dtype), new_bias.flatten().to(bias.dtype)
 
 
-def is_same(source: BoxCode, target: BoxCode, *, keep_sides: bool = False) -> bool:
+def is_same(source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False) -> bool:
     """Whether the weights can stay as they are."""
     matrix, shift = _affine(source, target, keep_sides)
     return np.allclose(matrix, np.eye(5)) and np.allclose(shift, 0)
 
 
-def _affine(source: BoxCode, target: BoxCode, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
+def _affine(source: BoxEncoding, target: BoxEncoding, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
     """(A, 5, 5) and (A, 5): target deltas = matrix @ source deltas + shift, prior by prior."""
     matrix, shift = np.zeros((len(source.priors), 5, 5)), np.zeros((len(source.priors), 5))
     for prior, ((ws, hs, from_angle), (wt, ht, to_angle)) in enumerate(zip(source.priors, target.priors)):

@@ -63,7 +63,7 @@ def key_table(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
     return OFFSETS
 
 
-def rename(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
+def rename_keys(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
     """Weights under our names, and the names of those that are no part of a model (:data:`SPARE`).
 
     Args:

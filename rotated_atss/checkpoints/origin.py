@@ -24,7 +24,7 @@ class Origin:
 
     Attributes:
         source: One of :data:`SOURCES`.
-        why: How that is known, in words.
+        reason: How that is known, in words.
         state: The weights under the source's names, without a data-parallel prefix.
         model: The ``model`` of the config that the checkpoint holds, as far as it is plain data; else empty.
         angle_version: ``oc``, ``le90``, ``le135``, or None where nothing names it.
@@ -33,7 +33,7 @@ class Origin:
     """
 
     source: str
-    why: str
+    reason: str
     state: dict[str, Tensor]
     model: dict[str, Any]
     angle_version: str | None

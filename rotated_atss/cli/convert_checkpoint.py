@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     origin = find_origin(
         read_checkpoint(args.checkpoint), args.checkpoint, source=args.source, angle_version=args.angle_version
     )
-    print(f"{args.checkpoint}: {origin.source}, {origin.why}")
+    print(f"{args.checkpoint}: {origin.source}, {origin.reason}")
     config, why = (args.config, "as told") if args.config else _find_config(origin, args.checkpoint)
     target = target_of(config, options)
     print(f"config: {target.config}, {why}")
@@ -81,12 +81,12 @@ def _keep_apart(source: str, outputs: Iterable[Path]) -> None:
 
 def _find_config(origin: Origin, path: str) -> tuple[str, str]:
     """The config that the shapes of the weights belong to, and why."""
-    from rotated_atss.checkpoints.keys import rename
+    from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
     from rotated_atss.errors import UserError
 
-    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, origin.angle_version)
+    pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
     found = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not found:
         raise UserError("no config has a model of these shapes", where=path, hint="name one with --config")
@@ -99,15 +99,15 @@ def _find_config(origin: Origin, path: str) -> tuple[str, str]:
 
 
 def _report(conversion: Conversion) -> None:
-    from rotated_atss.checkpoints.convert import by_prefix
+    from rotated_atss.checkpoints.convert import count_by_prefix
 
-    total = len(conversion.mapped) + len(conversion.left)
-    print(f"mapped: {len(conversion.mapped)} of {total} ({by_prefix(conversion.mapped)})")
-    first = f" (first: {conversion.left[0]})" if conversion.left else ""
-    print(f"left: {len(conversion.left)}{first}")
+    total = len(conversion.mapped) + len(conversion.dropped)
+    print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
+    first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
+    print(f"left: {len(conversion.dropped)}{first}")
     print("missing: 0")
     by_value: dict[str, list[str]] = {}
-    for name, value in conversion.made.items():
+    for name, value in conversion.filled.items():
         by_value.setdefault(value, []).append(name)
     for value, names in by_value.items():
         print(f"filled in: {len(names)} (first: {names[0]}) with {value}")

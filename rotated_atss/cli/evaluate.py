@@ -116,7 +116,7 @@ def _evaluate_with_progress(
         def counted(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
-        detections = read_task1_folder(args.detections, known, workers=workers, done=read)
+        detections = read_task1_folder(args.detections, known, workers=workers, on_done=read)
         labels = _read_labels(label_files, known, read)
         reject_unknown_classes(classes, detections, labels)
         return evaluate_detections(
@@ -127,7 +127,7 @@ def _evaluate_with_progress(
             difficult=args.difficult,
             ignore_unlabelled=args.ignore_unlabelled,
             workers=workers,
-            done=counted,
+            on_done=counted,
         )
 
 

@@ -16,7 +16,7 @@ from rotated_atss.dota.classes import unknown_class_hint
 from rotated_atss.dota.folders import list_files
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
-from rotated_atss.io.threads import in_threads
+from rotated_atss.io.threads import map_in_threads
 
 TASK1_PREFIX = "Task1_"
 _PIECE = 1 << 21  # bytes of a detection file that are read at once
@@ -116,13 +116,13 @@ def read_task1_folder(
     classes: Sequence[str],
     *,
     workers: int = 1,
-    done: Callable[[Path], object] | None = None,
+    on_done: Callable[[Path], object] | None = None,
 ) -> dict[str, Detections]:
     """The detections of every class of ``classes``; a class without a file has none.
 
     Args:
         workers: Threads that read.
-        done: Called with each file that is through.
+        on_done: Called with each file that is through.
 
     Raises:
         UserError: As ``list_task1_files`` and ``read_detections``; a Task1 file of a class that is not in ``classes``.
@@ -131,7 +131,7 @@ def read_task1_folder(
     for name, path in files.items():
         if name not in classes:
             raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, classes))
-    found = dict(zip(files, in_threads(read_detections, list(files.values()), workers, done), strict=True))
+    found = dict(zip(files, map_in_threads(read_detections, list(files.values()), workers, on_done), strict=True))
     return {name: found.get(name, EMPTY_DETECTIONS) for name in classes}
 
 

@@ -17,7 +17,7 @@ from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
-from rotated_atss.io.threads import in_threads
+from rotated_atss.io.threads import map_in_threads
 from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_ious
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs_between
 
@@ -102,7 +102,7 @@ def evaluate_detections(
     classes: Sequence[str] | None = None,
     ignore_unlabelled: bool = False,
     workers: int = 1,
-    done: Callable[[str], object] | None = None,
+    on_done: Callable[[str], object] | None = None,
 ) -> EvaluationResult:
     """Evaluate every class on the images of ``labels_by_image``, those without any detection included.
 
@@ -116,7 +116,7 @@ def evaluate_detections(
         classes: Those to evaluate, by default the keys of ``detections_by_class``.
         ignore_unlabelled: Leave out detections on images without labels instead of refusing them.
         workers: Threads, a class each; the result does not depend on them.
-        done: Called with the name of each class that is through.
+        on_done: Called with the name of each class that is through.
 
     Raises:
         UserError: Nothing to evaluate on, an unknown metric or rule, a detection on an image without labels.
@@ -138,7 +138,7 @@ def evaluate_detections(
         return _evaluate_class(ranking, truths[name], iou_thresholds, metric, difficult == "ignore")
 
     largest_first = sorted(classes, key=lambda name: -len(found[name]))
-    results = dict(zip(largest_first, in_threads(evaluate, largest_first, workers, done), strict=True))
+    results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
     return EvaluationResult(per_class, len(labels_by_image), metric, difficult, version, tuple(iou_thresholds))
 

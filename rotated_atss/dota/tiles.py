@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rotated_atss.errors import UserError
 
 _NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)")
-SMALLEST_WINDOW = 32
+MIN_WINDOW_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def parse_tile_name(name: str) -> TileName:
     """
     match = _NAME.fullmatch(name)
     scale = match["scale"] if match else "0"
-    window = scale.isdigit() and int(scale) >= SMALLEST_WINDOW
+    window = scale.isdigit() and int(scale) >= MIN_WINDOW_SIZE
     rate = 1.0 if window else float(scale)
     if match is None or rate <= 0:
         raise UserError(

@@ -62,7 +62,7 @@ def encode_image(image: Image, image_format: str) -> bytes:
     return data.tobytes()
 
 
-def reading_bytes(path: Path) -> int:
+def estimate_decode_bytes(path: Path) -> int:
     """How much memory reading an image takes: told by a PNG's header, guessed from above for others.
 
     OpenCV's PNG decoder holds the image twice (29,200 x 27,620 pixels were measured at 4.8 GB), ours three times, and

@@ -20,7 +20,7 @@ from rotated_atss.errors import UserError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-BYTES_AT_ONCE = 8 << 30
+MAX_MEMORY_BYTES = 8 << 30
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of what mallopt sets
 _MAX_KEPT = 256 << 20  # bytes a worker
 
@@ -35,14 +35,14 @@ def run_jobs(
     jobs: Sequence[Job],
     workers: int,
     job_bytes: Sequence[int],
-    bytes_at_once: int = BYTES_AT_ONCE,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
 ) -> Iterator[tuple[int, Result]]:
     """Run ``function`` on every job; yield (index of the job, result) in the order in which they finish.
 
     Args:
         function: Pickled, as jobs and results are; one worker runs it in this process.
         workers: Processes.
-        job_bytes: Memory a job will take. Jobs run together only while their sum stays within ``bytes_at_once``
+        job_bytes: Memory a job will take. Jobs run together only while their sum stays within ``max_memory_bytes``
             (one always runs), the largest first, so that none of them is left alone at the end.
 
     Raises:
@@ -56,7 +56,7 @@ def run_jobs(
     running: dict[Future[Result], int] = {}  # future -> index of its job
     try:
         while order or running:
-            while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, bytes_at_once):
+            while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, max_memory_bytes):
                 index = order.pop(0)
                 running[_submit(pool, function, jobs[index])] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -67,9 +67,9 @@ def run_jobs(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], bytes_at_once: int) -> bool:
+def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
     taken = sum(job_bytes[other] for other in running)
-    return not running or taken + job_bytes[index] <= bytes_at_once
+    return not running or taken + job_bytes[index] <= max_memory_bytes
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:

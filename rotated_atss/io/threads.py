@@ -8,36 +8,36 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(
+def map_in_threads(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int = 1,
-    done: Callable[[Item], object] | None = None,
+    on_done: Callable[[Item], object] | None = None,
 ) -> list[Result]:
     """``[function(item) for item in items]``.
 
     Args:
         function: Called in ``workers`` threads; must not depend on the order of its calls.
-        done: Called in this thread with each item when it is through.
+        on_done: Called in this thread with each item when it is through.
 
     Raises:
         Whatever ``function`` raised for the first item that failed.
     """
-    done = done or (lambda item: None)
+    on_done = on_done or (lambda item: None)
     if workers <= 1 or len(items) <= 1:
-        return [_then(done, item, function(item)) for item in items]
+        return [_then(on_done, item, function(item)) for item in items]
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(futures):
                 if future.exception() is not None:
                     break
-                done(futures[future])
+                on_done(futures[future])
             return [future.result() for future in futures]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _then(done: Callable[[Item], object], item: Item, result: Result) -> Result:
-    done(item)
+def _then(on_done: Callable[[Item], object], item: Item, result: Result) -> Result:
+    on_done(item)
     return result

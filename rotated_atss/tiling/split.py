@@ -19,8 +19,8 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, check_output_apart
-from rotated_atss.io.images import reading_bytes
-from rotated_atss.io.processes import BYTES_AT_ONCE, available_cores, run_jobs
+from rotated_atss.io.images import estimate_decode_bytes
+from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import Source, SplitTotals, manifest_bytes, total
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, split_image
@@ -155,7 +155,7 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
     for folder in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
         (jobs[0].folder / folder).mkdir()
     done: dict[int, SplitStats] = {}
-    sizes = [reading_bytes(job.image) for job in jobs]
+    sizes = [estimate_decode_bytes(job.image) for job in jobs]
     jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, sizes, strict=True)]
     finished = run_jobs(split_image, jobs, workers, sizes)
     with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
@@ -169,7 +169,7 @@ def _threads(job_bytes: int, jobs: int, workers: int) -> int:
     """How many threads encode an image's tiles: more than one where memory or their number lets few images run at
     once.
     """
-    at_once = min(workers, jobs, max(1, BYTES_AT_ONCE // job_bytes))
+    at_once = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
     return -(-workers // at_once)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rotated_atss.dota.tiles import SMALLEST_WINDOW
+from rotated_atss.dota.tiles import MIN_WINDOW_SIZE
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import IMAGE_FORMATS
 from rotated_atss.tiling.windows import sizes_at_rates
@@ -73,8 +73,8 @@ def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
     if not sizes or len(sizes) != len(gaps):
         raise UserError(f"{len(sizes)} window sizes and {len(gaps)} gaps", hint="give one gap a size, or one for all")
     for size, gap in zip(sizes, gaps):
-        if size < SMALLEST_WINDOW:
-            hint = f"at least {SMALLEST_WINDOW} px after division by the rate"
+        if size < MIN_WINDOW_SIZE:
+            hint = f"at least {MIN_WINDOW_SIZE} px after division by the rate"
             raise UserError(f"a window of {size} px is too small", hint=hint)
         if not 0 <= gap < size:
             raise UserError(f"the gap {gap} does not fit the window size {size}", hint="0 <= gap < size")
@@ -105,6 +105,6 @@ def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:
 def _check_devkit(sizes: Sequence[int], rates: Sequence[float]) -> None:
     if len(sizes) > 1:
         raise UserError("tile names of the devkit's style tell the rate, not the window size", hint="give one size")
-    if max(rates) >= SMALLEST_WINDOW:
-        hint = f"below {SMALLEST_WINDOW}"
+    if max(rates) >= MIN_WINDOW_SIZE:
+        hint = f"below {MIN_WINDOW_SIZE}"
         raise UserError(f"a rate of {max(rates)} reads as a window size in a tile's name", hint=hint)

@@ -8,7 +8,13 @@ import math
 import pytest
 import torch
 
-from rotated_atss.checkpoints.deltas import BoxCode, is_same, rewrite_regression, with_priors_of_1x, with_upright_priors
+from rotated_atss.checkpoints.deltas import (
+    BoxEncoding,
+    is_same,
+    rewrite_regression,
+    with_mmrotate_1x_priors,
+    with_upright_priors,
+)
 
 HALF_PI = math.pi / 2
 PRIORS = ((32.0, 32.0, 0.0), (40.0, 20.0, 0.0), (20.0, 40.0, 0.0))
@@ -43,8 +49,8 @@ def branch(priors):
 
 
 CODES = [
-    make(BoxCode(PRIORS, angle_version, proj_xy, norm_factor))
-    for make in (with_upright_priors, with_priors_of_1x)
+    make(BoxEncoding(PRIORS, angle_version, proj_xy, norm_factor))
+    for make in (with_upright_priors, with_mmrotate_1x_priors)
     for angle_version in ("oc", "le90", "le135")
     for proj_xy, norm_factor in ((False, None), (True, None), (True, 1), (False, 2))
 ]
@@ -72,12 +78,16 @@ def test_the_same_numbers_for_stages_that_refine(number):
 
 
 def test_priors_of_1x():
-    code = BoxCode(PRIORS, "le90")
-    assert with_priors_of_1x(code).priors == ((32, 32, -HALF_PI), (40, 20, 0), (40, 20, -HALF_PI))
-    assert with_priors_of_1x(BoxCode(PRIORS, "le135")).priors == ((32, 32, HALF_PI), (40, 20, 0), (40, 20, HALF_PI))
+    code = BoxEncoding(PRIORS, "le90")
+    assert with_mmrotate_1x_priors(code).priors == ((32, 32, -HALF_PI), (40, 20, 0), (40, 20, -HALF_PI))
+    assert with_mmrotate_1x_priors(BoxEncoding(PRIORS, "le135")).priors == (
+        (32, 32, HALF_PI),
+        (40, 20, 0),
+        (40, 20, HALF_PI),
+    )
     expected = ((32, 32, -HALF_PI), (20, 40, -HALF_PI), (40, 20, -HALF_PI))
-    assert with_priors_of_1x(BoxCode(PRIORS, "oc")).priors == expected
-    turned = BoxCode(((32.0, 32.0, HALF_PI),), "le135")
+    assert with_mmrotate_1x_priors(BoxEncoding(PRIORS, "oc")).priors == expected
+    turned = BoxEncoding(((32.0, 32.0, HALF_PI),), "le135")
     assert with_upright_priors(turned).priors == ((32.0, 32.0, 0.0),)
 
 
@@ -85,8 +95,8 @@ def test_oc_of_1x_becomes_what_our_coder_would_have_learned():
     """The deltas that mmrotate 1.x trains towards, moved, are those that ours trains towards."""
     from rotated_atss.ops.delta_coder import encode_deltas
 
-    target = BoxCode(PRIORS, "oc")
-    source = with_priors_of_1x(target)
+    target = BoxEncoding(PRIORS, "oc")
+    source = with_mmrotate_1x_priors(target)
     for number, (angle, (w, h)) in enumerate(itertools.product((-1.5, -0.7, -0.01), ((30.0, 11.0), (9.0, 50.0)))):
         prior = number % 3
         pw, ph, p_angle = source.priors[prior]
@@ -102,9 +112,9 @@ def test_oc_of_1x_becomes_what_our_coder_would_have_learned():
 
 
 def test_dtype_and_shape_stay():
-    code = BoxCode(PRIORS, "oc")
+    code = BoxEncoding(PRIORS, "oc")
     for dtype in (torch.float32, torch.float16):
         weight, bias = torch.ones(15, 4, 3, 3, dtype=dtype), torch.ones(15, dtype=dtype)
-        changed = rewrite_regression(weight, bias, with_priors_of_1x(code), code)
+        changed = rewrite_regression(weight, bias, with_mmrotate_1x_priors(code), code)
         assert [each.dtype for each in changed] == [dtype] * 2
         assert [each.shape for each in changed] == [weight.shape, bias.shape]

@@ -47,9 +47,9 @@ def test_atss(source, deformable, mmdet_3x, ours, converted):
     changes = {"model.bbox_head.last_conv_cfg": None}
     conversion = converted(content, name, changes=changes)
     assert len(conversion.mapped) == len(peer.state_dict())
-    assert not conversion.made
+    assert not conversion.filled
     assert not conversion.notes
-    assert len(conversion.left) == (len(peer.state_dict()) if source == "mmdet-2.x" else 0)
+    assert len(conversion.dropped) == (len(peer.state_dict()) if source == "mmdet-2.x" else 0)
     model = ours(name, conversion.state, changes)
     for theirs, mine in zip(outputs(peer), outputs(model)):
         assert torch.allclose(theirs, mine, atol=1e-5, rtol=1e-4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rotated_atss.checkpoints.keys import rename
+from rotated_atss.checkpoints.keys import rename_keys
 
 OFFICIAL = {
     "backbone.body.stem.conv1.weight": "backbone.conv1.weight",
@@ -53,7 +53,7 @@ SAME = {
 )  # fmt: skip
 def test_names(source, table):
     state = {name: torch.tensor(number) for number, name in enumerate(table)}
-    renamed, spare = rename(state, source)
+    renamed, spare = rename_keys(state, source)
     assert spare == []
     assert list(renamed) == list(table.values())
     assert all(torch.equal(renamed[ours], state[theirs]) for theirs, ours in table.items())
@@ -66,4 +66,7 @@ def test_what_no_model_needs_is_put_aside():
         "rpn.anchor_generator.cell_anchors.0",
     ]
     kept = "backbone.bn1.num_batches_tracked"
-    assert rename({name: torch.tensor(0) for name in [*spare, kept]}, "mmdet-2.x") == ({kept: torch.tensor(0)}, spare)
+    assert rename_keys({name: torch.tensor(0) for name in [*spare, kept]}, "mmdet-2.x") == (
+        {kept: torch.tensor(0)},
+        spare,
+    )

@@ -125,7 +125,7 @@ FULL = {
 @pytest.mark.parametrize("config", FULL)
 def test_every_published_model_is_told_from_its_shapes_and_fits_its_config(config):
     from rotated_atss.checkpoints import convert_checkpoint, find_origin
-    from rotated_atss.checkpoints.keys import rename
+    from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
     from rotated_atss.detection.engine.conversion_target import target_of
@@ -134,12 +134,12 @@ def test_every_published_model_is_told_from_its_shapes_and_fits_its_config(confi
     shapes = official_shapes(BLOCKS[depth], **changes)
     origin = find_origin(checkpoint(shapes, "meta"), "ATSS.pth")
     assert (origin.source, origin.angle_version) == ("atss-official", None)
-    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, None)
+    pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, None)
     assert matching_configs(pattern, config_names()) == [config]
     conversion = convert_checkpoint(origin, target_of(config), "ATSS.pth")
     assert len(conversion.mapped) == len(shapes)
-    assert len(conversion.left) == 5
-    assert all(name.endswith("num_batches_tracked") for name in conversion.made)
+    assert len(conversion.dropped) == 5
+    assert all(name.endswith("num_batches_tracked") for name in conversion.filled)
 
 
 # -- its network -------------------------------------------------------------------------------------------------------

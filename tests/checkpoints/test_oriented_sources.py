@@ -80,8 +80,8 @@ def test_mmrotate_1x(case, mmrotate_1x, ours, converted, corner_distance):
     config, changes, name = CASES[case]
     text, peer = mmrotate_1x(config, changes)
     conversion = converted(content_1x(text, peer), name)
-    assert conversion.left == []
-    assert conversion.made == {}
+    assert conversion.dropped == []
+    assert conversion.filled == {}
     assert set(conversion.mapped) == set(peer.state_dict())
     model = ours(name, conversion.state)
     priors, expected = boxes_of_peer(peer.bbox_head)
@@ -238,7 +238,7 @@ def test_r3det(model, source, mmrotate_1x, ours, converted, corner_distance):
         content = content_1x(text, peer)
     name = f"{model}_r50_fpn_1x_dota_oc"
     conversion = converted(content, name)
-    assert list(conversion.made) == ["bbox_head_refine.0.feat_refine_module.transposed"]
+    assert list(conversion.filled) == ["bbox_head_refine.0.feat_refine_module.transposed"]
     assert len(conversion.notes) == (source == "mmrotate-1.x")
     mine = ours(name, conversion.state)
     for theirs, found in zip(stages_of_peer(peer), stages_of_ours(mine)):

@@ -60,13 +60,13 @@ def test_guess(case):
     content, source, word = GUESSES[case]
     origin = find_origin(content, "weights.pth")
     assert origin.source == source
-    assert word in origin.why
+    assert word in origin.reason
 
 
 def test_what_is_told_counts_more():
     for source in ("mmdet-2.x", "mmdet-3.x"):
         origin = find_origin({"meta": {"mmdet_version": "2.1"}, "state_dict": atss(4)}, "a.pth", source=source)
-        assert (origin.source, origin.why) == (source, "as told")
+        assert (origin.source, origin.reason) == (source, "as told")
     assert find_origin(retina(), "a.pth", source="mmrotate-1.x").source == "mmrotate-1.x"
 
 

@@ -209,7 +209,7 @@ def test_threads_change_nothing():
         for name in names
     }
     through = []
-    one, two = evaluate_detections(found, labels), evaluate_detections(found, labels, workers=2, done=through.append)
+    one, two = evaluate_detections(found, labels), evaluate_detections(found, labels, workers=2, on_done=through.append)
     assert one == two
     assert 0 < one.ap50 < 1
     assert list(two.per_class) == list(names)

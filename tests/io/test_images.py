@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.images import IMAGE_FORMATS, encode_image, read_image, reading_bytes
+from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, read_image
 from rotated_atss.io.png import readable_png
 from rotated_atss.tiling.split import split_dota
 
@@ -67,7 +67,7 @@ def test_an_empty_file_is_named_by_a_split(name, tmp_path):
     for workers in (1, 2):
         with pytest.raises(UserError, match=f"{name}: the image file is empty"):
             split_dota(images, None, tmp_path / "out", workers=workers, progress=False)
-    assert reading_bytes(images / name) > 0
+    assert estimate_decode_bytes(images / name) > 0
 
 
 def test_a_png_without_pixels_is_an_error_that_names_it(tmp_path):
@@ -75,7 +75,7 @@ def test_a_png_without_pixels_is_an_error_that_names_it(tmp_path):
     data = bytearray(cv2.imencode(".png", noise(20, 20))[1].tobytes())
     data[16:24] = bytes(8)
     path.write_bytes(bytes(data))
-    assert reading_bytes(path) > 0
+    assert estimate_decode_bytes(path) > 0
     with pytest.raises(UserError, match="P1.png: not a readable image"):
         read_image(path)
 
@@ -101,10 +101,10 @@ def test_size_limit_of_opencv_is_told(tmp_path, monkeypatch):
 def test_memory_is_known_before_decoding(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), noise(30, 40, 1))
-    assert reading_bytes(path) == 2 * 30 * 40 * 3
+    assert estimate_decode_bytes(path) == 2 * 30 * 40 * 3
     cv2.imwrite(str(path), noise(30, 40))
     own = 3 * 30 * 40 * 3 + path.stat().st_size
-    assert reading_bytes(path) == (own if readable_png(path.read_bytes()[:29]) else 2 * 30 * 40 * 3)
+    assert estimate_decode_bytes(path) == (own if readable_png(path.read_bytes()[:29]) else 2 * 30 * 40 * 3)
     path = tmp_path / "a.jpg"
     cv2.imwrite(str(path), np.zeros((300, 400, 3), np.uint8))
-    assert reading_bytes(path) >= path.stat().st_size
+    assert estimate_decode_bytes(path) >= path.stat().st_size

@@ -27,7 +27,7 @@ def test_every_job_once(workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_memory_limit_below_one_job_still_runs_it(workers):
-    assert sorted(run_jobs(operator.neg, [1, 2, 3], workers, [50, 60, 70], bytes_at_once=10)) == [
+    assert sorted(run_jobs(operator.neg, [1, 2, 3], workers, [50, 60, 70], max_memory_bytes=10)) == [
         (0, -1),
         (1, -2),
         (2, -3),
@@ -41,9 +41,9 @@ def test_largest_first():
 
 def test_jobs_fit_beside_each_other():
     sizes = [30, 40, 50]
-    assert _fits(2, [], sizes, bytes_at_once=10)
-    assert _fits(1, [0], sizes, bytes_at_once=70)
-    assert not _fits(2, [0], sizes, bytes_at_once=70)
+    assert _fits(2, [], sizes, max_memory_bytes=10)
+    assert _fits(1, [0], sizes, max_memory_bytes=70)
+    assert not _fits(2, [0], sizes, max_memory_bytes=70)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
