@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.evaluation_result import EvaluationResult
     from rotated_atss.dota.labels import Labels
-    from rotated_atss.dota.task1_evaluation import EvaluationResult
 
 HELP = (
     "Average precision of merged detections on full images, as DOTA's evaluation counts it, from text files alone; or "
@@ -77,7 +77,7 @@ def _run_dota(args: argparse.Namespace) -> int:
 
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
-    from rotated_atss.dota.task1_evaluation import format_table, result_to_json
+    from rotated_atss.dota.evaluation_result import format_table, result_to_json
     from rotated_atss.io.files import atomic_write
 
     classes = resolve_classes(args.classes or args.version)
