@@ -203,9 +203,9 @@ def test_images_that_fail_do_not_stop_the_others(model, images, tmp_path, capsys
     assert predict(model["oriented"], images, out) == 2
     told = capsys.readouterr()
     assert told.err.splitlines() == [
-        f"rotated-atss predict: error: {images / 'A.png'}: the image is cut short (fetch it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or a damaged one "
-        "(fetch or convert it again)",
+        f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or damaged "
+        "(download or convert it again)",
         f"rotated-atss predict: error: {images / 'b c.png'}: the name holds a space, which DOTA's text files cannot "
         "(rename the image)",
     ]

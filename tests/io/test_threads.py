@@ -1,4 +1,4 @@
-"""Work in threads gives what a loop gives."""
+"""Results, order and errors of calls in threads."""
 
 import threading
 
@@ -8,19 +8,19 @@ from rotated_atss.io.threads import map_in_threads
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_results_come_in_the_order_of_the_items(workers):
-    through = []
-    assert map_in_threads(lambda item: item * item, range(20), workers, through.append) == [n * n for n in range(20)]
-    assert sorted(through) == list(range(20))
+def test_results_are_in_the_order_of_the_items(workers):
+    finished = []
+    assert map_in_threads(lambda item: item * item, range(20), workers, finished.append) == [n * n for n in range(20)]
+    assert sorted(finished) == list(range(20))
 
 
-def test_threads_work_at_the_same_time():
+def test_threads_run_concurrently():
     barrier = threading.Barrier(2, timeout=10)
     assert map_in_threads(lambda item: barrier.wait() >= 0, [0, 1], 2) == [True, True]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_first_items_error_is_raised(workers):
+def test_error_of_the_first_failing_item_is_raised(workers):
     def fail(item):
         if item >= 2:
             raise ValueError(item)
