@@ -57,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
 def _run_coco(args: argparse.Namespace) -> int:
     import json
 
-    from rotated_atss.coco.bbox_evaluation import evaluate_boxes, format_table, read_results, result_to_json
+    from rotated_atss.coco.bbox_evaluation import evaluate_boxes
+    from rotated_atss.coco.evaluation_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
+    from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import atomic_write
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
