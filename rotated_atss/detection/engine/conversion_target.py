@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from rotated_atss.checkpoints.convert import Target
 from rotated_atss.checkpoints.deltas import BoxEncoding
+from rotated_atss.checkpoints.target import Target
 from rotated_atss.detection.engine.runner import build_model, load_config
 from rotated_atss.detection.task_modules.priors_and_deltas import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
