@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-UNKNOWN = object()
+_UNKNOWN = object()
 
 
 def read_config_text(text: object) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def read_config_text(text: object) -> dict[str, Any]:
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             value = _evaluate(statement.value, values)
-            if value is not UNKNOWN:
+            if value is not _UNKNOWN:
                 values[statement.targets[0].id] = value
     return values
 
 
 def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Name):
-        return names.get(node.id, UNKNOWN)
+        return names.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         return _evaluate_dict([(each.arg, each.value) for each in node.keywords], names)
     if isinstance(node, ast.Dict):
@@ -47,13 +47,13 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
         return _evaluate_dict(list(zip(keys, node.values)), names)
     if isinstance(node, (ast.List, ast.Tuple)):
         items = [_evaluate(each, names) for each in node.elts]
-        return UNKNOWN if UNKNOWN in items else items
+        return _UNKNOWN if _UNKNOWN in items else items
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return UNKNOWN
+        return _UNKNOWN
 
 
 def _evaluate_dict(items: list[tuple[Any, ast.expr]], names: dict[str, Any]) -> dict[str, Any]:
     values = {key: _evaluate(node, names) for key, node in items if isinstance(key, str)}
-    return {key: value for key, value in values.items() if value is not UNKNOWN}
+    return {key: value for key, value in values.items() if value is not _UNKNOWN}

@@ -95,7 +95,7 @@ def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict
         if name.endswith("num_batches_tracked"):
             state[name], filled[name] = torch.tensor(0), "0"
         elif name.endswith("feat_refine_module.transposed") and source.startswith("mmrotate"):
-            # mmcv's kernel uses the x of a box as the row of the feature map, and models of mmrotate are trained so
+            # mmcv's kernel uses the x of a box as the row of the feature map; mmrotate's models are trained with it
             state[name], filled[name] = torch.tensor(1.0), "1 (x/y-swapped sampling of mmcv's kernel)"
     return filled
 
@@ -129,7 +129,7 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
     if target.box_encoding is None:
         return []
     refined = target.head == "bbox_head_init"
-    source = source_encoding(origin, target.box_encoding)
+    source = _source_encoding(origin, target.box_encoding)
     if refined:
         _check_refinable(source, target.box_encoding, path)
     if is_equivalent(source, target.box_encoding, keep_sides=refined):
@@ -143,16 +143,11 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
     return [f"{branch} rewritten {encodings}; the decoded boxes are unchanged"]
 
 
-def source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
+def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
     """Determine the box encoding of the source.
 
     Settings that the checkpoint does not record are those of the target, as in the published configs of the source,
     except for the angles of the priors.
-
-    Example:
-        >>> origin = Origin("mmrotate-1.x", "as given", {}, {}, "oc", (), "weights")
-        >>> source_encoding(origin, BoxEncoding(((32.0, 16.0, 0.0),), "oc")).priors
-        ((16.0, 32.0, -1.5707963267948966),)
     """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder, anchors = (head.get(name) or {} for name in ("bbox_coder", "anchor_generator"))

@@ -55,16 +55,12 @@ def _official() -> tuple[Rule, ...]:
 OFFICIAL = _official()
 
 
-def key_table(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
+def _rules_for(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
     """Return the renaming rules for a checkpoint, to be applied in order.
 
     Args:
         source: One of :data:`SOURCES`.
         names: Parameter names of the checkpoint.
-
-    Example:
-        >>> key_table("mmdet-2.x", ["backbone.conv1.weight"]) == OFFSETS
-        True
     """
     if source == "atss-official":
         return OFFICIAL
@@ -87,7 +83,7 @@ def rename_keys(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor
         >>> rename_keys({"rpn.head.cls_logits.bias": None, "data_preprocessor.mean": None}, "atss-official")
         ({'bbox_head.atss_cls.bias': None}, ['data_preprocessor.mean'])
     """
-    rules = [(re.compile(pattern), replacement) for pattern, replacement in key_table(source, state)]
+    rules = [(re.compile(pattern), replacement) for pattern, replacement in _rules_for(source, state)]
     renamed, dropped = {}, []
     for name, value in state.items():
         if KEYS_TO_DROP.search(name):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-DEPTHS = {6: "50", 23: "101"}  # by the number of blocks of the third stage
+_DEPTHS = {6: "50", 23: "101"}  # by the number of blocks of the third stage
 
 
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
@@ -54,7 +54,7 @@ def _backbone(state: dict[str, Tensor]) -> str | None:
     """Return ``r50``, ``x101_32x8d``, ... for a ResNet or ResNeXt with bottleneck blocks."""
     blocks = {name.split(".")[2] for name in state if name.startswith("backbone.layer3.")}
     conv2 = state.get("backbone.layer1.0.conv2.weight")
-    depth = DEPTHS.get(len(blocks))
+    depth = _DEPTHS.get(len(blocks))
     if depth is None or conv2 is None:
         return None
     groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]

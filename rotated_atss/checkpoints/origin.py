@@ -63,7 +63,7 @@ def find_origin(
         ('mmrotate-0.x', 'oc')
     """
     meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
-    state = extract_weights(content, path)
+    state = _extract_weights(content, path)
     text = meta.get("cfg") or meta.get("config")
     if "converted_from" in meta or (isinstance(text, str) and _PACKAGE_NAMES.search(text)):
         raise UserError("already a checkpoint of rotated-atss", where=path, hint="use it without conversion")
@@ -79,7 +79,7 @@ def find_origin(
     return Origin(source, reason, state, model, angle_version, _classes(meta), " ".join(names))
 
 
-def extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
+def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint: those of ``state_dict``, ``model`` or the top level.
 
     Args:
@@ -91,11 +91,6 @@ def extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         UserError: There is no tensor.
-
-    Example:
-        >>> import torch
-        >>> list(extract_weights({"state_dict": {"module.conv.bias": torch.zeros(1)}}, "weights.pth"))
-        ['conv.bias']
     """
     state = content.get("state_dict", content.get("model", content))
     items = state.items() if isinstance(state, dict) else ()

@@ -10,7 +10,7 @@ from torch import Tensor
 from rotated_atss.checkpoints.keys import SOURCES
 from rotated_atss.errors import UserError
 
-REGRESSIONS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
+_REGRESSIONS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
 # Parameter names that only one source has.
 _DISTINCTIVE_NAMES = (
     (r"rpn\.head\.cls_tower\.", "atss-official"),
@@ -29,15 +29,9 @@ _META_KEYS = {
 }
 
 
-def box_dim(state: dict[str, Tensor]) -> int | None:
-    """Return the number of parameters per box: 5 oriented, 4 horizontal, None without a known box branch.
-
-    Example:
-        >>> import torch
-        >>> box_dim({"bbox_head.retina_reg.weight": torch.zeros(45, 256, 3, 3)})
-        5
-    """
-    channels = [len(value) for name, value in state.items() if name.endswith(REGRESSIONS)]
+def _box_dim(state: dict[str, Tensor]) -> int | None:
+    """Return the number of parameters per box: 5 oriented, 4 horizontal, None without a known box branch."""
+    channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSIONS)]
     if not channels:
         return None
     return 5 if channels[0] % 5 == 0 else 4
@@ -102,9 +96,11 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
 
 
 def _require_box_dim(state: dict[str, Tensor], path: str | Path) -> int:
-    dim = box_dim(state)
+    dim = _box_dim(state)
     if dim is None:
-        hint = f"expected a parameter {', '.join(REGRESSIONS[:-1])} or {REGRESSIONS[-1]}, got {next(iter(state))}, ..."
+        hint = (
+            f"expected a parameter {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, got {next(iter(state))}, ..."
+        )
         raise UserError("not a supported detector", where=path, hint=hint)
     return dim
 

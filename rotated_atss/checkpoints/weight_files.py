@@ -13,7 +13,7 @@ from torch import Tensor
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
-SUFFIXES = (".pth", ".safetensors")
+_SUFFIXES = (".pth", ".safetensors")
 
 
 def output_paths(out: str | Path) -> tuple[Path, Path]:
@@ -27,8 +27,8 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
         ['model.v1.pth', 'model.v1.safetensors']
     """
     out = Path(out)
-    stem = out.name[: -len(out.suffix)] if out.suffix in SUFFIXES else out.name
-    if out.name in SUFFIXES or not stem or out.is_dir():
+    stem = out.name[: -len(out.suffix)] if out.suffix in _SUFFIXES else out.name
+    if out.name in _SUFFIXES or not stem or out.is_dir():
         raise UserError("not a file name", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
     return out.with_name(f"{stem}.pth"), out.with_name(f"{stem}.safetensors")
 

@@ -81,13 +81,8 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     return _validate(spec, None)
 
 
-def nearest_class(name: str, classes: Iterable[str]) -> str | None:
-    """Return the class with the most similar spelling, or None if no class is similar.
-
-    Example:
-        >>> nearest_class("Large_vehicle", ["large-vehicle", "ship"])
-        'large-vehicle'
-    """
+def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
+    """Return the class with the most similar spelling, or None if no class is similar."""
     normalized = {known.lower().replace("_", "-"): known for known in classes}
     similar = difflib.get_close_matches(name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5)
     return normalized[similar[0]] if similar else None
@@ -105,7 +100,7 @@ def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
     for version, known in CLASSES.items():
         if name in known and set(classes) <= set(known):
             return f"it is a class of DOTA {version}: choose that version"
-    nearest = nearest_class(name, classes)
+    nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
 
 

@@ -28,13 +28,8 @@ IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 logger = logging.getLogger(__name__)
 
 
-def difficult_rule(version: str) -> str:
-    """Return how DOTA's server treats difficult objects: ``ignore`` in v1.0, ``count`` in later versions.
-
-    Example:
-        >>> difficult_rule("v1.0"), difficult_rule("v1.5")
-        ('ignore', 'count')
-    """
+def _difficult_rule(version: str) -> str:
+    """Return how DOTA's server treats difficult objects: ``ignore`` in v1.0, ``count`` in later versions."""
     return "ignore" if version in ("v1.0", "1.0") else "count"
 
 
@@ -78,7 +73,7 @@ def evaluate_detections(
         0.5
     """
     classes = tuple(detections_by_class) if classes is None else tuple(classes)
-    difficult = difficult_rule(version) if difficult is None else difficult
+    difficult = _difficult_rule(version) if difficult is None else difficult
     _check_choice("metric", metric, METRICS)
     _check_choice("rule for difficult objects", difficult, DIFFICULT_RULES)
     if not labels_by_image:
