@@ -11,14 +11,13 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.opencv import silent_opencv
-from rotated_atss.io.png import Image, can_decode_png, decode_png, encode_png
+from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, encode_png
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
 # First bytes of a file -> its end marker. OpenCV decodes a truncated JPEG to grey pixels without an error.
 _END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
 _TAIL_BYTES = 4096  # the end marker is searched in the last bytes, as some writers append data
-_PNG_HEAD_BYTES = 29  # signature and IHDR without its checksum: size and pixel format
 _MAX_COMPRESSION = 40  # upper bound of memory per byte of file, for formats whose header is not read
 
 
@@ -47,7 +46,7 @@ def read_image(path: str | Path) -> Image:
 def _read_png(path: Path) -> Image | None:
     """Read an image with :func:`decode_png`; None if only OpenCV can read it."""
     with path.open("rb") as file:
-        head = file.read(_PNG_HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
         return decode_png(head + file.read()) if can_decode_png(head) else None
 
 
@@ -93,7 +92,7 @@ def estimate_decode_bytes(path: Path) -> int:
         2800
     """
     with path.open("rb") as file:
-        head = file.read(_PNG_HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
     if not head:
         return 1  # an empty file: read_image raises
     if head[:4] == b"\x89PNG" and len(head) >= 24:

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 BytesLike = bytes | memoryview
 
+HEAD_BYTES = 29
+"""Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
+
 # Limits memory: decoding holds the pixels, the inflated rows and a second copy of the rows.
 MAX_PIXELS = 1 << 26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, colour type, compression, filter, interlace
-_HEAD_BYTES = 29  # signature and IHDR without its checksum
 _UP = 2  # filter that stores the difference to the row above: compresses aerial images best without a search per row
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 # Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent colour,
@@ -77,7 +79,7 @@ def decode_png(data: bytes) -> Image | None:
 
 
 def can_decode_png(head: bytes) -> bool:
-    """Return whether :func:`decode_png` supports the pixel format and size in the first 29 bytes of a file.
+    """Return whether :func:`decode_png` supports the pixel format and size in the head of a file (:data:`HEAD_BYTES`).
 
     Example:
         >>> can_decode_png(b"not a PNG file")
@@ -155,7 +157,7 @@ def _chunk(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[Byt
 
 def _plain_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height if :func:`decode_png` supports the file, else None."""
-    if len(data) < _HEAD_BYTES or data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _EIGHT_BIT_RGB:
+    if len(data) < HEAD_BYTES or data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _EIGHT_BIT_RGB:
         return None
     width, height = struct.unpack(">II", data[16:24])
     return (width, height) if 0 < width * height <= MAX_PIXELS else None
