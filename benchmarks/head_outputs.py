@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs
-from rotated_atss.checkpoints.deltas import BoxCode, rewrite_regression, with_priors_of_1x
+from rotated_atss.checkpoints.deltas import BoxEncoding, rewrite_regression, with_mmrotate_1x_priors
 from rotated_atss.ops.delta_coder import encode_deltas
 
 LOGIT_SPREAD, DELTA_SPREAD = 1.5, 0.3  # standard deviations of the scaled layers
 BACKGROUND, NOISE = -6.5, 0.5  # logits of a scene's other pairs: five deviations and more below the threshold
-OURS = BoxCode(((1.0, 1.0, 0.0),), "le90", proj_xy=True)
-PEERS = with_priors_of_1x(OURS)  # a quarter turn from ours, and its boxes with it
+OURS = BoxEncoding(((1.0, 1.0, 0.0),), "le90", proj_xy=True)
+PEERS = with_mmrotate_1x_priors(OURS)  # a quarter turn from ours, and its boxes with it
 LOWEST, HIGHEST = 0.06, 0.95  # scores of a scene's candidates
 
 Outputs = tuple[list[Tensor], list[Tensor]]  # a level each: (B, C, H, W) logits and (B, 5, H, W) deltas

@@ -1,11 +1,12 @@
-"""Checkpoints of other projects as weights of ours: whose they are (``origin``), what their parameters are called
-(``keys``), which config they are for (``match``), how their heads write boxes (``deltas``), and the files (``files``).
-Plain torch; nothing of those projects is imported or needed.
+"""Conversion of checkpoints of mmrotate, MMDetection and the official ATSS to models of this package.
+
+The source projects are neither imported nor needed.
 """
 
-from rotated_atss.checkpoints.convert import Conversion, Target, convert_checkpoint
+from rotated_atss.checkpoints.convert import Conversion, convert_checkpoint
 from rotated_atss.checkpoints.keys import SOURCES
 from rotated_atss.checkpoints.origin import Origin, find_origin
+from rotated_atss.checkpoints.target import Target
 from rotated_atss.checkpoints.weight_files import read_safetensors, save_weights
 
 __all__ = [

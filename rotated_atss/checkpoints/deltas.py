@@ -1,14 +1,14 @@
-"""Weights of a box regression rewritten for other priors.
+"""Conversion of box regression weights between box encodings.
 
-A rectangle can be written as (w, h, angle) and as (h, w, angle + pi/2). What one head predicts from its prior, another
-can therefore predict from a prior a quarter turn away with the rows of its last convolution moved: w and h change
-places, the centre's offsets turn with the prior where they are given in its axes, the angle's delta stays.
+(w, h, angle) and (h, w, angle + pi/2) are the same rectangle. A head therefore predicts the same rectangles from priors
+rotated by 90 degrees if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the centre
+offsets are rotated if they are relative to the axes of the prior, and the angle delta is unchanged.
 
-mmrotate 1.x gives its priors an angle that depends on the angle version, where 0.x (and the configs of this package,
-except those with centerness) has 0: in ``oc`` -pi/2 for all, with w and h exchanged; in ``le90`` and ``le135`` 0 for a
-prior wider than high, and -pi/2 or pi/2 for all others. That also covers its ``oc``, whose angle lies in [-pi/2, 0)
-where this package's lies in (0, pi/2]: the deltas from the prior at -pi/2 are those of this package's ``oc`` from the
-prior at 0, with w and h exchanged.
+Priors of mmrotate 0.x have angle 0, as in this package except for the configs with centerness. Priors of mmrotate 1.x
+depend on the angle version. In ``oc`` the angle is -pi/2, with w and h swapped. In ``le90`` and ``le135`` it is 0 for a
+prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h swapped. This also covers the ``oc``
+angles of mmrotate 1.x in [-pi/2, 0), which this package has in (0, pi/2]: its deltas from a prior at -pi/2 are those of
+this package from a prior at 0, with w and h swapped.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from rotated_atss.ops.boxes import HALF_PI
 
 
 @dataclass(frozen=True)
-class BoxCode:
-    """How a head writes boxes.
+class BoxEncoding:
+    """Box encoding of a head.
 
     Attributes:
-        priors: (w, h, angle) of each prior of a location, in any unit of length that all share.
+        priors: (w, h, angle) of each prior of a location; sides in any common unit, angle in radians.
         angle_version: ``oc``, ``le90`` or ``le135``.
-        proj_xy: Centre offsets in the prior's axes.
-        norm_factor: The angle's delta is divided by ``norm_factor * pi``; None leaves radians.
+        proj_xy: Whether centre offsets are relative to the axes of the prior.
+        norm_factor: The angle delta is in units of ``norm_factor * pi`` radians; None for radians.
+
+    Example:
+        >>> BoxEncoding(((32.0, 32.0, 0.0),), "oc", norm_factor=1).radians
+        3.141592653589793
     """
 
     priors: tuple[tuple[float, float, float], ...]
@@ -41,41 +45,52 @@ class BoxCode:
 
     @property
     def radians(self) -> float:
-        """Radians of one unit of the angle's delta."""
+        """Radians per unit of the angle delta."""
         return self.norm_factor * math.pi if self.norm_factor else 1.0
 
 
-def with_upright_priors(code: BoxCode) -> BoxCode:
-    """The same priors at angle 0, as mmrotate 0.x has them."""
-    return replace(code, priors=tuple((w, h, 0.0) for w, h, _ in code.priors))
+def with_upright_priors(encoding: BoxEncoding) -> BoxEncoding:
+    """Set the angle of all priors to 0, as in mmrotate 0.x.
+
+    Example:
+        >>> with_upright_priors(BoxEncoding(((32.0, 16.0, 1.5),), "oc")).priors
+        ((32.0, 16.0, 0.0),)
+    """
+    return replace(encoding, priors=tuple((w, h, 0.0) for w, h, _ in encoding.priors))
 
 
-def with_priors_of_1x(code: BoxCode) -> BoxCode:
-    """Upright priors as mmrotate 1.x writes them in their angle version."""
-    return replace(code, priors=tuple(_regular(w, h, code.angle_version) for w, h, _ in code.priors))
+def with_mmrotate_1x_priors(encoding: BoxEncoding) -> BoxEncoding:
+    """Convert upright priors to the representation of mmrotate 1.x for their angle version.
 
-
-def _regular(w: float, h: float, angle_version: str) -> tuple[float, float, float]:
-    if angle_version != "oc" and w > h:
-        return w, h, 0.0
-    return h, w, HALF_PI if angle_version == "le135" else -HALF_PI
+    Example:
+        >>> with_mmrotate_1x_priors(BoxEncoding(((32.0, 16.0, 0.0), (16.0, 32.0, 0.0)), "le90")).priors
+        ((32.0, 16.0, 0.0), (32.0, 16.0, -1.5707963267948966))
+    """
+    priors = (_mmrotate_1x_prior(w, h, encoding.angle_version) for w, h, _ in encoding.priors)
+    return replace(encoding, priors=tuple(priors))
 
 
 def rewrite_regression(
-    weight: Tensor, bias: Tensor, source: BoxCode, target: BoxCode, *, keep_sides: bool = False
+    weight: Tensor, bias: Tensor, source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The last convolution of a box branch, so that ``target`` decodes the rectangles that ``source`` did.
+    """Rewrite the last convolution of a box branch so that ``target`` decodes the same rectangles as ``source``.
 
     Args:
-        weight: (priors * 5, C, k, k).
-        bias: (priors * 5,).
-        source: How the weights write boxes.
-        target: How they shall.
-        keep_sides: Leave w and h and move the angle by a constant instead: the boxes then have the very numbers of the
-            source, which a stage that refines them needs.
+        weight: (A * 5, C, k, k) for A priors per location.
+        bias: (A * 5,).
+        source: Box encoding of the weights.
+        target: Box encoding of the result.
+        keep_sides: Shift the angle by a constant instead of swapping w and h. The decoded boxes then have the same
+            five numbers, as a refining stage needs, and not just the same corners.
 
     Returns:
-        Both, in the dtype they came in. Exact within the decoder's bounds on dw and dh.
+        Weight and bias in their dtypes, exact within the decoder's bounds on dw and dh.
+
+    Example:
+        >>> source, target = (BoxEncoding(((16.0, 16.0, angle),), "oc") for angle in (-HALF_PI, 0.0))
+        >>> weight, bias = torch.zeros(5, 1, 1, 1), torch.arange(5.0)
+        >>> rewrite_regression(weight, bias, source, target)[1].tolist()
+        [0.0, 1.0, 3.0, 2.0, 4.0]
     """
     matrix, shift = _affine(source, target, keep_sides)
     rows = weight.double().reshape(len(matrix), 5, -1)
@@ -84,18 +99,24 @@ def rewrite_regression(
     return new_weight.to(weight.dtype), new_bias.flatten().to(bias.dtype)
 
 
-def is_same(source: BoxCode, target: BoxCode, *, keep_sides: bool = False) -> bool:
-    """Whether the weights can stay as they are."""
+def is_equivalent(source: BoxEncoding, target: BoxEncoding, *, keep_sides: bool = False) -> bool:
+    """Return whether :func:`rewrite_regression` leaves weights unchanged.
+
+    Example:
+        >>> upright, rotated = (BoxEncoding(((16.0, 16.0, angle),), "oc") for angle in (0.0, HALF_PI))
+        >>> is_equivalent(upright, upright), is_equivalent(upright, rotated)
+        (True, False)
+    """
     matrix, shift = _affine(source, target, keep_sides)
     return np.allclose(matrix, np.eye(5)) and np.allclose(shift, 0)
 
 
-def _affine(source: BoxCode, target: BoxCode, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(A, 5, 5) and (A, 5): target deltas = matrix @ source deltas + shift, prior by prior."""
+def _affine(source: BoxEncoding, target: BoxEncoding, keep_sides: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return matrix (A, 5, 5) and shift (A, 5) with target deltas = matrix @ source deltas + shift."""
     matrix, shift = np.zeros((len(source.priors), 5, 5)), np.zeros((len(source.priors), 5))
     for prior, ((ws, hs, from_angle), (wt, ht, to_angle)) in enumerate(zip(source.priors, target.priors)):
-        turn = _rotation((from_angle if source.proj_xy else 0.0) - (to_angle if target.proj_xy else 0.0))
-        matrix[prior, :2, :2] = np.diag([1 / wt, 1 / ht]) @ turn @ np.diag([ws, hs])
+        rotation = _rotation((from_angle if source.proj_xy else 0.0) - (to_angle if target.proj_xy else 0.0))
+        matrix[prior, :2, :2] = np.diag([1 / wt, 1 / ht]) @ rotation @ np.diag([ws, hs])
         swap = not keep_sides and round((from_angle - to_angle) / HALF_PI) % 2
         matrix[prior, 2:4, 2:4] = [[0, 1], [1, 0]] if swap else np.eye(2)
         width, height = (hs, ws) if swap else (ws, hs)
@@ -106,6 +127,12 @@ def _affine(source: BoxCode, target: BoxCode, keep_sides: bool) -> tuple[np.ndar
 
 
 def _rotation(angle: float) -> np.ndarray:
-    """(2, 2), exact at quarter turns."""
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return np.where(np.abs(turn) < 1e-12, 0.0, turn)
+    """Return the (2, 2) rotation matrix, exact at multiples of 90 degrees."""
+    matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.where(np.abs(matrix) < 1e-12, 0.0, matrix)
+
+
+def _mmrotate_1x_prior(w: float, h: float, angle_version: str) -> tuple[float, float, float]:
+    if angle_version != "oc" and w > h:
+        return w, h, 0.0
+    return h, w, HALF_PI if angle_version == "le135" else -HALF_PI

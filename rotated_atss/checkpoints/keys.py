@@ -1,4 +1,4 @@
-"""What parameters are called: tables from the names of each source to ours, which are those of MMDetection 3.x."""
+"""Tables that map the parameter names of each source to those of this package, which follow MMDetection 3.x."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from torch import Tensor
 SOURCES = ("mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x", "atss-official")
 
 Rule = tuple[str, str]
+"""A regular expression and its replacement."""
 
-# Weights that say nothing a model needs: the second copy that averaging keeps, the pixel statistics, the priors.
-SPARE = re.compile(r"^ema_|^data_preprocessor\.|\.anchor_generator\.cell_anchors\.\d+$")
+# Entries that are not part of a model: averaged copies of the weights, pixel statistics, priors.
+KEYS_TO_DROP = re.compile(r"^ema_|^data_preprocessor\.|\.anchor_generator\.cell_anchors\.\d+$")
 
-# mmrotate 0.x keeps the stages of R3Det in three lists, where 1.x gives each refining head its own module
+# mmrotate 0.x has the stages of R3Det in separate lists; in 1.x each refining head contains its modules
 R3DET: tuple[Rule, ...] = (
     (r"^bbox_head\.", "bbox_head_init."),
     (r"^feat_refine_module\.(\d+)\.", r"bbox_head_refine.\1.feat_refine_module."),
     (r"^refine_head\.(\d+)\.", r"bbox_head_refine.\1."),
 )
 
-# the offsets' convolution before mmcv 1.0
+# name of the offset convolution of DCNv2 before mmcv 1.0
 OFFSETS: tuple[Rule, ...] = ((r"conv2_offset\.(weight|bias)$", r"conv2.conv_offset.\1"),)
 
 
 def _official() -> tuple[Rule, ...]:
-    """maskrcnn-benchmark's names. A tower there is one list of convolution, norm, ReLU, convolution, ..."""
+    """Build the rules for maskrcnn-benchmark, whose towers are lists of convolution, norm, ReLU, convolution, ..."""
     rules = [
         (r"^backbone\.body\.(stem\.)?", "backbone."),
         (r"\.conv2\.offset\.", ".conv2.conv_offset."),
@@ -38,24 +39,29 @@ def _official() -> tuple[Rule, ...]:
         (r"^rpn\.head\.centerness\.", "bbox_head.atss_centerness."),
         (r"^rpn\.head\.scales\.", "bbox_head.scales."),
     ]
-    for level in range(3):  # C3 to C5, counted from C2 = 1
+    for level in range(3):  # C3 to C5; the source numbers levels from C2 = 1
         rules.append((rf"^backbone\.fpn\.fpn_inner{level + 2}\.", f"neck.lateral_convs.{level}.conv."))
         rules.append((rf"^backbone\.fpn\.fpn_layer{level + 2}\.", f"neck.fpn_convs.{level}.conv."))
-    for theirs, ours in (("cls_tower", "cls_convs"), ("bbox_tower", "reg_convs")):
+    for tower, convs in (("cls_tower", "cls_convs"), ("bbox_tower", "reg_convs")):
         for layer in range(8):
-            place, conv = rf"^rpn\.head\.{theirs}\.{3 * layer}\.", f"bbox_head.{ours}.{layer}.conv."
-            rules.append((place + r"offset\.", conv + "conv_offset."))
-            rules.append((place + r"conv\.", conv))
-            rules.append((place + r"(?=weight|bias)", conv))
-            rules.append((rf"^rpn\.head\.{theirs}\.{3 * layer + 1}\.", f"bbox_head.{ours}.{layer}.gn."))
+            source, conv = rf"^rpn\.head\.{tower}\.{3 * layer}\.", f"bbox_head.{convs}.{layer}.conv."
+            rules.append((source + r"offset\.", conv + "conv_offset."))
+            rules.append((source + r"conv\.", conv))
+            rules.append((source + r"(?=weight|bias)", conv))
+            rules.append((rf"^rpn\.head\.{tower}\.{3 * layer + 1}\.", f"bbox_head.{convs}.{layer}.gn."))
     return tuple(rules)
 
 
 OFFICIAL = _official()
 
 
-def key_table(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
-    """The rules of a source for a checkpoint of these names, applied in order."""
+def _rules_for(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
+    """Return the renaming rules for a checkpoint, to be applied in order.
+
+    Args:
+        source: One of :data:`SOURCES`.
+        names: Parameter names of the checkpoint.
+    """
     if source == "atss-official":
         return OFFICIAL
     if source == "mmrotate-0.x" and any(name.startswith("refine_head.") for name in names):
@@ -63,20 +69,28 @@ def key_table(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
     return OFFSETS
 
 
-def rename(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Weights under our names, and the names of those that are no part of a model (:data:`SPARE`).
+def rename_keys(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor], list[str]]:
+    """Rename weights to the parameter names of this package.
 
     Args:
         state: Weights by the names of ``source``, without a data-parallel prefix.
         source: One of :data:`SOURCES`.
+
+    Returns:
+        The renamed weights, and the names of dropped entries (:data:`KEYS_TO_DROP`).
+
+    Example:
+        >>> rename_keys({"rpn.head.cls_logits.bias": None, "data_preprocessor.mean": None}, "atss-official")
+        ({'bbox_head.atss_cls.bias': None}, ['data_preprocessor.mean'])
     """
-    rules = [(re.compile(pattern), ours) for pattern, ours in key_table(source, state)]
-    renamed, spare = {}, []
+    rules = [(re.compile(pattern), replacement) for pattern, replacement in _rules_for(source, state)]
+    renamed, dropped = {}, []
     for name, value in state.items():
-        if SPARE.search(name):
-            spare.append(name)
+        if KEYS_TO_DROP.search(name):
+            dropped.append(name)
             continue
-        for pattern, ours in rules:
-            name = pattern.sub(ours, name)
-        renamed[name] = value
-    return renamed, spare
+        new_name = name
+        for pattern, replacement in rules:
+            new_name = pattern.sub(replacement, new_name)
+        renamed[new_name] = value
+    return renamed, dropped

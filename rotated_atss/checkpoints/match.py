@@ -1,4 +1,4 @@
-"""Which config of ours a checkpoint's weights belong to, told from their shapes."""
+"""Find the configs that fit the weights of a checkpoint, by their shapes."""
 
 from __future__ import annotations
 
@@ -7,60 +7,80 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-DEPTHS = {6: "50", 23: "101"}  # blocks of the third stage
+_DEPTHS = {6: "50", 23: "101"}  # by the number of blocks of the third stage
 
 
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
-    """What the names of the configs for these weights look like, as a regular expression; None for weights of another
-    detector.
+    """Build a regular expression for the names of the configs that fit the weights.
 
     Args:
-        state: Weights under our names.
+        state: Weights by the names of this package.
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
-        angle_version: Angle version, where known.
+        angle_version: Angle version; None if unknown.
+
+    Returns:
+        The expression, or None for a detector that this package does not have.
+
+    Example:
+        >>> import torch
+        >>> state = {f"backbone.layer3.{block}.conv1.weight": torch.zeros(1) for block in range(6)}
+        >>> state["backbone.layer1.0.conv2.weight"] = torch.zeros(64, 64, 3, 3)
+        >>> state["bbox_head.retina_reg.weight"] = torch.zeros(5, 256, 3, 3)
+        >>> config_pattern(state, "mmrotate-1.x", "oc")
+        'rotated_atss_((hbb|obb)_)?r50_fpn_.*_oc'
     """
-    kind, backbone = _kind(state), _backbone(state)
-    if kind is None or backbone is None:
+    detector, backbone = _detector(state), _backbone(state)
+    if detector is None or backbone is None:
         return None
-    if kind == "atss":
+    if detector == "atss":
         family = "atss_official" if source == "atss-official" else "atss"
-        return rf"{family}_{'dcnv2_' if _deformable(state) else ''}{backbone}_fpn_.*_coco"
-    return rf"{kind}_((hbb|obb)_)?{backbone}_fpn_.*_{angle_version or '(oc|le90|le135)'}"
+        return rf"{family}_{'dcnv2_' if _is_deformable(state) else ''}{backbone}_fpn_.*_coco"
+    return rf"{detector}_((hbb|obb)_)?{backbone}_fpn_.*_{angle_version or '(oc|le90|le135)'}"
 
 
-def _kind(state: dict[str, Tensor]) -> str | None:
+def _detector(state: dict[str, Tensor]) -> str | None:
     if "bbox_head_init.retina_reg.weight" in state:
         return "r3det_atss" if len(state["bbox_head_init.retina_reg.weight"]) == 5 else "r3det"
-    for branch, kinds in (
+    for branch, detectors in (
         ("bbox_head.atss_reg.weight", {5: "rotated_atss_centerness", 4: "atss"}),
         ("bbox_head.retina_reg.weight", {5: "rotated_atss", 45: "rotated_retinanet"}),
     ):
         if branch in state:
-            return kinds.get(len(state[branch]))
+            return detectors.get(len(state[branch]))
     return None
 
 
 def _backbone(state: dict[str, Tensor]) -> str | None:
-    """``r50``, ``x101_32x8d``, ... of a ResNet or ResNeXt of bottlenecks."""
+    """Return ``r50``, ``x101_32x8d``, ... for a ResNet or ResNeXt with bottleneck blocks."""
     blocks = {name.split(".")[2] for name in state if name.startswith("backbone.layer3.")}
-    cell = state.get("backbone.layer1.0.conv2.weight")
-    depth = DEPTHS.get(len(blocks))
-    if depth is None or cell is None:
+    conv2 = state.get("backbone.layer1.0.conv2.weight")
+    depth = _DEPTHS.get(len(blocks))
+    if depth is None or conv2 is None:
         return None
-    groups, width = len(cell) // cell.shape[1], cell.shape[1]
+    groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]
     return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{width}d"
 
 
-def _deformable(state: dict[str, Tensor]) -> bool:
+def _is_deformable(state: dict[str, Tensor]) -> bool:
     return any(".conv_offset." in name for name in state)
 
 
 def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list[str]:
-    """The configs whose whole name fits, best first: those that ``hint`` (the file's name) names, then the shortest."""
-    fitting = [name for name in names if re.fullmatch(pattern, name)]
+    """List the configs that match a pattern, best first.
+
+    Args:
+        pattern: From :func:`config_pattern`.
+        names: Config names.
+        hint: Text such as the name of the checkpoint file. Configs that it mentions come first, then shorter names.
+
+    Example:
+        >>> matching_configs("atss_.*", ["atss_r50_ms", "atss_r50", "r3det_r50"])
+        ['atss_r50', 'atss_r50_ms']
+    """
+    matches = [name for name in names if re.fullmatch(pattern, name)]
     hint = hint.lower()
-    return sorted(fitting, key=lambda name: (not _named(name, hint), len(name), name))
+    return sorted(matches, key=lambda name: (not _mentions(hint, name), len(name), name))
 
 
-def _named(name: str, hint: str) -> bool:
-    return re.search(rf"(^|[^a-z0-9_]){re.escape(name)}($|[^a-z0-9])", hint) is not None
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(^|[^a-z0-9_]){re.escape(name)}($|[^a-z0-9])", text) is not None

@@ -1,4 +1,4 @@
-"""The two files of converted weights: ``.safetensors``, which can hold nothing but tensors, and a ``.pth``."""
+"""Weights as a pair of files, ``.pth`` and ``.safetensors``; the latter cannot contain code."""
 
 from __future__ import annotations
 
@@ -13,56 +13,79 @@ from torch import Tensor
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
-SUFFIXES = (".pth", ".safetensors")
+_SUFFIXES = (".pth", ".safetensors")
 
 
 def output_paths(out: str | Path) -> tuple[Path, Path]:
-    """``model``, ``model.pth`` or ``model.safetensors`` as the pair of files ``model.pth, model.safetensors``."""
+    """Return the ``.pth`` and ``.safetensors`` paths of a name with either suffix or none.
+
+    Raises:
+        UserError: ``out`` is a folder or has no name.
+
+    Example:
+        >>> [path.name for path in output_paths("model.v1.pth")]
+        ['model.v1.pth', 'model.v1.safetensors']
+    """
     out = Path(out)
-    stem = out.name[: -len(out.suffix)] if out.suffix in SUFFIXES else out.name
-    if out.name in SUFFIXES or not stem or out.is_dir():
-        raise UserError("no name of a file", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
+    stem = out.name[: -len(out.suffix)] if out.suffix in _SUFFIXES else out.name
+    if out.name in _SUFFIXES or not stem or out.is_dir():
+        raise UserError("not a file name", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
     return out.with_name(f"{stem}.pth"), out.with_name(f"{stem}.safetensors")
 
 
 def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]) -> tuple[Path, Path]:
-    """Write weights as ``.pth`` (``{"meta", "state_dict"}``) and ``.safetensors``; neither is ever half there.
+    """Write weights atomically as ``.pth`` (a dictionary ``meta``, ``state_dict``) and as ``.safetensors``.
 
     Args:
-        out: A path with either suffix or none.
+        out: Path with either suffix or none.
         state: Weights by name.
-        meta: Plain values. In the ``.safetensors``, whose header takes strings alone, they are JSON.
+        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts.
 
     Returns:
-        The two files.
+        The two paths.
 
     Raises:
-        UserError: A folder that cannot be written, a full disk.
+        UserError: A file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _, path = save_weights(Path(folder, "model"), {"w": torch.ones(2)}, {"config": "atss"})
+        ...     read_safetensors(path)["state_dict"]["w"].tolist()
+        [1.0, 1.0]
     """
     paths = output_paths(out)
     state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-    atomic_write(paths[0], _pickled({"meta": meta, "state_dict": state}))
-    atomic_write(paths[1], _safe(state, {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}))
+    atomic_write(paths[0], _to_pth({"meta": meta, "state_dict": state}))
+    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
+    atomic_write(paths[1], _to_safetensors(state, header))
     return paths
 
 
-def _pickled(content: dict[str, Any]) -> bytes:
+def _to_pth(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
 
 
-def _safe(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
+def _to_safetensors(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
     from safetensors.torch import save
 
     return save(state, metadata=header)
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
-    """``{"meta", "state_dict"}`` of a ``.safetensors`` file, whoever wrote it.
+    """Read a ``.safetensors`` file.
+
+    Returns:
+        A dictionary ``meta``, ``state_dict``. Header values that are not JSON stay strings.
 
     Raises:
-        UserError: Missing or damaged.
+        UserError: The file is missing or damaged.
+
+    Example::
+
+        weights = read_safetensors("model.safetensors")["state_dict"]
     """
     from safetensors import SafetensorError, safe_open
 
@@ -70,14 +93,14 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
         raise UserError("no such checkpoint", where=path)
     try:
         with safe_open(path, framework="pt", device="cpu") as opened:
-            state = {name: opened.get_tensor(name) for name in opened.keys()}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not iterable itself
             header = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError("not a readable checkpoint", where=path, hint="cut short, or another kind of file") from error
-    return {"meta": {name: _parsed(value) for name, value in header.items()}, "state_dict": state}
+        raise UserError("not a readable checkpoint", where=path, hint="truncated, or another kind of file") from error
+    return {"meta": {name: _parse_json(value) for name, value in header.items()}, "state_dict": state}
 
 
-def _parsed(value: str) -> Any:
+def _parse_json(value: str) -> Any:
     try:
         return json.loads(value)
     except ValueError:

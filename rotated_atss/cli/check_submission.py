@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.dota.classes import resolve_classes
-    from rotated_atss.dota.submission import check_submission
+    from rotated_atss.dota.submission_check import check_submission
 
     findings = check_submission(args.submission, resolve_classes(args.classes or args.version), args.images)
     for finding in findings:

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     origin = find_origin(
         read_checkpoint(args.checkpoint), args.checkpoint, source=args.source, angle_version=args.angle_version
     )
-    print(f"{args.checkpoint}: {origin.source}, {origin.why}")
+    print(f"{args.checkpoint}: {origin.source}, {origin.reason}")
     config, why = (args.config, "given by --config") if args.config else _find_config(origin, args.checkpoint)
     target = target_of(config, options)
     print(f"config: {target.config}, {why}")
@@ -77,11 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _find_config(origin: Origin, path: str) -> tuple[str, str]:
     """Return the config whose model has the shapes of the weights, and the reason as printed."""
-    from rotated_atss.checkpoints.keys import rename
+    from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
 
-    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, origin.angle_version)
+    pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:
         raise UserError("no config has a model of these shapes", where=path, hint="choose one with --config")
@@ -94,15 +94,15 @@ def _find_config(origin: Origin, path: str) -> tuple[str, str]:
 
 
 def _report(conversion: Conversion) -> None:
-    from rotated_atss.checkpoints.convert import by_prefix
+    from rotated_atss.checkpoints.convert import count_by_prefix
 
-    total = len(conversion.mapped) + len(conversion.left)
-    print(f"mapped: {len(conversion.mapped)} of {total} ({by_prefix(conversion.mapped)})")
-    first = f" (first: {conversion.left[0]})" if conversion.left else ""
-    print(f"unused: {len(conversion.left)}{first}")
+    total = len(conversion.mapped) + len(conversion.dropped)
+    print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
+    first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
+    print(f"unused: {len(conversion.dropped)}{first}")
     print("missing: 0")
     by_value: dict[str, list[str]] = {}
-    for name, value in conversion.made.items():
+    for name, value in conversion.filled.items():
         by_value.setdefault(value, []).append(name)
     for value, names in by_value.items():
         print(f"added: {len(names)} (first: {names[0]}), value {value}")

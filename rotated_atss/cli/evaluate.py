@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.evaluation_result import EvaluationResult
     from rotated_atss.dota.labels import Labels
-    from rotated_atss.dota.task1_evaluation import EvaluationResult
 
 HELP = (
     "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA's "
@@ -72,8 +72,10 @@ def run(args: argparse.Namespace) -> int:
 def _run_coco(args: argparse.Namespace) -> int:
     import json
 
-    from rotated_atss.coco.bbox_evaluation import evaluate_boxes, format_table, read_results, result_to_json
+    from rotated_atss.coco.bbox_evaluation import evaluate_boxes
+    from rotated_atss.coco.evaluation_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
+    from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import atomic_write
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
@@ -92,7 +94,7 @@ def _run_dota(args: argparse.Namespace) -> int:
 
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
-    from rotated_atss.dota.task1_evaluation import format_table, result_to_json
+    from rotated_atss.dota.evaluation_result import format_table, result_to_json
     from rotated_atss.io.files import atomic_write
 
     classes = resolve_classes(args.classes or args.version)
@@ -131,7 +133,7 @@ def _evaluate_with_progress(
         def on_evaluated(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
-        detections = read_task1_folder(args.detections, known, workers=workers, done=on_read)
+        detections = read_task1_folder(args.detections, known, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, known, on_read)
         _reject_unknown_classes(classes, detections, labels)
         return evaluate_detections(
@@ -142,7 +144,7 @@ def _evaluate_with_progress(
             difficult=args.difficult,
             ignore_unlabelled=args.ignore_unlabelled,
             workers=workers,
-            done=on_evaluated,
+            on_done=on_evaluated,
         )
 
 

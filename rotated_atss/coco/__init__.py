@@ -1,0 +1,1 @@
+"""COCO instances, results and box evaluation."""

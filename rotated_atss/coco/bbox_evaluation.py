@@ -1,48 +1,18 @@
-"""COCO's box evaluation: the twelve numbers, each with its IoU, area and most detections an image stated."""
+"""COCO's evaluation of horizontal boxes with faster-coco-eval."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rotated_atss.coco.instances import Instances, check_bbox
-from rotated_atss.coco.json_file import number_of, read_json
+from rotated_atss.coco.evaluation_result import UNDEFINED, CocoResult, MetricRow
+from rotated_atss.coco.instances import Instances
 from rotated_atss.errors import UserError
 
 MAX_DETS = (1, 10, 100)
-AREAS = ("all", "small", "medium", "large")  # in square pixels: below 32^2, up to 96^2, above
-NOTHING = -1.0  # COCO's own value where no object falls into a row
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number and how it was counted; ``value`` is -1 where the ground truth has no such object."""
-
-    key: str
-    kind: str  # AP or AR
-    iou: str
-    area: str
-    max_dets: int
-    value: float
-
-
-@dataclass(frozen=True)
-class CocoResult:
-    """The twelve rows, and AP at IoU 0.50:0.95 and 0.50 of each class by name."""
-
-    rows: list[Row]
-    per_class: dict[str, tuple[float, float]] = field(default_factory=dict)
-    images: int = 0
-    detections: int = 0
-
-    def values(self) -> dict[str, float]:
-        """Key to value: ``AP``, ``AP50``, ``AP75``, ``AP_small``, ..., ``AR_1``, ..., ``AR_large``."""
-        return {row.key: row.value for row in self.rows}
+AREAS = ("all", "small", "medium", "large")
+"""Object sizes in square pixels: all, below 32^2, 32^2 to 96^2, above 96^2."""
 
 
 def evaluate_boxes(
@@ -53,160 +23,101 @@ def evaluate_boxes(
     categories: Sequence[int] | None = None,
     max_dets: Sequence[int] = MAX_DETS,
 ) -> CocoResult:
-    """Average precision and recall of detections, counted by faster-coco-eval as COCO's own evaluation does.
+    """Compute COCO's average precision and recall of horizontal boxes.
 
     Args:
-        instances: The ground truth.
-        detections: Rows ``image_id, category_id, bbox (x, y, w, h), score``.
-        image_ids: Images that count; all by default.
-        categories: Ids of the categories that count; all by default.
-        max_dets: Three numbers of best-scored detections an image and class; AP takes the last.
+        instances: Ground truth.
+        detections: Rows ``image_id, category_id, bbox (x, y, width, height), score``.
+        image_ids: Images to evaluate; by default all.
+        categories: Ids of the categories to evaluate; by default all.
+        max_dets: Three maximum numbers of detections per image and class, in ascending order; AP uses the last.
 
     Raises:
-        UserError: The ground truth has no annotations.
+        UserError: The ground truth has no annotations, or ``max_dets`` is invalid.
+
+    Example::
+
+        instances = read_instances("instances_val2017.json")
+        result = evaluate_boxes(instances, read_results("results.json", instances))
+        print(format_table(result))
     """
     if instances.annotations is None:
-        raise UserError("has no annotations to evaluate against", where=instances.path)
+        raise UserError("no annotations to evaluate against", where=instances.path)
     from faster_coco_eval import COCO, COCOeval_faster
 
-    truth = COCO(_content(instances))
-    evaluation = COCOeval_faster(truth, truth.loadRes([dict(each) for each in detections]), iouType="bbox")
-    evaluation.params.imgIds = sorted(instances_ids(instances) if image_ids is None else image_ids)
+    ground_truth = COCO(_coco_dict(instances))
+    rows = [dict(each) for each in detections]  # faster-coco-eval changes them
+    evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), iouType="bbox")
+    evaluation.params.imgIds = sorted(instances.image_ids if image_ids is None else image_ids)
     evaluation.params.catIds = sorted(instances.categories if categories is None else categories)
     evaluation.params.maxDets = list(check_max_dets(max_dets))
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    per_class = {
+        instances.categories[number]: (_mean(precision[:, :, index, 0, -1]), _mean(precision[:1, :, index, 0, -1]))
+        for index, number in enumerate(evaluation.params.catIds)
+    }
     return CocoResult(
-        _rows(precision, recall, evaluation.params.maxDets),
-        {
-            instances.categories[number]: (_mean(precision[:, :, index, 0, -1]), _mean(precision[:1, :, index, 0, -1]))
-            for index, number in enumerate(evaluation.params.catIds)
-        },
+        _metric_rows(precision, recall, evaluation.params.maxDets),
+        per_class,
         images=len(evaluation.params.imgIds),
         detections=len(detections),
     )
 
 
-def instances_ids(instances: Instances) -> list[int]:
-    """Ids of all images."""
-    return [image.id for image in instances.images]
+def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
+    """Validate maximum numbers of detections: three positive integers in ascending order.
+
+    Raises:
+        UserError: They are not.
+
+    Example:
+        >>> check_max_dets([1, 10, 100])
+        (1, 10, 100)
+    """
+    counts = tuple(max_dets)
+    is_positive = all(isinstance(each, int) and each >= 1 for each in counts)
+    if len(counts) != 3 or not is_positive or sorted(counts) != list(counts):
+        raise UserError(f"max_dets must be three ascending numbers, got {list(counts)}")
+    return counts
 
 
-def _content(instances: Instances) -> dict:
-    """What faster-coco-eval reads; it writes into it, so it gets its own."""
+def _coco_dict(instances: Instances) -> dict:
+    """Build a new dictionary for faster-coco-eval, which changes its input."""
     return {
         "images": [{"id": image.id, "width": image.width, "height": image.height} for image in instances.images],
-        # numbered anew: COCO's counting takes a match with an annotation 0 for none
+        # renumbered from 1: the evaluation treats a match with annotation id 0 as no match
         "annotations": [{**entry, "id": number} for number, entry in enumerate(instances.annotations or (), 1)],
         "categories": [{"id": number, "name": name} for number, name in instances.categories.items()],
     }
 
 
-def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
-    """Three rising counts, or UserError."""
-    counts = tuple(max_dets)
-    if (
-        len(counts) != 3
-        or any(not isinstance(each, int) or each < 1 for each in counts)
-        or sorted(counts) != list(counts)
-    ):
-        raise UserError(f"max_dets takes three rising numbers of detections, not {list(counts)}")
-    return counts
+def _metric_rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[int]) -> list[MetricRow]:
+    """Build COCO's twelve metrics from precision and recall.
 
-
-def _rows(precision: np.ndarray, recall: np.ndarray, max_dets: Sequence[int]) -> list[Row]:
-    """COCO's twelve from precision (IoU, recall, class, area, maxDets) and recall (IoU, class, area, maxDets)."""
-    every, last = "0.50:0.95", max_dets[-1]
+    Args:
+        precision: (IoU, recall, class, area, maxDets).
+        recall: (IoU, class, area, maxDets).
+        max_dets: The maximum numbers of detections.
+    """
+    iou_range, last = "0.50:0.95", max_dets[-1]
     rows = [
-        Row("AP", "AP", every, "all", last, _mean(precision[:, :, :, 0, -1])),
-        Row("AP50", "AP", "0.50", "all", last, _mean(precision[0, :, :, 0, -1])),
-        Row("AP75", "AP", "0.75", "all", last, _mean(precision[5, :, :, 0, -1])),
+        MetricRow("AP", "AP", iou_range, "all", last, _mean(precision[:, :, :, 0, -1])),
+        MetricRow("AP50", "AP", "0.50", "all", last, _mean(precision[0, :, :, 0, -1])),
+        MetricRow("AP75", "AP", "0.75", "all", last, _mean(precision[5, :, :, 0, -1])),
     ]
-    rows += [
-        Row(f"AP_{area}", "AP", every, area, last, _mean(precision[:, :, :, index, -1]))
-        for index, area in enumerate(AREAS)
-        if index
-    ]
-    rows += [
-        Row(f"AR_{count}", "AR", every, "all", count, _mean(recall[:, :, 0, index]))
-        for index, count in enumerate(max_dets)
-    ]
-    return rows + [
-        Row(f"AR_{area}", "AR", every, area, last, _mean(recall[:, :, index, -1]))
-        for index, area in enumerate(AREAS)
-        if index
-    ]
+    sizes = list(enumerate(AREAS))[1:]
+    for index, area in sizes:
+        rows.append(MetricRow(f"AP_{area}", "AP", iou_range, area, last, _mean(precision[:, :, :, index, -1])))
+    for index, count in enumerate(max_dets):
+        rows.append(MetricRow(f"AR_{count}", "AR", iou_range, "all", count, _mean(recall[:, :, 0, index])))
+    for index, area in sizes:
+        rows.append(MetricRow(f"AR_{area}", "AR", iou_range, area, last, _mean(recall[:, :, index, -1])))
+    return rows
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over everything that has objects."""
-    counted = values[values > NOTHING]
-    return float(counted.mean()) if counted.size else NOTHING
-
-
-def read_results(path: str | Path, instances: Instances) -> list[dict]:
-    """Detections of a results JSON (https://cocodataset.org/#format-results) on the images of ``instances``.
-
-    Raises:
-        UserError: Not such a file, or a row on an image or of a category that the ground truth does not have.
-    """
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise UserError("is not COCO's results format", where=path, hint="a list of detections is wanted")
-    images = set(instances_ids(instances))
-    return [_detection(entry, index, images, instances, Path(path)) for index, entry in enumerate(content)]
-
-
-def _detection(entry: Any, index: int, images: set[int], instances: Instances, path: Path) -> dict:
-    where = f"detection {index}"
-    image, category = (number_of(entry, name, where, path) for name in ("image_id", "category_id"))
-    if image not in images:
-        raise UserError(f"{where}: no such image_id {image} in {instances.path}", where=path)
-    if category not in instances.categories:
-        raise UserError(f"{where}: no such category_id {category} in {instances.path}", where=path)
-    if "score" not in entry:
-        raise UserError(f"{where} has no score", where=path)
-    score = entry["score"]
-    if not isinstance(score, (int, float)) or not math.isfinite(score):
-        raise UserError(f"{where}: score {score!r} is no number", where=path)
-    return {"image_id": image, "category_id": category, "bbox": check_bbox(entry.get("bbox"), where, path),
-            "score": float(score)}  # fmt: skip
-
-
-def format_table(result: CocoResult, per_class: bool = False) -> str:
-    """The twelve rows as text, each with what it counts; with AP of each class if asked for."""
-    lines = [f"{'':<9}{'IoU':>10} {'area':>7} {'maxDets':>8} {'value':>7}"]
-    lines += [f"{row.key:<9}{row.iou:>10} {row.area:>7} {row.max_dets:>8} {_text(row.value):>7}" for row in result.rows]
-    lines.append(f"{result.detections} detections on {result.images} images; '-': no such object in the ground truth")
-    if not result.detections:
-        lines.append("warning: no detections were given, so nothing could be found")
-    if per_class:
-        width = max(map(len, result.per_class), default=0) + 2
-        lines += ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   (IoU 0.50:0.95 and 0.50, area all, "
-                  f"maxDets {result.rows[0].max_dets})"]  # fmt: skip
-        lines += [f"{name:<{width}}{_text(ap):>7}{_text(ap50):>8}" for name, (ap, ap50) in result.per_class.items()]
-    return "\n".join(lines)
-
-
-def _text(value: float) -> str:
-    return "-" if value == NOTHING else f"{value:.3f}"
-
-
-def result_to_json(result: CocoResult) -> dict:
-    """For ``json.dump``; null where there is no such object."""
-    return {
-        "rows": [
-            {"key": row.key, "kind": row.kind, "iou": row.iou, "area": row.area, "max_dets": row.max_dets,
-             "value": _value(row.value)} for row in result.rows
-        ],
-        "per_class": {
-            name: {"AP": _value(ap), "AP50": _value(ap50)} for name, (ap, ap50) in result.per_class.items()
-        },
-        "images": result.images,
-        "detections": result.detections,
-    }  # fmt: skip
-
-
-def _value(value: float) -> float | None:
-    return None if value == NOTHING else value
+    """Average the defined values; without any the result is undefined too."""
+    defined = values[values > UNDEFINED]
+    return float(defined.mean()) if defined.size else UNDEFINED

@@ -1,8 +1,7 @@
-"""COCO instances JSON: read, checked, and its boxes as training wants them."""
+"""Reading and validation of COCO instances JSON."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.coco.json_file import number_of, read_json
+from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
 from rotated_atss.errors import UserError
 
-# A box that reaches out of its image by less is the rounding of whoever wrote the file.
-REACH_PX = 1.0
+# Boxes that extend beyond their image by less are clipped without a report: rounding of the annotation tool.
+CLIP_TOLERANCE_PX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CocoImage:
-    """One entry of ``images``; sizes in pixels."""
+    """One entry of ``images``, with its size in pixels."""
 
     id: int
     file_name: str
@@ -29,7 +28,14 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True)
 class CocoObject:
-    """One annotation whose box can be trained on: ``x1, y1, x2, y2`` in pixels, within the image."""
+    """One annotation with a valid box.
+
+    Attributes:
+        id: Annotation id.
+        category_id: Id of the category.
+        box: ``x1, y1, x2, y2`` in pixels, clipped to the image.
+        iscrowd: Whether the box encloses a group of objects.
+    """
 
     id: int
     category_id: int
@@ -39,73 +45,81 @@ class CocoObject:
 
 @dataclass
 class Instances:
-    """A checked instances JSON.
+    """A validated instances JSON.
 
-    ``objects`` are by image id and leave out boxes without area; ``annotations`` are all of the file's, as evaluation
-    counts them, with ``area`` and ``iscrowd`` filled in where the file has none.
+    Attributes:
+        path: The file.
+        images: Entries of ``images``.
+        categories: Category names by id.
+        annotations: All annotations, for evaluation, with ``area`` and ``iscrowd`` filled in where the file has none;
+            None for a test set.
+        objects: Annotations with a valid box by image id, for training.
+        dropped: Descriptions of the annotations without a valid box.
+        clipped: Descriptions of the annotations whose box extended beyond the image.
     """
 
     path: Path
     images: list[CocoImage]
     categories: dict[int, str]
-    annotations: list[dict] | None  # None: a test set, nothing is known
+    annotations: list[dict] | None
     objects: dict[int, list[CocoObject]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     clipped: list[str] = field(default_factory=list)
 
+    @property
+    def image_ids(self) -> list[int]:
+        """Ids of all images."""
+        return [image.id for image in self.images]
+
 
 def read_instances(path: str | Path) -> Instances:
-    """Read and check a file of COCO's instances format (https://cocodataset.org/#format-data).
+    """Read and validate a file in COCO's instances format (https://cocodataset.org/#format-data).
 
-    Boxes without area (a side below a pixel, or wholly outside the image) are left out of ``objects`` and described in
-    ``dropped``; those that reach out by a pixel or more are clipped and described in ``clipped``. A file without
-    ``annotations`` is that of a test set.
+    Boxes with a side below one pixel and boxes outside their image are dropped from ``objects``. Boxes that extend
+    beyond their image by at least :data:`CLIP_TOLERANCE_PX` are reported in ``clipped``. A file without ``annotations``
+    is a test set.
 
     Raises:
-        UserError: No file, not JSON, not this format, ids given twice, or an annotation that names an image or a
-            category that is not there.
+        UserError: The file is missing, not JSON or not in this format, an id occurs twice, or an annotation refers to
+            an unknown image or category.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "instances.json")
+        ...     _ = path.write_text('{"images": [], "categories": [{"id": 1, "name": "ship"}], "annotations": []}')
+        ...     read_instances(path).categories
+        {1: 'ship'}
     """
     path = Path(path)
     content = read_json(path)
     if not isinstance(content, dict) or "images" not in content or "categories" not in content:
-        raise UserError(
-            "is not COCO's instances format",
-            where=path,
-            hint="an object with images, annotations, categories is wanted",
-        )
-    images = [_image(entry, index, path) for index, entry in enumerate(_list(content, "images", path))]
-    _refuse_twice("image id", (image.id for image in images), path)
-    instances = Instances(path, images, _categories(_list(content, "categories", path), path), None)
+        hint = "expected an object with images, annotations and categories"
+        raise UserError("not in COCO's instances format", where=path, hint=hint)
+    images = [_parse_image(entry, index, path) for index, entry in enumerate(_get_list(content, "images", path))]
+    _reject_duplicates("image id", (image.id for image in images), path)
+    categories = _parse_categories(_get_list(content, "categories", path), path)
+    instances = Instances(path, images, categories, annotations=None)
     if "annotations" in content:
-        _add_annotations(instances, _list(content, "annotations", path))
+        _add_annotations(instances, _get_list(content, "annotations", path))
     return instances
 
 
-def _add_annotations(instances: Instances, entries: list) -> None:
-    path, sizes = instances.path, {image.id: image for image in instances.images}
-    instances.annotations = [_annotation(entry, index, path) for index, entry in enumerate(entries)]
-    _refuse_twice("annotation id", (entry["id"] for entry in instances.annotations), path)
-    objects: dict[int, list[CocoObject]] = defaultdict(list)
-    for entry in instances.annotations:
-        for name, known in (("image_id", sizes), ("category_id", instances.categories)):
-            if entry[name] not in known:
-                raise UserError(f"annotation {entry['id']}: no such {name} {entry[name]}", where=path)
-        image = sizes[entry["image_id"]]
-        box, reach = clip_box(entry["bbox"], image.width, image.height)
-        told = f"annotation {entry['id']} of {image.file_name}"
-        if box is None:
-            instances.dropped.append(told)
-            continue
-        if reach >= REACH_PX:
-            instances.clipped.append(told)
-        objects[image.id].append(CocoObject(entry["id"], entry["category_id"], box, bool(entry["iscrowd"])))
-    instances.objects = dict(objects)
-
-
 def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[float, float, float, float] | None, float]:
-    """A COCO box ``x, y, w, h`` as corners within the image, and by how many pixels it reached out.
+    """Clip a COCO box to its image.
 
-    None instead of a box whose sides are below a pixel, or of which nothing lies in the image.
+    Args:
+        bbox: ``x, y, width, height`` in pixels.
+        width: Width of the image.
+        height: Height of the image.
+
+    Returns:
+        The corners ``x1, y1, x2, y2`` within the image, and the largest distance in pixels by which the box extended
+        beyond it. The corners are None if a side is below one pixel or the box is outside the image.
+
+    Example:
+        >>> clip_box([-3, 10, 20, 30], width=100, height=50)
+        ((0.0, 10, 17, 40), 3)
     """
     x, y, w, h = bbox
     if w < 1 or h < 1:
@@ -117,111 +131,130 @@ def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[floa
 
 
 def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
-    """The category id of every class, in the order of the classes.
+    """Return the category id of each class.
 
     Raises:
-        UserError: A class that no category is named after, one named twice, or one text instead of several.
+        UserError: A class is not a category of the file, ``classes`` repeats a name or is a single string.
+
+    Example:
+        >>> category_ids(Instances(Path("a.json"), [], {18: "dog", 1: "person"}, None), ("person", "dog"))
+        [1, 18]
     """
     if isinstance(classes, str) or len(set(classes)) < len(classes):
-        hint = "classes=('name',) needs its comma" if isinstance(classes, str) else "name each once"
+        hint = "classes=('name',) needs its comma" if isinstance(classes, str) else "list each class once"
         raise UserError(f"the config's classes {classes!r:.80} are not distinct names", hint=hint)
     ids = {name: number for number, name in instances.categories.items()}
     missing = [name for name in classes if name not in ids]
     if missing:
-        some = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        names = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
         raise UserError(
-            f"{len(missing)} of {len(classes)} classes of the config are no category here ({some})",
+            f"{len(missing)} of {len(classes)} classes of the config are not in this file ({names})",
             where=instances.path,
-            hint=f"set metainfo.classes of the dataset; the file has {_shown(ids)}",
+            hint=f"set metainfo.classes of the dataset; the file has {_shorten(ids)}",
         )
     return [ids[name] for name in classes]
 
 
-def _shown(names: Iterable[str], most: int = 8) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
-
-
 def reject_missing_images(instances: Instances, folder: str | Path) -> None:
-    """Every image of the file lies below ``folder``.
+    """Raise an error if an image of the file is not in ``folder``.
 
     Raises:
-        UserError: No such folder, or images missing: how many, and the first.
+        UserError: The folder or images are missing. The message has the number of missing images and the first one.
+
+    Example::
+
+        reject_missing_images(read_instances("instances_val2017.json"), "val2017")
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError("no such folder of images", where=folder, hint=f"{instances.path} names its files")
+        raise UserError("no such folder of images", where=folder, hint=f"{instances.path} lists its files")
     names: dict[Path, set[str]] = {}
     missing = []
     for image in instances.images:
         path = folder / image.file_name
-        if path.parent not in names:  # one listing a folder instead of a look at every file
+        if path.parent not in names:  # listing a folder once is faster than a stat per file
             names[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
         if path.name not in names[path.parent]:
             missing.append(path)
     if missing:
         raise UserError(
-            f"no such image, though {instances.path} names it ({len(missing)} of {len(instances.images)} are missing)",
+            f"no such image, listed in {instances.path} ({len(missing)} of {len(instances.images)} are missing)",
             where=missing[0],
             hint="check data_prefix.img",
         )
 
 
-def _list(content: dict, name: str, path: Path) -> list:
-    if not isinstance(content[name], list):
-        raise UserError(f"'{name}' is not a list", where=path)
-    return content[name]
+def _add_annotations(instances: Instances, entries: list) -> None:
+    path, images = instances.path, {image.id: image for image in instances.images}
+    instances.annotations = [_parse_annotation(entry, index, path) for index, entry in enumerate(entries)]
+    _reject_duplicates("annotation id", (entry["id"] for entry in instances.annotations), path)
+    objects: dict[int, list[CocoObject]] = defaultdict(list)
+    for entry in instances.annotations:
+        for key, known in (("image_id", images), ("category_id", instances.categories)):
+            if entry[key] not in known:
+                raise UserError(f"annotation {entry['id']}: no such {key} {entry[key]}", where=path)
+        image = images[entry["image_id"]]
+        box, excess = clip_box(entry["bbox"], image.width, image.height)
+        description = f"annotation {entry['id']} of {image.file_name}"
+        if box is None:
+            instances.dropped.append(description)
+            continue
+        if excess >= CLIP_TOLERANCE_PX:
+            instances.clipped.append(description)
+        objects[image.id].append(CocoObject(entry["id"], entry["category_id"], box, bool(entry["iscrowd"])))
+    instances.objects = dict(objects)
 
 
-def _image(entry: Any, index: int, path: Path) -> CocoImage:
-    where = f"images[{index}]"
-    number = number_of(entry, "id", where, path)
+def _get_list(content: dict, key: str, path: Path) -> list:
+    if not isinstance(content[key], list):
+        raise UserError(f"'{key}' must be a list", where=path)
+    return content[key]
+
+
+def _parse_image(entry: Any, index: int, path: Path) -> CocoImage:
+    label = f"images[{index}]"
+    number = get_integer(entry, "id", label, path)
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
-        raise UserError(f"{where} (id {number}) has no file_name", where=path)
-    width, height = (number_of(entry, side, f"{where} ({name})", path) for side in ("width", "height"))
+        raise UserError(f"{label} (id {number}) has no file_name", where=path)
+    width, height = (get_integer(entry, key, f"{label} ({name})", path) for key in ("width", "height"))
     if width < 1 or height < 1:
-        raise UserError(f"{where} ({name}) is {width} x {height} pixels", where=path)
+        raise UserError(f"{label} ({name}): size must be positive, got {width} x {height} pixels", where=path)
     return CocoImage(number, name, width, height)
 
 
-def _categories(entries: list, path: Path) -> dict[int, str]:
-    numbers = [number_of(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
+def _parse_categories(entries: list, path: Path) -> dict[int, str]:
+    numbers = [get_integer(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
     names = [str(entry.get("name", "")) for entry in entries]
-    _refuse_twice("category id", numbers, path)
-    _refuse_twice("category name", names, path)
+    _reject_duplicates("category id", numbers, path)
+    _reject_duplicates("category name", names, path)
     return dict(zip(numbers, names))
 
 
-def _annotation(entry: Any, index: int, path: Path) -> dict:
-    """The entry with numbers checked, ``area`` and ``iscrowd`` filled in, and no mask."""
-    where = f"annotations[{index}]"
-    number = number_of(entry, "id", where, path)
-    image, category = (number_of(entry, name, f"{where} (id {number})", path) for name in ("image_id", "category_id"))
-    box = check_bbox(entry.get("bbox"), f"{where} (id {number})", path)
-    area = entry.get("area", box[2] * box[3])
-    if not _finite(area):
-        raise UserError(f"{where} (id {number}): area {area!r} is no number", where=path)
+def _parse_annotation(entry: Any, index: int, path: Path) -> dict:
+    """Validate the numbers of an entry, fill in ``area`` and ``iscrowd``, and drop the mask."""
+    label = f"annotations[{index}]"
+    number = get_integer(entry, "id", label, path)
+    label = f"{label} (id {number})"
+    image_id, category_id = (get_integer(entry, key, label, path) for key in ("image_id", "category_id"))
+    bbox = get_bbox(entry, label, path)
+    area = entry.get("area", bbox[2] * bbox[3])
+    if not is_finite_number(area):
+        raise UserError(f"{label}: area must be a number, got {area!r}", where=path)
     return {
-        "id": number, "image_id": image, "category_id": category, "bbox": box, "area": area,
+        "id": number, "image_id": image_id, "category_id": category_id, "bbox": bbox, "area": area,
         "iscrowd": int(bool(entry.get("iscrowd", 0))),
     }  # fmt: skip
 
 
-def check_bbox(bbox: Any, where: str, path: Path) -> list[float]:
-    """Four finite numbers, or UserError."""
-    if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not all(map(_finite, bbox)):
-        raise UserError(f"{where}: bbox {bbox!r} is not four numbers x, y, width, height", where=path)
-    return [float(value) for value in bbox]
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _refuse_twice(what: str, values: Iterable, path: Path) -> None:
+def _reject_duplicates(kind: str, values: Iterable, path: Path) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise UserError(f"the {what} {value!r} is given twice", where=path)
+            raise UserError(f"duplicate {kind} {value!r}", where=path)
         seen.add(value)
+
+
+def _shorten(names: Iterable[str], limit: int = 8) -> str:
+    names = list(names)
+    return ", ".join(names[:limit]) + (f", ... ({len(names)} in all)" if len(names) > limit else "")

@@ -1,8 +1,9 @@
-"""JSON files of other people."""
+"""Reading of COCO's JSON files, with errors that name the file and the entry."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +12,76 @@ from rotated_atss.io.files import read_bytes
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
-        UserError: No such file, or not JSON: the line where it breaks.
+        UserError: The file is missing or not valid JSON. The message names the line of the error.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.json").write_text('{"images": []}')
+        ...     read_json(Path(folder, "a.json"))
+        {'images': []}
     """
     try:
         return json.loads(read_bytes(path))
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"not valid JSON: {error.msg} at column {error.colno}", where=f"{path}:{error.lineno}", hint="cut short?"
-        ) from error
+        message = f"not valid JSON: {error.msg} at column {error.colno}"
+        raise UserError(message, where=f"{path}:{error.lineno}", hint="is the file truncated?") from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"not valid JSON: {error}", where=path) from error
 
 
-def number_of(entry: Any, name: str, where: str, path: str | Path) -> int:
-    """The integer ``entry[name]`` of the entry called ``where``.
+def get_integer(entry: Any, key: str, label: str, path: str | Path) -> int:
+    """Return the integer ``entry[key]``.
+
+    Args:
+        entry: An object of the file; whole floats count as integers.
+        key: Key of the value.
+        label: Name of the entry for error messages.
+        path: File for error messages.
 
     Raises:
-        UserError: Not an object, or no integer there.
+        UserError: ``entry`` is not an object, has no such key, or the value is not an integer.
+
+    Example:
+        >>> get_integer({"id": 7.0}, "id", "images[0]", "instances.json")
+        7
     """
     if not isinstance(entry, dict):
-        raise UserError(f"{where} is not an object but {entry!r:.40}", where=path)
-    value = entry.get(name)
+        raise UserError(f"{label} must be an object, got {entry!r:.40}", where=path)
+    if key not in entry:
+        raise UserError(f"{label} has no {key}", where=path)
+    value = entry[key]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"{where}: {name} is {value!r:.40} instead of an integer" if name in entry else
-                        f"{where} has no {name}", where=path)  # fmt: skip
+        raise UserError(f"{label}: {key} must be an integer, got {value!r:.40}", where=path)
     return value
+
+
+def get_bbox(entry: dict, label: str, path: str | Path) -> list[float]:
+    """Return the box ``x, y, width, height`` of an entry as four floats.
+
+    Raises:
+        UserError: The entry has no box, or the box is not four finite numbers.
+
+    Example:
+        >>> get_bbox({"bbox": [0, 0, 5, 5]}, "annotations[0]", "instances.json")
+        [0.0, 0.0, 5.0, 5.0]
+    """
+    bbox = entry.get("bbox")
+    if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not all(map(is_finite_number, bbox)):
+        raise UserError(f"{label}: bbox must be four numbers x, y, width, height, got {bbox!r}", where=path)
+    return [float(value) for value in bbox]
+
+
+def is_finite_number(value: Any) -> bool:
+    """Return whether a JSON value is a finite number.
+
+    Example:
+        >>> is_finite_number(0.5), is_finite_number("0.5"), is_finite_number(float("nan"))
+        (True, False, False)
+    """
+    return isinstance(value, (int, float)) and math.isfinite(value)

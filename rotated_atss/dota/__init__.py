@@ -1,0 +1,1 @@
+"""DOTA formats and evaluation: labels, detections, tile names, submissions and average precision."""

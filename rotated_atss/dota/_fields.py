@@ -1,15 +1,17 @@
-"""Fields of a line of DOTA text."""
+"""Parsing of single fields of DOTA text."""
 
 import math
 
 from rotated_atss.errors import UserError
 
 
-def finite_field(field: str, path: object, number: int) -> float:
+def parse_finite(field: str, path: object, line_number: int) -> float:
+    """Parse a field as a finite number. Raises UserError with ``path:line`` otherwise."""
+    where = f"{path}:{line_number}"
     try:
         value = float(field)
     except ValueError:
-        raise UserError(f"'{field}' is no number", where=f"{path}:{number}") from None
+        raise UserError(f"'{field}' is not a number", where=where) from None
     if not math.isfinite(value):
-        raise UserError(f"'{field}' is not finite", where=f"{path}:{number}")
+        raise UserError(f"'{field}' is not finite", where=where)
     return value

@@ -1,41 +1,53 @@
-"""Whole columns of text at once: numpy finds, reads and writes the tokens of a file, no Python loop over its lines."""
+"""Find, parse and format the tokens of a text column by column with numpy, without a Python loop over lines."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-_BLOCK = 1 << 15  # tokens a block: its temporaries stay in the cache
-_WIDEST = 15  # characters of a decimal read in bulk: its digits are exact in float64
-_POWERS = 10.0 ** np.arange(_WIDEST + 2)
+_BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
+_MAX_WIDTH = 15  # characters of a number that is parsed in bulk: that many digits are exact in float64
+_ZERO, _DOT, _MINUS = b"0.-"
+_POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)
 
 
 def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the tokens of a text lie whose every line is blank or has ``fields`` of them.
+    r"""Find the tokens of a text in which every line is blank or has ``fields`` tokens.
 
     Args:
         buffer: (B,) uint8, the text. Every byte up to 32 separates tokens.
+        fields: Number of tokens per line.
 
     Returns:
-        starts, ends: (N, fields) int64 each, ``buffer[start:end]`` is a token.
+        starts, ends: (N, fields) int64 each; ``buffer[start:end]`` is a token.
 
     Raises:
         ValueError: A line has another number of tokens, or the text holds a zero byte.
+
+    Example:
+        >>> starts, ends = token_bounds(np.frombuffer(b"P1 0.5\nP2 1", np.uint8), fields=2)
+        >>> starts.tolist(), ends.tolist()
+        ([[0, 3], [7, 10]], [[2, 6], [9, 11]])
     """
     if not buffer.all():
-        raise ValueError("a zero byte")
+        raise ValueError("the text holds a zero byte")
     inside = np.zeros(len(buffer) + 2, dtype=bool)
     np.greater(buffer, 32, out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # start, end, start, end, ...
     starts, ends = edges[0::2], edges[1::2]
-    line_ends = np.append(np.flatnonzero(buffer == 10), len(buffer))
+    line_ends = np.append(np.flatnonzero(buffer == ord("\n")), len(buffer))
     counts = np.diff(np.searchsorted(starts, line_ends), prepend=0)
     if not ((counts == fields) | (counts == 0)).all():
-        raise ValueError(f"a line has not {fields} fields")
+        raise ValueError(f"a line does not have {fields} fields")
     return starts.reshape(-1, fields), ends.reshape(-1, fields)
 
 
 def gather_tokens(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(N,) bytes array of the tokens."""
+    """Copy tokens into an (N,) bytes array.
+
+    Example:
+        >>> gather_tokens(np.frombuffer(b"P1 0.5", np.uint8), np.array([0, 3]), np.array([2, 6])).tolist()
+        [b'P1', b'0.5']
+    """
     if not len(starts):
         return np.empty(0, dtype="S1")
     width = int((ends - starts).max())
@@ -47,10 +59,14 @@ def gather_tokens(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> n
 
 
 def parse_decimals(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(N,) float64, the same value as ``float(token)`` to the last bit.
+    """Parse tokens as (N,) float64, bit for bit as ``float(token)`` does.
 
     Raises:
-        ValueError: A token is no number.
+        ValueError: A token is not a number.
+
+    Example:
+        >>> parse_decimals(np.frombuffer(b"-1.25 1e3", np.uint8), np.array([0, 6]), np.array([5, 9])).tolist()
+        [-1.25, 1000.0]
     """
     values = np.empty(len(starts))
     for low in range(0, len(starts), _BLOCK):
@@ -59,17 +75,23 @@ def parse_decimals(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> 
     return values
 
 
-def decimal_texts(values: np.ndarray) -> np.ndarray:
-    """Bytes array of ``values``' shape: texts that ``float`` reads back as the same values, short where that is
-    possible.
+def format_decimals(values: np.ndarray) -> np.ndarray:
+    r"""Format numbers as bytes that ``float`` parses to the same values, with few decimals where they suffice.
 
-    Zero bytes may stand in front of the digits; ``join_columns`` drops them.
+    Args:
+        values: Finite float64 array of any shape.
+
+    Returns:
+        Bytes array of the same shape. Texts can have leading zero bytes, which :func:`join_columns` drops.
+
+    Example:
+        >>> [text.strip(b"\0") for text in format_decimals(np.array([1.5, -20.25])).tolist()]
+        [b'1.50', b'-20.25']
     """
     decimals = _common_decimals(values)
     if decimals is None:
-        return np.array([repr(value).encode() for value in values.ravel().tolist()], dtype=np.bytes_).reshape(
-            values.shape
-        )
+        representations = [repr(value).encode() for value in values.ravel().tolist()]
+        return np.array(representations, dtype=np.bytes_).reshape(values.shape)
     flat = values.ravel()
     whole = np.rint(np.abs(flat) * 10.0**decimals).astype(np.int64)
     width = max(len(str(whole.max(initial=0))), decimals + 1)
@@ -81,7 +103,12 @@ def decimal_texts(values: np.ndarray) -> np.ndarray:
 
 
 def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> bytes:
-    """The rows of (N,) bytes columns as lines."""
+    r"""Join (N,) bytes columns into N lines.
+
+    Example:
+        >>> join_columns([np.array([b"P1", b"P22"]), np.array([b"0.5", b"1"])])
+        b'P1 0.5\nP22 1\n'
+    """
     blocks = []
     for low in range(0, len(columns[0]), _BLOCK):
         parts = [np.ascontiguousarray(column[low : low + _BLOCK]) for column in columns]
@@ -89,11 +116,8 @@ def join_columns(columns: Sequence[np.ndarray], separator: bytes = b" ") -> byte
     return b"".join(blocks)
 
 
-# -- one block ---------------------------------------------------------------------------------------------------------
-
-
 def _left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
-    """(n, width) uint8: each token's characters, then zeros."""
+    """Copy tokens into (n, width) uint8, padded with zeros on the right."""
     columns = np.arange(width)
     texts = np.take(buffer, starts[:, None] + columns, mode="clip")
     texts *= columns < (ends - starts)[:, None]
@@ -101,18 +125,18 @@ def _left_aligned(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray, widt
 
 
 def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Read plain decimals such as ``-123.45`` in bulk, and whatever else ``float`` accepts one by one."""
+    """Parse plain decimals such as ``-123.45`` in bulk and all other tokens with ``float``."""
     lengths = (ends - starts).astype(np.int32)
-    width = min(int(lengths.max(initial=1)), _WIDEST)
+    width = min(int(lengths.max(initial=1)), _MAX_WIDTH)
     from_end = np.arange(width, 0, -1, dtype=np.int32)[:, None]
-    # (width, n), right-aligned, so that a digit's place value is its row's
+    # (width, n), right-aligned: all digits of a row have the same place value
     characters = np.take(buffer, ends - from_end, mode="clip")
-    characters[from_end > lengths] = 48  # zeros in front
-    negative = buffer[starts] == 45
+    characters[from_end > lengths] = _ZERO  # pad on the left
+    negative = buffer[starts] == _MINUS
     columns = np.flatnonzero(negative & (lengths <= width))
-    characters[width - lengths[columns], columns] = 48
-    digits = characters - np.uint8(48)  # wraps: everything that is no digit is above 9
-    is_dot = characters == 46
+    characters[width - lengths[columns], columns] = _ZERO
+    digits = characters - np.uint8(_ZERO)  # wraps around: any other character gives more than 9
+    is_dot = characters == _DOT
     dots = is_dot.sum(axis=0, dtype=np.uint8)
     digits[is_dot] = 0
     plain = (lengths <= width) & (lengths > negative + dots) & (dots <= 1) & (digits.max(axis=0) <= 9)
@@ -124,48 +148,49 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
 
 
 def _place_values(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
-    """(n,) float64 of (width, n) digits, the dot read as a digit 0 that is then taken out.
+    """Return the (n,) float64 values of (width, n) digits, in which a dot is a digit 0 that is removed here.
 
-    Numerator and power of ten are exact, so the one division rounds as ``float`` does.
+    Numerator and power of ten are exact, so the only division rounds as ``float`` does.
     """
     width = len(digits)
     raw = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)
-    places = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # digits after the dot
-    scale = _POWERS[np.minimum(places, width)]  # above only in a token with two dots, which is no number anyway
+    places = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # number of decimals
+    scale = _POWERS[np.minimum(places, width)]  # exceeds width only for two dots, an invalid token
     whole = np.floor(raw / (scale * 10.0))
     mantissa = np.where(is_dot.any(axis=0), raw - whole * (scale * 9.0), raw)
     return mantissa / scale
 
 
 def _common_decimals(values: np.ndarray) -> int | None:
-    """The fewest digits after the dot that write all values exactly, or None where six do not."""
+    """Return the smallest number of decimals that represents all values exactly, or None if six do not."""
     flat = values.ravel()
     largest = np.abs(flat).max(initial=0.0)
     for decimals in range(1, 7):
         scale = 10.0**decimals
         if not largest * scale < 2.0**53:
             return None
+        # the first values reject most candidates at once
         if all(np.array_equal(np.rint(part * scale) / scale, part) for part in (flat[:64], flat)):
             return decimals
     return None
 
 
 def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, decimals: int) -> None:
-    """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned, zero bytes in front."""
+    """Write ``whole / 10**decimals`` into the rows of ``texts``, right-aligned and padded with zero bytes."""
     rest = whole.astype(np.uint32) if whole.max(initial=0) < 1 << 32 else whole
     column = texts.shape[1] - 1
     for place in range(texts.shape[1] - 2):
         if place == decimals:
-            texts[:, column] = 46
+            texts[:, column] = _DOT
             column -= 1
         higher = rest // 10
-        digit = (rest - higher * 10 + 48).astype(np.uint8)
+        digit = (rest - higher * 10 + _ZERO).astype(np.uint8)
         texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)
         rest = higher
         column -= 1
     rows = np.flatnonzero(negative)
     first = (texts[rows] != 0).argmax(axis=1) - 1
-    texts[rows, first] = 45
+    texts[rows, first] = _MINUS
 
 
 def _join_block(parts: list[np.ndarray], separator: bytes) -> bytes:
@@ -176,5 +201,5 @@ def _join_block(parts: list[np.ndarray], separator: bytes) -> bytes:
         lines[:, column : column + width] = part.view(np.uint8).reshape(-1, width)
         lines[:, column + width] = separator[0]
         column += width + 1
-    lines[:, -1] = 10
+    lines[:, -1] = ord("\n")
     return lines[lines != 0].tobytes()

@@ -1,35 +1,51 @@
-"""Average precision of one ranking: the two ways PASCAL VOC has counted it, as DOTA's evaluator does."""
+"""Average precision of ranked detections, with both metrics of PASCAL VOC as in DOTA_devkit."""
 
 import numpy as np
 
-_RECALLS = np.arange(0.0, 1.1, 0.1)  # these floats, not tenths: at 0.3 and 0.6 the reference asks for a little more
+# Floats as in DOTA_devkit, not exact tenths: its levels 0.3 and 0.6 lie slightly above 3/10 and 6/10.
+_RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)
 
 
-def average_precision(true: np.ndarray, false: np.ndarray, positives: int, metric: str) -> tuple[float, float]:
-    """Average precision and the recall reached in the end.
+def average_precision(
+    true_positives: np.ndarray, false_positives: np.ndarray, num_gt: int, metric: str
+) -> tuple[float, float]:
+    """Compute average precision and maximum recall of ranked detections.
+
+    Detections that are neither true nor false positives are ignored.
 
     Args:
-        true, false: (N,) bool by falling score; a detection that counts as neither is ignored.
-        positives: Objects to be found; 0 makes both results NaN.
-        metric: ``voc07`` (mean of the best precision at 11 recalls) or ``area`` (under the precision envelope).
+        true_positives: (N,) bool, in order of descending score.
+        false_positives: (N,) bool, in the same order.
+        num_gt: Number of ground-truth objects that count. With 0 both results are NaN.
+        metric: ``voc07`` (mean of the highest precision at 11 recall levels) or ``area`` (area under the precision
+            envelope).
+
+    Returns:
+        Average precision and recall over all detections, both in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> true_positives = np.array([True, False, True])
+        >>> average_precision(true_positives, ~true_positives, num_gt=4, metric="area")  # 1/4 * 1 + 1/4 * 2/3
+        (0.41666666666666663, 0.5)
     """
-    if positives == 0:
+    if num_gt == 0:
         return float("nan"), float("nan")
-    if not true.any():
+    if not true_positives.any():
         return 0.0, 0.0
-    found, wrong = np.cumsum(true), np.cumsum(false)
-    recall = found / positives
-    precision = found / np.maximum(found + wrong, np.finfo(np.float64).eps)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]  # the best precision from here on
-    measure = {"voc07": _eleven_points, "area": _area}[metric]
+    num_tp, num_fp = np.cumsum(true_positives), np.cumsum(false_positives)
+    recall = num_tp / num_gt
+    precision = num_tp / np.maximum(num_tp + num_fp, np.finfo(np.float64).eps)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]  # highest precision at this or a higher recall
+    measure = {"voc07": _eleven_point_mean, "area": _area_under_curve}[metric]
     return measure(recall, envelope), float(recall[-1])
 
 
-def _eleven_points(recall: np.ndarray, envelope: np.ndarray) -> float:
-    first = np.searchsorted(recall, _RECALLS, side="left")  # where each recall is reached
+def _eleven_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
+    first = np.searchsorted(recall, _RECALL_LEVELS, side="left")
     return float(sum(envelope[row] / 11.0 for row in first if row < len(recall)))
 
 
-def _area(recall: np.ndarray, envelope: np.ndarray) -> float:
+def _area_under_curve(recall: np.ndarray, envelope: np.ndarray) -> float:
     steps = np.diff(recall, prepend=0.0)
     return float((steps * envelope).sum())

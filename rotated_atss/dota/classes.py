@@ -1,4 +1,4 @@
-"""Class tables of DOTA and the one way to say which classes a run uses."""
+"""Class names and colours of DOTA, and parsing of class lists."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -27,9 +27,10 @@ _V15 = (*_V10, "container-crane")
 _V20 = (*_V15, "airport", "helipad")
 
 CLASSES: dict[str, tuple[str, ...]] = {"v1.0": _V10, "v1.5": _V15, "v2.0": _V20}
-"""Class names by DOTA version, in label-index order: a later version only appends."""
+"""Class names by DOTA version, in order of label index; a later version only appends."""
 
 DOTA_VERSIONS = tuple(CLASSES)
+"""Names of the DOTA versions, ``v1.0`` to ``v2.0``."""
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (230, 57, 70),
@@ -51,40 +52,66 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (130, 140, 150),
     (200, 150, 90),
 )
-"""One RGB colour a class, in the order of ``CLASSES["v2.0"]``."""
+"""RGB colour per class, in the order of ``CLASSES["v2.0"]``."""
 
 
 def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """The class names that ``spec`` means.
+    """Resolve a class specification to class names.
 
     Args:
-        spec: A version (``"v1.0"``, ``"1.5"``), names separated by commas, the path of a text file with one name
-            a line, or a sequence of names.
+        spec: A DOTA version (``"v1.0"``, ``"1.5"``), names separated by commas, the path of a text file with one name
+            per line, or a sequence of names.
+
+    Returns:
+        The names, in order of label index.
 
     Raises:
-        UserError: Nothing of the above, an empty list, a name twice, or a name that cannot stand in a label line.
+        UserError: ``spec`` is none of these, is empty, repeats a name, or has a name that is not a single word.
+
+    Example:
+        >>> resolve_classes("plane,ship")
+        ('plane', 'ship')
+        >>> len(resolve_classes("v1.5"))
+        16
     """
     if isinstance(spec, Path):
-        return _checked(_read_names(spec), spec)
+        return _validate(_read_names(spec), spec)
     if isinstance(spec, str):
         return _resolve_text(spec)
-    return _checked(spec, None)
+    return _validate(spec, None)
 
 
-def nearest_class(name: str, classes: Iterable[str]) -> str | None:
-    """The class whose spelling is nearest to ``name``, or None where nothing comes near."""
-    folded = {known.lower().replace("_", "-"): known for known in classes}
-    close = difflib.get_close_matches(name.lower().replace("_", "-"), folded, n=1, cutoff=0.5)
-    return folded[close[0]] if close else None
+def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
+    """Return the class with the most similar spelling, or None if no class is similar."""
+    normalized = {known.lower().replace("_", "-"): known for known in classes}
+    similar = difflib.get_close_matches(name.lower().replace("_", "-"), normalized, n=1, cutoff=0.5)
+    return normalized[similar[0]] if similar else None
 
 
 def unknown_class_hint(name: str, classes: Sequence[str]) -> str:
-    """What a user who wrote the class ``name`` probably wants, given that ``classes`` does not hold it."""
+    """Return a hint for an error message about a class that ``classes`` does not contain.
+
+    Example:
+        >>> unknown_class_hint("helipad", CLASSES["v1.0"])
+        'it is a class of DOTA v2.0: choose that version'
+        >>> unknown_class_hint("shp", CLASSES["v1.0"])
+        "nearest known class: 'ship'"
+    """
     for version, known in CLASSES.items():
         if name in known and set(classes) <= set(known):
             return f"it is a class of DOTA {version}: choose that version"
-    nearest = nearest_class(name, classes)
+    nearest = _nearest_class(name, classes)
     return f"nearest known class: '{nearest}'" if nearest else f"known classes: {', '.join(classes)}"
+
+
+def unknown_class_error(name: str, classes: Sequence[str], where: object) -> UserError:
+    """Create the error for a class that ``classes`` does not contain.
+
+    Example:
+        >>> str(unknown_class_error("shp", ("ship",), "P0001.txt:3"))
+        "P0001.txt:3: unknown class 'shp' (nearest known class: 'ship')"
+    """
+    return UserError(f"unknown class '{name}'", where=where, hint=unknown_class_hint(name, classes))
 
 
 def _resolve_text(spec: str) -> tuple[str, ...]:
@@ -93,9 +120,9 @@ def _resolve_text(spec: str) -> tuple[str, ...]:
     if version in CLASSES:
         return CLASSES[version]
     if "," in spec:
-        return _checked([name.strip() for name in spec.split(",") if name.strip()], None)
+        return _validate([name.strip() for name in spec.split(",") if name.strip()], None)
     if Path(spec).is_file():
-        return _checked(_read_names(Path(spec)), spec)
+        return _validate(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version ({', '.join(CLASSES)}) nor a file of class names",
         hint=f"a single class is written as a tuple, ('{spec}',), or with a comma, '{spec},'",
@@ -112,13 +139,13 @@ def _read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _checked(names: Sequence[str], where: object) -> tuple[str, ...]:
+def _validate(names: Sequence[str], where: object) -> tuple[str, ...]:
     if not names:
         raise UserError("the class list is empty", where=where, hint="give at least one class name")
     for name in names:
         if not isinstance(name, str) or len(name.split()) != 1 or "/" in name or "\\" in name:
-            raise UserError(f"{name!r} is no class name", where=where, hint="one word without spaces or slashes")
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
-    if repeated:
-        raise UserError(f"the class '{repeated[0]}' is listed twice", where=where, hint="name each class once")
+            raise UserError(f"{name!r} is not a class name", where=where, hint="use one word without spaces or slashes")
+    duplicates = sorted({name for name in names if list(names).count(name) > 1})
+    if duplicates:
+        raise UserError(f"the class '{duplicates[0]}' is listed twice", where=where, hint="list each class once")
     return tuple(names)

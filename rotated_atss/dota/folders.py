@@ -8,10 +8,14 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The image files of ``folder``, sorted by name.
+    """List the image files of a folder, sorted by name.
 
     Raises:
         UserError: The folder is missing, holds no image, or holds two images of one stem (``P1.png`` and ``P1.jpg``).
+
+    Example::
+
+        paths = list_images("data/DOTA/train/images")
     """
     images = list_files(folder, IMAGE_SUFFIXES)
     if not images:
@@ -20,53 +24,79 @@ def list_images(folder: str | Path) -> list[Path]:
     for image in images:
         other = by_stem.setdefault(image.stem, image)
         if other is not image:
-            raise UserError(
-                f"two images share one name, {other.name} and {image.name}", where=folder, hint="remove one"
-            )
+            message = f"two images share one name, {other.name} and {image.name}"
+            raise UserError(message, where=folder, hint="remove one")
     return images
 
 
 def list_label_files(folder: str | Path) -> list[Path]:
-    """The ``.txt`` files of ``folder``, sorted by name. Raises UserError where the folder is missing."""
+    """List the ``.txt`` files of a folder, sorted by name.
+
+    Raises:
+        UserError: The folder is missing.
+
+    Example::
+
+        paths = list_label_files("data/DOTA/train/labelTxt")
+    """
     return list_files(folder, (".txt",))
 
 
-def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> list[tuple[Path, Path | None]]:
-    """Every image of the folder ``images`` with its label file of the folder ``labels``, sorted by name.
+def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """List the files of a folder that have one of the suffixes, sorted by name, without hidden files.
 
     Args:
-        labels: None for a test set: then every image is paired with None.
-
-    Raises:
-        UserError: A folder is missing or has no images, or an image or a label file stands alone.
-    """
-    paths = list_images(images)
-    if labels is None:
-        return [(path, None) for path in paths]
-    by_stem = {path.stem: path for path in list_label_files(labels)}
-    alone = [path.name for path in paths if path.stem not in by_stem]
-    if alone:
-        raise UserError(f"no label file for {_some(alone, 'image')}", where=labels, hint=f"images are in {images}")
-    stems = {path.stem for path in paths}
-    alone = [path.name for stem, path in by_stem.items() if stem not in stems]
-    if alone:
-        raise UserError(f"no image for {_some(alone, 'label file')}", where=images, hint=f"labels are in {labels}")
-    return [(path, by_stem[path.stem]) for path in paths]
-
-
-def _some(names: list[str], kind: str) -> str:
-    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"the {kind} {names[0]}{rest}"
-
-
-def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """List the files of ``folder`` with one of ``suffixes``, sorted by name; hidden files are left out.
+        folder: Folder to list; subfolders are not searched.
+        suffixes: Lower-case suffixes with their dot; the case of file names is ignored.
 
     Raises:
         UserError: The folder is missing or not a folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.PNG", "a.png", ".a.png", "a.txt"):
+        ...         Path(folder, name).touch()
+        ...     [path.name for path in list_files(folder, (".png",))]
+        ['a.png', 'b.PNG']
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError("no such folder" if not folder.exists() else "not a folder", where=folder)
     files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
     return sorted((path for path in files if path.is_file()), key=lambda path: path.name)
+
+
+def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> list[tuple[Path, Path | None]]:
+    """Pair the images of one folder with the label files of another, sorted by name.
+
+    Args:
+        images: Folder of images.
+        labels: Folder of label files; None for a test set, whose images are paired with None.
+
+    Raises:
+        UserError: A folder is missing or holds no image, an image has no label file, or a label file has no image.
+
+    Example::
+
+        pairs = pair_images_and_labels("train/images", "train/labelTxt")
+    """
+    image_paths = list_images(images)
+    if labels is None:
+        return [(path, None) for path in image_paths]
+    labels_by_stem = {path.stem: path for path in list_label_files(labels)}
+    unpaired = [path.name for path in image_paths if path.stem not in labels_by_stem]
+    if unpaired:
+        message = f"no label file for {_first_of('image', unpaired)}"
+        raise UserError(message, where=labels, hint=f"images are in {images}")
+    stems = {path.stem for path in image_paths}
+    unpaired = [path.name for stem, path in labels_by_stem.items() if stem not in stems]
+    if unpaired:
+        message = f"no image for {_first_of('label file', unpaired)}"
+        raise UserError(message, where=images, hint=f"labels are in {labels}")
+    return [(path, labels_by_stem[path.stem]) for path in image_paths]
+
+
+def _first_of(kind: str, names: list[str]) -> str:
+    rest = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the {kind} {names[0]}{rest}"

@@ -1,4 +1,4 @@
-"""Names of tiles: which image a tile was cut from, where, and at what scale."""
+"""Tile names: the source image of a tile, its offset and its scale."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from dataclasses import dataclass
 
 from rotated_atss.errors import UserError
 
+MIN_WINDOW_SIZE = 32
+"""Smallest window side in pixels; in a tile name, smaller numbers are resize rates."""
+
 _NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)")
-SMALLEST_WINDOW = 32
 
 
 @dataclass(frozen=True)
 class TileName:
-    """Where a tile was cut: a point of it lies at ``(point + (x, y)) / rate`` on the image ``image_id``."""
+    """Source image, scale and offset of a tile.
+
+    A tile point maps to ``(point + (x, y)) / rate`` on the source image.
+
+    Attributes:
+        image_id: Name of the source image without suffix.
+        rate: Factor by which the source image was resized before cutting.
+        x: Left edge of the tile on the resized image, in pixels.
+        y: Top edge of the tile on the resized image, in pixels.
+    """
 
     image_id: str
     rate: float
@@ -22,28 +33,37 @@ class TileName:
 
 
 def parse_tile_name(name: str) -> TileName:
-    """Take ``P0001__1024__0___824`` or ``P0001__0.5__0___824`` apart; the image id may hold ``__`` itself.
+    """Parse a tile name such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
 
-    An integer of 32 or more in the second field is the side of a window that was cut without resampling (rate 1, as
-    mmrotate's splitter names tiles); anything else is the rate at which the image was resampled before cutting (as
-    DOTA_devkit's).
+    An integer of at least :data:`MIN_WINDOW_SIZE` in the second field is a window size at rate 1 (naming of mmrotate's
+    image splitter); any other number is the resize rate (naming of DOTA_devkit). The image id may contain ``__``.
 
     Raises:
-        UserError: Not a tile's name.
+        UserError: ``name`` is not a tile name.
+
+    Example:
+        >>> parse_tile_name("P0001__1024__0___824")
+        TileName(image_id='P0001', rate=1.0, x=0, y=824)
+        >>> parse_tile_name("P0001__0.5__0___824").rate
+        0.5
     """
     match = _NAME.fullmatch(name)
     scale = match["scale"] if match else "0"
-    window = scale.isdigit() and int(scale) >= SMALLEST_WINDOW
-    rate = 1.0 if window else float(scale)
+    is_window_size = scale.isdigit() and int(scale) >= MIN_WINDOW_SIZE
+    rate = 1.0 if is_window_size else float(scale)
     if match is None or rate <= 0:
-        raise UserError(
-            f"'{name}' is no tile's name", hint="IMAGE__SIZE__X___Y, as P0001__1024__0___824, or IMAGE__RATE__X___Y"
-        )
+        hint = "use IMAGE__SIZE__X___Y, such as P0001__1024__0___824, or IMAGE__RATE__X___Y"
+        raise UserError(f"'{name}' is not a tile name", hint=hint)
     return TileName(match["image"], rate, int(match["x"]), int(match["y"]))
 
 
 def is_tile_name(name: str) -> bool:
-    """Whether :func:`parse_tile_name` can take ``name`` apart."""
+    """Return whether :func:`parse_tile_name` accepts ``name``.
+
+    Example:
+        >>> is_tile_name("P0001__1024__0___824"), is_tile_name("P0001")
+        (True, False)
+    """
     try:
         parse_tile_name(name)
     except UserError:

@@ -1,1 +1,1 @@
-"""General input and output: files, images, PNG, processes and threads."""
+"""Input and output shared by all modules: files, images, PNG, progress bars, threads and processes."""

@@ -1,4 +1,4 @@
-"""Files read whole and written whole: nothing half-written ever stands under its final name."""
+"""Whole-file reading and atomic writing, with errors that name the file."""
 
 import os
 import secrets
@@ -9,7 +9,23 @@ from rotated_atss.errors import UserError
 
 
 def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
-    """The content of ``path``, or ``length`` bytes of it from ``start``. Raises UserError where it cannot be read."""
+    """Read a file, or a range of it.
+
+    Args:
+        path: File to read.
+        start: Offset of the first byte.
+        length: Number of bytes; -1 reads up to the end.
+
+    Raises:
+        UserError: The file is missing or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     atomic_write(Path(folder, "a.txt"), b"plane ship")
+        ...     read_bytes(Path(folder, "a.txt"), start=6)
+        b'ship'
+    """
     try:
         with open(path, "rb") as file:
             file.seek(start)
@@ -21,21 +37,42 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a new file into a folder that is itself set aside until it is complete. Raises UserError as
-    ``atomic_write``.
+    """Write a file without the cost of :func:`atomic_write`, for a folder that is renamed once it is complete.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(Path(folder, "a.txt"), b"plane")
+        ...     Path(folder, "a.txt").read_text()
+        'plane'
     """
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise _write_error(path, error) from error
 
 
 def atomic_write(path: str | Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` under a temporary name, then rename it: ``path`` is old, new or absent, never
-    part.
+    """Write a file atomically, so that ``path`` never holds incomplete data.
+
+    The data is written under a temporary name in the same folder, which is created if missing, and then renamed.
+
+    Args:
+        path: File to write or replace.
+        data: Its content.
 
     Raises:
-        UserError: The folder cannot be made or written, or the disk is full; the temporary file is removed.
+        UserError: The folder cannot be created or written, or the disk is full. The temporary file is removed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     atomic_write(Path(folder, "new", "a.txt"), b"plane")
+        ...     Path(folder, "new", "a.txt").read_text()
+        'plane'
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -47,11 +84,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space")
+        raise _write_error(path, error) from error
 
 
 def check_output_apart(
@@ -61,16 +94,22 @@ def check_output_apart(
     may_contain_inputs: bool = False,
     hint: str = "choose another output",
 ) -> None:
-    """Refuse an output that overlaps an input, so that inputs are never written to.
+    """Reject an output path that overlaps an input, so that inputs are never overwritten.
 
     Args:
-        out: File or folder to write to; it need not exist.
+        out: File or folder to write; it need not exist.
         inputs: Files and folders that are read.
         may_contain_inputs: Accept an output folder with an input somewhere below it.
-        hint: What to do instead, for the error message.
+        hint: Advice for the error message.
 
     Raises:
-        UserError: ``out`` is, lies inside or, unless ``may_contain_inputs``, contains one of ``inputs``.
+        UserError: ``out`` is one of ``inputs``, is inside one or, unless ``may_contain_inputs``, contains one.
+
+    Example:
+        >>> check_output_apart("data/tiles", ["data/images"])
+        >>> check_output_apart("data/images/tiles", ["data/images"], hint="use data/tiles")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: data/images/tiles: the output overlaps the input data/images (use data/tiles)
     """
     target = Path(out).resolve()
     for given in inputs:
@@ -78,3 +117,7 @@ def check_output_apart(
         same = target == source or (target.exists() and source.exists() and target.samefile(source))
         if same or source in target.parents or (target in source.parents and not may_contain_inputs):
             raise UserError(f"the output overlaps the input {given}", where=out, hint=hint)
+
+
+def _write_error(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot be written: {error.strerror}", where=path, hint="check the folder and the free space")

@@ -1,4 +1,4 @@
-"""OpenCV without its own lines on the terminal."""
+"""Control of OpenCV's own log output."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,14 @@ import cv2
 
 @contextmanager
 def silent_opencv() -> Iterator[None]:
-    """Keep what OpenCV says about a bad file to itself: our error says it."""
+    """Suppress OpenCV's log output, so that this package's error is the only message about a bad file.
+
+    Example:
+        >>> import numpy as np
+        >>> with silent_opencv():
+        ...     cv2.imdecode(np.zeros(9, np.uint8), cv2.IMREAD_COLOR) is None
+        True
+    """
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield

@@ -1,8 +1,8 @@
-"""PNG files of colour images, written and read fast and without loss.
+"""Fast lossless encoding and decoding of PNG colour images.
 
-Nearly all the time of a PNG goes into deflate and into undoing the filters of its rows. The package ``isal`` deflates
-and inflates two to four times faster than the zlib inside OpenCV, ``pyspng`` undoes filters three times faster; both
-are used where they are installed, and the pixels are the same.
+Most of the time of a PNG codec goes into deflate and into the row filters. The package ``isal`` deflates and inflates
+two to four times faster than the zlib of OpenCV, and ``pyspng`` reverses filters three times faster. Both are optional
+and give the same pixels as OpenCV.
 """
 
 from __future__ import annotations
@@ -18,33 +18,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-Bytes = bytes | memoryview
+BytesLike = bytes | memoryview
 
-# Larger images are not read here: beside the pixels their inflated rows and a second copy of those lie in memory.
+HEAD_BYTES = 29
+"""Length of the signature and of IHDR without its checksum, which hold size and pixel format."""
+
+# Limits memory: decoding holds the pixels, the inflated rows and a second copy of the rows.
 MAX_PIXELS = 1 << 26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # depth, colour type, compression, filters, no interlace
-_UP = 2  # the filter that stores the difference to the row above: the best one on aerial images that needs no search
-_LONGEST_STORED = 0xFFFF  # bytes of a deflate block that is not compressed (RFC 1951, 3.2.4)
-# Chunks that change no pixel as OpenCV reads them. Any other (an orientation, a transparent colour, frames of an
-# animation) leaves the file to OpenCV.
-_HARMLESS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB", b"tEXt"}
-_HARMLESS |= {b"tIME", b"zTXt"}
+_EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, colour type, compression, filter, interlace
+_UP = 2  # filter that stores the difference to the row above: compresses aerial images best without a search per row
+_MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
+# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent colour,
+# animation frames) are decoded by OpenCV.
+_PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
+_PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
 
 
 def encode_png(image: Image) -> bytes:
-    """The PNG file of an image (H, W, 3), uint8, BGR."""
+    """Encode an image (H, W, 3) uint8, BGR, as PNG.
+
+    Example:
+        >>> encode_png(np.zeros((2, 3, 3), np.uint8))[1:4]
+        b'PNG'
+    """
     isal = _isal()
-    return _encode_with_opencv(image) if isal is None else _encode_with(isal, image)
+    return _encode_with_opencv(image) if isal is None else _encode_with_deflate(isal, image)
 
 
 def decode_png(data: bytes) -> Image | None:
-    """The image (H, W, 3), uint8, BGR in a PNG file, as ``cv2.imdecode`` reads it, but two times as fast or more.
+    """Decode a PNG file to the pixels that ``cv2.imdecode`` gives, at least twice as fast.
 
     Returns:
-        None where that is OpenCV's business: the packages for it are not installed, the file is not of 8-bit RGB
-        without interlace, it is larger than :data:`MAX_PIXELS`, or anything about it is odd or damaged.
+        (H, W, 3) uint8, BGR; or None if OpenCV must decode the file: the optional packages are not installed, the
+        pixels are not 8-bit RGB without interlacing, there are more than :data:`MAX_PIXELS`, or the file has other
+        chunks or is damaged.
+
+    Example::
+
+        image = decode_png(data)
+        if image is None:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     """
     isal = _isal()
     size = _plain_size(data)
@@ -52,33 +67,38 @@ def decode_png(data: bytes) -> Image | None:
         return None
     width, height = size
     try:
-        deflated = b"".join(_checked_rows(memoryview(data), isal))
+        deflated = b"".join(_iter_image_data(memoryview(data), isal))
         inflated = isal.decompress(deflated, 15, height * (1 + 3 * width))
     except (isal.error, ValueError, struct.error):
         return None
     if len(inflated) != height * (1 + 3 * width):
         return None
     rows = np.frombuffer(inflated, np.uint8).reshape(height, -1)
-    rgb = _unfiltered_up(rows) if (rows[:, 0] == _UP).all() else _unfiltered(inflated, width, height, isal)
+    rgb = _unfilter_up(rows) if (rows[:, 0] == _UP).all() else _unfilter_any(inflated, width, height, isal)
     return None if rgb is None else np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
-def readable_png(head: bytes) -> bool:
-    """Whether a file that begins so (29 bytes or more) is of the kind and size that :func:`decode_png` reads."""
+def can_decode_png(head: bytes) -> bool:
+    """Return whether :func:`decode_png` supports the pixel format and size in the head of a file (:data:`HEAD_BYTES`).
+
+    Example:
+        >>> can_decode_png(b"not a PNG file")
+        False
+    """
     return _isal() is not None and _plain_size(head) is not None
 
 
 @cache
 def _isal() -> ModuleType | None:
-    return _module("isal.isal_zlib")
+    return _import_optional("isal.isal_zlib")
 
 
 @cache
 def _pyspng() -> ModuleType | None:
-    return _module("pyspng")
+    return _import_optional("pyspng")
 
 
-def _module(name: str) -> ModuleType | None:
+def _import_optional(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -86,36 +106,49 @@ def _module(name: str) -> ModuleType | None:
 
 
 def _encode_with_opencv(image: Image) -> bytes:
-    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # from OpenCV 4.11 on; a little faster and smaller than its default filter
-        settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-    _, data = cv2.imencode(".png", image, settings)
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11 or later; slightly faster and smaller than the default filter
+        flags += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    _, data = cv2.imencode(".png", image, flags)
     return data.tobytes()
 
 
-def _encode_with(deflate: ModuleType, image: Image) -> bytes:
+def _encode_with_deflate(deflate: ModuleType, image: Image) -> bytes:
     height, width = image.shape[:2]
     return png_file(width, height, [deflate.compress(_filtered_rows(image), 1)], deflate)
 
 
-def png_file(width: int, height: int, rows: list[Bytes], deflate: ModuleType) -> bytes:
-    """The file of an 8-bit RGB image whose filtered rows are deflated already, in one piece or in several."""
-    header: list[Bytes] = [struct.pack(">II", width, height), _EIGHT_BIT_RGB]
-    chunks: tuple[tuple[bytes, list[Bytes]], ...] = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", []))
+def png_file(width: int, height: int, image_data: list[BytesLike], deflate: ModuleType) -> bytes:
+    r"""Assemble the PNG file of an 8-bit RGB image.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        image_data: The deflated filtered rows, in one or several parts.
+        deflate: Module with ``crc32``, such as :mod:`zlib`.
+
+    Example:
+        >>> import zlib
+        >>> data = png_file(1, 1, [zlib.compress(b"\0\1\2\3")], zlib)
+        >>> cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).tolist()
+        [[[3, 2, 1]]]
+    """
+    header: list[BytesLike] = [struct.pack(">II", width, height), _EIGHT_BIT_RGB]
+    chunks: tuple[tuple[bytes, list[BytesLike]], ...] = ((b"IHDR", header), (b"IDAT", image_data), (b"IEND", []))
     return b"".join([_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
 
 
 def _filtered_rows(image: Image) -> Image:
-    """(H, W, 3) BGR -> (H, 1 + 3 W): the filter's number, then the row in RGB less the row above."""
+    """Apply the filter "up": (H, W, 3) BGR to (H, 1 + 3 W), filter type and RGB differences per row."""
     rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).reshape(image.shape[0], -1)
     rows = np.empty((rgb.shape[0], 1 + rgb.shape[1]), dtype=np.uint8)
     rows[:, 0] = _UP
     rows[0, 1:] = rgb[0]
-    np.subtract(rgb[1:], rgb[:-1], out=rows[1:, 1:])  # wraps around, as the format wants
+    np.subtract(rgb[1:], rgb[:-1], out=rows[1:, 1:])  # modulo 256, as in the PNG specification
     return rows
 
 
-def _chunk(kind: bytes, parts: list[Bytes], deflate: ModuleType) -> list[Bytes]:
+def _chunk(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[BytesLike]:
     checksum = deflate.crc32(kind)
     for part in parts:
         checksum = deflate.crc32(part, checksum)
@@ -123,58 +156,58 @@ def _chunk(kind: bytes, parts: list[Bytes], deflate: ModuleType) -> list[Bytes]:
 
 
 def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of what :func:`decode_png` reads; None of anything else."""
-    if len(data) < 29 or data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _EIGHT_BIT_RGB:
+    """Return width and height if :func:`decode_png` supports the file, else None."""
+    if len(data) < HEAD_BYTES or data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _EIGHT_BIT_RGB:
         return None
     width, height = struct.unpack(">II", data[16:24])
     return (width, height) if 0 < width * height <= MAX_PIXELS else None
 
 
-def _checked_rows(data: memoryview, deflate: ModuleType) -> Iterator[memoryview]:
-    """What the IDAT chunks hold.
+def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryview]:
+    """Iterate over the bodies of the IDAT chunks.
 
     Raises:
-        ValueError: A checksum does not fit, the end is missing, or a chunk is not one of ``_HARMLESS``.
-        struct.error: The file ends within a chunk.
+        ValueError: A checksum is wrong, or a chunk is not in ``_PLAIN_CHUNKS``.
+        struct.error: The file is truncated.
     """
     start, kind = len(_SIGNATURE), b""
     while kind != b"IEND":
         (length,) = struct.unpack_from(">I", data, start)
         kind, body = bytes(data[start + 4 : start + 8]), data[start + 8 : start + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, start + 8 + length)
-        if kind not in _HARMLESS or checksum != deflate.crc32(body, deflate.crc32(kind)):
-            raise ValueError(f"{kind!r}")
+        if kind not in _PLAIN_CHUNKS or checksum != deflate.crc32(body, deflate.crc32(kind)):
+            raise ValueError(f"unsupported or damaged chunk {kind!r}")
         if kind == b"IDAT":
             yield body
         start += 12 + length
 
 
-def _unfiltered_up(rows: Image) -> Image:
-    """(H, 1 + 3 W) rows that all have the filter up -> (H, W, 3)."""
+def _unfilter_up(rows: Image) -> Image:
+    """Reverse the filter "up" of all rows: (H, 1 + 3 W) to (H, W, 3)."""
     pixels = rows[:, 1:].copy()
-    for above, row in zip(pixels, pixels[1:]):  # a loop: numpy's accumulate works down the columns, ten times slower
+    for above, row in zip(pixels, pixels[1:]):  # np.add.accumulate works along columns and is ten times slower
         np.add(row, above, out=row)
     return pixels.reshape(len(pixels), -1, 3)
 
 
-def _unfiltered(inflated: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """(H, W, 3) of rows with any filters: packed again without compression, as a PNG decoder takes nothing else."""
+def _unfilter_any(inflated: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
+    """Reverse any filters with pyspng, which needs a complete file: the rows are stored without compression."""
     pyspng = _pyspng()
     if pyspng is None:
         return None
     try:
-        pixels = pyspng.load(png_file(width, height, _stored(inflated, deflate), deflate), format="RGB")
-    except RuntimeError:  # an unknown filter
+        pixels = pyspng.load(png_file(width, height, _store(inflated, deflate), deflate), format="RGB")
+    except RuntimeError:  # unknown filter type
         return None
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def _stored(data: bytes, deflate: ModuleType) -> list[Bytes]:
-    """A zlib stream (RFC 1950) that holds ``data`` as it is."""
-    stream: list[Bytes] = [b"\x78\x01"]
+def _store(data: bytes, deflate: ModuleType) -> list[BytesLike]:
+    """Create an uncompressed zlib stream (RFC 1950)."""
+    stream: list[BytesLike] = [b"\x78\x01"]
     view = memoryview(data)
-    for start in range(0, len(data), _LONGEST_STORED):
-        part = view[start : start + _LONGEST_STORED]
+    for start in range(0, len(data), _MAX_STORED):
+        part = view[start : start + _MAX_STORED]
         last = start + len(part) == len(data)
-        stream += [struct.pack("<BHH", last, len(part), len(part) ^ _LONGEST_STORED), part]
+        stream += [struct.pack("<BHH", last, len(part), len(part) ^ _MAX_STORED), part]
     return [*stream, struct.pack(">I", deflate.adler32(data))]

@@ -1,4 +1,4 @@
-"""Jobs over worker processes, few enough at once for the memory."""
+"""Process pools that limit the memory of concurrent jobs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ from rotated_atss.errors import UserError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-BYTES_AT_ONCE = 8 << 30
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's numbers of what mallopt sets
-_MAX_KEPT = 256 << 20  # bytes a worker
+MAX_MEMORY_BYTES = 8 << 30
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of mallopt in glibc's malloc.h
+_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc's maximum
+_TRIM_THRESHOLD_BYTES = 256 << 20  # freed memory that a worker retains
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of CPU cores available to this process.
+
+    Example:
+        >>> available_cores() >= 1
+        True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -35,78 +41,90 @@ def run_jobs(
     jobs: Sequence[Job],
     workers: int,
     job_bytes: Sequence[int],
-    bytes_at_once: int = BYTES_AT_ONCE,
+    max_memory_bytes: int = MAX_MEMORY_BYTES,
 ) -> Iterator[tuple[int, Result]]:
-    """Run ``function`` on every job; yield (index of the job, result) in the order in which they finish.
+    """Run a function on every job in worker processes and yield the results as they finish.
+
+    Jobs start in order of descending memory, so that no large job runs alone at the end.
 
     Args:
-        function: Pickled, as jobs and results are; one worker runs it in this process.
-        workers: Processes.
-        job_bytes: Memory a job will take. Jobs run together only while their sum stays within ``bytes_at_once``
-            (one always runs), the largest first, so that none of them is left alone at the end.
+        function: Must be picklable, as jobs and results must.
+        jobs: Arguments of the calls.
+        workers: Number of processes; with 1 the calls are made in this process.
+        job_bytes: Estimated memory per job.
+        max_memory_bytes: Concurrent jobs stay within this sum; a single job always runs.
+
+    Yields:
+        Index of a job and its result.
 
     Raises:
-        UserError: A job raised it, or a worker process died. No further job is started then.
+        UserError: A job raised it, or a worker process died. No further jobs are started.
+
+    Example:
+        >>> sorted(run_jobs(abs, [-1, -2, -3], workers=1, job_bytes=[1, 1, 1]))
+        [(0, 1), (1, 2), (2, 3)]
     """
     order = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])
     if workers == 1 or len(jobs) <= 1:
         yield from ((index, function(jobs[index])) for index in order)
         return
-    pool = _pool(min(workers, len(jobs)))
+    pool = _create_pool(min(workers, len(jobs)))
     running: dict[Future[Result], int] = {}  # future -> index of its job
     try:
         while order or running:
-            while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, bytes_at_once):
+            while order and len(running) <= workers and _fits(order[0], running.values(), job_bytes, max_memory_bytes):
                 index = order.pop(0)
                 running[_submit(pool, function, jobs[index])] = index
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
     except BrokenProcessPool:
-        raise UserError("a worker process died", hint="out of memory, perhaps: try fewer --workers") from None
+        raise UserError("a worker process died", hint="possibly out of memory: try fewer --workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], bytes_at_once: int) -> bool:
-    taken = sum(job_bytes[other] for other in running)
-    return not running or taken + job_bytes[index] <= bytes_at_once
+def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
+    used = sum(job_bytes[other] for other in running)
+    return not running or used + job_bytes[index] <= max_memory_bytes
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Job], Result], job: Job) -> Future[Result]:
-    with warnings.catch_warnings():  # Python 3.12 warns of every fork beside the idle threads of a BLAS
+    with warnings.catch_warnings():  # Python 3.12 warns about forking next to the idle threads of a BLAS
         warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
         return pool.submit(function, job)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Forking takes milliseconds where a fresh interpreter takes half a second.
+def _create_pool(workers: int) -> ProcessPoolExecutor:
+    # A fork takes milliseconds, a new interpreter half a second.
     method = "fork" if sys.platform == "linux" else "spawn"
-    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _initialize_worker)
 
 
-def _start_worker() -> None:
-    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # processes are the parallel part
-    if "cv2" in sys.modules:  # who merges text needs none; and the thread pool of a forked OpenCV is dead
+def _initialize_worker() -> None:
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
+    if "cv2" in sys.modules:  # OpenCV's thread pool does not survive a fork; jobs without images never import it
         sys.modules["cv2"].setNumThreads(0)
-    _keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process: end at once, without a traceback each
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _retain_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep what images have freed for the next one. By default it hands arrays of their size back at once,
-    and to get them anew, page by page, took a fifth of the time of splitting.
+def _retain_freed_memory() -> None:
+    """Make glibc retain freed memory for the next image.
+
+    By default it returns arrays of the size of images to the system at once, and the page faults of allocating them
+    again took a fifth of the time of splitting.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library
         return
-    mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
-    mallopt(_TRIM_THRESHOLD, _MAX_KEPT)
+    mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for jobs forever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent is killed, instead of waiting for jobs forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait_for_any([parent.sentinel])

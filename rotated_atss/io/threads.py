@@ -1,4 +1,4 @@
-"""The same function on many items in threads: numpy lets other threads run while it works on large arrays."""
+"""Thread pools for numpy code, which releases the GIL while it works on large arrays."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,36 +8,41 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(
+def map_in_threads(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int = 1,
-    done: Callable[[Item], object] | None = None,
+    on_done: Callable[[Item], object] | None = None,
 ) -> list[Result]:
-    """``[function(item) for item in items]``.
+    """Call a function on every item in a thread pool and return the results in the order of the items.
 
     Args:
-        function: Called in ``workers`` threads; must not depend on the order of its calls.
-        done: Called in this thread with each item when it is through.
+        function: Must not depend on the order of its calls.
+        items: Arguments of the calls.
+        workers: Number of threads; with 1 the calls are made in this thread.
+        on_done: Called in this thread with each item whose call has finished.
 
     Raises:
-        Whatever ``function`` raised for the first item that failed.
+        Exception: Whatever ``function`` raises for the first item that fails.
+
+    Example:
+        >>> map_in_threads(lambda item: item * item, [1, 2, 3], workers=2)
+        [1, 4, 9]
     """
-    done = done or (lambda item: None)
+    on_done = on_done or (lambda item: None)
     if workers <= 1 or len(items) <= 1:
-        return [_then(done, item, function(item)) for item in items]
+        results = []
+        for item in items:
+            results.append(function(item))
+            on_done(item)
+        return results
     with ThreadPoolExecutor(workers) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(futures):
                 if future.exception() is not None:
                     break
-                done(futures[future])
+                on_done(futures[future])
             return [future.result() for future in futures]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _then(done: Callable[[Item], object], item: Item, result: Result) -> Result:
-    done(item)
-    return result

@@ -17,8 +17,8 @@ from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, check_output_apart
-from rotated_atss.io.images import reading_bytes
-from rotated_atss.io.processes import BYTES_AT_ONCE, available_cores, run_jobs
+from rotated_atss.io.images import estimate_decode_bytes
+from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
@@ -112,7 +112,7 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
     for name in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
         (jobs[0].folder / name).mkdir()
     stats: dict[int, SplitStats] = {}
-    job_bytes = [reading_bytes(job.image) for job in jobs]
+    job_bytes = [estimate_decode_bytes(job.image) for job in jobs]
     jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, job_bytes, strict=True)]
     with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
         for index, result in run_jobs(split_image, jobs, workers, job_bytes):
@@ -123,7 +123,7 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
 
 def _threads(job_bytes: int, jobs: int, workers: int) -> int:
     """Threads per image: more than one if memory or the number of images keeps processes idle."""
-    concurrent = min(workers, jobs, max(1, BYTES_AT_ONCE // job_bytes))
+    concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
     return -(-workers // concurrent)
 
 

@@ -14,7 +14,7 @@ from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
 from rotated_atss.io.images import Image, encode_image, read_image
-from rotated_atss.io.threads import in_threads
+from rotated_atss.io.threads import map_in_threads
 from rotated_atss.tiling.crop import (
     MIN_AREA,
     TRUNCATED,
@@ -101,7 +101,7 @@ def split_image(job: SplitJob) -> SplitStats:
         placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
         placed[placement.objects] = True
         crops = list(_crops(job, rate, windows, placement))
-        tiles += in_threads(partial(_write_tile, job, scaled), crops, job.threads)
+        tiles += map_in_threads(partial(_write_tile, job, scaled), crops, job.threads)
     return SplitStats(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
 
 

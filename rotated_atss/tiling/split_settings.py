@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rotated_atss.dota.tiles import SMALLEST_WINDOW
+from rotated_atss.dota.tiles import MIN_WINDOW_SIZE
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import IMAGE_FORMATS
 from rotated_atss.tiling.windows import sizes_at_rates
@@ -112,9 +112,9 @@ def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
         hint = "give one gap per size, or one for all"
         raise UserError(f"each window size needs a gap, got {len(sizes)} window sizes and {len(gaps)} gaps", hint=hint)
     for size, gap in zip(sizes, gaps):
-        if size < SMALLEST_WINDOW:
+        if size < MIN_WINDOW_SIZE:
             hint = "the size divided by the rate counts"
-            raise UserError(f"window sizes must be at least {SMALLEST_WINDOW} px, got {size} px", hint=hint)
+            raise UserError(f"window sizes must be at least {MIN_WINDOW_SIZE} px, got {size} px", hint=hint)
         if not 0 <= gap < size:
             raise UserError(f"the gap must satisfy 0 <= gap < size, got gap {gap} for window size {size}")
 
@@ -145,6 +145,6 @@ def _check_devkit(sizes: Sequence[int], rates: Sequence[float]) -> None:
     if len(sizes) > 1:
         hint = "give one size"
         raise UserError(f"the devkit name style supports a single window size, got {len(sizes)}", hint=hint)
-    if max(rates) >= SMALLEST_WINDOW:
+    if max(rates) >= MIN_WINDOW_SIZE:
         hint = "in a tile's name a larger rate reads as a window size"
-        raise UserError(f"rates of the devkit name style must be below {SMALLEST_WINDOW}, got {max(rates)}", hint=hint)
+        raise UserError(f"rates of the devkit name style must be below {MIN_WINDOW_SIZE}, got {max(rates)}", hint=hint)

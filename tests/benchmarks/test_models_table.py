@@ -212,8 +212,9 @@ def dota_figures():
     import numpy as np
 
     from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.evaluation_result import result_to_json
     from rotated_atss.dota.labels import Labels
-    from rotated_atss.dota.task1_evaluation import evaluate_detections, result_to_json
+    from rotated_atss.dota.task1_evaluation import evaluate_detections
 
     square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
     found = Detections(("one",), np.array([0]), np.array([0.9]), square)

@@ -1,4 +1,4 @@
-"""Other projects' models with generated weights, and how far their boxes are from ours."""
+"""Models of mmrotate, MMDetection and this package with random weights, and a distance between boxes."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ BACKBONE = {
 
 @pytest.fixture(scope="session")
 def narrow():
-    """``narrow(config's name) -> changes`` that make a model of R50's layers a small one, ours and others' alike."""
+    """``narrow(config name) -> changes`` that reduce the channels of an R50 model, of any of the projects."""
 
     def changes(name):
         heads = ["bbox_head_init", "bbox_head_refine.0"] if "r3det" in name else ["bbox_head"]
         widths = {f"model.{head}.{key}": WIDTH for head in heads for key in ("in_channels", "feat_channels")}
-        refining = {"model.bbox_head_refine.0.frm_cfg.feat_channels": WIDTH} if "r3det" in name else {}
-        return {**BACKBONE, **widths, **refining}
+        refine = {"model.bbox_head_refine.0.frm_cfg.feat_channels": WIDTH} if "r3det" in name else {}
+        return {**BACKBONE, **widths, **refine}
 
     return changes
 
 
 @pytest.fixture(scope="session")
 def corner_distance():
-    """Largest distance between the corners of two lists of rectangles (N, 5), whatever corner is the first: (N,)."""
+    """Largest corner distance (N,) between rectangles (N, 5), independent of the first corner."""
 
     def distance(boxes, others):
-        apart = torch.cdist(obb_to_corners(boxes.double()), obb_to_corners(others.double()))  # (N, 4, 4)
-        return torch.maximum(apart.amin(-1).amax(-1), apart.amin(-2).amax(-1))
+        distances = torch.cdist(obb_to_corners(boxes.double()), obb_to_corners(others.double()))  # (N, 4, 4)
+        return torch.maximum(distances.amin(-1).amax(-1), distances.amin(-2).amax(-1))
 
     return distance
 
 
-def strengthen(model):
-    """Weights that spread the heads' outputs, within the decoder's bounds."""
+def randomize_heads(model):
+    """Spread the outputs of the heads within the decoder's bounds."""
     draw = torch.Generator().manual_seed(3)
     for name, param in model.named_parameters():
         if name.endswith(("retina_reg.weight", "atss_reg.weight", "retina_cls.weight", "atss_cls.weight")):
@@ -70,7 +70,7 @@ def mmrotate_1x(narrow):
         cfg.merge_from_dict({**narrow(config), **(changes or {})})
         torch.manual_seed(0)
         with DefaultScope.overwrite_default_scope("mmrotate"):
-            return cfg.pretty_text, strengthen(MODELS.build(cfg.model))
+            return cfg.pretty_text, randomize_heads(MODELS.build(cfg.model))
 
     return build
 
@@ -90,14 +90,14 @@ def mmdet_3x(narrow):
         cfg = Config.fromfile(f"{get_installed_path('mmdet')}/.mim/configs/{config}")
         cfg.merge_from_dict({**narrow(config), **(changes or {})})
         torch.manual_seed(0)
-        return cfg.pretty_text, strengthen(MODELS.build(cfg.model))
+        return cfg.pretty_text, randomize_heads(MODELS.build(cfg.model))
 
     return build
 
 
 @pytest.fixture(scope="session")
-def ours(narrow):
-    """``build(config, state) -> model`` of one of our configs with these weights, every one of them given."""
+def build_converted(narrow):
+    """``build(config, state) -> model`` of a config of this package, with the complete weights."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
     from rotated_atss.detection.engine.runner import build_model, load_config
@@ -111,14 +111,14 @@ def ours(narrow):
 
 
 @pytest.fixture(scope="session")
-def converted(narrow):
-    """``convert(content, config, **how) -> Conversion``, from a checkpoint's content to one of our configs."""
+def convert(narrow):
+    """``convert(content, config, **options) -> Conversion`` of a checkpoint's content for a config."""
     pytest.importorskip("mmdet")
     from rotated_atss.checkpoints import convert_checkpoint, find_origin
     from rotated_atss.detection.engine.conversion_target import target_of
 
-    def convert(content, config, path="weights.pth", changes=None, **how):
+    def convert_content(content, config, path="weights.pth", changes=None, **options):
         target = target_of(config, {**narrow(config), **(changes or {})})
-        return convert_checkpoint(find_origin(content, path, **how), target, path)
+        return convert_checkpoint(find_origin(content, path, **options), target, path)
 
-    return convert
+    return convert_content

@@ -1,4 +1,4 @@
-"""A config in a checkpoint is read as data."""
+"""Parsing of config text as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ model = dict(
 """
 
 
-def test_settings():
+def test_supported_expressions():
     model = read_config_text(TEXT)["model"]
     assert model["bbox_head"] == dict(
         anchor_generator=dict(
@@ -26,13 +26,15 @@ def test_settings():
     )  # fmt: skip
 
 
-def test_nothing_is_run(tmp_path):
-    made = tmp_path / "made"
-    text = f"import os\nos.mkdir({str(made)!r})\nmodel = dict(a=os.mkdir({str(made)!r}), b=[__import__('os')], c=1)\n"
+def test_code_is_not_executed(tmp_path):
+    folder = tmp_path / "folder"
+    text = (
+        f"import os\nos.mkdir({str(folder)!r})\nmodel = dict(a=os.mkdir({str(folder)!r}), b=[__import__('os')], c=1)\n"
+    )
     assert read_config_text(text) == {"model": {"c": 1}}
-    assert not made.exists()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("text", [None, 3, "", "model = dict(", "\0", "(" * 500, "x: int", {"model": 1}, b"model = 1"])
-def test_what_is_no_config_gives_nothing(text):
+def test_invalid_text_gives_an_empty_result(text):
     assert read_config_text(text) == {}

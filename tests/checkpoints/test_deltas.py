@@ -1,4 +1,4 @@
-"""Rewriting a box branch: every pair of priors and settings draws the same rectangles, decoded number by number."""
+"""Conversion between box encodings: every pair of encodings decodes the same rectangles."""
 
 from __future__ import annotations
 
@@ -8,103 +8,114 @@ import math
 import pytest
 import torch
 
-from rotated_atss.checkpoints.deltas import BoxCode, is_same, rewrite_regression, with_priors_of_1x, with_upright_priors
+from rotated_atss.checkpoints.deltas import (
+    BoxEncoding,
+    is_equivalent,
+    rewrite_regression,
+    with_mmrotate_1x_priors,
+    with_upright_priors,
+)
 
 HALF_PI = math.pi / 2
 PRIORS = ((32.0, 32.0, 0.0), (40.0, 20.0, 0.0), (20.0, 40.0, 0.0))
 
 
-def decode(prior, delta, code):
-    """(cx, cy, w, h, angle) relative to the prior's centre."""
+def decode(prior, delta, encoding):
+    """Decode one box by its formulas; (cx, cy, w, h, angle) relative to the centre of the prior."""
     w, h, angle = prior
-    dx, dy, dw, dh, turn = (float(value) for value in delta)
+    dx, dy, dw, dh, da = (float(value) for value in delta)
     x, y = dx * w, dy * h
-    if code.proj_xy:
+    if encoding.proj_xy:
         x, y = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
-    if code.norm_factor:
-        turn *= code.norm_factor * math.pi
-    return x, y, w * math.exp(dw), h * math.exp(dh), angle + turn
+    if encoding.norm_factor:
+        da *= encoding.norm_factor * math.pi
+    return x, y, w * math.exp(dw), h * math.exp(dh), angle + da
 
 
-def decode_all(weight, bias, code, feature):
+def decode_all(weight, bias, encoding, feature):
     deltas = torch.einsum("ocij,cij->o", weight, feature) + bias
     return torch.tensor(
-        [decode(prior, delta, code) for prior, delta in zip(code.priors, deltas.view(-1, 5))], dtype=torch.float64
+        [decode(prior, delta, encoding) for prior, delta in zip(encoding.priors, deltas.view(-1, 5))],
+        dtype=torch.float64,
     )
 
 
-def branch(priors):
+def random_branch(num_priors):
     draw = torch.Generator().manual_seed(0)
     return (
-        torch.randn(priors * 5, 4, 3, 3, generator=draw, dtype=torch.float64) * 0.1,
-        torch.randn(priors * 5, generator=draw, dtype=torch.float64) * 0.2,
+        torch.randn(num_priors * 5, 4, 3, 3, generator=draw, dtype=torch.float64) * 0.1,
+        torch.randn(num_priors * 5, generator=draw, dtype=torch.float64) * 0.2,
         torch.randn(4, 3, 3, generator=draw, dtype=torch.float64),
     )
 
 
-CODES = [
-    make(BoxCode(PRIORS, angle_version, proj_xy, norm_factor))
-    for make in (with_upright_priors, with_priors_of_1x)
+ENCODINGS = [
+    make(BoxEncoding(PRIORS, angle_version, proj_xy, norm_factor))
+    for make in (with_upright_priors, with_mmrotate_1x_priors)
     for angle_version in ("oc", "le90", "le135")
     for proj_xy, norm_factor in ((False, None), (True, None), (True, 1), (False, 2))
 ]
 
 
-@pytest.mark.parametrize("number", range(len(CODES)))
-def test_the_same_rectangles(number, corner_distance):
-    source = CODES[number]
-    for target in CODES:
-        weight, bias, feature = branch(3)
-        changed = rewrite_regression(weight, bias, source, target)
-        found, expected = decode_all(*changed, target, feature), decode_all(weight, bias, source, feature)
-        assert float(corner_distance(found, expected).max()) < 1e-9
-        assert is_same(source, target) == all(torch.allclose(*pair) for pair in zip(changed, (weight, bias)))
+@pytest.mark.parametrize("number", range(len(ENCODINGS)))
+def test_decoded_rectangles_are_equal(number, corner_distance):
+    source = ENCODINGS[number]
+    for target in ENCODINGS:
+        weight, bias, feature = random_branch(3)
+        rewritten = rewrite_regression(weight, bias, source, target)
+        decoded, expected = decode_all(*rewritten, target, feature), decode_all(weight, bias, source, feature)
+        assert float(corner_distance(decoded, expected).max()) < 1e-9
+        assert is_equivalent(source, target) == all(torch.allclose(*pair) for pair in zip(rewritten, (weight, bias)))
 
 
-@pytest.mark.parametrize("number", range(len(CODES)))
-def test_the_same_numbers_for_stages_that_refine(number):
-    source = CODES[number]
-    for target in CODES:
-        weight, bias, feature = branch(3)
-        changed = rewrite_regression(weight, bias, source, target, keep_sides=True)
-        found, expected = decode_all(*changed, target, feature), decode_all(weight, bias, source, feature)
-        assert torch.allclose(found, expected, atol=1e-9)
+@pytest.mark.parametrize("number", range(len(ENCODINGS)))
+def test_decoded_parameters_are_equal_with_keep_sides(number):
+    source = ENCODINGS[number]
+    for target in ENCODINGS:
+        weight, bias, feature = random_branch(3)
+        rewritten = rewrite_regression(weight, bias, source, target, keep_sides=True)
+        decoded, expected = decode_all(*rewritten, target, feature), decode_all(weight, bias, source, feature)
+        assert torch.allclose(decoded, expected, atol=1e-9)
 
 
-def test_priors_of_1x():
-    code = BoxCode(PRIORS, "le90")
-    assert with_priors_of_1x(code).priors == ((32, 32, -HALF_PI), (40, 20, 0), (40, 20, -HALF_PI))
-    assert with_priors_of_1x(BoxCode(PRIORS, "le135")).priors == ((32, 32, HALF_PI), (40, 20, 0), (40, 20, HALF_PI))
+def test_priors_of_mmrotate_1x():
+    encoding = BoxEncoding(PRIORS, "le90")
+    assert with_mmrotate_1x_priors(encoding).priors == ((32, 32, -HALF_PI), (40, 20, 0), (40, 20, -HALF_PI))
+    assert with_mmrotate_1x_priors(BoxEncoding(PRIORS, "le135")).priors == (
+        (32, 32, HALF_PI),
+        (40, 20, 0),
+        (40, 20, HALF_PI),
+    )
     expected = ((32, 32, -HALF_PI), (20, 40, -HALF_PI), (40, 20, -HALF_PI))
-    assert with_priors_of_1x(BoxCode(PRIORS, "oc")).priors == expected
-    turned = BoxCode(((32.0, 32.0, HALF_PI),), "le135")
-    assert with_upright_priors(turned).priors == ((32.0, 32.0, 0.0),)
+    assert with_mmrotate_1x_priors(BoxEncoding(PRIORS, "oc")).priors == expected
+    rotated = BoxEncoding(((32.0, 32.0, HALF_PI),), "le135")
+    assert with_upright_priors(rotated).priors == ((32.0, 32.0, 0.0),)
 
 
-def test_oc_of_1x_becomes_what_our_coder_would_have_learned():
-    """The deltas that mmrotate 1.x trains towards, moved, are those that ours trains towards."""
+def test_converted_oc_targets_equal_encoded_deltas():
+    """The regression targets of mmrotate 1.x become those of this package."""
     from rotated_atss.ops.delta_coder import encode_deltas
 
-    target = BoxCode(PRIORS, "oc")
-    source = with_priors_of_1x(target)
+    target = BoxEncoding(PRIORS, "oc")
+    source = with_mmrotate_1x_priors(target)
     for number, (angle, (w, h)) in enumerate(itertools.product((-1.5, -0.7, -0.01), ((30.0, 11.0), (9.0, 50.0)))):
         prior = number % 3
         pw, ph, p_angle = source.priors[prior]
-        theirs = torch.tensor(
+        deltas = torch.tensor(
             [3 / pw, -4 / ph, math.log(w / pw), math.log(h / ph), angle - p_angle], dtype=torch.float64
         )
         weight, bias = torch.zeros(15, 1, 1, 1), torch.zeros(15, dtype=torch.float64)
-        bias[prior * 5 : prior * 5 + 5] = theirs
-        moved = rewrite_regression(weight, bias, source, target)[1][prior * 5 : prior * 5 + 5]
+        bias[prior * 5 : prior * 5 + 5] = deltas
+        rewritten = rewrite_regression(weight, bias, source, target)[1][prior * 5 : prior * 5 + 5]
         box = torch.tensor([3.0, -4, w, h, angle], dtype=torch.float64)
-        ours = encode_deltas(torch.tensor([0, 0, *target.priors[prior]], dtype=torch.float64), box, "oc")
-        assert torch.allclose(moved, ours)
+        expected = encode_deltas(torch.tensor([0, 0, *target.priors[prior]], dtype=torch.float64), box, "oc")
+        assert torch.allclose(rewritten, expected)
 
 
-def test_dtype_and_shape_stay():
-    code = BoxCode(PRIORS, "oc")
+def test_dtype_and_shape_are_kept():
+    encoding = BoxEncoding(PRIORS, "oc")
     for dtype in (torch.float32, torch.float16):
         weight, bias = torch.ones(15, 4, 3, 3, dtype=dtype), torch.ones(15, dtype=dtype)
-        changed = rewrite_regression(weight, bias, with_priors_of_1x(code), code)
-        assert [each.dtype for each in changed] == [dtype] * 2
-        assert [each.shape for each in changed] == [weight.shape, bias.shape]
+        rewritten = rewrite_regression(weight, bias, with_mmrotate_1x_priors(encoding), encoding)
+        assert [each.dtype for each in rewritten] == [dtype] * 2
+        assert [each.shape for each in rewritten] == [weight.shape, bias.shape]

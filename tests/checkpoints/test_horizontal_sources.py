@@ -1,4 +1,4 @@
-"""Converted weights of MMDetection give the raw outputs that its own models give."""
+"""Converted weights of MMDetection give the raw outputs of MMDetection's models."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ def outputs(model):
 
 @pytest.mark.parametrize("source", ["mmdet-2.x", "mmdet-3.x"])
 @pytest.mark.parametrize("deformable", [False, True])
-def test_atss(source, deformable, mmdet_3x, ours, converted):
-    text, peer = mmdet_3x(ATSS, DCN if deformable else {})
-    state = peer.state_dict()
-    if source == "mmdet-2.x":  # and a training with averaged weights, whose other copy lies among the weights
+def test_raw_outputs_of_atss_are_equal(source, deformable, mmdet_3x, build_converted, convert):
+    text, baseline = mmdet_3x(ATSS, DCN if deformable else {})
+    state = baseline.state_dict()
+    if source == "mmdet-2.x":  # also with the averaged copy of the weights
         state = {name.replace("conv2.conv_offset", "conv2_offset"): value for name, value in state.items()}
-        state |= {"ema_" + name.replace(".", "_"): value for name, value in peer.state_dict().items()}
+        state |= {"ema_" + name.replace(".", "_"): value for name, value in baseline.state_dict().items()}
     content = {"meta": meta_of(source, text), "state_dict": {f"module.{name}": value for name, value in state.items()}}
     name = "atss_dcnv2_r50_fpn_1x_coco" if deformable else "atss_r50_fpn_1x_coco"
     changes = {"model.bbox_head.last_conv_cfg": None}
-    conversion = converted(content, name, changes=changes)
-    assert len(conversion.mapped) == len(peer.state_dict())
-    assert not conversion.made
+    conversion = convert(content, name, changes=changes)
+    assert len(conversion.mapped) == len(baseline.state_dict())
+    assert not conversion.filled
     assert not conversion.notes
-    assert len(conversion.left) == (len(peer.state_dict()) if source == "mmdet-2.x" else 0)
-    model = ours(name, conversion.state, changes)
-    for theirs, mine in zip(outputs(peer), outputs(model)):
-        assert torch.allclose(theirs, mine, atol=1e-5, rtol=1e-4)
+    assert len(conversion.dropped) == (len(baseline.state_dict()) if source == "mmdet-2.x" else 0)
+    model = build_converted(name, conversion.state, changes)
+    for expected, output in zip(outputs(baseline), outputs(model)):
+        assert torch.allclose(expected, output, atol=1e-5, rtol=1e-4)
 
 
-def test_the_depth_is_told_from_the_shapes(mmdet_3x):
+def test_depth_is_detected_from_the_shapes(mmdet_3x):
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
 
@@ -63,6 +63,6 @@ def test_the_depth_is_told_from_the_shapes(mmdet_3x):
         (ATSS, "atss_r50_fpn_1x_coco"),
         ("atss/atss_r101_fpn_1x_coco.py", "atss_r101_fpn_2x_ms_coco"),
     ):
-        _, peer = mmdet_3x(config)
-        pattern = config_pattern(peer.state_dict(), "mmdet-3.x", None)
+        _, baseline = mmdet_3x(config)
+        pattern = config_pattern(baseline.state_dict(), "mmdet-3.x", None)
         assert matching_configs(pattern, config_names()) == [expected]

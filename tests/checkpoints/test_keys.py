@@ -1,11 +1,11 @@
-"""Tables of names, entry by entry."""
+"""Renaming of parameters, entry by entry."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from rotated_atss.checkpoints.keys import rename
+from rotated_atss.checkpoints.keys import rename_keys
 
 OFFICIAL = {
     "backbone.body.stem.conv1.weight": "backbone.conv1.weight",
@@ -51,19 +51,22 @@ SAME = {
     [("atss-official", OFFICIAL), ("mmrotate-0.x", R3DET), *((name, SAME) for name in (
         "mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x"))],
 )  # fmt: skip
-def test_names(source, table):
+def test_renamed_parameters(source, table):
     state = {name: torch.tensor(number) for number, name in enumerate(table)}
-    renamed, spare = rename(state, source)
-    assert spare == []
+    renamed, dropped = rename_keys(state, source)
+    assert dropped == []
     assert list(renamed) == list(table.values())
-    assert all(torch.equal(renamed[ours], state[theirs]) for theirs, ours in table.items())
+    assert all(torch.equal(renamed[new], state[old]) for old, new in table.items())
 
 
-def test_what_no_model_needs_is_put_aside():
-    spare = [
+def test_entries_outside_a_model_are_dropped():
+    dropped = [
         "ema_backbone_conv1_weight",
         "data_preprocessor.mean",
         "rpn.anchor_generator.cell_anchors.0",
     ]
     kept = "backbone.bn1.num_batches_tracked"
-    assert rename({name: torch.tensor(0) for name in [*spare, kept]}, "mmdet-2.x") == ({kept: torch.tensor(0)}, spare)
+    assert rename_keys({name: torch.tensor(0) for name in [*dropped, kept]}, "mmdet-2.x") == (
+        {kept: torch.tensor(0)},
+        dropped,
+    )

@@ -1,4 +1,4 @@
-"""The config of weights, told from shapes and, among equals, from the file's name."""
+"""Configs that fit the weights, by shapes and by the file name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rotated_atss.checkpoints.match import config_pattern, matching_configs
 from rotated_atss.configs import config_names
 
 
-def shapes(branches, blocks=6, cell=(64, 64)):
+def weights(branches, blocks=6, conv2=(64, 64)):
     state = {f"backbone.layer3.{block}.conv1.weight": (256, 1024, 1, 1) for block in range(blocks)}
-    state |= {"backbone.layer1.0.conv2.weight": (*cell, 3, 3), **branches}
+    state |= {"backbone.layer1.0.conv2.weight": (*conv2, 3, 3), **branches}
     return {name: torch.empty(shape, device="meta") for name, shape in state.items()}
 
 
@@ -32,38 +32,38 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_oriented(name):
+def test_config_of_an_oriented_detector(name):
     branches, angle_version = CASES[name]
-    pattern = config_pattern(shapes(branches), "mmrotate-0.x", angle_version)
-    found = matching_configs(pattern, config_names())
-    assert found[0] == name
-    assert all("_ms_rr_" in other for other in found[1:])
-    assert name in matching_configs(config_pattern(shapes(branches), "mmrotate-0.x", None), config_names())
+    pattern = config_pattern(weights(branches), "mmrotate-0.x", angle_version)
+    matches = matching_configs(pattern, config_names())
+    assert matches[0] == name
+    assert all("_ms_rr_" in other for other in matches[1:])
+    assert name in matching_configs(config_pattern(weights(branches), "mmrotate-0.x", None), config_names())
 
 
-def test_the_files_name_decides_among_equals():
-    pattern = config_pattern(shapes({RETINA: (45, 256, 3, 3)}), "mmrotate-0.x", "le90")
-    plain, turned = matching_configs(pattern, config_names())
-    assert matching_configs(pattern, config_names(), f"{turned}-1da1ec9c") == [turned, plain]
-    assert matching_configs(pattern, config_names(), f"{plain}-c0097bc4") == [plain, turned]
-    assert matching_configs(pattern, config_names(), f"my_{turned}") == [plain, turned]
+def test_file_name_ranks_configs_with_equal_shapes():
+    pattern = config_pattern(weights({RETINA: (45, 256, 3, 3)}), "mmrotate-0.x", "le90")
+    plain, rotated = matching_configs(pattern, config_names())
+    assert matching_configs(pattern, config_names(), f"{rotated}-1da1ec9c") == [rotated, plain]
+    assert matching_configs(pattern, config_names(), f"{plain}-c0097bc4") == [plain, rotated]
+    assert matching_configs(pattern, config_names(), f"my_{rotated}") == [plain, rotated]
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "state",
     [
-        shapes({}),
-        shapes({RETINA: (36, 256, 3, 3)}),
-        shapes({ATSS: (10, 256, 3, 3)}),
-        shapes({ATSS: (4, 256, 3, 3)}, blocks=7),
+        weights({}),
+        weights({RETINA: (36, 256, 3, 3)}),
+        weights({ATSS: (10, 256, 3, 3)}),
+        weights({ATSS: (4, 256, 3, 3)}, blocks=7),
         {ATSS: torch.empty(4, 256, 3, 3, device="meta")},
     ],
 )
-def test_weights_of_another_detector(wrong):
-    assert config_pattern(wrong, "mmdet-3.x", None) is None
+def test_unknown_detector_gives_none(state):
+    assert config_pattern(state, "mmdet-3.x", None) is None
 
 
-def test_a_backbone_without_a_config():
-    pattern = config_pattern(shapes({ATSS: (4, 256, 3, 3)}, blocks=23, cell=(128, 4)), "mmdet-3.x", None)
+def test_backbone_without_a_config_matches_none():
+    pattern = config_pattern(weights({ATSS: (4, 256, 3, 3)}, blocks=23, conv2=(128, 4)), "mmdet-3.x", None)
     assert "x101_32x4d" in pattern
     assert matching_configs(pattern, config_names()) == []

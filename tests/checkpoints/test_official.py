@@ -1,4 +1,4 @@
-"""The official ATSS: its names, its network and its arithmetic of pixels, written down again from its formulas."""
+"""The official ATSS: its parameter names, network and box arithmetic, reimplemented from its formulas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 from torchvision.ops import deform_conv2d
 
 pytest.importorskip("mmdet")
@@ -20,7 +20,7 @@ CLASSES = 5
 BLOCKS = {"r50": (3, 4, 6, 3), "r101": (3, 4, 23, 3)}
 
 
-# -- names and shapes of its model -------------------------------------------------------------------------------------
+# -- parameter names and shapes -------------------------------------------------------------------------------------
 
 
 def conv(name, out, into, size, bias):
@@ -29,7 +29,7 @@ def conv(name, out, into, size, bias):
 
 
 def deformable(name, out, into, channels, bias):
-    """DFConv2d: a plain convolution for 18 offsets and 9 masks, and the one that reads at them."""
+    """DFConv2d: a convolution for 18 offsets and 9 masks, and the deformable convolution."""
     return {**conv(f"{name}.offset", 27, channels, 3, True), **conv(f"{name}.conv", out, into, 3, bias)}
 
 
@@ -38,7 +38,7 @@ def frozen_norm(name, channels):
 
 
 def body(blocks, stem, cell, groups, dcn):
-    """Stages of bottlenecks: ``cell`` channels in the 3x3 of the first, ``stem * 4`` out."""
+    """Bottleneck stages; the first has ``cell`` channels in its 3x3 convolutions and ``stem * 4`` output channels."""
     shapes = {**conv("stem.conv1", stem, 3, 7, False), **frozen_norm("stem.bn1", stem)}
     into, out = stem, stem * 4
     for stage, number in enumerate(blocks, 1):
@@ -62,7 +62,7 @@ def body(blocks, stem, cell, groups, dcn):
 
 
 def official_shapes(blocks, *, stem=64, cell=64, groups=1, dcn=(False,) * 4, width=256, classes=80):
-    """Every name of a checkpoint of the official ATSS."""
+    """Shapes of all parameters of a checkpoint of the official ATSS."""
     shapes, out = body(blocks, stem, cell, groups, dcn), stem * 4
     for level in (2, 3, 4):
         shapes |= conv(f"backbone.fpn.fpn_inner{level}", width, out * 2 ** (level - 1), 1, True)
@@ -123,9 +123,9 @@ FULL = {
 
 
 @pytest.mark.parametrize("config", FULL)
-def test_every_published_model_is_told_from_its_shapes_and_fits_its_config(config):
+def test_every_published_model_is_detected_and_fits_its_config(config):
     from rotated_atss.checkpoints import convert_checkpoint, find_origin
-    from rotated_atss.checkpoints.keys import rename
+    from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
     from rotated_atss.detection.engine.conversion_target import target_of
@@ -134,29 +134,31 @@ def test_every_published_model_is_told_from_its_shapes_and_fits_its_config(confi
     shapes = official_shapes(BLOCKS[depth], **changes)
     origin = find_origin(checkpoint(shapes, "meta"), "ATSS.pth")
     assert (origin.source, origin.angle_version) == ("atss-official", None)
-    pattern = config_pattern(rename(origin.state, origin.source)[0], origin.source, None)
+    pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, None)
     assert matching_configs(pattern, config_names()) == [config]
     conversion = convert_checkpoint(origin, target_of(config), "ATSS.pth")
     assert len(conversion.mapped) == len(shapes)
-    assert len(conversion.left) == 5
-    assert all(name.endswith("num_batches_tracked") for name in conversion.made)
+    assert len(conversion.dropped) == 5
+    assert all(name.endswith("num_batches_tracked") for name in conversion.filled)
 
 
-# -- its network -------------------------------------------------------------------------------------------------------
+# -- network -------------------------------------------------------------------------------------------------------
 
 
 class Network:
-    """The official forward pass on its own names."""
+    """Forward pass of the official implementation, with its parameter names."""
 
     def __init__(self, state, groups=1, stride_in_1x1=True):
         self.state, self.groups, self.caffe = state, groups, stride_in_1x1
 
     def conv(self, x, name, stride=1, padding=0, groups=1):
         if f"{name}.conv.weight" in self.state:
-            found = self.conv(x, f"{name}.offset", stride, padding)
+            offsets = self.conv(x, f"{name}.offset", stride, padding)
             weight, bias = self.state[f"{name}.conv.weight"], self.state.get(f"{name}.conv.bias")
-            return deform_conv2d(x, found[:, :18], weight, bias, stride, padding, mask=found[:, 18:].sigmoid())
-        return F.conv2d(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"), stride, padding, 1, groups)
+            return deform_conv2d(x, offsets[:, :18], weight, bias, stride, padding, mask=offsets[:, 18:].sigmoid())
+        return functional.conv2d(
+            x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"), stride, padding, 1, groups
+        )
 
     def norm(self, x, name):
         weight, bias, mean, var = (
@@ -176,7 +178,7 @@ class Network:
 
     def features(self, x, blocks):
         x = self.norm(self.conv(x, "backbone.body.stem.conv1", 2, 3), "backbone.body.stem.bn1").relu()
-        x, stages = F.max_pool2d(x, 3, 2, 1), []
+        x, stages = functional.max_pool2d(x, 3, 2, 1), []
         for stage, number in enumerate(blocks, 1):
             for block in range(number):
                 x = self.block(x, f"backbone.body.layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1)
@@ -184,7 +186,9 @@ class Network:
         inner, levels = None, []
         for level in (4, 3, 2):
             lateral = self.conv(stages[level - 1], f"backbone.fpn.fpn_inner{level}")
-            inner = lateral if inner is None else lateral + F.interpolate(inner, scale_factor=2, mode="nearest")
+            inner = (
+                lateral if inner is None else lateral + functional.interpolate(inner, scale_factor=2, mode="nearest")
+            )
             levels.insert(0, self.conv(inner, f"backbone.fpn.fpn_layer{level}", 1, 1))
         p6 = self.conv(levels[-1], "backbone.fpn.top_blocks.p6", 2, 1)
         return [*levels, p6, self.conv(p6.relu(), "backbone.fpn.top_blocks.p7", 2, 1)]
@@ -193,11 +197,11 @@ class Network:
         for layer in range(4):
             x = self.conv(x, f"rpn.head.{name}.{3 * layer}", 1, 1)
             norm = f"rpn.head.{name}.{3 * layer + 1}"
-            x = F.group_norm(x, 32, self.state[f"{norm}.weight"], self.state[f"{norm}.bias"]).relu()
+            x = functional.group_norm(x, 32, self.state[f"{norm}.weight"], self.state[f"{norm}.bias"]).relu()
         return x
 
     def __call__(self, image, blocks):
-        """Class logits, deltas and centerness logits of each level."""
+        """Class logits, deltas and centerness logits per level."""
         outputs = []
         for level, x in enumerate(self.features(image, blocks)):
             cls, box = self.tower(x, "cls_tower"), self.tower(x, "bbox_tower")
@@ -209,42 +213,42 @@ class Network:
         return outputs
 
 
-# -- its boxes ---------------------------------------------------------------------------------------------------------
+# -- boxes ---------------------------------------------------------------------------------------------------------
 
 
 def decode(delta, column, row, stride):
-    """One box of a prior, first and last pixel."""
-    center = np.array([column * stride + stride / 2, row * stride + stride / 2])
-    low, high = center - (8 * stride - 1) / 2, center + (8 * stride - 1) / 2
-    size, middle = high - low + 1, (low + high) / 2
-    middle = np.array(delta[:2]) / 10 * size + middle
+    """Decode one box as its first and last pixels."""
+    point = np.array([column * stride + stride / 2, row * stride + stride / 2])
+    low, high = point - (8 * stride - 1) / 2, point + (8 * stride - 1) / 2
+    size, prior_center = high - low + 1, (low + high) / 2
+    center = np.array(delta[:2]) / 10 * size + prior_center
     size = np.exp(np.minimum(np.array(delta[2:]) / 5, math.log(1000 / 16))) * size
-    return np.concatenate([middle - (size - 1) / 2, middle + (size - 1) / 2])
+    return np.concatenate([center - (size - 1) / 2, center + (size - 1) / 2])
 
 
-def overlap(one, other):
-    width = min(one[2], other[2]) - max(one[0], other[0]) + 1
-    height = min(one[3], other[3]) - max(one[1], other[1]) + 1
-    shared = max(width, 0) * max(height, 0)
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (one, other)]
-    return shared / (sum(areas) - shared)
+def pixel_iou(box1, box2):
+    width = min(box1[2], box2[2]) - max(box1[0], box2[0]) + 1
+    height = min(box1[3], box2[3]) - max(box1[1], box2[1]) + 1
+    intersection = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (box1, box2)]
+    return intersection / (sum(areas) - intersection)
 
 
 def detect(outputs, size_wh, scale_wh, per_level=1000, per_image=100):
-    """(box as an area in the original image, score, class), best first."""
-    found = []
+    """(corners in the original image, score, class) of the detections, best first."""
+    candidates = []
     for stride, (logits, deltas, central) in zip(STRIDES, outputs):
         level = []
-        classes, cells = logits[0].sigmoid().double().numpy(), central[0, 0].sigmoid().double().numpy()
+        classes, centerness = logits[0].sigmoid().double().numpy(), central[0, 0].sigmoid().double().numpy()
         for label, row, column in np.argwhere(classes > 0.05):
-            score = classes[label, row, column] * cells[row, column]
+            score = classes[label, row, column] * centerness[row, column]
             box = decode(deltas[0, :, row, column].double().tolist(), column, row, stride)
             box[0::2], box[1::2] = box[0::2].clip(0, size_wh[0] - 1), box[1::2].clip(0, size_wh[1] - 1)
             level.append((box, math.sqrt(score), int(label)))
-        found += sorted(level, key=lambda each: -each[1])[:per_level]
+        candidates += sorted(level, key=lambda each: -each[1])[:per_level]
     kept = []
-    for box, score, label in sorted(found, key=lambda each: -each[1]):
-        if all(label != other[2] or overlap(box, other[0]) <= 0.6 for other in kept):
+    for box, score, label in sorted(candidates, key=lambda each: -each[1]):
+        if all(label != other[2] or pixel_iou(box, other[0]) <= 0.6 for other in kept):
             kept.append((box, score, label))
     scale = np.array([*scale_wh, *scale_wh])
     return [(box / scale + (0, 0, 1, 1), score, label) for box, score, label in kept[:per_image]]
@@ -261,14 +265,14 @@ SMALL = {
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_the_same_outputs_and_the_same_boxes(kind, ours, converted):
+def test_outputs_and_boxes_equal_the_reference(kind, build_converted, convert):
     from mmdet.structures import DetDataSample
 
     config, shapes, changes = SMALL[kind]
     shapes = official_shapes(BLOCKS["r50"], stem=4, width=64, classes=CLASSES, **{"cell": 4, **shapes})
     content = checkpoint(shapes)
     changes = {**changes, "model.bbox_head.num_classes": CLASSES}
-    model = ours(config, converted(content, config, changes=changes).state, changes)
+    model = build_converted(config, convert(content, config, changes=changes).state, changes)
     state = {name.removeprefix("module."): value for name, value in content["model"].items()}
     network = Network(state, 4 if kind == "resnext" else 1, stride_in_1x1=kind != "resnext")
 
@@ -278,20 +282,20 @@ def test_the_same_outputs_and_the_same_boxes(kind, ours, converted):
     padded = torch.zeros(1, 3, 96, 160)
     padded[0, :, :90, :150] = image - torch.tensor(MEAN)[:, None, None]
     with torch.no_grad():
-        outputs = network(padded, BLOCKS["r50"])
-        mine = list(zip(*model.bbox_head(model.extract_feat(data["inputs"]))))
-        found = model.predict(data["inputs"], data["data_samples"], rescale=True)[0].pred_instances
+        reference = network(padded, BLOCKS["r50"])
+        outputs = list(zip(*model.bbox_head(model.extract_feat(data["inputs"]))))
+        detections = model.predict(data["inputs"], data["data_samples"], rescale=True)[0].pred_instances
     assert torch.allclose(data["inputs"], padded)
-    for theirs, own in zip(outputs, mine):
-        assert all(torch.allclose(a, b, atol=2e-4, rtol=2e-4) for a, b in zip(theirs, own))
-    expected = detect(mine, (150, 90), (1.5, 1.5))
-    assert len(found.bboxes) == len(expected) == 100
-    assert found.labels.tolist() == [label for _, _, label in expected]
-    assert np.allclose(found.scores.numpy(), [score for _, score, _ in expected], atol=1e-5)
-    assert np.allclose(found.bboxes.numpy(), np.stack([box for box, _, _ in expected]), atol=2e-3)
+    for expected_level, level in zip(reference, outputs):
+        assert all(torch.allclose(a, b, atol=2e-4, rtol=2e-4) for a, b in zip(expected_level, level))
+    expected = detect(outputs, (150, 90), (1.5, 1.5))
+    assert len(detections.bboxes) == len(expected) == 100
+    assert detections.labels.tolist() == [label for _, _, label in expected]
+    assert np.allclose(detections.scores.numpy(), [score for _, score, _ in expected], atol=1e-5)
+    assert np.allclose(detections.bboxes.numpy(), np.stack([box for box, _, _ in expected]), atol=2e-3)
 
 
-def test_decoded_boxes_are_the_official_ones_as_areas(converted):
+def test_decoded_boxes_equal_the_reference(convert):
     from rotated_atss.detection.engine.runner import build_model, load_config
 
     head = build_model(load_config("atss_official_r50_fpn_1x_coco", {"model.backbone.init_cfg": None})).bbox_head
@@ -301,11 +305,11 @@ def test_decoded_boxes_are_the_official_ones_as_areas(converted):
         deltas = torch.randn(rows * columns, 4, generator=draw) * torch.tensor([3.0, 3, 5, 5])
         boxes = head.bbox_coder.decode(priors, deltas).numpy()
         for index, (row, column) in enumerate(itertools.product(range(rows), range(columns))):
-            expected = decode(deltas[index].double().tolist(), column, row, stride) + (0, 0, 1, 1)
+            expected = np.add(decode(deltas[index].double().tolist(), column, row, stride), (0, 0, 1, 1))
             assert np.allclose(boxes[index], expected, rtol=1e-5, atol=1e-3)
 
 
-def test_a_level_keeps_its_best_products():
+def test_each_level_keeps_its_best_products_of_score_and_centerness():
     from rotated_atss.detection.heads.official_atss_head import only_best_products
 
     draw = torch.Generator().manual_seed(5)
@@ -325,19 +329,19 @@ def test_a_level_keeps_its_best_products():
     assert bool((only_best_products(logits, central, 0.99, 10) <= logits).all())
 
 
-def test_boxes_are_resized_by_their_pixels():
+def test_boxes_are_resized_by_pixels():
     from rotated_atss.detection.heads.official_atss_head import resize_by_pixels
 
-    one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image, as an area
+    one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image
     assert resize_by_pixels(one_pixel, (1.5, 3.0)).tolist() == [[20.0, 5.0, 21.0, 6.0]]
     whole = torch.tensor([[0.0, 0.0, 149 + 1.0, 89 + 1.0]])
     assert torch.allclose(resize_by_pixels(whole, (1.5, 1.5)), torch.tensor([[0, 0, 149 / 1.5 + 1, 89 / 1.5 + 1]]))
 
 
-def test_other_priors_are_refused(converted):
+def test_other_priors_raise(convert):
     from rotated_atss.errors import UserError
 
     content = checkpoint(official_shapes(BLOCKS["r50"], stem=4, cell=4, width=64, classes=80))
     content["model"]["module.rpn.anchor_generator.cell_anchors.1"] = torch.tensor([[-24.0, -24, 39, 39]])
-    with pytest.raises(UserError, match=r"cell_anchors\.1 is .*, not one square of 8 x 16 pixels"):
-        converted(content, "atss_official_r50_fpn_1x_coco")
+    with pytest.raises(UserError, match=r"cell_anchors\.1 must be one square of 8 x 16 pixels, got \[\["):
+        convert(content, "atss_official_r50_fpn_1x_coco")

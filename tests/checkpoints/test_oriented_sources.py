@@ -1,4 +1,4 @@
-"""Converted weights of mmrotate draw the rectangles that mmrotate's own models draw."""
+"""Converted weights of mmrotate give the rectangles of mmrotate's models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R3DET = "r3det/r3det-oc_r50_fpn_1x_dota.py"
 ONE_PRIOR = {"model.bbox_head.anchor_generator.scales_per_octave": 1, "model.bbox_head.anchor_generator.ratios": [1.0]}
 CODER, PRIORS = "model.bbox_head.bbox_coder", "model.bbox_head.anchor_generator"
 OC = {f"{CODER}.angle_version": "oc", f"{CODER}.edge_swap": False, f"{CODER}.proj_xy": False}
-TOLERANCE = 2e-3  # pixels; float32 boxes of up to some thousand pixels
+TOLERANCE = 2e-3  # pixels, for float32 boxes of up to a few thousand pixels
 
 
 def features(seed=0):
@@ -30,13 +30,13 @@ def tensor(boxes):
 
 
 def flat(level):
-    """(B, A * 5, H, W) to (B, H * W * A, 5)."""
+    """Reshape (B, A * 5, H, W) to (B, H * W * A, 5)."""
     return level.permute(0, 2, 3, 1).reshape(len(level), -1, 5)
 
 
 @torch.no_grad()
-def boxes_of_peer(head):
-    """Priors and decoded boxes (N, 5) of mmrotate's head on the features."""
+def mmrotate_boxes(head):
+    """Priors and decoded boxes (N, 5) of mmrotate's head."""
     levels = head(features())[1]
     priors = head.prior_generator.grid_priors([level.shape[-2:] for level in levels], device="cpu")
     decoded = [tensor(head.bbox_coder.decode(p, flat(level)[0])) for p, level in zip(priors, levels)]
@@ -44,7 +44,7 @@ def boxes_of_peer(head):
 
 
 @torch.no_grad()
-def boxes_of_ours(head):
+def package_boxes(head):
     levels = head(tuple(features()))[1]
     priors = head.flat_priors([level.shape[-2:] for level in levels], torch.device("cpu"))
     return torch.cat([head.bbox_coder.decode(p, flat(level)[0]) for p, level in zip(priors, levels)])
@@ -62,7 +62,7 @@ CASES = {
     "atss without centerness le90": (RETINANET.format("rbox-le90"), ONE_PRIOR, "rotated_atss_obb_r50_fpn_1x_dota_le90"),
     "atss without centerness le135": (
         RETINANET.format("rbox-le135"), ONE_PRIOR, "rotated_atss_obb_r50_fpn_1x_dota_le135"),
-    "its own port, projected and divided": (
+    "atss without centerness oc, other coder settings": (
         RETINANET.format("hbox-oc"), {**ONE_PRIOR, f"{CODER}.proj_xy": True, f"{CODER}.norm_factor": 1},
         "rotated_atss_hbb_r50_fpn_1x_dota_oc"),
     "priors of 0.x": (RETINANET.format("hbox-oc"), {f"{PRIORS}.angle_version": None},
@@ -76,47 +76,49 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_mmrotate_1x(case, mmrotate_1x, ours, converted, corner_distance):
+def test_boxes_of_mmrotate_1x_are_equal(case, mmrotate_1x, build_converted, convert, corner_distance):
     config, changes, name = CASES[case]
-    text, peer = mmrotate_1x(config, changes)
-    conversion = converted(content_1x(text, peer), name)
-    assert conversion.left == []
-    assert conversion.made == {}
-    assert set(conversion.mapped) == set(peer.state_dict())
-    model = ours(name, conversion.state)
-    priors, expected = boxes_of_peer(peer.bbox_head)
-    apart = corner_distance(boxes_of_ours(model.bbox_head), expected)
-    # A square prior of a side that is no whole number is now wider than high, now higher than wide, by the rounding of
-    # its corners, and mmrotate 1.x turns the wider ones back: those few cannot be converted, nor could it learn them.
-    nominal = round_trip_angles(priors, peer.bbox_head.bbox_coder.angle_version)
-    assert float(apart[nominal].max()) < TOLERANCE
+    text, baseline = mmrotate_1x(config, changes)
+    conversion = convert(content_1x(text, baseline), name)
+    assert conversion.dropped == []
+    assert conversion.filled == {}
+    assert set(conversion.mapped) == set(baseline.state_dict())
+    model = build_converted(name, conversion.state)
+    priors, expected = mmrotate_boxes(baseline.bbox_head)
+    distances = corner_distance(package_boxes(model.bbox_head), expected)
+    # Rounding of the corners makes some square priors with fractional sides slightly wider than high. mmrotate 1.x
+    # gives these few another angle, so they cannot be converted.
+    nominal = has_nominal_angle(priors, baseline.bbox_head.bbox_coder.angle_version)
+    assert float(distances[nominal].max()) < TOLERANCE
     assert float(nominal.float().mean()) > 0.95
     assert bool(nominal.all()) or case in ("retinanet le90", "retinanet le135")
 
 
-def round_trip_angles(priors, angle_version):
-    """Whether each prior of mmrotate 1.x has the angle that its shape gives."""
+def has_nominal_angle(priors, angle_version):
+    """(N,) bool, whether each prior of mmrotate 1.x has the angle of its nominal shape."""
     square = (priors[:, 2] / priors[:, 3] - 1).abs() < 1e-3
     return ~square | (priors[:, 4] != 0) | (angle_version == "oc")
 
 
-def test_raw_outputs_of_the_same_weights_are_the_same(mmrotate_1x, ours, converted):
-    text, peer = mmrotate_1x(ATSS)
+def test_raw_outputs_are_equal_where_nothing_is_rewritten(mmrotate_1x, build_converted, convert):
+    text, baseline = mmrotate_1x(ATSS)
     name = "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90"
-    conversion = converted(content_1x(text, peer), name)
+    conversion = convert(content_1x(text, baseline), name)
     assert conversion.notes == []
-    model = ours(name, conversion.state)
+    model = build_converted(name, conversion.state)
     with torch.no_grad():
         image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-        for theirs, mine in zip(peer.bbox_head(peer.extract_feat(image)), model.bbox_head(model.extract_feat(image))):
-            assert all(torch.equal(a, b) for a, b in zip(theirs, mine))
+        expected = baseline.bbox_head(baseline.extract_feat(image))
+        outputs = model.bbox_head(model.extract_feat(image))
+    for expected_branch, branch in zip(expected, outputs):
+        assert all(torch.equal(a, b) for a, b in zip(expected_branch, branch))
 
 
 # -- mmrotate 0.x ------------------------------------------------------------------------------------------------------
 
 
 def decode_0x(prior, delta, angle_version, norm_factor, edge_swap, proj_xy):
-    """One box of mmrotate 0.3's DeltaXYWHAOBBoxCoder, number by number."""
+    """Decode one box by the formulas of DeltaXYWHAOBBoxCoder in mmrotate 0.3."""
     px, py, pw, ph, pa = prior
     dx, dy, dw, dh, da = delta
     if norm_factor:
@@ -150,20 +152,22 @@ CASES_0X = {
 
 @pytest.mark.parametrize("family", ["atss", "retinanet"])
 @pytest.mark.parametrize("angle_version", CASES_0X)
-def test_mmrotate_0x(family, angle_version, mmrotate_1x, ours, converted, corner_distance):
+def test_boxes_of_mmrotate_0x_are_equal(family, angle_version, mmrotate_1x, build_converted, convert, corner_distance):
     assigned, coder = CASES_0X[angle_version]
     config = RETINANET.format("hbox-oc" if angle_version == "oc" else f"rbox-{angle_version}")
-    _, peer = mmrotate_1x(config, ONE_PRIOR if family == "atss" else {})  # its parameters have the names of 0.x
-    state = peer.state_dict()
+    _, baseline = mmrotate_1x(
+        config, ONE_PRIOR if family == "atss" else {}
+    )  # the parameter names of 1.x equal those of 0.x
+    state = baseline.state_dict()
     meta = {"mmrotate_version": "0.3.4+", "mmcv_version": "1.7.1", "exp_name": f"rotated_{family}_{angle_version}.py"}
     name = f"rotated_{family}_{assigned}_r50_fpn_1x_dota_{angle_version}"
-    conversion = converted({"meta": meta, "state_dict": state}, name)
+    conversion = convert({"meta": meta, "state_dict": state}, name)
     assert conversion.notes == []
     assert all(torch.equal(conversion.state[key], state[key]) for key in state)
-    head = ours(name, conversion.state).bbox_head
+    head = build_converted(name, conversion.state).bbox_head
     with torch.no_grad():
-        levels = peer.bbox_head(features())[1]
-    expected, found = [], boxes_of_ours(head)
+        levels = baseline.bbox_head(features())[1]
+    expected, decoded = [], package_boxes(head)
     for level, stride in zip(levels, (8, 16, 32, 64, 128)):
         cells = [
             (x * stride, y * stride, w * stride, h * stride, 0.0)
@@ -171,11 +175,11 @@ def test_mmrotate_0x(family, angle_version, mmrotate_1x, ours, converted, corner
             for w, h in prior_sides(1 if family == "atss" else 9)
         ]  # fmt: skip
         expected += [decode_0x(prior, delta, **coder) for prior, delta in zip(cells, flat(level)[0].double().tolist())]
-    assert float(corner_distance(found, torch.tensor(expected)).max()) < TOLERANCE
+    assert float(corner_distance(decoded, torch.tensor(expected)).max()) < TOLERANCE
 
 
 def prior_sides(number):
-    """(w, h) in strides: 4 x three octave steps; square, then twice as wide as high, then twice as high as wide."""
+    """(w, h) in strides: ratios 1, 1/2 and 2 of height to width, each at 4 times three octave scales."""
     if number == 1:
         return [(4.0, 4.0)]
     steps = [4 * 2 ** (step / 3) for step in range(3)]
@@ -186,7 +190,7 @@ def prior_sides(number):
 
 
 def names_of_0x(state):
-    """Mmrotate 0.x's R3Det: bbox_head, and two lists, feat_refine_module and refine_head."""
+    """Rename the weights of R3Det as in mmrotate 0.x: bbox_head, feat_refine_module and refine_head."""
     renamed = {}
     for name, value in state.items():
         if name.startswith("bbox_head_init."):
@@ -200,8 +204,8 @@ def names_of_0x(state):
 
 
 @torch.no_grad()
-def stages_of_peer(model):
-    """First and last boxes of mmrotate's R3Det, levels of (B, N, 5)."""
+def mmrotate_stages(model):
+    """Boxes of the first and last stage of mmrotate's R3Det, per level (B, N, 5)."""
     outputs = model.bbox_head_init(features())
     rois = model.bbox_head_init.filter_bboxes(*outputs)
     refining = model.bbox_head_refine[0]
@@ -215,7 +219,7 @@ def stages_of_peer(model):
 
 
 @torch.no_grad()
-def stages_of_ours(model):
+def package_stages(model):
     from rotated_atss.detection.heads.r3det import best_boxes
 
     first = best_boxes(model.bbox_head_init, *model.bbox_head_init(tuple(features())))
@@ -226,23 +230,23 @@ def stages_of_ours(model):
 
 @pytest.mark.parametrize("model", ["r3det", "r3det_atss"])
 @pytest.mark.parametrize("source", ["mmrotate-0.x", "mmrotate-1.x"])
-def test_r3det(model, source, mmrotate_1x, ours, converted, corner_distance):
+def test_boxes_of_r3det_are_equal(model, source, mmrotate_1x, build_converted, convert, corner_distance):
     first = "model.bbox_head_init.anchor_generator"
     changes = {f"{first}.scales_per_octave": 1, f"{first}.ratios": [1.0]} if model == "r3det_atss" else {}
-    if source == "mmrotate-0.x":  # what mmrotate 1.x says to do with weights of 0.x
+    if source == "mmrotate-0.x":  # as mmrotate 1.x documents for weights of 0.x
         changes[f"{first}.angle_version"] = None
-    text, peer = mmrotate_1x(R3DET, changes)
+    text, baseline = mmrotate_1x(R3DET, changes)
     if source == "mmrotate-0.x":
-        content = {"meta": {"mmcv_version": "1.5"}, "state_dict": names_of_0x(peer.state_dict())}
+        content = {"meta": {"mmcv_version": "1.5"}, "state_dict": names_of_0x(baseline.state_dict())}
     else:
-        content = content_1x(text, peer)
+        content = content_1x(text, baseline)
     name = f"{model}_r50_fpn_1x_dota_oc"
-    conversion = converted(content, name)
-    assert list(conversion.made) == ["bbox_head_refine.0.feat_refine_module.transposed"]
+    conversion = convert(content, name)
+    assert list(conversion.filled) == ["bbox_head_refine.0.feat_refine_module.transposed"]
     assert len(conversion.notes) == (source == "mmrotate-1.x")
-    mine = ours(name, conversion.state)
-    for theirs, found in zip(stages_of_peer(peer), stages_of_ours(mine)):
-        for a, b in zip(theirs, found):
+    model = build_converted(name, conversion.state)
+    for expected, stage in zip(mmrotate_stages(baseline), package_stages(model)):
+        for a, b in zip(expected, stage):
             assert float(corner_distance(a.flatten(0, 1), b.flatten(0, 1)).max()) < TOLERANCE
-    angles = np.concatenate([level[..., 4].numpy().ravel() for level in stages_of_ours(mine)[0]])
-    assert (angles > math.pi / 2).any() or (angles <= 0).any()  # boxes beyond the angle version were among them
+    angles = np.concatenate([level[..., 4].numpy().ravel() for level in package_stages(model)[0]])
+    assert (angles > math.pi / 2).any() or (angles <= 0).any()  # some boxes exceed the range of the angle version

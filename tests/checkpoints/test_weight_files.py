@@ -1,4 +1,4 @@
-"""The pair of files: whole or not there, the same weights in both, nothing of the memory shared."""
+"""Pair of weight files: equal content, separate storage, errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ META = {"converted_from": "mmrotate-0.x", "dataset_meta": {"classes": ["plane", 
 
 
 def weights():
-    whole = torch.arange(12.0)
+    values = torch.arange(12.0)
     return {
-        "a.weight": whole[:6].view(2, 3),
-        "shared": whole[:6],
-        "turned": torch.arange(6.0).view(2, 3).t(),
+        "a.weight": values[:6].view(2, 3),
+        "shared": values[:6],
+        "transposed": torch.arange(6.0).view(2, 3).t(),
         "none": torch.zeros(0, 3),
         "steps": torch.tensor(7),
         "half": torch.ones(2, dtype=torch.float16),
@@ -27,20 +27,20 @@ def weights():
 
 
 @pytest.mark.parametrize("name", ["model", "model.pth", "model.safetensors", "model.v1.5.pth", "model.v1.5"])
-def test_both_files_whatever_the_name(tmp_path, name):
+def test_both_files_for_every_form_of_the_name(tmp_path, name):
     paths = save_weights(tmp_path / "deep" / name, weights(), META)
     stem = name.removesuffix(".pth").removesuffix(".safetensors")
     assert [path.name for path in paths] == [f"{stem}.pth", f"{stem}.safetensors"]
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == sorted(path.name for path in paths)
-    whole, safe = torch.load(paths[0], weights_only=True), read_safetensors(paths[1])
-    for content in (whole, safe):
+    pth, safetensors = torch.load(paths[0], weights_only=True), read_safetensors(paths[1])
+    for content in (pth, safetensors):
         assert {key: content["meta"][key] for key in META} == META
         assert set(content["state_dict"]) == set(weights())
         for key, value in weights().items():
             assert torch.equal(content["state_dict"][key], value)
             assert content["state_dict"][key].dtype == value.dtype
     assert all(isinstance(value, str) for value in json.loads(_header(paths[1]))["__metadata__"].values())
-    assert paths[0].stat().st_size < 10_000  # slices are saved without the tensor they are of
+    assert paths[0].stat().st_size < 10_000  # slices are saved without the rest of their tensor
 
 
 def _header(path):
@@ -48,7 +48,7 @@ def _header(path):
     return data[8 : 8 + int.from_bytes(data[:8], "little")]
 
 
-def test_a_file_of_others(tmp_path):
+def test_file_of_another_writer(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"w": torch.ones(2)}, tmp_path / "other.safetensors")
@@ -57,20 +57,20 @@ def test_a_file_of_others(tmp_path):
     assert read_safetensors(tmp_path / "named.safetensors")["meta"] == {"format": "pt", "note": "{not json"}
 
 
-def test_damaged_and_missing(tmp_path):
-    whole = save_weights(tmp_path / "model", weights(), META)[1].read_bytes()
-    for name, data in {"cut": whole[:-9], "empty": b"", "short": whole[:5], "text": b"hello, no weights here"}.items():
+def test_damaged_and_missing_files_raise(tmp_path):
+    data = save_weights(tmp_path / "model", weights(), META)[1].read_bytes()
+    for name, content in {"cut": data[:-9], "empty": b"", "short": data[:5], "text": b"hello, no weights here"}.items():
         path = tmp_path / f"{name}.safetensors"
-        path.write_bytes(data)
+        path.write_bytes(content)
         with pytest.raises(UserError, match=f"{name}.safetensors: not a readable checkpoint"):
             read_safetensors(path)
     with pytest.raises(UserError, match="no such checkpoint"):
         read_safetensors(tmp_path / "none.safetensors")
 
 
-def test_places_that_cannot_be(tmp_path):
+def test_invalid_output_paths_raise(tmp_path):
     for wrong in (tmp_path, tmp_path / ".pth", ""):
-        with pytest.raises(UserError, match="no name of a file"):
+        with pytest.raises(UserError, match="not a file name"):
             output_paths(wrong)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
@@ -78,7 +78,7 @@ def test_places_that_cannot_be(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_is_not_ours(tmp_path):
+def test_read_only_folder_raises(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="cannot be written"):
         save_weights(tmp_path / "model", weights(), META)

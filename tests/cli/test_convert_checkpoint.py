@@ -66,7 +66,7 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
     assert code == 0
     assert source.read_bytes() == before
     assert out.splitlines() == [
-        f"{source}: mmrotate-0.x, 5 numbers a box, its meta has mmrotate_version 0.3.4+",
+        f"{source}: mmrotate-0.x, 5 box parameters, mmrotate_version 0.3.4+ in meta",
         f"config: {LE90}, detected from the shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
         f"mapped: {len(state)} of {len(state) + 1} (backbone 318, neck 16, bbox_head 20)",
         "unused: 1 (first: ema_backbone_conv1_weight)",
@@ -107,7 +107,7 @@ def test_oc_layer_of_mmrotate_1x_is_rewritten(tmp_path, state, capsys):
     code, out, _ = convert(capsys, save(tmp_path / "epoch_12.pth", content), tmp_path / "out.safetensors")
     assert code == 0
     assert "config: rotated_atss_hbb_r50_fpn_1x_dota_oc, detected from the shapes" in out
-    assert "bbox_head.retina_reg rewritten: oc, priors at -1.5708 rad becomes oc, priors at 0 rad" in out
+    assert "bbox_head.retina_reg rewritten from oc, priors at -1.5708 rad, to oc, priors at 0 rad" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     rows = state["bbox_head.retina_reg.weight"]
     assert torch.equal(written["bbox_head.retina_reg.weight"], rows[[0, 1, 3, 2, 4]])
@@ -125,9 +125,9 @@ def test_r3det_of_mmrotate_0x_is_converted(tmp_path, capsys):
     code, out, _ = convert(capsys, source, tmp_path / "out", narrow=NARROW_R3DET)
     assert code == 0
     assert f"config: {config}, detected from the shapes" in out
-    assert "by the name refine_head.0." in out
+    assert "parameter refine_head.0." in out
     name = "bbox_head_refine.0.feat_refine_module.transposed"
-    assert f"added: 1 (first: {name}), value 1: x and y exchanged, as mmcv's kernel reads" in out
+    assert f"added: 1 (first: {name}), value 1 (x/y-swapped sampling of mmcv's kernel)" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     assert written.pop(name) == 1
     assert all(torch.equal(value, state[key]) for key, value in written.items())
@@ -139,7 +139,8 @@ def test_number_of_classes_must_match_the_config(tmp_path, capsys):
     source = save(tmp_path / "le90.pth", content)
     code, _, error = convert(capsys, source, tmp_path / "out")
     assert code == 2
-    assert "those of rotated_atss_obb_r50_fpn_1x_dota_le90 are plane, baseball-diamond" in error
+    assert "container-crane in the checkpoint, plane, baseball-diamond" in error
+    assert "helicopter in rotated_atss_obb_r50_fpn_1x_dota_le90" in error
     named = {**sixteen, "test_dataloader.dataset.classes": "v1.5"}
     assert convert(capsys, source, tmp_path / "out", narrow=named)[0] == 0
     source = save(tmp_path / "nameless_le90.pth", {**content, "meta": {"mmcv_version": "1.7"}})
@@ -173,23 +174,27 @@ def refusals(folder, state):
         "le90_none": (None, (), "no such checkpoint"),
         "le90_trap": (trap, (), "not loaded, for safety: it holds posix"),
         "le90_empty": ({"meta": META}, (), "holds no weights"),
-        "le90_class": (no_detector, (), "no detector of a kind that is known"),
-        "weights": ({"state_dict": state}, (), "nothing tells whether mmrotate 0.x or 1.x wrote these weights"),
+        "le90_class": (no_detector, (), "not a supported detector"),
+        "weights": ({"state_dict": state}, (), "cannot determine whether the weights are from mmrotate 0.x or 1.x"),
         "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 left over (roi 1; first: roi.w)"),
         "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (choose one"),
         "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (choose one"),
-        "le90_oc": (good, ("--angle-version", "oc", "--config", LE90), "its boxes are oc, those of"),
+        "le90_oc": (
+            good,
+            ("--angle-version", "oc", "--config", LE90),
+            "the angle versions differ: oc in the checkpoint, le90 in",
+        ),
         "le90_priors": (
             {**good, "meta": {**META, "config": other}},
             (),
-            "its priors have scales_per_octave=3, those of",
+            "the priors differ: scales_per_octave=3 in the checkpoint, 1 in",
         ),
         "le90_config": (good, ("--config", "no_such"), "no_such: no such config"),
-        "le90_from": (good, ("--from", "atss-official"), "not of atss-official: it has 5 numbers a box"),
-        "le90_mmdet": (good, ("--from", "mmdet-2.x"), "not of mmdet-2.x: it has 5 numbers a box"),
-        "le90_converted": ({**good, "meta": {"converted_from": "x"}}, (), "a checkpoint of this project already"),
+        "le90_from": (good, ("--from", "atss-official"), "not a checkpoint of atss-official: it has 5 box parameters"),
+        "le90_mmdet": (good, ("--from", "mmdet-2.x"), "not a checkpoint of mmdet-2.x: it has 5 box parameters"),
+        "le90_converted": ({**good, "meta": {"converted_from": "x"}}, (), "already a checkpoint of rotated-atss"),
     }
 
 
@@ -224,7 +229,7 @@ def test_output_that_is_the_input_or_no_file_is_refused(tmp_path, state, capsys)
         (source, "the output overlaps the input"),
         (tmp_path / "le90", "the output overlaps the input"),
         (tmp_path / "le90.safetensors", "the output overlaps the input"),
-        (tmp_path, "no name of a file"),
+        (tmp_path, "not a file name"),
         (source / "x", "the output overlaps the input"),
     ):
         code, _, error = convert(capsys, source, out)

@@ -47,7 +47,7 @@ def test_empty_results_print_a_warning(files, capsys):
     (files / "results.json").write_text("[]")
     assert evaluate(files) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "warning: no detections were given, so nothing could be found"
+    assert lines[-1] == "warning: there are no detections"
     assert lines[-2].startswith("0 detections on 1 images")
 
 

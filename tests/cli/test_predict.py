@@ -185,9 +185,9 @@ def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, cap
     assert predict(model["oriented"], images, out) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
-        f"rotated-atss predict: error: {images / 'A.png'}: the image is cut short (fetch it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or a damaged one "
-        "(fetch or convert it again)",
+        f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or damaged "
+        "(download or convert it again)",
         f"rotated-atss predict: error: {images / 'b c.png'}: the file name contains a space, which DOTA's text "
         "files do not allow (rename the image)",
     ]

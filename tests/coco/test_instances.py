@@ -1,4 +1,4 @@
-"""Instances JSON: read, checked, its boxes as training wants them."""
+"""Instances JSON: reading, validation and clipping of boxes."""
 
 import json
 
@@ -9,7 +9,7 @@ from rotated_atss.errors import UserError
 
 
 def content(**changes):
-    whole = {
+    defaults = {
         "images": [
             {"id": 7, "file_name": "a.jpg", "width": 100, "height": 50},
             {"id": 3, "file_name": "sub/b.jpg", "width": 40, "height": 40},
@@ -17,7 +17,7 @@ def content(**changes):
         "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}],
         "annotations": [annotation(5, [10, 10, 20, 30]), annotation(0, [0, 0, 4, 4], category_id=1, iscrowd=1)],
     }
-    return {**whole, **changes}
+    return {**defaults, **changes}
 
 
 def annotation(number, bbox, **changes):
@@ -26,15 +26,15 @@ def annotation(number, bbox, **changes):
 
 @pytest.fixture
 def written(tmp_path):
-    def write(whole):
+    def write(value):
         path = tmp_path / "ann.json"
-        path.write_text(whole if isinstance(whole, str) else json.dumps(whole))
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
         return path
 
     return write
 
 
-def test_read(written):
+def test_images_categories_and_objects(written):
     instances = read_instances(written(content()))
     assert [(image.id, image.file_name, image.width, image.height) for image in instances.images] == [
         (7, "a.jpg", 100, 50), (3, "sub/b.jpg", 40, 40),
@@ -49,7 +49,7 @@ def test_read(written):
     assert not instances.clipped
 
 
-def test_what_a_file_may_leave_out(written):
+def test_optional_parts_of_a_file(written):
     bare = {"id": 5, "image_id": 7, "category_id": 18, "bbox": [1, 2, 3, 4], "segmentation": [[0] * 8]}
     (entry,) = read_instances(written(content(annotations=[bare]))).annotations
     assert entry == {"id": 5, "image_id": 7, "category_id": 18, "bbox": [1.0, 2, 3, 4], "area": 12.0, "iscrowd": 0}
@@ -60,14 +60,14 @@ def test_what_a_file_may_leave_out(written):
 
 
 @pytest.mark.parametrize(
-    "bbox, box, reach",
+    ("bbox", "box", "excess"),
     [
         ([10, 10, 20, 30], (10, 10, 30, 40), 0),
         ([-3, 10, 20, 30], (0, 10, 17, 40), 3),
         ([90, 10, 20, 45], (90, 10, 100, 50), 10),
         ([99.5, 0, 1, 50], (99.5, 0, 100, 50), 0.5),
         ([0, 0, 100, 50], (0, 0, 100, 50), 0),
-        ([100, 0, 5, 5], None, 0),  # touches the image from outside
+        ([100, 0, 5, 5], None, 0),  # touches the image border from outside
         ([-9, 0, 9, 5], None, 0),
         ([200, 300, 9, 9], None, 0),
         ([5, 5, 0, 9], None, 0),
@@ -75,78 +75,87 @@ def test_what_a_file_may_leave_out(written):
         ([5, 5, -9, -9], None, 0),
     ],
 )
-def test_clip_box(bbox, box, reach):
-    assert clip_box(bbox, 100, 50) == (box, reach)
+def test_clip_box(bbox, box, excess):
+    assert clip_box(bbox, 100, 50) == (box, excess)
 
 
-def test_odd_boxes_are_told_and_stay_in_the_ground_truth(written):
+def test_invalid_boxes_are_reported_and_stay_in_the_ground_truth(written):
     boxes = [[5, 5, 0, 9], [90, 10, 20, 5], [99.2, 0, 1, 9], [-50, 0, 9, 9]]
     annotations = [annotation(number, box) for number, box in enumerate(boxes)]
     instances = read_instances(written(content(annotations=annotations)))
     assert instances.dropped == ["annotation 0 of a.jpg", "annotation 3 of a.jpg"]
-    assert instances.clipped == ["annotation 1 of a.jpg"]  # less than a pixel is not worth a word
+    assert instances.clipped == ["annotation 1 of a.jpg"]  # less than a pixel is not reported
     assert [each.id for each in instances.objects[7]] == [1, 2]
     assert [entry["bbox"] for entry in instances.annotations] == boxes
 
 
 @pytest.mark.parametrize(
-    "whole, message",
+    ("value", "message"),
     [
         ("", "ann.json:1: not valid JSON: Expecting value at column 1"),
         ('{"images": [],\n "categories": [', "ann.json:2: not valid JSON: "),
-        ([], "ann.json: is not COCO's instances format"),
-        ({"images": []}, "is not COCO's instances format"),
-        (content(images={}), "'images' is not a list"),
-        (content(images=["a.jpg"]), r"images\[0\] is not an object but 'a.jpg'"),
+        ([], "ann.json: not in COCO's instances format"),
+        ({"images": []}, "not in COCO's instances format"),
+        (content(images={}), "'images' must be a list"),
+        (content(images=["a.jpg"]), r"images\[0\] must be an object, got 'a.jpg'"),
         (content(images=[{"file_name": "a.jpg"}]), r"images\[0\] has no id"),
         (content(images=[{"id": 1}]), r"images\[0\] \(id 1\) has no file_name"),
         (content(images=[{"id": 1, "file_name": "a.jpg", "width": 5}]), r"images\[0\] \(a.jpg\) has no height"),
-        (content(images=[{"id": 1, "file_name": "a", "width": 0, "height": 4}]), r"\(a\) is 0 x 4 pixels"),
-        (content(images=content()["images"] * 2), "the image id 7 is given twice"),
+        (
+            content(images=[{"id": 1, "file_name": "a", "width": 0, "height": 4}]),
+            r"\(a\): size must be positive, got 0 x 4 pixels",
+        ),
+        (content(images=content()["images"] * 2), "duplicate image id 7"),
         (
             content(categories=[{"id": 1, "name": "dog"}, {"id": 2, "name": "dog"}]),
-            "category name 'dog' is given twice",
+            "duplicate category name 'dog'",
         ),
-        (content(categories=content()["categories"] * 2), "the category id 18 is given twice"),
-        (content(annotations=[annotation(4, [0, 0, 9, 9])] * 2), "the annotation id 4 is given twice"),
+        (content(categories=content()["categories"] * 2), "duplicate category id 18"),
+        (content(annotations=[annotation(4, [0, 0, 9, 9])] * 2), "duplicate annotation id 4"),
         (content(annotations=[annotation(4, [0, 0, 9, 9], image_id=9)]), "annotation 4: no such image_id 9"),
         (content(annotations=[annotation(4, [0, 0, 9, 9], category_id=2)]), "annotation 4: no such category_id 2"),
-        (content(annotations=[annotation(4, [0, 0, 9])]), r"annotations\[0\] \(id 4\): bbox \[0, 0, 9\] is not four"),
-        (content(annotations=[annotation(4, [0, 0, 9, float("nan")])]), "is not four numbers x, y, width, height"),
-        (content(annotations=[annotation(4, None)]), "bbox None is not four numbers"),
-        (content(annotations=[annotation(4, [0, 0, 9, 9], area="big")]), "area 'big' is no number"),
-        (content(annotations=[annotation("x", [0, 0, 9, 9])]), r"annotations\[0\]: id is 'x' instead of an integer"),
+        (
+            content(annotations=[annotation(4, [0, 0, 9])]),
+            r"annotations\[0\] \(id 4\): bbox must be four numbers x, y, width, height, got \[0, 0, 9\]",
+        ),
+        (
+            content(annotations=[annotation(4, [0, 0, 9, float("nan")])]),
+            r"bbox must be four numbers x, y, width, height, got \[0, 0, 9, nan\]",
+        ),
+        (content(annotations=[annotation(4, None)]), "bbox must be four numbers x, y, width, height, got None"),
+        (content(annotations=[annotation(4, [0, 0, 9, 9], area="big")]), "area must be a number, got 'big'"),
+        (content(annotations=[annotation("x", [0, 0, 9, 9])]), r"annotations\[0\]: id must be an integer, got 'x'"),
     ],
 )
-def test_mistakes(written, whole, message):
+def test_invalid_file_raises_in_one_line(written, value, message):
     with pytest.raises(UserError, match=message) as caught:
-        read_instances(written(whole))
+        read_instances(written(value))
     assert "\n" not in str(caught.value)
     assert "ann.json" in str(caught.value)
 
 
-def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match="gone.json: no such file"):
+def test_missing_file_raises(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.json: no such file"):
         read_instances(tmp_path / "gone.json")
 
 
 def test_category_ids(written):
     instances = read_instances(written(content()))
     assert category_ids(instances, ("person", "dog")) == [1, 18]
-    with pytest.raises(UserError, match=r"1 of 2 classes of the config are no category here \(cat\).*has dog, person"):
+    with pytest.raises(UserError, match=r"1 of 2 classes of the config are not in this file \(cat\).*has dog, person"):
         category_ids(instances, ("dog", "cat"))
-    with pytest.raises(UserError, match="'dog' are not distinct names .*needs its comma"):
+    with pytest.raises(UserError, match=r"'dog' are not distinct names .*needs its comma"):
         category_ids(instances, "dog")
-    with pytest.raises(UserError, match="not distinct names .*name each once"):
+    with pytest.raises(UserError, match=r"not distinct names .*list each class once"):
         category_ids(instances, ("dog", "dog"))
 
 
-def test_missing_images(written, tmp_path):
+def test_missing_images_raise(written, tmp_path):
     instances = read_instances(written(content()))
     with pytest.raises(UserError, match="gone: no such folder of images"):
         reject_missing_images(instances, tmp_path / "gone")
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(UserError, match=r"sub/b.jpg: no such image, though .*ann.json names it \(1 of 2 are missing\)"):
+    with pytest.raises(UserError, match=r"sub/b\.jpg: no such image, listed in .*ann\.json \(1 of 2 are missing\)"):
         reject_missing_images(instances, tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.jpg").touch()

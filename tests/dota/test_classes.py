@@ -1,4 +1,4 @@
-"""Class tables, and every way to name classes."""
+"""Class tables, and every form of a class list."""
 
 import pytest
 
@@ -6,25 +6,25 @@ from rotated_atss.dota.classes import CLASSES, PALETTE, resolve_classes
 from rotated_atss.errors import UserError
 
 
-def test_versions_only_append():
+def test_later_versions_append_classes():
     assert [len(CLASSES[version]) for version in ("v1.0", "v1.5", "v2.0")] == [15, 16, 18]
     assert CLASSES["v2.0"][:16] == CLASSES["v1.5"]
     assert CLASSES["v1.5"][:15] == CLASSES["v1.0"]
     assert CLASSES["v2.0"][15:] == ("container-crane", "airport", "helipad")
 
 
-def test_one_colour_a_class():
+def test_one_distinct_colour_per_class():
     assert len(set(PALETTE)) == len(PALETTE) == 18
 
 
 @pytest.mark.parametrize(
     "spec", ["v1.5", "1.5", "V1.5", CLASSES["v1.5"], list(CLASSES["v1.5"]), ",".join(CLASSES["v1.5"])]
 )
-def test_every_spelling_of_a_version(spec):
+def test_every_form_of_a_version(spec):
     assert resolve_classes(spec) == CLASSES["v1.5"]
 
 
-def test_own_classes(tmp_path):
+def test_names_from_a_file_a_text_or_a_sequence(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_bytes(b"\xef\xbb\xbfship\r\n\r\nplane \r\n")
     assert resolve_classes(path) == resolve_classes(str(path)) == resolve_classes(" ship , plane,") == ("ship", "plane")
@@ -32,25 +32,25 @@ def test_own_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "message"),
     [
         ("ship", r"'ship' is neither a DOTA version.*\('ship',\)"),
         ("v3.0", "neither a DOTA version"),
         ((), "the class list is empty"),
         (",", "the class list is empty"),
         (("ship", "ship"), "'ship' is listed twice"),
-        (("ship", 3), "3 is no class name"),
-        (("large vehicle",), "'large vehicle' is no class name"),
-        (("",), "'' is no class name"),
-        (("../x",), "no class name"),
+        (("ship", 3), "3 is not a class name"),
+        (("large vehicle",), "'large vehicle' is not a class name"),
+        (("",), "'' is not a class name"),
+        (("../x",), "is not a class name"),
     ],
 )
-def test_what_is_no_class_list(spec, words):
-    with pytest.raises(UserError, match=words):
+def test_invalid_class_list_raises(spec, message):
+    with pytest.raises(UserError, match=message):
         resolve_classes(spec)
 
 
-def test_file_without_names(tmp_path):
+def test_file_without_names_raises(tmp_path):
     (tmp_path / "classes.txt").write_text("\n")
-    with pytest.raises(UserError, match="classes.txt: the class list is empty"):
+    with pytest.raises(UserError, match=r"classes\.txt: the class list is empty"):
         resolve_classes(tmp_path / "classes.txt")

@@ -1,4 +1,4 @@
-"""Nothing half-written under its final name."""
+"""Reading and atomic writing of files."""
 
 import errno
 from pathlib import Path
@@ -9,7 +9,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
 
 
-def test_writes_and_replaces(tmp_path):
+def test_atomic_write_creates_and_replaces(tmp_path):
     path = tmp_path / "new" / "a.txt"
     for content in (b"one", b"two"):
         atomic_write(path, content)
@@ -17,23 +17,23 @@ def test_writes_and_replaces(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_atomic_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_bytes(b"old")
 
-    def fill_up(self, data):
+    def write_one_byte(self, data):
         with self.open("wb") as file:
             file.write(data[:1])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
-    with pytest.raises(UserError, match="a.txt: cannot be written: No space left on device"):
+    monkeypatch.setattr(Path, "write_bytes", write_one_byte)
+    with pytest.raises(UserError, match=r"a\.txt: cannot be written: No space left on device"):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_cannot_be_read_or_written(tmp_path):
+def test_unreadable_and_unwritable_paths_raise(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_bytes(tmp_path / "a.txt")
     with pytest.raises(UserError, match="cannot be read"):

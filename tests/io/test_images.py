@@ -1,10 +1,12 @@
+"""Reading and encoding of images."""
+
 import cv2
 import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.images import IMAGE_FORMATS, encode_image, read_image, reading_bytes
-from rotated_atss.io.png import readable_png
+from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, read_image
+from rotated_atss.io.png import can_decode_png
 from rotated_atss.tiling.split import split_dota
 
 
@@ -14,7 +16,7 @@ def noise(height, width, channels=3, dtype=np.uint8):
 
 
 @pytest.mark.parametrize("image_format", [name for name in IMAGE_FORMATS if name != "jpg"])
-def test_lossless_formats(image_format, tmp_path):
+def test_lossless_formats_keep_every_pixel(image_format, tmp_path):
     image = noise(40, 50)
     path = tmp_path / f"a.{image_format}"
     path.write_bytes(encode_image(image, image_format))
@@ -26,7 +28,7 @@ def test_lossless_formats(image_format, tmp_path):
     [noise(9, 8, 1), noise(9, 8, 3, np.uint16), noise(9, 8, 4), noise(9, 8, 1, np.uint16)],
     ids=["grey", "16 bit", "alpha", "grey 16 bit"],
 )
-def test_every_kind_becomes_eight_bit_bgr_as_opencv_reads_it(image, tmp_path):
+def test_every_pixel_format_is_read_as_by_opencv(image, tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), image)
     read = read_image(path)
@@ -37,7 +39,7 @@ def test_every_kind_becomes_eight_bit_bgr_as_opencv_reads_it(image, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_cut_image_is_an_error_that_names_it(suffix, kept, tmp_path, capfd):
+def test_truncated_image_raises_with_its_path(suffix, kept, tmp_path, capfd):
     path = tmp_path / f"P1{suffix}"
     data = cv2.imencode(suffix, noise(200, 200))[1].tobytes()
     path.write_bytes(data[: int(len(data) * kept)])
@@ -46,10 +48,10 @@ def test_cut_image_is_an_error_that_names_it(suffix, kept, tmp_path, capfd):
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     if suffix != ".tif":
-        assert capfd.readouterr().err == ""  # OpenCV's own complaints stay away
+        assert capfd.readouterr().err == ""  # no log output of OpenCV
 
 
-def test_no_image_and_no_file(tmp_path):
+def test_other_and_missing_files_raise(tmp_path):
     path = tmp_path / "P1.png"
     path.write_text("not an image")
     with pytest.raises(UserError, match="not a readable image"):
@@ -59,34 +61,34 @@ def test_no_image_and_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["P1.png", "P1.jpg", "P1.bmp"])
-def test_an_empty_file_is_named_by_a_split(name, tmp_path):
+def test_split_raises_for_an_empty_image_file(name, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     (images / name).write_bytes(b"")
     cv2.imwrite(str(images / "P2.png"), noise(20, 20))
     for workers in (1, 2):
-        with pytest.raises(UserError, match=f"{name}: the image file is empty"):
+        with pytest.raises(UserError, match=rf"{name}: the image file is empty"):
             split_dota(images, None, tmp_path / "out", workers=workers, progress=False)
-    assert reading_bytes(images / name) > 0
+    assert estimate_decode_bytes(images / name) > 0
 
 
-def test_a_png_without_pixels_is_an_error_that_names_it(tmp_path):
+def test_png_without_pixels_raises(tmp_path):
     path = tmp_path / "P1.png"
     data = bytearray(cv2.imencode(".png", noise(20, 20))[1].tobytes())
     data[16:24] = bytes(8)
     path.write_bytes(bytes(data))
-    assert reading_bytes(path) > 0
-    with pytest.raises(UserError, match="P1.png: not a readable image"):
+    assert estimate_decode_bytes(path) > 0
+    with pytest.raises(UserError, match=r"P1\.png: not a readable image"):
         read_image(path)
 
 
-def test_bytes_after_the_end_do_no_harm(tmp_path):
+def test_bytes_after_the_end_marker_are_accepted(tmp_path):
     path = tmp_path / "P1.jpg"
     path.write_bytes(cv2.imencode(".jpg", noise(20, 20))[1].tobytes() + b"\0" * 100)
     assert read_image(path).shape == (20, 20, 3)
 
 
-def test_size_limit_of_opencv_is_told(tmp_path, monkeypatch):
+def test_size_limit_of_opencv_raises_with_a_hint(tmp_path, monkeypatch):
     path = tmp_path / "P1.png"
     cv2.imwrite(str(path), noise(5, 5, 1))
 
@@ -98,13 +100,15 @@ def test_size_limit_of_opencv_is_told(tmp_path, monkeypatch):
         read_image(path)
 
 
-def test_memory_is_known_before_decoding(tmp_path):
+def test_estimated_memory(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), noise(30, 40, 1))
-    assert reading_bytes(path) == 2 * 30 * 40 * 3
+    assert estimate_decode_bytes(path) == 2 * 30 * 40 * 3
     cv2.imwrite(str(path), noise(30, 40))
-    own = 3 * 30 * 40 * 3 + path.stat().st_size
-    assert reading_bytes(path) == (own if readable_png(path.read_bytes()[:29]) else 2 * 30 * 40 * 3)
+    decode_png_bytes = 3 * 30 * 40 * 3 + path.stat().st_size
+    assert estimate_decode_bytes(path) == (
+        decode_png_bytes if can_decode_png(path.read_bytes()[:29]) else 2 * 30 * 40 * 3
+    )
     path = tmp_path / "a.jpg"
     cv2.imwrite(str(path), np.zeros((300, 400, 3), np.uint8))
-    assert reading_bytes(path) >= path.stat().st_size
+    assert estimate_decode_bytes(path) >= path.stat().st_size

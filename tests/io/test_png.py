@@ -1,4 +1,4 @@
-"""Our PNG files are read back by OpenCV pixel for pixel, and we read others' as OpenCV does or not at all."""
+"""Encoded files are decoded by OpenCV without loss; decoding equals OpenCV's or is left to it."""
 
 import struct
 import zlib
@@ -23,7 +23,7 @@ def chunk(kind, body):
 
 
 def png_of(rows, *between, width, height=None, kind=(8, 2, 0, 0, 0), pieces=1):
-    """A file of filtered rows (H, 1 + 3 W), with chunks before them."""
+    """Build a PNG file from filtered rows (H, 1 + 3 W), with extra chunks before them."""
     deflated = zlib.compress(rows.tobytes(), 1)
     cuts = np.linspace(0, len(deflated), pieces + 1).astype(int)
     idat = [chunk(b"IDAT", deflated[a:b]) for a, b in zip(cuts, cuts[1:])]
@@ -32,7 +32,7 @@ def png_of(rows, *between, width, height=None, kind=(8, 2, 0, 0, 0), pieces=1):
 
 
 def random_rows(height, width, filters, seed=0):
-    """Any bytes are valid filtered rows: what they decode to is for the decoders to agree upon."""
+    """Random bytes with given filter types; any bytes are valid filtered rows."""
     rows = np.random.default_rng(seed).integers(0, 256, (height, 1 + 3 * width), dtype=np.uint8)
     rows[:, 0] = np.resize(filters, height)
     return rows
@@ -49,7 +49,7 @@ def isal():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (64, 65), (200, 333)])
 @pytest.mark.parametrize("with_isal", [False, True])
-def test_png_keeps_every_pixel(shape, with_isal, monkeypatch):
+def test_encoding_keeps_every_pixel(shape, with_isal, monkeypatch):
     if with_isal and png._isal() is None:
         pytest.skip("isal is not installed")
     if not with_isal:
@@ -60,19 +60,19 @@ def test_png_keeps_every_pixel(shape, with_isal, monkeypatch):
     assert not with_isal or np.array_equal(png.decode_png(data), image)
 
 
-def test_own_png_writer_with_any_deflate():
-    """The writer that isal speeds up, here on the standard library's zlib, which takes the same call."""
+def test_encoding_with_zlib_keeps_every_pixel():
+    """The interface of zlib equals that of isal, so this runs without the optional package."""
     image = noise(50, 31)
-    window = image[3:40, 5:20]  # not contiguous, as windows of an image are
+    window = image[3:40, 5:20]  # not contiguous
     for part in (image, window):
-        data = png._encode_with(zlib, part)
+        data = png._encode_with_deflate(zlib, part)
         assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), part)
 
 
 @pytest.mark.parametrize("filters", [[NONE], [SUB], [UP], [AVERAGE], [PAETH], [SUB, PAETH, UP, NONE, AVERAGE]])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (61, 47), (300, 257)])  # the last beyond a stored block
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (61, 47), (300, 257)])  # the last exceeds a stored block
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_every_filter_is_undone_as_opencv_does(filters, shape, pieces, isal):
+def test_every_filter_is_decoded_as_by_opencv(filters, shape, pieces, isal):
     if filters != [UP]:
         pytest.importorskip("pyspng", reason="pyspng is not installed")
     rows = random_rows(*shape, filters)
@@ -83,27 +83,30 @@ def test_every_filter_is_undone_as_opencv_does(filters, shape, pieces, isal):
 
 
 @pytest.mark.parametrize(("parameter", "value"), [(cv2.IMWRITE_PNG_COMPRESSION, level) for level in (0, 1, 6, 9)])
-def test_opencvs_own_files(parameter, value, isal):
+def test_files_of_opencv_are_decoded(parameter, value, isal):
     pytest.importorskip("pyspng", reason="pyspng is not installed")
     image = cv2.GaussianBlur(noise(120, 140), (0, 0), 3)
     assert np.array_equal(png.decode_png(cv2.imencode(".png", image, [parameter, value])[1].tobytes()), image)
 
 
-def test_chunks_that_change_nothing_are_passed_over(isal):
+def test_plain_chunks_are_skipped(isal):
     rows = random_rows(20, 30, [UP])
-    said = {b"tEXt": b"Comment\0made here", b"gAMA": struct.pack(">I", 45455), b"bKGD": b"\0\xff\0\xff\0\xff"}
-    said |= {b"sBIT": b"\5\6\5", b"cHRM": struct.pack(">8I", *[31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])}
-    data = png_of(rows, *(chunk(kind, body) for kind, body in said.items()), width=30)
+    chunks = {b"tEXt": b"Comment\0a comment", b"gAMA": struct.pack(">I", 45455), b"bKGD": b"\0\xff\0\xff\0\xff"}
+    chunks |= {
+        b"sBIT": b"\5\6\5",
+        b"cHRM": struct.pack(">8I", *[31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000]),
+    }
+    data = png_of(rows, *(chunk(kind, body) for kind, body in chunks.items()), width=30)
     assert np.array_equal(png.decode_png(data), opencv(data))
 
 
 @pytest.mark.parametrize("kind", [(16, 2, 0, 0, 0), (8, 0, 0, 0, 0), (8, 3, 0, 0, 0), (8, 6, 0, 0, 0), (8, 2, 0, 0, 1)])
-def test_other_kinds_are_left_to_opencv(kind, isal):
+def test_other_pixel_formats_are_left_to_opencv(kind, isal):
     assert png.decode_png(png_of(random_rows(8, 8, [UP]), width=8, kind=kind)) is None
 
 
 @pytest.mark.parametrize("kind", [b"eXIf", b"tRNS", b"acTL", b"abcd"])
-def test_chunks_that_may_change_pixels_are_left_to_opencv(kind, isal):
+def test_chunks_that_can_change_pixels_are_left_to_opencv(kind, isal):
     assert png.decode_png(png_of(random_rows(8, 8, [UP]), chunk(kind, b"\0" * 6), width=8)) is None
 
 
@@ -111,30 +114,28 @@ def test_large_images_are_left_to_opencv(isal, monkeypatch):
     data = png_of(random_rows(8, 8, [UP]), width=8)
     monkeypatch.setattr(png, "MAX_PIXELS", 63)
     assert png.decode_png(data) is None
-    assert not png.readable_png(data[:29])
+    assert not png.can_decode_png(data[:29])
     monkeypatch.setattr(png, "MAX_PIXELS", 64)
     assert png.decode_png(data) is not None
-    assert png.readable_png(data[:29])
+    assert png.can_decode_png(data[:29])
 
 
-def test_damage_is_left_to_opencv(isal):
-    """Every cut, every flipped byte: either nothing, or what OpenCV makes of it."""
+def test_damaged_files_are_left_to_opencv(isal):
     data = png_of(random_rows(6, 5, [UP, UP]), width=5)
     for length in range(len(data)):
         assert png.decode_png(data[:length]) is None
     for position in range(len(data)):
-        spoilt = bytearray(data)
-        spoilt[position] ^= 0x55
-        assert png.decode_png(bytes(spoilt)) is None
+        damaged = bytearray(data)
+        damaged[position] ^= 0x55
+        assert png.decode_png(bytes(damaged)) is None
 
 
 @pytest.mark.parametrize("rows", [random_rows(6, 5, [5]), random_rows(5, 5, [UP]), random_rows(7, 5, [UP])])
-def test_rows_that_cannot_be(rows, isal):
-    """An unknown filter, a row too few, a row too many."""
+def test_unknown_filter_and_wrong_number_of_rows_are_left_to_opencv(rows, isal):
     assert png.decode_png(png_of(rows, width=5, height=6)) is None
 
 
-def test_without_the_packages_opencv_reads(monkeypatch, isal):
+def test_without_the_optional_packages_opencv_decodes(monkeypatch, isal):
     rows = random_rows(6, 5, [UP]), random_rows(6, 5, [PAETH])
     monkeypatch.setattr(png, "_pyspng", lambda: None)
     up, paeth = (png.decode_png(png_of(each, width=5)) for each in rows)
@@ -143,4 +144,4 @@ def test_without_the_packages_opencv_reads(monkeypatch, isal):
     monkeypatch.setattr(png, "_isal", lambda: None)
     data = png_of(rows[0], width=5)
     assert png.decode_png(data) is None
-    assert not png.readable_png(data[:29])
+    assert not png.can_decode_png(data[:29])

@@ -1,3 +1,5 @@
+"""Process pools: results, order, memory limit, errors and interruption."""
+
 import multiprocessing
 import operator
 import os
@@ -15,51 +17,51 @@ from rotated_atss.io.processes import _fits, available_cores, run_jobs
 ROOT = Path(rotated_atss.io.processes.__file__).parents[1]
 
 
-def complain(job):
-    raise UserError(f"job {job} is wrong", where="P1.png:3", hint="mend it")
+def fail(job):
+    raise UserError(f"job {job} is wrong", where="P1.png:3", hint="fix it")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_every_job_once(workers):
+def test_every_job_runs_once(workers):
     jobs = list(range(20))
     assert sorted(run_jobs(operator.neg, jobs, workers, jobs)) == [(job, -job) for job in jobs]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_memory_limit_below_one_job_still_runs_it(workers):
-    assert sorted(run_jobs(operator.neg, [1, 2, 3], workers, [50, 60, 70], bytes_at_once=10)) == [
+def test_a_job_above_the_memory_limit_still_runs(workers):
+    assert sorted(run_jobs(operator.neg, [1, 2, 3], workers, [50, 60, 70], max_memory_bytes=10)) == [
         (0, -1),
         (1, -2),
         (2, -3),
     ]
 
 
-def test_largest_first():
+def test_largest_jobs_start_first():
     order = [index for index, _ in run_jobs(operator.neg, [1, 2, 3, 4], 1, [10, 40, 20, 30])]
     assert order == [1, 3, 2, 0]
 
 
-def test_jobs_fit_beside_each_other():
+def test_jobs_run_together_within_the_memory_limit():
     sizes = [30, 40, 50]
-    assert _fits(2, [], sizes, bytes_at_once=10)
-    assert _fits(1, [0], sizes, bytes_at_once=70)
-    assert not _fits(2, [0], sizes, bytes_at_once=70)
+    assert _fits(2, [], sizes, max_memory_bytes=10)
+    assert _fits(1, [0], sizes, max_memory_bytes=70)
+    assert not _fits(2, [0], sizes, max_memory_bytes=70)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_error_of_a_job_arrives_as_it_was(workers):
+def test_error_of_a_job_is_raised_unchanged(workers):
     with pytest.raises(UserError) as caught:
-        list(run_jobs(complain, [7, 7, 7], workers, [1, 1, 1]))
-    assert str(caught.value) == "P1.png:3: job 7 is wrong (mend it)"
+        list(run_jobs(fail, [7, 7, 7], workers, [1, 1, 1]))
+    assert str(caught.value) == "P1.png:3: job 7 is wrong (fix it)"
     assert not multiprocessing.active_children()
 
 
-def test_death_of_a_worker_is_told():
-    with pytest.raises(UserError, match="a worker process died.*--workers"):
+def test_death_of_a_worker_raises():
+    with pytest.raises(UserError, match=r"a worker process died.*--workers"):
         list(run_jobs(os._exit, [9, 9], 2, [1, 1]))
 
 
-def test_interrupted_caller_leaves_no_process():
+def test_closed_generator_leaves_no_process():
     jobs = run_jobs(time.sleep, [0.01] * 50, 2, [1] * 50)
     next(jobs)
     started = time.monotonic()
@@ -69,7 +71,7 @@ def test_interrupted_caller_leaves_no_process():
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-def test_workers_end_with_a_killed_parent():
+def test_workers_exit_with_a_killed_parent():
     script = (
         "import time, multiprocessing; from rotated_atss.io.processes import run_jobs\n"
         "jobs = run_jobs(time.sleep, [0, 60, 60], 2, [3, 2, 1]); next(jobs)\n"
@@ -98,5 +100,5 @@ def test_no_jobs():
     assert list(run_jobs(operator.neg, [], 3, [])) == []
 
 
-def test_cores():
+def test_at_least_one_core_is_available():
     assert available_cores() >= 1

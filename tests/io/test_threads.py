@@ -1,33 +1,33 @@
-"""Work in threads gives what a loop gives."""
+"""Results, order and errors of calls in threads."""
 
 import threading
 
 import pytest
 
-from rotated_atss.io.threads import in_threads
+from rotated_atss.io.threads import map_in_threads
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_results_come_in_the_order_of_the_items(workers):
-    through = []
-    assert in_threads(lambda item: item * item, range(20), workers, through.append) == [n * n for n in range(20)]
-    assert sorted(through) == list(range(20))
+def test_results_are_in_the_order_of_the_items(workers):
+    finished = []
+    assert map_in_threads(lambda item: item * item, range(20), workers, finished.append) == [n * n for n in range(20)]
+    assert sorted(finished) == list(range(20))
 
 
-def test_threads_work_at_the_same_time():
+def test_threads_run_concurrently():
     barrier = threading.Barrier(2, timeout=10)
-    assert in_threads(lambda item: barrier.wait() >= 0, [0, 1], 2) == [True, True]
+    assert map_in_threads(lambda item: barrier.wait() >= 0, [0, 1], 2) == [True, True]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_first_items_error_is_raised(workers):
+def test_error_of_the_first_failing_item_is_raised(workers):
     def fail(item):
         if item >= 2:
             raise ValueError(item)
 
     with pytest.raises(ValueError, match="2"):
-        in_threads(fail, range(6), workers)
+        map_in_threads(fail, range(6), workers)
 
 
 def test_no_items():
-    assert in_threads(len, [], 2) == []
+    assert map_in_threads(len, [], 2) == []

@@ -44,7 +44,7 @@ def test_tile_names(name, image, rate, x, y):
 
 @pytest.mark.parametrize("name", ["P0001", "P0001__1024__0__824", "P0001__0__0___824", "__1__0___0", "P1__1e3__0___0"])
 def test_what_is_no_tile_name(name):
-    with pytest.raises(UserError, match="no tile's name"):
+    with pytest.raises(UserError, match="is not a tile name"):
         parse_tile_name(name)
 
 
@@ -144,9 +144,9 @@ def test_parts_end_between_images(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (f"P1 0.9 {BOX}", "Task1_ship.txt:3: 'P1' is no tile's name"),
+        (f"P1 0.9 {BOX}", "Task1_ship.txt:3: 'P1' is not a tile name"),
         ("P1__1024__0___0 0.9 1 2 3", "Task1_ship.txt:3: .*10 fields"),
-        (f"P1__1024__0___0 x {BOX}", "Task1_ship.txt:3: 'x' is no number"),
+        (f"P1__1024__0___0 x {BOX}", "Task1_ship.txt:3: 'x' is not a number"),
     ],
 )
 def test_malformed_line_stops_the_merge(tmp_path, monkeypatch, workers, line, words, part):

@@ -68,7 +68,7 @@ def test_unreadable_image(tmp_path, workers, make_folder, tree, refused):
     images, labels = make_folder(tmp_path, {f"P{index}.png": (200, 200) for index in range(4)})
     (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:-50])
     before = tree(tmp_path)
-    refused(tmp_path, f"^{images / 'P2.png'}: the image is cut short", images, labels, workers=workers)
+    refused(tmp_path, f"^{images / 'P2.png'}: the image is truncated", images, labels, workers=workers)
     assert tree(tmp_path) == before
 
 

@@ -14,7 +14,8 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
-from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes, format_table, result_to_json
+from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
+from rotated_atss.coco.evaluation_result import format_table, result_to_json
 from rotated_atss.coco.instances import CocoImage, Instances, category_ids, read_instances, reject_missing_images
 from rotated_atss.detection.datasets.dota import LoadTile
 from rotated_atss.errors import UserError

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from rotated_atss.checkpoints.convert import Target
-from rotated_atss.checkpoints.deltas import BoxCode
+from rotated_atss.checkpoints.deltas import BoxEncoding
+from rotated_atss.checkpoints.target import Target
 from rotated_atss.detection.engine.runner import build_model, load_config
 from rotated_atss.detection.task_modules.priors_and_deltas import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
@@ -33,18 +33,18 @@ def target_of(config: str, cfg_options: dict[str, Any] | None = None) -> Target:
         config=cfg.config_name,
         shapes={key: tuple(value.shape) for key, value in model.state_dict().items()},
         head=name,
-        boxes=box_code(head) if isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder) else None,
+        box_encoding=box_encoding(head) if isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder) else None,
         anchors={key: generator[key] for key in ANCHORS if key in generator},
         classes=_classes(cfg),
     )
 
 
-def box_code(head: nn.Module) -> BoxCode:
+def box_encoding(head: nn.Module) -> BoxEncoding:
     """How a head of ours writes boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
     base = generator.base_anchors[0]
     sizes = (base[:, 2:] - base[:, :2]).double()
-    return BoxCode(
+    return BoxEncoding(
         priors=tuple((float(w), float(h), generator.angle) for w, h in sizes),
         angle_version=coder.angle_version,
         proj_xy=coder.proj_xy,

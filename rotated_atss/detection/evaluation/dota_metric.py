@@ -15,9 +15,10 @@ from mmengine.logging import MMLogger
 
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import task1_path, write_detections
+from rotated_atss.dota.evaluation_result import format_table, result_to_json
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.submission import write_submission
-from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections, format_table, result_to_json
+from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
 from rotated_atss.dota.task1_evaluation import METRICS as METRICS_OF_EVALUATION
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write

@@ -180,7 +180,7 @@ def test_some_of_the_categories(data, told):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(metainfo=None), r"80 of 80 classes of the config are no category here \(person, bicycle, car, ...\)"),
+        (dict(metainfo=None), r"80 of 80 classes of the config are not in this file \(person, bicycle, car, ...\)"),
         (dict(metainfo=dict(classes="red")), "are not distinct names"),
         (dict(ann_file="ann/gone.json"), "ann/gone.json: no such file"),
         (dict(data_prefix=dict(img="gone")), "gone: no such folder of images"),
@@ -275,7 +275,7 @@ def test_metric_without_annotations(data, tmp_path, told):
 def test_settings_of_the_metric():
     with pytest.raises(UserError, match="gone.json: no such file"):
         CocoBoxMetric(ann_file="gone.json")
-    with pytest.raises(UserError, match="max_dets takes three rising numbers"):
+    with pytest.raises(UserError, match="max_dets must be three ascending numbers"):
         CocoBoxMetric(max_dets=(100,))
 
 
@@ -377,15 +377,15 @@ def spoiled(data, **changes):
     [
         (lambda data: (data / "ann" / "instances.json").unlink(), "instances.json: no such file"),
         (lambda data: write(data, '{"images": ['), "instances.json:1: not valid JSON"),
-        (lambda data: (data / "images" / "i2.png").unlink(), "i2.png: no such image, though "),
+        (lambda data: (data / "images" / "i2.png").unlink(), "i2.png: no such image, listed in "),
         (lambda data: (data / "images" / "i2.png").write_bytes(b"x"), "i2.png: not a readable image, or cut short"),
-        (lambda data: spoiled(data, images=content()["images"] * 2), "the image id 1 is given twice"),
-        (lambda data: spoiled(data, annotations=content()["annotations"] * 2), "the annotation id 1 is given twice"),
+        (lambda data: spoiled(data, images=content()["images"] * 2), "duplicate image id 1"),
+        (lambda data: spoiled(data, annotations=content()["annotations"] * 2), "duplicate annotation id 1"),
         (lambda data: spoiled(data, images=content()["images"][1:]), "annotation 1: no such image_id 1"),
         (lambda data: spoiled(data, categories=CATEGORIES[:1]), "annotation 1: no such category_id 4"),
         (
             lambda data: spoiled(data, categories=[CATEGORIES[0], {"id": 4, "name": "rot"}]),
-            "1 of 2 classes of the config are no category here (red)",
+            "1 of 2 classes of the config are not in this file (red)",
         ),
     ],
 )
@@ -395,7 +395,7 @@ def test_mistakes_in_the_data(data, tmp_path, spoil, message, error):
     assert line.startswith("rotated-atss train: error: ")
     assert message in line
     assert not list((tmp_path / "work").glob("*.pth"))
-    told_while_training = ("not a readable image", "no category here")
+    told_while_training = ("not a readable image", "not in this file")
     assert (tmp_path / "work").exists() == any(words in message for words in told_while_training)
 
 

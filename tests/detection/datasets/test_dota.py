@@ -192,12 +192,12 @@ def test_image_without_label_and_label_without_image(folder):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("1 2 3", "a label line has 9 or 10 fields, this one has 3"),
+        ("1 2 3", "a label line has 9 or 10 fields, got 3"),
         (f"{BOX} car 0", "unknown class 'car'"),
         (f"{BOX} helipad 0", "unknown class 'helipad' (it is a class of DOTA v2.0: choose that version)"),
-        ("1 2 3 4 5 6 7 x ship 0", "'x' is no number"),
+        ("1 2 3 4 5 6 7 x ship 0", "'x' is not a number"),
         ("1 2 3 4 5 6 7 nan ship 0", "'nan' is not finite"),
-        (f"{BOX} ship yes", "the difficult column is 0, 1 or 2, not 'yes'"),
+        (f"{BOX} ship yes", "the difficult flag must be 0, 1 or 2, got 'yes'"),
     ],
 )
 def test_malformed_lines_with_file_and_line(folder, line, message):

@@ -14,7 +14,7 @@ from rotated_atss.detection.evaluation.dota_metric import DOTAMetric, labels_of_
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_task1_folder
 from rotated_atss.dota.labels import read_labels, write_labels
-from rotated_atss.dota.submission import check_submission
+from rotated_atss.dota.submission_check import check_submission
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import poly_to_obb
 

@@ -1,0 +1,78 @@
+"""Check that the settings recorded in a checkpoint agree with the target model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from rotated_atss.checkpoints.origin import Origin
+from rotated_atss.checkpoints.target import Target
+from rotated_atss.errors import UserError
+
+OFFICIAL_ANCHOR_SCALE = 8  # side of a prior of the official ATSS, in strides
+
+
+def check_settings(origin: Origin, target: Target, path: object) -> None:
+    """Raise an error if the checkpoint records other priors, another angle version or other classes than the target.
+
+    Args:
+        origin: Source of the weights.
+        target: Model of a config.
+        path: The checkpoint, for error messages.
+
+    Raises:
+        UserError: A recorded setting differs.
+
+    Example::
+
+        check_settings(find_origin(content, "weights.pth"), target, "weights.pth")
+    """
+    _check_priors(origin, target, path)
+    _check_angle_version(origin, target, path)
+    for name, cell_anchors in origin.state.items():
+        if name.startswith("rpn.anchor_generator.cell_anchors."):
+            _check_official_priors(cell_anchors, target, name, path)
+    _check_classes(origin, target, path)
+
+
+def _check_priors(origin: Origin, target: Target, path: object) -> None:
+    head = origin.model.get(target.head) or origin.model.get("bbox_head") or {}
+    recorded = head.get("anchor_generator") if isinstance(head, dict) else None
+    for name, expected in target.anchors.items():
+        value = recorded.get(name) if isinstance(recorded, dict) else None
+        if value is not None and _tuples_to_lists(value) != _tuples_to_lists(expected):
+            message = f"the priors differ: {name}={value} in the checkpoint, {expected} in {target.config}"
+            raise UserError(message, where=path, hint="give the matching config with --config")
+
+
+def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
+    encoding = target.box_encoding
+    if encoding and origin.angle_version and origin.angle_version != encoding.angle_version:
+        versions = f"{origin.angle_version} in the checkpoint, {encoding.angle_version} in {target.config}"
+        hint = "give another --config, or --angle-version if the file name is misleading"
+        raise UserError(f"the angle versions differ: {versions}", where=path, hint=hint)
+
+
+def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
+    """Check one level of the official ATSS: one square prior around ``stride / 2``, as first and last pixels."""
+    strides = target.anchors.get("strides") or []
+    level = int(name.rpartition(".")[2])
+    stride = strides[level] if level < len(strides) else 0
+    half = (OFFICIAL_ANCHOR_SCALE * stride - 1) / 2
+    low, high = stride / 2 - half, stride / 2 + half
+    if cell_anchors.flatten().tolist() != [low, low, high, high]:
+        message = f"{name} must be one square of {OFFICIAL_ANCHOR_SCALE} x {stride} pixels, got {cell_anchors.tolist()}"
+        raise UserError(message, where=path, hint="only models with the priors of the paper are supported")
+
+
+def _check_classes(origin: Origin, target: Target, path: object) -> None:
+    if origin.classes and target.classes and origin.classes != target.classes:
+        recorded, expected = ", ".join(origin.classes), ", ".join(target.classes)
+        hint = f"--cfg-options test_dataloader.dataset.classes=... model.{target.head}.num_classes=..."
+        message = f"the classes differ: {recorded} in the checkpoint, {expected} in {target.config}"
+        raise UserError(message, where=path, hint=hint)
+
+
+def _tuples_to_lists(value: Any) -> Any:
+    return [_tuples_to_lists(each) for each in value] if isinstance(value, (list, tuple)) else value

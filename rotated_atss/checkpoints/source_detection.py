@@ -1,0 +1,120 @@
+"""Detect the project and version that wrote the weights of a checkpoint."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from rotated_atss.checkpoints.keys import SOURCES
+from rotated_atss.errors import UserError
+
+_REGRESSIONS = ("retina_reg.weight", "atss_reg.weight", "rpn.head.bbox_pred.weight")
+# Parameter names that only one source has.
+_DISTINCTIVE_NAMES = (
+    (r"rpn\.head\.cls_tower\.", "atss-official"),
+    (r"refine_head\.\d+\.", "mmrotate-0.x"),
+    (r"feat_refine_module\.\d+\.", "mmrotate-0.x"),
+    (r"bbox_head_init\.", "mmrotate-1.x"),
+)
+# Keys of a checkpoint's meta, and whether MMEngine (mmrotate 1.x, MMDetection 3.x) writes them.
+_META_KEYS = {
+    "mmengine_version": True,
+    "mmrotate_version": False,
+    "mmdet_version": False,
+    "mmcv_version": False,
+    "cfg": True,
+    "config": False,
+}
+
+
+def _box_dim(state: dict[str, Tensor]) -> int | None:
+    """Return the number of parameters per box: 5 oriented, 4 horizontal, None without a known box branch."""
+    channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSIONS)]
+    if not channels:
+        return None
+    return 5 if channels[0] % 5 == 0 else 4
+
+
+def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:
+    """Detect the source by parameter names, box parameters, metadata and file name, in this order.
+
+    Args:
+        state: Weights without a data-parallel prefix.
+        meta: The ``meta`` of the checkpoint; empty if it has none.
+        content: The whole checkpoint.
+        path: The file.
+
+    Returns:
+        One of :data:`SOURCES` and the reason.
+
+    Raises:
+        UserError: The weights are not those of a supported detector, or the source is ambiguous.
+
+    Example:
+        >>> import torch
+        >>> state = {"bbox_head.atss_reg.weight": torch.zeros(4, 256, 3, 3)}
+        >>> detect_source(state, {"mmdet_version": "2.28.0"}, {}, "atss.pth")
+        ('mmdet-2.x', '4 box parameters, mmdet_version 2.28.0 in meta')
+    """
+    for pattern, source in _DISTINCTIVE_NAMES:
+        name = next((name for name in state if re.match(pattern, name)), None)
+        if name:
+            return source, f"parameter {name}"
+    dim = _require_box_dim(state, path)
+    if dim == 5 and any(name.endswith("atss_reg.weight") for name in state):
+        return "mmrotate-1.x", "5 box parameters and a centerness branch"
+    is_mmengine, evidence = _detect_mmengine(meta, content, Path(path).name)
+    if dim == 5 and is_mmengine is None:
+        hint = f"give --from {' or '.join(name for name in SOURCES if name.startswith('mmrotate'))}"
+        raise UserError("cannot determine whether the weights are from mmrotate 0.x or 1.x", where=path, hint=hint)
+    if dim == 5:
+        return ("mmrotate-1.x" if is_mmengine else "mmrotate-0.x"), f"5 box parameters, {evidence}"
+    evidence = evidence or "parameter names shared by 2.x and 3.x"
+    return ("mmdet-2.x" if is_mmengine is False else "mmdet-3.x"), f"4 box parameters, {evidence}"
+
+
+def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> None:
+    """Raise an error if the weights cannot be those of ``source``.
+
+    Raises:
+        UserError: The weights belong to another family of detectors, or to none that is supported.
+
+    Example:
+        >>> import torch
+        >>> check_source("mmdet-3.x", {"bbox_head.atss_reg.weight": torch.zeros(4, 256, 3, 3)}, "atss.pth")
+    """
+    if any(name.startswith("rpn.head.") for name in state):
+        family, evidence = "atss-official", "parameters named rpn.head"
+    else:
+        dim = _require_box_dim(state, path)
+        family, evidence = ("mmrotate" if dim == 5 else "mmdet"), f"{dim} box parameters"
+    if not source.startswith(family):
+        hint = "omit --from to detect the source"
+        raise UserError(f"not a checkpoint of {source}: it has {evidence}", where=path, hint=hint)
+
+
+def _require_box_dim(state: dict[str, Tensor], path: str | Path) -> int:
+    dim = _box_dim(state)
+    if dim is None:
+        hint = (
+            f"expected a parameter {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, got {next(iter(state))}, ..."
+        )
+        raise UserError("not a supported detector", where=path, hint=hint)
+    return dim
+
+
+def _detect_mmengine(meta: dict, content: dict, file_name: str) -> tuple[bool | None, str]:
+    """Return whether MMEngine wrote the checkpoint (None if unknown) and the evidence."""
+    for key, is_mmengine in _META_KEYS.items():
+        if key in meta:
+            version = f" {meta[key]}" if key.endswith("version") else ""
+            return is_mmengine, f"{key}{version} in meta"
+    if "message_hub" in content:
+        return True, "message_hub in the checkpoint"
+    if re.search(r"-[rh]box-", file_name):
+        return True, "file name"
+    if re.match(r"(rotated_(atss|retinanet)|r3det)_.*(oc|le90|le135)", file_name):
+        return False, "file name"
+    return None, ""

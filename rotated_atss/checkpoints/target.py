@@ -1,0 +1,29 @@
+"""Description of the model that a checkpoint is converted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rotated_atss.checkpoints.deltas import BoxEncoding
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that weights are converted for.
+
+    Attributes:
+        config: Name of its config.
+        shapes: Shape of each parameter and buffer by name.
+        head: ``bbox_head``, or ``bbox_head_init`` if further stages refine its boxes.
+        box_encoding: Box encoding of that head; None for horizontal boxes.
+        anchors: Settings of its prior generator in the config (``scales_per_octave``, ``ratios``, ...).
+        classes: Class names; empty if unknown.
+    """
+
+    config: str
+    shapes: dict[str, tuple[int, ...]]
+    head: str = "bbox_head"
+    box_encoding: BoxEncoding | None = None
+    anchors: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()

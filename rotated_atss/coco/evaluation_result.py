@@ -1,0 +1,107 @@
+"""Results of the COCO box evaluation, as a table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+UNDEFINED = -1.0
+"""COCO's value of a metric without ground truth."""
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric and its settings.
+
+    Attributes:
+        key: Name of the metric, such as ``AP50``.
+        kind: ``AP`` or ``AR``.
+        iou: IoU threshold or range.
+        area: ``all``, ``small``, ``medium`` or ``large``.
+        max_dets: Maximum number of detections per image and class.
+        value: The metric, or :data:`UNDEFINED` without ground truth.
+    """
+
+    key: str
+    kind: str
+    iou: str
+    area: str
+    max_dets: int
+    value: float
+
+
+@dataclass(frozen=True)
+class CocoResult:
+    """COCO's twelve metrics.
+
+    Attributes:
+        rows: The metrics in COCO's order.
+        per_class: AP at IoU 0.50:0.95 and at IoU 0.50 by class name.
+        images: Number of evaluated images.
+        detections: Number of detections.
+    """
+
+    rows: list[MetricRow]
+    per_class: dict[str, tuple[float, float]] = field(default_factory=dict)
+    images: int = 0
+    detections: int = 0
+
+    def values(self) -> dict[str, float]:
+        """Return the metrics by key: ``AP``, ``AP50``, ``AP75``, ``AP_small``, ..., ``AR_1``, ..., ``AR_large``."""
+        return {row.key: row.value for row in self.rows}
+
+
+def format_table(result: CocoResult, per_class: bool = False) -> str:
+    """Format the twelve metrics with their settings as a table.
+
+    Args:
+        result: Result to format.
+        per_class: Append a table of AP by class.
+
+    Example:
+        >>> print(format_table(CocoResult([MetricRow("AP50", "AP", "0.50", "all", 100, 0.25)])).splitlines()[1])
+        AP50           0.50     all      100   0.250
+    """
+    lines = [f"{'':<9}{'IoU':>10} {'area':>7} {'maxDets':>8} {'value':>7}"]
+    lines += [
+        f"{row.key:<9}{row.iou:>10} {row.area:>7} {row.max_dets:>8} {_format_value(row.value):>7}"
+        for row in result.rows
+    ]
+    lines.append(f"{result.detections} detections on {result.images} images; '-': no such object in the ground truth")
+    if not result.detections:
+        lines.append("warning: there are no detections")
+    return "\n".join(lines + (_format_classes(result) if per_class else []))
+
+
+def result_to_json(result: CocoResult) -> dict:
+    """Convert a result to values for ``json.dump``; undefined metrics are None.
+
+    Example:
+        >>> result_to_json(CocoResult([], {"ship": (0.5, -1.0)}))["per_class"]
+        {'ship': {'AP': 0.5, 'AP50': None}}
+    """
+    rows = [
+        {"key": row.key, "kind": row.kind, "iou": row.iou, "area": row.area, "max_dets": row.max_dets,
+         "value": _none_if_undefined(row.value)} for row in result.rows
+    ]  # fmt: skip
+    per_class = {
+        name: {"AP": _none_if_undefined(ap), "AP50": _none_if_undefined(ap50)}
+        for name, (ap, ap50) in result.per_class.items()
+    }
+    return {"rows": rows, "per_class": per_class, "images": result.images, "detections": result.detections}
+
+
+def _format_classes(result: CocoResult) -> list[str]:
+    width = max(map(len, result.per_class), default=0) + 2
+    settings = f"(IoU 0.50:0.95 and 0.50, area all, maxDets {result.rows[0].max_dets})"
+    lines = ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   {settings}"]
+    for name, (ap, ap50) in result.per_class.items():
+        lines.append(f"{name:<{width}}{_format_value(ap):>7}{_format_value(ap50):>8}")
+    return lines
+
+
+def _format_value(value: float) -> str:
+    return "-" if value == UNDEFINED else f"{value:.3f}"
+
+
+def _none_if_undefined(value: float) -> float | None:
+    return None if value == UNDEFINED else value

@@ -1,0 +1,155 @@
+"""Results of the Task1 evaluation, as a table and as JSON."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """Evaluation result of one class; AP and recall are NaN where ``npos`` is 0.
+
+    Attributes:
+        npos: Number of ground-truth objects that count.
+        nignored: Number of ignored ground-truth objects.
+        ndet: Number of detections.
+        ap_by_iou: Average precision by IoU threshold.
+        max_recall: Recall over all detections at the lowest IoU threshold.
+    """
+
+    npos: int
+    nignored: int
+    ndet: int
+    ap_by_iou: dict[float, float]
+    max_recall: float
+
+    @property
+    def ap50(self) -> float:
+        """AP at IoU 0.5; NaN if that threshold was not evaluated."""
+        return self.ap_by_iou.get(0.5, float("nan"))
+
+    @property
+    def ap75(self) -> float:
+        """AP at IoU 0.75; NaN if that threshold was not evaluated."""
+        return self.ap_by_iou.get(0.75, float("nan"))
+
+    @property
+    def ap50_95(self) -> float:
+        """Mean AP over the IoU thresholds."""
+        return float(np.mean(list(self.ap_by_iou.values())))
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Evaluation result of all classes.
+
+    Attributes:
+        per_class: Result by class name.
+        images: Number of images.
+        metric: ``voc07`` or ``area``.
+        difficult: ``ignore`` or ``count``.
+        version: DOTA version.
+        iou_thresholds: Evaluated IoU thresholds.
+    """
+
+    per_class: dict[str, ClassResult]
+    images: int
+    metric: str
+    difficult: str
+    version: str
+    iou_thresholds: tuple[float, ...]
+
+    @property
+    def ap50(self) -> float:
+        """Mean AP at IoU 0.5 over the classes with ground truth."""
+        return self._mean("ap50")
+
+    @property
+    def ap75(self) -> float:
+        """Mean AP at IoU 0.75 over the classes with ground truth."""
+        return self._mean("ap75")
+
+    @property
+    def ap50_95(self) -> float:
+        """Mean AP over IoU thresholds and classes with ground truth."""
+        return self._mean("ap50_95")
+
+    @property
+    def scored(self) -> list[str]:
+        """Names of the classes with ground truth."""
+        return [name for name, result in self.per_class.items() if result.npos]
+
+    def _mean(self, field: str) -> float:
+        values = [getattr(self.per_class[name], field) for name in self.scored]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def result_to_json(result: EvaluationResult) -> dict[str, Any]:
+    """Convert a result to values for ``json.dump``; undefined values (a class without ground truth) are None.
+
+    Example:
+        >>> plane = ClassResult(npos=2, nignored=0, ndet=3, ap_by_iou={0.5: 0.75}, max_recall=1.0)
+        >>> result = EvaluationResult({"plane": plane}, 1, "voc07", "ignore", "v1.0", (0.5,))
+        >>> result_to_json(result)["per_class"]["plane"]
+        {'AP50': 0.75, 'AP75': None, 'AP50_95': 0.75, 'npos': 2, 'ndet': 3, 'max_recall': 1.0}
+    """
+    per_class = {
+        name: {**_ap_fields(each), "npos": each.npos, "ndet": each.ndet, "max_recall": _none_if_nan(each.max_recall)}
+        for name, each in result.per_class.items()
+    }
+    return {
+        **_ap_fields(result),
+        "per_class": per_class,
+        "metric": result.metric,
+        "difficult": result.difficult,
+        "version": result.version,
+        "iou_thresholds": list(result.iou_thresholds),
+        "images": result.images,
+    }
+
+
+def format_table(result: EvaluationResult) -> str:
+    """Format a result as an aligned table with one row per class, followed by the evaluation settings.
+
+    Example:
+        >>> plane = ClassResult(npos=2, nignored=0, ndet=3, ap_by_iou={0.5: 0.75}, max_recall=1.0)
+        >>> result = EvaluationResult({"plane": plane}, 1, "voc07", "ignore", "v1.0", (0.5,))
+        >>> print(format_table(result).splitlines()[2])
+        plane        2           3  1.0000  0.7500     -   0.7500
+    """
+    rows: list[tuple[str, ...]] = [("class", "objects", "detections", "recall", "AP50", "AP75", "AP50:95")]
+    for name, each in result.per_class.items():
+        values = (each.max_recall, each.ap50, each.ap75, each.ap50_95)
+        rows.append((name, str(each.npos), str(each.ndet), *map(_format_value, values)))
+    totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in ("npos", "ndet")]
+    rows.append(("mean", *map(str, totals), "", *map(_format_value, (result.ap50, result.ap75, result.ap50_95))))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *_format_settings(result)])
+
+
+def _format_settings(result: EvaluationResult) -> list[str]:
+    metric = {"voc07": "VOC07, 11 points", "area": "area under the curve"}[result.metric]
+    ignored = sum(each.nignored for each in result.per_class.values())
+    rule = f"{ignored} difficult objects ignored" if result.difficult == "ignore" else "difficult objects counted"
+    scope = f"{len(result.scored)} classes on {result.images} images"
+    lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
+    excluded = [name for name, each in result.per_class.items() if not each.npos]
+    if excluded:
+        lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")
+    return lines
+
+
+def _format_value(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4f}"
+
+
+def _ap_fields(result: ClassResult | EvaluationResult) -> dict[str, float | None]:
+    values = {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
+    return {name: _none_if_nan(value) for name, value in values.items()}
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,137 @@
+"""Match the detections of one class to its ground truth, as DOTA_devkit does.
+
+A detection is matched to the ground-truth object of its image with which its IoU is highest. Above the IoU threshold it
+is a true positive if no detection with a higher score is matched to the same object, and a false positive otherwise. A
+detection matched to an ignored object counts as neither. Equal scores are ranked in file order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rotated_atss.dota.detections import Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_ious
+from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs_between
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Ground-truth objects of one class over all images.
+
+    Attributes:
+        polygons: (G, 8) float64, corners in pixels.
+        image_index: (G,) int64.
+        difficult: (G,) bool.
+    """
+
+    polygons: np.ndarray
+    image_index: np.ndarray
+    difficult: np.ndarray
+
+
+@dataclass(frozen=True)
+class RankedDetections:
+    """Detections of one class by descending score, with the ground-truth object of highest IoU.
+
+    Attributes:
+        max_ious: (N,) float64, IoU with that object; 0 where no IoU exceeds the lowest threshold.
+        gt_index: (N,) int64, index of that object; -1 where there is none.
+    """
+
+    max_ious: np.ndarray
+    gt_index: np.ndarray
+
+
+def collect_ground_truth(labels_by_image: Mapping[str, Labels], classes: Sequence[str]) -> dict[str, GroundTruth]:
+    """Collect the objects of each class; the image index follows the order of ``labels_by_image``.
+
+    Example:
+        >>> labels = Labels(np.zeros((2, 8)), ("ship", "plane"), np.array([0, 1]), np.array([1, 2]))
+        >>> collect_ground_truth({"P0001": labels}, ["plane"])["plane"].difficult.tolist()
+        [True]
+    """
+    labels = list(labels_by_image.values())
+    polygons = np.concatenate([each.polygons for each in labels])
+    names = np.array([name for each in labels for name in each.names], dtype=np.str_)
+    difficult = np.concatenate([each.difficult for each in labels]) > 0
+    image_index = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+    rows_by_class = {name: np.flatnonzero(names == name) for name in classes}
+    return {
+        name: GroundTruth(polygons[rows], image_index[rows], difficult[rows]) for name, rows in rows_by_class.items()
+    }
+
+
+def rank_detections(
+    detections: Detections, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
+) -> RankedDetections:
+    """Sort detections by descending score and find the object of highest IoU for each.
+
+    Args:
+        detections: N detections of one class.
+        image_index: (N,) int64, numbering of images as in ``ground_truth``; detections at -1 are dropped.
+        ground_truth: Objects of the same class.
+        min_iou: IoUs up to this value need not be computed.
+
+    Example:
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> detections = Detections.from_ids(["P1", "P1"], np.array([0.8, 0.9]), np.vstack([square, square + 50]))
+        >>> ground_truth = GroundTruth(square, np.array([0]), np.array([False]))
+        >>> rank_detections(detections, np.array([0, 0]), ground_truth, min_iou=0.5).gt_index.tolist()
+        [-1, 0]
+    """
+    order = np.argsort(-detections.scores, kind="stable")
+    order = order[image_index[order] >= 0]
+    return RankedDetections(*_max_ious(detections.polygons[order], image_index[order], ground_truth, min_iou))
+
+
+def classify_detections(
+    ranked: RankedDetections, ignored: np.ndarray, iou_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classify ranked detections as true positives, false positives or neither.
+
+    Args:
+        ranked: N detections by descending score.
+        ignored: (G,) bool, ground-truth objects whose detections count as neither.
+        iou_threshold: A match needs an IoU above this value.
+
+    Returns:
+        true_positives, false_positives: (N,) bool each.
+
+    Example:
+        >>> ranked = RankedDetections(np.array([0.9, 0.8, 0.7, 0.0]), np.array([0, 0, 1, -1]))
+        >>> true_positives, false_positives = classify_detections(ranked, np.array([False, True]), 0.5)
+        >>> true_positives.tolist(), false_positives.tolist()
+        ([True, False, False, False], [False, True, False, True])
+    """
+    matched = ranked.max_ious > iou_threshold
+    is_ignored = np.zeros(len(matched), dtype=bool)
+    is_ignored[matched] = ignored[ranked.gt_index[matched]]
+    candidates = np.flatnonzero(matched & ~is_ignored)
+    _, first = np.unique(ranked.gt_index[candidates], return_index=True)  # highest score per object
+    true_positives = np.zeros(len(matched), dtype=bool)
+    true_positives[candidates[first]] = True
+    return true_positives, ~true_positives & ~is_ignored
+
+
+def _max_ious(
+    polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest IoU of each polygon and the index of its object, the lowest index on ties; (N,) each."""
+    hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
+    gt_hbbs, gt_areas = polygon_hbbs(ground_truth.polygons), polygon_areas(ground_truth.polygons)
+    row_blocks, gt_blocks, iou_blocks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    for rows, gt_index in iter_overlapping_pairs_between(hbbs, image_index, gt_hbbs, ground_truth.image_index):
+        bounds = iou_upper_bounds(hbbs[rows], areas[rows], gt_hbbs[gt_index], gt_areas[gt_index])
+        possible = bounds > min_iou * (1 - 1e-9)
+        rows, gt_index = rows[possible], gt_index[possible]
+        row_blocks.append(rows)
+        gt_blocks.append(gt_index)
+        iou_blocks.append(polygon_ious(polygons[rows], ground_truth.polygons[gt_index]))
+    rows, gt_index, ious = np.concatenate(row_blocks), np.concatenate(gt_blocks), np.concatenate(iou_blocks)
+    order = np.lexsort((gt_index, -ious, rows))
+    best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
+    max_ious, max_gt_index = np.zeros(len(polygons)), np.full(len(polygons), -1, dtype=np.int64)
+    max_ious[rows[best]], max_gt_index[rows[best]] = ious[best], gt_index[best]
+    return max_ious, max_gt_index

@@ -1,0 +1,161 @@
+"""Check a submission for DOTA's evaluation server before it is uploaded."""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota.classes import unknown_class_hint
+from rotated_atss.dota.detections import TASK1_PREFIX, Detections, parse_detections
+from rotated_atss.dota.folders import list_images
+from rotated_atss.dota.tiles import is_tile_name
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
+
+# A share of images with detections up to this value suggests that the test run is incomplete.
+_INCOMPLETE_SHARE = 0.55
+_MIN_SCORES = 100  # number of scores from which their decimals are checked
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem of a submission.
+
+    Attributes:
+        level: ``error`` (the server rejects the submission or scores it wrongly) or ``warning``.
+        where: File within the zip, with the line where there is one.
+        message: Description of the problem.
+    """
+
+    level: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.where}: {self.message}"
+
+
+def check_submission(
+    path: str | Path, classes: Sequence[str], images: str | Path | Sequence[str] | None = None
+) -> list[Finding]:
+    """Check a submission and list its problems, errors first.
+
+    Args:
+        path: Zip file, or a folder with the same files.
+        classes: Classes of the task.
+        images: Folder of the tested images, or their ids; None skips the check of image ids.
+
+    Raises:
+        UserError: ``path`` or ``images`` cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "Task1_plane.txt").write_text("P0001 1.5 1 2 11 2 11 8 1 8")
+        ...     [str(finding) for finding in check_submission(folder, ("plane",))]
+        ['warning: Task1_plane.txt: scores outside 0 to 1']
+    """
+    files = _read_files(Path(path))
+    findings = list(_check_names(files, classes))
+    detections: dict[str, Detections] = {}
+    for name in sorted(files):
+        if _class_of(name) not in classes:
+            continue
+        try:
+            detections[name] = parse_detections(files[name], name)
+        except UserError as error:
+            findings.append(Finding("error", str(error.where), error.what))
+    tile_findings = list(_check_tiles(detections))
+    findings += tile_findings
+    for name, each in detections.items():
+        findings += _check_scores(name, each)
+    findings += _check_units(detections)
+    findings += _check_precision(detections)
+    if images is not None and not tile_findings:  # tile names would all be unknown image ids
+        ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
+        findings += _check_images(detections, ids)
+    return sorted(findings, key=lambda finding: finding.level)
+
+
+def _read_files(path: Path) -> dict[str, bytes]:
+    """Read the files of a zip or folder, by their names within it."""
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): read_bytes(file) for file in path.rglob("*") if file.is_file()}
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
+            return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, other compression
+        raise UserError(f"not a readable zip: {error}", where=path) from error
+
+
+def _class_of(name: str) -> str | None:
+    match = re.fullmatch(rf"{TASK1_PREFIX}(.+)\.txt", name)
+    return match[1] if match else None
+
+
+def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator[Finding]:
+    for name in (f"{TASK1_PREFIX}{each}.txt" for each in classes):
+        if name not in files:
+            yield Finding("error", name, "missing: every class needs a file, also without detections")
+    for name in sorted(files):
+        if "/" in name:
+            yield Finding("error", name, "in a folder: the files must be at the top level of the zip")
+        elif _class_of(name) is None:
+            yield Finding("error", name, "not a Task1_<class>.txt")
+        elif _class_of(name) not in classes:
+            yield Finding("error", name, f"unknown class; {unknown_class_hint(str(_class_of(name)), classes)}")
+
+
+def _check_tiles(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+    """Report one finding for all files, as a missing merge affects every class."""
+    named = ((name, next(filter(is_tile_name, each.images), None)) for name, each in detections.items())
+    tiles = {name: tile for name, tile in named if tile is not None}
+    if not tiles:
+        return
+    first, *more = tiles
+    others = f" (and so in {len(more)} more files)" if more else ""
+    yield Finding("error", first, f"names of tiles, such as {tiles[first]}: merge into full images first{others}")
+
+
+def _check_scores(name: str, detections: Detections) -> Iterator[Finding]:
+    if len(detections) and ((detections.scores < 0) | (detections.scores > 1)).any():
+        yield Finding("warning", name, "scores outside 0 to 1")
+
+
+def _check_units(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+    polygons = np.concatenate([each.polygons for each in detections.values()] or [np.empty((0, 8))])
+    if len(polygons) and (polygons >= 0).all() and (polygons <= 1).all():
+        yield Finding("error", "coordinates", "all lie between 0 and 1: they must be pixels of the full image")
+
+
+def _check_precision(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+    texts = [each.score_texts for each in detections.values() if each.score_texts is not None and len(each)]
+    if not texts or sum(map(len, texts)) < _MIN_SCORES:
+        return
+    decimals = max(len(text.partition(b".")[2]) for each in texts for text in np.unique(each).tolist())
+    if decimals <= 2:
+        message = "only two decimals: equal scores are ranked arbitrarily, which lowers average precision"
+        yield Finding("warning", "scores", message)
+
+
+def _check_images(detections: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
+    known, seen = set(ids), set[str]()
+    for name, each in detections.items():
+        seen.update(each.images)
+        unknown = [image for image in each.images if image not in known]
+        if unknown:
+            yield Finding("error", name, f"{len(unknown)} unknown image ids, the first '{unknown[0]}'")
+    without = [image for image in ids if image not in seen]
+    if not without:
+        return
+    if len(without) == len(ids):
+        yield Finding("error", "images", "none of these images has a detection: is this the folder of tested images?")
+        return
+    message = f"{len(without)} of {len(ids)} images have no detection, the first '{without[0]}'"
+    if len(ids) - len(without) <= _INCOMPLETE_SHARE * len(ids):
+        message += ": were all tiles tested and merged?"
+    yield Finding("warning", "images", message)

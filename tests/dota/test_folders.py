@@ -1,0 +1,44 @@
+"""Listing and pairing of images and label files."""
+
+import pytest
+
+from rotated_atss.dota.folders import list_images, pair_images_and_labels
+from rotated_atss.errors import UserError
+
+
+def touch(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_pairs_are_sorted_without_hidden_files(tmp_path):
+    images = touch(tmp_path / "images", "P2.png", "P10.JPG", "P1.tif", "notes.md", "._P1.png")
+    labels = touch(tmp_path / "labels", "P1.txt", "P10.txt", "P2.txt", "._P1.txt")
+    pairs = pair_images_and_labels(images, labels)
+    assert [(image.name, label.name) for image, label in pairs] == [
+        ("P1.tif", "P1.txt"),
+        ("P10.JPG", "P10.txt"),
+        ("P2.png", "P2.txt"),
+    ]
+    assert [label for _, label in pair_images_and_labels(images, None)] == [None] * 3
+
+
+def test_unpaired_image_or_label_file_raises(tmp_path):
+    images = touch(tmp_path / "images", "P1.png", "P2.png", "P3.png")
+    labels = touch(tmp_path / "labels", "P1.txt")
+    with pytest.raises(UserError, match=r"no label file for the image P2.png and 1 more"):
+        pair_images_and_labels(images, labels)
+    touch(labels, "P2.txt", "P3.txt", "P4.txt")
+    with pytest.raises(UserError, match=r"no image for the label file P4.txt"):
+        pair_images_and_labels(images, labels)
+
+
+def test_missing_empty_and_ambiguous_image_folders(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        list_images(tmp_path / "absent")
+    with pytest.raises(UserError, match="no images here"):
+        list_images(tmp_path)
+    with pytest.raises(UserError, match=r"P1\.jpg and P1\.png"):
+        list_images(touch(tmp_path / "images", "P1.png", "P1.jpg"))
