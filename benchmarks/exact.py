@@ -1,7 +1,7 @@
 """Reference IoU of two oriented boxes in rational arithmetic.
 
-Only sine and cosine are rounded, at 2^-160. A pair takes milliseconds. GEOS, and therefore shapely, computes in float64
-and is itself inaccurate where edges nearly coincide.
+Only sine and cosine are rounded, at 2^-160. One pair needs milliseconds. GEOS, and therefore shapely, computes in
+float64 and is itself inaccurate where edges nearly coincide.
 """
 
 from __future__ import annotations

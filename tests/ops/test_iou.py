@@ -174,8 +174,8 @@ def test_reported_bad_boxes(name, first, second, expected, dtype):
 
 
 def test_invalid_boxes_overlap_nothing():
-    good = [5.0, 5.0, 4.0, 4.0, 0.1]
-    odd = torch.tensor(
+    valid = [5.0, 5.0, 4.0, 4.0, 0.1]
+    boxes = torch.tensor(
         [
             [5, 5, 0, 4, 0],
             [5, 5, 4, -1, 0],
@@ -183,11 +183,11 @@ def test_invalid_boxes_overlap_nothing():
             [5, math.inf, 4, 4, 0],
             [5, 5, 4, 4, math.nan],
             [5, 5, 1e38, 1e38, 0.3],
-            good,
+            valid,
         ]
     )
     for dtype in (torch.float32, torch.float64):
-        iou = rotated_iou(odd.to(dtype), odd.to(dtype))
+        iou = rotated_iou(boxes.to(dtype), boxes.to(dtype))
         assert iou.isfinite().all()
         assert iou[:5].sum() == 0
         assert iou[:, :5].sum() == 0
@@ -222,7 +222,7 @@ def test_pairwise_equals_aligned():
 
 @pytest.mark.slow
 def test_memory_of_large_pairwise_iou():
-    """20,000 x 1,000 pairs: the result takes 80 MB, temporary memory at most 150 MB."""
+    """20,000 x 1,000 pairs: 80 MB for the result and at most 150 MB of temporary memory."""
     code = (
         "import resource, torch\n"
         "from rotated_atss.ops import rotated_iou\n"

@@ -89,7 +89,7 @@ def test_self_intersecting_quadrilaterals_equal_polyiou():
         (SQUARE, DOT, 0),
         (DOT, DOT, 0),
         (SQUARE, [0.0, 5, 10, 5, 10, 5, 0, 5], 0),  # a line
-        (SQUARE, BOW_TIE, 0),  # the two halves cancel
+        (SQUARE, BOW_TIE, 0),  # the two triangles cancel
         (SQUARE, [5.0, -5, 15, 5, 5, 15, -5, 5], 100),  # an enclosing diamond
     ],
 )
