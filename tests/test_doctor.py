@@ -94,7 +94,7 @@ def test_who_computes_on_a_gpu_is_told(
     from rotated_atss.ops import backend
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(backend, "why_not", lambda device: why)
+    monkeypatch.setattr(backend, "unavailable_reason", lambda device: why)
     if preferred:
         monkeypatch.setenv(backend.VARIABLE, preferred)
     else:
