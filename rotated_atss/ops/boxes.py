@@ -1,6 +1,6 @@
 """Oriented boxes: angle versions and conversions between boxes, corners, polygons and horizontal boxes.
 
-This page defines the conventions of the whole package.
+This module defines the conventions of the whole package.
 
 - An oriented box (obb) is ``(cx, cy, w, h, angle)`` in pixels and radians. The angle is clockwise on the image (y
   points down): the width axis is ``(cos angle, sin angle)``, the height axis ``(-sin angle, cos angle)``.

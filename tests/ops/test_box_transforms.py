@@ -11,35 +11,35 @@ from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_corners, poly_to_obb
 from tests.ops.test_boxes import assert_same_corner_set, random_boxes
 
 
-def mirror(corners, size, direction):
+def mirror(corners, image_wh, direction):
     corners = corners.clone()
     if direction in ("horizontal", "diagonal"):
-        corners[..., 0] = size[0] - corners[..., 0]
+        corners[..., 0] = image_wh[0] - corners[..., 0]
     if direction in ("vertical", "diagonal"):
-        corners[..., 1] = size[1] - corners[..., 1]
+        corners[..., 1] = image_wh[1] - corners[..., 1]
     return corners
 
 
 @pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
 @pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
-def test_flipping_a_box_flips_its_corners(direction, angle_version):
-    boxes, size = random_boxes(1000), (640, 480)
-    flipped = flip_obb(boxes, size, direction, angle_version)
-    assert_same_corner_set(obb_to_corners(flipped), mirror(obb_to_corners(boxes), size, direction), 1e-9)
+def test_flip_of_a_box_flips_its_corners(direction, angle_version):
+    boxes, image_wh = random_boxes(1000), (640, 480)
+    flipped = flip_obb(boxes, image_wh, direction, angle_version)
+    assert_same_corner_set(obb_to_corners(flipped), mirror(obb_to_corners(boxes), image_wh, direction), 1e-9)
 
 
 @pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
 @pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 5])
-def test_rot90_follows_the_pixels(turns, angle_version):
-    """A marked pixel, turned by numpy, is where the box of that pixel goes."""
+def test_rot90_of_a_box_follows_its_pixel(turns, angle_version):
+    """The box of a single pixel moves to the position of that pixel in the array rotated by NumPy."""
     width, height = 7, 4
     for x, y in ((0, 0), (6, 0), (2, 3), (5, 1)):
         image = np.zeros((height, width))
         image[y, x] = 1
         row, column = np.argwhere(np.rot90(image, -turns))[0]
         box = torch.tensor([[x + 0.5, y + 0.5, 1.0, 0.4, 0.3]], dtype=torch.float64)
-        turned = rot90_obb(box, (width, height), turns, angle_version)
-        assert turned[0, :2].tolist() == pytest.approx([column + 0.5, row + 0.5])
+        rotated = rot90_obb(box, (width, height), turns, angle_version)
+        assert rotated[0, :2].tolist() == pytest.approx([column + 0.5, row + 0.5])
     boxes = random_boxes(300)
     corners = obb_to_corners(boxes)
     for _ in range(turns % 4):
@@ -49,7 +49,7 @@ def test_rot90_follows_the_pixels(turns, angle_version):
 
 
 @pytest.mark.parametrize("angle_version", [None, *ANGLE_VERSIONS])
-def test_rotating_a_box_rotates_its_corners(angle_version):
+def test_rotation_of_a_box_rotates_its_corners(angle_version):
     boxes, center, angle = random_boxes(1000), (30.0, -20.0), 0.7
     corners = obb_to_corners(boxes) - torch.tensor(center, dtype=torch.float64)
     cos, sin = math.cos(angle), math.sin(angle)
@@ -58,7 +58,7 @@ def test_rotating_a_box_rotates_its_corners(angle_version):
     assert_same_corner_set(obb_to_corners(rotate_obb(boxes, center, angle, angle_version)), expected, 1e-8)
 
 
-def test_scaling():
+def test_resizing():
     boxes = random_boxes(500)
     assert_same_corner_set(obb_to_corners(scale_obb(boxes, (0.5, 0.5))), obb_to_corners(boxes) * 0.5, 1e-9)
     unequal = scale_obb(boxes, (2.0, 0.5))

@@ -1,4 +1,4 @@
-"""Angle versions, corners and transforms against corner sets, which have no angle version."""
+"""Angle versions and conversions, compared by corner sets, which do not depend on the angle version."""
 
 import math
 
@@ -12,14 +12,14 @@ RANGES = {"oc": (0.0, math.pi / 2), "le90": (-math.pi / 2, math.pi / 2), "le135"
 SPECIAL_ANGLES = [k * math.pi / 8 for k in range(-40, 41)] + [1e-9, -1e-9, 1e-5, -1e-5, 3.0, -3.0]
 
 
-def random_boxes(number, dtype=torch.float64, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    unit = torch.rand(number, 5, generator=draw, dtype=torch.float64)
+def random_boxes(count, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    unit = torch.rand(count, 5, generator=generator, dtype=torch.float64)
     return (unit * torch.tensor([400, 300, 90, 60, 14]) + torch.tensor([-50, -50, 1, 1, -7])).to(dtype)
 
 
 def assert_same_corner_set(first, second, tolerance=1e-6):
-    """The same four points in any order: every corner has a partner, both ways."""
+    """Assert that both have the same four corners in any order."""
     first, second = (c.double().unflatten(-1, (4, 2)) if c.shape[-1] == 8 else c.double() for c in (first, second))
     distance = (first.unsqueeze(-2) - second.unsqueeze(-3)).norm(dim=-1)
     assert distance.amin(-1).max() < tolerance
@@ -28,14 +28,14 @@ def assert_same_corner_set(first, second, tolerance=1e-6):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("angle_version", geometry.ANGLE_VERSIONS)
-def test_normalize_keeps_the_rectangle_and_obeys_the_range(angle_version, dtype):
+def test_normalize_keeps_the_rectangle_and_the_angle_range(angle_version, dtype):
     special = torch.tensor([[10.0, 20.0, w, h, a] for a in SPECIAL_ANGLES for w, h in ((8, 3), (3, 8), (5, 5))])
     for boxes in (random_boxes(5000, dtype), special.to(dtype)):
         normal = geometry.normalize_obb(boxes, angle_version)
         tolerance = 1e-9 if dtype == torch.float64 else 1e-3
         assert_same_corner_set(geometry.obb_to_corners(normal), geometry.obb_to_corners(boxes), tolerance)
         low, high = RANGES[angle_version]
-        # compared as float64 and in the box's own precision: no rounding of pi may leave the range
+        # compared in float64 and in the boxes' dtype, so that no rounding of pi leaves the range
         for angle, low_, high_ in ((normal[:, 4].double(), low, high), (normal[:, 4], low, high)):
             if angle_version == "oc":
                 assert (angle > low_).all()
@@ -48,12 +48,12 @@ def test_normalize_keeps_the_rectangle_and_obeys_the_range(angle_version, dtype)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("angle_version", geometry.ANGLE_VERSIONS)
-def test_normalize_returns_a_normal_box_bit_for_bit(angle_version, dtype):
+def test_normalize_returns_normalized_boxes_bit_for_bit(angle_version, dtype):
     once = geometry.normalize_obb(random_boxes(5000, dtype), angle_version)
     assert torch.equal(geometry.normalize_obb(once, angle_version), once)
 
 
-def test_range_ends_are_half_open():
+def test_angle_ranges_are_half_open():
     box = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]], dtype=torch.float64)
     assert geometry.normalize_obb(box, "oc")[0].tolist() == pytest.approx(
         [0, 0, 2, 4, math.pi / 2]
@@ -71,17 +71,16 @@ def test_unknown_angle_version_lists_the_choices():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_are_computed_in_float32(dtype):
+def test_half_precision_is_computed_in_float32(dtype):
     assert geometry.normalize_obb(torch.ones(2, 5, dtype=dtype), "le90").dtype == torch.float32
     assert geometry.obb_to_corners(torch.ones(2, 5, dtype=dtype)).dtype == torch.float32
 
 
-def test_corners_run_clockwise_from_the_upper_left():
+def test_corners_run_clockwise_from_the_top_left():
     assert geometry.obb_to_poly(torch.tensor([10.0, 20.0, 6.0, 4.0, 0.0])).tolist() == [7, 18, 13, 18, 13, 22, 7, 22]
-    turned = geometry.obb_to_corners(
-        torch.tensor([0.0, 0.0, 6.0, 4.0, math.pi / 2])
-    )  # clockwise: the top side is now the right
-    assert torch.allclose(turned, torch.tensor([[2.0, -3], [2, 3], [-2, 3], [-2, -3]]), atol=1e-5)
+    # rotated clockwise, the top side is on the right
+    rotated = geometry.obb_to_corners(torch.tensor([0.0, 0.0, 6.0, 4.0, math.pi / 2]))
+    assert torch.allclose(rotated, torch.tensor([[2.0, -3], [2, 3], [-2, 3], [-2, -3]]), atol=1e-5)
     corners = geometry.obb_to_corners(random_boxes(500))
     x, y = corners.unbind(-1)
     shoelace = (x * y.roll(-1, -1) - x.roll(-1, -1) * y).sum(-1) / 2
@@ -89,7 +88,7 @@ def test_corners_run_clockwise_from_the_upper_left():
 
 
 @pytest.mark.parametrize("angle_version", geometry.ANGLE_VERSIONS)
-def test_polygon_and_back(angle_version):
+def test_conversion_to_polygons_and_back(angle_version):
     boxes = geometry.normalize_obb(random_boxes(3000), angle_version)
     back = geometry.poly_to_obb(geometry.obb_to_poly(boxes), angle_version)
     assert_same_corner_set(geometry.obb_to_corners(back), geometry.obb_to_corners(boxes), 1e-6)
@@ -97,7 +96,7 @@ def test_polygon_and_back(angle_version):
     assert ((back[:, 4] >= low) & (back[:, 4] <= high)).all()
 
 
-def test_hbb_circumscribes():
+def test_horizontal_boxes_circumscribe_the_corners():
     boxes = random_boxes(2000)
     corners = geometry.obb_to_corners(boxes)
     expected = torch.cat((corners.amin(1), corners.amax(1)), 1)
@@ -105,9 +104,9 @@ def test_hbb_circumscribes():
     assert torch.allclose(geometry.obb_to_hbb(geometry.hbb_to_obb(geometry.obb_to_hbb(boxes))), expected, atol=1e-9)
 
 
-def test_minimum_area_rectangle_is_minimal_and_holds_all_points():
-    draw = torch.Generator().manual_seed(3)
-    polys = torch.rand(300, 8, generator=draw, dtype=torch.float64) * 100
+def test_minimum_area_rectangle_is_minimal_and_contains_all_points():
+    generator = torch.Generator().manual_seed(3)
+    polys = torch.rand(300, 8, generator=generator, dtype=torch.float64) * 100
     boxes = geometry.poly_to_obb(polys, "le90")
     points = polys.unflatten(1, (4, 2))
     center, half = boxes[:, None, :2], boxes[:, None, 2:4] / 2
@@ -117,27 +116,27 @@ def test_minimum_area_rectangle_is_minimal_and_holds_all_points():
     across = offset[..., 1] * cos - offset[..., 0] * sin
     assert (along.abs() <= half[..., 0] + 1e-6).all()
     assert (across.abs() <= half[..., 1] + 1e-6).all()
-    # the slow reference: every direction to a tenth of a degree; none encloses in less
+    # reference: bounding rectangles in steps of 0.1 degrees
     angles = torch.arange(0, 180, 0.1, dtype=torch.float64) * math.pi / 180
     u = points @ torch.stack((angles.cos(), angles.sin()))
     v = points @ torch.stack((-angles.sin(), angles.cos()))
     area = (u.amax(1) - u.amin(1)) * (v.amax(1) - v.amin(1))
     best = area.amin(1)
-    mine = boxes[:, 2] * boxes[:, 3]
-    assert (mine <= best + 1e-6).all()
-    assert (mine >= best * 0.98 - 1e-6).all()
+    fitted = boxes[:, 2] * boxes[:, 3]
+    assert (fitted <= best + 1e-6).all()
+    assert (fitted >= best * 0.98 - 1e-6).all()
 
 
-def test_minimum_area_rectangle_agrees_with_opencv_whatever_its_angle_range():
+def test_minimum_area_rectangle_equals_opencv():
     cv2 = pytest.importorskip("cv2")
     polys = np.random.default_rng(0).uniform(0, 200, (300, 8)).astype(np.float32)
-    mine = geometry.poly_to_obb(torch.from_numpy(polys), "le90")
-    for poly, box in zip(polys, mine):
+    fitted = geometry.poly_to_obb(torch.from_numpy(polys), "le90")
+    for poly, box in zip(polys, fitted):
         (_, _), (w, h), _ = cv2.minAreaRect(poly.reshape(4, 2))
         assert float(box[2] * box[3]) == pytest.approx(w * h, rel=1e-3, abs=1e-2)
 
 
-def test_degenerate_polygons_do_not_break():
+def test_degenerate_polygons():
     point = torch.full((1, 8), 7.0)
     line = torch.tensor([[0.0, 0, 4, 0, 4, 0, 0, 0]])
     for poly, area_sides in ((point, (0, 0)), (line, (4, 0))):
@@ -147,12 +146,12 @@ def test_degenerate_polygons_do_not_break():
     assert geometry.poly_to_obb(torch.zeros(0, 8), "oc").shape == (0, 5)
 
 
-def test_a_rectangle_keeps_the_direction_of_its_label():
+def test_rectangle_keeps_the_direction_of_its_annotation():
     square = torch.tensor([[3.0, 1, 5, 3, 3, 5, 1, 3]])  # first edge points down and to the right
     assert float(geometry.poly_to_obb(square, "le90")[0, 4]) == pytest.approx(math.pi / 4)
 
 
-def test_points_inside_by_projection():
+def test_points_in_a_rotated_box():
     box = torch.tensor([10.0, 10.0, 8.0, 2.0, math.pi / 4])
     along = torch.tensor([math.cos(math.pi / 4), math.sin(math.pi / 4)])
     points = 10 + torch.stack((along * 3.9, along * 4.1, along.flip(0) * torch.tensor([-1, 1]) * 0.9))

@@ -1,4 +1,4 @@
-"""Centerness against the formula written out for one point at a time."""
+"""Centerness against the formula for single points."""
 
 import math
 
@@ -36,20 +36,20 @@ def test_equals_the_formula(frame):
 
 
 @pytest.mark.parametrize("frame", ["hbb", "obb"])
-def test_one_in_the_centre_none_on_the_border(frame):
+def test_1_at_the_centre_and_0_on_the_border(frame):
     box = torch.tensor([10.0, 20, 8, 4, 0.0])
     points = torch.tensor([[10.0, 20], [14, 20], [10, 22], [6, 22], [30, 40]])
     assert centerness(points, box, frame).tolist() == [1, 0, 0, 0, 0]
 
 
-def test_a_square_on_its_corner_has_room_in_the_horizontal_frame_only():
+def test_frames_differ_for_a_square_rotated_by_45_degrees():
     box = torch.tensor([0.0, 0, 10, 10, math.pi / 4])
-    outside = torch.tensor([6.0, 6])  # in the circumscribed box, not in the box
+    outside = torch.tensor([6.0, 6])  # inside the circumscribed box only
     assert float(centerness(outside, box, "hbb")) == pytest.approx((5 * math.sqrt(2) - 6) / (5 * math.sqrt(2) + 6))
     assert float(centerness(outside, box, "obb")) == 0
 
 
-def test_boxes_without_area_and_gradients():
+def test_boxes_without_area_empty_input_and_unknown_frame():
     boxes = torch.tensor([[1.0, 1, 0, 0, 0], [1, 1, 5, 0, 1]])
     assert centerness(torch.ones(2, 2), boxes, "hbb")[0] == 0
     assert (centerness(torch.ones(2, 2), boxes, "obb") == 0).all()

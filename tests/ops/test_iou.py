@@ -1,16 +1,14 @@
-"""The closed form against shapely, its transpose, the horizontal case and every bad box that was reported of other
-codes.
-"""
+"""Rotated IoU against shapely, rational arithmetic, horizontal boxes and reported failures of other implementations."""
 
 import math
 import subprocess
 import sys
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.exact import exact_iou
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.ops.iou import overlap_of_columns
@@ -19,39 +17,15 @@ TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
 
 
 def bound(boxes1, boxes2, dtype):
-    """R5: the allowed error grows with the aspect ratio in float32, for the angle itself is rounded."""
+    """Return the allowed error (N,): in float32 it grows with the aspect ratio, because the angle itself is rounded."""
     if dtype == torch.float64:
         return torch.full((len(boxes1),), TOLERANCE[dtype], dtype=torch.float64)
     sides = torch.stack([boxes.double()[:, 2:4].amax(1) / boxes.double()[:, 2:4].amin(1) for boxes in (boxes1, boxes2)])
     return (1e-7 * sides.amax(0)).clamp(min=TOLERANCE[dtype])
 
 
-def exact_overlap(box1, box2):
-    """Sutherland and Hodgman's clipping in rational arithmetic: no rounding after the corners."""
-    corners = obb_to_poly(torch.stack((box1, box2)).double()).reshape(2, 4, 2).tolist()
-    subject, clip = ([tuple(map(Fraction, point)) for point in polygon] for polygon in corners)
-
-    def area(points):
-        return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(points, points[1:] + points[:1])) / 2
-
-    union = area(subject) + area(clip)
-    for a, b in zip(clip, clip[1:] + clip[:1]):
-        side = [(b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]) for p in subject]
-        kept = []
-        for k, point in enumerate(subject):
-            before = k - 1
-            if (side[k] >= 0) != (side[before] >= 0):
-                t = side[before] / (side[before] - side[k])
-                kept.append(tuple(q + t * (p - q) for p, q in zip(point, subject[before])))
-            if side[k] >= 0:
-                kept.append(point)
-        subject = kept
-    inter = area(subject) if subject else 0
-    return float(inter / (union - inter))
-
-
 def shapely_overlap(boxes1, boxes2, mode="iou"):
-    """The slow obvious reference, in float64, centred as exactly as the numbers allow."""
+    """Compute the reference with shapely in float64, relative to the first box's centre."""
     shapely = pytest.importorskip("shapely")
     first, second = boxes1.double().clone(), boxes2.double().clone()
     second[:, :2] -= first[:, :2]
@@ -62,41 +36,41 @@ def shapely_overlap(boxes1, boxes2, mode="iou"):
     return torch.from_numpy(inter / (area1 if mode == "iof" else area1 + area2 - inter))
 
 
-def uniform(draw, number, low, high):
-    return torch.rand(number, generator=draw, dtype=torch.float64) * (high - low) + low
+def uniform(generator, count, low, high):
+    return torch.rand(count, generator=generator, dtype=torch.float64) * (high - low) + low
 
 
-def make_pairs(kind, number, seed=0):
-    draw = torch.Generator().manual_seed(seed)
+def make_pairs(kind, count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
 
     def boxes(reach=10.0, smallest=2.0, largest=62.0):
         columns = [(-reach, reach), (-reach, reach), (smallest, largest), (smallest, largest), (-4, 4)]
-        return torch.stack([uniform(draw, number, low, high) for low, high in columns], 1)
+        return torch.stack([uniform(generator, count, low, high) for low, high in columns], 1)
 
     first = boxes()
     if kind == "random":
         return first, boxes()
     if kind == "identical":
         return first, first.clone()
-    if kind == "swapped":  # the same rectangle, w and h exchanged and a quarter turn on
+    if kind == "swapped":  # the same rectangle: w and h swapped, angle plus a quarter turn
         second = first[:, [0, 1, 3, 2, 4]].clone()
         second[:, 4] += math.pi / 2
         return first, second
     if kind == "jittered":
-        return first, first + (torch.rand(number, 5, generator=draw, dtype=torch.float64) - 0.5) * 2e-3
+        return first, first + (torch.rand(count, 5, generator=generator, dtype=torch.float64) - 0.5) * 2e-3
     if kind == "far":
         offset = torch.tensor([20000.0, 19000, 0, 0, 0], dtype=torch.float64)
         return first + offset, boxes() + offset
     if kind == "tiny":
         return boxes(1e-3, 1e-4, 1e-2), boxes(1e-3, 1e-4, 1e-2)
     if kind == "thin":
-        first[:, 3] = first[:, 2] / 10 ** uniform(draw, number, 0, 4)
+        first[:, 3] = first[:, 2] / 10 ** uniform(generator, count, 0, 4)
         second = first.clone()
-        second[:, 0] += uniform(draw, number, -1, 1) * first[:, 3]
-        second[:, 4] += uniform(draw, number, -1, 1) * first[:, 3] / first[:, 2]
+        second[:, 0] += uniform(generator, count, -1, 1) * first[:, 3]
+        second[:, 4] += uniform(generator, count, -1, 1) * first[:, 3] / first[:, 2]
         return first, second
-    assert kind == "touching"  # side by side, sharing a side exactly
-    first[:, 4] = (uniform(draw, number, 0, 4).floor()) * math.pi / 2
+    assert kind == "touching"  # side by side with a common side
+    first[:, 4] = (uniform(generator, count, 0, 4).floor()) * math.pi / 2
     second = first.clone()
     second[:, 0] += first[:, 2] * first[:, 4].cos()
     second[:, 1] += first[:, 2] * first[:, 4].sin()
@@ -107,30 +81,26 @@ KINDS = ["random", "identical", "swapped", "jittered", "far", "tiny", "thin", "t
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "swapped"])  # there GEOS itself is off by up to 1.0
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "swapped"])  # GEOS is wrong by up to 1.0 there
 def test_against_shapely(kind, dtype):
     first, second = (boxes.to(dtype) for boxes in make_pairs(kind, 4000))
     allowed = bound(first, second, dtype)
     for mode in ("iou", "iof"):
-        mine = rotated_iou(first, second, aligned=True, mode=mode).double()
-        assert ((mine - shapely_overlap(first, second, mode)).abs() <= allowed).all(), mode
+        iou = rotated_iou(first, second, aligned=True, mode=mode).double()
+        assert ((iou - shapely_overlap(first, second, mode)).abs() <= allowed).all(), mode
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_against_rational_arithmetic(kind):
     first, second = make_pairs(kind, 150, seed=2)
-    if kind == "far":  # the corners themselves are rounded there, to 4e-12 px
-        first, second = (
-            first - first.new_tensor([20000, 19000, 0, 0, 0]),
-            second - first.new_tensor([20000, 19000, 0, 0, 0]),
-        )
-    exact = torch.tensor([exact_overlap(*pair) for pair in zip(first, second)], dtype=torch.float64)
+    exact = [exact_iou(*pair) for pair in zip(first.tolist(), second.tolist())]
+    exact = torch.tensor(exact, dtype=torch.float64)
     assert (rotated_iou(first, second, aligned=True) - exact).abs().max() <= TOLERANCE[torch.float64]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_transpose_range_and_self(kind, dtype):
+def test_symmetry_range_and_self_iou(kind, dtype):
     first, second = (boxes.to(dtype) for boxes in make_pairs(kind, 125_000))  # 8 kinds: a million pairs
     iou = rotated_iou(first, second, aligned=True)
     assert iou.isfinite().all()
@@ -165,7 +135,7 @@ def horizontal_iou(first, second):
 
 
 @pytest.mark.parametrize("quarter", [0, 1, 2, 3, -1])
-def test_right_angles_equal_the_horizontal_case(quarter):
+def test_right_angles_equal_horizontal_boxes(quarter):
     first, second = make_pairs("random", 2000)
     first[:, 4] = second[:, 4] = 0
     expected = horizontal_iou(first, second)
@@ -175,7 +145,7 @@ def test_right_angles_equal_the_horizontal_case(quarter):
     assert (rotated_iou(first, second, aligned=True) - expected).abs().max() < 1e-12
 
 
-# boxes on which other codes went wrong, with the thread that reports them
+# boxes on which other implementations fail, with the issue that reports them
 REPORTED = [
     ("mmcv 2621: self IoU 0.333", (0.0, 0.0, 8.0, 4.0, 1e-4), (0.0, 0.0, 8.0, 4.0, 1e-4), 1.0),
     ("mmcv 2621: nearly itself", (60.0, 60.0, 20.0, 10.0, 0.5), (60.0, 60.0, 20.0, 10.0, 0.50001), 0.99998),
@@ -183,12 +153,12 @@ REPORTED = [
     ("mmcv 2933: quarter turn of a square", (5.0, 5.0, 4.0, 4.0, 0.0), (5.0, 5.0, 4.0, 4.0, math.pi / 2), 1.0),
     ("mmcv 2933: half turn", (5.0, 5.0, 6.0, 3.0, 0.2), (5.0, 5.0, 6.0, 3.0, 0.2 + math.pi), 1.0),
     (
-        "detectron2 350: same box, w and h exchanged",
+        "detectron2 350: same box, w and h swapped",
         (9.0, 7.0, 30.0, 3.0, 0.7),
         (9.0, 7.0, 3.0, 30.0, 0.7 - math.pi / 2),
         1.0,
     ),
-    ("detectron2 2167: one inside the other, far out", (2e4, 2e4, 40.0, 20.0, 1.0), (2e4, 2e4, 20.0, 10.0, 1.0), 0.25),
+    ("detectron2 2167: nested, far from the origin", (2e4, 2e4, 40.0, 20.0, 1.0), (2e4, 2e4, 20.0, 10.0, 1.0), 0.25),
     ("detectron2 4889: a shared edge", (0.0, 0.0, 2.0, 2.0, 0.0), (2.0, 0.0, 2.0, 2.0, 0.0), 0.0),
     ("a cross", (0.0, 0.0, 10.0, 2.0, 0.3), (0.0, 0.0, 10.0, 2.0, 0.3 + math.pi / 2), 4 / 36),
 ]
@@ -203,9 +173,9 @@ def test_reported_bad_boxes(name, first, second, expected, dtype):
         assert float(value) == pytest.approx(expected, abs=max(allowed, 2e-5 if expected == 0.99998 else 0))
 
 
-def test_boxes_without_sense_overlap_nothing():
-    good = [5.0, 5.0, 4.0, 4.0, 0.1]
-    odd = torch.tensor(
+def test_invalid_boxes_overlap_nothing():
+    valid = [5.0, 5.0, 4.0, 4.0, 0.1]
+    boxes = torch.tensor(
         [
             [5, 5, 0, 4, 0],
             [5, 5, 4, -1, 0],
@@ -213,11 +183,11 @@ def test_boxes_without_sense_overlap_nothing():
             [5, math.inf, 4, 4, 0],
             [5, 5, 4, 4, math.nan],
             [5, 5, 1e38, 1e38, 0.3],
-            good,
+            valid,
         ]
     )
     for dtype in (torch.float32, torch.float64):
-        iou = rotated_iou(odd.to(dtype), odd.to(dtype))
+        iou = rotated_iou(boxes.to(dtype), boxes.to(dtype))
         assert iou.isfinite().all()
         assert iou[:5].sum() == 0
         assert iou[:, :5].sum() == 0
@@ -225,7 +195,7 @@ def test_boxes_without_sense_overlap_nothing():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_boxes_apart_overlap_by_exactly_nothing(dtype):
+def test_disjoint_boxes_have_an_iou_of_exactly_0(dtype):
     first, second = (boxes.to(dtype) for boxes in make_pairs("random", 100_000, seed=9))
     second[:, :2] += (first[:, 2:4].norm(dim=1) + second[:, 2:4].norm(dim=1))[:, None] / 2 + 30
     assert (rotated_iou(first, second, aligned=True) == 0).all()
@@ -233,13 +203,13 @@ def test_boxes_apart_overlap_by_exactly_nothing(dtype):
 
 
 def test_empty_shapes():
-    none, some = torch.zeros(0, 5), torch.ones(3, 5)
-    assert rotated_iou(none, some).shape == (0, 3)
-    assert rotated_iou(some, none).shape == (3, 0)
-    assert rotated_iou(none, none, aligned=True).shape == (0,)
+    empty, boxes = torch.zeros(0, 5), torch.ones(3, 5)
+    assert rotated_iou(empty, boxes).shape == (0, 3)
+    assert rotated_iou(boxes, empty).shape == (3, 0)
+    assert rotated_iou(empty, empty, aligned=True).shape == (0,)
 
 
-def test_pairwise_is_aligned_of_all_pairs():
+def test_pairwise_equals_aligned():
     first, second = (
         boxes[:n] * torch.tensor([20.0, 20, 1, 1, 1], dtype=torch.float64)
         for boxes, n in zip(make_pairs("random", 300), (211, 300))
@@ -250,8 +220,9 @@ def test_pairwise_is_aligned_of_all_pairs():
         assert torch.equal(rotated_iou(first, second, mode=mode), flat.view(211, 300))
 
 
-def test_large_pairwise_stays_small_in_memory():
-    """20,000 x 1,000 pairs: the result takes 80 MB, everything besides it at most 150."""
+@pytest.mark.slow
+def test_memory_of_large_pairwise_iou():
+    """20,000 x 1,000 pairs: 80 MB for the result and at most 150 MB of temporary memory."""
     code = (
         "import resource, torch\n"
         "from rotated_atss.ops import rotated_iou\n"
@@ -263,18 +234,18 @@ def test_large_pairwise_stays_small_in_memory():
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"
     )
     used = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-    assert used < 80 * 2 + 150  # chunks are joined once: the result exists twice for a moment
+    assert used < 80 * 2 + 150  # the concatenation of chunks holds the result twice
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_are_computed_wider_and_returned_as_given(dtype):
+def test_half_precision_is_computed_in_float32_and_returned_in_half(dtype):
     first, second = (boxes.to(dtype) for boxes in make_pairs("random", 500))
     half = rotated_iou(first, second, aligned=True)
     assert half.dtype == dtype
     assert torch.equal(half, rotated_iou(first.float(), second.float(), aligned=True).to(dtype))
 
 
-def test_gradient_is_the_numerical_one():
+def test_gradient_equals_the_numerical_gradient():
     first, second = (boxes[:40].clone().requires_grad_() for boxes in make_pairs("random", 40, seed=5))
     assert torch.autograd.gradcheck(lambda a, b: rotated_iou(a, b, aligned=True), (first, second), eps=1e-6, atol=1e-5)
     assert torch.autograd.gradcheck(
@@ -283,14 +254,14 @@ def test_gradient_is_the_numerical_one():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradient_is_finite_where_edges_meet(kind):
+def test_gradient_is_finite_for_coinciding_edges(kind):
     first, second = (boxes.float().requires_grad_() for boxes in make_pairs(kind, 2000))
     rotated_iou(first, second, aligned=True).sum().backward()
     assert first.grad.isfinite().all()
     assert second.grad.isfinite().all()
 
 
-def test_wrong_arguments_say_what_is_wrong():
+def test_invalid_arguments():
     boxes = torch.ones(2, 5)
     with pytest.raises(ValueError, match=r"boxes2 must have shape \(N, 5\), got \(2, 4\)"):
         rotated_iou(boxes, torch.ones(2, 4))
@@ -302,28 +273,28 @@ def test_wrong_arguments_say_what_is_wrong():
         rotated_iou(boxes, boxes, backend="cuda_kernel")
 
 
-def test_mmcv_backend_agrees_where_mmcv_is_right():
+def test_mmcv_backend_on_random_boxes():
     pytest.importorskip("mmcv.ops")
     first, second = (boxes.float() for boxes in make_pairs("random", 500))
     assert (rotated_iou(first, second, backend="mmcv") - rotated_iou(first, second)).abs().max() < 1e-5
 
 
 def test_known_value():
-    """A unit square against itself turned by 45 degrees: the regular octagon, area 2 (sqrt 2 - 1)."""
+    """A unit square and the same square rotated by 45 degrees share a regular octagon of area 2 (sqrt 2 - 1)."""
     octagon = 2 * (math.sqrt(2) - 1)
-    one, two = (
+    first, second = (
         torch.tensor([[0.0, 0, 1, 1, 0]], dtype=torch.float64),
         torch.tensor([[0.0, 0, 1, 1, math.pi / 4]], dtype=torch.float64),
     )
-    assert float(rotated_iou(one, two)) == pytest.approx(octagon / (2 - octagon), abs=1e-14)
-    assert float(rotated_iou(one, two, mode="iof")) == pytest.approx(octagon, abs=1e-14)
+    assert float(rotated_iou(first, second)) == pytest.approx(octagon / (2 - octagon), abs=1e-14)
+    assert float(rotated_iou(first, second, mode="iof")) == pytest.approx(octagon, abs=1e-14)
     assert np.isclose(octagon, 0.8284271247)
 
 
-def test_screened_is_the_same_but_for_rounding():
-    """Boxes within each other, beside each other and across each other, one against many."""
-    draw = torch.Generator().manual_seed(3)
-    unit = torch.rand(60, 5, generator=draw, dtype=torch.float64)
+def test_screening_changes_results_only_by_rounding():
+    """Nested, separated and crossing boxes, one against many."""
+    generator = torch.Generator().manual_seed(3)
+    unit = torch.rand(60, 5, generator=generator, dtype=torch.float64)
     boxes = unit * torch.tensor([60.0, 60, 90, 40, 3]) + torch.tensor([0.0, 0, 1, 1, -1.5])
     boxes[::7, 2] = 0
     boxes[5] = boxes[6]

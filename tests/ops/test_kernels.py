@@ -1,6 +1,4 @@
-"""The Triton kernels as far as a machine without a GPU can tell: interpreted they give the plain version's results, and
-they compile for NVIDIA's GPUs.
-"""
+"""Triton kernels without a GPU: interpreted they equal plain torch, and they compile for NVIDIA GPUs."""
 
 import collections
 import os
@@ -19,27 +17,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def triton_version():
-    """(0, 0) where it is not installed."""
+    """Return the major and minor version, (0, 0) if triton is not installed."""
     try:
         return tuple(int(part) for part in metadata.version("triton").split(".")[:2])
     except metadata.PackageNotFoundError:
         return (0, 0)
 
 
-# 3.2 (torch 2.6) compiles the kernels too, asked in another way, but its interpreter gets the bits of NMS wrong
+# triton 3.2 (torch 2.6) compiles the kernels through another API, but its interpreter computes wrong NMS bits
 needs_triton = pytest.mark.skipif(triton_version() < (3, 3), reason="triton 3.3 or newer is not installed")
 
 
+@pytest.mark.slow
 @needs_triton
-def test_interpreted_kernels_equal_the_plain_version():
+def test_interpreted_kernels_equal_plain_torch():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/ops/kernels_interpreted.py"]
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def compiled(kernel, numbers, capability, **fixed):
-    """The compiler's listings of a kernel for tensors of these numbers, without a GPU."""
+def compiled(kernel, dtype, capability, **fixed):
+    """Compile a kernel for tensors of one dtype without a GPU and return the compiler's output per stage."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -55,18 +54,18 @@ def compiled(kernel, numbers, capability, **fixed):
         "keep": "*i8",
     }
     signature = {
-        name: "constexpr" if name in fixed else "i32" if name in integers else pointers.get(name, f"*{numbers}")
+        name: "constexpr" if name in fixed else "i32" if name in integers else pointers.get(name, f"*{dtype}")
         for name in kernel.arg_names
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=fixed)
     return triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm
 
 
-def kernels(numbers):
+def kernels(dtype):
     from rotated_atss.ops.kernels import gradient, iou_kernels, nms_kernels
 
-    kind = dict(IOF=False, EPS=2.0**-23 if numbers == "fp32" else 2.0**-52)
-    columns = iou_kernels.TILE_COLUMNS[torch.float32 if numbers == "fp32" else torch.float64]
+    kind = dict(IOF=False, EPS=2.0**-23 if dtype == "fp32" else 2.0**-52)
+    columns = iou_kernels.TILE_COLUMNS[torch.float32 if dtype == "fp32" else torch.float64]
     return {
         "box table": (iou_kernels._fill_box_table, dict(BLOCK=iou_kernels.BLOCK)),
         "tiles": (iou_kernels._overlap_tiles, dict(**kind, ROWS=iou_kernels.TILE_ROWS, COLUMNS=columns)),
@@ -81,37 +80,38 @@ def kernels(numbers):
     }
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
-@pytest.mark.parametrize("numbers, capability", [("fp32", 75), ("fp32", 90), ("fp64", 80)])
-def test_every_kernel_compiles_for_gpus(numbers, capability, tmp_path, monkeypatch):
+@pytest.mark.parametrize("dtype, capability", [("fp32", 75), ("fp32", 90), ("fp64", 80)])
+def test_every_kernel_compiles_for_gpus(dtype, capability, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    for name, (kernel, fixed) in kernels(numbers).items():
-        listing = compiled(kernel, numbers, capability, **fixed)["ptx"]
-        assert ".approx" not in listing.replace("sqrt.approx", ""), name  # of sine and cosine, above all
+    for name, (kernel, fixed) in kernels(dtype).items():
+        ptx = compiled(kernel, dtype, capability, **fixed)["ptx"]
+        assert ".approx" not in ptx.replace("sqrt.approx", ""), name  # no approximate sine and cosine
 
 
 @needs_triton
 @pytest.mark.skipif(backend.is_interpreted(), reason="interpreted kernels are not compiled")
-def test_the_stated_operations_are_those_of_the_compiler(tmp_path, monkeypatch):
+def test_stated_flops_equal_the_compiled_operations(tmp_path, monkeypatch):
     from rotated_atss.ops.kernels.overlap import FLOPS_PER_PAIR
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel, fixed = kernels("fp32")["listed"]
     lines = re.findall(r"= (\S+) (\S+) .*xf32>", compiled(kernel, "fp32", 90, **fixed)["ttir"])
     counted = collections.Counter(name for name, first in lines if not (name == "arith.subf" and "cst" in first))
-    work = ("addf", "subf", "mulf", "divf", "minnumf", "maxnumf", "absf")
-    assert sum(counted[name] for name in counted if name.endswith(work)) == FLOPS_PER_PAIR
+    arithmetic = ("addf", "subf", "mulf", "divf", "minnumf", "maxnumf", "absf")
+    assert sum(counted[name] for name in counted if name.endswith(arithmetic)) == FLOPS_PER_PAIR
 
 
-def test_asking_for_triton_on_the_cpu_says_why_not(monkeypatch):
+def test_requesting_triton_on_the_cpu_states_the_reason(monkeypatch):
     monkeypatch.setattr(backend, "unavailable_reason", backend.unavailable_reason.__wrapped__)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ValueError, match=r"backend 'triton' cannot run on cpu: .*(not installed|needs a GPU)"):
         rotated_iou(torch.ones(1, 5), torch.ones(1, 5), backend="triton")
 
 
-def test_the_environment_keeps_to_torch(monkeypatch):
+def test_environment_variable_selects_torch(monkeypatch):
     monkeypatch.setattr(backend, "unavailable_reason", lambda device: "")
     assert (backend.default_backend("cuda"), backend.default_backend("cpu")) == ("triton", "torch")
     monkeypatch.setenv(backend.VARIABLE, "torch")
@@ -121,8 +121,8 @@ def test_the_environment_keeps_to_torch(monkeypatch):
         backend.default_backend("cpu")
 
 
-def test_a_gpu_on_which_triton_fails_stays_with_torch(monkeypatch):
-    """No device here: the trial fails for that reason, which is as good as any."""
+def test_failure_of_triton_falls_back_to_torch():
+    """Without a device the trial fails, like on a GPU that triton does not support."""
     if torch.cuda.is_available():
         pytest.skip("triton works here")
     pytest.importorskip("triton")

@@ -1,13 +1,9 @@
-"""The Triton kernels on CUDA against plain torch there: forward, backward, NMS, and that the host never waits."""
+"""Triton kernels on CUDA against plain torch: forward, backward, NMS, and no host synchronization."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks are scripts, not an installed package
 
 from benchmarks import inputs
 from rotated_atss.ops import backend, rotated_iou, rotated_nms, rotated_nms_mask
@@ -18,10 +14,10 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
 ]
 DTYPES = [torch.float32, torch.float64]
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}  # of boxes up to 31 times longer than wide
+TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}  # for aspect ratios up to 31
 
 
-def test_triton_is_who_computes():
+def test_triton_is_the_default_backend():
     assert backend.unavailable_reason(DEVICE) == ""
     assert backend.default_backend(DEVICE) == "triton"
 
@@ -40,29 +36,33 @@ def test_aligned(kind, dtype, mode):
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("make", [inputs.crowd, inputs.scene], ids=["all meet", "few meet"])
+@pytest.mark.parametrize("make", [inputs.crowd, inputs.scene], ids=["all overlap", "few overlap"])
 def test_pairwise(make, dtype, mode):
     first, second = (make(number, seed).to(DEVICE, dtype) for number, seed in ((1503, 0), (2001, 1)))
     found, expected = (rotated_iou(first, second, mode=mode, backend=b) for b in ("triton", "torch"))
     assert (found - expected).abs().max() <= TOLERANCE[dtype]
-    assert torch.equal(found, rotated_iou(first, second, mode=mode, backend="triton"))  # whatever the list's order
+    # the order of the pair list varies between runs
+    assert torch.equal(found, rotated_iou(first, second, mode=mode, backend="triton"))
     if make is inputs.scene:
         assert 0 < (found > 0).double().mean() < 0.25
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_boxes_apart_or_without_sense_overlap_by_exactly_nothing(dtype):
+def test_disjoint_and_invalid_boxes_have_an_iou_of_exactly_0(dtype):
     first = inputs.pairs("random", 100_000)[0].to(DEVICE, dtype)
     second = first.clone()
     second[:, 4] += 0.7
-    away = (first[:, 3] + second[:, 2:4].sum(1)) / 2  # their circles meet, they do not
-    second[:, 0] -= away * first[:, 4].sin()
-    second[:, 1] += away * first[:, 4].cos()
+    distance = (first[:, 3] + second[:, 2:4].sum(1)) / 2  # only the circles overlap
+    second[:, 0] -= distance * first[:, 4].sin()
+    second[:, 1] += distance * first[:, 4].cos()
     assert (rotated_iou(first, second, aligned=True, backend="triton") == 0).all()
     assert (rotated_iou(first[:500], second[:500], backend="triton").diagonal() == 0).all()
-    odd = first[:5].clone()
-    odd[0, 0], odd[1, 4], odd[2, 2], odd[3, 3] = math.nan, math.nan, 0, math.inf
-    for overlap in (rotated_iou(odd, odd, backend="triton").diagonal(), rotated_iou(odd, odd, aligned=True)):
+    invalid = first[:5].clone()
+    invalid[0, 0], invalid[1, 4], invalid[2, 2], invalid[3, 3] = math.nan, math.nan, 0, math.inf
+    for overlap in (
+        rotated_iou(invalid, invalid, backend="triton").diagonal(),
+        rotated_iou(invalid, invalid, aligned=True),
+    ):
         assert overlap[:4].tolist() == [0] * 4
         assert float(overlap[4]) == pytest.approx(1, abs=1e-6)
 
@@ -79,9 +79,9 @@ def test_gradient(dtype, tolerance, mode):
     found, expected = gradients
     smallest = torch.minimum(first, second)[:, 2:4].amin(1).detach()
     scale = torch.maximum(expected.abs().amax(1), 1 / smallest)[:, None]
-    off = ((found - expected).abs() / scale).amax(1)
-    # two edges that nearly coincide have two answers in float32
-    assert (off > tolerance).double().mean() <= (1e-3 if dtype == torch.float32 else 0)
+    error = ((found - expected).abs() / scale).amax(1)
+    # where edges nearly coincide, rounding to float32 decides between the two one-sided derivatives
+    assert (error > tolerance).double().mean() <= (1e-3 if dtype == torch.float32 else 0)
     assert found.isfinite().all()
 
 
@@ -93,44 +93,44 @@ def test_gradient_is_finite(kind):
     assert second.grad.isfinite().all()
 
 
-def detections(number, classes, seed, dtype=torch.float64):
-    boxes = inputs.scene(number, seed, size=2048).to(DEVICE, dtype)
-    draw = torch.Generator().manual_seed(seed)
-    scores = (torch.rand(number, generator=draw) * 500).round() / 500  # ties
-    return boxes, scores.to(DEVICE), torch.randint(classes, (number,), generator=draw).to(DEVICE)
+def detections(count, classes, seed, dtype=torch.float64):
+    boxes = inputs.scene(count, seed, size=2048).to(DEVICE, dtype)
+    generator = torch.Generator().manual_seed(seed)
+    scores = (torch.rand(count, generator=generator) * 500).round() / 500  # ties
+    return boxes, scores.to(DEVICE), torch.randint(classes, (count,), generator=generator).to(DEVICE)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize("number, classes", [(0, 1), (1, 1), (33, 2), (2000, 15), (2049, 1), (20_000, 1), (33_000, 9)])
-def test_nms_keeps_the_same(number, classes, threshold):
-    given = *detections(number, classes, number), threshold
-    expected = rotated_nms(*given, backend="torch")
-    assert torch.equal(rotated_nms(*given, backend="triton"), expected)
-    order, keep = rotated_nms_mask(*given, backend="triton")
-    assert order.shape == keep.shape == (number,)
+@pytest.mark.parametrize("count, classes", [(0, 1), (1, 1), (33, 2), (2000, 15), (2049, 1), (20_000, 1), (33_000, 9)])
+def test_nms_keeps_the_same_boxes(count, classes, threshold):
+    arguments = *detections(count, classes, count), threshold
+    expected = rotated_nms(*arguments, backend="torch")
+    assert torch.equal(rotated_nms(*arguments, backend="triton"), expected)
+    order, keep = rotated_nms_mask(*arguments, backend="triton")
+    assert order.shape == keep.shape == (count,)
     assert torch.equal(order[keep], expected)
 
 
 @pytest.fixture
-def no_waiting():
-    """From ``begin()`` on, whatever makes the host wait for the device raises."""
+def forbid_synchronization():
+    """Return a function that makes every later synchronization of the host with the device an error."""
     yield lambda: torch.cuda.set_sync_debug_mode("error")
     torch.cuda.set_sync_debug_mode("default")
 
 
-def test_the_host_never_waits(no_waiting):
+def test_the_host_is_never_synchronized(forbid_synchronization):
     first, second = (boxes.to(DEVICE).float().requires_grad_() for boxes in inputs.pairs("random", 2000))
     scores, labels = torch.rand(2000, device=DEVICE), torch.randint(15, (2000,), device=DEVICE)
 
-    def everything():
+    def run_all():
         rotated_iou(first, second, aligned=True).sum().backward()
         with torch.no_grad():
             rotated_iou(first, second[:700])
         rotated_nms_mask(first, scores, labels, 0.1)
 
-    everything()  # compiles
+    run_all()  # compiles
     torch.cuda.synchronize()
-    no_waiting()
-    everything()
+    forbid_synchronization()
+    run_all()
     with pytest.raises(RuntimeError, match="synchronizing"):
         first.detach()[0, 0].item()

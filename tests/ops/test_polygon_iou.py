@@ -11,21 +11,21 @@ ARROW = [0.0, 0, 10, 5, 0, 10, 5, 5]  # not convex, area 25
 DOT = [3.0, 3, 3, 3, 3, 3, 3, 3]
 
 
-def rectangles(rng, count, *, centre=0.0, spread=30.0, low=2.0, high=60.0):
+def rectangles(rng, count, *, center=0.0, spread=30.0, low=2.0, high=60.0):
     """Rotated rectangles (N, 8) of both orientations."""
-    centres = rng.uniform(-spread, spread, (count, 1, 2)) + centre
+    centers = rng.uniform(-spread, spread, (count, 1, 2)) + center
     angle = rng.uniform(0, np.pi, count)
     across = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(low, high, (count, 1)) / 2
     along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * rng.uniform(low, high, (count, 1)) / 2
-    corners = np.stack([-across - along, across - along, across + along, along - across], axis=1) + centres
+    corners = np.stack([-across - along, across - along, across + along, along - across], axis=1) + centers
     corners[::2] = corners[::2, ::-1]
     return corners.reshape(count, 8)
 
 
-def simple_quadrilaterals(rng, count, *, centre=0.0):
+def simple_quadrilaterals(rng, count, *, center=0.0):
     """Quadrilaterals (N, 8) that do not intersect themselves, many of them not convex."""
     shapely = pytest.importorskip("shapely")
-    candidates = rng.uniform(-50, 50, (count * 3, 8)) + centre
+    candidates = rng.uniform(-50, 50, (count * 3, 8)) + center
     return candidates[shapely.is_valid(shapely.polygons(candidates.reshape(-1, 4, 2)))][:count]
 
 
@@ -37,7 +37,7 @@ def shapely_intersections(polygons1, polygons2):
 
 KINDS = {
     "random": dict(),
-    "far away": dict(centre=20_000.0),
+    "far away": dict(center=20_000.0),
     "thin": dict(low=0.01, high=200.0),
     "large": dict(low=1.0, high=5000.0, spread=1000.0),
     "tiny": dict(low=0.001, high=0.01, spread=0.005),
@@ -58,10 +58,10 @@ def test_rectangles_against_shapely(kind):
     np.testing.assert_allclose(iofs, shared / polygon_areas(first), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("centre", [0.0, 20_000.0])
-def test_simple_quadrilaterals_against_shapely(centre):
+@pytest.mark.parametrize("center", [0.0, 20_000.0])
+def test_simple_quadrilaterals_against_shapely(center):
     rng = np.random.default_rng(1)
-    first, second = simple_quadrilaterals(rng, 3000, centre=centre), simple_quadrilaterals(rng, 3000, centre=centre)
+    first, second = simple_quadrilaterals(rng, 3000, center=center), simple_quadrilaterals(rng, 3000, center=center)
     np.testing.assert_allclose(
         polygon_intersections(first, second), shapely_intersections(first, second), rtol=1e-9, atol=1e-9
     )
@@ -89,7 +89,7 @@ def test_self_intersecting_quadrilaterals_equal_polyiou():
         (SQUARE, DOT, 0),
         (DOT, DOT, 0),
         (SQUARE, [0.0, 5, 10, 5, 10, 5, 0, 5], 0),  # a line
-        (SQUARE, BOW_TIE, 0),  # the two halves cancel
+        (SQUARE, BOW_TIE, 0),  # the two triangles cancel
         (SQUARE, [5.0, -5, 15, 5, 5, 15, -5, 5], 100),  # an enclosing diamond
     ],
 )

@@ -11,12 +11,12 @@ from rotated_atss.ops.polygon_nms import polygon_nms
 
 def crowd(rng, count, groups=3):
     """Jittered copies of a few boxes, some with equal scores."""
-    centres = rng.uniform(0, 300, (max(count // 4, 1), 2))[rng.integers(0, max(count // 4, 1), count)]
-    centres = centres + rng.normal(0, 4, (count, 2))
+    centers = rng.uniform(0, 300, (max(count // 4, 1), 2))[rng.integers(0, max(count // 4, 1), count)]
+    centers = centers + rng.normal(0, 4, (count, 2))
     angle, size = rng.uniform(0, np.pi, count), rng.uniform(10, 50, (count, 2))
     across = np.stack([np.cos(angle), np.sin(angle)], axis=1) * size[:, :1] / 2
     along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * size[:, 1:] / 2
-    corners = np.stack([-across - along, across - along, across + along, along - across], axis=1) + centres[:, None]
+    corners = np.stack([-across - along, across - along, across + along, along - across], axis=1) + centers[:, None]
     return corners.reshape(count, 8), rng.integers(0, 20, count) / 20, rng.integers(0, groups, count)
 
 
