@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
     from rotated_atss.checkpoints.weight_files import output_paths
     from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
-    from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.detection.engine.conversion_target import describe_target
 
     _keep_apart(args.checkpoint, output_paths(args.out))
     options = parse_options(args.cfg_options)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{args.checkpoint}: {origin.source}, {origin.why}")
     config, why = (args.config, "as told") if args.config else _find_config(origin, args.checkpoint)
-    target = target_of(config, options)
+    target = describe_target(config, options)
     print(f"config: {target.config}, {why}")
     conversion = convert_checkpoint(origin, target, args.checkpoint)
     _report(conversion)

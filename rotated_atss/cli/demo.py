@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rotated_atss.detection.engine.checkpoint_io import latest_checkpoint
-    from rotated_atss.detection.engine.runner import TrainOptions, test, train
+    from rotated_atss.detection.engine.options import TestOptions, TrainOptions
+    from rotated_atss.detection.engine.resume import latest_checkpoint
+    from rotated_atss.detection.engine.runner import test, train
 
     if args.iterations is not None and args.iterations < 20:
         raise UserError(f"at least 20 iterations are needed, not {args.iterations}")
@@ -48,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
     metrics = test(
         CONFIG,
         checkpoint,
-        work_dir=str(out / "work"),
-        labels=[str(scenes / "val" / "labelTxt")],
-        out=str(out / "merged"),
-        submission=str(out / "submission.zip"),
-        cfg_options=changes,
+        TestOptions(
+            work_dir=str(out / "work"),
+            labels=[str(scenes / "val" / "labelTxt")],
+            out=str(out / "merged"),
+            submission=str(out / "submission.zip"),
+            cfg_options=changes,
+        ),
     )
     clock.start("pictures")
     pictures = draw_detections(scenes / "val", out / "merged", out / "pictures")

@@ -81,7 +81,8 @@ def parse_options(pairs: list[str]) -> dict:
 
 def run(args: argparse.Namespace) -> int:
     check_given(args.config, args.resume if isinstance(args.resume, str) else None)
-    from rotated_atss.detection.engine.runner import TrainOptions, train
+    from rotated_atss.detection.engine.options import TrainOptions
+    from rotated_atss.detection.engine.runner import train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(

@@ -100,7 +100,7 @@ def ours(narrow):
     """``build(config, state) -> model`` of one of our configs with these weights, every one of them given."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     def build(config, state, changes=None):
         model = build_model(load_config(config, {**narrow(config), **(changes or {})}))
@@ -115,10 +115,10 @@ def converted(narrow):
     """``convert(content, config, **how) -> Conversion``, from a checkpoint's content to one of our configs."""
     pytest.importorskip("mmdet")
     from rotated_atss.checkpoints import convert_checkpoint, find_origin
-    from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.detection.engine.conversion_target import describe_target
 
     def convert(content, config, path="weights.pth", changes=None, **how):
-        target = target_of(config, {**narrow(config), **(changes or {})})
+        target = describe_target(config, {**narrow(config), **(changes or {})})
         return convert_checkpoint(find_origin(content, path, **how), target, path)
 
     return convert

@@ -25,7 +25,7 @@ NINE = {f"{ANCHORS}.scales_per_octave": 3, f"{ANCHORS}.ratios": [1.0, 0.5, 2.0]}
 
 
 def model_of(name, changes=None):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.manual_seed(0)
     model = build_model(load_config(name, {**NARROW, **(changes or {})}))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from rotated_atss.configs import config_folder
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.heads.horizontal_atss_head import TorchvisionDCNv2
 
 # name: published minival AP, depth, (groups, width), (2x, stages with deformable layers)

@@ -26,7 +26,7 @@ ORIENTED = [name for name in config_names() if "coco" not in name]
 @pytest.fixture(scope="module")
 def built():
     """Models by config name, built once, without pretrained weights."""
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     models = {}
 
@@ -162,7 +162,7 @@ def test_published_hyper_parameters_of_r3det(name, first, built):
 
 @pytest.mark.parametrize("name", config_names())
 def test_published_numbers_have_a_source(name, built):
-    from rotated_atss.detection.engine.runner import load_config
+    from rotated_atss.detection.engine.config import load_config
 
     published = load_config(name).get("published") or []
     assert all(set(row) == {"metric", "value", "source"} and 30 < row["value"] < 90 for row in published)
@@ -274,7 +274,7 @@ def test_find_config(tmp_path):
     ],
 )
 def test_parts_that_do_not_fit_are_refused_with_the_reason(changes, message):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     with pytest.raises(UserError, match=message):
         build_model(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", changes))

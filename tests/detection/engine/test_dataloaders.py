@@ -47,7 +47,7 @@ def test_a_gpu_gets_its_share_of_the_cores_and_never_less_than_the_config(gpu, m
 def test_what_was_told_stays(gpu):
     cfg = loaders(train=2, test=0)
     cfg.train_dataloader.pin_memory = False
-    feeding.configure_dataloaders(cfg, told=["train_dataloader.num_workers"])
+    feeding.configure_dataloaders(cfg, user_keys=["train_dataloader.num_workers"])
     assert numbers(cfg) == [2, 0]
     assert cfg.train_dataloader.pin_memory is False
 
@@ -60,5 +60,5 @@ def test_workers_asked_for(gpu):
     feeding.configure_dataloaders(cfg, 0)
     assert numbers(cfg) == [0, 0]
     assert not cfg.train_dataloader.persistent_workers
-    with pytest.raises(UserError, match="--workers is a number of processes, not -1"):
+    with pytest.raises(UserError, match="--workers must be at least 0, got -1"):
         feeding.configure_dataloaders(cfg, -1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotated_atss.detection.engine.runner import load_config
+from rotated_atss.detection.engine.config import load_config
 
 HOOK = '''
 import hashlib, json, os

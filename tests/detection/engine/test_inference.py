@@ -2,7 +2,6 @@
 weights.
 """
 
-import re
 import textwrap
 
 import cv2
@@ -14,9 +13,9 @@ pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
 from rotated_atss.configs import find_config
-from rotated_atss.detection.engine import inference
-from rotated_atss.detection.engine.inference import find_device, load_detector
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config
+from rotated_atss.detection.engine.inference import load_detector, resolve_device
+from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.engine.runner import test as run_test
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
@@ -103,10 +102,8 @@ def test_the_same_as_split_then_test(oriented, images, tmp_path):
     split_dota(images, None, tmp_path / "tiles", size=128, gap=32, workers=1)
     loader = {"test_dataloader.batch_size": 1, "test_dataloader.num_workers": 0}
     loader |= {"test_dataloader.persistent_workers": False, "visualizer.vis_backends": []}
-    run_test(
-        config, checkpoint, data=str(tmp_path / "tiles"), out=str(tmp_path / "merged"),
-        work_dir=str(tmp_path / "work"), cfg_options=loader,
-    )  # fmt: skip
+    folders = dict(data=str(tmp_path / "tiles"), out=str(tmp_path / "merged"), work_dir=str(tmp_path / "work"))
+    run_test(config, checkpoint, TestOptions(**folders, cfg_options=loader))
     detector = load_detector(config, checkpoint, device="cpu")
     found = [predict_image(detector, path, size=128, gap=32, batch=1) for path in sorted(images.iterdir())]
     slow = read_task1_folder(tmp_path / "merged", CLASSES["v1.0"])
@@ -125,7 +122,7 @@ def test_a_batch_gives_what_single_tiles_give(oriented):
 
 
 def test_the_example_of_the_documentation(oriented, images, monkeypatch, capsys):
-    example = re.search(r"Example:\n(.*?)\n\n", load_detector.__doc__, re.DOTALL).group(1)
+    example = load_detector.__doc__.partition("Example:\n")[2]
     (images / "P0.png").rename(images / "P0001.png")
     monkeypatch.chdir(images)
     names = {"load_detector": load_detector, "predict_image": predict_image, "obb_to_poly": obb_to_poly}
@@ -205,7 +202,7 @@ def test_classes_are_the_checkpoints_then_the_configs(oriented, horizontal, tmp_
         assert load_detector(oriented[0], tmp_path / "b.pth", device="cpu").classes == expected
     options = {"test_dataloader.dataset.metainfo": {"classes": ("a", "b")}}
     assert len(load_detector(*horizontal, device="cpu", cfg_options=options).classes) == 80
-    with pytest.raises(UserError, match="the model has 15 classes, named are: by the config 18"):
+    with pytest.raises(UserError, match="the model has 15 classes, got 18 names in the config "):
         load_detector(*oriented, device="cpu", cfg_options={"test_dataloader.dataset.classes": "v2.0"})
 
 
@@ -227,8 +224,8 @@ def test_a_device_that_is_not_there(device, oriented):
 
 
 def test_the_device_of_choice():
-    assert find_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert find_device(torch.device("cpu")).type == "cpu"
+    assert resolve_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_device(torch.device("cpu")).type == "cpu"
 
 
 def test_parts_that_do_not_fit(oriented, horizontal, tmp_path):
@@ -259,7 +256,7 @@ def test_too_many_tiles_for_the_memory(oriented, error, monkeypatch):
 
     monkeypatch.setattr(detector.model, "test_step", full)
     told = fault(predict_image, detector, noise(200, 200), size=96, gap=0)
-    assert told.startswith("out of memory with 4 tiles at a time on cpu (fewer at a time (--batch)")
+    assert told.startswith("out of memory with 4 tiles per batch on cpu (use a smaller batch (--batch)")
     monkeypatch.setattr(detector.model, "test_step", lambda batch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict_image(detector, noise(96, 96), size=96, gap=0)
@@ -270,4 +267,4 @@ def test_wrapped_data_sets_are_looked_into():
     from mmengine.config import Config
 
     cfg = Config({"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": inner}}})
-    assert inference._dataset(cfg)["type"] == "DOTADataset"
+    assert find_test_dataset(cfg)["type"] == "DOTADataset"

@@ -13,8 +13,9 @@ from mmengine.dataset import pseudo_collate
 
 from rotated_atss.detection.engine import runner
 from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
-from rotated_atss.detection.engine.hooks import compile_network
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.network import compile_network
+from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.dota.detections import read_detections
 from rotated_atss.errors import UserError
@@ -54,15 +55,14 @@ def test_train_then_resume_then_test(run, tiles, tiny_options, tmp_path):
     (tmp_path / "labels").mkdir()
     for name in ("P0000", "P0001"):
         (tmp_path / "labels" / f"{name}.txt").write_text("30 40 60 40 60 60 30 60 ship 0\n")
-    metrics = runner.test(
-        DEMO,
-        folder / "iter_4.pth",
+    options = TestOptions(
         work_dir=str(tmp_path / "test"),
         data=str(tiles),
         labels=[str(tmp_path / "labels")],
         submission=str(tmp_path / "s.zip"),
         cfg_options=tiny_options,
     )
+    metrics = runner.test(DEMO, folder / "iter_4.pth", options)
     assert set(metrics) >= {"dota/AP50", "dota/AP75", "dota/AP50_95"}
     assert len(list((tmp_path / "test" / "merged").glob("Task1_*.txt"))) == 15
     assert (tmp_path / "s.zip").is_file()
@@ -181,7 +181,9 @@ def test_old_checkpoints_and_bare_weights_are_tested(run, tiny_options, tiles, t
     old = dict(meta=dict(mmrotate_version="0.3.4", CLASSES=("plane",), epoch=12), state_dict=state, optimizer={})
     for name, weights in (("old", old), ("bare", content["state_dict"])):
         torch.save(weights, tmp_path / f"{name}.pth")
-        runner.test(DEMO, tmp_path / f"{name}.pth", work_dir=str(tmp_path / name), cfg_options=tiny_options)
+        runner.test(
+            DEMO, tmp_path / f"{name}.pth", TestOptions(work_dir=str(tmp_path / name), cfg_options=tiny_options)
+        )
         assert len(list((tmp_path / name / "merged").glob("Task1_*.txt"))) == 15
 
 
@@ -196,8 +198,8 @@ def test_a_detection_lands_where_the_tile_was_cut(tiny_published_options, tmp_pa
 
     monkeypatch.setattr(RotatedRetinaHead, "forward", one_prior)
     options = {**tiny_published_options, "test_dataloader.dataset.pipeline.1.scale": (size, size)}
-    torch.save(runner.build_model(load_config(PUBLISHED, options)).state_dict(), tmp_path / "any.pth")
-    runner.test(PUBLISHED, tmp_path / "any.pth", work_dir=str(tmp_path / "test"), cfg_options=options)
+    torch.save(build_model(load_config(PUBLISHED, options)).state_dict(), tmp_path / "any.pth")
+    runner.test(PUBLISHED, tmp_path / "any.pth", TestOptions(work_dir=str(tmp_path / "test"), cfg_options=options))
     found = read_detections(tmp_path / "test" / "merged" / "Task1_ship.txt")
     scale = 128 / size
     points = found.polygons.reshape(-1, 4, 2)
@@ -213,7 +215,7 @@ def test_another_configs_load_from_is_not_what_is_tested(run, tiny_options, tmp_
     folder = run({"train_cfg.max_iters": 1})
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     changes = {**tiny_options, "load_from": str(tmp_path / "none.pth"), "resume": True}
-    runner.test(DEMO, folder / "iter_1.pth", work_dir=str(tmp_path / "test"), cfg_options=changes)
+    runner.test(DEMO, folder / "iter_1.pth", TestOptions(work_dir=str(tmp_path / "test"), cfg_options=changes))
 
 
 def test_a_label_of_absurd_size_neither_breaks_training_nor_passes_unseen(run_published, tmp_path, tiles):

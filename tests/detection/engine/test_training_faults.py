@@ -16,7 +16,8 @@ from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.detection.engine import runner
 from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
 from rotated_atss.detection.engine.hooks import describe_batch
-from rotated_atss.detection.engine.runner import TrainOptions, train
+from rotated_atss.detection.engine.options import TestOptions, TrainOptions
+from rotated_atss.detection.engine.runner import train
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.errors import UserError
 
@@ -50,7 +51,7 @@ def test_a_loss_that_is_not_finite_stops_with_images_and_boxes(run, monkeypatch,
     message = fault(run)
     assert "loss, loss_bbox is not finite at iteration 2; the batch was P00" in message
     assert message.count("__128__") == 2
-    assert "look at these labels, or lower the learning rate" in message
+    assert "check these labels, or lower the learning rate" in message
     for objects in calls[1]:
         if len(objects):
             values = " ".join(f"{value:.6g}" for value in objects.bboxes[0].tolist())
@@ -140,7 +141,8 @@ REFUSED = [("evil", "not loaded, for safety"), ("cut", "not a readable checkpoin
 
 @pytest.mark.parametrize("name, message", [*REFUSED, ("other", "weights of another model: ")])
 def test_checkpoints_that_are_not_tested(foreign, tiny_options, tmp_path, name, message):
-    said = fault(runner.test, DEMO, foreign / f"{name}.pth", work_dir=str(tmp_path / "w"), cfg_options=tiny_options)
+    options = TestOptions(work_dir=str(tmp_path / "w"), cfg_options=tiny_options)
+    said = fault(runner.test, DEMO, foreign / f"{name}.pth", options)
     assert said.startswith(f"{foreign / name}.pth: ")
     assert message in said
     assert not (foreign / "made").exists()
@@ -312,7 +314,7 @@ def test_a_work_folder_that_cannot_be_made(run, tmp_path):
 
 
 def test_seeds(run):
-    assert fault(run, seed=-1) == "a seed lies between 0 and 2^32 - 1, not at -1"
+    assert fault(run, seed=-1) == "the seed must be between 0 and 2^32 - 1, got -1"
 
 
 def test_several_processes_want_torchrun(run, monkeypatch):
@@ -321,13 +323,16 @@ def test_several_processes_want_torchrun(run, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["images", "labelTxt", "labelTxt/below"])
-def test_a_test_never_writes_into_its_input(tiles, tiny_options, tmp_path, where):
+def test_outputs_that_overlap_an_input_are_refused(tiles, tiny_options, tmp_path, where):
     before = sorted(tiles.rglob("*"))
-    settings = dict(work_dir=str(tmp_path / "w"), cfg_options=tiny_options)
-    said = fault(runner.test, DEMO, tmp_path / "none.pth", out=str(tiles / where), **settings)
-    assert "lies in the input folder" in said
-    said = fault(runner.test, DEMO, tmp_path / "none.pth", submission=str(tiles / where / "s.zip"), **settings)
-    assert "lies in the input folder" in said
-    said = fault(runner.test, DEMO, "none.pth", labels=[str(tmp_path)], out=str(tmp_path / "x"), **settings)
-    assert "lies in the input folder" in said
+    (tmp_path / "labels").mkdir()
+    outputs = {
+        tiles / where: dict(out=str(tiles / where)),
+        tiles / where / "s.zip": dict(submission=str(tiles / where / "s.zip")),
+        tmp_path / "labels" / "x": dict(labels=[str(tmp_path / "labels")], out=str(tmp_path / "labels" / "x")),
+    }
+    for output, changes in outputs.items():
+        options = TestOptions(work_dir=str(tmp_path / "w"), cfg_options=tiny_options, **changes)
+        said = fault(runner.test, DEMO, tmp_path / "none.pth", options)
+        assert said.startswith(f"{output}: the output overlaps the input ")
     assert sorted(tiles.rglob("*")) == before

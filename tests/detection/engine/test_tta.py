@@ -16,9 +16,10 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from rotated_atss.configs import config_folder, config_names
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.engine.runner import test as run_test
-from rotated_atss.detection.engine.tta import BoxTTAModel, on_image
+from rotated_atss.detection.engine.tta import BoxTTAModel, map_pass_to_image
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
@@ -91,7 +92,9 @@ def test_every_pass_puts_every_object_where_it_is(tiles):
     for results, _ in tile_results(tiles):
         data = passes_of(pipeline(TURNS, SIZES, FLIPS), results)
         assert len(data["inputs"]) == 4 * 3 * 4
-        found = [on_image(ColourDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])]
+        found = [
+            map_pass_to_image(ColourDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])
+        ]
         plain = found[0]
         for boxes in found:
             assert len(boxes) == len(plain)
@@ -133,7 +136,8 @@ def run(tmp_path, checkpoint, options, name, **how):
     time.sleep(1.05)  # MMEngine names logs by the second
     options = {**options, "model.test_cfg.score_thr": 0.0, "model.test_cfg.max_per_img": 40}
     options |= {"experiment_name": f"{tmp_path.name}{name}"}
-    run_test(DEMO, checkpoint, work_dir=tmp_path / name, out=tmp_path / name / "out", cfg_options=options, **how)
+    folders = dict(work_dir=tmp_path / name, out=tmp_path / name / "out")
+    run_test(DEMO, checkpoint, TestOptions(**folders, cfg_options=options, **how))
     return {path.name: path.read_text() for path in (tmp_path / name / "out").glob("Task1_*.txt")}
 
 
@@ -189,7 +193,7 @@ def test_a_config_without_tta_is_told(tmp_path, tiny_options, tiles, checkpoint)
     ],
 )
 def test_merging_that_is_none_is_told(settings):
-    with pytest.raises(UserError, match="tta_cfg does not say how to merge"):
+    with pytest.raises(UserError, match="tta_cfg is no merging method, got merge="):
         BoxTTAModel(tta_cfg=settings, module=ColourDetector())
 
 
