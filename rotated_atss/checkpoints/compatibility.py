@@ -36,7 +36,7 @@ def check_state_dict_fits(
 ) -> None:
     """Raise an error unless a checkpoint has the weights of a model.
 
-    Counters of batch norm (``num_batches_tracked``) may be missing, as in checkpoints of old PyTorch versions.
+    Counters of batch norm (``num_batches_tracked``) can be missing, as in checkpoints of old PyTorch versions.
 
     Args:
         given: Shapes of the checkpoint's weights by name.

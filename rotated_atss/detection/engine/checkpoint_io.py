@@ -131,7 +131,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: str | Path
 
     Args:
         model: The detector without wrappers.
-        state: Weights by name; counters of batch norm may be missing.
+        state: Weights by name; counters of batch norm can be missing.
         path: Path of the checkpoint, for the error.
 
     Raises:
@@ -152,7 +152,7 @@ def _load_error(error: Exception, path: Any) -> UserError:
     reason = str(error).strip() or type(error).__name__
     refused = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
     if refused:
-        what = f"not loaded, for safety: it holds {refused[1]}, which may run code"
+        what = f"not loaded, for safety: it holds {refused[1]}, which can run code"
         return UserError(what, where=path, hint="only tensors and plain values are read")
     what, hint = _describe_unreadable(path)
     return UserError(f"not a readable checkpoint{what}", where=path, hint=hint)

@@ -1,11 +1,46 @@
-"""Checkpoints that must not be loaded, and MMEngine's unrestricted loaders."""
+"""One-line errors, logs of a run, and checkpoints that must not be loaded."""
 
 import importlib.util
+import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
+
+from rotated_atss.errors import UserError
+
+
+@pytest.fixture
+def fault():
+    """``fault(call, *args, **kwargs) -> str``: the one-line error that a call must raise."""
+
+    def call_and_catch(call, *args, **kwargs):
+        with pytest.raises(UserError) as caught:
+            call(*args, **kwargs)
+        assert not any(part in str(caught.value) for part in ("\n", "\x1b", "Traceback"))
+        return str(caught.value)
+
+    return call_and_catch
+
+
+@pytest.fixture
+def read_log():
+    """``read_log(work_dir) -> str``: the log of the latest run."""
+    return lambda work_dir: sorted(Path(work_dir).glob("*/*.log"))[-1].read_text()
+
+
+@pytest.fixture
+def read_scalars():
+    """``read_scalars(work_dir, key="loss") -> [(step, value), ...]``: logged scalars of the latest run, unrounded."""
+
+    def read(work_dir, key="loss"):
+        path = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))[-1]
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return [(row["step"], row[key]) for row in rows if key in row]
+
+    return read
 
 
 class Trap:

@@ -20,7 +20,6 @@ from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.inference import load_detector
 from rotated_atss.detection.engine.resume import check_resumable
 from rotated_atss.detection.engine.runner import test as run_test
-from rotated_atss.errors import UserError
 
 DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
@@ -33,14 +32,6 @@ def model():
 def saved(path, content, **kwargs):
     torch.save(content, path, **kwargs)
     return path
-
-
-def fault(call, *args):
-    with pytest.raises(UserError) as caught:
-        call(*args)
-    assert "\n" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
-    return str(caught.value)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -99,7 +90,7 @@ UNREADABLE_FILES = {
 }
 
 
-def test_unreadable_files_are_described(tmp_path, model):
+def test_unreadable_files_are_described(tmp_path, model, fault):
     assert fault(read_checkpoint, tmp_path / "none.pth") == f"{tmp_path / 'none.pth'}: no such checkpoint"
     assert "no such checkpoint" in fault(read_checkpoint, tmp_path)
     whole = saved(tmp_path / "whole.pth", {"state_dict": model.state_dict()}).read_bytes()
@@ -126,10 +117,10 @@ def test_unreadable_files_are_described(tmp_path, model):
 # -- code in checkpoints -----------------------------------------------------------------------------------------------
 
 
-def test_read_checkpoint_runs_no_code(tmp_path, model, trap, unrestricted_loaders):
+def test_read_checkpoint_runs_no_code(tmp_path, model, trap, unrestricted_loaders, fault):
     path = saved(tmp_path / "evil.pth", {"state_dict": model.state_dict(), "meta": trap})
     assert fault(read_checkpoint, path).startswith(
-        f"{path}: not loaded, for safety: it holds posix.mkdir, which may run code"
+        f"{path}: not loaded, for safety: it holds posix.mkdir, which can run code"
     )
     bare = tmp_path / "bare.pth"
     bare.write_bytes(pickle.dumps(trap))
@@ -143,7 +134,7 @@ def test_mmengine_runs_code_unless_restricted(tmp_path, trap, unrestricted_loade
     assert trap.path.exists()
 
 
-def test_restricted_local_and_downloaded_files_run_no_code(tmp_path, monkeypatch, trap, unrestricted_loaders):
+def test_restricted_local_and_downloaded_files_run_no_code(tmp_path, monkeypatch, trap, unrestricted_loaders, fault):
     path = saved(tmp_path / "evil.pth", {"state_dict": trap})
     restrict_checkpoint_loading()
     assert "for safety" in fault(CheckpointLoader.load_checkpoint, str(path))
@@ -164,7 +155,7 @@ def test_restricting_twice_is_restricting_once(unrestricted_loaders):
 
 @pytest.mark.usefixtures("quick", "unrestricted_loaders")
 @pytest.mark.parametrize("way", ["load_from", "resume", "init_cfg", "init_weights", "test", "load_detector", "convert"])
-def test_no_way_to_load_weights_runs_code(way, run, run_published, tmp_path, trap, capsys):
+def test_no_way_to_load_weights_runs_code(way, run, run_published, tmp_path, trap, capsys, fault):
     from rotated_atss.cli import main
 
     path = str(saved(tmp_path / "evil.pth", {"state_dict": trap}))
@@ -189,7 +180,7 @@ def test_no_way_to_load_weights_runs_code(way, run, run_published, tmp_path, tra
 # -- weights of the model ----------------------------------------------------------------------------------------------
 
 
-def test_weights_of_another_model(model):
+def test_weights_of_another_model(model, fault):
     state = model.state_dict()
     check_weights_fit(model, state, "a.pth")
     check_weights_fit(model, {name: value for name, value in state.items() if "num_batches" not in name}, "a.pth")
@@ -210,7 +201,7 @@ def test_loaded_weights_are_those_of_the_file(model):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_only_the_state_of_a_training_is_resumed(tmp_path, model):
+def test_only_the_state_of_a_training_is_resumed(tmp_path, model, fault):
     whole = dict(state_dict=model.state_dict(), meta={}, message_hub={}, optimizer={}, param_schedulers=[])
     check_resumable(model, saved(tmp_path / "whole.pth", whole))
     bare = saved(tmp_path / "bare.pth", model.state_dict())
