@@ -207,6 +207,7 @@ def test_parameter_names_and_shapes_are_mmrotates(name, path, changes, built):
     assert shapes == tensor_shapes(reference.state_dict())
 
 
+@pytest.mark.slow
 def test_config_registers_its_modules():
     """In a new process, Config.fromfile is enough for mmdet's registry to build the model."""
     code = (

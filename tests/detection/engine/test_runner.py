@@ -66,7 +66,7 @@ def test_model_is_built_once(run, monkeypatch):
     assert len(built) == 1
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_same_seed_gives_same_losses(run, workers, read_scalars):
     changes = {"train_dataloader.num_workers": workers, "train_cfg.max_iters": 3}
     first, second = (read_scalars(run(changes, seed=7, deterministic=workers == 0)) for _ in range(2))
