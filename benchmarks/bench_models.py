@@ -65,7 +65,7 @@ def image_sizes(config: str) -> list[Size]:
 
 def build(config: str) -> torch.nn.Module:
     """The model of a config for testing, untrained."""
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     return build_model(load_config(config, {"model.backbone.init_cfg": None})).eval()
 

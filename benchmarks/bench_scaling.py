@@ -147,7 +147,7 @@ def _together(number: int) -> float:
 
 def worker() -> None:
     """One of the processes of :func:`_together`: prints its seconds a step."""
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")

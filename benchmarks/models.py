@@ -23,7 +23,7 @@ CLASSES = 15
 
 
 def ours() -> torch.nn.Module:
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     with _quietly():
         model = build_model(load_config(CONFIG, {"model.backbone.init_cfg": None}))
@@ -88,7 +88,7 @@ def loader(folder: Path, size: int, objects: int) -> Callable[[], Any]:
     """
     from mmdet.registry import DATASETS
 
-    from rotated_atss.detection.engine.runner import load_config
+    from rotated_atss.detection.engine.config import load_config
 
     cfg = load_config(CONFIG)
     draw = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def optimiser(model: torch.nn.Module) -> Any:
     """MMEngine's optimiser wrapper as the config of ours has it: SGD and gradient clipping."""
     from mmengine.optim import build_optim_wrapper
 
-    from rotated_atss.detection.engine.runner import load_config
+    from rotated_atss.detection.engine.config import load_config
 
     return build_optim_wrapper(model, load_config(CONFIG).optim_wrapper)
 

@@ -1,4 +1,4 @@
-"""Where configs are: a path, or the bare name of a config of this project, from a checkout or an installed wheel."""
+"""Lookup of this package's configs by path or name, in a checkout or an installed wheel."""
 
 from __future__ import annotations
 
@@ -9,29 +9,46 @@ from rotated_atss.errors import UserError
 
 
 def config_folder() -> Path:
-    """The folder ``configs`` of the checkout, or the copy inside the installed package."""
+    """Return the folder of the configs: ``configs`` of a checkout, or the copy inside an installed package.
+
+    Example:
+        >>> (config_folder() / "_base_").is_dir()
+        True
+    """
     package = Path(__file__).resolve().parent
     checkout = package.parent / "configs"
     return checkout if (checkout / "_base_").is_dir() else package / ".mim" / "configs"
 
 
 def config_names() -> list[str]:
-    """Bare names of the configs that can be trained, sorted."""
+    """Return the names of all trainable configs, sorted.
+
+    Example:
+        >>> "rotated_atss_obb_r50_fpn_1x_dota_le90" in config_names()
+        True
+    """
     return sorted(path.stem for path in config_folder().glob("*/*.py") if path.parent.name != "_base_")
 
 
 def find_config(config: str | Path) -> Path:
-    """The file that ``config`` means.
+    """Return the file of a config.
+
+    Args:
+        config: Path, or bare name of a config of this package, with or without ``.py``.
 
     Raises:
-        UserError: Neither a file nor the name of a config.
+        UserError: There is no such file or config; with the nearest names.
+
+    Example:
+        >>> find_config("rotated_atss_obb_r50_fpn_1x_dota_le90").parent.name
+        'dota'
     """
     path = Path(config)
     if path.is_file():
         return path
     stem = path.name.removesuffix(".py")
-    for found in sorted(config_folder().glob(f"*/{stem}.py")):
-        return found
+    for match in sorted(config_folder().glob(f"*/{stem}.py")):
+        return match
     nearest = get_close_matches(stem, config_names(), n=3)
     near = f"nearest: {', '.join(nearest)}; " if nearest else ""
     raise UserError("no such config", where=config, hint=f"{near}give a path, or a name from {config_folder()}/*/*.py")

@@ -1,4 +1,4 @@
-# Importing these registers the models, datasets, metrics and hooks that the configs name.
+# This import registers the models, datasets, metrics and hooks of rotated-atss.
 custom_imports = dict(imports=["rotated_atss.detection"], allow_failed_imports=False)
 default_scope = "mmdet"
 

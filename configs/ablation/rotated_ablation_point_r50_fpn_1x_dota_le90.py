@@ -1,4 +1,4 @@
-# Regression from the prior's centre instead of its box: distances in strides, so the coder must know the anchor scale.
+# Regression from prior centres instead of prior boxes. Distances are in strides, so the coder needs the anchor scale.
 _base_ = "rotated_ablation_atss_r50_fpn_1x_dota_le90.py"
 
 model = dict(

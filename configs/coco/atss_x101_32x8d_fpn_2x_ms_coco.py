@@ -1,7 +1,7 @@
 _base_ = "atss_r101_fpn_2x_ms_coco.py"
 
 model = dict(
-    # these weights were trained in Caffe2: BGR, and batch norm that stays as it is
+    # The backbone was trained in Caffe2: BGR input, frozen batch norm.
     data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395], bgr_to_rgb=False),
     backbone=dict(
         type="ResNeXt",

@@ -1,5 +1,5 @@
-# A detector small enough to learn generated scenes on two CPU cores in a few minutes: tiles of 256 pixels, from
-# scratch.
+# Demo: a small detector, trained from scratch on tiles of 256 x 256 pixels of synthetic scenes within a few minutes on
+# two CPU cores.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/datasets/dota.py",
@@ -24,7 +24,7 @@ model = dict(
         stacked_convs=2,
         norm_cfg=dict(type="GN", num_groups=16, requires_grad=True),
         bbox_coder=dict(edge_swap=True, proj_xy=True),
-        # from scratch, the overlap itself teaches faster than four separate deltas
+        # Trained from scratch, the IoU loss on boxes converges faster than L1 on deltas.
         reg_decoded_bbox=True,
         loss_bbox=dict(_delete_=True, type="RotatedIoULoss", loss_weight=2.0),
     ),
@@ -38,7 +38,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="Resize", scale_factor=1.0),  # only writes down that nothing was resized
+    dict(type="Resize", scale_factor=1.0),  # only records the scale factor 1
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 tta_pipeline = [
@@ -56,7 +56,7 @@ train_dataloader = dict(
 test_dataloader = dict(batch_size=8, dataset=dict(data_root=data_root + "val", pipeline=test_pipeline))
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
-val_dataloader = val_cfg = val_evaluator = None  # the demo tests when it has trained
+val_dataloader = val_cfg = val_evaluator = None  # the demo evaluates after training
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="BFloat16OptimWrapper",

@@ -1,4 +1,4 @@
-# R3Det with an ATSS first stage: one square prior a location.
+# R3Det with an ATSS first stage: one square prior per location.
 _base_ = "r3det_r50_fpn_1x_dota_oc.py"
 
 model = dict(

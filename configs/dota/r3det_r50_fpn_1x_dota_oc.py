@@ -1,9 +1,10 @@
-# R3Det: RetinaNet assigned by the circumscribed box, feature refinement, a refining head assigned by the oriented box.
+# R3Det: a RetinaNet head assigned by circumscribed horizontal boxes, feature refinement, and a refinement head assigned
+# by oriented boxes.
 _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/sgd_1x.py",
     "../_base_/datasets/dota.py",
-    "../_base_/models/rotated_atss_r50_fpn.py",
+    "../_base_/models/r50_fpn.py",
 ]
 
 strides = [8, 16, 32, 64, 128]
@@ -17,11 +18,8 @@ head = dict(
     loss_bbox=dict(type="SmoothL1Loss", beta=0.11, loss_weight=1.0),
 )
 model = dict(
-    _delete_=True,
     type="R3Det",
-    data_preprocessor=_base_.model.data_preprocessor,
-    backbone=_base_.model.backbone,
-    neck=_base_.model.neck,
+    neck=dict(add_extra_convs="on_input"),
     bbox_head_init=dict(
         type="RotatedRetinaHead",
         anchor_generator=dict(
@@ -65,6 +63,6 @@ model = dict(
         ],
         stage_loss_weights=[1.0],
     ),
-    test_cfg=_base_.model.test_cfg,
+    test_cfg=dict(nms_pre=2000, min_bbox_size=0, score_thr=0.05, nms=dict(iou_threshold=0.1), max_per_img=2000),
 )
 published = [dict(metric="mAP, DOTA-v1.0 test", value=69.80, source="mmrotate 0.x model zoo")]

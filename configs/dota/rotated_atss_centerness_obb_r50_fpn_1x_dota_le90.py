@@ -1,10 +1,10 @@
-# Rotated ATSS with the paper's own head: GroupNorm towers, centerness, rotated IoU loss.
+# Rotated ATSS with the head of the ATSS paper: GroupNorm towers, centerness, rotated IoU loss.
 _base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90.py"
 
 model = dict(
     bbox_head=dict(
         type="RotatedATSSHead",
-        anchor_generator=dict(angle=-1.5707963267948966),  # as mmrotate 1.x: the square prior's le90 angle is -pi/2
+        anchor_generator=dict(angle=-1.5707963267948966),  # mmrotate 1.x: the le90 angle of a square prior
         reg_decoded_bbox=True,
         loss_bbox=dict(_delete_=True, type="RotatedIoULoss", mode="linear", loss_weight=2.0),
         loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),

@@ -1,15 +1,4 @@
-_base_ = "rotated_atss_obb_r50_fpn_1x_dota_le135.py"
+_base_ = "rotated_retinanet_obb_r50_fpn_1x_dota_le90.py"
 
-model = dict(
-    bbox_head=dict(anchor_generator=dict(scales_per_octave=3, ratios=[1.0, 0.5, 2.0])),
-    train_cfg=dict(
-        assigner=dict(
-            _delete_=True,
-            type="RotatedMaxIoUAssigner",
-            pos_iou_thr=0.5,
-            neg_iou_thr=0.4,
-            min_pos_iou=0.0,
-        )
-    ),
-)
+model = dict(bbox_head=dict(bbox_coder=dict(angle_version="le135", edge_swap=False, norm_factor=1)))
 published = [dict(metric="mAP, DOTA-v1.0 test", value=69.79, source="mmrotate 0.x model zoo")]

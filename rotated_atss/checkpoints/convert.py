@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from rotated_atss.checkpoints.compatibility import check_state_dict_fits, tensor_shapes
 from rotated_atss.checkpoints.deltas import (
     BoxEncoding,
     is_equivalent,
@@ -64,21 +64,11 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     check_settings(origin, target, path)
     state = {name: _squeeze_scalar(value, target.shapes.get(name)) for name, value in state.items()}
     filled = _fill_missing(state, target, origin.source)
-    _check_fit(state, target, path)
+    hint = "choose the config they belong to with --config"
+    check_state_dict_fits(tensor_shapes(state), target.shapes, where=path, model=target.config, hint=hint)
     notes = _convert_box_encoding(state, origin, target, path)
     ordered = {name: state[name] for name in target.shapes}
     return Conversion(ordered, [name for name in ordered if name not in filled], dropped, filled, notes)
-
-
-def count_by_prefix(names: list[str], depth: int = 1) -> str:
-    """Count parameter names by their first ``depth`` parts.
-
-    Example:
-        >>> count_by_prefix(["backbone.conv1.weight", "backbone.bn1.bias", "neck.convs.0.weight"])
-        'backbone 2, neck 1'
-    """
-    counts = Counter(".".join(name.split(".")[:depth]) for name in names)
-    return ", ".join(f"{prefix} {number}" for prefix, number in counts.items())
 
 
 def _squeeze_scalar(value: Tensor, shape: tuple[int, ...] | None) -> Tensor:
@@ -98,30 +88,6 @@ def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict
             # mmcv's kernel uses the x of a box as the row of the feature map; mmrotate's models are trained with it
             state[name], filled[name] = torch.tensor(1.0), "1 (x/y-swapped sampling of mmcv's kernel)"
     return filled
-
-
-def _check_fit(state: dict[str, Tensor], target: Target, path: object) -> None:
-    missing = [name for name in target.shapes if name not in state]
-    extra = [name for name in state if name not in target.shapes]
-    other = [name for name, shape in target.shapes.items() if name in state and tuple(state[name].shape) != shape]
-    faults = [
-        f"{len(names)} {kind} ({count_by_prefix(names)}; first: {names[0]})"
-        for kind, names in (("missing", missing), ("left over", extra))
-        if names
-    ]
-    if other:
-        shapes = f"{tuple(state[other[0]].shape)} instead of {target.shapes[other[0]]}"
-        faults.append(f"{len(other)} of another shape ({count_by_prefix(other)}; first: {other[0]}, {shapes})")
-    if faults:
-        raise UserError(f"not weights of {target.config}: {'; '.join(faults)}", where=path, hint=_advice(state, other))
-
-
-def _advice(state: dict[str, Tensor], other: list[str]) -> str:
-    if other and all(name.rpartition(".")[0].endswith("_cls") for name in other):
-        return (
-            "another number of classes: --cfg-options model.bbox_head.num_classes=N test_dataloader.dataset.classes=..."
-        )
-    return "name the config they belong to: --config"
 
 
 def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Target, path: object) -> list[str]:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.analysis.positive_counts import format_report, summarize
     from rotated_atss.analysis.positive_plots import plot_report
     from rotated_atss.detection.engine.assigner_statistics import count, records_of
-    from rotated_atss.detection.engine.runner import load_config
+    from rotated_atss.detection.engine.config import load_config
     from rotated_atss.io.files import atomic_write
 
     if args.limit is not None and args.limit < 1:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
     from rotated_atss.checkpoints.weight_files import output_paths
     from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
-    from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.detection.engine.conversion_target import describe_target
     from rotated_atss.io.files import check_output_apart
 
     for path in output_paths(args.out):
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{args.checkpoint}: {origin.source}, {origin.reason}")
     config, why = (args.config, "given by --config") if args.config else _find_config(origin, args.checkpoint)
-    target = target_of(config, options)
+    target = describe_target(config, options)
     print(f"config: {target.config}, {why}")
     conversion = convert_checkpoint(origin, target, args.checkpoint)
     _report(conversion)
@@ -94,7 +94,7 @@ def _find_config(origin: Origin, path: str) -> tuple[str, str]:
 
 
 def _report(conversion: Conversion) -> None:
-    from rotated_atss.checkpoints.convert import count_by_prefix
+    from rotated_atss.checkpoints.compatibility import count_by_prefix
 
     total = len(conversion.mapped) + len(conversion.dropped)
     print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")

@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rotated_atss.detection.engine.checkpoint_io import latest_checkpoint
-    from rotated_atss.detection.engine.runner import TrainOptions, test, train
+    from rotated_atss.detection.engine.options import TestOptions, TrainOptions
+    from rotated_atss.detection.engine.resume import latest_checkpoint
+    from rotated_atss.detection.engine.runner import test, train
 
     if args.iterations is not None and args.iterations < 20:
         raise UserError(f"the demo needs at least 20 iterations, got {args.iterations}", where="--iterations")
@@ -59,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
     metrics = test(
         CONFIG,
         checkpoint,
-        work_dir=str(out / "work"),
-        labels=[str(scenes / "val" / "labelTxt")],
-        out=str(out / "merged"),
-        submission=str(out / "submission.zip"),
-        cfg_options=data_roots,
+        TestOptions(
+            work_dir=str(out / "work"),
+            labels=[str(scenes / "val" / "labelTxt")],
+            out=str(out / "merged"),
+            submission=str(out / "submission.zip"),
+            cfg_options=data_roots,
+        ),
     )
     timer.start("pictures")
     _draw_detections(scenes / "val", out / "merged", out / "pictures")

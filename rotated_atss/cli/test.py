@@ -44,12 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.checkpoint)
+    from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import test
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    test(
-        args.config, args.checkpoint, work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out,
-        submission=args.submission, tta=args.tta, dota_version=args.dota_version, launcher=args.launcher,
-        workers=args.workers, cfg_options=parse_cfg_options(args.cfg_options),
+    options = TestOptions(
+        work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
+        tta=args.tta, dota_version=args.dota_version, launcher=args.launcher, workers=args.workers,
+        cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
+    test(args.config, args.checkpoint, options)
     return 0

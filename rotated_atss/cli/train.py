@@ -58,7 +58,8 @@ def _parse_num_workers(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
-    from rotated_atss.detection.engine.runner import TrainOptions, train
+    from rotated_atss.detection.engine.options import TrainOptions
+    from rotated_atss.detection.engine.runner import train
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(

@@ -13,7 +13,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an op
     import mmdet.datasets  # noqa: F401
 
 from rotated_atss.detection.datasets import box_type, coco, dota, transforms
-from rotated_atss.detection.engine import hooks, tta
+from rotated_atss.detection.engine import hooks, optim_wrapper, tta
 from rotated_atss.detection.evaluation import dota_metric
 from rotated_atss.detection.heads import (
     atss_head,
@@ -40,6 +40,7 @@ __all__ = [
     "horizontal_atss_head",
     "loss_modules",
     "official_atss_head",
+    "optim_wrapper",
     "priors_and_deltas",
     "r3det",
     "retina_head",

@@ -100,7 +100,7 @@ def build_converted(narrow):
     """``build(config, state) -> model`` of a config of this package, with the complete weights."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     def build(config, state, changes=None):
         model = build_model(load_config(config, {**narrow(config), **(changes or {})}))
@@ -115,10 +115,10 @@ def convert(narrow):
     """``convert(content, config, **options) -> Conversion`` of a checkpoint's content for a config."""
     pytest.importorskip("mmdet")
     from rotated_atss.checkpoints import convert_checkpoint, find_origin
-    from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.detection.engine.conversion_target import describe_target
 
     def convert_content(content, config, path="weights.pth", changes=None, **options):
-        target = target_of(config, {**narrow(config), **(changes or {})})
+        target = describe_target(config, {**narrow(config), **(changes or {})})
         return convert_checkpoint(find_origin(content, path, **options), target, path)
 
     return convert_content

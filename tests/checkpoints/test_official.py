@@ -128,7 +128,7 @@ def test_every_published_model_is_detected_and_fits_its_config(config):
     from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
     from rotated_atss.configs import config_names
-    from rotated_atss.detection.engine.conversion_target import target_of
+    from rotated_atss.detection.engine.conversion_target import describe_target
 
     depth, changes = FULL[config]
     shapes = official_shapes(BLOCKS[depth], **changes)
@@ -136,7 +136,7 @@ def test_every_published_model_is_detected_and_fits_its_config(config):
     assert (origin.source, origin.angle_version) == ("atss-official", None)
     pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, None)
     assert matching_configs(pattern, config_names()) == [config]
-    conversion = convert_checkpoint(origin, target_of(config), "ATSS.pth")
+    conversion = convert_checkpoint(origin, describe_target(config), "ATSS.pth")
     assert len(conversion.mapped) == len(shapes)
     assert len(conversion.dropped) == 5
     assert all(name.endswith("num_batches_tracked") for name in conversion.filled)
@@ -296,7 +296,7 @@ def test_outputs_and_boxes_equal_the_reference(kind, build_converted, convert):
 
 
 def test_decoded_boxes_equal_the_reference(convert):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     head = build_model(load_config("atss_official_r50_fpn_1x_coco", {"model.backbone.init_cfg": None})).bbox_head
     sizes = [(5, 7), (3, 4), (2, 2), (1, 2), (1, 1)]

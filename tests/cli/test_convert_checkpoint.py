@@ -40,7 +40,7 @@ def state():
 
 
 def weights_of(config, options):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.manual_seed(0)
     return build_model(load_config(config, {"model.backbone.init_cfg": None, **options})).state_dict()
@@ -85,15 +85,15 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
 def test_both_written_files_load(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from rotated_atss.detection.engine.checkpoint_io import check_fits, read_checkpoint, state_dict_of
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint, state_dict_of
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
     assert convert(capsys, source, tmp_path / "out")[0] == 0
     model = build_model(load_config(LE90, {"model.backbone.init_cfg": None, **NARROW}))
     for path in (tmp_path / "out.pth", tmp_path / "out.safetensors"):
         loaded = state_dict_of(read_checkpoint(path))
-        check_fits(model, loaded, path)
+        check_weights_fit(model, loaded, path)
         model.load_state_dict(loaded)
         by_mmengine = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")["state_dict"]  # load_from
         assert all(torch.equal(by_mmengine[name], value) for name, value in state.items())
@@ -178,7 +178,7 @@ def refusals(folder, state):
         "weights": ({"state_dict": state}, (), "cannot determine whether the weights are from mmrotate 0.x or 1.x"),
         "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
-        "le90_more": ({**good, "state_dict": more}, (), "1 left over (roi 1; first: roi.w)"),
+        "le90_more": ({**good, "state_dict": more}, (), "1 unexpected (roi 1; first: roi.w)"),
         "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (choose one"),
         "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (choose one"),
         "le90_oc": (

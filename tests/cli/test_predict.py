@@ -35,7 +35,7 @@ def model(tmp_path_factory):
     import torch
 
     from rotated_atss.configs import find_config
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.set_num_threads(1)
     root, models = tmp_path_factory.mktemp("models"), {}

@@ -112,8 +112,8 @@ def test_train_then_test_writes_a_submission(train, tiles, tmp_path, capsys):
             [CONFIG, "--cfg-options", "model.bbox_head.bbox_coder.angle_version=le45"],
             "angle_version must be one of oc, le90, le135, got 'le45'",
         ),
-        ([CONFIG, "--seed", "-4"], "a seed lies between 0 and 2^32 - 1, not at -4"),
-        ([CONFIG, "--iterations", "0"], "at least 1 iteration is needed, not 0"),
+        ([CONFIG, "--seed", "-4"], "the seed must be between 0 and 2^32 - 1, got -4"),
+        ([CONFIG, "--iterations", "0"], "--iterations must be at least 1, got 0"),
         ([CONFIG, "--launcher", "pytorch"], "--launcher pytorch needs the environment that torchrun sets"),
         ([CONFIG, "--resume", "gone.pth"], "gone.pth: no such checkpoint"),
     ],
@@ -171,7 +171,7 @@ def test_user_errors_of_test(error, tiles, tmp_path):
         (["gone.pth"], "gone.pth: no such checkpoint"),
         ([str(tmp_path / "cut.pth")], "cut.pth: not a readable checkpoint"),
         ([str(tmp_path / "other.pth")], "other.pth: these are weights of another model: "),
-        ([str(tmp_path / "other.pth"), "--out", str(tiles / "labelTxt")], "lies in the input folder"),
+        ([str(tmp_path / "other.pth"), "--out", str(tiles / "labelTxt")], "the output overlaps the input "),
     ):
         line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
         assert line.startswith("rotated-atss test: error: ")
@@ -197,7 +197,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         assert figures["version"] == version
         assert figures["per_class"]["ship"]["npos"] == objects
     line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
-    assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version says how DOTA counts; this config has another metric")
+    assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version needs DOTA's metric; this config has another metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
     assert "invalid choice: 'v3.0'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every setting of the paper's tables is reached by options of the ablation configs, and its model trains."""
+"""Every setting of the tables in the ATSS paper is an option of the ablation configs, and its model trains."""
 
 import pytest
 import torch
@@ -24,8 +24,8 @@ NARROW = {
 NINE = {f"{ANCHORS}.scales_per_octave": 3, f"{ANCHORS}.ratios": [1.0, 0.5, 2.0]}
 
 
-def model_of(name, changes=None):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+def train_model(name, changes=None):
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.manual_seed(0)
     model = build_model(load_config(name, {**NARROW, **(changes or {})}))
@@ -40,15 +40,15 @@ def samples(oriented, size=128):
 
     boxes = torch.tensor([[40.0, 44, 40, 18, 0.5], [90, 80, 24, 24, 0.0], [30, 100, 30, 12, -1.0]])
     sample = DetDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0)))
-    form = boxes if oriented else HorizontalBoxes(obb_to_hbb(boxes))
-    sample.gt_instances = InstanceData(bboxes=form, labels=torch.tensor([0, 1, 2]))
-    sample.ignored_instances = InstanceData(bboxes=form[:0], labels=torch.zeros(0, dtype=torch.int64))
+    gt_boxes = boxes if oriented else HorizontalBoxes(obb_to_hbb(boxes))
+    sample.gt_instances = InstanceData(bboxes=gt_boxes, labels=torch.tensor([0, 1, 2]))
+    sample.ignored_instances = InstanceData(bboxes=gt_boxes[:0], labels=torch.zeros(0, dtype=torch.int64))
     image = torch.randint(0, 255, (3, size, size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return dict(inputs=[image], data_samples=[sample])
 
 
 def step(model, oriented):
-    """Losses of a step, summed by name, and whether every parameter got a gradient."""
+    """Return the losses of a step, summed by name, and whether every parameter has a gradient."""
     losses = model(**model.data_preprocessor(samples(oriented), True), mode="loss")
     summed = {k: sum(v) if isinstance(v, list) else v for k, v in losses.items() if "loss" in k}
     sum(summed.values()).backward()
@@ -67,12 +67,12 @@ def step(model, oriented):
     ],
     ids=lambda changes: "-".join(f"{key.rpartition('.')[2]}={value}" for key, value in changes.items()),
 )
-def test_options_reach_every_row_of_the_tables(name, changes):
-    model = model_of(name, changes)
-    losses, reached = step(model, name == ORIENTED)
+def test_options_cover_every_row_of_the_tables(name, changes):
+    model = train_model(name, changes)
+    losses, has_gradients = step(model, name == ORIENTED)
     assert all(bool(value.isfinite()) for value in losses.values())
-    assert reached
-    assert float(losses["loss_bbox"]) > 0  # it found positives
+    assert has_gradients
+    assert float(losses["loss_bbox"]) > 0  # there are positives
     head = model.bbox_head
     for key, value in changes.items():
         if key.startswith(ASSIGNER):
@@ -87,29 +87,29 @@ def test_options_reach_every_row_of_the_tables(name, changes):
 
 
 @pytest.mark.parametrize("kind", ["ssc", "iou", "topk", "center_sampling", "point", "9_anchors"])
-def test_leaves_of_oriented_boxes(kind):
-    model = model_of(f"rotated_ablation_{kind}_r50_fpn_1x_dota_le90")
-    losses, reached = step(model, True)
+def test_oriented_ablation_configs(kind):
+    model = train_model(f"rotated_ablation_{kind}_r50_fpn_1x_dota_le90")
+    losses, has_gradients = step(model, True)
     assert all(bool(value.isfinite()) for value in losses.values())
-    assert reached
+    assert has_gradients
     if kind in ("ssc", "iou", "topk", "center_sampling"):
         assert model.bbox_head.assigner.strategy == kind
 
 
 @pytest.mark.parametrize("kind", ["ssc", "point"])
-def test_leaves_of_horizontal_boxes(kind):
-    losses, reached = step(model_of(f"ablation_{kind}_r50_fpn_1x_coco"), False)
+def test_horizontal_ablation_configs(kind):
+    losses, has_gradients = step(train_model(f"ablation_{kind}_r50_fpn_1x_coco"), False)
     assert all(bool(value.isfinite()) for value in losses.values())
-    assert reached
+    assert has_gradients
 
 
 @pytest.mark.parametrize(
     "name, oriented",
     [("rotated_ablation_point_r50_fpn_1x_dota_le90", True), ("ablation_point_r50_fpn_1x_coco", False)],
 )
-def test_regression_from_a_point_learns_the_boxes(name, oriented):
-    """Sixty steps on one image take most of the box loss away; then it detects."""
-    model = model_of(name)
+def test_point_regression_learns_the_boxes(name, oriented):
+    """Sixty steps on one image reduce the box loss by 40 %, and the model then detects."""
+    model = train_model(name)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
     history = []
     for _ in range(60):
@@ -118,8 +118,8 @@ def test_regression_from_a_point_learns_the_boxes(name, oriented):
         optimizer.step()
     assert sum(history[-5:]) < 0.6 * sum(history[:5])
     with torch.no_grad():
-        found = model.eval()(**model.data_preprocessor(samples(oriented), False), mode="predict")[0].pred_instances
-    assert found.bboxes.shape[1] == (5 if oriented else 4)
+        detections = model.eval()(**model.data_preprocessor(samples(oriented), False), mode="predict")[0].pred_instances
+    assert detections.bboxes.shape[1] == (5 if oriented else 4)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_regression_from_a_point_learns_the_boxes(name, oriented):
         ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must rise"),
     ],
 )
-def test_nonsense_is_one_line(changes, message):
+def test_invalid_options_are_reported_in_one_line(changes, message):
     with pytest.raises(UserError, match=message):
-        model_of(ORIENTED, changes)
+        train_model(ORIENTED, changes)
 
 
-def test_ranges_that_do_not_fit_the_levels_are_one_line():
-    model = model_of(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.scale_ranges": [64]})
+def test_scale_ranges_that_do_not_fit_the_levels():
+    model = train_model(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.scale_ranges": [64]})
     with pytest.raises(UserError, match="divide 2 levels, but there are 5"):
         step(model, True)

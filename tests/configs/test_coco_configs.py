@@ -1,21 +1,18 @@
-"""Every horizontal config builds, trains a step with and without objects, and detects; and states what it must."""
+"""Horizontal configs: every one trains a step with and without objects and detects; published hyper-parameters."""
 
 import gc
 
-import pytest
-
-pytest.importorskip("mmdet")
-pytest.importorskip("mmcv.ops")
-
 import numpy as np
+import pytest
 import torch
 
+from rotated_atss.checkpoints.compatibility import tensor_shapes
 from rotated_atss.configs import config_folder
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.heads.horizontal_atss_head import TorchvisionDCNv2
 
-# name: published minival AP, depth, (groups, width), (2x, stages with deformable layers)
-STATED = {
+# name: published minival AP, depth, (groups, width), 2x schedule, number of stages with deformable layers
+PUBLISHED = {
     "atss_r50_fpn_1x_coco": (39.3, 50, None, False, 0),
     "atss_dcnv2_r50_fpn_1x_coco": (43.2, 50, None, False, 3),
     "atss_r101_fpn_2x_ms_coco": (43.5, 101, None, True, 0),
@@ -33,12 +30,9 @@ def horizontal_names():
 
 
 @pytest.fixture(autouse=True)
-def one_at_a_time():
-    """Heavy models leave before the next one comes; one thread for images as small as these."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def one_model_at_a_time(one_thread):
+    """Free the memory of a model before the next one is built."""
     yield
-    torch.set_num_threads(threads)
     gc.collect()
 
 
@@ -61,7 +55,7 @@ def batch(counts, size):
 
 
 @pytest.mark.parametrize("name", horizontal_names())
-def test_a_step_with_and_without_objects_and_an_inference(name):
+def test_training_step_with_and_without_objects_and_inference(name):
     model = build_model(load_config(name, WITHOUT_WEIGHTS))
     size = 64
     for counts in ((3,), (0,)):
@@ -79,11 +73,11 @@ def test_a_step_with_and_without_objects_and_an_inference(name):
     assert result.pred_instances.bboxes.shape[1] == 4
 
 
-@pytest.mark.parametrize("name, stated", STATED.items())
-def test_stated_hyper_parameters(name, stated):
-    value, depth, width, twice, deformable = stated
+@pytest.mark.parametrize("name, expected", PUBLISHED.items())
+def test_published_hyper_parameters(name, expected):
+    value, depth, width, twice, deformable = expected
     cfg = load_config(name, WITHOUT_WEIGHTS)
-    assert [each["value"] for each in cfg.published][0] == value
+    assert cfg.published[0]["value"] == value
     assert all(set(each) == {"metric", "value", "source"} for each in cfg.published)
     backbone, head = cfg.model.backbone, cfg.model.bbox_head
     assert (backbone.depth, backbone.norm_eval, backbone.frozen_stages) == (depth, True, 1)
@@ -106,8 +100,8 @@ def test_stated_hyper_parameters(name, stated):
 
 
 @pytest.mark.parametrize("width, height", [(640, 480), (480, 640), (900, 300)])
-def test_short_side_of_two_times_training(width, height):
-    """Drawn from 640 to 800, the long side within 1333."""
+def test_short_side_of_2x_training(width, height):
+    """The short side is drawn from 640 to 800 pixels, the long side is at most 1333."""
     from mmdet.registry import TRANSFORMS
 
     cfg = load_config("atss_r101_fpn_2x_ms_coco", WITHOUT_WEIGHTS)
@@ -123,8 +117,8 @@ def test_short_side_of_two_times_training(width, height):
         assert {max(shape) for shape in shapes} == {1333}
 
 
-def test_every_name_of_the_list_exists():
-    assert set(STATED) <= set(horizontal_names())
+def test_every_published_config_exists():
+    assert set(PUBLISHED) <= set(horizontal_names())
 
 
 WEIGHTS = {
@@ -136,8 +130,8 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("name, weights", WEIGHTS.items())
-def test_preprocessing_belongs_to_the_backbones_weights(name, weights):
-    """A grey-blue pixel as files hold it (BGR) reaches the network in the order and scale of the weights' training."""
+def test_preprocessing_is_that_of_the_pretrained_backbone(name, weights):
+    """A BGR pixel is normalised and reordered as in the training of the pretrained weights."""
     checkpoint, rgb = weights
     cfg = load_config(name)
     assert cfg.model.backbone.init_cfg == dict(type="Pretrained", checkpoint=checkpoint)
@@ -179,17 +173,19 @@ def test_the_model_is_mmdetections_but_for_the_parts_without_compiled_ops():
     from mmengine.utils import get_installed_path
 
     path = f"{get_installed_path('mmdet')}/.mim/configs/atss/atss_r50_fpn_1x_coco.py"
-    theirs, ours = Config.fromfile(path).model.to_dict(), load_config("atss_r50_fpn_1x_coco").model.to_dict()
-    for model, names in (
-        (theirs, ("ATSSHead", "FocalLoss", "ATSSAssigner", "DetDataPreprocessor")),
-        (ours, ("HorizontalATSSHead", "SigmoidFocalLoss", "HorizontalATSSAssigner", "mmdet.DetDataPreprocessor")),
+    reference = Config.fromfile(path).model.to_dict()
+    model = load_config("atss_r50_fpn_1x_coco").model.to_dict()
+    for each, names in (
+        (reference, ("ATSSHead", "FocalLoss", "ATSSAssigner", "DetDataPreprocessor")),
+        (model, ("HorizontalATSSHead", "SigmoidFocalLoss", "HorizontalATSSAssigner", "mmdet.DetDataPreprocessor")),
     ):
-        head = model["bbox_head"]
-        parts = (head, head["loss_cls"], model["train_cfg"]["assigner"], model["data_preprocessor"])
+        head = each["bbox_head"]
+        parts = (head, head["loss_cls"], each["train_cfg"]["assigner"], each["data_preprocessor"])
         assert tuple(part.pop("type") for part in parts) == names
-    assert ours["bbox_head"].pop("norm_cfg") == dict(type="GN", num_groups=32, requires_grad=True)  # their default
-    theirs["test_cfg"]["nms"].pop("type")
-    assert ours == theirs
+    # the default of MMDetection's head
+    assert model["bbox_head"].pop("norm_cfg") == dict(type="GN", num_groups=32, requires_grad=True)
+    reference["test_cfg"]["nms"].pop("type")
+    assert model == reference
 
 
 def test_parameter_names_and_shapes_are_mmdetections():
@@ -200,21 +196,13 @@ def test_parameter_names_and_shapes_are_mmdetections():
     cfg = Config.fromfile(f"{get_installed_path('mmdet')}/.mim/configs/atss/atss_r50_fpn_1x_coco.py")
     cfg.model.backbone.init_cfg = None
     cfg.model.data_preprocessor.type = "mmdet.DetDataPreprocessor"
-    theirs = {name: tuple(value.shape) for name, value in MODELS.build(cfg.model).state_dict().items()}
-    ours = build_model(load_config("atss_r50_fpn_1x_coco", WITHOUT_WEIGHTS)).state_dict()
-    assert {name: tuple(value.shape) for name, value in ours.items()} == theirs
+    expected = tensor_shapes(MODELS.build(cfg.model).state_dict())
+    model = build_model(load_config("atss_r50_fpn_1x_coco", WITHOUT_WEIGHTS))
+    assert tensor_shapes(model.state_dict()) == expected
 
 
-def test_no_compiled_kernel_is_called(monkeypatch):
-    import mmcv.ops  # noqa: F401
-    from mmcv.utils import ext_loader
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("a compiled kernel of mmcv was called")
-
-    extension = ext_loader.load_ext("_ext", [])
-    for name in [name for name in dir(extension) if not name.startswith("_")]:
-        monkeypatch.setattr(extension, name, refuse)
+@pytest.mark.usefixtures("no_compiled_ops")
+def test_no_compiled_kernel_is_called():
     model = build_model(load_config("atss_dcnv2_r50_fpn_1x_coco", WITHOUT_WEIGHTS))
     losses = model(**model.data_preprocessor(batch((3,), 64), True), mode="loss")
     sum(sum(value) for key, value in losses.items() if "loss" in key).backward()

@@ -1,4 +1,4 @@
-"""Every config of the project builds, trains a step with and without objects, and detects."""
+"""Oriented configs: every one trains a step with and without objects and detects; published hyper-parameters."""
 
 import math
 import subprocess
@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from rotated_atss.checkpoints.compatibility import tensor_shapes
 from rotated_atss.configs import config_folder, config_names, find_config
 from rotated_atss.errors import UserError
 
@@ -25,8 +26,8 @@ ORIENTED = [name for name in config_names() if "coco" not in name]
 
 @pytest.fixture(scope="module")
 def built():
-    """Models by config name, built once, without pretrained weights."""
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    """``built(name) -> (cfg, model)``: each model is built once, without pretrained weights."""
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     models = {}
 
@@ -61,7 +62,7 @@ def batch(counts, size=128):
 
 @pytest.mark.parametrize("name", ORIENTED)
 @pytest.mark.parametrize("counts", [(6, 0), (0, 0)])
-def test_a_step_and_an_inference(name, counts, built):
+def test_training_step_and_inference(name, counts, built):
     _, model = built(name)
     model.train()
     model.zero_grad()
@@ -70,8 +71,8 @@ def test_a_step_and_an_inference(name, counts, built):
     assert bool(total.isfinite())
     assert (float(losses["num_pos"]) > 0) == any(counts)
     total.backward()
-    reached = [param.grad is not None for param in model.parameters() if param.requires_grad]
-    assert all(reached)  # also without objects: data-parallel training waits for every gradient
+    has_gradient = [param.grad is not None for param in model.parameters() if param.requires_grad]
+    assert all(has_gradient)  # also without objects: data-parallel training waits for every gradient
     model.eval()
     with torch.no_grad():
         result = model(**model.data_preprocessor(batch(counts), False), mode="predict")
@@ -161,8 +162,8 @@ def test_published_hyper_parameters_of_r3det(name, first, built):
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_published_numbers_have_a_source(name, built):
-    from rotated_atss.detection.engine.runner import load_config
+def test_published_numbers_have_a_source(name):
+    from rotated_atss.detection.engine.config import load_config
 
     published = load_config(name).get("published") or []
     assert all(set(row) == {"metric", "value", "source"} and 30 < row["value"] < 90 for row in published)
@@ -174,7 +175,7 @@ def test_published_numbers_have_a_source(name, built):
         (
             "rotated_atss_obb_r50_fpn_1x_dota_le90",
             "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py",
-            dict(scales_per_octave=1, ratios=[1.0]),  # one anchor a location: what mmrotate 0.x's ATSS heads are
+            dict(scales_per_octave=1, ratios=[1.0]),  # one anchor per location, as in mmrotate 0.x's ATSS heads
         ),
         (
             "rotated_retinanet_obb_r50_fpn_1x_dota_le90",
@@ -199,16 +200,16 @@ def test_parameter_names_and_shapes_are_mmrotates(name, path, changes, built):
     with DefaultScope.overwrite_default_scope("mmrotate"):
         import mmrotate.models  # noqa: F401
 
-        peer = MODELS.build(cfg.model)
-    theirs = {name: tuple(value.shape) for name, value in peer.state_dict().items()}
+        reference = MODELS.build(cfg.model)
     _, model = built(name)
-    ours = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    ours.pop("bbox_head_refine.0.feat_refine_module.transposed", None)  # how the weights read features: ours alone
-    assert ours == theirs
+    shapes = tensor_shapes(model.state_dict())
+    shapes.pop("bbox_head_refine.0.feat_refine_module.transposed", None)  # a buffer that mmrotate lacks
+    assert shapes == tensor_shapes(reference.state_dict())
 
 
-def test_config_alone_registers_what_it_needs():
-    """In a fresh interpreter: Config.fromfile, then mmdet's registry builds the model."""
+@pytest.mark.slow
+def test_config_registers_its_modules():
+    """In a new process, Config.fromfile is enough for mmdet's registry to build the model."""
     code = (
         "import sys\n"
         "from mmengine.config import Config\n"
@@ -230,17 +231,9 @@ def test_config_alone_registers_what_it_needs():
         "r3det_r50_fpn_1x_dota_oc",
     ],
 )
-def test_no_compiled_kernel_is_called(name, built, monkeypatch):
-    """Training and inference run where mmcv has no compiled ops at all."""
-    import mmcv.ops  # noqa: F401
-    from mmcv.utils import ext_loader
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("a compiled kernel of mmcv was called")
-
-    extension = ext_loader.load_ext("_ext", [])
-    for kernel in [kernel for kernel in dir(extension) if not kernel.startswith("_")]:
-        monkeypatch.setattr(extension, kernel, refuse)
+@pytest.mark.usefixtures("no_compiled_ops")
+def test_no_compiled_kernel_is_called(name, built):
+    """Training and inference run where mmcv has no compiled ops."""
     _, model = built(name)
     model.train()
     losses = model(**model.data_preprocessor(batch((5, 2)), True), mode="loss")
@@ -250,14 +243,14 @@ def test_no_compiled_kernel_is_called(name, built, monkeypatch):
         model(**model.data_preprocessor(batch((5,)), False), mode="predict")
 
 
-def test_find_config(tmp_path):
+def test_find_config_by_name_or_path(tmp_path):
     name = "rotated_atss_obb_r50_fpn_1x_dota_le90"
     assert find_config(name) == find_config(f"{name}.py") == find_config(config_folder() / "dota" / f"{name}.py")
     with pytest.raises(UserError, match=r"xyz: no such config \(give a path, or a name from .*configs/\*/\*\.py\)"):
         find_config("xyz")
     with pytest.raises(UserError, match=rf"\(nearest: {name}, .*; give a path") as caught:
         find_config("rotated_ats_obb_r50_fpn_1x_dota_le90")
-    assert len(str(caught.value).split("; ")[0].split(", ")) == 3  # some of the names, not all
+    assert len(str(caught.value).split("; ")[0].split(", ")) == 3  # only the nearest names
 
 
 @pytest.mark.parametrize(
@@ -270,11 +263,11 @@ def test_find_config(tmp_path):
         ({"model.bbox_head.bbox_coder.angle_version": "oc"}, "edge_swap needs a long-edge angle version"),
         ({"model.bbox_head.reg_decoded_bbox": True}, "L1Loss compares deltas"),
         ({"model.bbox_head.loss_bbox": dict(type="RotatedIoULoss")}, "set reg_decoded_bbox=True"),
-        ({"model.train_cfg.assigner.assign_by_circumhbbox": "hbb"}, "got 'hbb'"),
+        ({"model.train_cfg.assigner.assign_by_circumhbbox": "hbb"}, "assign_by_circumhbbox must be .*, got 'hbb'"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused_with_the_reason(changes, message):
-    from rotated_atss.detection.engine.runner import build_model, load_config
+def test_parts_that_do_not_fit_are_refused(changes, message):
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     with pytest.raises(UserError, match=message):
         build_model(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", changes))

@@ -114,7 +114,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def run(tmp_path, tiny_options):
     """Train the demo's config, narrowed; every run in a folder of its own."""
-    from rotated_atss.detection.engine.runner import TrainOptions, train
+    from rotated_atss.detection.engine.options import TrainOptions
+    from rotated_atss.detection.engine.runner import train
 
     numbers = iter(range(99))
 
@@ -132,7 +133,8 @@ def run(tmp_path, tiny_options):
 @pytest.fixture
 def run_published(tmp_path, tiny_published_options):
     """Train a published config, narrowed."""
-    from rotated_atss.detection.engine.runner import TrainOptions, train
+    from rotated_atss.detection.engine.options import TrainOptions
+    from rotated_atss.detection.engine.runner import train
 
     def call(changes=None, config=PUBLISHED, **options):
         unique = {"experiment_name": f"{tmp_path.name}{len(list(tmp_path.iterdir()))}"}

@@ -42,7 +42,7 @@ def boxes(number, size=256, seed=0):
 def build(name):
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.manual_seed(0)
     model = build_model(load_config(name, {"model.backbone.init_cfg": None}))

@@ -194,7 +194,7 @@ def detector():
     """The R50 le90 config with a narrow head, untrained, on the CPU."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
-    from rotated_atss.detection.engine.runner import build_model, load_config
+    from rotated_atss.detection.engine.config import build_model, load_config
 
     small = {"model.neck.out_channels": 32, "model.bbox_head.in_channels": 32, "model.bbox_head.feat_channels": 32}
     cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", {"model.backbone.init_cfg": None, **small})

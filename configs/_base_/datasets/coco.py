@@ -1,4 +1,4 @@
-# COCO 2017 as it unpacks below data/coco: annotations/, train2017/, val2017/.
+# COCO 2017 in data/coco: annotations/, train2017/, val2017/.
 _base_ = "../tta/coco_ms.py"
 
 data_root = "data/coco/"
@@ -27,7 +27,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file="annotations/instances_train2017.json",
         data_prefix=dict(img="train2017/"),
-        # as the published runs; without it, images without objects train as background
+        # As in the published runs. Remove filter_cfg to train on images without objects as background.
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
         pipeline=train_pipeline,
     ),

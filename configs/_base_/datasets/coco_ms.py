@@ -1,4 +1,4 @@
-# In training the short side is drawn from 640 to 800, the long one stays within 1333.
+# Multi-scale training: the short side is drawn from 640 to 800 pixels, the long side is at most 1333.
 _base_ = "coco.py"
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# Tiles of 1024 pixels as `rotated-atss split` writes them below data/dota/{trainval,val,test}.
+# DOTA tiles of 1024 x 1024 pixels, written by `rotated-atss split` to data/dota/{trainval,val,test}.
 _base_ = "../tta/tiles.py"
 
 data_root = "data/dota/"
@@ -26,7 +26,7 @@ train_dataloader = dict(
         type="DOTADataset",
         classes=classes,
         data_root=data_root + "trainval",
-        # as the published runs; without it, tiles without objects train as background
+        # As in the published runs. Remove filter_cfg to train on tiles without objects as background.
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline,
     ),

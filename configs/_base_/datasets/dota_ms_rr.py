@@ -1,9 +1,9 @@
-# Tiles at three scales (MS) and random rotation (RR), as mmrotate's *_ms_rr_* configs, below data/dota_ms:
+# Multi-scale tiles (MS) and random rotation (RR), as in mmrotate's *_ms_rr_* configs. Split into data/dota_ms:
 #   rotated-atss split --images DOTA/train/images DOTA/val/images --labels DOTA/train/labelTxt DOTA/val/labelTxt \
 #       --out data/dota_ms/trainval --gap 500 --rates 0.5 1.0 1.5
 #   rotated-atss split --images DOTA/test/images --out data/dota_ms/test --gap 500 --rates 0.5 1.0 1.5
-# and, to validate on what was not trained on, DOTA/train to data/dota_ms/trainval and DOTA/val to data/dota_ms/val.
-# A leaf takes these in place of what it inherits: MMEngine refuses two bases that both name a dataloader.
+# To validate on held-out images, split DOTA/train into data/dota_ms/trainval and DOTA/val into data/dota_ms/val.
+# A config applies `ms_rr` itself because MMEngine refuses two bases that define the same dataloader.
 ms_rr = dict(
     train=dict(
         data_root="data/dota_ms/trainval",
@@ -12,7 +12,7 @@ ms_rr = dict(
             dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
             dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
             dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-            # storage tanks and roundabouts are labelled with horizontal squares
+            # Storage tanks (9) and roundabouts (11) are annotated with axis-aligned squares.
             dict(type="RandomRotation", prob=0.5, angle_range=180, min_side=5, quarter_turn_classes=[9, 11]),
             dict(type="PackDetInputs"),
         ],

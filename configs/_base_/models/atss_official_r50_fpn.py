@@ -1,6 +1,6 @@
-# ATSS as its authors' own code has it, for the weights they published (`rotated-atss convert-checkpoint` makes them
-# ours). Pixels are BGR minus mean; the stride of a stage is in its first 1x1 convolution; batch norm is frozen and adds
-# nothing to the variance.
+# The official ATSS model, for the weights published by its authors (convert them with `rotated-atss
+# convert-checkpoint`). Input is BGR minus mean; the stride of a stage is in its first 1x1 convolution (style="caffe");
+# batch norm is frozen, with a negligible epsilon.
 _base_ = "atss_r50_fpn.py"
 
 model = dict(
@@ -13,7 +13,7 @@ model = dict(
     neck=dict(relu_before_extra_convs=True),
     bbox_head=dict(
         type="OfficialATSSHead",
-        # half a pixel beyond stride / 2: see rotated_atss.detection.heads.official_atss_head
+        # stride / 2 + 0.5: see rotated_atss.detection.heads.official_atss_head
         anchor_generator=dict(centers=[(4.5, 4.5), (8.5, 8.5), (16.5, 16.5), (32.5, 32.5), (64.5, 64.5)]),
     ),
 )

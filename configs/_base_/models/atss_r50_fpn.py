@@ -1,33 +1,10 @@
-# ATSS for horizontal boxes on COCO: one square prior of 8 x stride a location, GN towers, centerness, GIoU. As
-# MMDetection's atss_r50_fpn_1x_coco, on layers and losses that need no compiled ops.
+# ATSS for horizontal boxes on COCO: one square prior of 8 x stride per location, GroupNorm towers, centerness, GIoU
+# loss. Same model as MMDetection's atss_r50_fpn_1x_coco, with layers and losses that need no compiled ops.
+_base_ = "r50_fpn.py"
+
 model = dict(
     type="ATSS",
-    data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",  # MMEngine looks this one up itself, outside MMDetection's scope
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
-    ),
-    backbone=dict(
-        type="ResNet",
-        depth=50,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
-        frozen_stages=1,
-        norm_cfg=dict(type="BN", requires_grad=True),
-        norm_eval=True,
-        style="pytorch",
-        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
-    ),
-    neck=dict(
-        type="FPN",
-        in_channels=[256, 512, 1024, 2048],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs="on_output",
-        num_outs=5,
-    ),
+    neck=dict(add_extra_convs="on_output"),
     bbox_head=dict(
         type="HorizontalATSSHead",
         num_classes=80,

@@ -1,33 +1,10 @@
-# Rotated ATSS as its published DOTA runs have it: RetinaNet's head without centerness, one square prior a location,
-# L1 on deltas.
+# Rotated ATSS as in mmrotate's published DOTA models: RetinaNet head without centerness, one square prior per location,
+# L1 loss on deltas.
+_base_ = "r50_fpn.py"
+
 model = dict(
     type="RetinaNet",
-    data_preprocessor=dict(
-        type="mmdet.DetDataPreprocessor",  # MMEngine looks this one up itself, outside MMDetection's scope
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
-    ),
-    backbone=dict(
-        type="ResNet",
-        depth=50,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
-        frozen_stages=1,
-        norm_cfg=dict(type="BN", requires_grad=True),
-        norm_eval=True,
-        style="pytorch",
-        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
-    ),
-    neck=dict(
-        type="FPN",
-        in_channels=[256, 512, 1024, 2048],
-        out_channels=256,
-        start_level=1,
-        add_extra_convs="on_input",
-        num_outs=5,
-    ),
+    neck=dict(add_extra_convs="on_input"),
     bbox_head=dict(
         type="RotatedRetinaHead",
         num_classes=15,

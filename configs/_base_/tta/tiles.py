@@ -1,6 +1,7 @@
-# Test-time augmentation of oriented models on tiles, for `rotated-atss test ... --tta`: three scales, each as it is and
-# flipped three ways. A tile's twelve passes are merged before tiles are merged into images: by voting, which places
-# boxes more exactly than picking the best (tta_model.tta_cfg.merge=nms tta_model.tta_cfg.iou_threshold=0.1 does that).
+# Test-time augmentation of oriented models on tiles (`rotated-atss test ... --tta`): three scales, each with four flips
+# (none, horizontal, vertical, diagonal). Box voting merges the twelve passes of a tile before the tiles are merged into
+# images. Voting localises better than NMS, which is available with
+#   --cfg-options tta_model.tta_cfg.merge=nms tta_model.tta_cfg.iou_threshold=0.1
 tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="vote", iou_threshold=0.5, max_per_img=2000))
 tta_flips = [
     dict(type="RandomFlip", prob=0.0),

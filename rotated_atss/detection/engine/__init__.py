@@ -1,1 +1,1 @@
-"""Runner, hooks, data loaders, checkpoints and inference on MMEngine."""
+"""Adapters over MMEngine: configs, training, testing, checkpoints and inference."""

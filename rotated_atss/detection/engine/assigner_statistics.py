@@ -21,7 +21,7 @@ from rotated_atss.analysis.positive_counts import SHARE_OF_CANDIDATES, Objects, 
 from rotated_atss.assign import candidates_above_threshold, nearest_priors
 from rotated_atss.assign.box_forms import centers
 from rotated_atss.coco.instances import category_ids, read_instances
-from rotated_atss.detection.engine.hooks import one_line
+from rotated_atss.detection.engine.errors import one_line
 from rotated_atss.detection.task_modules.assigners import STRATEGIES, SelectionAssigner, TensorAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_transforms import scale_obb

@@ -1,29 +1,40 @@
-"""The model of a config as the converter of checkpoints needs it: shapes, priors, box coder."""
+"""Description of a config's model for the conversion of checkpoints: shapes, priors, box coder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
+from rotated_atss.checkpoints.compatibility import tensor_shapes
 from rotated_atss.checkpoints.deltas import BoxEncoding
 from rotated_atss.checkpoints.target import Target
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config
 from rotated_atss.detection.task_modules.priors_and_deltas import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
-ANCHORS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
+ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
 
 
-def target_of(config: str, cfg_options: dict[str, Any] | None = None) -> Target:
-    """The model of a config, built without memory for its weights.
+def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -> Target:
+    """Describe the model of a config that weights are converted for.
+
+    The model is built on the meta device, without memory for its weights.
+
+    Args:
+        config: Path or name.
+        cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: No such config, or one that cannot be built.
+        UserError: The config does not exist or its model cannot be built.
+
+    Example:
+        >>> describe_target("rotated_atss_obb_r18_demo_le90").shapes["bbox_head.retina_reg.bias"]
+        (5,)
     """
-    cfg = load_config(config, {**(cfg_options or {})})
+    cfg = load_config(config, cfg_options)
     with torch.device("meta"):
         model = build_model(cfg)
     name = "bbox_head_init" if hasattr(model, "bbox_head_init") else "bbox_head"
@@ -31,19 +42,19 @@ def target_of(config: str, cfg_options: dict[str, Any] | None = None) -> Target:
     generator = (cfg.model.get(name) or {}).get("anchor_generator") or {}
     return Target(
         config=cfg.config_name,
-        shapes={key: tuple(value.shape) for key, value in model.state_dict().items()},
+        shapes=tensor_shapes(model.state_dict()),
         head=name,
-        box_encoding=box_encoding(head) if isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder) else None,
-        anchors={key: generator[key] for key in ANCHORS if key in generator},
+        box_encoding=_box_encoding(head) if isinstance(getattr(head, "bbox_coder", None), OrientedDeltaCoder) else None,
+        anchors={key: generator[key] for key in ANCHOR_KEYS if key in generator},
         classes=_classes(cfg),
     )
 
 
-def box_encoding(head: nn.Module) -> BoxEncoding:
-    """How a head of ours writes boxes."""
+def _box_encoding(head: Any) -> BoxEncoding:
+    """Return the priors and the coder of a head for oriented boxes."""
     coder, generator = head.bbox_coder, head.prior_generator
-    base = generator.base_anchors[0]
-    sizes = (base[:, 2:] - base[:, :2]).double()
+    corners = generator.base_anchors[0]  # (A, 4), x1 y1 x2 y2
+    sizes = (corners[:, 2:] - corners[:, :2]).double()
     return BoxEncoding(
         priors=tuple((float(w), float(h), generator.angle) for w, h in sizes),
         angle_version=coder.angle_version,
@@ -53,6 +64,6 @@ def box_encoding(head: nn.Module) -> BoxEncoding:
 
 
 def _classes(cfg: Config) -> tuple[str, ...]:
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    dataset = find_test_dataset(cfg)
     named = (dataset.get("metainfo") or {}).get("classes") or dataset.get("classes")
     return tuple(resolve_classes(named)) if named else ()

@@ -1,4 +1,4 @@
-"""How batches get to the device: loader processes enough, in memory from where a GPU fetches them itself."""
+"""Defaults of the data loaders for num_workers and pin_memory."""
 
 from __future__ import annotations
 
@@ -12,33 +12,40 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.processes import available_cores
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-MAX_WORKERS = 8  # of one GPU, unless asked for: a tile costs a worker some 10 ms (docs/benchmarks.md)
+MAX_WORKERS = 8  # per GPU; loading a tile takes about 10 ms of a worker (docs/benchmarks.md)
 
 
-def configure_dataloaders(cfg: Any, workers: int | None = None, told: Collection[str] = ()) -> None:
-    """Set the loaders of a config (in place).
+def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Collection[str] = ()) -> None:
+    """Set ``num_workers`` and ``pin_memory`` of a config's data loaders, in place.
 
-    On a GPU batches lie in pinned memory unless the config says otherwise, and the cores of the machine, shared by the
-    processes on it, load tiles: up to :data:`MAX_WORKERS` a process, never fewer than the config has, for a GPU takes
-    more than two of them give. On a CPU the network needs the cores, and the config's number stays.
+    On a GPU, memory is pinned unless the config sets it, and ``num_workers`` is raised to the process's share of the
+    CPU cores, at most :data:`MAX_WORKERS`: a GPU processes more tiles than two workers load. On the CPU the network
+    needs the cores, and the config's number is kept.
 
     Args:
-        cfg: With any of ``train_dataloader``, ``val_dataloader``, ``test_dataloader``.
-        workers: Processes of each loader; None for the above.
-        told: Keys that the user has set: a loader whose ``num_workers`` is among them keeps it.
+        cfg: A config with any of ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``.
+        workers: Processes of each data loader; None for the defaults above.
+        user_keys: Config keys set by the user. A ``num_workers`` among them is kept.
 
     Raises:
         UserError: ``workers`` is negative.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> cfg = Config(dict(test_dataloader=dict(num_workers=2)))
+        >>> configure_dataloaders(cfg, workers=0)
+        >>> cfg.test_dataloader.num_workers
+        0
     """
     if workers is not None and workers < 0:
-        raise UserError(f"--workers is a number of processes, not {workers}")
+        raise UserError(f"--workers must be at least 0, got {workers}")
     cores = available_cores() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     for name in filter(cfg.get, LOADERS):
         loader = cfg[name]
         if torch.cuda.is_available():
             loader.setdefault("pin_memory", True)
-            free = workers is None and f"{name}.num_workers" not in told
-            if free and loader.get("num_workers"):  # a config that has 0 wants none
+            default = workers is None and f"{name}.num_workers" not in user_keys
+            if default and loader.get("num_workers"):  # 0 in a config means loading in the main process
                 loader.num_workers = max(loader.num_workers, min(MAX_WORKERS, cores))
         if workers is not None:
             loader.num_workers = workers

@@ -1,21 +1,21 @@
-"""Load a detector from a config and a checkpoint for :func:`rotated_atss.tiling.predict.predict_image`."""
+"""Detectors loaded from a config and a checkpoint, for :func:`rotated_atss.tiling.predict.predict_image`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import DATASETS
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from torch import Tensor, nn
 
-from rotated_atss.detection.engine.checkpoint_io import check_fits, read_checkpoint, state_dict_of
-from rotated_atss.detection.engine.runner import build_model, load_config
-from rotated_atss.dota.classes import resolve_classes
+from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
+from rotated_atss.detection.engine.class_names import find_class_names
+from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
+from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling
@@ -24,12 +24,18 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class LoadedDetector:
-    """A model that detects on tiles (H, W, 3), uint8, BGR: a :class:`rotated_atss.tiling.predict.Detector`.
+    """A detector on tiles (H, W, 3), uint8, BGR: a :class:`rotated_atss.tiling.predict.Detector`.
 
-    Attributes:
-        classes: Names, in the order of the class indices.
-        size: What ``predict_image`` cuts by default: 1024 for a model of DOTA's tiles, else 0, the whole image.
-        iou_threshold: With which the config merges (``test_evaluator``), or else suppresses (``test_cfg``).
+    Args:
+        model: A detector of MMDetection.
+        pipeline: Test pipeline that starts from pixels, such as that of :func:`tile_pipeline`.
+        classes: Class names in the order of the class indices.
+        size: Default window side of ``predict_image`` in pixels: 1024 for models of DOTA tiles, 0 (the whole image)
+            for others.
+        iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
+            its NMS.
+        amp: Run the network in bfloat16.
+        channels_last: Store the weights channels last.
     """
 
     def __init__(
@@ -43,29 +49,39 @@ class LoadedDetector:
         amp: bool = False,
         channels_last: bool = False,
     ) -> None:
-        self.model = model.eval()
         if channels_last:
-            self.model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+        self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
         self.size, self.iou_threshold = size, iou_threshold
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return next(self.model.parameters()).device
 
     def __call__(self, tiles: list[Image]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Boxes (K, 5) or (K, 4) in pixels of the tile, scores (K,) and class indices (K,) of each tile."""
+        """Detect on a batch of tiles.
+
+        Args:
+            tiles: Images (H, W, 3), uint8, BGR.
+
+        Returns:
+            Per tile: boxes (K, 5) or (K, 4) in pixels of the tile, scores (K,) and class indices (K,).
+
+        Raises:
+            UserError: The device has too little memory.
+        """
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-                found = [sample.pred_instances for sample in self.model.test_step(batch)]
+                detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
-                what = f"out of memory with {len(tiles)} tiles at a time on {self.device}"
-                raise UserError(what, hint="fewer at a time (--batch), or smaller ones (--size)") from error
+                what = f"out of memory with {len(tiles)} tiles per batch on {self.device}"
+                raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
             raise
-        return [(get_box_tensor(each.bboxes), each.scores, each.labels) for each in found]
+        return [(get_box_tensor(each.bboxes), each.scores, each.labels) for each in detections]
 
 
 def load_detector(
@@ -75,66 +91,81 @@ def load_detector(
     device: str | torch.device | None = None,
     amp: bool = False,
     channels_last: bool | None = None,
-    cfg_options: dict[str, Any] | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
 ) -> LoadedDetector:
-    """The detector of a config with the weights of a checkpoint.
+    """Load the detector of a config with the weights of a checkpoint.
+
+    Args:
+        config: Path or name. Tiles go through its test pipeline, without the loading of a file.
+        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None for the GPU if there is one.
+        amp: Run the network in bfloat16; decoding and NMS stay in float32.
+        channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
+            the config's hooks.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: Config, checkpoint or device do not exist or do not fit each other.
 
     Example:
         detector = load_detector(config, checkpoint, device="cpu")
-        found = predict_image(detector, "P0001.png", size=1024, gap=200)
-        for polygon, score, label in zip(obb_to_poly(found.boxes), found.scores, found.labels):
+        detections = predict_image(detector, "P0001.png", size=1024, gap=200)
+        for polygon, score, label in zip(obb_to_poly(detections.boxes), detections.scores, detections.labels):
             print(detector.classes[label], float(score), polygon.tolist())
-
-    Args:
-        config: Path or name. Tiles go through its test pipeline after loading.
-        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None takes a GPU where there is one.
-        amp: The network in bfloat16; decoding and suppression stay in float32.
-        channels_last: The memory layout that is faster for convolutions on many machines; None: as the config's hooks
-            have it.
-        cfg_options: Changes to the config.
-
-    Raises:
-        UserError: Config, checkpoint and device that are not there or do not fit each other.
     """
-    place = find_device(device)
+    torch_device = resolve_device(device)
     content = read_checkpoint(checkpoint)
     cfg = load_config(config, cfg_options)
-    if cfg.get("model") is None:
-        raise UserError("this config has no model", where=cfg.filename, hint="give the config of a model")
+    require_keys(cfg, "model")
     pipeline = tile_pipeline(cfg)
     model = build_model(cfg)
-    state = state_dict_of(content)
-    check_fits(model, state, checkpoint)
-    model.load_state_dict(state, strict=False)
+    load_weights(model, state_dict_of(content), checkpoint)
     return LoadedDetector(
-        model.to(place),
+        model.to(torch_device),
         pipeline,
-        classes_of(content, cfg, getattr(getattr(model, "bbox_head", model), "num_classes", None)),
-        size=Tiling.size if _dataset(cfg).get("type") == "DOTADataset" else WHOLE_IMAGE,
+        find_class_names(content, cfg, num_classes(model)),
+        size=Tiling.size if find_test_dataset(cfg).get("type") == "DOTADataset" else WHOLE_IMAGE,
         iou_threshold=_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
     )
 
 
-def find_device(device: str | torch.device | None = None) -> torch.device:
-    """The device of that name, None for the GPU where there is one; UserError where it is not there."""
+def resolve_device(device: str | torch.device | None = None) -> torch.device:
+    """Return a device after checking that it exists; None chooses the GPU if there is one.
+
+    Raises:
+        UserError: There is no such device.
+
+    Example:
+        >>> resolve_device("cpu")
+        device(type='cpu')
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        place = torch.device(device)
-        torch.zeros(1, device=place)
+        resolved = torch.device(device)
+        torch.zeros(1, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
-    return place
+    return resolved
 
 
 def tile_pipeline(cfg: Config) -> Compose:
-    """The config's test pipeline with the loading of files replaced by that of pixels at hand, and no annotations."""
-    steps = list(_dataset(cfg).get("pipeline") or ())
-    if not steps or not _is_loader(steps[0]):
+    """Return a config's test pipeline for pixels in memory, without annotations.
+
+    Raises:
+        UserError: The config has no test pipeline that starts by loading an image, or it cannot be built.
+
+    Example:
+        >>> import numpy as np
+        >>> pipeline = tile_pipeline(load_config("rotated_atss_obb_r18_demo_le90"))
+        >>> pipeline({"img": np.zeros((64, 64, 3), np.uint8), "img_id": 0})["inputs"].shape
+        torch.Size([3, 64, 64])
+    """
+    steps = list(find_test_dataset(cfg).get("pipeline") or ())
+    if not steps or not _loads_image(steps[0]):
         raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")
     loader = {"type": "mmdet.LoadImageFromNDArray", "to_float32": steps[0].get("to_float32", False)}
     rest = [step for step in steps[1:] if "LoadAnnotations" not in step["type"]]
@@ -144,52 +175,8 @@ def tile_pipeline(cfg: Config) -> Compose:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
-def _is_loader(step: dict) -> bool:
+def _loads_image(step: dict) -> bool:
     return "Load" in step.get("type", "") and "Annotations" not in step["type"]
-
-
-def _dataset(cfg: Config) -> dict:
-    """The data set that the config tests on, without what wraps it."""
-    dataset = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset") or {}
-    while "pipeline" not in dataset and isinstance(dataset.get("dataset"), dict):
-        dataset = dataset["dataset"]
-    return dataset
-
-
-def classes_of(content: dict, cfg: Config, number: int | None) -> tuple[str, ...]:
-    """The class names of a model of ``number`` classes: the checkpoint's, else the config's, else its data set's.
-
-    Raises:
-        UserError: None of them names that many.
-    """
-    counts = []
-    for source, names in _named_classes(content, cfg):
-        if number is None or len(names) == number:
-            return names
-        counts.append(f"{source} {len(names)}")
-    told = f", named are: {'; '.join(counts)}" if counts else ""
-    raise UserError(
-        f"the model has {number} classes{told}",
-        where=cfg.filename,
-        hint="name them: --cfg-options test_dataloader.dataset.metainfo.classes=a,b",
-    )
-
-
-def _named_classes(content: dict, cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
-    recorded, dataset = meta.get("dataset_meta") or {}, _dataset(cfg)
-    for names in (recorded.get("classes"), recorded.get("CLASSES"), meta.get("CLASSES")):
-        if names:
-            yield "by the checkpoint", (names,) if isinstance(names, str) else tuple(names)
-    named = (dataset.get("metainfo") or {}).get("classes")
-    if named:
-        yield "by the config's metainfo", (named,) if isinstance(named, str) else tuple(named)
-    if dataset.get("classes"):
-        yield "by the config", resolve_classes(dataset["classes"])
-    kind = DATASETS.get(dataset.get("type", ""))
-    default = (getattr(kind, "METAINFO", None) or {}).get("classes")
-    if default:
-        yield "by its data set", tuple(default)
 
 
 def _has_channels_last(cfg: Config) -> bool:

@@ -1,4 +1,4 @@
-"""Where a test reads its labels from and writes what it found: never into an input folder."""
+"""Labels and output paths of a test run. No output overlaps an input."""
 
 from __future__ import annotations
 
@@ -8,80 +8,99 @@ from pathlib import Path
 from mmengine.config import Config
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.files import check_output_apart
 
 
-def configure_outputs(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> None:
-    """Tell the metric of a DOTA or COCO config where its labels are and where to write; any other metric is left as it
-    is.
+def configure_outputs(
+    cfg: Config, labels: Sequence[str] | None, out: str | Path | None, submission: str | Path | None
+) -> None:
+    """Set the labels and output paths of a config's DOTA or COCO metric, in place.
+
+    Other metrics are not changed.
 
     Args:
-        cfg: Changed: ``test_evaluator``, and for COCO's labels ``test_dataloader``.
+        cfg: The config. ``test_evaluator`` and, for COCO's labels, ``test_dataloader`` are changed.
         labels: DOTA: label folders of the full images. COCO: one instances JSON.
-        out: Folder to write to; default ``merged`` or ``results`` in the work folder.
-        submission: Zip for DOTA's server.
+        out: Output folder; None for ``merged`` or ``results`` in the work folder.
+        submission: Zip file for DOTA's evaluation server.
 
     Raises:
-        UserError: An output that lies in an input folder, or an option that the config has no use for.
+        UserError: An output overlaps an input, or an option does not apply to the metric.
+
+    Example:
+        >>> cfg = Config(dict(work_dir="work", test_evaluator=dict(type="DOTAMetric")))
+        >>> cfg.test_dataloader = dict(dataset=dict(data_root="data/dota/val"))
+        >>> configure_outputs(cfg, labels=None, out="results", submission=None)
+        >>> cfg.test_evaluator.out_dir
+        'results'
     """
-    kind = _metric(cfg)
-    if submission is not None and kind != "DOTAMetric":
+    metric = _metric_type(cfg)
+    if submission is not None and metric != "DOTAMetric":
         raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
-    outputs = []
-    if kind == "DOTAMetric":
-        outputs = _direct_dota(cfg, labels, out, submission)
-    elif kind == "CocoBoxMetric":
-        outputs = _direct_coco(cfg, labels, out)
-    _keep_apart(outputs, [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))])
+    outputs: list[str] = []
+    if metric == "DOTAMetric":
+        outputs = _configure_dota(cfg, labels, out, submission)
+    elif metric == "CocoBoxMetric":
+        outputs = _configure_coco(cfg, labels, out)
+    inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
+    for output in outputs:
+        check_output_apart(output, inputs, may_contain_inputs=True)
 
 
 def set_dota_version(cfg: Config, version: str) -> None:
-    """Let the metric of a DOTA config count as this version of DOTA does.
+    """Set the DOTA version by whose rules a config evaluates, in place.
+
+    Args:
+        cfg: The config. ``test_evaluator`` is changed.
+        version: ``v1.0``, ``v1.5`` or ``v2.0``.
 
     Raises:
-        UserError: Another metric, which knows no versions.
+        UserError: The config has another metric than DOTA's.
+
+    Example:
+        >>> cfg = Config(dict(test_evaluator=dict(type="DOTAMetric", version="v1.0")))
+        >>> set_dota_version(cfg, "v1.5")
+        >>> cfg.test_evaluator.version
+        'v1.5'
     """
-    if _metric(cfg) != "DOTAMetric":
-        raise UserError("--dota-version says how DOTA counts; this config has another metric", where=cfg.filename)
+    if _metric_type(cfg) != "DOTAMetric":
+        raise UserError("--dota-version needs DOTA's metric; this config has another metric", where=cfg.filename)
     cfg.test_evaluator.version = version
 
 
-def _metric(cfg: Config) -> str | None:
-    """The type of the config's metric, where it has just one."""
+def _metric_type(cfg: Config) -> str | None:
+    """Return the type of the config's metric; None if it has several metrics."""
     evaluator = cfg.test_evaluator
     return evaluator.get("type") if isinstance(evaluator, dict) else None
 
 
-def _direct_dota(cfg: Config, labels: list[str] | None, out: str | None, submission: str | None) -> list[str | None]:
+def _configure_dota(
+    cfg: Config, labels: Sequence[str] | None, out: str | Path | None, submission: str | Path | None
+) -> list[str]:
     evaluator = cfg.test_evaluator
     evaluator.out_dir = str(out or Path(cfg.work_dir) / "merged")
     evaluator.submission = None if submission is None else str(submission)
     if labels:
         evaluator.labels = [str(folder) for folder in labels]
-    return [evaluator.out_dir, evaluator.submission]
+    return [path for path in (evaluator.out_dir, evaluator.submission) if path]
 
 
-def _direct_coco(cfg: Config, labels: list[str] | None, out: str | None) -> list[str | None]:
+def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path | None) -> list[str]:
     dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
     if labels:
         if len(labels) > 1 or not Path(labels[0]).is_file():
             raise UserError("no such file: --labels takes one instances JSON with a COCO config", where=labels[0])
-        dataset.ann_file = str(Path(labels[0]).resolve())  # not below data_root
+        dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    if Path(out_dir).resolve() == folder:  # below it would be no harm: the JSON may lie in the working folder
-        raise UserError(f"lies in the input folder {folder}", where=out_dir, hint="choose another place")
+    # Only the JSON's own folder is refused: the JSON can lie in the working folder, above the outputs.
+    if Path(out_dir).resolve() == folder:
+        raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir
     return [out_dir]
 
 
 def _inputs(dataset: dict) -> list[Path]:
-    """What a test reads from: the folder of images, and that of label files or the JSON."""
+    """Return what a test reads: the folder of images, and the folder of label files or the JSON."""
     root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
     images = prefix.get("img_path") or prefix.get("img") or "images"
     return [root / images, root / (dataset.get("ann_file") or "labelTxt")]
-
-
-def _keep_apart(outputs: Sequence[str | None], inputs: Sequence[str | Path]) -> None:
-    for folder in (Path(each).resolve() for each in inputs):
-        for target in filter(None, outputs):
-            if folder in (Path(target).resolve(), *Path(target).resolve().parents):
-                raise UserError(f"lies in the input folder {folder}", where=target, hint="choose another place")

@@ -1,4 +1,4 @@
-"""What can be told of a config's data without reading it all, before anything is logged or written."""
+"""Checks of a config's data before anything is logged or written."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from rotated_atss.coco.instances import read_instances, reject_missing_images
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
-SMALL_JSON_BYTES = 2**25  # read twice without being noticed
+SMALL_JSON_BYTES = 2**25  # reading it twice takes no noticeable time
 
 
 def check_data(cfg: Config, loader: str, option: str = "") -> None:
-    """Look for the folders and files of a loader's data sets; a label file's content is left to the data set.
+    """Check that the folders and files of a data loader's datasets exist.
+
+    The content of label files is checked later, by the dataset.
 
     Args:
-        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; one that the config lacks passes.
-        option: Of the command, for other data.
+        cfg: The config.
+        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; a missing one passes.
+        option: Option of the command that chooses other data, for the hint.
 
     Raises:
-        UserError: A folder or file that is not there, tiles and labels that do not pair, a small JSON that is broken.
+        UserError: A folder or file is missing, tiles and labels do not pair, or a small JSON is broken.
+
+    Example:
+        >>> dataset = dict(type="DOTADataset", data_root="no/such")
+        >>> check_data(Config(dict(test_dataloader=dict(dataset=dataset))), "test_dataloader", "--data DIR")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: no/such/images: no such folder (make tiles with rotated-atss split, or ...
     """
     option = option or f"--cfg-options {loader}.dataset.data_root=PATH"
     for dataset in _datasets((cfg.get(loader) or {}).get("dataset")):
@@ -33,7 +43,7 @@ def check_data(cfg: Config, loader: str, option: str = "") -> None:
 
 
 def _datasets(dataset: object) -> Iterator[dict]:
-    """A data set, or those that it wraps."""
+    """Yield a dataset, or the datasets inside a wrapper."""
     if not isinstance(dataset, dict):
         return
     inner = dataset.get("datasets") or [dataset.get("dataset")]
@@ -44,25 +54,26 @@ def _datasets(dataset: object) -> Iterator[dict]:
 
 
 def _check_tiles(dataset: dict, option: str) -> None:
-    labels = dataset.get("ann_file", "labelTxt")
-    images = _below(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
+    ann_file = dataset.get("ann_file", "labelTxt")
+    images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
+    labels = _in_data_root(dataset, ann_file) if ann_file else None
     hint = f"make tiles with rotated-atss split, or name others: {option}"
-    for folder in (images, *([_below(dataset, labels)] if labels else ())):
-        if not folder.exists():
+    for folder in (images, labels):
+        if folder is not None and not folder.exists():
             raise UserError("no such folder", where=folder, hint=hint)
-    pair_images_and_labels(images, _below(dataset, labels) if labels else None)
+    pair_images_and_labels(images, labels)
 
 
 def _check_instances(dataset: dict, option: str) -> None:
-    path = _below(dataset, dataset.get("ann_file") or "")
-    images = _below(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
+    path = _in_data_root(dataset, dataset.get("ann_file") or "")
+    images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
     if not path.is_file():
-        raise UserError("no such file", where=path, hint=f"another COCO dataset: {option}")
+        raise UserError("no such file", where=path, hint=f"choose another COCO dataset: {option}")
     if not images.is_dir():
-        raise UserError("no such folder of images", where=images, hint=f"{path} names its files: check data_prefix.img")
+        raise UserError("no such folder of images", where=images, hint=f"{path} lists its files: check data_prefix.img")
     if path.stat().st_size <= SMALL_JSON_BYTES:
         reject_missing_images(read_instances(path), images)
 
 
-def _below(dataset: dict, path: str) -> Path:
-    return Path(dataset.get("data_root") or "") / path  # an absolute path stays as it is
+def _in_data_root(dataset: dict, path: str) -> Path:
+    return Path(dataset.get("data_root") or "") / path  # an absolute path is kept

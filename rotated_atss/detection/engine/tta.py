@@ -1,9 +1,10 @@
-"""Test-time augmentation: one detector over several passes of MMCV's ``TestTimeAug``, merged by the plain ensemble."""
+"""Test-time augmentation: the passes of MMCV's ``TestTimeAug``, merged by box fusion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -15,53 +16,81 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-MERGING = {"nms": merge_by_nms, "vote": merge_by_voting}
+MERGERS: dict[str, Any] = {"nms": merge_by_nms, "vote": merge_by_voting}
+MERGER_SETTINGS = {"nms": {"iou_threshold"}, "vote": {"iou_threshold", "soft_score"}}
 
 
 @MODELS.register_module()
 class BoxTTAModel(BaseTTAModel):
-    """Wraps a detector of oriented or horizontal boxes, the config's ``tta_model``.
+    """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
 
-    A pass of ``tta_pipeline`` turns (``RandomQuarterTurn``), resizes (``Resize``, or ``ResizeForRange`` where only some
-    sizes count), then flips (``RandomFlip``), and packs ``ori_shape``, ``scale_factor``, ``flip``, ``flip_direction``
-    and, where used, ``quarter_turns`` and ``size_range``. Merging happens before tiles are merged into images.
+    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``Resize``, or ``ResizeForRange``
+    to keep boxes of a size range only), then flips it (``RandomFlip``), and packs ``ori_shape``, ``scale_factor``,
+    ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are merged before tiles
+    are merged into images.
 
     Args:
         tta_cfg: ``merge``, ``nms`` (rotated, also for horizontal boxes) or ``vote``; its ``iou_threshold`` and, for
-            ``vote``, ``soft_score`` as in :mod:`rotated_atss.ops.box_fusion`; ``max_per_img``, how many boxes to keep.
-        kwargs: ``module``, the detector, as MMEngine's ``BaseTTAModel``.
+            ``vote``, ``soft_score`` as in :mod:`rotated_atss.ops.box_fusion`; ``max_per_img``, the maximum number of
+            boxes per image.
+        kwargs: Arguments of MMEngine's ``BaseTTAModel``, such as ``module``, the detector.
+
+    Raises:
+        UserError: ``tta_cfg`` does not name a merging method with its settings.
     """
 
-    def __init__(self, tta_cfg: dict, **kwargs) -> None:
+    def __init__(self, tta_cfg: dict, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         settings = dict(tta_cfg)
         self.max_per_img = int(settings.pop("max_per_img", 2000))
-        way = settings.pop("merge", "nms")
-        known = {"nms": {"iou_threshold"}, "vote": {"iou_threshold", "soft_score"}}
-        if way not in known or "iou_threshold" not in settings or not set(settings) <= known[way]:
+        merge = settings.pop("merge", "nms")
+        if not ("iou_threshold" in settings and set(settings) <= MERGER_SETTINGS.get(merge, set())):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg does not say how to merge: merge={way!r}, {settings}", hint=hint)
-        self.merge = partial(MERGING[way], **settings)
+            raise UserError(f"tta_cfg is no merging method, got merge={merge!r}, {settings}", hint=hint)
+        self.merge = partial(MERGERS[merge], **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
-        """One sample an image from the passes of each; its metadata are the first pass's."""
+        """Merge the detections of all passes of each image.
+
+        Args:
+            data_samples_list: Per image, one sample per pass.
+
+        Returns:
+            One sample per image, with the metadata of its first pass.
+        """
         return [self._merge_image(passes) for passes in data_samples_list]
 
     def _merge_image(self, passes: Sequence[DetDataSample]) -> DetDataSample:
-        boxes, scores, labels = (torch.cat(parts) for parts in zip(*map(on_image, passes)))
+        boxes, scores, labels = (torch.cat(parts) for parts in zip(*map(map_pass_to_image, passes)))
         boxes, scores, labels = (part[: self.max_per_img] for part in self.merge(boxes, scores, labels))
         merged = passes[0].new(data={})
         merged.pred_instances = InstanceData(bboxes=boxes, scores=scores, labels=labels)
         return merged
 
 
-def on_image(sample: DetDataSample) -> Detections:
-    """What one pass found, of the sizes it may keep, on the image as it was read. The detector has scaled its boxes
-    back by ``scale_factor``; flips and turns are left to us.
+def map_pass_to_image(sample: DetDataSample) -> Detections:
+    """Map the detections of one pass to the original image.
+
+    The detector has already divided its boxes by ``scale_factor``; flips and rotations are undone here.
+
+    Args:
+        sample: Detections of one pass with the metadata that :class:`BoxTTAModel` describes.
+
+    Returns:
+        Boxes (K, 5) or (K, 4) in pixels of the original image, scores (K,) and labels (K,), without the boxes outside
+        the pass's size range.
+
+    Example:
+        >>> meta = dict(ori_shape=(64, 100), flip=True, flip_direction="horizontal")
+        >>> boxes, one = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1)
+        >>> sample = DetDataSample(metainfo=meta, pred_instances=InstanceData(bboxes=boxes, scores=one, labels=one))
+        >>> map_pass_to_image(sample)[0].tolist()
+        [[70.0, 20.0, 90.0, 40.0]]
     """
-    meta, found = sample.metainfo, sample.pred_instances
-    boxes = get_box_tensor(found.bboxes)
-    keep = in_size_range(boxes, *meta.get("size_range", (None, None)), scale_xy=meta.get("scale_factor", (1.0, 1.0)))
+    meta, instances = sample.metainfo, sample.pred_instances
+    boxes = get_box_tensor(instances.bboxes)
+    low, high = meta.get("size_range", (None, None))
+    keep = in_size_range(boxes, low, high, scale_xy=meta.get("scale_factor", (1.0, 1.0)))
     height, width = meta["ori_shape"][:2]
     boxes = map_back(
         boxes[keep],
@@ -69,4 +98,4 @@ def on_image(sample: DetDataSample) -> Detections:
         turns=meta.get("quarter_turns", 0),
         flip=meta.get("flip_direction") if meta.get("flip") else None,
     )
-    return boxes, found.scores[keep], found.labels[keep]
+    return boxes, instances.scores[keep], instances.labels[keep]

@@ -406,8 +406,8 @@ def test_mistakes_of_test(data, tmp_path, error):
     for more, message in (
         (["--submission", str(tmp_path / "s.zip")], "--submission writes the zip for DOTA's server"),
         (["--labels", str(data)], "--labels takes one instances JSON with a COCO config"),
-        (["--out", str(data / "images" / "x")], "lies in the input folder"),
-        (["--out", str(data / "ann")], "lies in the input folder"),
+        (["--out", str(data / "images" / "x")], "the output overlaps the input "),
+        (["--out", str(data / "ann")], "the output overlaps the input "),
     ):
         assert message in error(main([*words, *more, *options(data)]))
 

@@ -291,7 +291,7 @@ def test_pipeline_gives_oriented_boxes_of_difficult_objects_apart(folder):
 
 
 def test_a_workers_mistake_is_one_line(folder):
-    from rotated_atss.detection.engine.runner import strip_worker_traceback
+    from rotated_atss.detection.engine.errors import strip_worker_traceback
 
     path = damaged(folder, "cut PNG")
     dataset = load(folder, pipeline=[dict(type="mmdet.LoadTile")])

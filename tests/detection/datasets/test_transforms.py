@@ -17,7 +17,7 @@ from rotated_atss.detection.datasets.transforms import (
     quarter_turn,
     rotate,
 )
-from rotated_atss.detection.engine.runner import load_config
+from rotated_atss.detection.engine.config import load_config
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb, points_in_obb

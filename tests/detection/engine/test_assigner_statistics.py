@@ -17,7 +17,7 @@ from rotated_atss.detection.engine.assigner_statistics import (
     resized_wh,
     scene_of,
 )
-from rotated_atss.detection.engine.runner import load_config
+from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb

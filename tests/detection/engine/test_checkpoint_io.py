@@ -1,26 +1,27 @@
-"""Checkpoints of every kind: read without running their code, and refused in one line where they do not fit."""
+"""Reading of checkpoints: every format, no code from the file, one-line errors."""
 
-import os
 import pickle
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from rotated_atss.detection.engine.checkpoint_io import check_fits, check_resumable, read_checkpoint, state_dict_of
-from rotated_atss.errors import UserError
+from rotated_atss.detection.engine.checkpoint_io import (
+    check_weights_fit,
+    load_weights,
+    read_checkpoint,
+    restrict_checkpoint_loading,
+    state_dict_of,
+)
+from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.inference import load_detector
+from rotated_atss.detection.engine.resume import check_resumable
+from rotated_atss.detection.engine.runner import test as run_test
 
-
-class Trap:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
+DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
 
 @pytest.fixture
@@ -33,18 +34,10 @@ def saved(path, content, **kwargs):
     return path
 
 
-def fault(call, *args):
-    with pytest.raises(UserError) as caught:
-        call(*args)
-    assert "\n" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
-    return str(caught.value)
-
-
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def test_layouts(tmp_path, model):
+def test_weights_of_every_checkpoint_layout(tmp_path, model):
     state = model.state_dict()
     wrapped = {f"module.{name}": value for name, value in state.items()}
     for content in (state, {"state_dict": state}, {"state_dict": wrapped, "meta": {}}, {"state_dict": wrapped}):
@@ -54,7 +47,7 @@ def test_layouts(tmp_path, model):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_older_checkpoint_of_mmdetection_2_or_mmrotate_0(tmp_path, model, zipped):
+def test_checkpoint_of_mmdetection_2_or_mmrotate_0(tmp_path, model, zipped):
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     meta = dict(
         env_info="sys.platform: linux",
@@ -73,49 +66,35 @@ def test_older_checkpoint_of_mmdetection_2_or_mmrotate_0(tmp_path, model, zipped
     path = saved(tmp_path / "old.pth", content, _use_new_zipfile_serialization=zipped)
     read = read_checkpoint(path)
     assert read["meta"]["CLASSES"] == ("plane", "ship")
-    check_fits(model, state_dict_of(read), path)
+    check_weights_fit(model, state_dict_of(read), path)
 
 
-def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path, model):
-    trapped = {"state_dict": model.state_dict(), "meta": Trap(tmp_path / "made")}
-    path = saved(tmp_path / "evil.pth", trapped)
-    message = fault(read_checkpoint, path)
-    assert message.startswith(f"{path}: not loaded, for safety: it holds posix.mkdir, which may run code")
-    bare = tmp_path / "bare.pth"
-    bare.write_bytes(pickle.dumps(Trap(tmp_path / "made")))
-    assert str(bare) in fault(read_checkpoint, bare)
-    assert not (tmp_path / "made").exists()
+def test_state_of_a_one_cycle_schedule_is_read(tmp_path):
+    """MMEngine's runner, without StripCallablesHook, stores a bound method of the schedule."""
+    from mmengine.optim import OneCycleLR
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=10, by_epoch=False)
+    read = read_checkpoint(saved(tmp_path / "a.pth", {"state_dict": {}, "param_schedulers": [schedule.state_dict()]}))
+    assert read["param_schedulers"][0]["total_steps"] == 10
 
 
-def test_mmengines_own_loader_runs_no_code_either(tmp_path, monkeypatch):
-    path = saved(tmp_path / "evil.pth", {"state_dict": Trap(tmp_path / "made")})
-    assert "for safety" in fault(CheckpointLoader.load_checkpoint, str(path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # as if it had been downloaded
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    path.rename(tmp_path / "hub" / "checkpoints" / "evil.pth")
-    with pytest.raises(pickle.UnpicklingError):
-        CheckpointLoader.load_checkpoint("https://example.invalid/evil.pth")
-    assert not (tmp_path / "made").exists()
-
-
-AGAIN, OTHER = "(copy or download it again)", " (cut short, or another kind of file)"
-TEXT = ": it is text (give a file of weights, .pth or .safetensors)"
-UNREADABLE = {
-    "cut": f": cut short {AGAIN}",
-    "empty": f": the file is empty {AGAIN}",
-    "text": TEXT,
-    "html": TEXT,
-    "damaged": f": a zip of something else, or damaged {AGAIN}",
-    "bytes": OTHER,
-    "old": OTHER,
+UNREADABLE_FILES = {
+    "cut": ": cut short (copy or download it again)",
+    "empty": ": the file is empty (copy or download it again)",
+    "text": ": it is text (give a file of weights, .pth or .safetensors)",
+    "html": ": it is text (give a file of weights, .pth or .safetensors)",
+    "damaged": ": a zip of something else, or damaged (copy or download it again)",
+    "bytes": " (cut short, or another kind of file)",
+    "old": " (cut short, or another kind of file)",
 }
 
 
-def test_files_that_are_no_checkpoints(tmp_path, model):
+def test_unreadable_files_are_described(tmp_path, model, fault):
     assert fault(read_checkpoint, tmp_path / "none.pth") == f"{tmp_path / 'none.pth'}: no such checkpoint"
     assert "no such checkpoint" in fault(read_checkpoint, tmp_path)
     whole = saved(tmp_path / "whole.pth", {"state_dict": model.state_dict()}).read_bytes()
-    other = {
+    content = {
         "cut": whole[: len(whole) // 2],
         "empty": b"",
         "text": b"this is no checkpoint\n" * 9,
@@ -124,10 +103,10 @@ def test_files_that_are_no_checkpoints(tmp_path, model):
         "old": saved(tmp_path / "old.pth", {}, _use_new_zipfile_serialization=False).read_bytes()[:-9],
         "damaged": whole[:200] + bytes(400) + whole[600:],
     }
-    for name, data in other.items():
+    for name, data in content.items():
         path = tmp_path / f"{name}.pth"
         path.write_bytes(data)
-        assert fault(read_checkpoint, path) == f"{path}: not a readable checkpoint{UNREADABLE[name]}"
+        assert fault(read_checkpoint, path) == f"{path}: not a readable checkpoint{UNREADABLE_FILES[name]}"
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("a.txt", "hello")
     assert "not a readable checkpoint" in fault(read_checkpoint, tmp_path / "zip.pth")
@@ -135,23 +114,94 @@ def test_files_that_are_no_checkpoints(tmp_path, model):
     assert fault(read_checkpoint, path) == f"{path}: holds a list instead of weights"
 
 
-# -- fitting -----------------------------------------------------------------------------------------------------------
+# -- code in checkpoints -----------------------------------------------------------------------------------------------
 
 
-def test_weights_of_another_model(model):
+def test_read_checkpoint_runs_no_code(tmp_path, model, trap, unrestricted_loaders, fault):
+    path = saved(tmp_path / "evil.pth", {"state_dict": model.state_dict(), "meta": trap})
+    assert fault(read_checkpoint, path).startswith(
+        f"{path}: not loaded, for safety: it holds posix.mkdir, which can run code"
+    )
+    bare = tmp_path / "bare.pth"
+    bare.write_bytes(pickle.dumps(trap))
+    assert str(bare) in fault(read_checkpoint, bare)
+    assert not trap.path.exists()
+
+
+def test_mmengine_runs_code_unless_restricted(tmp_path, trap, unrestricted_loaders):
+    """The control of the tests below: the trap works."""
+    CheckpointLoader.load_checkpoint(str(saved(tmp_path / "evil.pth", {"state_dict": trap})))
+    assert trap.path.exists()
+
+
+def test_restricted_local_and_downloaded_files_run_no_code(tmp_path, monkeypatch, trap, unrestricted_loaders, fault):
+    path = saved(tmp_path / "evil.pth", {"state_dict": trap})
+    restrict_checkpoint_loading()
+    assert "for safety" in fault(CheckpointLoader.load_checkpoint, str(path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # the cache of downloads
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    path.rename(tmp_path / "hub" / "checkpoints" / "evil.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        CheckpointLoader.load_checkpoint("https://example.invalid/evil.pth")
+    assert not trap.path.exists()
+
+
+def test_restricting_twice_is_restricting_once(unrestricted_loaders):
+    restrict_checkpoint_loading()
+    loaders = mmengine_checkpoint._safe_torch_load, mmengine_checkpoint.load_url
+    restrict_checkpoint_loading()
+    assert loaders == (mmengine_checkpoint._safe_torch_load, mmengine_checkpoint.load_url)
+
+
+@pytest.mark.usefixtures("quick", "unrestricted_loaders")
+@pytest.mark.parametrize("way", ["load_from", "resume", "init_cfg", "init_weights", "test", "load_detector", "convert"])
+def test_no_way_to_load_weights_runs_code(way, run, run_published, tmp_path, trap, capsys, fault):
+    from rotated_atss.cli import main
+
+    path = str(saved(tmp_path / "evil.pth", {"state_dict": trap}))
+    if way == "convert":
+        assert main(["convert-checkpoint", path, str(tmp_path / "out"), "--config", DEMO]) == 2
+        message = capsys.readouterr().err
+    else:
+        message = fault({
+            "load_from": lambda: run({"load_from": path}),
+            "resume": lambda: run(resume=path),
+            "init_cfg": lambda: run_published({"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=path)}),
+            "init_weights": lambda: build_model(
+                load_config(PUBLISHED, {"model.backbone.init_cfg.checkpoint": path})
+            ).init_weights(),
+            "test": lambda: run_test(DEMO, path),
+            "load_detector": lambda: load_detector(DEMO, path, device="cpu"),
+        }[way])  # fmt: skip
+    assert "not loaded, for safety: it holds posix.mkdir" in message
+    assert not trap.path.exists()
+
+
+# -- weights of the model ----------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_model(model, fault):
     state = model.state_dict()
-    check_fits(model, state, "a.pth")
-    check_fits(model, {name: value for name, value in state.items() if "num_batches" not in name}, "a.pth")
+    check_weights_fit(model, state, "a.pth")
+    check_weights_fit(model, {name: value for name, value in state.items() if "num_batches" not in name}, "a.pth")
     state["0.weight"] = torch.zeros(5, 3)
     state["extra.weight"] = state.pop("0.bias")
     state["extra.bias"] = torch.zeros(1)
-    assert fault(check_fits, model, state, "a.pth") == (
-        "a.pth: these are weights of another model: 1 missing (first: 0.bias); 2 left over (first: extra.weight); "
-        "1 of another shape (first: 0.weight, (5, 3) instead of (2, 3)) (give the config they were trained with)"
-    )
+    for check in (check_weights_fit, load_weights):
+        assert fault(check, model, state, "a.pth") == (
+            "a.pth: these are weights of another model: 1 missing (0 1; first: 0.bias); "
+            "2 unexpected (extra 2; first: extra.weight); 1 of another shape (0 1; first: 0.weight, got (5, 3), "
+            "expected (2, 3)) (give the config they were trained with)"
+        )
 
 
-def test_only_a_trainings_state_is_resumed(tmp_path, model):
+def test_loaded_weights_are_those_of_the_file(model):
+    state = {name: torch.full_like(value, 3) for name, value in model.state_dict().items()}
+    load_weights(model, state, "a.pth")
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_only_the_state_of_a_training_is_resumed(tmp_path, model, fault):
     whole = dict(state_dict=model.state_dict(), meta={}, message_hub={}, optimizer={}, param_schedulers=[])
     check_resumable(model, saved(tmp_path / "whole.pth", whole))
     bare = saved(tmp_path / "bare.pth", model.state_dict())
@@ -159,4 +209,4 @@ def test_only_a_trainings_state_is_resumed(tmp_path, model):
         f"{bare}: holds weights but no state of a training to resume (no meta, message_hub, optimizer"
     )
     other = saved(tmp_path / "other.pth", {**whole, "state_dict": {}})
-    assert "6 missing (first: 0.weight)" in fault(check_resumable, model, other)
+    assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other)

@@ -1,4 +1,4 @@
-"""How many processes load, and where batches lie."""
+"""Number of loader processes, and pinned memory."""
 
 import os
 
@@ -6,59 +6,59 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from rotated_atss.detection.engine import dataloaders as feeding
+from rotated_atss.detection.engine import dataloaders
 from rotated_atss.errors import UserError
 
 
-def loaders(**workers):
+def config_of(**workers):
     return Config({f"{name}_dataloader": dict(num_workers=number, persistent_workers=number > 0)
                    for name, number in workers.items()} | {"val_dataloader": None})  # fmt: skip
 
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A GPU beside 16 cores."""
+    """A machine with a GPU and 16 CPU cores."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
 
 
-def numbers(cfg):
+def num_workers(cfg):
     return [cfg[f"{name}_dataloader"].num_workers for name in ("train", "test")]
 
 
-def test_the_cpu_keeps_what_the_config_says(monkeypatch):
+def test_config_is_kept_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    cfg = loaders(train=2, test=0)
-    feeding.configure_dataloaders(cfg)
-    assert numbers(cfg) == [2, 0]
+    cfg = config_of(train=2, test=0)
+    dataloaders.configure_dataloaders(cfg)
+    assert num_workers(cfg) == [2, 0]
     assert "pin_memory" not in cfg.train_dataloader
 
 
 @pytest.mark.parametrize(("processes", "expected"), [("1", [8, 12]), ("4", [4, 12]), ("16", [2, 12])])
-def test_a_gpu_gets_its_share_of_the_cores_and_never_less_than_the_config(gpu, monkeypatch, processes, expected):
+def test_gpu_gets_its_share_of_the_cores_and_at_least_the_configs_number(gpu, monkeypatch, processes, expected):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-    cfg = loaders(train=2, test=12)
-    feeding.configure_dataloaders(cfg)
-    assert numbers(cfg) == expected
+    cfg = config_of(train=2, test=12)
+    dataloaders.configure_dataloaders(cfg)
+    assert num_workers(cfg) == expected
     assert cfg.train_dataloader.pin_memory is True
 
 
-def test_what_was_told_stays(gpu):
-    cfg = loaders(train=2, test=0)
+def test_settings_of_the_user_are_kept(gpu):
+    cfg = config_of(train=2, test=0)
     cfg.train_dataloader.pin_memory = False
-    feeding.configure_dataloaders(cfg, told=["train_dataloader.num_workers"])
-    assert numbers(cfg) == [2, 0]
+    dataloaders.configure_dataloaders(cfg, user_keys=["train_dataloader.num_workers"])
+    assert num_workers(cfg) == [2, 0]
     assert cfg.train_dataloader.pin_memory is False
 
 
-def test_workers_asked_for(gpu):
-    cfg = loaders(train=2, test=0)
-    feeding.configure_dataloaders(cfg, 3)
-    assert numbers(cfg) == [3, 3]
+def test_given_number_of_workers(gpu):
+    cfg = config_of(train=2, test=0)
+    dataloaders.configure_dataloaders(cfg, 3)
+    assert num_workers(cfg) == [3, 3]
     assert not cfg.test_dataloader.persistent_workers
-    feeding.configure_dataloaders(cfg, 0)
-    assert numbers(cfg) == [0, 0]
+    dataloaders.configure_dataloaders(cfg, 0)
+    assert num_workers(cfg) == [0, 0]
     assert not cfg.train_dataloader.persistent_workers
-    with pytest.raises(UserError, match="--workers is a number of processes, not -1"):
-        feeding.configure_dataloaders(cfg, -1)
+    with pytest.raises(UserError, match="--workers must be at least 0, got -1"):
+        dataloaders.configure_dataloaders(cfg, -1)

@@ -1,4 +1,4 @@
-"""Two processes on the CPU, started as a user starts them."""
+"""Training in two processes on the CPU, started with ``tools/dist_train.sh``."""
 
 import json
 import os
@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
 
-from rotated_atss.detection.engine.runner import load_config
+from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.distributed import configure_launcher, process_group
 
 HOOK = '''
 import hashlib, json, os
@@ -19,7 +22,7 @@ from mmengine.registry import HOOKS
 
 @HOOKS.register_module()
 class WitnessHook(Hook):
-    """Write down what this process ended with, and how many positives it saw."""
+    """Record the final weights of this process and its number of positives per step."""
 
     seen = []
 
@@ -31,9 +34,9 @@ class WitnessHook(Hook):
         for name, value in runner.model.module.named_parameters():
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         model = type(runner.model).__name__
-        told = dict(digest=digest.hexdigest(), seen=self.seen, world=runner.world_size, model=model)
+        record = dict(digest=digest.hexdigest(), seen=self.seen, world=runner.world_size, model=model)
         with open(os.environ["WITNESS"] + f"{runner.rank}.json", "w") as file:
-            json.dump(told, file)
+            json.dump(record, file)
 '''
 
 
@@ -77,10 +80,28 @@ def test_two_processes_end_with_the_same_weights(name, tiny_published_options, t
     assert first["world"] == 2
     assert first["model"] == "MMDistributedDataParallel"
     assert len(first["seen"]) == len(second["seen"]) == 3
-    assert (first["seen"] + second["seen"]).count(0) == 1  # while the other process had objects
+    # one process had no objects in a step in which the other process had some
+    assert (first["seen"] + second["seen"]).count(0) == 1
     assert first["seen"] != second["seen"]
     assert (tmp_path / "work" / "epoch_1.pth").is_file()
     log = next((tmp_path / "work").glob("*/*.log")).read_text()
-    assert "batch of 2 images instead" not in log  # 1 a process is the 2 that the config is made for
+    assert "batch of 2 images instead" not in log  # two processes with 1 image are the config's batch of 2
     assert "Epoch(val) [1]" in log
     assert "merged" in log
+
+
+def test_launcher_needs_torchrun(monkeypatch, fault):
+    monkeypatch.delenv("RANK", raising=False)
+    error = fault(configure_launcher, Config(), "pytorch")
+    assert error.startswith("--launcher pytorch needs the environment that torchrun sets")
+    assert "tools/dist_train.sh" in error
+
+
+def test_process_group_of_one_process_is_closed_after_the_run(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    environment = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with process_group("pytorch"):
+        assert torch.distributed.get_backend() == "gloo"
+    assert not torch.distributed.is_initialized()

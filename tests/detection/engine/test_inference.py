@@ -1,8 +1,5 @@
-"""Config and checkpoint as a detector: the same boxes as the test loop's, on tiles, whole images and any kind of
-weights.
-"""
+"""Detectors loaded from config and checkpoint: same boxes as the test loop on tiles and on whole images."""
 
-import re
 import textwrap
 
 import cv2
@@ -14,9 +11,9 @@ pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
 from rotated_atss.configs import find_config
-from rotated_atss.detection.engine import inference
-from rotated_atss.detection.engine.inference import find_device, load_detector
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.inference import load_detector, resolve_device
+from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.engine.runner import test as run_test
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
@@ -45,8 +42,8 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def eager(model, layer):
-    """Deterministic weights that find something everywhere."""
+def eager_weights(model, layer):
+    """Deterministic weights that detect something everywhere."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -61,19 +58,22 @@ def oriented(tmp_path_factory):
     root = tmp_path_factory.mktemp("oriented")
     config = root / "tiny.py"
     config.write_text(f"_base_ = ['{find_config(DEMO)}']\n" + NARROW)
-    torch.save({"state_dict": eager(build_model(load_config(config)), "retina_cls"), "meta": {}}, root / "a.pth")
+    torch.save(
+        {"state_dict": eager_weights(build_model(load_config(config)), "retina_cls"), "meta": {}}, root / "a.pth"
+    )
     return config, root / "a.pth"
 
 
-@pytest.fixture(scope="module", params=["ours", "mmdet"])
+@pytest.fixture(scope="module", params=["rotated_atss", "mmdet"])
 def horizontal(request, tmp_path_factory):
-    """Config and checkpoint of a narrow ATSS on COCO that sees images at a short side of 96: ours, and
-    MMDetection's.
-    """
+    """Config and checkpoint of a narrow ATSS on COCO: this package's config, and MMDetection's."""
     root = tmp_path_factory.mktemp("horizontal")
-    base = find_config("atss_r50_fpn_1x_coco") if request.param == "ours" else "mmdet::atss/atss_r50_fpn_1x_coco.py"
+    own = request.param == "rotated_atss"
+    base = find_config("atss_r50_fpn_1x_coco") if own else "mmdet::atss/atss_r50_fpn_1x_coco.py"
     (root / "tiny_coco.py").write_text(f"_base_ = ['{base}']\n" + NARROW)
-    torch.save({"state_dict": eager(build_model(load_config(root / "tiny_coco.py")), "atss_cls")}, root / "a.pth")
+    torch.save(
+        {"state_dict": eager_weights(build_model(load_config(root / "tiny_coco.py")), "atss_cls")}, root / "a.pth"
+    )
     return root / "tiny_coco.py", root / "a.pth"
 
 
@@ -95,7 +95,7 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
-def test_the_same_as_split_then_test(oriented, images, tmp_path):
+def test_detections_equal_those_of_split_and_test(oriented, images, tmp_path):
     from rotated_atss.dota.detections import read_task1_folder
     from rotated_atss.tiling.split import split_dota
     from rotated_atss.tiling.split_settings import SplitSettings
@@ -104,29 +104,27 @@ def test_the_same_as_split_then_test(oriented, images, tmp_path):
     split_dota(images, None, tmp_path / "tiles", SplitSettings(sizes=(128,), gaps=(32,)), workers=1)
     loader = {"test_dataloader.batch_size": 1, "test_dataloader.num_workers": 0}
     loader |= {"test_dataloader.persistent_workers": False, "visualizer.vis_backends": []}
-    run_test(
-        config, checkpoint, data=str(tmp_path / "tiles"), out=str(tmp_path / "merged"),
-        work_dir=str(tmp_path / "work"), cfg_options=loader,
-    )  # fmt: skip
+    folders = dict(data=str(tmp_path / "tiles"), out=str(tmp_path / "merged"), work_dir=str(tmp_path / "work"))
+    run_test(config, checkpoint, TestOptions(**folders, cfg_options=loader))
     detector = load_detector(config, checkpoint, device="cpu")
-    found = [predict_image(detector, path, size=128, gap=32, batch_size=1) for path in sorted(images.iterdir())]
-    slow = read_task1_folder(tmp_path / "merged", CLASSES["v1.0"])
-    assert sum(map(len, slow.values())) > 100
-    for name, fast in to_task1(found, detector.classes).items():
-        assert fast.image_ids.tolist() == slow[name].image_ids.tolist()
-        np.testing.assert_array_equal(fast.scores, slow[name].scores)
-        np.testing.assert_array_equal(fast.polygons, slow[name].polygons)
+    detections = [predict_image(detector, path, size=128, gap=32, batch_size=1) for path in sorted(images.iterdir())]
+    expected = read_task1_folder(tmp_path / "merged", CLASSES["v1.0"])
+    assert sum(map(len, expected.values())) > 100
+    for name, actual in to_task1(detections, detector.classes).items():
+        assert actual.image_ids.tolist() == expected[name].image_ids.tolist()
+        np.testing.assert_array_equal(actual.scores, expected[name].scores)
+        np.testing.assert_array_equal(actual.polygons, expected[name].polygons)
 
 
-def test_a_batch_gives_what_single_tiles_give(oriented):
+def test_batched_tiles_give_the_detections_of_single_tiles(oriented):
     detector, image = load_detector(*oriented, device="cpu"), noise(200, 300)
     one, four = (predict_image(detector, image, size=96, gap=16, batch_size=batch_size) for batch_size in (1, 4))
     assert len(one.scores) == len(four.scores) > 50
     torch.testing.assert_close(one.scores, four.scores, rtol=0, atol=1e-4)
 
 
-def test_the_example_of_the_documentation(oriented, images, monkeypatch, capsys):
-    example = re.search(r"Example:\n(.*?)\n\n", load_detector.__doc__, re.DOTALL).group(1)
+def test_docstring_example_runs(oriented, images, monkeypatch, capsys):
+    example = load_detector.__doc__.partition("Example:\n")[2]
     (images / "P0.png").rename(images / "P0001.png")
     monkeypatch.chdir(images)
     names = {"load_detector": load_detector, "predict_image": predict_image, "obb_to_poly": obb_to_poly}
@@ -136,36 +134,37 @@ def test_the_example_of_the_documentation(oriented, images, monkeypatch, capsys)
     assert lines[0].split()[0] in CLASSES["v1.0"]
 
 
-def test_a_horizontal_model_sees_the_whole_image_as_its_test_loop_does(horizontal):
+def test_horizontal_model_equals_inference_detector_on_a_whole_image(horizontal):
     config, checkpoint = horizontal
     detector, image = load_detector(config, checkpoint, device="cpu", cfg_options=SMALL), noise(120, 200)
     assert (detector.size, detector.iou_threshold, len(detector.classes)) == (WHOLE_IMAGE, 0.6, 80)
     assert detector.classes[9] == "traffic light"
-    found = predict_image(detector, image)
+    detections = predict_image(detector, image)
     from mmdet.apis import inference_detector
 
     cfg = load_config(config, SMALL)
     detector.model.cfg, cfg.test_pipeline = cfg, cfg.test_dataloader.dataset.pipeline
-    slow = inference_detector(detector.model, image).pred_instances
-    assert len(slow) == len(found.scores) > 20
-    assert (found.boxes[:, 4] == 0).all()
-    corners = torch.cat((found.boxes[:, :2] - found.boxes[:, 2:4] / 2, found.boxes[:, :2] + found.boxes[:, 2:4] / 2), 1)
-    torch.testing.assert_close(found.scores, slow.scores, rtol=0, atol=1e-6)
-    torch.testing.assert_close(corners.float(), slow.bboxes, rtol=0, atol=1e-4)
-    assert found.labels.tolist() == slow.labels.tolist()
+    expected = inference_detector(detector.model, image).pred_instances
+    assert len(expected) == len(detections.scores) > 20
+    assert (detections.boxes[:, 4] == 0).all()
+    center, half_wh = detections.boxes[:, :2], detections.boxes[:, 2:4] / 2
+    corners = torch.cat((center - half_wh, center + half_wh), 1)
+    torch.testing.assert_close(detections.scores, expected.scores, rtol=0, atol=1e-6)
+    torch.testing.assert_close(corners.float(), expected.bboxes, rtol=0, atol=1e-4)
+    assert detections.labels.tolist() == expected.labels.tolist()
 
 
-def test_a_horizontal_model_on_windows(horizontal):
+def test_horizontal_model_on_windows(horizontal):
     detector = load_detector(*horizontal, device="cpu", cfg_options=SMALL)
-    found = predict_image(detector, noise(150, 200), size=96, gap=32)
-    assert len(found.scores) > 20
-    assert (found.boxes[:, 4] == 0).all()
-    assert found.boxes[:, 0].max() > 110
-    assert found.boxes[:, 1].max() > 100
+    detections = predict_image(detector, noise(150, 200), size=96, gap=32)
+    assert len(detections.scores) > 20
+    assert (detections.boxes[:, 4] == 0).all()
+    assert detections.boxes[:, 0].max() > 110
+    assert detections.boxes[:, 1].max() > 100
 
 
 @pytest.mark.parametrize("options", [{"amp": True}, {"channels_last": True}])
-def test_faster_ways_find_nearly_the_same(oriented, options):
+def test_faster_settings_give_similar_detections(oriented, options):
     image = noise(96, 96)
     plain, fast = (
         predict_image(load_detector(*oriented, device="cpu", **each), image, size=96, gap=0) for each in ({}, options)
@@ -176,24 +175,24 @@ def test_faster_ways_find_nearly_the_same(oriented, options):
     torch.testing.assert_close(plain.scores[:best], fast.scores[:best], rtol=0, atol=0.05)
 
 
-def test_safetensors(oriented, tmp_path):
+def test_safetensors_give_the_same_boxes(oriented, tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     state = torch.load(oriented[1])["state_dict"]
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "a.safetensors")
     image = noise(96, 96)
-    found = [
+    detections = [
         predict_image(load_detector(oriented[0], path, device="cpu"), image, size=96, gap=0)
         for path in (oriented[1], tmp_path / "a.safetensors")
     ]
-    assert torch.equal(found[0].boxes, found[1].boxes)
-    assert len(found[0].scores)
+    assert torch.equal(detections[0].boxes, detections[1].boxes)
+    assert len(detections[0].scores)
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:99])
-    for name, said in (("cut", "not a readable checkpoint"), ("gone", "no such checkpoint")):
-        with pytest.raises(UserError, match=f"{name}.safetensors: {said}"):
+    for name, reason in (("cut", "not a readable checkpoint"), ("gone", "no such checkpoint")):
+        with pytest.raises(UserError, match=f"{name}.safetensors: {reason}"):
             load_detector(oriented[0], tmp_path / f"{name}.safetensors")
 
 
-def test_classes_are_the_checkpoints_then_the_configs(oriented, horizontal, tmp_path):
+def test_class_names_come_from_the_checkpoint_then_the_config(oriented, horizontal, tmp_path):
     names = tuple(f"kind-{number}" for number in range(15))
     state = torch.load(oriented[1])["state_dict"]
     for meta, expected in (
@@ -206,33 +205,26 @@ def test_classes_are_the_checkpoints_then_the_configs(oriented, horizontal, tmp_
         assert load_detector(oriented[0], tmp_path / "b.pth", device="cpu").classes == expected
     options = {"test_dataloader.dataset.metainfo": {"classes": ("a", "b")}}
     assert len(load_detector(*horizontal, device="cpu", cfg_options=options).classes) == 80
-    with pytest.raises(UserError, match="the model has 15 classes, named are: by the config 18"):
+    with pytest.raises(UserError, match="the model has 15 classes, got 18 names in the config "):
         load_detector(*oriented, device="cpu", cfg_options={"test_dataloader.dataset.classes": "v2.0"})
 
 
-def test_the_threshold_is_the_one_the_config_merges_with(oriented):
+def test_iou_threshold_is_that_of_the_config(oriented):
     options = {"test_evaluator.iou_threshold": 0.25}
     assert load_detector(*oriented, device="cpu", cfg_options=options).iou_threshold == 0.25
 
 
-def fault(call, *args, **kwargs):
-    with pytest.raises(UserError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize("device", ["cuda:17", "gpu", "mps:0", "xla"])
-def test_a_device_that_is_not_there(device, oriented):
+def test_missing_device_is_refused(device, oriented, fault):
     assert f"--device: no such device: '{device}' (there are: cpu" in fault(load_detector, *oriented, device=device)
 
 
-def test_the_device_of_choice():
-    assert find_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert find_device(torch.device("cpu")).type == "cpu"
+def test_default_device_is_the_gpu_if_there_is_one():
+    assert resolve_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_device(torch.device("cpu")).type == "cpu"
 
 
-def test_parts_that_do_not_fit(oriented, horizontal, tmp_path):
+def test_config_and_checkpoint_that_do_not_fit_are_refused(oriented, horizontal, tmp_path, fault):
     assert "these are weights of another model" in fault(load_detector, horizontal[0], oriented[1], device="cpu")
     assert "no such config" in fault(load_detector, "gone", oriented[1], device="cpu")
     assert "no such checkpoint" in fault(load_detector, oriented[0], tmp_path / "gone.pth", device="cpu")
@@ -252,23 +244,15 @@ def test_parts_that_do_not_fit(oriented, horizontal, tmp_path):
         torch.OutOfMemoryError("out of memory"),
     ],
 )
-def test_too_many_tiles_for_the_memory(oriented, error, monkeypatch):
+def test_out_of_memory_is_reported_in_one_line(oriented, error, monkeypatch, fault):
     detector = load_detector(*oriented, device="cpu")
 
-    def full(batch):
+    def raise_error(batch):
         raise error
 
-    monkeypatch.setattr(detector.model, "test_step", full)
-    told = fault(predict_image, detector, noise(200, 200), size=96, gap=0)
-    assert told.startswith("out of memory with 4 tiles at a time on cpu (fewer at a time (--batch)")
+    monkeypatch.setattr(detector.model, "test_step", raise_error)
+    message = fault(predict_image, detector, noise(200, 200), size=96, gap=0)
+    assert message.startswith("out of memory with 4 tiles per batch on cpu (use a smaller batch (--batch)")
     monkeypatch.setattr(detector.model, "test_step", lambda batch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict_image(detector, noise(96, 96), size=96, gap=0)
-
-
-def test_wrapped_data_sets_are_looked_into():
-    inner = {"type": "DOTADataset", "pipeline": [{"type": "LoadTile"}]}
-    from mmengine.config import Config
-
-    cfg = Config({"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": inner}}})
-    assert inference._dataset(cfg)["type"] == "DOTADataset"

@@ -1,4 +1,4 @@
-"""Test-time augmentation: passes over images with known objects, seen by a detector that only looks at colours."""
+"""Test-time augmentation of images with known objects, with a detector of bright rectangles."""
 
 import copy
 import math
@@ -16,9 +16,10 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from rotated_atss.configs import config_folder, config_names
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
+from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.engine.runner import test as run_test
-from rotated_atss.detection.engine.tta import BoxTTAModel, on_image
+from rotated_atss.detection.engine.tta import BoxTTAModel, map_pass_to_image
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
@@ -44,7 +45,7 @@ def scope(monkeypatch):
 
 
 class ColourDetector(nn.Module):
-    """Finds every bright rectangle of the input that it is given; scores fall with the distance from the middle."""
+    """Detects every bright rectangle of its input, with falling scores in the order of the contours."""
 
     def test_step(self, data):
         return [self.detect(image, sample) for image, sample in zip(data["inputs"], data["data_samples"])]
@@ -54,19 +55,19 @@ class ColourDetector(nn.Module):
         boxes = [self.box_of(each) for each in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]]
         boxes = torch.cat([torch.zeros(0, 5), *(box[None] for box in boxes if box[2:4].amin() > 4)])
         scale_x, scale_y = sample.scale_factor
-        found = InstanceData(
+        detections = InstanceData(
             bboxes=scale_obb(boxes, (1 / scale_x, 1 / scale_y)),
             scores=torch.linspace(0.9, 0.5, len(boxes)),
             labels=torch.zeros(len(boxes), dtype=torch.int64),
         )
-        sample.pred_instances = found
+        sample.pred_instances = detections
         return sample
 
     @staticmethod
     def box_of(contour):
         corners = cv2.boxPoints(cv2.minAreaRect(contour)) + 0.5  # OpenCV counts pixel centres
         box = poly_to_obb(torch.from_numpy(corners.reshape(1, 8)))[0]
-        return box + box.new_tensor([0, 0, 1, 1, 0])  # from the outermost pixels' centres to their borders
+        return box + box.new_tensor([0, 0, 1, 1, 0])  # from the centres of the outermost pixels to their borders
 
 
 def pipeline(*choices):
@@ -74,54 +75,56 @@ def pipeline(*choices):
     return [dict(type="LoadTile"), dict(type="TestTimeAug", transforms=[*choices, [pack]])]
 
 
-def passes_of(steps, results):
-    """What a pipeline makes of one image; building it changes a copy of its config."""
+def run_pipeline(steps, results):
+    """Run a pipeline on one image. Compose changes its argument, so it gets a copy."""
     return Compose(copy.deepcopy(steps))(dict(results))
 
 
 def tile_results(tiles):
-    """Results of a pipeline's start and true boxes of the tiles with objects that no other touches."""
+    """Yield the input of a pipeline and the ground-truth boxes of each tile with objects."""
     for image, label in pair_images_and_labels(tiles / "images", tiles / "labelTxt"):
         labels = read_labels(label)
         if len(labels):
             yield dict(img_path=str(image), img_id=image.stem), poly_to_obb(torch.from_numpy(labels.polygons))
 
 
-def test_every_pass_puts_every_object_where_it_is(tiles):
+def test_every_pass_places_every_object_on_the_image(tiles):
     compared = 0
     for results, _ in tile_results(tiles):
-        data = passes_of(pipeline(TURNS, SIZES, FLIPS), results)
+        data = run_pipeline(pipeline(TURNS, SIZES, FLIPS), results)
         assert len(data["inputs"]) == 4 * 3 * 4
-        found = [on_image(ColourDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])]
-        plain = found[0]
-        for boxes in found:
+        detections = [
+            map_pass_to_image(ColourDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])
+        ]
+        plain = detections[0]
+        for boxes in detections:
             assert len(boxes) == len(plain)
             iou = rotated_iou(plain.double(), boxes.double()).amax(1)
-            assert bool((iou > 0.75).all())  # the finder counts whole pixels of objects of 12 by 28
+            assert bool((iou > 0.75).all())  # the detector measures objects of 12 x 28 in whole pixels
             compared += len(boxes)
     assert compared >= 48 * 10
 
 
 @pytest.mark.parametrize("merge", [dict(merge="nms", iou_threshold=0.1), dict(merge="vote", iou_threshold=0.5)])
-def test_merged_passes_are_the_objects(tiles, merge):
+def test_merged_passes_have_one_box_per_object(tiles, merge):
     model = BoxTTAModel(tta_cfg=dict(merge, max_per_img=100), module=ColourDetector())
     results = [each for each, _ in tile_results(tiles)]
-    data = [passes_of(pipeline(TURNS, SIZES, FLIPS), each) for each in results]
+    data = [run_pipeline(pipeline(TURNS, SIZES, FLIPS), each) for each in results]
     batch = {key: [list(group) for group in zip(*(each[key] for each in data))] for key in data[0]}
     merged = model.test_step(batch)
     assert [sample.img_id for sample in merged] == [each["img_id"] for each in results]
     for sample, each in zip(merged, data):
         plain = ColourDetector().detect(each["inputs"][0], each["data_samples"][0]).pred_instances
-        found = sample.pred_instances
-        assert len(found) == len(plain)
+        detections = sample.pred_instances
+        assert len(detections) == len(plain)
         assert set(sample.metainfo) >= {"img_id", "ori_shape"}
-        assert bool((rotated_iou(plain.bboxes.double(), found.bboxes.double()).amax(1) > 0.75).all())
-        assert bool((found.scores.diff() <= 0).all())
+        assert bool((rotated_iou(plain.bboxes.double(), detections.bboxes.double()).amax(1) > 0.75).all())
+        assert bool((detections.scores.diff() <= 0).all())
 
 
 @pytest.fixture
 def checkpoint(tmp_path, tiny_options):
-    """The demo's network, narrowed and untrained, at a low threshold so that it finds something."""
+    """Weights of the demo's narrowed network, untrained."""
     cfg = load_config(DEMO, tiny_options)
     torch.manual_seed(0)
     model = build_model(cfg)
@@ -130,16 +133,17 @@ def checkpoint(tmp_path, tiny_options):
     return tmp_path / "weights.pth"
 
 
-def run(tmp_path, checkpoint, options, name, **how):
+def run(tmp_path, checkpoint, options, name, **changes):
     time.sleep(1.05)  # MMEngine names logs by the second
     options = {**options, "model.test_cfg.score_thr": 0.0, "model.test_cfg.max_per_img": 40}
     options |= {"experiment_name": f"{tmp_path.name}{name}"}
-    run_test(DEMO, checkpoint, work_dir=tmp_path / name, out=tmp_path / name / "out", cfg_options=options, **how)
+    folders = dict(work_dir=tmp_path / name, out=tmp_path / name / "out")
+    run_test(DEMO, checkpoint, TestOptions(**folders, cfg_options=options, **changes))
     return {path.name: path.read_text() for path in (tmp_path / name / "out").glob("Task1_*.txt")}
 
 
 @pytest.mark.parametrize("merge", [dict(merge="nms", iou_threshold=0.1), dict(merge="vote", iou_threshold=0.66)])
-def test_one_pass_that_changes_nothing_is_the_plain_test(tmp_path, tiny_options, tiles, checkpoint, merge):
+def test_single_identity_pass_equals_the_plain_test(tmp_path, tiny_options, tiles, checkpoint, merge):
     plain = run(tmp_path, checkpoint, tiny_options, "plain", data=tiles)
     one = {
         "tta_model": dict(type="BoxTTAModel", tta_cfg=dict(merge, max_per_img=40)),
@@ -150,32 +154,32 @@ def test_one_pass_that_changes_nothing_is_the_plain_test(tmp_path, tiny_options,
 
 
 @pytest.mark.parametrize("merge", [dict(merge="nms", iou_threshold=0.1), dict(merge="vote", iou_threshold=0.66)])
-def test_one_pass_that_changes_nothing_is_bit_for_bit_the_plain_one(tiny_options, tiles, merge):
+def test_single_identity_pass_equals_the_plain_detections_exactly(tiny_options, tiles, merge):
     cfg = load_config(DEMO, {**tiny_options, "model.test_cfg.score_thr": 0.0, "model.test_cfg.max_per_img": 60})
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     results = next(tile_results(tiles))[0]
-    once = passes_of(cfg.test_dataloader.dataset.pipeline, results)
-    twice = passes_of(pipeline(SIZES[:1], FLIPS[:1]), results)
+    once = run_pipeline(cfg.test_dataloader.dataset.pipeline, results)
+    twice = run_pipeline(pipeline(SIZES[:1], FLIPS[:1]), results)
     wrapped = BoxTTAModel(tta_cfg=dict(merge, max_per_img=60), module=model)
     with torch.no_grad():
         plain = model.test_step({key: [value] for key, value in once.items()})[0].pred_instances
-        found = wrapped.test_step({key: [value] for key, value in twice.items()})[0].pred_instances
+        detections = wrapped.test_step({key: [value] for key, value in twice.items()})[0].pred_instances
     assert len(plain) == 60
-    assert all(torch.equal(found[name], plain[name]) for name in ("bboxes", "scores", "labels"))
+    assert all(torch.equal(detections[name], plain[name]) for name in ("bboxes", "scores", "labels"))
 
 
-def test_all_passes_differ_and_the_metric_gets_merged_tiles(tmp_path, tiny_options, tiles, checkpoint):
+def test_all_passes_change_the_merged_detections(tmp_path, tiny_options, tiles, checkpoint):
     plain = run(tmp_path, checkpoint, tiny_options, "plain", data=tiles)
-    found = run(tmp_path, checkpoint, tiny_options, "all", data=tiles, tta=True)
-    assert set(found) == set(plain)
-    assert found != plain
-    ids = {line.split()[0] for text in found.values() for line in text.splitlines()}
+    detections = run(tmp_path, checkpoint, tiny_options, "all", data=tiles, tta=True)
+    assert set(detections) == set(plain)
+    assert detections != plain
+    ids = {line.split()[0] for text in detections.values() for line in text.splitlines()}
     assert ids == {"P0000", "P0001"}
 
 
-def test_a_config_without_tta_is_told(tmp_path, tiny_options, tiles, checkpoint):
-    with pytest.raises(UserError, match="has no tta_model and tta_pipeline .*_base_/tta"):
+def test_config_without_tta_is_refused(tmp_path, tiny_options, tiles, checkpoint):
+    with pytest.raises(UserError, match=r"has no tta_model and tta_pipeline .*_base_/tta"):
         run(tmp_path, checkpoint, {**tiny_options, "tta_model": None}, "none", data=tiles, tta=True)
 
 
@@ -189,12 +193,12 @@ def test_a_config_without_tta_is_told(tmp_path, tiny_options, tiles, checkpoint)
         dict(merge="vote", iou_threshold=0.5, score=0.1),
     ],
 )
-def test_merging_that_is_none_is_told(settings):
-    with pytest.raises(UserError, match="tta_cfg does not say how to merge"):
+def test_unknown_merging_is_refused(settings):
+    with pytest.raises(UserError, match="tta_cfg is no merging method, got merge="):
         BoxTTAModel(tta_cfg=settings, module=ColourDetector())
 
 
-# --- the multi-scale test of COCO
+# -- multi-scale testing on COCO ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -205,7 +209,7 @@ def coco_ms():
 def coco_passes(cfg, height, width):
     image = np.zeros((height, width, 3), np.uint8)
     results = dict(img=image, img_id=7, ori_shape=(height, width), img_shape=(height, width))
-    return passes_of(cfg.tta_pipeline[1:], results)
+    return run_pipeline(cfg.tta_pipeline[1:], results)
 
 
 NO_LIMIT = (0, math.inf)
@@ -232,8 +236,8 @@ def test_coco_scales_and_ranges_are_the_published_ones(coco_ms, height, width):
         assert sample.flip_direction == ("horizontal" if flip else None)
 
 
-def test_coco_merges_what_the_passes_may_keep(coco_ms):
-    """Objects of 20, 100 and 300 pixels, found by every pass where they are, each with a score of its own."""
+def test_coco_passes_are_merged_within_their_size_ranges(coco_ms):
+    """Every pass detects the objects of 20, 100 and 300 pixels, with a score of its own."""
     height, width = 480, 640
     objects = torch.tensor([[30.0, 40, 50, 60], [200, 100, 300, 200], [300, 150, 600, 450]])
     data = coco_passes(coco_ms, height, width)
@@ -253,15 +257,15 @@ def test_coco_merges_what_the_passes_may_keep(coco_ms):
         best = torch.where(keeps, score, best)
     model = BoxTTAModel(tta_cfg=coco_ms.tta_model.tta_cfg, module=ColourDetector())
     (merged,) = model.merge_preds([data["data_samples"]])
-    found = merged.pred_instances
-    assert kept.tolist() == [16, 18, 16]  # the range speaks: 20 px no less than 64 before 900, 300 px at 1100 too large
+    detections = merged.pred_instances
+    assert kept.tolist() == [16, 18, 16]  # 20 px is below 64 before scale 900, 300 px is too large from 1100
     order = best.argsort(descending=True)
-    torch.testing.assert_close(found.bboxes, objects[order], atol=1e-3, rtol=0)
-    torch.testing.assert_close(found.scores, best[order])
-    assert found.labels.tolist() == torch.tensor([0, 1, 1])[order].tolist()
+    torch.testing.assert_close(detections.bboxes, objects[order], atol=1e-3, rtol=0)
+    torch.testing.assert_close(detections.scores, best[order])
+    assert detections.labels.tolist() == torch.tensor([0, 1, 1])[order].tolist()
 
 
-def test_empty_passes_make_an_empty_image(coco_ms):
+def test_empty_passes_give_an_empty_image(coco_ms):
     samples = coco_passes(coco_ms, 60, 80)["data_samples"]
     for sample in samples:
         sample.pred_instances = InstanceData(
@@ -272,14 +276,14 @@ def test_empty_passes_make_an_empty_image(coco_ms):
     assert merged.pred_instances.bboxes.shape == (0, 4)
 
 
-def test_corner_helper_agrees_with_itself():
+def test_box_of_a_contour():
     box = ColourDetector.box_of(np.array([[[10, 10]], [[29, 10]], [[29, 15]], [[10, 15]]], np.int32))
     torch.testing.assert_close(obb_to_hbb(box), torch.tensor([10.0, 10, 30, 16]), atol=1e-4, rtol=0)
     assert obb_to_corners(box).shape == (4, 2)
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_every_config_can_be_tested_with_augmentation(name):
+def test_every_config_has_test_time_augmentation(name):
     cfg, expected = load_config(name), {"coco": 26, "demo": 4, "dota": 12}
     assert cfg.tta_model.type == "BoxTTAModel"
     choices = cfg.tta_pipeline[1].transforms

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.errors import UserError
 
 IOU = dict(_delete_=True, type="RotatedIoULoss", mode="linear", loss_weight=2.0)

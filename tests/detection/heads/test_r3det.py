@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from rotated_atss.detection.engine.runner import build_model, load_config
+from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.heads.r3det import best_boxes
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_corners

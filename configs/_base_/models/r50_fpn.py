@@ -1,0 +1,23 @@
+# ResNet-50 with FPN levels P3 to P7 (strides 8 to 128), and the ImageNet preprocessing of its weights. A model that
+# inherits it sets neck.add_extra_convs, the input of P6: "on_input" (C5) or "on_output" (P5).
+model = dict(
+    data_preprocessor=dict(
+        type="mmdet.DetDataPreprocessor",  # scoped: MMEngine builds it from its own root registry
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
+    backbone=dict(
+        type="ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=True),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+    ),
+    neck=dict(type="FPN", in_channels=[256, 512, 1024, 2048], out_channels=256, start_level=1, num_outs=5),
+)

@@ -1,0 +1,86 @@
+"""A runner that writes checkpoints atomically and reports config errors in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+from torch import nn
+
+from rotated_atss.detection.engine.errors import build_errors
+from rotated_atss.errors import UserError
+
+
+class AtomicCheckpointRunner(Runner):
+    """MMEngine's runner with atomic checkpoints and one-line errors.
+
+    A checkpoint is written to a temporary file and renamed when it is complete, so a full disk or an interrupt leaves
+    no partial checkpoint and keeps an older one of the same name.
+    """
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint atomically.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        partial, final = Path(out_dir) / f"{filename}.partial", Path(out_dir) / filename
+        try:
+            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+            if self.rank == 0:
+                os.replace(partial, final)
+        except OSError as error:
+            what = f"cannot write the checkpoint: {error.strerror or error}"
+            raise UserError(what, where=final, hint="free some space, then --resume") from error
+        finally:
+            if self.rank == 0:
+                partial.unlink(missing_ok=True)
+
+    def scale_lr(self, *args: Any, **kwargs: Any) -> None:
+        """Scale the learning rate with the batch size, without MMEngine's log line.
+
+        :func:`rotated_atss.detection.engine.runner.train` logs both rates; a second line would look like another
+        scaling.
+        """
+        self.logger.addFilter(_is_not_lr_scaling)
+        try:
+            super().scale_lr(*args, **kwargs)
+        finally:
+            self.logger.removeFilter(_is_not_lr_scaling)
+
+    def build_model(self, model: Any) -> nn.Module:
+        """Build the detector."""
+        with build_errors("this model", where=self.cfg.filename):
+            return super().build_model(model)
+
+    def build_train_loop(self, loop: Any) -> Any:
+        """Build the training loop with its data loader."""
+        with build_errors("train_cfg or train_dataloader of this config"):
+            return super().build_train_loop(loop)
+
+    def build_val_loop(self, loop: Any) -> Any:
+        """Build the validation loop with its data loader and metric."""
+        with build_errors("val_cfg, val_dataloader or val_evaluator of this config"):
+            return super().build_val_loop(loop)
+
+    def build_test_loop(self, loop: Any) -> Any:
+        """Build the test loop with its data loader and metric."""
+        with build_errors("test_cfg, test_dataloader or test_evaluator of this config"):
+            return super().build_test_loop(loop)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer with its wrapper."""
+        with build_errors("optim_wrapper of this config"):
+            return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """Build the learning rate schedules."""
+        with build_errors("param_scheduler of this config"):
+            return super().build_param_scheduler(scheduler)
+
+
+def _is_not_lr_scaling(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("LR is set based on batch size")

@@ -1,0 +1,89 @@
+"""Configs of MMEngine: load one, build its model, look up its test dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from torch import nn
+
+from rotated_atss.configs import find_config
+from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
+from rotated_atss.detection.engine.errors import build_errors, one_line
+from rotated_atss.errors import UserError
+
+
+def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Load a config and register MMDetection's modules.
+
+    Every command and every Python entry point that reads weights loads its config here, so the loading of checkpoints
+    is restricted from here on (:func:`restrict_checkpoint_loading`).
+
+    Args:
+        config: Path, or bare name of a config of this package.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: The config does not exist or cannot be read, or ``cfg_options`` do not fit it.
+
+    Example:
+        >>> load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", {"model.backbone.depth": 101}).model.backbone.depth
+        101
+    """
+    restrict_checkpoint_loading()
+    path = find_config(config)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is Python code and can raise anything
+        raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
+    register_all_modules(init_default_scope=True)
+    try:
+        cfg.merge_from_dict(dict(cfg_options or {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"these options do not fit the config: {one_line(error)}", where=path) from error
+    cfg.config_name = path.stem
+    return cfg
+
+
+def require_keys(cfg: Config, *keys: str) -> None:
+    """Raise an error unless a config has all of these top-level keys.
+
+    Example:
+        >>> require_keys(Config(dict(model=dict(type="ATSS"))), "model")
+    """
+    for key in keys:
+        if cfg.get(key) is None:
+            raise UserError(f"this config has no {key}", where=cfg.filename, hint="give the config of a model")
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build the detector of a config, without loading weights.
+
+    Raises:
+        UserError: A part of the model does not exist or does not fit the others.
+
+    Example:
+        >>> model = build_model(load_config("rotated_atss_obb_r18_demo_le90"))
+        >>> type(model).__name__
+        'RetinaNet'
+    """
+    restrict_checkpoint_loading()
+    with build_errors("this model", where=cfg.filename):
+        return MODELS.build(cfg.model)
+
+
+def find_test_dataset(cfg: Config) -> dict:
+    """Return the dataset that a config tests on, without wrappers such as ``RepeatDataset``.
+
+    Example:
+        >>> find_test_dataset(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset")))))["type"]
+        'DOTADataset'
+    """
+    dataset = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset") or {}
+    while "pipeline" not in dataset and isinstance(dataset.get("dataset"), dict):
+        dataset = dataset["dataset"]
+    return dataset

@@ -1,0 +1,61 @@
+"""Training and testing in several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config
+
+from rotated_atss.errors import UserError
+
+
+def configure_launcher(cfg: Config, launcher: str) -> None:
+    """Set a config's launcher, in place.
+
+    Args:
+        cfg: The config. ``launcher`` and, for several processes on the CPU, ``model_wrapper_cfg`` are set.
+        launcher: ``none`` for one process, ``pytorch`` under torchrun.
+
+    Raises:
+        UserError: The process was not started by torchrun.
+
+    Example:
+        >>> cfg = Config()
+        >>> configure_launcher(cfg, "none")
+        >>> cfg.launcher
+        'none'
+    """
+    cfg.launcher = launcher
+    if launcher == "none":
+        return
+    if "RANK" not in os.environ:
+        hint = "start it with tools/dist_train.sh CONFIG NUMBER"
+        raise UserError(f"--launcher {launcher} needs the environment that torchrun sets", hint=hint)
+    if not torch.cuda.is_available():
+        cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+
+
+@contextmanager
+def process_group(launcher: str) -> Iterator[None]:
+    """Open the process group on the CPU, and close the process group after a run.
+
+    On GPUs MMEngine opens the group; on the CPU it would fail for lack of a GPU, so it is opened here with gloo. A rank
+    that exits without closing the group can abort in its communication threads.
+
+    Args:
+        launcher: ``none`` or ``pytorch``.
+
+    Example:
+        >>> with process_group("none"):
+        ...     torch.distributed.is_initialized()
+        False
+    """
+    if launcher != "none" and not torch.cuda.is_available() and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    yield
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,68 @@
+"""Conversion of exceptions from configs, builders and loader processes to one-line errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rotated_atss.errors import UserError
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or the exception's type where the message is empty.
+
+    Example:
+        >>> one_line(KeyError("SDG is not in the optimizer registry"))
+        'SDG is not in the optimizer registry'
+    """
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+@contextmanager
+def build_errors(part: str, where: object = None) -> Iterator[None]:
+    """Raise exceptions of a builder as one-line errors.
+
+    Args:
+        part: Name of the part that is built, for the error.
+        where: File of the config, for the error.
+
+    Raises:
+        UserError: The part cannot be built.
+
+    Example:
+        >>> with build_errors("this model", where="config.py"):
+        ...     raise TypeError("depth must be an integer")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: config.py: cannot build this model: depth must be an integer
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise UserError(f"cannot build {part}: {one_line(error)}", where=where) from error
+
+
+@contextmanager
+def strip_worker_traceback() -> Iterator[None]:
+    """Remove the traceback that PyTorch adds to the message of an error raised in a loader process.
+
+    Raises:
+        UserError: The error of the loader process in one line; also for a missing file.
+
+    Example:
+        >>> with strip_worker_traceback():
+        ...     raise UserError("Traceback ... rotated_atss.errors.UserError: P1.png: not a readable image")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: P1.png: not a readable image
+    """
+    try:
+        yield
+    except UserError as error:
+        line = error.what.rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2]
+        if line == error.what:
+            raise
+        raise UserError(line) from None
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,63 @@
+"""Operations on a built detector: unwrap it, count its classes, compile its network."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rotated_atss.detection.engine.errors import one_line
+from rotated_atss.errors import UserError
+
+
+def unwrap_model(model: nn.Module) -> nn.Module:
+    """Return the detector without its wrappers for distributed training and test-time augmentation.
+
+    Example:
+        >>> wrapper = nn.Module()
+        >>> wrapper.module = nn.Linear(2, 1)
+        >>> unwrap_model(wrapper)
+        Linear(in_features=2, out_features=1, bias=True)
+    """
+    while isinstance(inner := getattr(model, "module", None), nn.Module):
+        model = inner
+    return model
+
+
+def num_classes(model: nn.Module) -> int | None:
+    """Return the number of classes of a detector, wrapped or not; None where it is unknown.
+
+    Example:
+        >>> head = nn.Module()
+        >>> head.num_classes = 15
+        >>> num_classes(nn.ModuleDict({"bbox_head": head}))
+        15
+    """
+    model = unwrap_model(model)
+    return getattr(getattr(model, "bbox_head", model), "num_classes", None)
+
+
+def compile_network(model: nn.Module, backend: str = "inductor") -> None:
+    """Compile backbone and neck with ``torch.compile``, in place.
+
+    Names of weights do not change. Compilation happens in the first steps and takes minutes. The head is not compiled
+    because its shapes depend on the number of objects.
+
+    Args:
+        model: A detector with ``backbone`` and, optionally, ``neck``.
+        backend: Backend of ``torch.compile``.
+
+    Raises:
+        UserError: ``torch.compile`` does not work on this machine.
+
+    Example:
+        >>> detector = nn.ModuleDict({"backbone": nn.Conv2d(3, 8, 3)})
+        >>> compile_network(detector, backend="eager")
+    """
+    try:
+        torch.compile(lambda x: x.relu() + 1, backend=backend)(torch.ones(8))
+    except Exception as error:  # a missing compiler or an unsupported platform raises one of many classes
+        hint = "install a C++ compiler, or go on without --compile"
+        raise UserError(f"torch.compile does not work here: {one_line(error)}", hint=hint) from error
+    for part in (getattr(model, name, None) for name in ("backbone", "neck")):
+        if part is not None:
+            part.compile(backend=backend)

@@ -1,0 +1,94 @@
+"""Options of a training run and of a test run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FROM_SCRATCH = {
+    "model.backbone.init_cfg": None,
+    "model.backbone.frozen_stages": -1,
+    "model.backbone.norm_eval": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options that training and testing share.
+
+    Attributes:
+        work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>``.
+        launcher: ``none``, or ``pytorch`` under torchrun.
+        workers: Processes of each data loader; None for the defaults of
+            :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
+        cfg_options: Changes to the config by dotted key.
+    """
+
+    work_dir: str | Path | None = None
+    launcher: str = "none"
+    workers: int | None = None
+    cfg_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """Options of a training run.
+
+    Attributes:
+        resume: Checkpoint to resume from; True for the latest one of the work folder.
+        amp: Mixed precision in bfloat16.
+        compile: Compile backbone and neck with ``torch.compile``.
+        seed: Seed of all random numbers.
+        deterministic: Use deterministic algorithms only.
+        from_scratch: Train without pretrained weights and freeze nothing.
+        iterations: Train for this many iterations, log each of them and skip validation.
+
+    Example:
+        >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
+        -1
+    """
+
+    resume: str | Path | bool = False
+    amp: bool = False
+    compile: bool = False
+    seed: int | None = None
+    deterministic: bool = False
+    from_scratch: bool = False
+    iterations: int | None = None
+
+    @property
+    def config_changes(self) -> dict[str, Any]:
+        """``cfg_options``, preceded by the changes for training from scratch."""
+        return {**(FROM_SCRATCH if self.from_scratch else {}), **self.cfg_options}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions(RunOptions):
+    """Options of a test run.
+
+    Attributes:
+        data: Folder of tiles, or of COCO's ``annotations`` and images, instead of the config's.
+        labels: DOTA: label folders of the full images, by default those named in the split's manifest. COCO: the
+            instances JSON to test on.
+        out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
+            (default ``<work_dir>/results``).
+        submission: Zip file to write for DOTA's evaluation server.
+        tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
+        dota_version: ``v1.0``, ``v1.5`` or ``v2.0``, instead of the config's. It decides whether difficult objects
+            count.
+
+    Example:
+        >>> TestOptions(data="data/dota/val", tta=True).tta
+        True
+    """
+
+    __test__ = False  # pytest would collect the class by its name
+
+    data: str | Path | None = None
+    labels: Sequence[str] | None = None
+    out: str | Path | None = None
+    submission: str | Path | None = None
+    tta: bool = False
+    dota_version: str | None = None

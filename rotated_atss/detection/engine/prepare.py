@@ -1,0 +1,185 @@
+"""Configs of a run: the options of a command applied to a copy of the config."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from rotated_atss.detection.engine.config import require_keys
+from rotated_atss.detection.engine.dataloaders import configure_dataloaders
+from rotated_atss.detection.engine.distributed import configure_launcher
+from rotated_atss.detection.engine.options import RunOptions, TestOptions, TrainOptions
+from rotated_atss.detection.engine.outputs import configure_outputs, set_dota_version
+from rotated_atss.detection.engine.resume import latest_checkpoint
+from rotated_atss.errors import UserError
+
+TRAINING_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
+VALIDATION_KEYS = ("val_dataloader", "val_cfg", "val_evaluator")
+LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # of MMEngine's AmpOptimWrapper
+
+
+def prepare_train(cfg: Config, options: TrainOptions) -> Config:
+    """Return the config of a training run.
+
+    Args:
+        cfg: A config loaded with ``options.config_changes``. It is not changed.
+        options: Options of the run.
+
+    Returns:
+        A changed copy. With ``resume``, its ``load_from`` is the checkpoint to resume from, or None if there is none.
+
+    Raises:
+        UserError: The config cannot be trained, an option is out of range, or the latest checkpoint is missing.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> cfg = load_config("rotated_atss_obb_r18_demo_le90")
+        >>> prepare_train(cfg, TrainOptions(seed=3, iterations=20)).train_cfg.max_iters
+        20
+    """
+    require_keys(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
+    cfg = _prepare_run(cfg, options)
+    if options.amp:
+        cfg.optim_wrapper.type = "BFloat16OptimWrapper"
+        for key in LOSS_SCALING_KEYS:
+            cfg.optim_wrapper.pop(key, None)
+    _set_randomness(cfg, options.seed, options.deterministic)
+    if options.iterations is not None:
+        _limit_iterations(cfg, options.iterations)
+    if options.resume:
+        cfg.resume = True
+        if not isinstance(options.resume, bool):
+            cfg.load_from = str(options.resume)
+    if cfg.get("resume"):
+        _set_resumed_checkpoint(cfg)
+    return cfg
+
+
+def prepare_test(cfg: Config, options: TestOptions) -> Config:
+    """Return the config of a test run.
+
+    Args:
+        cfg: A config loaded with ``options.cfg_options``. It is not changed.
+        options: Options of the run.
+
+    Returns:
+        A changed copy without training and validation, which loads no weights by itself.
+
+    Raises:
+        UserError: The config cannot be tested, an option does not fit it, or an output overlaps an input.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90")
+        >>> prepare_test(cfg, TestOptions(out="merged")).test_evaluator.out_dir
+        'merged'
+    """
+    require_keys(cfg, "model", "test_dataloader", "test_cfg", "test_evaluator")
+    cfg = _prepare_run(cfg, options)
+    cfg.load_from, cfg.resume = None, False  # the checkpoint of the command is loaded instead
+    cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
+    for key in TRAINING_KEYS + VALIDATION_KEYS:
+        cfg[key] = None
+    if options.data is not None:
+        cfg.test_dataloader.dataset.data_root = str(options.data)
+    if options.dota_version is not None:
+        set_dota_version(cfg, options.dota_version)
+    configure_outputs(cfg, options.labels, options.out, options.submission)
+    if options.tta:
+        _wrap_with_tta(cfg)
+    return cfg
+
+
+def missing_validation_data(cfg: Config) -> Path | None:
+    """Return the folder or JSON of the validation data if it does not exist, else None.
+
+    Example:
+        >>> cfg = Config(dict(val_dataloader=dict(dataset=dict(data_root="no/such/folder"))))
+        >>> missing_validation_data(cfg).name
+        'folder'
+    """
+    dataset = (cfg.get("val_dataloader") or {}).get("dataset", {})
+    folder, ann_file = dataset.get("data_root"), dataset.get("ann_file") or ""
+    path = Path(folder or "") / (ann_file if ann_file.endswith(".json") else "")
+    return None if folder is None or path.exists() else path
+
+
+def without_validation(cfg: Config) -> Config:
+    """Return a copy of a config that trains without validation.
+
+    Example:
+        >>> cfg = Config(dict(train_cfg=dict(max_epochs=12, val_interval=1), val_cfg=dict(type="ValLoop")))
+        >>> without_validation(cfg).val_cfg is None
+        True
+    """
+    cfg = copy.deepcopy(cfg)
+    for key in VALIDATION_KEYS:
+        cfg[key] = None
+    cfg.train_cfg.pop("val_interval", None)
+    return cfg
+
+
+def _prepare_run(cfg: Config, options: RunOptions) -> Config:
+    """Return a copy of the config with the options that training and testing share."""
+    cfg = copy.deepcopy(cfg)
+    if options.work_dir is not None:
+        cfg.work_dir = str(options.work_dir)
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs", cfg.config_name))
+    if cfg.get("visualizer"):
+        # MMEngine keeps visualizers by name: a second run in this process would log to the first run's folder
+        cfg.visualizer.pop("name", None)
+    configure_launcher(cfg, options.launcher)
+    configure_dataloaders(cfg, options.workers, user_keys=options.cfg_options)
+    return cfg
+
+
+def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UserError(f"the seed must be between 0 and 2^32 - 1, got {seed}")
+    given: dict[str, Any] = {"seed": seed} if seed is not None else {}
+    if deterministic:
+        given["deterministic"] = True
+    if given:
+        cfg.randomness = {**(cfg.get("randomness") or {}), **given}
+
+
+def _limit_iterations(cfg: Config, iterations: int) -> None:
+    """Train for a few iterations: log each of them, skip validation, save one checkpoint at the end."""
+    if iterations < 1:
+        raise UserError(f"--iterations must be at least 1, got {iterations}")
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
+    for key in VALIDATION_KEYS:
+        cfg[key] = None
+    cfg.merge_from_dict({
+        "default_hooks.logger.interval": 1,
+        "default_hooks.checkpoint.by_epoch": False,
+        "default_hooks.checkpoint.interval": iterations,
+        "log_processor.by_epoch": False,
+        "log_processor.window_size": 1,
+    })  # fmt: skip
+    schedulers: Any = cfg.get("param_scheduler") or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        if scheduler.get("total_steps", iterations) < iterations:
+            scheduler["total_steps"] = iterations
+
+
+def _set_resumed_checkpoint(cfg: Config) -> None:
+    """Set ``load_from`` to the checkpoint to resume from, which makes pretrained weights superfluous."""
+    path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
+    if path is not None:
+        cfg.load_from = str(path)
+        if "backbone" in cfg.model:
+            cfg.model.backbone.init_cfg = None
+
+
+def _wrap_with_tta(cfg: Config) -> None:
+    """Wrap the detector in the config's TTA model and use its pipeline."""
+    if cfg.get("tta_model") is None or cfg.get("tta_pipeline") is None:
+        hint = "inherit one of configs/_base_/tta"
+        raise UserError("this config has no tta_model and tta_pipeline", where=cfg.filename, hint=hint)
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline

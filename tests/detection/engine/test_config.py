@@ -1,0 +1,60 @@
+"""Configs and their parts: errors in one line."""
+
+import pytest
+from mmengine.config import Config
+
+from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.engine.options import TrainOptions
+from rotated_atss.detection.engine.runner import train
+
+DEMO = "rotated_atss_obb_r18_demo_le90"
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"train_dataloader.dataset.classes": "v1.5"}, "the model has 15 classes, the dataset 16 (plane, "),
+        ({"train_dataloader.dataset.classes": "ship"}, "a single class is written as a tuple"),
+        ({"train_dataloader.dataset.data_root": "/no/such"}, "/no/such/images: no such folder"),
+        ({"train_dataloader.dataset.type": "DotaDataset"}, "cannot build train_cfg or train_dataloader"),
+        ({"train_dataloader.dataset.pipeline.0.type": "LoadTyle"}, "cannot build train_cfg or train_dataloader"),
+        ({"optim_wrapper.optimizer.type": "SDG"}, "cannot build optim_wrapper of this config: "),
+        ({"optim_wrapper.optimizer.momentun": 1}, "cannot build optim_wrapper of this config"),
+        ({"param_scheduler.0.type": "Cosine"}, "cannot build param_scheduler of this config"),
+        ({"default_hooks.logger.intervall": 1}, "cannot build this config"),
+        ({"model.backbone.depth": 19}, f"{DEMO}.py: cannot build this model: "),
+        ({"model.bbox_head.type": "ATTS"}, "cannot build this model: ATTS is not in"),
+        ({"model.backbone.depth.x": 1}, "these options do not fit the config"),
+        ({"train_dataloader.dataset.pipeline.9.type": "x"}, "these options do not fit the config"),
+    ],
+)
+def test_parts_that_do_not_fit_are_reported_in_one_line(run, changes, message, fault):
+    assert message in fault(run, changes)
+
+
+def test_unreadable_configs_are_reported_in_one_line(tmp_path, tiny_options, fault):
+    for number, (text, message) in enumerate(
+        [
+            ("model = dict(", "SyntaxError"),
+            ("_base_ = 'none.py'", "FileNotFoundError"),
+            ("a = 1 / 0", "ZeroDivisionError"),
+            ("a = b", "NameError"),
+            ("custom_imports = dict(imports=['no_such_module'])", "ImportError"),
+            ("a = 1", "this config has no model"),
+        ]
+    ):
+        path = tmp_path / f"broken{number}.py"
+        path.write_text(text)
+        error = fault(train, path, TrainOptions(work_dir=str(tmp_path / "w")))
+        assert error.startswith(f"{path}: ")
+        assert message in error
+    assert not (tmp_path / "w").exists()
+    assert "no_such: no such config" in fault(train, "no_such")
+
+
+def test_test_dataset_is_found_inside_a_wrapper():
+    inner = {"type": "DOTADataset", "pipeline": [{"type": "LoadTile"}]}
+    cfg = Config({"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": inner}}})
+    assert find_test_dataset(cfg)["type"] == "DOTADataset"

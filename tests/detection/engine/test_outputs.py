@@ -1,0 +1,57 @@
+"""Outputs of a test run never overlap its inputs."""
+
+import pytest
+from mmengine.config import Config
+
+from rotated_atss.detection.engine import runner
+from rotated_atss.detection.engine.options import TestOptions
+from rotated_atss.detection.engine.outputs import configure_outputs
+from rotated_atss.errors import UserError
+
+DEMO = "rotated_atss_obb_r18_demo_le90"
+
+
+@pytest.mark.parametrize("where", ["images", "labelTxt", "labelTxt/below"])
+def test_outputs_that_overlap_an_input_are_refused(tiles, tiny_options, tmp_path, where, fault):
+    before = sorted(tiles.rglob("*"))
+    (tmp_path / "labels").mkdir()
+    outputs = {
+        tiles / where: dict(out=str(tiles / where)),
+        tiles / where / "s.zip": dict(submission=str(tiles / where / "s.zip")),
+        tmp_path / "labels" / "x": dict(labels=[str(tmp_path / "labels")], out=str(tmp_path / "labels" / "x")),
+    }
+    for output, changes in outputs.items():
+        options = TestOptions(work_dir=str(tmp_path / "w"), cfg_options=tiny_options, **changes)
+        error = fault(runner.test, DEMO, tmp_path / "none.pth", options)
+        assert error.startswith(f"{output}: the output overlaps the input ")
+    assert sorted(tiles.rglob("*")) == before
+
+
+DATA = dict(data_root="data", ann_file="ann/val.json", data_prefix=dict(img="images"))
+
+
+@pytest.mark.parametrize(
+    "metric, out, accepted",
+    [
+        ("DOTAMetric", "merged", True),
+        ("DOTAMetric", "data", True),  # contains the inputs
+        ("DOTAMetric", "data/merged", True),  # next to the inputs
+        ("DOTAMetric", "data/images", False),
+        ("DOTAMetric", "data/images/merged", False),
+        ("DOTAMetric", "data/ann", True),  # the folder of the file that is read
+        ("DOTAMetric", "data/ann/val.json", False),
+        ("CocoBoxMetric", "data", True),
+        ("CocoBoxMetric", "data/ann", False),
+        ("CocoBoxMetric", "data/ann/results", True),
+        ("CocoBoxMetric", "data/images/x", False),
+        ("OtherMetric", "data/images", True),  # writes nothing
+    ],
+)
+def test_which_output_folders_are_accepted(metric, out, accepted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config(dict(work_dir="work", test_evaluator=dict(type=metric), test_dataloader=dict(dataset=DATA)))
+    if accepted:
+        configure_outputs(cfg, labels=None, out=out, submission=None)
+    else:
+        with pytest.raises(UserError, match=f"{out}: the output overlaps the input "):
+            configure_outputs(cfg, labels=None, out=out, submission=None)

@@ -1,0 +1,59 @@
+"""Resuming of training from checkpoints."""
+
+import pytest
+import torch
+
+from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+UNUSABLE = [
+    ("evil", "not loaded, for safety"),
+    ("cut", "not a readable checkpoint"),
+    ("gone", "no such checkpoint"),
+    ("other", "weights of another model: "),
+]
+
+
+def test_latest_checkpoint_of_a_moved_folder_is_resumed(run, tmp_path, read_log):
+    folder = run({"train_cfg.max_iters": 2})
+    moved = folder.rename(tmp_path / "moved")
+    assert run({"train_cfg.max_iters": 4}, work_dir=str(moved), resume=True) == moved
+    assert "resumed epoch: 0, iter: 2" in read_log(moved)
+    assert (moved / "iter_4.pth").is_file()
+
+
+def test_resume_without_a_checkpoint_starts_at_the_beginning(run, read_scalars, read_log):
+    folder = run({"train_cfg.max_iters": 1}, resume=True)
+    assert f"{folder}: nothing to resume, training starts at the beginning" in read_log(folder)
+    assert [step for step, _ in read_scalars(folder)] == [1]
+
+
+@pytest.mark.parametrize("name, message", UNUSABLE)
+def test_unusable_checkpoints_are_not_resumed(foreign, run, name, message, fault):
+    error = fault(run, resume=str(foreign / f"{name}.pth"))
+    assert error.startswith(f"{foreign / name}.pth: ")
+    assert message in error
+    assert not (foreign / "made").exists()
+
+
+def test_bare_weights_are_not_resumed_but_loaded(run, tmp_path, fault):
+    content = read_checkpoint(run({"train_cfg.max_iters": 1}) / "iter_1.pth")
+    torch.save({"state_dict": content["state_dict"], "meta": {}}, tmp_path / "bare.pth")
+    error = fault(run, resume=str(tmp_path / "bare.pth"))
+    assert "no state of a training to resume (no message_hub, optimizer, param_schedulers)" in error
+    assert "--cfg-options load_from=PATH" in error
+    run({"train_cfg.max_iters": 1, "load_from": str(tmp_path / "bare.pth")})
+
+
+def test_unusable_latest_checkpoint_is_refused(foreign, run, tmp_path, fault):
+    work = tmp_path / "work"
+    work.mkdir()
+    for name, message in UNUSABLE[:2]:
+        (work / "last_checkpoint").write_text(str(foreign / f"{name}.pth"))
+        assert message in fault(run, work_dir=str(work), resume=True)
+    for name in ("", str(foreign / "gone.pth")):
+        (work / "last_checkpoint").write_text(name)
+        error = fault(run, work_dir=str(work), resume=True)
+        assert error.startswith(f"{work / 'last_checkpoint'}: names a checkpoint that does not exist, '{name}'")
+    assert not (foreign / "made").exists()
