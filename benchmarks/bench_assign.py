@@ -56,23 +56,12 @@ def build_baseline(device: str) -> Assign:
     return baselines.atss_assigner(priors.to(device), level_sizes)
 
 
-BUILDERS: assignment.Builders = {"rotated_atss": build_own, "baseline": build_baseline}
-
-
-def memory_mb(name: str, num_gt: int, device: str) -> float:
-    """Measure the extra memory of one assignment; runs in a fresh process."""
-    return assignment.extra_memory(BUILDERS, name, num_gt, WARMUP_GT, device)
-
-
 def assign_row(num_gt: int, own: Assign, baseline: Assign | None, args: argparse.Namespace) -> Row:
-    """Measure time and memory of both for one number of boxes."""
-    row = assignment.speed_row(num_gt, own, baseline, args)
+    """Measure both for one number of boxes, and this package without the grid layout."""
+    row = assignment.assign_row("bench_assign", num_gt, own, baseline, args)
     gt_boxes, without_grids = inputs.scene(num_gt).to(args.device), build_own(args.device, grids=False)
     sync = harness.synchronizer(args.device)
     row["without_grids"] = time_one(lambda: without_grids(gt_boxes), args.repeats, sync=sync)
-    for name in ("rotated_atss", "baseline"):
-        if name in row:
-            row[f"{name}_mb"] = harness.in_new_process(memory_mb, name, num_gt, args.device)
     return row
 
 
@@ -114,7 +103,6 @@ def compare(name: str, gt_boxes: Tensor, own: Assign, baseline: Assign, device: 
 
 
 def targets(rows: list[Row], sizes: Row, comparisons: list[Row]) -> list[Row]:
-    """Compare with the targets."""
     of = {row["num_gt"]: row for row in rows}
     times = {num_gt: row["rotated_atss"]["median"] * 1e3 for num_gt, row in of.items()}
     growth = sizes["ratio"] if 4096 in sizes["sizes"] else None
@@ -128,13 +116,6 @@ def targets(rows: list[Row], sizes: Row, comparisons: list[Row]) -> list[Row]:
         target("assignment at 4096 px: time relative to 1024 px", growth, at_most=1.2),
         target("assignment: unexplained differences from mmrotate", unexplained, at_most=0),
     ]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    assignment.add_arguments(parser, [10, 100, 500, 2000, 5000], 500, 3)
-    parser.add_argument("--large", type=int, default=4096, help="side of the large image in pixels")
-    parser.add_argument("--scenes", type=int, default=3, help="scenes of each kind to compare results on")
-    parser.add_argument("--scene-gt", type=int, default=60, help="boxes of each of these scenes")
 
 
 def measure(args: argparse.Namespace) -> Record:
@@ -158,7 +139,10 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("assign", __doc__, measure, add_arguments, repeats=15)
+    harness.main(
+        "assign", __doc__, measure, repeats=15, num_gt=[10, 100, 500, 2000, 5000], baseline_max_gt=500,
+        baseline_repeats=3, large=4096, scenes=3, scene_gt=60,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

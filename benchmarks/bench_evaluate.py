@@ -100,11 +100,6 @@ def targets(full: Row, compared: Row) -> list[Row]:
     ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detections", type=int, default=DETECTIONS)
-    parser.add_argument("--compared", type=int, default=COMPARED, help="detections of the comparison with dotadevkit")
-
-
 def measure(args: argparse.Namespace) -> Record:
     with tempfile.TemporaryDirectory(prefix="bench_evaluate_") as folder:
         rows = [full_row(args, Path(folder) / "full"), compared_row(args, Path(folder) / "compared")]
@@ -112,7 +107,7 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("evaluate", __doc__, measure, add_arguments, repeats=5, gpu=False)
+    harness.main("evaluate", __doc__, measure, gpu=False, repeats=5, detections=DETECTIONS, compared=COMPARED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whole commands with each fast path of the file code, compared with the same command without it.
 
-    python benchmarks/bench_fast_paths.py [--detections 1000000] [--images 100] [--repeats 5] [--workers 2]
+    python benchmarks/bench_fast_paths.py [--detections 1000000] [--images 100] [--repeats 5] [--processes 2]
                                           [--only NAME ...]
 
 Every run is a fresh interpreter that executes ``rotated-atss evaluate``, ``merge`` or ``split``. The fast path is
@@ -68,7 +68,7 @@ def write_inputs(args: argparse.Namespace, folder: Path) -> dict[str, list[objec
     task1.write_tiles(folder / "tiles", args.detections, IMAGES)
     merged = folder / "merged"
     task1.write_merged(merged, args.detections, args.detections // DETECTIONS_PER_OBJECT, IMAGES)
-    workers = ["--workers", args.workers, "--quiet"]
+    workers = ["--workers", args.processes, "--quiet"]
     labels = ["--labels", images / "labelTxt"]
     return {
         "evaluate": ["--detections", merged / "detections", "--labels", merged / "labelTxt", *workers],
@@ -89,25 +89,22 @@ def fast_path_row(name: str, options: list[object], repeats: int, folder: Path) 
     return {"fast_path": name, "command": path.command, **times}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detections", type=int, default=1_000_000, help="detections merged and evaluated")
-    parser.add_argument("--images", type=int, default=100, help="number of split images after repetition")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--data", type=Path, help="folder with images and labelTxt, as in bench_split.py")
-    parser.add_argument("--only", nargs="+", choices=FAST_PATHS, default=list(FAST_PATHS), help="fast paths to measure")
-
-
 def measure(args: argparse.Namespace) -> Record:
+    if unknown := set(args.only) - set(FAST_PATHS):
+        raise SystemExit(f"unknown fast path {sorted(unknown)}. Choose from {list(FAST_PATHS)}.")
     with tempfile.TemporaryDirectory(prefix="bench_fast_paths_") as name:
         folder = Path(name)
         options = write_inputs(args, folder)
         rows = [fast_path_row(name, options[FAST_PATHS[name].command], args.repeats, folder) for name in args.only]
-    settings = {"detections": args.detections, "images": args.images, "workers": args.workers}
+    settings = {"detections": args.detections, "images": args.images, "processes": args.processes}
     return {"settings": settings, "rows": rows}
 
 
 def main() -> None:
-    harness.main("fast_paths", __doc__, measure, add_arguments, repeats=5, gpu=False)
+    harness.main(
+        "fast_paths", __doc__, measure, gpu=False, repeats=5, detections=1_000_000, images=100, processes=2, data="",
+        only=list(FAST_PATHS),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

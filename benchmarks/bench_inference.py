@@ -183,16 +183,6 @@ def _speedup(speed: dict[str, float], own: str, *baselines: str) -> float | None
     return round(speed[own] / max(measured), 2) if measured else None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", type=int, default=1024, help="side of the images in pixels")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 2], help="batch sizes")
-    parser.add_argument("--candidates", type=int, default=1500, help="pairs per image above the score threshold")
-    parser.add_argument("--scene-candidates", type=int, default=2000, help="candidates per image of crowded scenes")
-    parser.add_argument("--baseline-repeats", type=int, default=3)
-    parser.add_argument("--no-baseline", action="store_true")
-    parser.add_argument("--baseline-amp", action="store_true", help="bfloat16 for the baseline's network too")
-
-
 def measure(args: argparse.Namespace) -> Record:
     amp, float32 = own_model(args), own_model(args)
     detectors = {OWN_AMP: Detector(amp, args.device, True), OWN_FLOAT32: Detector(float32, args.device, False)}
@@ -214,7 +204,10 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("inference", __doc__, measure, add_arguments, repeats=5)
+    harness.main(
+        "inference", __doc__, measure, repeats=5, size=1024, batch=[1, 2], candidates=1500, scene_candidates=2000,
+        baseline_repeats=3, no_baseline=False, baseline_amp=False,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

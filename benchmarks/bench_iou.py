@@ -176,7 +176,6 @@ def _accepts(baseline: IoU, dtype: torch.dtype, device: str) -> bool:
 
 
 def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
-    """Compare with the targets of the CPU or of a GPU."""
     worst = {
         dtype: max(row["rotated_atss_error"]["worst"] for row in rows if row["dtype"] == dtype)
         for dtype in ("float32", "float64")
@@ -196,13 +195,6 @@ def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
         target("rotated IoU: largest error in float32", worst["float32"], at_most=2e-6),
         target("rotated IoU: largest error in float64", worst["float64"], at_most=1e-12),
     ]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pairs", type=int, default=200_000)
-    parser.add_argument("--scene-boxes", type=int, default=2000, help="boxes of each scene compared with all pairs")
-    parser.add_argument("--baseline-repeats", type=int, default=5)
-    parser.add_argument("--exact", type=int, default=2000, help="random pairs per kind in rational arithmetic")
 
 
 def measure(args: argparse.Namespace) -> Record:
@@ -226,7 +218,7 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("iou", __doc__, measure, add_arguments, repeats=9)
+    harness.main("iou", __doc__, measure, repeats=9, pairs=200_000, scene_boxes=2000, baseline_repeats=5, exact=2000)
 
 
 if __name__ == "__main__":

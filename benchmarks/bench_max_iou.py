@@ -50,14 +50,6 @@ def build_baseline(device: str) -> Assign:
     return baselines.max_iou_assigner(nine_priors().to(device))
 
 
-BUILDERS: assignment.Builders = {"rotated_atss": build_own, "baseline": build_baseline}
-
-
-def memory_mb(name: str, num_gt: int, device: str) -> float:
-    """Measure the extra memory of one assignment; runs in a fresh process."""
-    return assignment.extra_memory(BUILDERS, name, num_gt, WARMUP_GT, device)
-
-
 def agreement(gt_boxes: Tensor, result: Tensor, other: Tensor) -> dict[str, int]:
     """Count the priors that differ, and those of them that no near tie explains."""
     differing = torch.nonzero(result != other).squeeze(1)
@@ -76,10 +68,7 @@ def agreement(gt_boxes: Tensor, result: Tensor, other: Tensor) -> dict[str, int]
 
 def assign_row(num_gt: int, own: Assign, baseline: Assign | None, args: argparse.Namespace) -> Row:
     """Measure time, memory and agreement of both for one number of boxes."""
-    row = assignment.speed_row(num_gt, own, baseline, args)
-    for name in ("rotated_atss", "baseline"):
-        if name in row:
-            row[f"{name}_mb"] = harness.in_new_process(memory_mb, name, num_gt, args.device)
+    row = assignment.assign_row("bench_max_iou", num_gt, own, baseline, args)
     if "baseline" in row:
         gt_boxes = inputs.scene(num_gt).to(args.device)
         row["agreement"] = agreement(gt_boxes, own(gt_boxes).cpu(), baseline(gt_boxes).cpu())
@@ -87,7 +76,6 @@ def assign_row(num_gt: int, own: Assign, baseline: Assign | None, args: argparse
 
 
 def targets(rows: list[Row]) -> list[Row]:
-    """Compare with the targets."""
     large = next((row for row in rows if row["num_gt"] == 2000), None)
     speedup = min((row["speedup"] for row in rows if "speedup" in row), default=None)
     unexplained = [row["agreement"]["unexplained"] for row in rows if "agreement" in row]
@@ -101,10 +89,6 @@ def targets(rows: list[Row]) -> list[Row]:
     ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    assignment.add_arguments(parser, [10, 100, 500, 2000], 20, 1)
-
-
 def measure(args: argparse.Namespace) -> Record:
     package, missing = baselines.mmrotate()
     own, baseline = build_own(args.device), None if package is None else build_baseline(args.device)
@@ -113,7 +97,9 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("max_iou", __doc__, measure, add_arguments, repeats=5)
+    harness.main(
+        "max_iou", __doc__, measure, repeats=5, num_gt=[10, 100, 500, 2000], baseline_max_gt=20, baseline_repeats=1,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -84,11 +84,6 @@ def targets(rows: list[Row]) -> list[Row]:
     ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detections", type=int, default=1_000_000)
-    parser.add_argument("--processes", type=int, default=2)
-
-
 def measure(args: argparse.Namespace) -> Record:
     rows = []
     for case in CASES:
@@ -98,7 +93,7 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("merge", __doc__, measure, add_arguments, repeats=3, gpu=False)
+    harness.main("merge", __doc__, measure, gpu=False, repeats=3, detections=1_000_000, processes=2)
 
 
 if __name__ == "__main__":

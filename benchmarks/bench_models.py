@@ -101,14 +101,6 @@ def timed_configs(args: argparse.Namespace) -> list[str]:
     return list(args.time or (TIMED_ON_CPU if args.device == "cpu" else config_names()))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-timing", action="store_true", help="parameters and multiply-adds only")
-    parser.add_argument(
-        "--time", nargs="+", metavar="NAME", help="configs to time (default: a few on the CPU, all on a GPU)"
-    )
-    parser.add_argument("--size", type=int, default=SIDE, help="side of the timed image in pixels")
-
-
 def measure(args: argparse.Namespace) -> Record | None:
     """Save the record of sizes and return the record of speeds."""
     where = environment()  # sizes do not depend on the device
@@ -121,7 +113,7 @@ def measure(args: argparse.Namespace) -> Record | None:
 
 
 def main() -> None:
-    harness.main("models", __doc__, measure, add_arguments, repeats=5)
+    harness.main("models", __doc__, measure, repeats=5, no_timing=False, time=[], size=SIDE)
 
 
 if __name__ == "__main__":

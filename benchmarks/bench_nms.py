@@ -81,19 +81,11 @@ def _highest_iou(boxes: Tensor, scores: Tensor, labels: Tensor, some: Tensor, ke
 
 
 def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
-    """Compare with the target of the CPU or of a GPU."""
     (row,) = (row for row in rows if row["scene"] == ("tile, 15 classes" if gpu else "harbour, 1 class"))
     seconds = row["rotated_atss"]["median"]
     if gpu:
         return [target(f"rotated NMS of {row['boxes']:,} boxes in 15 classes, ms", seconds * 1e3, at_most=0.5)]
     return [target(f"rotated NMS of {row['boxes']:,} boxes (harbour), s", seconds, at_most=0.5)]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--baseline-repeats", type=int, default=3)
-    parser.add_argument(
-        "--baseline-seconds", type=float, default=180, help="skip the baseline where one run is expected to take longer"
-    )
 
 
 def measure(args: argparse.Namespace) -> Record:
@@ -115,7 +107,7 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("nms", __doc__, measure, add_arguments, repeats=9)
+    harness.main("nms", __doc__, measure, repeats=9, baseline_repeats=3, baseline_seconds=180.0)
 
 
 if __name__ == "__main__":

@@ -155,13 +155,6 @@ def same_objects(path: Path, other: Path) -> bool:
     return np.allclose(corners.reshape(-1, 8), labels.polygons, rtol=0, atol=CORNER_TOLERANCE_PX)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split-repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, default=40, help="number of images after repetition (default: 40)")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--data", type=Path)
-
-
 def measure(args: argparse.Namespace) -> Record | None:
     missing = {name: optional(name, attributes)[1] for name, attributes in others.REQUIRED.items()}
     installed = [name for name, reason in missing.items() if not reason]
@@ -187,7 +180,7 @@ def measure(args: argparse.Namespace) -> Record | None:
 
 
 def main() -> None:
-    harness.main("others", __doc__, measure, add_arguments, repeats=5, gpu=False)
+    harness.main("others", __doc__, measure, gpu=False, repeats=5, split_repeats=3, images=40, processes=2, data="")
 
 
 if __name__ == "__main__":

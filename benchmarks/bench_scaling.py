@@ -189,11 +189,6 @@ class LossModule(torch.nn.Module):
             return self.model.parse_losses(losses)[0]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides of the images in pixels")
-    parser.add_argument("--detections", type=int, nargs="+", default=[125_000, 250_000, 500_000, 1_000_000])
-
-
 def measure(args: argparse.Namespace) -> Record:
     rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
     rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
@@ -207,7 +202,10 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("scaling", __doc__, measure, add_arguments, repeats=3, gpu=False)
+    harness.main(
+        "scaling", __doc__, measure, gpu=False, repeats=3, sizes=[256, 512, 1024],
+        detections=[125_000, 250_000, 500_000, 1_000_000],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

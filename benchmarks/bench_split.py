@@ -158,12 +158,6 @@ def _cpu_seconds(run: Callable[[], object]) -> float:
     return round(after.children_user + after.children_system - before.children_user - before.children_system, 2)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--images", type=int, default=100, help="number of images after repetition (default: 100)")
-    parser.add_argument("--processes", type=int, default=2)
-
-
 def measure(args: argparse.Namespace) -> Record:
     isal = importlib.util.find_spec("isal") is not None
     with tempfile.TemporaryDirectory(prefix="bench_split_") as name:
@@ -183,7 +177,7 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("split", __doc__, measure, add_arguments, repeats=3, gpu=False)
+    harness.main("split", __doc__, measure, gpu=False, repeats=3, data="", images=100, processes=2)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,6 @@ def summarize(name: str, steps: list[dict[str, float]]) -> Row:
 
 
 def targets(rows: dict[str, Row], args: argparse.Namespace) -> list[Row]:
-    """Compare with the targets of the CPU or of a GPU."""
     cpu = args.device == "cpu"
     seconds = {name: row["seconds"]["step"]["median"] for name, row in rows.items()}
     speedup = seconds[BASELINE] / seconds[OWN_AMP] if BASELINE in seconds else None
@@ -135,15 +134,6 @@ def memory_target(rows: dict[str, Row], baseline_amp: bool) -> Row:
     peak = rows[OWN_AMP if baseline_amp else OWN_FLOAT32]["peak_mb"]
     share = peak / rows[BASELINE]["peak_mb"] if BASELINE in rows else None
     return target("peak memory of a training step, share of mmrotate's", share, at_most=1)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", type=int, default=1024, help="side of the images in pixels")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--num-gt", type=int, default=100, help="ground-truth boxes per image")
-    parser.add_argument("--baseline-repeats", type=int, default=3)
-    parser.add_argument("--no-baseline", action="store_true")
-    parser.add_argument("--baseline-amp", action="store_true", help="bfloat16 autocast for the baseline too")
 
 
 def measure(args: argparse.Namespace) -> Record:
@@ -169,7 +159,10 @@ def measure(args: argparse.Namespace) -> Record:
 
 
 def main() -> None:
-    harness.main("train_step", __doc__, measure, add_arguments, repeats=5)
+    harness.main(
+        "train_step", __doc__, measure, repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3,
+        no_baseline=False, baseline_amp=False,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

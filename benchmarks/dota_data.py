@@ -16,15 +16,15 @@ SHAPES = [(824, 1464, 107), (884, 977, 130), (1367, 1526, 100), (2304, 1792, 36)
           (1599, 1903, 20), (712, 557, 64)]  # fmt: skip
 
 
-def find_data(given: Path | None, folder: Path) -> tuple[Path, str]:
+def find_data(given: str, folder: Path) -> tuple[Path, str]:
     """Return a folder with ``images`` and ``labelTxt``, and its name.
 
     It is ``given``, else dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, else synthetic images made in
     ``folder``.
     """
     sample = Path(os.environ.get("ROTATED_ATSS_DATA") or ROOT.parent / "shared" / "data") / "dota_sample"
-    if given is not None:
-        return given.resolve(), given.name
+    if given:
+        return Path(given).resolve(), Path(given).name
     if sample.is_dir():
         return sample.resolve(), "dota_sample"
     return synthesize(folder / "synthetic"), "synthetic images"

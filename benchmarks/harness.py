@@ -16,16 +16,38 @@ from benchmarks.sections import SECTIONS, section
 
 Measure = Callable[[argparse.Namespace], Record | None]
 
+HELP = {
+    "repeats": "measured runs",
+    "split_repeats": "measured runs of splitting",
+    "baseline_repeats": "measured runs of the baseline",
+    "no_baseline": "skip the baseline",
+    "baseline_amp": "bfloat16 for the baseline's network too",
+    "baseline_max_gt": "skip the baseline above so many ground-truth boxes",
+    "baseline_seconds": "skip the baseline where one run is expected to take longer",
+    "pairs": "pairs of each kind",
+    "scene_boxes": "boxes of each scene whose pairs are all compared",
+    "exact": "random pairs per kind in rational arithmetic",
+    "num_gt": "ground-truth boxes per image",
+    "large": "side of the large image in pixels",
+    "scenes": "scenes of each kind on which results are compared",
+    "scene_gt": "ground-truth boxes of each of these scenes",
+    "size": "side of the images in pixels",
+    "sizes": "sides of the images in pixels",
+    "batch": "images per batch",
+    "candidates": "(prior, class) pairs per image above the score threshold",
+    "scene_candidates": "candidates per image of crowded scenes",
+    "detections": "number of detections",
+    "compared": "detections of the comparison with dotadevkit",
+    "images": "number of images after repetition",
+    "processes": "worker processes",
+    "data": "folder with images and labelTxt (default: the sample or synthetic images)",
+    "only": "cases to measure",
+    "no_timing": "parameters and multiply-adds only",
+    "time": "configs to time (default: a few on the CPU, all on a GPU)",
+}
 
-def main(
-    name: str,
-    doc: str | None,
-    measure: Measure,
-    add_arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
-    *,
-    repeats: int,
-    gpu: bool = True,
-) -> None:
+
+def main(name: str, doc: str | None, measure: Measure, *, gpu: bool = True, **options: Any) -> None:
     """Run one benchmark script.
 
     Args:
@@ -33,11 +55,10 @@ def main(
         doc: The script's docstring, shown by ``--help``.
         measure: Takes the parsed options and returns the record without name and environment, or None where there is
             nothing to record.
-        add_arguments: Adds the script's own options.
-        repeats: Default of ``--repeats``.
         gpu: Whether the benchmark also runs on CUDA.
+        **options: Defaults of the script's options; a list takes several values, False makes a flag.
     """
-    args = parser(doc, add_arguments, repeats, gpu).parse_args()
+    args = parse(doc, gpu, options)
     if not gpu and args.device != "cpu":
         print(f"bench_{name}.py measures on the CPU; --device {args.device} is ignored")
         args.device = "cpu"
@@ -55,16 +76,22 @@ def main(
     print(path)
 
 
-def parser(
-    doc: str | None, add_arguments: Callable[[argparse.ArgumentParser], object], repeats: int, gpu: bool
-) -> argparse.ArgumentParser:  # fmt: skip
-    """Build the parser of a benchmark script: the common options and its own."""
-    found = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--repeats", type=int, default=repeats, help=f"measured runs (default: {repeats})")
+def parse(doc: str | None, gpu: bool, options: dict[str, Any]) -> argparse.Namespace:
+    """Parse the command line of a script; the type of an option is that of its default."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     devices = "cpu (default), cuda or cuda:<index>" if gpu else "ignored: this benchmark measures on the CPU"
-    found.add_argument("--device", default="cpu", help=devices)
-    add_arguments(found)
-    return found
+    parser.add_argument("--device", default="cpu", help=devices)
+    for name, default in options.items():
+        flag, help_text = f"--{name.replace('_', '-')}", HELP[name]
+        if default is False:
+            parser.add_argument(flag, action="store_true", help=help_text)
+            continue
+        several = isinstance(default, list)
+        kind = type((default or [""])[0] if several else default)
+        if default:
+            help_text += f" (default: {' '.join(map(str, default)) if several else default})"
+        parser.add_argument(flag, type=kind, nargs="+" if several else None, default=default, help=help_text)
+    return parser.parse_args()
 
 
 def check_device(device: str) -> None:

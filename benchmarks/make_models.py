@@ -150,7 +150,7 @@ def accuracies(rows: Sequence[Row]) -> str:
     if not rows:
         return f"{title}None yet; `benchmarks/record_accuracy.py` adds the result of a test.\n"
     heads = ("config", "metric", "value", "dataset", "images", "commit", "device")
-    columns: Columns = {**{head: head for head in heads}, "command": ("command", lambda command: f"`{command}`")}
+    columns: Columns = {**{head: head for head in heads}, "command": ("command", "`{}`")}
     return f"{title}{markdown(rows, columns)}\n"
 
 

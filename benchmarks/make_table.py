@@ -8,7 +8,7 @@ Every figure of both comes from a record.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -65,92 +65,62 @@ def fill_readme(text: str, records: Sequence[Record]) -> str:
     return f"{before}{BEGIN}{page.markdown(summary_rows(records))}\n{END}{after}"
 
 
-Summary = Iterator[tuple[str, Row, str]]  # task, row with both times, name of the baseline
-
-
 def summary_rows(records: Sequence[Record]) -> list[Row]:
     """Return one row per task and device, with the machine of the record."""
     rows = []
-    for name, summarize in SUMMARIES.items():
+    for name, (select, task, baseline) in SUMMARIES.items():
         for record in (record for record in records if record["name"] == name):
             where = record["environment"]
             device = f"{where['cores']} CPU cores" if where["device"] == "cpu" else where["device"]
-            for task, row, baseline in summarize(record):
-                divisor = row.get("pairs", 1)
-                own, other = (row[key] and row[key]["median"] / divisor for key in ("rotated_atss", "baseline"))
+            for row in select(record):
+                values = {**record.get("settings", {}), **row}
+                own, other = (row.get(key) and row[key]["median"] / row.get("pairs", 1) for key in PAIR)
                 rows.append({
-                    "task": task, "device": device, "rotated-atss": page.seconds(own),
-                    "baseline": f"{baseline} {page.seconds(other)}" if other else "",
+                    "task": task.format_map(values), "device": device, "rotated-atss": page.seconds(own),
+                    "baseline": f"{baseline.format_map(values)} {page.seconds(other)}" if other else "",
                     "speed-up": page.number(other / own) if other else "",
                 })  # fmt: skip
     return rows
 
 
-def _pair(row: Row, **more: int) -> Row:
-    return {"rotated_atss": row["rotated_atss"], "baseline": row.get("baseline"), **more}
-
-
-def _iou(record: Record) -> Summary:
-    row = next(row for row in record["rows"] if row["dtype"] == "float32")
-    yield "rotated IoU per pair", _pair(row, pairs=row["pairs"]), "mmcv"
-
-
-def _nms(record: Record) -> Summary:
-    for row in record["rows"]:
-        yield f"rotated NMS of {row['boxes']:,} boxes ({row['scene']})", _pair(row), "mmcv"
-
-
-def _assign(record: Record) -> Summary:
-    row = next(row for row in record["rows"] if row["num_gt"] == 500)
-    yield "ATSS assignment of 500 boxes at 1024 px", _pair(row), "mmrotate"
-
-
-def _train_step(record: Record) -> Summary:
+def train_step_rows(record: Record) -> list[Row]:
+    """Pair the implementations of a training step; float32 only where the baseline ran in float32."""
     times = {row["implementation"]: row["seconds"]["step"] for row in record["rows"]}
-    settings = record["settings"]
-    task = (
-        f"training step, R50 le90, {settings['batch']} of {settings['size']} px, {settings['num_gt']} boxes per image"
-    )
-    precision = "bfloat16" if settings["baseline_amp"] else "float32"
-    for name, own in (("rotated-atss, --amp", "bfloat16"), ("rotated-atss, float32", "float32")):
-        if own == "bfloat16" or precision == "float32":
-            pair = {"rotated_atss": times[name], "baseline": times.get("mmrotate")}
-            yield f"{task}, {own}", pair, f"mmrotate, {precision}"
+    amp = record["settings"]["baseline_amp"]
+    kinds = {"bfloat16": "rotated-atss, --amp", **({} if amp else {"float32": "rotated-atss, float32"})}
+    baseline = {"baseline": times.get("mmrotate"), "baseline_kind": "bfloat16" if amp else "float32"}
+    return [{"kind": kind, "rotated_atss": times[name], **baseline} for kind, name in kinds.items()]
 
 
-def _inference(record: Record) -> Summary:
+def inference_rows(record: Record) -> list[Row]:
+    """Pair the implementations of inference at the smallest batch: bfloat16 with the fastest baseline, and float32."""
     batch = record["rows"][0]["batch"]
     times = {row["implementation"]: row["seconds"] for row in record["rows"] if row["batch"] == batch}
-    task = f"inference, R50 le90, {batch} of {record['settings']['size']} px"
-    fastest = "mmrotate, bfloat16" if "mmrotate, bfloat16" in times else "mmrotate, float32"
-    for name, own, baseline in (
-        ("rotated-atss, --amp", "bfloat16", fastest),
-        ("rotated-atss, float32", "float32", "mmrotate, float32"),
-    ):
-        yield f"{task}, {own}", {"rotated_atss": times[name], "baseline": times.get(baseline)}, baseline
+    fastest = "bfloat16" if "mmrotate, bfloat16" in times else "float32"
+    kinds = (("bfloat16", "rotated-atss, --amp", fastest), ("float32", "rotated-atss, float32", "float32"))
+    return [
+        {"batch": batch, "kind": kind, "rotated_atss": times[name], "baseline_kind": baseline,
+         "baseline": times.get(f"mmrotate, {baseline}")}
+        for kind, name, baseline in kinds
+    ]  # fmt: skip
 
 
-def _split(record: Record) -> Summary:
-    settings = record["settings"]
-    task = f"splitting {settings['data']}, repeated to {settings['images']} images, at 1024/200, with `[fast]`"
-    for row in record["rows"]:
-        if row["fast_extra"]:
-            yield task, _pair(row), row["library"]
-
-
-def _merge(record: Record) -> Summary:
-    row = record["rows"][0]
-    yield f"merging {row['detections']:,} tile detections", _pair(row), "dotadevkit"
-
-
-def _evaluate(record: Record) -> Summary:
-    row = next(row for row in record["rows"] if "baseline" in row)
-    yield f"evaluating {row['detections']:,} detections (rotated-atss at ten thresholds)", _pair(row), "dotadevkit"
-
-
-SUMMARIES: dict[str, Callable[[Record], Summary]] = {
-    "iou": _iou, "nms": _nms, "assign": _assign, "train_step": _train_step, "inference": _inference, "split": _split,
-    "merge": _merge, "evaluate": _evaluate,
+PAIR = ("rotated_atss", "baseline")
+# record -> its rows for README.md, task and baseline in terms of settings and row
+SUMMARIES: dict[str, tuple[Callable[[Record], Sequence[Row]], str, str]] = {
+    "iou": (lambda record: [row for row in record["rows"] if row["dtype"] == "float32"][:1],
+            "rotated IoU per pair", "mmcv"),
+    "nms": (lambda record: record["rows"], "rotated NMS of {boxes:,} boxes ({scene})", "mmcv"),
+    "assign": (lambda record: [row for row in record["rows"] if row["num_gt"] == 500],
+               "ATSS assignment of {num_gt} boxes at 1024 px", "mmrotate"),
+    "train_step": (train_step_rows, "training step, R50 le90, {batch} of {size} px, {num_gt} boxes per image, {kind}",
+                   "mmrotate, {baseline_kind}"),
+    "inference": (inference_rows, "inference, R50 le90, {batch} of {size} px, {kind}", "mmrotate, {baseline_kind}"),
+    "split": (lambda record: [row for row in record["rows"] if row["fast_extra"]],
+              "splitting {data}, repeated to {images} images, at 1024/200, with `[fast]`", "{library}"),
+    "merge": (lambda record: record["rows"][:1], "merging {detections:,} tile detections", "dotadevkit"),
+    "evaluate": (lambda record: [row for row in record["rows"] if "baseline" in row],
+                 "evaluating {detections:,} detections (rotated-atss at ten thresholds)", "dotadevkit"),
 }  # fmt: skip
 
 

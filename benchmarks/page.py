@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.records import ROOT, Record, Row, write_text
 
-Format = Callable[[Any], object]
+Format = str | Callable[[Any], object]  # as in "{:,}", or a function
 # head -> dotted path of a value, (path, format), or a function of the row
 Columns = Mapping[str, str | tuple[str, Format] | Callable[[Row], object]]
 
@@ -17,16 +17,6 @@ Columns = Mapping[str, str | tuple[str, Format] | Callable[[Row], object]]
 def number(value: float) -> str:
     """Format a figure with three digits."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def count(value: int) -> str:
-    """Format an integer with thousands separators."""
-    return f"{value:,}"
-
-
-def percent(value: float) -> str:
-    """Format a share with one decimal."""
-    return f"{value:.1%}"
 
 
 def yes_no(value: bool) -> str:
@@ -68,14 +58,6 @@ def seconds(value: float) -> str:
     return f"{number(value * 1e9)} ns"
 
 
-def value_at(row: Row, path: str) -> Any:
-    """Return the value at a dotted path, None where it is missing."""
-    found: Any = row
-    for key in path.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
-
-
 def cells(row: Row, columns: Columns) -> Row:
     """Return the formatted cells of a row by column head."""
     found = {}
@@ -83,8 +65,11 @@ def cells(row: Row, columns: Columns) -> Row:
         if callable(column):
             found[head] = column(row)
             continue
-        path, form = (column, str) if isinstance(column, str) else column
-        value = value_at(row, path)
+        path, form = (column, "{}") if isinstance(column, str) else column
+        value: Any = row
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        form = form.format if isinstance(form, str) else form
         found[head] = "" if value is None else form(value)
     return found
 

@@ -24,20 +24,10 @@ from rotated_atss.configs import find_config
 from rotated_atss.errors import UserError
 
 NAME = "models_accuracy"
-HINT = "give the ap.json that `rotated-atss test` writes"
 
 
-def figures(content: dict[str, Any]) -> dict[str, float]:
-    """Return the figures of an ``ap.json`` by metric, the commonly cited one first."""
-    if "rows" in content:
-        found = {row["key"]: row["value"] for row in content["rows"]}
-    else:
-        found = {name: content.get(name) for name in ("AP50", "AP75", "AP50_95")}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read an ``ap.json``.
+def read(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first.
 
     Raises:
         UserError: The file cannot be read or holds no AP.
@@ -46,16 +36,21 @@ def read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read this file: {error}", where=path) from error
-    if not isinstance(content, dict) or not figures(content):
-        raise UserError("no AP in this file", where=path, hint=HINT)
-    return content
+    content = content if isinstance(content, dict) else {}
+    if "rows" in content:
+        found = {row["key"]: row["value"] for row in content["rows"]}
+    else:
+        found = {name: content.get(name) for name in ("AP50", "AP75", "AP50_95")}
+    found = {name: value for name, value in found.items() if value is not None}
+    if not found:
+        raise UserError("no AP in this file", where=path, hint="give the ap.json that `rotated-atss test` writes")
+    return content, found
 
 
 def accuracy_row(args: argparse.Namespace) -> Row:
     """Make the row of one figure, in percent."""
     path = Path(args.ap)
-    content = read(path)
-    found = figures(content)
+    content, found = read(path)
     metric = args.metric or next(iter(found))
     if metric not in found:
         raise UserError(f"no {metric} in this file", where=path, hint=f"it has {', '.join(found)}")

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from benchmarks.page import (
     Columns,
     Format,
-    count,
     listed,
     markdown,
     milliseconds,
     nanoseconds_per,
     number,
-    percent,
     provenance,
     spread,
     total,
@@ -131,8 +129,8 @@ def inference_remarks(record: Record) -> list[str]:
     """Describe the images and compare post-processing on the same outputs."""
     settings = record["settings"]
     columns: Columns = {
-        "outputs": "source", "images": "batch", "candidates": ("candidates", count),
-        **_times("mmrotate", "ms", milliseconds), "kept": ("kept", count), "mmrotate, kept": ("baseline_kept", count),
+        "outputs": "source", "images": "batch", "candidates": ("candidates", "{:,}"),
+        **_times("mmrotate", "ms", milliseconds), "kept": ("kept", "{:,}"), "mmrotate, kept": ("baseline_kept", "{:,}"),
         "kept by one only": "differing", "causes": ("causes", listed), **_mistakes("mmrotate"),
     }  # fmt: skip
     return [
@@ -263,7 +261,7 @@ def _ships(task: Row, record: Record) -> str:
 
 
 _PARTS: Columns = {
-    part: (f"shares.{part}", percent)
+    part: (f"shares.{part}", "{:.1%}")
     for part in (
         "backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "post-processing", "rest",
     )
@@ -271,7 +269,7 @@ _PARTS: Columns = {
 
 SECTIONS = {
     "iou": Section("Rotated IoU (baseline: mmcv)", {
-        "pairs": ("pairs", count), "kind": "title", "dtype": "dtype", **_pair_times("mmcv"),
+        "pairs": ("pairs", "{:,}"), "kind": "title", "dtype": "dtype", **_pair_times("mmcv"),
         "rotated-atss, largest error": ("rotated_atss_error.worst", number),
         "mmcv, largest error": ("baseline_error.worst", number),
         "mmcv, share off by more than 0.01": ("baseline_error.wrong_share", number),
@@ -298,8 +296,8 @@ SECTIONS = {
     }, train_step_remarks),
     "inference": Section("Inference of the R50 le90 config (baseline: mmrotate)", {
         "implementation": "implementation", "batch size": "batch", "images per second": ("images_per_second", number),
-        "s": ("seconds", spread), **_PARTS, "peak MB": ("peak_mb", number), "candidates": ("candidates", count),
-        "detections": ("detections", count),
+        "s": ("seconds", spread), **_PARTS, "peak MB": ("peak_mb", number), "candidates": ("candidates", "{:,}"),
+        "detections": ("detections", "{:,}"),
     }, inference_remarks),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
@@ -307,13 +305,13 @@ SECTIONS = {
         "same pixels": "same_pixels", "same objects": "same_objects",
     }, split_remarks),
     "merge": Section("Merging (baseline: dotadevkit)", {
-        "detections": ("detections", count), "classes": "case", "processes": "processes",
+        "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",
         **_times("dotadevkit", "s", spread), "rotated-atss in one process, s": ("one_process", spread),
-        "rotated-atss, peak MB": ("rotated_atss_peak_mb", number), "equal rows": ("merged_rows.same", count),
+        "rotated-atss, peak MB": ("rotated_atss_peak_mb", number), "equal rows": ("merged_rows.same", "{:,}"),
         "tied": "merged_rows.tied", "different": "merged_rows.different",
     }, lambda record: ["Peak memory is summed over all processes of the command, reading and writing text included."]),
     "evaluate": Section("Evaluation (baseline: dotadevkit)", {
-        "detections": ("detections", count), "images": "images", **_times("dotadevkit", "s", spread),
+        "detections": ("detections", "{:,}"), "images": "images", **_times("dotadevkit", "s", spread),
         "rotated-atss, peak MB": ("rotated_atss_peak_mb", number),
         "largest class-wise AP50 difference": ("largest_ap50_difference", number),
     }, lambda record: [
@@ -321,11 +319,11 @@ SECTIONS = {
         "detections because it is slow. Reading text is part of the time."
     ]),
     "fast_paths": Section("Fast paths of whole commands", {
-        "fast path": "fast_path", "command": ("command", lambda command: f"`rotated-atss {command}`"),
+        "fast path": "fast_path", "command": ("command", "`rotated-atss {}`"),
         "with it, s": ("with_fast_path", spread), "without it, s": ("without", spread), "speed-up": ("speedup", number),
     }, lambda record: [
         f"{record['settings']['detections']:,} detections, {record['settings']['images']} images, "
-        f"{record['settings']['workers']} workers; start-up of Python included."
+        f"{record['settings']['processes']} processes; start-up of Python included."
     ]),
     "others": Section("Comparison with supervision, sahi and ultralytics", {
         "package": "package", "version": "version", "measured": "measured",

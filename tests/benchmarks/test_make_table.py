@@ -54,7 +54,7 @@ def test_numbers_have_three_digits(value, text):
 
 def test_columns_take_paths_formats_and_functions():
     rows = [{"a": {"b": 0.5}, "n": 3}, {"n": 4}]
-    columns = {"half": ("a.b", page.percent), "n": "n", "double": lambda row: 2 * row["n"], "none": "missing"}
+    columns = {"half": ("a.b", "{:.1%}"), "n": "n", "double": lambda row: 2 * row["n"], "none": "missing"}
     lines = page.markdown(rows, columns, drop_empty=True).split("\n")
     assert lines == ["| half | n | double |", "| --- | --- | --- |", "| 50.0% | 3 | 6 |", "|  | 4 | 8 |"]
     assert page.markdown(rows, columns).split("\n")[0] == "| half | n | double | none |"
