@@ -74,7 +74,7 @@ def time_pair(
 def alternate(
     runs: Mapping[str, Callable[[], Result]], repeats: Mapping[str, int]
 ) -> dict[str, list[Result]]:  # fmt: skip
-    """Call each function ``repeats[name]`` times in turns and collect the results by name."""
+    """Call each function ``repeats[name]`` times, alternating, and collect the results by name."""
     results: dict[str, list[Result]] = {name: [] for name in runs}
     for turn in range(max(repeats[name] for name in runs)):
         for name, run in runs.items():

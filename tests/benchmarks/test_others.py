@@ -177,6 +177,16 @@ def test_the_best_threshold_has_the_fewest_mistakes():
     assert bench_others.best_threshold(nms, scene) == expected
 
 
+def test_own_tiles_are_cropped_at_the_border_in_the_format_of_the_baseline(data, tmp_path):
+    options = ("--labels", str(data / "labelTxt"), "--format", "jpg")
+    bench_others.split_own(data, tmp_path / "out", 1, *options)()
+    (tile,) = (tmp_path / "out/images").iterdir()
+    assert tile.suffix == ".jpg"
+    assert cv2.imread(str(tile)).shape == (100, 200, 3)
+    labels = bench_others.read_labels(tmp_path / "out/labelTxt" / f"{tile.stem}.txt")
+    assert labels.names == ("ship", "plane")
+
+
 # The packages themselves, where they are installed.
 
 
