@@ -1,10 +1,10 @@
-"""Evaluating a million detections of 500 images: rotated-atss at ten IoU thresholds, dotadevkit at the one it knows.
+"""Evaluating a million detections of 500 images at ten IoU thresholds, compared with dotadevkit at one threshold.
 
-    python benchmarks/bench_evaluate.py [--detections 1000000] [--beside 50000] [--repeats 5]
+    python benchmarks/bench_evaluate.py [--detections 1000000] [--compared 50000] [--repeats 5]
 
-Invented detections and labels of DOTA's 15 classes (task1.py), an object to five detections, text files included.
-Memory is that of the command `rotated-atss evaluate`. dotadevkit takes minutes for a million: beside it --beside of
-them.
+Synthetic detections and labels of DOTA's 15 classes (task1.py), five detections per object, text files included. Memory
+is that of the command ``rotated-atss evaluate``. dotadevkit needs minutes for a million detections and is compared on
+--compared of them.
 """
 
 from __future__ import annotations
@@ -12,110 +12,102 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import shutil
+import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.harness import bar, environment, save, show_bars, table, time_one, time_pair
+from benchmarks import harness
 from benchmarks.memory import command_megabytes
-from benchmarks.task1 import MIX, write_merged
+from benchmarks.records import Record, Row, target
+from benchmarks.task1 import CLASS_MIX, write_merged
+from benchmarks.timing import time_one, time_pair
 from rotated_atss.cli import main as rotated_atss
 
 IMAGES = 500
 DETECTIONS_PER_OBJECT = 5
-
-
-DETECTIONS, BESIDE = 1_000_000, 50_000
+DETECTIONS, COMPARED = 1_000_000, 50_000
 
 
 def command(data: Path) -> list[str]:
+    """Return the arguments of ``rotated-atss``."""
     folders = ["--detections", data / "detections", "--labels", data / "labelTxt"]
     return ["evaluate", *map(str, folders), "--json", str(data / "ap.json"), "--quiet"]
 
 
-def ours(data: Path) -> None:
+def evaluate(data: Path) -> None:
+    """Run the command in this process."""
     with contextlib.redirect_stdout(io.StringIO()):
         rotated_atss(command(data))
 
 
 def dotadevkit(data: Path) -> dict[str, float]:
-    """AP50 of every class, by the loop of its own `evaluate`, which prints what is returned here."""
+    """Compute the AP50 of every class in the loop of dotadevkit's ``evaluate``."""
     from dotadevkit.evaluate.task1 import voc_eval
 
     paths = data / "detections" / "Task1_{:s}.txt", data / "labelTxt" / "{:s}.txt", data / "images.txt"
-    told = dict(ovthresh=0.5, use_07_metric=True, version="1.0")
+    settings = dict(ovthresh=0.5, use_07_metric=True, version="1.0")
     with contextlib.redirect_stdout(io.StringIO()):
-        return {name: float(voc_eval(*map(str, paths), name, **told)[2]) for name in MIX}
+        return {name: float(voc_eval(*map(str, paths), name, **settings)[2]) for name in CLASS_MIX}
 
 
 def largest_difference(data: Path) -> float:
-    """Of a class's AP50, ours and dotadevkit's."""
-    import json
-
-    found = json.loads((data / "ap.json").read_text(encoding="utf-8"))["per_class"]
-    return max(abs(found[name]["AP50"] - ap) for name, ap in dotadevkit(data).items())
+    """Return the largest class-wise AP50 difference between both."""
+    per_class = json.loads((data / "ap.json").read_text(encoding="utf-8"))["per_class"]
+    return max(abs(per_class[name]["AP50"] - ap) for name, ap in dotadevkit(data).items())
 
 
 def write(folder: Path, detections: int) -> int:
+    """Write detections, labels and the list of images, and return the number of detections."""
     written = write_merged(folder, detections, detections // DETECTIONS_PER_OBJECT, IMAGES)
     images = sorted(path.stem for path in (folder / "labelTxt").iterdir())
     (folder / "images.txt").write_text("\n".join(images) + "\n", encoding="utf-8")
     return written
 
 
-def measure_all(count: int, repeats: int, folder: Path) -> dict[str, Any]:
-    written = write(folder, count)
+def full_row(args: argparse.Namespace, folder: Path) -> Row:
+    """Measure this package on all detections."""
+    written = write(folder, args.detections)
     size = round(sum(path.stat().st_size for path in folder.rglob("*.txt")) / 1e6, 1)
-    seconds = time_one(lambda: ours(folder), repeats)
+    times = time_one(lambda: evaluate(folder), args.repeats)
     memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(folder)])
-    return {"images": IMAGES, "detections": written, "input_mb": size, "ours": seconds, "ours_peak_mb": memory}
+    sizes = {"images": IMAGES, "detections": written, "input_mb": size}
+    return {**sizes, "rotated_atss": times, "rotated_atss_peak_mb": memory}
 
 
-def measure_beside(count: int, repeats: int, folder: Path) -> dict[str, Any]:
-    written = write(folder, count)
-    peer = dict(peer_repeats=1, peer_warmup=0)
-    pair = time_pair(lambda: ours(folder), lambda: dotadevkit(folder), repeats, **peer)
-    differ = largest_difference(folder)
-    return {"images": IMAGES, "detections": written, **pair, "largest_ap50_difference": differ}
+def compared_row(args: argparse.Namespace, folder: Path) -> Row:
+    """Measure both on fewer detections."""
+    written = write(folder, args.compared)
+    timed = time_pair(
+        lambda: evaluate(folder), lambda: dotadevkit(folder), args.repeats, baseline_repeats=1, baseline_warmup=0
+    )
+    difference = largest_difference(folder)
+    return {"images": IMAGES, "detections": written, **timed, "largest_ap50_difference": difference}
 
 
-def bars(alone: dict[str, Any], beside: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was promised of a million, of which a trial with fewer says nothing."""
-    whole, compared = alone["detections"] >= 0.9 * DETECTIONS, beside["detections"] >= 0.9 * BESIDE
+def targets(full: Row, compared: Row) -> list[Row]:
+    """Compare with the targets; time, memory and speed-up only for the full numbers of detections."""
+    complete, enough = full["detections"] >= 0.9 * DETECTIONS, compared["detections"] >= 0.9 * COMPARED
+    seconds, memory = (full["rotated_atss"]["median"], full["rotated_atss_peak_mb"]) if complete else (None, None)
+    speedup, difference = compared["speedup"] if enough else None, compared["largest_ap50_difference"]
     return [
-        bar("evaluating a million detections at ten thresholds: seconds", alone["ours"]["median"] if whole else None,
-            at_most=10),
-        bar("evaluating them: peak MB of all processes", alone["ours_peak_mb"] if whole else None, at_most=1000),
-        bar("evaluating: times faster than dotadevkit at one threshold", beside["ratio"] if compared else None,
-            at_least=10),
-        bar("evaluating: a class's AP50 off dotadevkit's", beside["largest_ap50_difference"], at_most=1e-9),
-    ]  # fmt: skip
+        target("evaluating a million detections at ten thresholds, s", seconds, at_most=10),
+        target("evaluation: peak memory of all processes, MB", memory, at_most=1000),
+        target("evaluation: speed-up over dotadevkit at one threshold", speedup, at_least=10),
+        target("evaluation: largest class-wise AP50 difference from dotadevkit", difference, at_most=1e-9),
+    ]
+
+
+def measure(args: argparse.Namespace) -> Record:
+    with tempfile.TemporaryDirectory(prefix="bench_evaluate_") as folder:
+        rows = [full_row(args, Path(folder) / "full"), compared_row(args, Path(folder) / "compared")]
+    return {"targets": targets(*rows), "rows": rows}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detections", type=int, default=DETECTIONS)
-    parser.add_argument("--beside", type=int, default=BESIDE)
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bench_evaluate_"))
-    try:
-        alone = measure_all(args.detections, args.repeats, folder / "all")
-        beside = measure_beside(args.beside, args.repeats, folder / "beside")
-    finally:
-        shutil.rmtree(folder)
-    rows = [alone, beside]
-    shown = ["detections", "ours_s", "dotadevkit_s", "ratio", "ours_peak_mb", "largest_ap50_difference"]
-    print(table([{**row, "ours_s": row["ours"]["median"], "dotadevkit_s": row.get("peer", {}).get("median")}
-                 for row in rows], shown))  # fmt: skip
-    promises = bars(alone, beside)
-    print(show_bars(promises))
-    payload = {"peer": "dotadevkit", "environment": environment(), "results": rows, "bars": promises}
-    print(save("evaluate", payload))
+    harness.main("evaluate", __doc__, measure, gpu=False, repeats=5, detections=DETECTIONS, compared=COMPARED)
 
 
 if __name__ == "__main__":

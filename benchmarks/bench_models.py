@@ -2,25 +2,22 @@
 
     python benchmarks/bench_models.py [--no-timing] [--time NAME ...] [--size 1024] [--repeats 5] [--device cuda]
 
-Parameters are all weights, frozen ones included. FLOPs are those of the convolutions (and matrix products, where there
-are any) of backbone, neck and head for one image, counted by torch.utils.flop_counter.FlopCounterMode on tensors
-without values, so that every config takes a second; a multiply-add counts as one, as in the figures that MMDetection
-and mmrotate publish. A deformable convolution counts as the convolution it is plus the one that gives its offsets; its
-bilinear reading, like norms, activations, decoding and NMS, counts nothing. COCO's configs are also counted at
-1333 x 800, padded to multiples of 32 as the network gets it.
+Parameters are all weights, frozen ones included. Multiply-adds are those of convolutions and matrix products of
+backbone, neck and head for one image, counted by torch.utils.flop_counter.FlopCounterMode on fake tensors; one
+multiply-add counts as one operation, as in the figures of MMDetection and mmrotate. A deformable convolution counts as
+a convolution plus the one that predicts its offsets; bilinear sampling, norms, activations, decoding and NMS are not
+counted. COCO configs are also counted at 1333 x 800, padded to multiples of 32 like the network's input.
 
-An inference is the model's test step on one image of random pixels: normalising and padding, network, decoding, NMS.
-The weights are untrained, so hardly a score passes the threshold, and NMS has next to nothing to do. Each model is
-timed in a process of its own. Memory is the peak of one inference beyond what the process held before it, the weights
-included there (on the CPU resident memory, on CUDA allocated memory).
+An inference is a test step on one image of random pixels: normalization, padding, network, decoding, NMS. Untrained
+weights give hardly any score above the threshold, so NMS has almost no input. Each model is timed in a fresh process.
+Memory is the peak of one inference in addition to what the process held before, weights included (resident memory on
+the CPU, allocated memory on CUDA).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,139 +26,94 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness
+from benchmarks import harness, models
 from benchmarks.memory import extra_megabytes
+from benchmarks.records import Record, Row, environment, save
+from benchmarks.timing import time_one
 from benchmarks.zoo import card
 from rotated_atss.configs import config_names
 
-FEW = (
+TIMED_ON_CPU = (
     "rotated_atss_obb_r50_fpn_1x_dota_le90",
     "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90",
     "rotated_retinanet_obb_r50_fpn_1x_dota_le90",
     "r3det_r50_fpn_1x_dota_oc",
-)  # on the CPU, where one of them takes seconds an image
+)  # an inference takes seconds there
 SIDE = 1024
-COCO_SIZE = (800, 1344)
-WARM_SIZE = 256
-
-Size = tuple[int, int]  # height, width in pixels
+COCO_HW = (800, 1344)
+WARMUP_SIDE = 256
 
 
-def sizes_of(config: str) -> dict[str, Any]:
-    """Parameters, and multiply-adds by image size, of one config."""
+def size_row(config: str) -> Row:
+    """Count parameters, and multiply-adds by image size, of one config."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    sizes = [(SIDE, SIDE), *([COCO_HW] if card(config).horizontal else [])]
     with FakeTensorMode():
         model = build(config)
         parameters = sum(weights.numel() for weights in model.parameters())
-        macs = {f"{width}x{height}": multiply_adds(model, (height, width)) for height, width in image_sizes(config)}
+        macs = {f"{width}x{height}": multiply_adds(model, (height, width)) for height, width in sizes}
     return {"config": config, "parameters": parameters, "macs": macs}
 
 
-def image_sizes(config: str) -> list[Size]:
-    """At which sizes the multiply-adds of a config are counted."""
-    return [(SIDE, SIDE), *([COCO_SIZE] if card(config).horizontal else [])]
-
-
 def build(config: str) -> torch.nn.Module:
-    """The model of a config for testing, untrained."""
+    """Build the untrained model of a config in evaluation mode."""
     from rotated_atss.detection.engine.config import build_model, load_config
 
     return build_model(load_config(config, {"model.backbone.init_cfg": None})).eval()
 
 
-def multiply_adds(model: torch.nn.Module, size: Size) -> int:
-    """Of backbone, neck and head for one image."""
+def multiply_adds(model: torch.nn.Module, hw: tuple[int, int]) -> int:
+    """Count the multiply-adds of backbone, neck and head for one image of height and width ``hw``."""
     import torchvision  # noqa: F401  registers its operators
     from torch.utils.flop_counter import FlopCounterMode
 
     deformable = {torch.ops.torchvision.deform_conv2d: deform_conv_flops}
     counter = FlopCounterMode(display=False, custom_mapping=deformable)
     with torch.no_grad(), counter:
-        model(torch.zeros(1, 3, *size), mode="tensor")
-    return counter.get_total_flops() // 2  # it counts a multiply-add as two
+        model(torch.zeros(1, 3, *hw), mode="tensor")
+    return counter.get_total_flops() // 2  # it counts a multiply-add as two operations
 
 
 def deform_conv_flops(image: Any, weight: Any, *others: Any, out_shape: Any, **named: Any) -> int:
-    """Torchvision's ``deform_conv2d`` from its shapes, as FlopCounterMode counts: two a multiply-add."""
+    """Count torchvision's ``deform_conv2d`` from its shapes, with two operations per multiply-add."""
     return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
 
-def speed_of(config: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Time and memory of one inference, in a process of its own."""
-    words = [sys.executable, __file__, "--one", config, "--device", args.device]
-    words += ["--size", str(args.size), "--repeats", str(args.repeats)]
-    done = subprocess.run(words, cwd=harness.ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{config}: timing failed: {' '.join(done.stderr.strip().splitlines()[-1:])}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def print_speed(config: str, args: argparse.Namespace) -> None:
-    """What the process of :func:`speed_of` does."""
+def speed_row(config: str, device: str, size: int, repeats: int) -> Row:
+    """Measure time and memory of one inference; runs in a fresh process."""
     model = build(config)
     model.init_weights()
-    model.to(args.device)
+    model.to(device)
+    batch = models.batch(1, 0, size)
     with torch.no_grad():
-        model.test_step(batch(WARM_SIZE))
-        large = batch(args.size)
-        memory = extra_megabytes(lambda: model.test_step(large), args.device)
-        sync = harness.synchroniser(args.device)
-        seconds = harness.time_one(lambda: model.test_step(large), args.repeats, warmup=0, sync=sync)
-    print(json.dumps({"config": config, "seconds": seconds, "extra_mb": memory}))
+        model.test_step(models.batch(1, 0, WARMUP_SIDE))
+        memory = extra_megabytes(lambda: model.test_step(batch), device)
+        sync = harness.synchronizer(device)
+        seconds = time_one(lambda: model.test_step(batch), repeats, warmup=0, sync=sync)
+    return {"config": config, "seconds": seconds, "extra_mb": memory}
 
 
-def batch(side: int) -> dict[str, list]:
-    """What a loader gives for one image (3, side, side) of random pixels."""
-    from mmdet.structures import DetDataSample
-
-    draw = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (3, side, side), generator=draw, dtype=torch.uint8)
-    meta = dict(img_shape=(side, side), ori_shape=(side, side), scale_factor=(1.0, 1.0), img_id="random")
-    return {"inputs": [pixels], "data_samples": [DetDataSample(metainfo=meta)]}
-
-
-def chosen(args: argparse.Namespace) -> list[str]:
-    """The configs to time: those asked for, a few on the CPU, all on a GPU."""
+def timed_configs(args: argparse.Namespace) -> list[str]:
+    """Return the configs to time: those of --time, a few on the CPU, all on a GPU."""
     if args.no_timing:
         return []
-    return list(args.time or (FEW if args.device == "cpu" else config_names()))
+    return list(args.time or (TIMED_ON_CPU if args.device == "cpu" else config_names()))
 
 
-def shown_size(row: dict[str, Any]) -> dict[str, Any]:
-    macs = {f"GFLOPs {size}": row["macs"].get(size, 0) / 1e9 for size in (f"{SIDE}x{SIDE}", "1344x800")}
-    return {"config": row["config"], "parameters_m": row["parameters"] / 1e6, **macs}
-
-
-def measure_sizes(where: dict[str, Any]) -> None:
-    rows = [sizes_of(config) for config in config_names()]
-    print(harness.table([shown_size(row) for row in rows]))
-    print(harness.save("models", {"environment": {**where, "device": "cpu"}, "results": rows}))  # whatever is timed
-
-
-def measure_speed(configs: list[str], args: argparse.Namespace, where: dict[str, Any]) -> None:
-    rows = [speed_of(config, args) for config in configs]
-    print(harness.table([{**row, "seconds": row["seconds"]["median"]} for row in rows]))
-    print(harness.save("models_speed", {"environment": where, "setting": {"size": args.size}, "results": rows}))
+def measure(args: argparse.Namespace) -> Record | None:
+    """Save the record of sizes and return the record of speeds."""
+    where = environment()  # sizes do not depend on the device
+    print(save({"name": "models", "environment": where, "rows": [size_row(config) for config in config_names()]}))
+    rows = [
+        harness.in_new_process(speed_row, config, args.device, args.size, args.repeats)
+        for config in timed_configs(args)
+    ]
+    return {"name": "models_speed", "settings": {"size": args.size}, "rows": rows} if rows else None
 
 
 def main() -> None:
-    parser = harness.arguments(__doc__, repeats=5)
-    parser.add_argument("--no-timing", action="store_true", help="parameters and FLOPs only")
-    parser.add_argument(
-        "--time", nargs="+", metavar="NAME", help="configs to time (default: a few on the CPU, all on a GPU)"
-    )
-    parser.add_argument("--size", type=int, default=SIDE, help="side of the timed image in pixels")
-    parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    harness.check_device(args.device)
-    if args.one:
-        print_speed(args.one, args)
-        return
-    where = harness.environment(args.device)  # before a record that git tracks is written anew
-    measure_sizes(where)
-    if configs := chosen(args):
-        measure_speed(configs, args, where)
+    harness.main("models", __doc__, measure, repeats=5, no_timing=False, time=[], size=SIDE)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,20 @@
-"""supervision, sahi and ultralytics where they do a job of ours: IoU and NMS of oriented boxes, splitting.
+"""IoU, NMS and splitting of oriented boxes, compared with supervision, sahi and ultralytics where they are installed.
 
-    python benchmarks/bench_others.py [--repeats 5] [--images 40] [--processes 2] [--data FOLDER]
+    python benchmarks/bench_others.py [--repeats 5] [--split-repeats 3] [--images 40] [--processes 2] [--data FOLDER]
 
-None of them is installed with rotated-atss. One that is absent is named with the reason and the others are measured;
-without any nothing is recorded. Where a package computes another quantity the row says so, and what is another job
-altogether is listed in the record with the reason (others.py). FOLDER is as in bench_split.py. Splitting runs in this
-process, so that starting Python and importing count for nobody, and ours is told to write the files that the peer does.
+None of them is installed with rotated-atss. A missing one is reported with the reason; without any, no record is
+written. A row states where a package computes another quantity, and the record lists the tasks that are not comparable
+(others.py). FOLDER is as in bench_split.py. Splitting runs in this process, so that start-up and imports are not timed,
+and rotated-atss writes the same kind of files as the baseline.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import cv2
 import numpy as np
@@ -26,206 +23,164 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness, inputs, others
+from benchmarks import dota_data, harness, inputs, others
+from benchmarks.baselines import optional
 from benchmarks.bench_iou import errors
-from benchmarks.bench_nms import mistakes
-from benchmarks.bench_split import find_data, repeated
+from benchmarks.bench_nms import Scene, mistakes
 from benchmarks.exact import exact_iou
-from benchmarks.peers import optional
+from benchmarks.records import Record, Row
+from benchmarks.timing import time_pair
+from rotated_atss.cli import main as rotated_atss
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.ops import rotated_iou, rotated_nms
-from rotated_atss.tiling.split import split_dota
-from rotated_atss.tiling.split_settings import SplitSettings
 
 IOU_THRESHOLD = 0.1
-THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # to find the one that suits another quantity best
-OBJECTS = 500
-PAIRED = 300  # of each kind of pairs: all are compared with all
-SAME_CORNER_PX = 0.05  # ultralytics writes six digits of a share of the tile
+THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # candidates for the best threshold of another quantity
+NUM_GT = 500
+NUM_BOXES = 300  # of each kind; all pairs are compared
+CORNER_TOLERANCE_PX = 0.05  # ultralytics writes fractions of the tile with six digits
 
 IOUS = {"supervision": others.supervision_iou, "ultralytics": others.ultralytics_iou}
 NMS = {"supervision": others.supervision_nms, "ultralytics": others.ultralytics_nms}
-QUANTITIES = {"supervision": "IoU", "ultralytics": "probIoU, another quantity"}
+QUANTITIES = {"supervision": "IoU", "ultralytics": "probIoU (not the IoU)"}
 
-BOXES: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
-    "a 1024 tile": lambda: (inputs.scene(OBJECTS, 0), inputs.scene(OBJECTS, 1)),
-    "a heap, all overlap": lambda: (inputs.crowd(PAIRED, 0), inputs.crowd(PAIRED, 1)),
+BOXES: dict[str, Callable[[], tuple[Tensor, ...]]] = {
+    "tile of 1024 px": lambda: (inputs.scene(NUM_GT, 0), inputs.scene(NUM_GT, 1)),
+    "crowd, all boxes overlap": lambda: (inputs.crowd(NUM_BOXES, 0), inputs.crowd(NUM_BOXES, 1)),
     **{
-        title: lambda kind=kind: tuple(boxes.float() for boxes in inputs.pairs(kind, PAIRED))
+        title: lambda kind=kind: tuple(boxes.float() for boxes in inputs.pairs(kind, NUM_BOXES))
         for kind, title in inputs.PAIR_KINDS.items()
     },
 }
-SCENES = {
+SCENES: dict[str, Callable[[], Scene]] = {
     "tile, 15 classes": lambda: inputs.detections(400, 5, 15, 1024),
-    "harbour, 1 class": lambda: inputs.harbour(800, 5),  # smaller than bench_nms's: the peers hold all pairs
+    "harbour, 1 class": lambda: inputs.harbour(800, 5),  # smaller than in bench_nms.py: the baselines hold all pairs
 }
 
 
-def iou_row(package: str, title: str, repeats: int) -> dict[str, Any]:
-    """Time of all pairs, and errors against float64; the pair on which the peer is worst is judged exactly too."""
+def iou_row(library: str, title: str, repeats: int) -> Row:
+    """Time all pairs and compare with float64; the baseline's worst pair also with rational arithmetic."""
     first, second = BOXES[title]()
-    run = IOUS[package](first, second)
-    row: dict[str, Any] = {"package": package, "quantity": QUANTITIES[package], "title": title}
-    row |= {"objects": [len(first), len(second)], "pairs": len(first) * len(second)}
-    row |= harness.time_pair(lambda: rotated_iou(first, second), run, repeats)
-    right, theirs = rotated_iou(first.double(), second.double()), run().double()
-    i, j = divmod(int((theirs - right).abs().argmax()), len(second))
-    row["ours_error"] = errors(rotated_iou(first, second).double(), right)
-    row["peer_error"] = errors(theirs, right)
+    run = IOUS[library](first, second)
+    row: Row = {"task": "IoU", "library": library, "quantity": QUANTITIES[library], "title": title}
+    row |= {"num_gt": [len(first), len(second)], "pairs": len(first) * len(second)}
+    row |= time_pair(lambda: rotated_iou(first, second), run, repeats)
+    reference, other = rotated_iou(first.double(), second.double()), run().double()
+    row["rotated_atss_error"] = errors(rotated_iou(first, second).double(), reference)
+    row["baseline_error"] = errors(other, reference)
+    i, j = divmod(int((other - reference).abs().argmax()), len(second))
     exact = exact_iou(first[i].tolist(), second[j].tolist())
-    row["worst_pair"] = {"exact": exact, "float64": float(right[i, j]), "peer": float(theirs[i, j])}
+    row["worst_pair"] = {"exact": exact, "float64": float(reference[i, j]), "baseline": float(other[i, j])}
     return row
 
 
-def nms_row(package: str, name: str, repeats: int) -> dict[str, Any]:
-    """Time and mistakes at one threshold. Another quantity is given its best threshold beside it, for fairness."""
+def nms_row(library: str, name: str, repeats: int) -> Row:
+    """Time NMS and count mistakes; another quantity also at its best threshold."""
     scene = SCENES[name]()
-    run = NMS[package](*scene, IOU_THRESHOLD)
-    row: dict[str, Any] = {"package": package, "quantity": QUANTITIES[package], "scene": name, "boxes": len(scene[0])}
-    row |= harness.time_pair(lambda: rotated_nms(*scene, IOU_THRESHOLD), run, repeats)
-    mine, yours = rotated_nms(*scene, IOU_THRESHOLD), run()
-    row |= {"kept": len(mine), "peer_kept": len(yours), "same": bool(torch.equal(mine.sort()[0], yours.sort()[0]))}
-    row |= {"ours_mistakes": mistakes(scene, mine), "peer_mistakes": mistakes(scene, yours)}
-    if package == "ultralytics":
+    run = NMS[library](*scene, IOU_THRESHOLD)
+    row: Row = {"task": "NMS", "library": library, "quantity": QUANTITIES[library], "scene": name}
+    row |= {"boxes": len(scene[0]), **time_pair(lambda: rotated_nms(*scene, IOU_THRESHOLD), run, repeats)}
+    kept, other = rotated_nms(*scene, IOU_THRESHOLD), run()
+    same = bool(torch.equal(kept.sort()[0], other.sort()[0]))
+    row |= {"kept": len(kept), "baseline_kept": len(other), "same": same}
+    row |= {"rotated_atss_mistakes": mistakes(scene, kept), "baseline_mistakes": mistakes(scene, other)}
+    if library == "ultralytics":
         row["rule_mistakes"] = mistakes(scene, others.fast_nms_of_areas(*scene, IOU_THRESHOLD))
-        row["best"] = best_threshold(NMS[package], scene)
+        row["best"] = best_threshold(NMS[library], scene)
     return row
 
 
-def best_threshold(nms: Callable[..., others.Job], scene: tuple[Tensor, Tensor, Tensor]) -> dict[str, Any]:
-    """The threshold of the peer's quantity at which its result has the fewest mistakes."""
-    found = {threshold: mistakes(scene, nms(*scene, threshold)()) for threshold in THRESHOLDS}
-    best = min(found, key=lambda threshold: sum(found[threshold].values()))
-    return {"threshold": best, "mistakes": found[best]}
+def best_threshold(nms: Callable[..., others.Call], scene: Scene) -> Row:
+    """Find the threshold at which the baseline's result has the fewest mistakes."""
+    counts = {threshold: mistakes(scene, nms(*scene, threshold)()) for threshold in THRESHOLDS}
+    best = min(counts, key=lambda threshold: sum(counts[threshold].values()))
+    return {"threshold": best, "mistakes": counts[best]}
 
 
-def ultralytics_row(data: Path, folder: Path, repeats: int) -> dict[str, Any]:
-    """JPEG, tiles cut short at the border, labels too, one process each."""
-    mine, theirs = folder / "ours_jpg", folder / "ultralytics"
+def split_own(data: Path, out: Path, workers: int, *options: str) -> Callable[[], None]:
+    """Return ``rotated-atss split`` in this process, with tiles cropped at the image border."""
+    words = ["split", "--images", str(data / "images"), "--out", str(out), "--no-padding", "--overwrite", "--quiet"]
+    return lambda: rotated_atss([*words, "--workers", str(workers), *options])
+
+
+def ultralytics_row(data: Path, folder: Path, repeats: int) -> Row:
+    """Split into JPEG tiles cropped at the border, with labels, in one process."""
+    out, other = folder / "rotated_atss_jpg", folder / "ultralytics"
     source = others.yolo_layout(data, folder / "yolo", CLASSES["v2.0"])
-
-    def ours() -> None:
-        settings = SplitSettings(padding=None, image_format="jpg")
-        split_dota(data / "images", data / "labelTxt", mine, settings, workers=1, overwrite=True, progress=False)
-
-    timed = harness.time_pair(ours, others.ultralytics_split(source, theirs), repeats)
-    images = theirs / "images/train"
-    told = compare(mine, images, lambda tile, _: images / tile.name)
-    tiles = [tile.stem for tile in list_images(mine / "images")]
-    same = sum(same_objects(mine / "labelTxt" / f"{it}.txt", theirs / "labels/train" / f"{it}.txt") for it in tiles)
-    row = {"package": "ultralytics", "what": "JPEG and labels", "workers": 1, **timed, **told}
-    return row | {"same_objects": same}
+    own = split_own(data, out, 1, "--labels", str(data / "labelTxt"), "--format", "jpg")
+    timed = time_pair(own, others.ultralytics_split(source, other), repeats)
+    images, labels = other / "images/train", other / "labels/train"
+    counts = compare_tiles(out, images, lambda tile, _: images / tile.name)
+    names = [f"{tile.stem}.txt" for tile in list_images(out / "images")]
+    counts["same_objects"] = sum(same_objects(out / "labelTxt" / name, labels / name) for name in names)
+    return {"task": "splitting", "library": "ultralytics", "files": "JPEG and labels", "workers": 1, **timed, **counts}
 
 
-def sahi_row(data: Path, folder: Path, repeats: int, workers: int) -> dict[str, Any]:
-    """PNG, images alone: processes of ours beside as many threads of sahi's."""
-    mine, theirs = folder / "ours_png", folder / "sahi"
+def sahi_row(data: Path, folder: Path, repeats: int, workers: int) -> Row:
+    """Split into PNG tiles without labels; sahi uses as many threads as rotated-atss processes."""
+    out, other = folder / "rotated_atss_png", folder / "sahi"
+    own = split_own(data, out, workers, "--image-ratio", "0")
+    timed = time_pair(own, others.sahi_split(data / "images", other, workers), repeats)
 
-    def ours() -> None:
-        settings = SplitSettings(image_ratio=0.0, padding=None)
-        split_dota(data / "images", None, mine, settings, workers=workers, overwrite=True, progress=False)
-
-    timed = harness.time_pair(ours, others.sahi_split(data / "images", theirs, workers), repeats)
-
-    def named(tile: Path, shape: tuple[int, ...]) -> Path:
+    def path_of(tile: Path, shape: tuple[int, ...]) -> Path:
         at = parse_tile_name(tile.stem)
-        return theirs / f"{at.image_id}_{at.x}_{at.y}_{at.x + shape[1]}_{at.y + shape[0]}.png"
+        return other / f"{at.image_id}_{at.x}_{at.y}_{at.x + shape[1]}_{at.y + shape[0]}.png"
 
-    told = compare(mine, theirs, named)
-    return {"package": "sahi", "what": "PNG, images alone", "workers": workers, **timed, **told}
+    counts = compare_tiles(out, other, path_of)
+    kind = {"task": "splitting", "library": "sahi", "files": "PNG, images only", "workers": workers}
+    return {**kind, **timed, **counts}
 
 
-def compare(mine: Path, theirs: Path, named: Callable[[Path, tuple[int, ...]], Path]) -> dict[str, Any]:
-    """Tiles of both, how many of ours have a twin of the same place and pixels, and the megabytes of both."""
-    tiles, other = list_images(mine / "images"), list_images(theirs)
-    same = 0
-    for tile in tiles:
-        pixels = cv2.imread(str(tile))
-        twin = named(tile, pixels.shape)
-        same += twin.exists() and np.array_equal(pixels, cv2.imread(str(twin)))
-    sizes = [round(sum(path.stat().st_size for path in paths) / 1e6, 1) for paths in (tiles, other)]
+def compare_tiles(out: Path, other: Path, path_of: Callable[[Path, tuple[int, ...]], Path]) -> Row:
+    """Count the tiles of both and those with equal place and pixels, with the megabytes of both."""
+    tiles = list_images(out / "images")
+    same = sum(dota_data.same_pixels(tile, path_of(tile, cv2.imread(str(tile)).shape)) for tile in tiles)
     return {
-        "tiles": len(tiles),
-        "peer_tiles": len(other),
-        "same_pixels": same,
-        "ours_mb": sizes[0],
-        "peer_mb": sizes[1],
-    }
+        "tiles": len(tiles), "baseline_tiles": len(list_images(other)), "same_pixels": same,
+        "rotated_atss_mb": dota_data.megabytes(out / "images"), "baseline_mb": dota_data.megabytes(other),
+    }  # fmt: skip
 
 
-def same_objects(mine: Path, theirs: Path) -> bool:
-    """Whether a tile's labels name the same objects; ultralytics writes no file where there are none."""
-    height, width = cv2.imread(str(mine.parents[1] / "images" / f"{mine.stem}.jpg")).shape[:2]
-    labels = read_labels(mine)
-    rows = [line.split() for line in theirs.read_text(encoding="utf-8").splitlines()] if theirs.exists() else []
+def same_objects(path: Path, other: Path) -> bool:
+    """Whether a tile's labels hold the same objects; ultralytics writes no file for none."""
+    height, width = cv2.imread(str(path.parents[1] / "images" / f"{path.stem}.jpg")).shape[:2]
+    labels = read_labels(path)
+    rows = [line.split() for line in other.read_text(encoding="utf-8").splitlines()] if other.exists() else []
     if tuple(CLASSES["v2.0"][int(row[0])] for row in rows) != labels.names:
         return False
     corners = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 4, 2) * (width, height)
-    return np.allclose(corners.reshape(-1, 8), labels.polygons, rtol=0, atol=SAME_CORNER_PX)
+    return np.allclose(corners.reshape(-1, 8), labels.polygons, rtol=0, atol=CORNER_TOLERANCE_PX)
 
 
-def split_rows(here: dict[str, ModuleType], args: argparse.Namespace) -> dict[str, Any]:
-    if not {"sahi", "ultralytics"} & here.keys():
-        return {"split": []}
-    folder = Path(tempfile.mkdtemp(prefix="bench_others_"))
-    try:
-        data, name = find_data(args.data, folder)
-        many = repeated(data.resolve(), args.images, folder / "many")
-        rows = [ultralytics_row(many, folder, args.split_repeats)] if "ultralytics" in here else []
-        if "sahi" in here:
+def measure(args: argparse.Namespace) -> Record | None:
+    missing = {name: optional(name, attributes)[1] for name, attributes in others.REQUIRED.items()}
+    installed = [name for name, reason in missing.items() if not reason]
+    missing = {name: reason for name, reason in missing.items() if reason}
+    print(*missing.values(), sep="\n")
+    if not installed:
+        print("no optional package is installed; nothing is measured and no record is written")
+        return None
+    rows = [iou_row(name, title, args.repeats) for name in IOUS if name in installed for title in BOXES]
+    rows += [nms_row(name, scene, args.repeats) for name in NMS if name in installed for scene in SCENES]
+    settings = {"iou_threshold": IOU_THRESHOLD, "images": args.images}
+    with tempfile.TemporaryDirectory(prefix="bench_others_") as name:
+        folder = Path(name)
+        data, settings["data"] = dota_data.find_data(args.data, folder)
+        many = dota_data.repeat(data, args.images, folder / "many")
+        if "ultralytics" in installed:
+            rows.append(ultralytics_row(many, folder, args.split_repeats))
+        if "sahi" in installed:
             rows.append(sahi_row(many, folder, args.split_repeats, args.processes))
-    finally:
-        shutil.rmtree(folder)
-    return {"data": name, "images": args.images, "split": rows}
-
-
-def measure(here: dict[str, ModuleType], args: argparse.Namespace) -> dict[str, Any]:
-    """The results of the packages that are here."""
-    results: dict[str, Any] = {
-        "iou": [iou_row(name, title, args.repeats) for name in IOUS if name in here for title in BOXES],
-        "nms": [nms_row(name, scene, args.repeats) for name in NMS if name in here for scene in SCENES],
-        **split_rows(here, args),
-    }
-    jobs = [dict(zip(("package", "job", "reason"), each)) for each in others.OTHER_JOBS]
-    results["other_jobs"] = jobs
-    if "sahi" in here:
-        results["two_ships"] = others.sahi_keeps_of_two_ships()
-    return results
-
-
-def show(results: dict[str, Any]) -> None:
-    times = [{**row, "ours_s": row["ours"]["median"], "peer_s": row["peer"]["median"]}
-             for part in ("iou", "nms", "split") for row in results[part]]  # fmt: skip
-    for row in times:
-        row["case"] = row.get("title") or row.get("scene") or row["what"]
-        row["wrong"] = sum(row["peer_mistakes"].values()) if "scene" in row else row.get("peer_error", {}).get("worst")
-    print(harness.table(times, ["package", "case", "ours_s", "peer_s", "ratio", "wrong", "tiles", "same_pixels"]))
+    other_tasks = [dict(zip(("library", "task", "reason"), each)) for each in others.NOT_COMPARABLE]
+    ships = {"two_ships": others.kept_of_two_ships()} if "sahi" in installed else {}
+    return {"settings": settings, "rows": rows, "missing": missing, "other_tasks": other_tasks, **ships}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--split-repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, default=40, help="the sample is repeated to so many (default: 40)")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--data", type=Path)
-    args = parser.parse_args()
-    found = {name: optional(name, needs) for name, needs in others.NEEDS.items()}
-    here = {name: module for name, (module, _) in found.items() if module is not None}
-    missing = {name: why for name, (_, why) in found.items() if why}
-    for why in missing.values():
-        print(why)
-    if not here:
-        print("none of them is installed: nothing measured, no record written")
-        return
-    results = measure(here, args)
-    show(results)
-    print("\n".join(f"{each['package']}, {each['job']}: {each['reason']}" for each in results["other_jobs"]))
-    payload = {"environment": harness.environment(), "missing": missing, "iou_threshold": IOU_THRESHOLD}
-    print(harness.save("others", {**payload, "results": results}))
+    harness.main("others", __doc__, measure, gpu=False, repeats=5, split_repeats=3, images=40, processes=2, data="")
 
 
 if __name__ == "__main__":

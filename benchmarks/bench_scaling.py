@@ -1,10 +1,9 @@
-"""How the cost of each stage grows with pixels, objects, detections and processes, on one machine.
+"""Growth of the time of each stage with pixels, boxes, detections and processes, on one machine.
 
     python benchmarks/bench_scaling.py [--repeats 3] [--sizes 256 512 1024] [--detections 125000 250000 500000 1000000]
 
-Ours alone: what is compared is each stage with itself. The network is that of the R50 le90 config with --amp and one
-image; two processes train the demo's network (gloo, a thread each) beside one. docs/scaling.md is made of the record by
-make_scaling.py.
+There is no baseline. The network is that of the R50 le90 config with --amp on one image; two processes train the
+demo's network (gloo, one thread each), compared with one. make_scaling.py makes docs/scaling.md from the record.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -28,39 +27,44 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, inputs, models, task1
+from benchmarks.bench_evaluate import IMAGES, evaluate
+from benchmarks.records import ROOT, Record, Row
+from benchmarks.timing import summary, time_one
 from rotated_atss.assign import atss_assign
+from rotated_atss.cli import main as rotated_atss
 from rotated_atss.ops import rotated_nms
 from rotated_atss.tiling.merge_text import merge_folder
-from rotated_atss.tiling.split import split_dota
 
-OBJECTS = 100
-STEPS, BATCH, DEMO, DEMO_PX = 8, 4, "rotated_atss_obb_r18_demo_le90", 256
+NUM_GT = 100
+STEPS, WARMUP_STEPS, BATCH, DEMO, DEMO_PX = 8, 2, 4, "rotated_atss_obb_r18_demo_le90", 256
 
-Point = tuple[int, Callable[[], object]]
+Point = tuple[int, Callable[[], object]]  # amount and the work to time
 
 
-def stage(name: str, unit: str, points: Iterable[Point], repeats: int) -> dict[str, Any]:
-    """Seconds at each point, the exponent of growth, and what one more unit costs between the first and the last."""
+def stage_row(name: str, unit: str, points: Iterable[Point], repeats: int) -> Row:
+    """Time each point; fit the exponent of growth and the marginal cost between the first and the last point."""
     rows = []
     for amount, run in points:
-        rows.append({"amount": amount, **harness.time_one(run, repeats)})
+        rows.append({"amount": amount, **time_one(run, repeats)})
         print(f"{name}: {amount:,} {unit}: {rows[-1]['median']:.4g} s", flush=True)
     amounts, seconds = np.array([[row["amount"], row["median"]] for row in rows]).T
     exponent = float(np.polyfit(np.log(amounts), np.log(seconds), 1)[0])
+    if not math.isfinite(exponent):
+        raise SystemExit(f"{name}: no finite exponent from {seconds.tolist()} s. Measure again.")
     marginal = float((seconds[-1] - seconds[0]) / (amounts[-1] - amounts[0]))
-    return {"stage": name, "unit": unit, "points": rows, "exponent": exponent, "seconds_a_unit": marginal}
+    return {"stage": name, "unit": unit, "points": rows, "exponent": exponent, "seconds_per_unit": marginal}
 
 
 def network(sizes: list[int]) -> Iterable[tuple[str, list[Point]]]:
-    """A training step and an inference of the published network on one image of each size."""
-    model = models.ours().to(memory_format=torch.channels_last)
-    optimiser = models.optimiser(model)
+    """Yield training step and inference on one image of each size."""
+    model = models.build_own().to(memory_format=torch.channels_last)
+    optimizer = models.optimizer(model)
 
     def step(batch: dict) -> None:
         model.train()
         with torch.autocast("cpu", torch.bfloat16):
             loss, _ = model.parse_losses(model(**model.data_preprocessor(batch, True), mode="loss"))
-        optimiser.update_params(loss)
+        optimizer.update_params(loss)
 
     @torch.no_grad()
     def infer(batch: dict) -> None:
@@ -68,43 +72,44 @@ def network(sizes: list[int]) -> Iterable[tuple[str, list[Point]]]:
         with torch.autocast("cpu", torch.bfloat16):
             model(**model.data_preprocessor(batch, False), mode="predict")
 
-    batches = [(size * size, models.batch(1, OBJECTS, size, lambda boxes: boxes)) for size in sizes]
+    batches = [(size * size, models.batch(1, NUM_GT, size)) for size in sizes]
     for name, run in (("training step", step), ("inference", infer)):
-        yield name, [(pixels, lambda run=run, batch=batch: run(batch)) for pixels, batch in batches]
+        yield name, [(pixels, partial(run, batch)) for pixels, batch in batches]
 
 
 def assignment() -> Iterable[tuple[str, str, list[Point]]]:
-    def assign(size: int, objects: int) -> Callable[[], object]:
-        (priors, sizes), grids, boxes = inputs.priors(size), inputs.grids(size), inputs.scene(objects, size=size)
-        return lambda: atss_assign(priors, sizes, boxes, grids=grids)
+    """Yield the assignment by number of boxes and by image size."""
 
-    yield "assignment at 1024 px", "objects", [(number, assign(1024, number)) for number in (500, 1000, 2000, 5000)]
+    def assign(size: int, num_gt: int) -> Callable[[], object]:
+        priors, level_sizes = inputs.priors(size)
+        return partial(atss_assign, priors, level_sizes, inputs.scene(num_gt, size=size), grids=inputs.grids(size))
+
+    yield "assignment at 1024 px", "boxes", [(number, assign(1024, number)) for number in (500, 1000, 2000, 5000)]
     sides = (512, 1024, 2048, 4096)
-    yield "assignment of 500 objects", "pixels", [(side * side, assign(side, 500)) for side in sides]
+    yield "assignment of 500 boxes", "pixels", [(side * side, assign(side, 500)) for side in sides]
 
 
 def suppression() -> list[Point]:
+    """Return NMS of a harbour with four detections per ship."""
     scenes = [(4 * number, inputs.harbour(number, 4)) for number in (625, 1250, 2500, 5000)]
-    return [(number, lambda scene=scene: rotated_nms(*scene, 0.1)) for number, scene in scenes]
+    return [(number, partial(rotated_nms, *scene, 0.1)) for number, scene in scenes]
 
 
 def text_stages(folder: Path, counts: list[int]) -> Iterable[tuple[str, list[Point]]]:
-    """Merging and evaluation, files included, in two workers."""
-    from benchmarks.bench_evaluate import IMAGES, ours
-
+    """Yield merging and evaluation, files included, in two workers."""
     merges, evaluations = [], []
     for count in counts:
         tiles, merged = folder / f"tiles{count}", folder / f"merged{count}"
         written = task1.write_tiles(tiles, count, IMAGES)
-        merges.append((written, lambda tiles=tiles: merge_folder(tiles, folder / "out", workers=2, progress=False)))
+        merges.append((written, partial(merge_folder, tiles, folder / "out", workers=2, progress=False)))
         written = task1.write_merged(merged, count, count // 5, IMAGES)
-        evaluations.append((written, lambda merged=merged: ours(merged)))
+        evaluations.append((written, partial(evaluate, merged)))
     yield "merging", merges
     yield "evaluation", evaluations
 
 
 def splitting(folder: Path) -> list[Point]:
-    """Images of 4, 16 and 64 megapixels, one each, in two workers."""
+    """Return the splitting of single images of 4, 16 and 64 megapixels in two workers."""
     points = []
     for side in (2000, 4000, 8000):
         images = folder / f"side{side}"
@@ -113,103 +118,94 @@ def splitting(folder: Path) -> list[Point]:
         noise = np.random.default_rng(0).normal(0, 6, (side, side)).astype(np.float32)
         picture = np.stack((x, y, x / 2 + y / 2), 2) + noise[..., None]
         cv2.imwrite(str(images / "P0000.png"), picture.clip(0, 255).astype(np.uint8))
-        points.append((side * side, lambda images=images, side=side: _split(images, folder / f"out{side}")))
+        points.append((side * side, partial(_split, images, folder / f"out{side}")))
     return points
 
 
 def _split(images: Path, out: Path) -> None:
-    split_dota(images, None, out / str(time.monotonic_ns()), workers=2, progress=False)
+    words = ["split", "--images", images, "--out", out / str(time.monotonic_ns()), "--workers", 2, "--quiet"]
+    rotated_atss([*map(str, words)])
 
 
-def processes(repeats: int) -> dict[str, Any]:
-    """Seconds of a step of one and of two processes that train together, each on its own batch with one thread."""
-    seconds = {number: [_together(number) for _ in range(repeats)] for number in (1, 2)}
-    one, two = (harness.summary(seconds[number]) for number in (1, 2))
-    print(f"a step of one process: {one['median']:.3f} s, of two: {two['median']:.3f} s", flush=True)
+def process_row(repeats: int) -> Row:
+    """Compare a step of one training process with one of two processes, each on its own batch with one thread."""
+    one, two = (summary([_train_together(number) for _ in range(repeats)]) for number in (1, 2))
     return {"one": one, "two": two, "efficiency": one["median"] / two["median"], "batch": BATCH, "size": DEMO_PX}
 
 
-def _together(number: int) -> float:
+def _train_together(number: int) -> float:
+    """Return the seconds per step of the slowest of several processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(number), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, __file__, "--worker"]
+    code = "from benchmarks.bench_scaling import train; print(train())"
     started = [
-        subprocess.Popen(words, env={**os.environ, **shared, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                         env={**os.environ, **shared, "RANK": str(rank)})
         for rank in range(number)
-    ]
-    told = [process.communicate()[0] for process in started]
+    ]  # fmt: skip
+    outputs = [process.communicate()[0] for process in started]
     if any(process.returncode for process in started):
         raise SystemExit("a training process failed")
-    return max(float(text.splitlines()[-1]) for text in told)
+    return max(float(text.splitlines()[-1]) for text in outputs)
 
 
-def worker() -> None:
-    """One of the processes of :func:`_together`: prints its seconds a step."""
+def train() -> float:
+    """Train the demo's network in one of several processes and return the seconds per step."""
     from rotated_atss.detection.engine.config import build_model, load_config
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     torch.manual_seed(0)
     model = build_model(load_config(DEMO)).to(memory_format=torch.channels_last).train()
-    model = torch.nn.parallel.DistributedDataParallel(Losses(model), broadcast_buffers=False)
-    optimiser = torch.optim.SGD(model.parameters(), 1e-4, fused=True)
-    batch = models.batch(BATCH, 20, DEMO_PX, lambda boxes: boxes)
-    for number in range(STEPS + 2):
-        if number == 2:  # two to warm up
+    parallel = torch.nn.parallel.DistributedDataParallel(LossModule(model), broadcast_buffers=False)
+    optimizer = torch.optim.SGD(parallel.parameters(), 1e-4, fused=True)
+    batch = models.batch(BATCH, 20, DEMO_PX)
+    started = 0.0
+    for number in range(WARMUP_STEPS + STEPS):
+        if number == WARMUP_STEPS:
             torch.distributed.barrier()
             started = time.perf_counter()
-        optimiser.zero_grad()
-        model(batch).backward()
-        optimiser.step()
-    print((time.perf_counter() - started) / STEPS)
+        optimizer.zero_grad()
+        parallel(batch).backward()
+        optimizer.step()
+    seconds = (time.perf_counter() - started) / STEPS
     torch.distributed.destroy_process_group()
+    return seconds
 
 
-class Losses(torch.nn.Module):
-    """A detector as a module that takes a batch and gives one loss."""
+class LossModule(torch.nn.Module):
+    """Wraps a detector as a module that maps a batch to one loss."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, batch: dict) -> torch.Tensor:
+        """Return the total loss in bfloat16 autocast."""
         with torch.autocast("cpu", torch.bfloat16):
-            return self.model.parse_losses(
-                self.model(**self.model.data_preprocessor(batch, True), mode="loss")
-            )[0]  # fmt: skip
+            losses = self.model(**self.model.data_preprocessor(batch, True), mode="loss")
+            return self.model.parse_losses(losses)[0]
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
-    rows = [stage(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
-    rows += [stage(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
-    rows.append(stage("NMS of a harbour", "boxes", suppression(), args.repeats))
+def measure(args: argparse.Namespace) -> Record:
+    rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
+    rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
+    rows.append(stage_row("NMS of a harbour", "boxes", suppression(), args.repeats))
     with tempfile.TemporaryDirectory() as folder:
-        rows.append(stage("splitting", "pixels", splitting(Path(folder)), args.repeats))
+        rows.append(stage_row("splitting", "pixels", splitting(Path(folder)), args.repeats))
     with tempfile.TemporaryDirectory() as folder:
-        texts = text_stages(Path(folder), args.detections)
-        rows += [stage(name, "detections", points, args.repeats) for name, points in texts]
-    return rows
+        stages = text_stages(Path(folder), args.detections)
+        rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]
+    return {"rows": rows, "processes": process_row(args.repeats)}
 
 
 def main() -> None:
-    parser = harness.arguments(__doc__, repeats=3)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
-    parser.add_argument("--detections", type=int, nargs="+", default=[125_000, 250_000, 500_000, 1_000_000])
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.worker:
-        worker()
-        return
-    where = harness.environment()
-    rows = measure(args)
-    print(harness.table([
-        {"stage": row["stage"], "unit": row["unit"], "exponent": round(row["exponent"], 2)} for row in rows
-    ]))  # fmt: skip
-    record = {"environment": where, "results": rows, "processes": processes(args.repeats)}
-    assert all(math.isfinite(row["exponent"]) for row in rows)
-    print(harness.save("scaling", record))
+    harness.main(
+        "scaling", __doc__, measure, gpu=False, repeats=3, sizes=[256, 512, 1024],
+        detections=[125_000, 250_000, 500_000, 1_000_000],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

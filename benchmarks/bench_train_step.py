@@ -1,15 +1,14 @@
-"""One training step of the R50 le90 config, part by part, beside the same network trained mmrotate's way.
+"""One training step of the R50 le90 config by part, compared with the same network trained by mmrotate.
 
-    python benchmarks/bench_train_step.py [--size 1024] [--batch 1] [--objects 100] [--repeats 5] [--peer-repeats 3]
-                                          [--no-peer] [--peer-amp] [--device cuda]
+    python benchmarks/bench_train_step.py [--size 1024] [--batch 1] [--num-gt 100] [--repeats 5] [--baseline-repeats 3]
+                                          [--no-baseline] [--baseline-amp] [--device cuda]
 
-Ours trains as its config says (channels last, fused optimiser), in float32 and with ``train --amp`` (bfloat16). The
-peer is onedl-mmrotate's RetinaNet R50 with one prior a location and its own ATSS assigner, in float32 unless
---peer-amp: the same layers and losses (its own Rotated ATSS config cannot train on a CPU at all, for its IoU loss
-exists for CUDA only). The share of the backward pass that belongs to the losses counts as backward. On CUDA every part
-ends with a synchronisation, which costs a little, and the peak of allocated memory is recorded. Loading is not part of
-the step, for workers do it meanwhile: what one image costs one of them is measured beside it, by the config's pipeline
-on a PNG tile of noise over gradients, which decodes like a real one.
+rotated-atss trains as configured (channels last, fused optimizer), in float32 and with ``--amp`` (bfloat16). The
+baseline is onedl-mmrotate's RetinaNet R50 with one prior per location and its own ATSS assigner, in float32 unless
+--baseline-amp: the same layers and losses. (Its own Rotated ATSS config needs CUDA for the IoU loss.)
+The backward pass of the losses counts as backward. On CUDA every part ends with a synchronization, and the peak of
+allocated memory is recorded. Loading is not part of the step; its cost in one worker is measured separately, on a PNG
+tile of gradients and noise, which decodes like a real one.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, models
+from benchmarks.baselines import first_line
 from benchmarks.memory import extra_megabytes, held_megabytes
-from benchmarks.peers import first_line, mmcv_ops, mmrotate
-from benchmarks.stopwatch import Stopwatch
+from benchmarks.records import Record, Row, target
+from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
-PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimiser", "rest")
-OURS = (PARTS[2], PARTS[3])
-OURS_FAST, OURS_WIDE, PEER = "ours, --amp", "ours, float32", "mmrotate"
+PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
+OWN_AMP, OWN_FLOAT32, BASELINE = "rotated-atss, --amp", "rotated-atss, float32", "mmrotate"
 
 
-class Way:
-    """A model on its batch, and where its time goes."""
+class Trainer:
+    """A model on its batch, with the time of each part of a step."""
 
     def __init__(
-        self, model: torch.nn.Module, boxes_of: Callable, assigner: tuple[object, str], args, amp: bool
-    ) -> None:
+        self, model: torch.nn.Module, box_type: Callable, assigner: tuple[Any, str], args: Any, amp: bool
+    ) -> None:  # fmt: skip
         self.device, self.amp = args.device, amp
         self.model = model.to(args.device).train()
-        self.batch = models.batch(args.batch, args.objects, args.size, boxes_of)
-        self.optimiser = models.optimiser(self.model)
-        self.watch = Stopwatch(harness.synchroniser(args.device))
+        self.batch = models.batch(args.batch, args.num_gt, args.size, box_type)
+        self.optimizer = models.optimizer(self.model)
+        self.watch = Stopwatch(harness.synchronizer(args.device))
         head = self.model.bbox_head
         self.watch.wrap(self.model, "extract_feat", "backbone and neck")
         self.watch.wrap(head, "forward", "head")
@@ -53,147 +52,117 @@ class Way:
         self.watch.wrap(head, "loss_by_feat", "losses")
 
     def step(self) -> dict[str, float]:
-        """Seconds of each part of one step, and their sum ``step``."""
-        self.watch.clear()
+        """Run one step and return the seconds of each part, with their sum as ``step``."""
+        self.watch.seconds.clear()
         with self.watch.part("step"):
             with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.amp):
                 data = self.model.data_preprocessor(self.batch, True)
                 loss, _ = self.model.parse_losses(self.model(**data, mode="loss"))
             with self.watch.part("backward"):
-                self.optimiser.backward(loss)
-            with self.watch.part("optimiser"):
-                self.optimiser.step()
-                self.optimiser.zero_grad()
-        return self._split()
-
-    def _split(self) -> dict[str, float]:
-        """The assignment runs inside the losses, everything inside the step."""
+                self.optimizer.backward(loss)
+            with self.watch.part("optimizer"):
+                self.optimizer.step()
+                self.optimizer.zero_grad()
         seconds = dict(self.watch.seconds)
-        seconds["losses"] -= seconds["assignment"]
+        seconds["losses"] -= seconds["assignment"]  # which runs inside the losses
         seconds["rest"] = seconds["step"] - sum(seconds[part] for part in PARTS[:-1])
         return seconds
 
+    def peak_megabytes(self) -> float | None:
+        """Measure the peak of allocated CUDA memory during a step, without the weights of other models."""
+        if self.device == "cpu":
+            return None
+        held = held_megabytes(self.model, self.optimizer.optimizer)
+        return round(extra_megabytes(self.step, self.device) + held, 1)
 
-def our_way(args: argparse.Namespace, amp: bool) -> Way:
-    model = models.ours().to(memory_format=torch.channels_last)  # what the config's ChannelsLastHook does
-    return Way(model, lambda boxes: boxes, (model.bbox_head, "assign_batch"), args, amp)
+
+def own_trainer(args: argparse.Namespace, amp: bool) -> Trainer:
+    """Build this package's trainer, after one unmeasured step."""
+    model = models.build_own().to(memory_format=torch.channels_last)  # as the config's ChannelsLastHook does
+    trainer = Trainer(model, lambda boxes: boxes, (model.bbox_head, "assign_batch"), args, amp)
+    trainer.step()
+    return trainer
 
 
-def peer_way(args: argparse.Namespace) -> tuple[Way | None, str]:
-    """None and the reason where the peer cannot run."""
-    if args.no_peer:
-        return None, "left out (--no-peer)"
-    for missing in (mmrotate()[1], mmcv_ops(args.device)[1]):
-        if missing:
-            return None, missing
+def baseline_trainer(args: argparse.Namespace) -> tuple[Trainer | None, str]:
+    """Build the baseline's trainer after one unmeasured step, or return None and the reason."""
+    missing = "skipped (--no-baseline)" if args.no_baseline else models.baseline_missing(args.device)
+    if missing:
+        return None, missing
     from mmrotate.structures.bbox import RotatedBoxes
 
-    model = models.peer(args.size)
-    way = Way(model, RotatedBoxes, (model.bbox_head.assigner, "assign"), args, args.peer_amp)
+    model = models.build_baseline(args.size)
+    trainer = Trainer(model, RotatedBoxes, (model.bbox_head.assigner, "assign"), args, args.baseline_amp)
     try:
-        way.step()
-    except (RuntimeError, NotImplementedError) as error:  # a kernel that lacks this device or precision
-        return None, f"its step fails here: {first_line(error)}"
-    return way, ""
+        trainer.step()
+    except (RuntimeError, NotImplementedError) as error:  # a kernel without support of this device or precision
+        return None, f"the training step of mmrotate fails: {first_line(error)}"
+    return trainer, ""
 
 
-def measure(ways: dict[str, Way], repeats: dict[str, int]) -> dict[str, list[dict[str, float]]]:
-    """Steps of each way in turns, after one unmeasured step of each (the peer has made its own)."""
-    for name in OURS_FAST, OURS_WIDE:
-        ways[name].step()
-    steps: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
-    for turn in range(max(repeats.values())):
-        for name, way in ways.items():
-            if turn < repeats[name]:
-                steps[name].append(way.step())
-    return steps
+def summarize(name: str, steps: list[dict[str, float]]) -> Row:
+    """Reduce steps to the median of each part and its median share of the step."""
+
+    def share(*parts: str) -> float:
+        return summary([sum(step[part] for part in parts) / step["step"] for step in steps])["median"]
+
+    seconds = {part: summary([step[part] for step in steps]) for part in ("step", *PARTS)}
+    shares = {part: share(part) for part in PARTS}
+    return {
+        "implementation": name, "seconds": seconds, "shares": shares,
+        "assignment_and_losses": share("assignment", "losses"),
+    }  # fmt: skip
 
 
-def summarise(name: str, steps: list[dict[str, float]]) -> dict[str, Any]:
-    """Medians of each part, and its median share of the step."""
-    parts = {part: harness.summary([step[part] for step in steps]) for part in ("step", *PARTS)}
-    shares = {part: harness.summary([step[part] / step["step"] for step in steps])["median"] for part in PARTS}
-    both = harness.summary([sum(step[part] for part in OURS) / step["step"] for step in steps])["median"]
-    return {"way": name, "seconds": parts, "shares": shares, "assignment_and_losses": both}
-
-
-def peak_megabytes(way: Way) -> float | None:
-    """Allocated memory of CUDA at the highest point of one step: what the way itself holds included, the other ways'
-    weights not.
-    """
-    if way.device == "cpu":
-        return None
-    held = held_megabytes(way.model, way.optimiser.optimizer)
-    return round(extra_megabytes(way.step, way.device) + held, 1)
-
-
-def shown(row: dict[str, Any]) -> dict[str, Any]:
-    parts = {part: f"{row['seconds'][part]['median']:.3f} s {row['shares'][part]:6.1%}" for part in PARTS}
-    return {"way": row["way"], "step_s": row["seconds"]["step"]["median"], **parts}
-
-
-def bars(rows: dict[str, dict[str, Any]], args: argparse.Namespace) -> list[dict[str, Any]]:
+def targets(rows: dict[str, Row], args: argparse.Namespace) -> list[Row]:
+    cpu = args.device == "cpu"
     seconds = {name: row["seconds"]["step"]["median"] for name, row in rows.items()}
-    faster = seconds[PEER] / seconds[OURS_FAST] if PEER in seconds else None
-    share = rows[OURS_FAST]["assignment_and_losses"]
-    promised = [
-        harness.bar(
-            "training step with --amp: times faster than mmrotate's", faster, at_least=4 if on_cpu(args) else 2
-        ),
-        harness.bar("assignment and losses, share of a step with --amp", share, at_most=0.05),
+    speedup = seconds[BASELINE] / seconds[OWN_AMP] if BASELINE in seconds else None
+    share = rows[OWN_AMP]["assignment_and_losses"]
+    found = [
+        target("training step with --amp: speed-up over mmrotate", speedup, at_least=4 if cpu else 2),
+        target("assignment and losses: share of a training step with --amp", share, at_most=0.05),
     ]
-    if not on_cpu(args):
-        images = args.batch / seconds[OURS_FAST]
-        promised.append(harness.bar("training images a second", images, at_least=120))
-        promised.append(memory_bar(rows, args.peer_amp))
-    return promised
+    if not cpu:
+        found.append(target("training images per second", args.batch / seconds[OWN_AMP], at_least=120))
+        found.append(memory_target(rows, args.baseline_amp))
+    return found
 
 
-def memory_bar(rows: dict[str, dict[str, Any]], peer_amp: bool) -> dict[str, Any]:
-    """Ours beside the peer in the same precision."""
-    ours = rows[OURS_FAST if peer_amp else OURS_WIDE]["peak_mb"]
-    share = ours / rows[PEER]["peak_mb"] if PEER in rows else None
-    return harness.bar("peak memory of a step, share of mmrotate's", share, at_most=1)
+def memory_target(rows: dict[str, Row], baseline_amp: bool) -> Row:
+    """Compare the peak memory with that of the baseline in the same precision."""
+    peak = rows[OWN_AMP if baseline_amp else OWN_FLOAT32]["peak_mb"]
+    share = peak / rows[BASELINE]["peak_mb"] if BASELINE in rows else None
+    return target("peak memory of a training step, share of mmrotate's", share, at_most=1)
 
 
-def on_cpu(args: argparse.Namespace) -> bool:
-    return torch.device(args.device).type == "cpu"
-
-
-def loading_seconds(args: argparse.Namespace) -> dict[str, Any]:
-    """What reading, augmenting and packing one tile costs one worker."""
+def measure(args: argparse.Namespace) -> Record:
+    torch.manual_seed(0)
+    baseline, missing = baseline_trainer(args)
+    trainers = {OWN_AMP: own_trainer(args, True), OWN_FLOAT32: own_trainer(args, False)}
+    if baseline is not None:
+        trainers[BASELINE] = baseline
+    repeats = {OWN_AMP: args.repeats, OWN_FLOAT32: args.repeats, BASELINE: args.baseline_repeats}
+    steps = alternate({name: trainer.step for name, trainer in trainers.items()}, repeats)
+    rows = {
+        name: {**summarize(name, steps[name]), "peak_mb": trainer.peak_megabytes()}
+        for name, trainer in trainers.items()
+    }
     with tempfile.TemporaryDirectory() as folder:
-        load = models.loader(Path(folder), args.size, args.objects)
-        return harness.time_pair(load, None, max(10, args.repeats), warmup=2)["ours"]
+        load = models.loader(Path(folder), args.size, args.num_gt)
+        loading = time_one(load, max(10, args.repeats), warmup=2)
+    settings = {key: getattr(args, key) for key in ("size", "batch", "num_gt", "baseline_amp")}
+    return {
+        "baseline_missing": missing, "settings": settings, "targets": targets(rows, args),
+        "rows": list(rows.values()), "loading": loading,
+    }  # fmt: skip
 
 
 def main() -> None:
-    parser = harness.arguments(__doc__, repeats=5)
-    parser.add_argument("--size", type=int, default=1024, help="side of the image in pixels")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--objects", type=int, default=100, help="in each image")
-    parser.add_argument("--peer-repeats", type=int, default=3)
-    parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--peer-amp", action="store_true", help="bfloat16 autocast for the peer too")
-    args = parser.parse_args()
-    harness.check_device(args.device)
-    torch.manual_seed(0)
-    peer, why = peer_way(args)
-    ways = {OURS_FAST: our_way(args, True), OURS_WIDE: our_way(args, False), **({} if peer is None else {PEER: peer})}
-    repeats = {OURS_FAST: args.repeats, OURS_WIDE: args.repeats, PEER: args.peer_repeats}
-    steps = measure(ways, repeats)
-    rows = [{**summarise(name, steps[name]), "peak_mb": peak_megabytes(way)} for name, way in ways.items()]
-    loading = loading_seconds(args)
-    print(harness.table([shown(row) for row in rows]))
-    print(f"loading an image in one worker: {loading['median'] * 1e3:.1f} ms")
-    print("\n".join(f"{row['way']}: peak {row['peak_mb']} MB" for row in rows if row["peak_mb"]))
-    print(f"mmrotate: {why}" if why else "mmrotate: RetinaNet with one prior a location and its own ATSS assigner")
-    promised = bars({row["way"]: row for row in rows}, args)
-    print(harness.show_bars(promised))
-    setting = {key: getattr(args, key) for key in ("size", "batch", "objects", "peer_amp")}
-    payload = {"peer": "onedl-mmrotate", "peer_missing": why, "environment": harness.environment(args.device)}
-    record = {**payload, "setting": setting, "bars": promised, "results": rows, "loading": loading}
-    print(harness.save("train_step", record))
+    harness.main(
+        "train_step", __doc__, measure, repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3,
+        no_baseline=False, baseline_amp=False,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

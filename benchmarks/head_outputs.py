@@ -1,6 +1,7 @@
-"""What a trained head puts out, without training: a network whose last layers are scaled so that a chosen number of
-pairs pass the score threshold, and outputs of a head made from a crowded scene; each for ours and, the same boxes and
-scores, for the peer.
+"""Head outputs that resemble those of a trained model, made without training.
+
+Either the last layers of a network are scaled so that a given number of (prior, class) pairs exceed the score
+threshold, or outputs are made from a crowded scene. The baseline is given equal boxes and scores.
 """
 
 from __future__ import annotations
@@ -15,24 +16,21 @@ from benchmarks import inputs
 from rotated_atss.checkpoints.deltas import BoxEncoding, rewrite_regression, with_mmrotate_1x_priors
 from rotated_atss.ops.delta_coder import encode_deltas
 
-LOGIT_SPREAD, DELTA_SPREAD = 1.5, 0.3  # standard deviations of the scaled layers
-BACKGROUND, NOISE = -6.5, 0.5  # logits of a scene's other pairs: five deviations and more below the threshold
-OURS = BoxEncoding(((1.0, 1.0, 0.0),), "le90", proj_xy=True)
-PEERS = with_mmrotate_1x_priors(OURS)  # a quarter turn from ours, and its boxes with it
-LOWEST, HIGHEST = 0.06, 0.95  # scores of a scene's candidates
+LOGIT_STD, DELTA_STD = 1.5, 0.3  # of the scaled layers
+BACKGROUND_MEAN, BACKGROUND_STD = -6.5, 0.5  # logits of background pairs, five deviations below the threshold
+OWN_CODE = BoxEncoding(((1.0, 1.0, 0.0),), "le90", proj_xy=True)
+BASELINE_CODE = with_mmrotate_1x_priors(OWN_CODE)  # priors of mmrotate: rotated by a quarter turn
+LOWEST_SCORE, HIGHEST_SCORE = 0.06, 0.95  # of a scene's candidates
 
-Outputs = tuple[list[Tensor], list[Tensor]]  # a level each: (B, C, H, W) logits and (B, 5, H, W) deltas
+Outputs = tuple[list[Tensor], list[Tensor]]  # per level: (B, C, H, W) logits and (B, 5, H, W) deltas
 
 
 @torch.no_grad()
-def make_decisive(model: torch.nn.Module, batch: dict[str, list], candidates: int) -> None:
-    """Scale the last layers of an untrained model: on this batch the logits of every class then have the same mean and
-    spread, about ``candidates`` (prior, class) pairs an image pass the score threshold, and boxes leave their priors.
+def scale_outputs(model: torch.nn.Module, batch: dict[str, list], candidates: int) -> None:
+    """Scale the last layers of an untrained model in place.
 
-    Args:
-        model: Changed in place.
-        batch: As a loader gives it.
-        candidates: An image.
+    On this batch the logits of every class then have the same mean and deviation, about ``candidates`` (prior, class)
+    pairs per image exceed the score threshold, and boxes leave their priors.
     """
     prepared = model.data_preprocessor(batch, False)
     scores, deltas = (_rows(levels) for levels in model(prepared["inputs"], mode="tensor"))
@@ -40,93 +38,90 @@ def make_decisive(model: torch.nn.Module, batch: dict[str, list], candidates: in
     standard = (scores - scores.mean(0)) / scores.std(0)
     lowest = standard.flatten().topk(candidates * len(batch["inputs"])).values[-1]
     threshold = math.log(model.test_cfg.score_thr / (1 - model.test_cfg.score_thr))
-    _rescale(head.retina_cls, scores, LOGIT_SPREAD, threshold - LOGIT_SPREAD * float(lowest))
-    _rescale(head.retina_reg, deltas, DELTA_SPREAD, 0.0)
+    _rescale(head.retina_cls, scores, LOGIT_STD, threshold - LOGIT_STD * float(lowest))
+    _rescale(head.retina_reg, deltas, DELTA_STD, 0.0)
 
 
 def _rows(levels: list[Tensor]) -> Tensor:
-    """Levels (B, C, H, W) to (rows, C)."""
+    """Flatten levels (B, C, H, W) to (rows, C)."""
     return torch.cat([level.transpose(0, 1).flatten(1) for level in levels], 1).T
 
 
-def _rescale(layer: torch.nn.Conv2d, found: Tensor, spread: float, mean: float) -> None:
-    """Give each output channel a spread and a mean, where ``found`` (rows, C) are the layer's outputs now."""
-    factor = spread / found.std(0)
+def _rescale(layer: torch.nn.Conv2d, outputs: Tensor, std: float, mean: float) -> None:
+    """Set the deviation and mean of each output channel, given the present ``outputs`` (rows, C) of the layer."""
+    factor = std / outputs.std(0)
     layer.weight *= factor[:, None, None, None]
-    layer.bias.copy_((layer.bias - found.mean(0)) * factor + mean)
+    layer.bias.copy_((layer.bias - outputs.mean(0)) * factor + mean)
 
 
 @torch.no_grad()
-def copy_weights(ours: torch.nn.Module, peer: torch.nn.Module) -> None:
-    """Give the peer our weights, those of the last box layer rewritten for its priors: all boxes and scores are then
-    the same.
-    """
-    peer.load_state_dict(ours.state_dict())
-    layer = peer.bbox_head.retina_reg
-    weight, bias = rewrite_regression(layer.weight.cpu(), layer.bias.cpu(), OURS, PEERS)
+def copy_weights(own: torch.nn.Module, baseline: torch.nn.Module) -> None:
+    """Copy the weights, those of the last box layer rewritten for the baseline's priors: equal boxes and scores."""
+    baseline.load_state_dict(own.state_dict())
+    layer = baseline.bbox_head.retina_reg
+    weight, bias = rewrite_regression(layer.weight.cpu(), layer.bias.cpu(), OWN_CODE, BASELINE_CODE)
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
 
 
-def for_peer(outputs: Outputs) -> Outputs:
-    """The same scores and boxes from the peer's priors: deltas that change places and sign, exactly."""
-    matrix, _ = rewrite_regression(torch.eye(5).reshape(5, 5, 1, 1), torch.zeros(5), OURS, PEERS)
+def for_baseline(outputs: Outputs) -> Outputs:
+    """Rewrite the deltas for the baseline's priors, exactly: they exchange positions and signs."""
+    matrix, _ = rewrite_regression(torch.eye(5).reshape(5, 5, 1, 1), torch.zeros(5), OWN_CODE, BASELINE_CODE)
     logits, deltas = outputs
-    turn = matrix.reshape(5, 5).to(deltas[0])
-    return logits, [torch.einsum("ij,bjhw->bihw", turn, level).contiguous() for level in deltas]
+    rewrite = matrix.reshape(5, 5).to(deltas[0])
+    return logits, [torch.einsum("ij,bjhw->bihw", rewrite, level).contiguous() for level in deltas]
 
 
 def scene(images: int, candidates: int, size: int, classes: int, device: str) -> Outputs:
-    """Outputs for a crowd of objects, up to five candidates each, the rest background.
+    """Make outputs for a crowd of objects with up to five candidates each, the rest background.
 
     Args:
-        images: B, each with objects of its own.
-        candidates: N, (prior, class) pairs an image with scores from 0.06 to 0.95, evenly apart, each of a prior of its
-            own; all others are far below.
+        images: B, each with its own objects.
+        candidates: Pairs per image with evenly spaced scores from 0.06 to 0.95, each of a different prior.
         size: Side of the images in pixels.
         classes: Number of classes.
-        device: Of the outputs.
+        device: Device of the outputs.
 
     Raises:
-        ValueError: More candidates than fit an image of that size.
+        ValueError: The candidates do not fit an image of that size.
     """
     draw = torch.Generator().manual_seed(0)
     priors, _ = inputs.priors(size)
-    logits = torch.randn(images, len(priors), classes, generator=draw) * NOISE + BACKGROUND
-    deltas = torch.randn(images, len(priors), 5, generator=draw) * DELTA_SPREAD
+    logits = torch.randn(images, len(priors), classes, generator=draw) * BACKGROUND_STD + BACKGROUND_MEAN
+    deltas = torch.randn(images, len(priors), 5, generator=draw) * DELTA_STD
     for image in range(images):
         boxes, prior, label = _candidates(priors, candidates, size, classes, image)
-        logits[image, prior, label] = torch.linspace(HIGHEST, LOWEST, candidates).logit()
+        logits[image, prior, label] = torch.linspace(HIGHEST_SCORE, LOWEST_SCORE, candidates).logit()
         deltas[image, prior] = encode_deltas(priors[prior], boxes, "le90", edge_swap=True, proj_xy=True)
     return _levels(logits.to(device), size), _levels(deltas.to(device), size)
 
 
 def _candidates(priors: Tensor, number: int, size: int, classes: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, 5) boxes, (N,) priors, each once, and (N,) labels, in an order of chance."""
-    each = 5
-    objects = 1 + number // 2  # more than asked for, as objects near each other want the same priors
-    real = inputs.scene(objects, seed, size=size)
-    boxes, order, labels = inputs.detections(objects, each, classes, size, seed)
-    middle = torch.cdist(real[:, :2], priors[:, :2]) / priors[:, 2]
-    scale = (real[:, 2:4].prod(1).sqrt().log()[:, None] - priors[:, 2].log()).abs()
-    nearest = (middle + scale).topk(each, largest=False).indices.flatten()  # (objects * each,), as the boxes
-    taken, rows = torch.zeros(len(priors), dtype=torch.bool), []
+    """Draw (N, 5) boxes, (N,) distinct priors and (N,) labels in random order."""
+    per_gt = 5
+    num_gt = 1 + number // 2  # more than needed, since neighboring objects compete for the same priors
+    gt_boxes = inputs.scene(num_gt, seed, size=size)
+    boxes, order, labels = inputs.detections(num_gt, per_gt, classes, size, seed)
+    distance = torch.cdist(gt_boxes[:, :2], priors[:, :2]) / priors[:, 2]
+    scale = (gt_boxes[:, 2:4].prod(1).sqrt().log()[:, None] - priors[:, 2].log()).abs()
+    nearest = (distance + scale).topk(per_gt, largest=False).indices.flatten()  # (num_gt * per_gt,), like the boxes
+    used, rows = torch.zeros(len(priors), dtype=torch.bool), []
     for row in order.argsort().tolist():
-        if len(rows) < number and not taken[nearest[row]]:
-            taken[nearest[row]] = True
+        if len(rows) < number and not used[nearest[row]]:
+            used[nearest[row]] = True
             rows.append(row)
     if len(rows) < number:
-        raise ValueError(f"{number} candidates do not fit an image of {size} px: at most {len(rows)}")
+        raise ValueError(f"{number} candidates do not fit an image of {size} px. At most {len(rows)} do.")
     return boxes[rows], nearest[rows], labels[rows]
 
 
 def _levels(values: Tensor, size: int) -> list[Tensor]:
-    """(B, A, C) as levels (B, C, H, W)."""
+    """Split (B, A, C) into levels (B, C, H, W)."""
     sides = [-(-size // stride) for stride in inputs.STRIDES]
     parts = values.split([side * side for side in sides], 1)
     return [part.transpose(1, 2).unflatten(2, (side, side)).contiguous() for part, side in zip(parts, sides)]
 
 
 def metas(images: int, size: int) -> list[dict[str, Any]]:
-    """What the heads ask of images that were neither scaled nor padded."""
+    """Return the meta information of images that are neither scaled nor padded."""
     return [dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0)) for _ in range(images)]

@@ -1,4 +1,4 @@
-"""Seeded inputs: pairs of boxes, crowded scenes, detections, priors. The same seed gives the same numbers anywhere."""
+"""Seeded inputs: pairs of boxes, scenes, detections and priors, identical on every machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDES_PX = (2.0, 62.0)
 
 PAIR_KINDS = {
     "random": "random, overlapping",
-    "far": "centres near 20,000 px",
+    "far": "centers near 20,000 px",
     "identical": "identical boxes",
     "jittered": "jittered by 1e-3 px",
     "swapped": "w and h swapped, angle + pi/2",
@@ -20,28 +20,29 @@ PAIR_KINDS = {
 
 
 def uniform(draw: torch.Generator, rows: int, low: float, high: float, columns: int = 1) -> Tensor:
+    """Draw (rows, columns) float64 values between ``low`` and ``high``."""
     return torch.rand(rows, columns, generator=draw, dtype=torch.float64) * (high - low) + low
 
 
-def pairs(kind: str, number: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two times (N, 5) float64 boxes of one of :data:`PAIR_KINDS`, sides 2 to 62 px, any angle.
+def pairs(kind: str, num_pairs: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draw two sets of (N, 5) float64 boxes of one of :data:`PAIR_KINDS`, with sides of 2 to 62 px and any angle.
 
-    Centres lie in a 1024 tile, those of a random pair at most 10 px apart along either axis.
+    Centers are inside a tile of 1024 px; those of a random pair are at most 10 px apart along either axis.
     """
     draw = torch.Generator().manual_seed(seed)
     origin = 19_500.0 if kind == "far" else 0.0
-    first = _boxes(draw, uniform(draw, number, origin, origin + 1024, 2))
+    first = _boxes(draw, uniform(draw, num_pairs, origin, origin + 1024, 2))
     if kind in ("random", "far"):
-        return first, _boxes(draw, first[:, :2] + uniform(draw, number, -10, 10, 2))
+        return first, _boxes(draw, first[:, :2] + uniform(draw, num_pairs, -10, 10, 2))
     if kind == "identical":
         return first, first.clone()
     if kind == "jittered":
-        return first, first + uniform(draw, number, -1e-3, 1e-3, 5)
+        return first, first + uniform(draw, num_pairs, -1e-3, 1e-3, 5)
     if kind == "swapped":
         second = first[:, [0, 1, 3, 2, 4]]
         second[:, 4] += math.pi / 2
         return first, second
-    raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(PAIR_KINDS)}")
+    raise ValueError(f"unknown kind '{kind}'. Choose one of {', '.join(PAIR_KINDS)}.")
 
 
 def _boxes(draw: torch.Generator, centers: Tensor) -> Tensor:
@@ -49,56 +50,58 @@ def _boxes(draw: torch.Generator, centers: Tensor) -> Tensor:
     return torch.cat((centers, sides, angle), 1)
 
 
-def crowd(number: int, seed: int = 0) -> Tensor:
-    """(N, 5) float32 boxes of a heap: the circles of any two meet, so that no pair is spared the exact work."""
+def crowd(num_boxes: int, seed: int = 0) -> Tensor:
+    """Draw (N, 5) float32 boxes whose circumscribed circles all overlap, so that no pair is skipped."""
     draw = torch.Generator().manual_seed(seed)
-    sides = uniform(draw, number, 30, SIDES_PX[1], 2)
-    centers, angle = uniform(draw, number, 500, 520, 2), uniform(draw, number, -math.pi / 2, math.pi / 2)
+    sides = uniform(draw, num_boxes, 30, SIDES_PX[1], 2)
+    centers, angle = uniform(draw, num_boxes, 500, 520, 2), uniform(draw, num_boxes, -math.pi / 2, math.pi / 2)
     return torch.cat((centers, sides, angle), 1).float()
 
 
-def scene(objects: int, seed: int = 0, *, size: int = 1024, grid: int | None = None, upright: bool = False) -> Tensor:
-    """(G, 5) float32 objects of a tile, le90, sides about 6 to 130 px.
+def scene(
+    num_gt: int, seed: int = 0, *, size: int = 1024, grid: int | None = None, axis_aligned: bool = False
+) -> Tensor:  # fmt: skip
+    """Draw (G, 5) float32 ground-truth boxes of a tile, le90, with sides of about 6 to 130 px.
 
     Args:
-        objects: G.
-        seed: The same gives the same.
+        num_gt: G.
+        seed: Seed of the generator.
         size: Side of the tile in pixels.
-        grid: Centres are multiples of it, as integer labels have them, so that distances to priors tie.
-        upright: Angles are 0 or -pi/2 and sides multiples of 4 px, so that edges coincide with priors' edges.
+        grid: Centers are multiples of it, as in integer labels, so that distances to priors tie.
+        axis_aligned: Angles are 0 or -pi/2 and sides multiples of 4 px, so that edges coincide with those of priors.
     """
     draw = torch.Generator().manual_seed(seed)
-    long = 12 * uniform(draw, objects, 0, 2.4).exp()
-    short = long * uniform(draw, objects, 0.25, 1)
-    centers, angle = uniform(draw, objects, 0, size, 2), uniform(draw, objects, -math.pi / 2, math.pi / 2)
+    long = 12 * uniform(draw, num_gt, 0, 2.4).exp()
+    short = long * uniform(draw, num_gt, 0.25, 1)
+    centers, angle = uniform(draw, num_gt, 0, size, 2), uniform(draw, num_gt, -math.pi / 2, math.pi / 2)
     if grid:
         centers = (centers / grid).round() * grid
-    if upright:
+    if axis_aligned:
         angle = torch.where(angle < 0, -math.pi / 2, 0.0)
         long, short = ((side / 4).ceil() * 4 for side in (long, short))
     return torch.cat((centers, long, short, angle), 1).float()
 
 
-def detections(objects: int, each: int, classes: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """What a head hands to NMS: ``each`` detections of every object, jittered. Boxes, distinct scores, labels."""
+def detections(num_gt: int, per_gt: int, classes: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the input of NMS: ``per_gt`` jittered detections of each object, as boxes, distinct scores and labels."""
     draw = torch.Generator().manual_seed(seed)
-    boxes = scene(objects, seed, size=size).double().repeat_interleave(each, 0)
-    return _jittered(draw, boxes), *_scores_and_labels(draw, objects, each, classes)
+    boxes = scene(num_gt, seed, size=size).double().repeat_interleave(per_gt, 0)
+    return _jittered(draw, boxes), *_scores_and_labels(draw, num_gt, per_gt, classes)
 
 
-def harbour(objects: int, each: int, size: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Ships of one class side by side at slanted piers, as dense as real ones: ``each`` detections a ship."""
+def harbour(num_gt: int, per_gt: int, size: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw ``per_gt`` detections of each of many ships of one class, moored side by side at slanted piers."""
     draw = torch.Generator().manual_seed(seed)
-    columns = math.ceil(math.sqrt(objects * 2.5))
-    index = torch.arange(objects)
+    columns = math.ceil(math.sqrt(num_gt * 2.5))
+    index = torch.arange(num_gt)
     across, along = (index % columns).double(), (index // columns).double()
-    width, length = size / columns * 0.8, size / math.ceil(objects / columns) * 0.8
+    width, length = size / columns * 0.8, size / math.ceil(num_gt / columns) * 0.8
     tilt = 0.3
     centers = torch.stack((across * width / 0.8 + along * math.tan(tilt), along * length / 0.8), 1) + length / 2
-    sides = torch.tensor([length, width], dtype=torch.float64).expand(objects, 2)
-    angle = torch.full((objects, 1), math.pi / 2 - tilt, dtype=torch.float64)
-    boxes = torch.cat((centers, sides, angle), 1).repeat_interleave(each, 0)
-    return _jittered(draw, boxes), *_scores_and_labels(draw, objects, each, 1)
+    sides = torch.tensor([length, width], dtype=torch.float64).expand(num_gt, 2)
+    angle = torch.full((num_gt, 1), math.pi / 2 - tilt, dtype=torch.float64)
+    boxes = torch.cat((centers, sides, angle), 1).repeat_interleave(per_gt, 0)
+    return _jittered(draw, boxes), *_scores_and_labels(draw, num_gt, per_gt, 1)
 
 
 def _jittered(draw: torch.Generator, boxes: Tensor) -> Tensor:
@@ -109,14 +112,14 @@ def _jittered(draw: torch.Generator, boxes: Tensor) -> Tensor:
     return noisy.float()
 
 
-def _scores_and_labels(draw: torch.Generator, objects: int, each: int, classes: int) -> tuple[Tensor, Tensor]:
-    number = objects * each
-    scores = (torch.randperm(number, generator=draw) + 1).float() / number  # distinct: no tie decides
-    return scores, torch.randint(classes, (objects,), generator=draw).repeat_interleave(each)
+def _scores_and_labels(draw: torch.Generator, num_gt: int, per_gt: int, classes: int) -> tuple[Tensor, Tensor]:
+    number = num_gt * per_gt
+    scores = (torch.randperm(number, generator=draw) + 1).float() / number  # distinct, so that no tie decides
+    return scores, torch.randint(classes, (num_gt,), generator=draw).repeat_interleave(per_gt)
 
 
 def priors(size: int = 1024) -> tuple[Tensor, list[int]]:
-    """(A, 5) float32 priors as the configs have them (side 4 x stride at column and row x stride) and levels' sizes."""
+    """Return (A, 5) float32 priors as in the configs (side 4 x stride, centers at multiples of it) and level sizes."""
     levels = []
     for stride in STRIDES:
         steps = torch.arange(-(-size // stride), dtype=torch.float32) * stride
@@ -127,5 +130,5 @@ def priors(size: int = 1024) -> tuple[Tensor, list[int]]:
 
 
 def grids(size: int = 1024) -> list[tuple[int, int, float, float, float]]:
-    """The levels of :func:`priors` as rows, columns, stride and the first centre."""
+    """Return the grid of each level of :func:`priors`: rows, columns, stride and the first center."""
     return [(-(-size // stride), -(-size // stride), float(stride), 0.0, 0.0) for stride in STRIDES]

@@ -1,4 +1,4 @@
-"""Peak memory: of one call, beyond what the process held before it, and of a command with all its processes."""
+"""Peak memory of one call, of a command with its child processes, and of a model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MB = 1e6
 
 
 def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
-    """Megabytes (1e6 bytes) at the highest point of ``run`` above the level before it.
+    """Measure the peak of ``run`` above the level before it, in megabytes (1e6 bytes).
 
-    On CUDA what torch allocated. On the CPU resident memory: on Linux its high-water mark is set back first, so that
-    imports, which may have needed more for a moment, hide nothing; elsewhere the mark only ever grows, and what stays
-    below it reads as 0. Call it in a fresh process.
+    Memory allocated by torch on CUDA, resident memory on the CPU. On Linux the high-water mark is reset first, so that
+    an earlier peak of an import hides nothing; elsewhere anything below the earlier peak reads as 0. Call it in a fresh
+    process.
     """
     gc.collect()
     _trim_heap()
@@ -32,10 +32,10 @@ def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
 
 
 def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | None:
-    """Megabytes (1e6 bytes) that a command and all processes it starts hold at most, or None where there is no /proc.
+    """Measure the memory of a command and all its child processes in megabytes (1e6 bytes), None without /proc.
 
-    The sum of what each process held at its own highest point, whenever that was, pages that they share counted in
-    each: never less than the true peak, but for what a process takes in its last ``every_s`` seconds.
+    The result is the sum of the peaks of the processes, shared pages counted in each. It is an upper bound of the true
+    peak, except for allocations within the last ``every_s`` seconds of a process.
     """
     if not Path("/proc/self/status").exists():
         return None
@@ -50,25 +50,25 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
     return round(sum(highest.values()) / MB, 1)
 
 
-def held_megabytes(model: Any, optimiser: Any = None) -> float:
-    """Megabytes of a torch model's parameters and buffers, and of what its optimiser keeps between steps."""
+def held_megabytes(model: Any, optimizer: Any = None) -> float:
+    """Return the megabytes of a model's parameters and buffers, and of the state of its optimizer."""
     kept = [*model.parameters(), *model.buffers()]
-    if optimiser is not None:
+    if optimizer is not None:
         kept += [
-            value for state in optimiser.state.values() for value in state.values() if hasattr(value, "element_size")
+            value for state in optimizer.state.values() for value in state.values() if hasattr(value, "element_size")
         ]
     return round(sum(value.numel() * value.element_size() for value in kept) / MB, 1)
 
 
 def _family(pid: int) -> list[int]:
-    """A process and those it started, theirs too."""
+    """Return a process and its descendants."""
     found = [pid]
-    for parent in found:  # grows on the way
+    for parent in found:  # grows during the loop
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
                 found += map(int, task.read_text().split())
             except OSError:
-                continue  # ended in the meantime
+                continue  # the process has ended
     return found
 
 
@@ -84,7 +84,7 @@ def _extra_on_cuda(run: Callable[[], object], device: str) -> float:
 
 
 def _trim_heap() -> None:
-    """Give freed memory back to the system (glibc): what imports left behind would be used again unseen."""
+    """Return freed memory to the system (glibc), so that reused memory is measured too."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -92,7 +92,7 @@ def _trim_heap() -> None:
 
 
 def _reset_peak() -> float:
-    """Bytes held now; the peak starts there where the system lets it."""
+    """Reset the peak where the system supports it, and return the resident bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -101,7 +101,7 @@ def _reset_peak() -> float:
 
 
 def _peak() -> float:
-    """Highest resident memory in bytes, since the reset or ever."""
+    """Return the peak of the resident memory in bytes, since the reset or the start."""
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return _status("VmHWM") or usage * (1 if sys.platform == "darwin" else 1024)
 

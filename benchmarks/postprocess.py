@@ -1,8 +1,8 @@
-"""From a head's outputs to detections: ours and the peer's in turns, and why they keep different boxes.
+"""Post-processing from head outputs to detections: time of both implementations, and causes of differing results.
 
-Every detection is traced back to the candidate that it was before NMS, so that what is kept is compared without a
-tolerance. Where it differs, ours is repeated with more and more of the peer: first with centres moved onto the image,
-as mmrotate's coder does, then with mmcv's NMS too. What differs no more has its cause.
+Every detection is traced to its candidate before NMS, so that results are compared without a tolerance. Where they
+differ, this package's NMS is repeated with centers clamped to the image, as mmrotate's coder does, and then replaced by
+mmcv's NMS. The first exchange that removes a difference is its cause.
 """
 
 from __future__ import annotations
@@ -16,67 +16,75 @@ import torch
 from torch import Tensor
 
 from benchmarks import harness, head_outputs
-from benchmarks.bench_nms import mistakes, peer_nms
+from benchmarks.baselines import batched_nms
+from benchmarks.bench_nms import mistakes
+from benchmarks.records import Row
+from benchmarks.timing import time_pair
 from rotated_atss.detection.heads.dense_head import flatten_levels
 from rotated_atss.detection.heads.postprocess import best_candidates
 from rotated_atss.ops import rotated_nms
 
-MOVED, NMS, UNEXPLAINED = "centres that mmrotate moves onto the image", "mmcv's NMS", "unexplained"
-ROUNDING = 1e-6  # of a score, by the order in which a sigmoid is computed
+CLAMPED, NMS, UNEXPLAINED = "centers that mmrotate clamps to the image", "mmcv's NMS", "unexplained"
+SCORE_TOLERANCE = 1e-6  # the order of operations in a sigmoid
 
-Kept = set[int]
+Kept = set[int]  # indices of candidates
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What NMS is given of one image, as ours decodes it: (N, 5) boxes, (N,) scores and labels."""
+    """Input of NMS for one image: (N, 5) boxes, (N,) scores and labels, decoded by this package."""
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
 
-    def trace(self, found: Any) -> Kept:
-        """Which of them the detections of an image are; ValueError where one is none of them, or is there twice."""
-        apart = (found.scores[:, None] - self.scores).abs()
-        apart[found.labels[:, None] != self.labels] = torch.inf
-        nearest = apart.min(1) if len(self.scores) else None
+    def trace(self, detections: Any) -> Kept:
+        """Return the candidates that the detections of the image come from.
+
+        Raises:
+            ValueError: A detection matches no candidate, or two detections match the same one.
+        """
+        difference = (detections.scores[:, None] - self.scores).abs()
+        difference[detections.labels[:, None] != self.labels] = torch.inf
+        nearest = difference.min(1) if len(self.scores) else None
         kept = set() if nearest is None else set(nearest.indices.tolist())
-        if len(kept) != len(found.scores) or (kept and float(nearest.values.max()) > ROUNDING):
-            raise ValueError("a detection that was no candidate, or two that were the same")
+        if len(kept) != len(detections.scores) or (kept and float(nearest.values.max()) > SCORE_TOLERANCE):
+            raise ValueError("a detection matches no candidate, or two detections match the same candidate.")
         return kept
 
 
 def measure(
     outputs: head_outputs.Outputs, heads: tuple[Any, Any], mmcv: Any, args: Any, repeats: tuple[int, int]
-) -> dict[str, Any]:
-    """Times of one batch and, where there is a peer, the comparison.
+) -> Row:  # fmt: skip
+    """Time post-processing of one batch and, where there is a baseline, compare the results.
 
     Args:
-        outputs: As our head gives them.
-        heads: Ours and the peer's, the latter None where it cannot run.
-        mmcv: Its ops, for a peer that can.
-        args: ``size``, ``device``.
-        repeats: Measured runs of ours and of the peer.
+        outputs: Outputs of this package's head.
+        heads: This package's head and the baseline's, or None.
+        mmcv: ``mmcv.ops``, needed with a baseline.
+        args: Options ``size`` and ``device``.
+        repeats: Measured runs of this package and of the baseline.
     """
-    ours, peer = heads
+    own, baseline = heads
     images = len(outputs[0][0])
     metas = head_outputs.metas(images, args.size)
-    run_ours = detector(ours, outputs, metas)
-    run_peer = None if peer is None else detector(peer, head_outputs.for_peer(outputs), metas)
-    sync = harness.synchroniser(args.device)
-    timed = harness.time_pair(run_ours, run_peer, repeats[0], peer_repeats=repeats[1], sync=sync)
-    given = candidates_of(ours, outputs)
-    kept = [each.trace(found) for each, found in zip(given, run_ours())]
-    count = sum(len(each.scores) for each in given)
+    run = detector(own, outputs, metas)
+    run_baseline = None if baseline is None else detector(baseline, head_outputs.for_baseline(outputs), metas)
+    sync = harness.synchronizer(args.device)
+    timed = time_pair(run, run_baseline, repeats[0], baseline_repeats=repeats[1], sync=sync)
+    candidates = candidates_of(own, outputs)
+    kept = [each.trace(detections) for each, detections in zip(candidates, run())]
+    count = sum(len(each.scores) for each in candidates)
     row = {"batch": images, "candidates": count, "kept": sum(map(len, kept)), **timed}
-    if run_peer is not None:
-        theirs = [each.trace(found) for each, found in zip(given, run_peer())]
-        row |= {"peer_kept": sum(map(len, theirs)), **compare(given, kept, theirs, ours.test_cfg, args.size, mmcv)}
+    if run_baseline is not None:
+        other = [each.trace(detections) for each, detections in zip(candidates, run_baseline())]
+        row |= {"baseline_kept": sum(map(len, other))}
+        row |= compare(candidates, kept, other, own.test_cfg, args.size, mmcv)
     return row
 
 
 def detector(head: Any, outputs: head_outputs.Outputs, metas: list[dict]) -> Callable[[], list]:
-    """A function that makes detections of outputs, without gradients."""
+    """Return a function that computes the detections of outputs without gradients."""
 
     def run() -> list:
         with torch.no_grad():
@@ -86,7 +94,7 @@ def detector(head: Any, outputs: head_outputs.Outputs, metas: list[dict]) -> Cal
 
 
 def candidates_of(head: Any, outputs: head_outputs.Outputs) -> list[Candidates]:
-    """Those of each image."""
+    """Decode the candidates of each image."""
     logits, deltas = (flatten_levels(levels, levels[0].shape[1]) for levels in outputs)
     priors = head.flat_priors([level.shape[-2:] for level in outputs[0]], logits.device)
     cfg = head.test_cfg
@@ -96,42 +104,44 @@ def candidates_of(head: Any, outputs: head_outputs.Outputs) -> list[Candidates]:
     return [Candidates(boxes[each], found.score[each], found.label[each]) for each in rows]
 
 
-def compare(given: list[Candidates], kept: list[Kept], theirs: list[Kept], cfg: Any, size: int, mmcv: Any) -> dict:
-    """How many candidates only one way keeps, by cause, and the mistakes of both as float64 judges them."""
+def compare(
+    candidates: list[Candidates], kept: list[Kept], baseline: list[Kept], cfg: Any, size: int, mmcv: Any
+) -> Row:
+    """Count the candidates that only one implementation keeps, by cause, and the mistakes of both in float64."""
     causes: Counter[str] = Counter()
-    wrong: dict[str, Counter[str]] = {"ours_mistakes": Counter(), "peer_mistakes": Counter()}
-    for each, mine, yours in zip(given, kept, theirs):
-        moved = Candidates(centres_on_image(each.boxes, size), each.scores, each.labels)
-        causes += causes_of(mine, yours, moved, cfg, mmcv)
-        for name, judged, some in (("ours_mistakes", each, mine), ("peer_mistakes", moved, yours)):
-            case = judged.boxes.cpu(), judged.scores.cpu(), judged.labels.cpu()
-            wrong[name].update(mistakes(case, torch.tensor(sorted(some), dtype=torch.int64)))
-    return {"differing": causes.total(), "causes": dict(causes), **{name: dict(told) for name, told in wrong.items()}}
+    wrong: dict[str, Counter[str]] = {"rotated_atss_mistakes": Counter(), "baseline_mistakes": Counter()}
+    for each, own, other in zip(candidates, kept, baseline):
+        clamped = Candidates(clamp_centers(each.boxes, size), each.scores, each.labels)
+        causes += causes_of(own, other, clamped, cfg, mmcv)
+        for name, case, some in (("rotated_atss_mistakes", each, own), ("baseline_mistakes", clamped, other)):
+            scene = case.boxes.cpu(), case.scores.cpu(), case.labels.cpu()
+            wrong[name].update(mistakes(scene, torch.tensor(sorted(some), dtype=torch.int64)))
+    return {"differing": causes.total(), "causes": dict(causes), **{name: dict(each) for name, each in wrong.items()}}
 
 
-def causes_of(mine: Kept, yours: Kept, moved: Candidates, cfg: Any, mmcv: Any) -> Counter[str]:
-    """The causes of one image's differences, by the first exchange that ends each.
+def causes_of(kept: Kept, baseline: Kept, clamped: Candidates, cfg: Any, mmcv: Any) -> Counter[str]:
+    """Count the differences of one image by cause.
 
     Args:
-        mine: What ours kept.
-        yours: What the peer kept.
-        moved: Candidates with the peer's centres.
-        cfg: ``nms.iou_threshold``, ``max_per_img``.
-        mmcv: Its ops.
+        kept: Candidates kept by this package.
+        baseline: Candidates kept by the baseline.
+        clamped: Candidates with the baseline's centers.
+        cfg: Test config with ``nms.iou_threshold`` and ``max_per_img``.
+        mmcv: ``mmcv.ops``.
     """
-    if mine == yours:
+    if kept == baseline:
         return Counter()
-    case = moved.boxes, moved.scores, moved.labels, cfg.nms.iou_threshold
-    with_moved, with_nms = (set(nms(*case)[: cfg.max_per_img].tolist()) for nms in (rotated_nms, peer_nms(mmcv)))
-    told: Counter[str] = Counter()
-    for candidate in mine ^ yours:
-        if candidate not in with_moved ^ yours:
-            told[MOVED] += 1
+    case = clamped.boxes, clamped.scores, clamped.labels, cfg.nms.iou_threshold
+    with_clamped, with_nms = (set(nms(*case)[: cfg.max_per_img].tolist()) for nms in (rotated_nms, batched_nms(mmcv)))
+    causes: Counter[str] = Counter()
+    for candidate in kept ^ baseline:
+        if candidate not in with_clamped ^ baseline:
+            causes[CLAMPED] += 1
         else:
-            told[NMS if candidate not in with_nms ^ yours else UNEXPLAINED] += 1
-    return told
+            causes[NMS if candidate not in with_nms ^ baseline else UNEXPLAINED] += 1
+    return causes
 
 
-def centres_on_image(boxes: Tensor, size: int) -> Tensor:
-    """Boxes (N, 5) with centres no further than the outermost pixels."""
+def clamp_centers(boxes: Tensor, size: int) -> Tensor:
+    """Clamp the centers of (N, 5) boxes to the pixels of the image."""
     return torch.cat((boxes[:, :2].clamp(0, size - 1), boxes[:, 2:]), 1)

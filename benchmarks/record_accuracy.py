@@ -1,10 +1,10 @@
-"""Add the accuracy that a test of ours has measured to benchmarks/results/models_accuracy.json.
+r"""Add the accuracy measured by a test to benchmarks/results/models_accuracy.json.
 
-    python benchmarks/record_accuracy.py --config NAME --ap WORK_DIR/merged/ap.json --data "DOTA-v1.0 val" \\
+    python benchmarks/record_accuracy.py --config NAME --ap WORK_DIR/merged/ap.json --data "DOTA-v1.0 val" \
         --command "python tools/test.py NAME WORK_DIR/epoch_12.pth --data data/dota/val" [--device cuda]
 
-The figure is read from the ap.json that `test` (or `evaluate --json`) has written: AP50 of DOTA, AP of COCO, unless
---metric names another one. The commit is that of this checkout: run it where, and when, it was measured. A figure of
+The figure is read from the ap.json written by `test` or `evaluate --json`: AP50 of DOTA, AP of COCO, or another one
+given by --metric. The commit is that of this checkout, so run the command where and when the test was run. A figure of
 the same config, data and metric is replaced. `make models-table` then shows it.
 """
 
@@ -18,59 +18,48 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import harness
+from benchmarks import harness, records
+from benchmarks.records import Row, environment, write_text
 from rotated_atss.configs import find_config
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write
 
 NAME = "models_accuracy"
 
-Row = dict[str, Any]
 
-
-def figures(path: Path) -> dict[str, float]:
-    """Every figure of an ``ap.json`` of ours, between 0 and 1, by name; the one usually cited first.
+def read(path: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """Read an ``ap.json``: its content and its figures by metric, the commonly cited one first.
 
     Raises:
-        UserError: Not such a file.
+        UserError: The file cannot be read or holds no AP.
     """
-    content = _read(path)
-    if "rows" in content:
-        found = {row["key"]: row["value"] for row in content["rows"]}
-    else:
-        found = {name: content.get(name) for name in ("AP50", "AP75", "AP50_95")}
-    known = {name: value for name, value in found.items() if value is not None}
-    if not known:
-        raise UserError("no AP in it", where=path, hint="give the ap.json that `rotated-atss test` writes")
-    return known
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read this file: {error}", where=path) from error
-    if not isinstance(content, dict):
-        raise UserError("no AP in it", where=path, hint="give the ap.json that `rotated-atss test` writes")
-    return content
+    content = content if isinstance(content, dict) else {}
+    if "rows" in content:
+        found = {row["key"]: row["value"] for row in content["rows"]}
+    else:
+        found = {name: content.get(name) for name in ("AP50", "AP75", "AP50_95")}
+    found = {name: value for name, value in found.items() if value is not None}
+    if not found:
+        raise UserError("no AP in this file", where=path, hint="give the ap.json that `rotated-atss test` writes")
+    return content, found
 
 
-def how(content: dict[str, Any]) -> str:
-    """What the figure's name leaves open: how DOTA counts."""
-    return f", {content['metric']}" if "version" in content else ""
-
-
-def new_row(args: argparse.Namespace) -> Row:
+def accuracy_row(args: argparse.Namespace) -> Row:
+    """Make the row of one figure, in percent."""
     path = Path(args.ap)
-    found, content = figures(path), _read(path)
+    content, found = read(path)
     metric = args.metric or next(iter(found))
     if metric not in found:
-        raise UserError(f"no {metric} in it", where=path, hint=f"it has {', '.join(found)}")
-    where = harness.environment(args.device)
+        raise UserError(f"no {metric} in this file", where=path, hint=f"it has {', '.join(found)}")
+    where = environment(args.device)
+    interpolation = f", {content['metric']}" if "version" in content else ""  # of DOTA's AP
     return {
         "config": find_config(args.config).stem,
         "dataset": args.data,
-        "metric": f"{metric}{how(content)}",
+        "metric": f"{metric}{interpolation}",
         "value": round(100 * found[metric], 2),
         "images": content["images"],
         "commit": where["commit"],
@@ -79,33 +68,33 @@ def new_row(args: argparse.Namespace) -> Row:
     }
 
 
-def added(rows: list[Row], row: Row) -> list[Row]:
-    """The rows with the new one, sorted; it takes the place of an older one of its kind."""
+def replace_row(rows: list[Row], row: Row) -> list[Row]:
+    """Return the sorted rows with the new one in place of an older one of the same config, data and metric."""
 
-    def kind(each: Row) -> tuple[str, str, str]:
+    def key(each: Row) -> tuple[str, str, str]:
         return each["config"], each["dataset"], each["metric"]
 
-    return sorted([each for each in rows if kind(each) != kind(row)] + [row], key=kind)
+    return sorted([each for each in rows if key(each) != key(row)] + [row], key=key)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="path or bare name")
     parser.add_argument("--ap", required=True, metavar="FILE", help="ap.json of the test")
-    parser.add_argument("--data", required=True, help='on what it was tested, as in "DOTA-v1.0 val"')
-    parser.add_argument("--command", required=True, help="the command that measured it")
+    parser.add_argument("--data", required=True, help='tested data, as in "DOTA-v1.0 val"')
+    parser.add_argument("--command", required=True, help="command of the test")
     parser.add_argument("--metric", help="another figure of the file")
-    parser.add_argument("--device", default="cpu", help="where it was tested: cpu (default) or cuda")
+    parser.add_argument("--device", default="cpu", help="device of the test: cpu (default) or cuda")
     args = parser.parse_args()
-    path = harness.RESULTS / f"{NAME}.json"
+    path = records.RESULTS / f"{NAME}.json"
     try:
         harness.check_device(args.device)
-        row = new_row(args)
+        row = accuracy_row(args)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    rows = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
-    atomic_write(path, (json.dumps({"name": NAME, "results": added(rows, row)}, indent=1) + "\n").encode())
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    write_text(path, json.dumps({"name": NAME, "rows": replace_row(rows, row)}, indent=1) + "\n")
     print(f"{path}: {row['value']} {row['metric']} of {row['config']}")
     return 0
 

@@ -1,7 +1,7 @@
-"""Seeded DOTA text: tile detections to be merged, and merged detections with the labels to evaluate them by.
+"""Seeded DOTA text files: tile detections to merge, and merged detections with labels to evaluate.
 
-The scenes are invented, their shape is not: images of 800 to 4,000 px, DOTA's mix of classes and object sizes; tiles
-are cut at 1024/200, every object is seen by one to four of them, sometimes twice by one, a little jittered.
+The objects are synthetic with realistic statistics: images of 800 to 4,000 px, DOTA's mix of classes and object sizes,
+tiles at 1024/200. Every object is detected on one to four tiles, sometimes twice on one, with some jitter.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from rotated_atss.dota.detections import Detections, task1_path, write_detection
 
 TILE, STEP = 1024, 824
 SIDES_PX = (800, 4000)
-SEEN = 2.03  # detections an object on tiles
-# class -> (objects in a hundred, typical length in pixels)
-MIX = dict(zip(CLASSES["v1.0"], [(6, 60), (1, 80), (4, 40), (1, 250), (30, 18), (17, 45), (22, 40), (3, 80), (1, 100),
-                                 (6, 25), (1, 250), (1, 80), (4, 90), (2, 35), (1, 40)]))  # fmt: skip
-ONE_CLASS = {"ship": MIX["ship"]}
+DETECTIONS_PER_OBJECT = 2.03  # on tiles
+# class -> (percentage of objects, typical length in pixels)
+CLASS_MIX = dict(zip(CLASSES["v1.0"], [
+    (6, 60), (1, 80), (4, 40), (1, 250), (30, 18), (17, 45), (22, 40), (3, 80), (1, 100), (6, 25), (1, 250), (1, 80),
+    (4, 90), (2, 35), (1, 40),
+]))  # fmt: skip
+ONE_CLASS = {"ship": CLASS_MIX["ship"]}
 
 
-def write_tiles(folder: Path, count: int, images: int, mix: Mapping[str, tuple[int, int]] = MIX, seed: int = 0) -> int:
-    """Write about ``count`` tile detections in DOTA_devkit's naming; the number written."""
+def write_tiles(
+    folder: Path, count: int, images: int, mix: Mapping[str, tuple[int, int]] = CLASS_MIX, seed: int = 0
+) -> int:
+    """Write about ``count`` tile detections with DOTA_devkit's tile names, and return the number written."""
     rng = np.random.default_rng(seed)
     sides = rng.integers(*SIDES_PX, images)
     written = 0
-    for name, (objects, length) in _shares(mix, count / SEEN).items():
+    for name, (objects, length) in _shares(mix, count / DETECTIONS_PER_OBJECT).items():
         detections = _on_tiles(rng, sides, objects, length)
         write_detections(task1_path(folder, name), detections)
         written += len(detections)
@@ -36,83 +40,86 @@ def write_tiles(folder: Path, count: int, images: int, mix: Mapping[str, tuple[i
 
 
 def write_merged(folder: Path, count: int, objects: int, images: int, seed: int = 0) -> int:
-    """Write ``detections/``, about ``count`` detections, and ``labelTxt/``, about ``objects`` objects, a tenth of them
-    difficult; the number of detections.
+    """Write about ``count`` detections of full images and labels of about ``objects`` objects.
 
-    95 of a hundred objects are found, some well, some badly; all other detections lie anywhere, with lower scores.
+    A tenth of the objects is difficult. 95 % of them are detected, with varying accuracy; all other detections are at
+    random positions with lower scores.
+
+    Returns:
+        The number of detections written to ``detections/``.
     """
     rng = np.random.default_rng(seed)
     sides = rng.integers(*SIDES_PX, images)
     lines: list[list[str]] = [[] for _ in range(images)]
     written = 0
-    wanted = _shares(MIX, count)
-    for name, (number, length) in _shares(MIX, objects).items():
+    counts = _shares(CLASS_MIX, count)
+    for name, (number, length) in _shares(CLASS_MIX, objects).items():
         image, boxes = _scatter(rng, sides, number, length)
         _add_labels(rng, lines, image, _corners(*boxes), name)
-        found = _on_images(rng, sides, image, boxes, max(0, wanted[name][0] - number), length)
-        write_detections(task1_path(folder / "detections", name), found)
-        written += len(found)
+        detections = _on_images(rng, sides, image, boxes, max(0, counts[name][0] - number), length)
+        write_detections(task1_path(folder / "detections", name), detections)
+        written += len(detections)
     (folder / "labelTxt").mkdir()
     for number, some in enumerate(lines):
         (folder / "labelTxt" / f"P{number:04d}.txt").write_text("imagesource:GoogleEarth\ngsd:0.5\n" + "".join(some))
     return written
 
 
-Boxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # centre (N, 2), size (N, 2), angle (N,)
+Boxes = tuple[np.ndarray, np.ndarray, np.ndarray]  # center (N, 2), size (N, 2), angle (N,)
 
 
 def _shares(mix: Mapping[str, tuple[int, int]], count: float) -> dict[str, tuple[int, int]]:
-    """Class -> (number of its objects, typical length)."""
+    """Return the number of objects and their typical length by class."""
     total = sum(weight for weight, _ in mix.values())
     return {name: (round(count * weight / total), length) for name, (weight, length) in mix.items()}
 
 
 def _scatter(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> tuple[np.ndarray, Boxes]:
-    """Image of every object, and where it lies there."""
+    """Draw the image of every object and its box there."""
     image = rng.integers(0, len(sides), objects)
-    centre = rng.uniform(0, 1, (objects, 2)) * sides[image, None]
+    center = rng.uniform(0, 1, (objects, 2)) * sides[image, None]
     size = length * np.exp(rng.normal(0, 0.3, (objects, 2)))
-    return image, (centre, size, rng.uniform(0, np.pi, objects))
+    return image, (center, size, rng.uniform(0, np.pi, objects))
 
 
 def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length: float) -> Detections:
-    image, (centre, size, angle) = _scatter(rng, sides, objects, length)
-    seen, corner = _tiles_that_see(rng, centre, sides[image])
-    order = np.lexsort((corner[:, 1], corner[:, 0], image[seen]))  # a test run writes tile by tile
-    seen, corner = seen[order], corner[order]
-    jitter = rng.normal(0, 0.03, (len(seen), 2))
-    size = size[seen] * np.exp(jitter)
-    polygons = _corners(centre[seen] + jitter * size - corner, size, angle[seen] + jitter[:, 0])
-    scores = np.round(rng.uniform(0.05, 1, len(seen)), 6)
-    names = [f"P{number:04d}__1.0__{x}___{y}" for number, (x, y) in zip(image[seen].tolist(), corner.tolist())]
+    image, (center, size, angle) = _scatter(rng, sides, objects, length)
+    index, corner = _tiles_of(rng, center, sides[image])
+    order = np.lexsort((corner[:, 1], corner[:, 0], image[index]))  # tile by tile, as a test writes them
+    index, corner = index[order], corner[order]
+    jitter = rng.normal(0, 0.03, (len(index), 2))
+    size = size[index] * np.exp(jitter)
+    polygons = _corners(center[index] + jitter * size - corner, size, angle[index] + jitter[:, 0])
+    scores = np.round(rng.uniform(0.05, 1, len(index)), 6)
+    names = [f"P{number:04d}__1.0__{x}___{y}" for number, (x, y) in zip(image[index].tolist(), corner.tolist())]
     return Detections.from_ids(names, scores, np.round(polygons, 1))
 
 
-def _tiles_that_see(rng: np.random.Generator, centre: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) object and (M, 2) upper left corner of every tile that holds an object's centre, some of them twice."""
+def _tiles_of(rng: np.random.Generator, center: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (M,) object and (M, 2) upper left corner of every tile that contains an object's center, some twice."""
     last = np.maximum(side - TILE, 0)[:, None]
-    nearest = centre // STEP
-    seen, corners = [], []
+    nearest = center // STEP
+    indices, corners = [], []
     for back in ((0, 0), (0, 1), (1, 0), (1, 1)):
         start = np.minimum((nearest - back) * STEP, last)
-        holds = ((start >= 0) & (centre < start + TILE)).all(axis=1)
-        for part in (holds, holds & (rng.uniform(size=len(centre)) < 0.45)):
-            seen.append(np.flatnonzero(part))
+        inside = ((start >= 0) & (center < start + TILE)).all(axis=1)
+        for part in (inside, inside & (rng.uniform(size=len(center)) < 0.45)):
+            indices.append(np.flatnonzero(part))
             corners.append(start[part].astype(np.int64))
-    return np.concatenate(seen), np.concatenate(corners)
+    return np.concatenate(indices), np.concatenate(corners)
 
 
 def _on_images(
     rng: np.random.Generator, sides: np.ndarray, image: np.ndarray, boxes: Boxes, others: int, length: float
 ) -> Detections:
-    """Detections of the objects, and ``others`` of nothing, image by image, by falling scores there."""
-    found = rng.uniform(size=len(image)) < 0.95
-    centre, size, angle = (part[found] for part in boxes)
-    jitter = rng.normal(0, 1, (len(centre), 2)) * rng.uniform(0, 0.12, (len(centre), 1))
-    of_objects = _corners(centre + jitter * size, size * np.exp(jitter[:, ::-1]), angle + jitter[:, 0])
+    """Draw detections of the objects and ``others`` false ones, image by image in order of falling scores."""
+    detected = rng.uniform(size=len(image)) < 0.95
+    center, size, angle = (part[detected] for part in boxes)
+    jitter = rng.normal(0, 1, (len(center), 2)) * rng.uniform(0, 0.12, (len(center), 1))
+    of_objects = _corners(center + jitter * size, size * np.exp(jitter[:, ::-1]), angle + jitter[:, 0])
     elsewhere, false_boxes = _scatter(rng, sides, others, length)
-    images = np.concatenate([image[found], elsewhere])
-    scores = np.concatenate([rng.beta(4, 2, len(centre)), rng.beta(1, 5, others)])
+    images = np.concatenate([image[detected], elsewhere])
+    scores = np.concatenate([rng.beta(4, 2, len(center)), rng.beta(1, 5, others)])
     order = np.lexsort((-scores, images))
     names = [f"P{number:04d}" for number in images[order].tolist()]
     polygons = np.concatenate([of_objects, _corners(*false_boxes)])
@@ -127,7 +134,7 @@ def _add_labels(
         lines[number].append(f"{' '.join(map(str, row))} {name} {flag}\n")
 
 
-def _corners(centre: np.ndarray, size: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def _corners(center: np.ndarray, size: np.ndarray, angle: np.ndarray) -> np.ndarray:
     across = np.stack([np.cos(angle), np.sin(angle)], axis=1) * size[:, :1] / 2
     along = np.stack([-np.sin(angle), np.cos(angle)], axis=1) * size[:, 1:] / 2
-    return np.concatenate([centre + across * i + along * j for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))], axis=1)
+    return np.concatenate([center + across * i + along * j for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))], axis=1)

@@ -1,4 +1,4 @@
-"""What a config says of its model, in a few words, read from the config alone: nothing is built."""
+"""Model cards: head, assignment strategy and schedule of a config, read from the config without building the model."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from rotated_atss.configs import find_config
 
-WAYS = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "center_sampling": "center sampling"}
+STRATEGIES = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "center_sampling": "center sampling"}
 ASSIGNERS = {"RotatedATSSAssigner": "atss", "HorizontalATSSAssigner": "atss", "RotatedMaxIoUAssigner": "iou"}
 
 
 @dataclass(frozen=True)
 class Card:
-    """One model in words."""
+    """Description of one model."""
 
     name: str
     folder: str  # below configs/
     horizontal: bool
     boxes: str  # "oriented, le90"
-    head: str  # its class
-    positives: str  # how they are chosen, and by which boxes: ATSS (hbb)
+    head: str  # class name
+    positives: str  # strategy and boxes of the assignment, "ATSS (hbb)"
     schedule: str  # "12 epochs"
-    checkpoint: str  # what training leaves last
+    checkpoint: str  # file name of the last checkpoint
     published: list[dict[str, Any]]  # metric, value, source
 
 
-def card(config: str) -> Card:
-    """The card of a config's bare name or path."""
+def card(config: str | Path) -> Card:
+    """Read the card of a config, given by bare name or path."""
     from mmengine.config import Config
 
     path = find_config(config)
@@ -47,33 +47,32 @@ def card(config: str) -> Card:
         positives=_positives(model.train_cfg, oriented=angle_version is not None),
         schedule=schedule,
         checkpoint=checkpoint,
-        published=list(cfg.published) if states(path, "published") else [],
+        published=list(cfg.published) if assigns(path, "published") else [],
     )
 
 
-def states(path: Path, name: str) -> bool:
-    """Whether a config sets ``name`` itself: a published number is not inherited by what differs from its config."""
+def assigns(path: Path, name: str) -> bool:
+    """Whether a config file itself assigns ``name``; published figures are not inherited from a base config."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
 def _positives(train_cfg: Any, *, oriented: bool) -> str:
-    """``ATSS (hbb)``; of several stages one after the other."""
+    """Describe the assigners of all stages, as in ``ATSS (hbb), then max IoU (obb)``."""
     stages = [train_cfg.init, *train_cfg.refine] if "init" in train_cfg else [train_cfg]
-    return ", then ".join(_chosen(stage.assigner, oriented) for stage in stages)
+    return ", then ".join(_strategy(stage.assigner, oriented) for stage in stages)
 
 
-def _chosen(assigner: Any, oriented: bool) -> str:
-    way = assigner.get("strategy") or ASSIGNERS.get(assigner.type, assigner.type)
-    words = WAYS.get(way, way)
+def _strategy(assigner: Any, oriented: bool) -> str:
+    strategy = assigner.get("strategy") or ASSIGNERS.get(assigner.type, assigner.type)
+    name = STRATEGIES.get(strategy, strategy)
     if not oriented:
-        return words
-    return f"{words} ({'hbb' if assigner.get('assign_by_circumhbbox') else 'obb'})"
+        return name
+    return f"{name} ({'hbb' if assigner.get('assign_by_circumhbbox') else 'obb'})"
 
 
 def _schedule(train_cfg: Any) -> tuple[str, str]:
-    """How long it trains, and the checkpoint that is there then."""
     if "max_epochs" in train_cfg:
         return f"{train_cfg.max_epochs} epochs", f"epoch_{train_cfg.max_epochs}.pth"
     return f"{train_cfg.max_iters:,} iterations", f"iter_{train_cfg.max_iters}.pth"

@@ -1,4 +1,4 @@
-"""The page of models: what it says of a config, of records, and that it is up to date."""
+"""docs/models.md: model cards, counted sizes, recorded accuracies, and the page itself."""
 
 import json
 from argparse import Namespace
@@ -8,40 +8,32 @@ import torch
 
 pytest.importorskip("mmdet")
 
-from benchmarks import bench_models, harness, make_models, record_accuracy
+from benchmarks import bench_models, make_models, record_accuracy, records
 from benchmarks.zoo import Card, card
 from rotated_atss.configs import config_names, find_config
 
-RESULTS = make_models.ROOT / "benchmarks" / "results"
 DEMO = "rotated_atss_obb_r18_demo_le90"
 LE90 = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
 
-# -- what is committed -------------------------------------------------------------------------------------------------
-
-
-def test_the_page_is_what_configs_and_records_make():
+def test_the_page_is_up_to_date():
     """A failure means: run `make models-table`."""
-    made = make_models.page([card(name) for name in config_names()], make_models.load(RESULTS))
-    assert make_models.PAGE.read_text(encoding="utf-8") == made
+    assert all(path.read_text(encoding="utf-8") == text for path, text in make_models.pages().items())
 
 
 def test_the_record_has_the_size_of_every_config():
     """A failure means: run `make models`."""
-    record = make_models.load(RESULTS).sizes
-    assert [row["config"] for row in record["results"]] == config_names()
+    record = make_models.load(records.RESULTS).sizes
+    assert [row["config"] for row in record["rows"]] == config_names()
 
 
 @pytest.mark.parametrize("config", [DEMO, LE90])
-def test_the_record_is_what_the_model_has(config):
+def test_the_recorded_size_is_that_of_the_model(config):
     """A failure means: the model has changed, run `make models`."""
-    record = make_models.load(RESULTS).sizes
-    row = next(row for row in record["results"] if row["config"] == config)
-    assert row == bench_models.sizes_of(config)
+    record = make_models.load(records.RESULTS).sizes
+    row = next(row for row in record["rows"] if row["config"] == config)
+    assert row == bench_models.size_row(config)
     assert row["parameters"] == sum(each.numel() for each in bench_models.build(config).parameters())
-
-
-# -- a config in words -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -58,11 +50,11 @@ def test_the_record_is_what_the_model_has(config):
          "epoch_12.pth"),
     ],
 )  # fmt: skip
-def test_card(config, boxes, head, positives, schedule, checkpoint):
-    told = card(config)
-    assert (told.name, told.folder) == (config, find_config(config).parent.name)
-    assert (told.boxes, told.head, told.positives) == (boxes, head, positives)
-    assert (told.schedule, told.checkpoint, told.horizontal) == (schedule, checkpoint, boxes == "horizontal")
+def test_the_card_describes_the_config(config, boxes, head, positives, schedule, checkpoint):
+    found = card(config)
+    assert (found.name, found.folder) == (config, find_config(config).parent.name)
+    assert (found.boxes, found.head, found.positives) == (boxes, head, positives)
+    assert (found.schedule, found.checkpoint, found.horizontal) == (schedule, checkpoint, boxes == "horizontal")
 
 
 def test_a_published_figure_is_not_inherited(tmp_path):
@@ -70,11 +62,8 @@ def test_a_published_figure_is_not_inherited(tmp_path):
     leaf = tmp_path / "leaf.py"
     leaf.write_text(f"_base_ = {str(find_config(LE90))!r}\nmodel = dict(bbox_head=dict(stacked_convs=1))\n")
     assert card(leaf).published == []
-    leaf.write_text(leaf.read_text() + 'published = [dict(metric="mAP", value=1.5, source="somebody")]\n')
+    leaf.write_text(leaf.read_text() + 'published = [dict(metric="mAP", value=1.5, source="a paper")]\n')
     assert [each["value"] for each in card(leaf).published] == [1.5]
-
-
-# -- what is counted ---------------------------------------------------------------------------------------------------
 
 
 class Toy(torch.nn.Module):
@@ -87,7 +76,7 @@ class Toy(torch.nn.Module):
         return self.layers(x)
 
 
-def test_a_multiply_add_counts_as_one():
+def test_a_multiply_add_counts_as_one_operation():
     convolution = torch.nn.Conv2d(3, 8, 5, stride=2, padding=2, groups=1)
     grouped = torch.nn.Conv2d(8, 12, 3, groups=4)
     counted = bench_models.multiply_adds(Toy(convolution, torch.nn.BatchNorm2d(8), torch.nn.ReLU(), grouped), (32, 20))
@@ -103,31 +92,27 @@ def test_a_deformable_convolution_counts_its_offsets_too():
 
 def test_sizes_counted_without_values_are_those_of_the_real_model():
     """The published figure of mmrotate's RetinaNet R50 at 1024 x 1024 is 215.92 GFLOPs, norms included."""
-    row = bench_models.sizes_of("rotated_retinanet_obb_r50_fpn_1x_dota_le90")
+    row = bench_models.size_row("rotated_retinanet_obb_r50_fpn_1x_dota_le90")
     assert row["macs"]["1024x1024"] == pytest.approx(215.92e9, rel=0.005)
     real = bench_models.build(DEMO)
-    assert bench_models.multiply_adds(real, (256, 256)) * 16 == bench_models.sizes_of(DEMO)["macs"]["1024x1024"]
+    assert bench_models.multiply_adds(real, (256, 256)) * 16 == bench_models.size_row(DEMO)["macs"]["1024x1024"]
 
 
-def test_speed_of_one(capsys):
-    bench_models.print_speed(DEMO, Namespace(device="cpu", size=256, repeats=2))
-    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+def test_the_speed_of_one_config():
+    row = bench_models.speed_row(DEMO, "cpu", 256, 2)
     assert row["config"] == DEMO
     assert row["seconds"]["runs"] == 2
     assert 0 < row["seconds"]["min"] <= row["seconds"]["median"] <= row["seconds"]["max"]
     assert row["extra_mb"] >= 0
 
 
-def test_what_is_timed():
-    asked = dict(no_timing=False, time=None, device="cpu")
-    assert bench_models.chosen(Namespace(**asked)) == list(bench_models.FEW)
-    assert set(bench_models.FEW) <= set(config_names())
-    assert bench_models.chosen(Namespace(**{**asked, "device": "cuda"})) == config_names()
-    assert bench_models.chosen(Namespace(**{**asked, "time": [DEMO]})) == [DEMO]
-    assert bench_models.chosen(Namespace(**{**asked, "no_timing": True})) == []
-
-
-# -- the page ----------------------------------------------------------------------------------------------------------
+def test_a_few_configs_are_timed_on_the_cpu_and_all_on_a_gpu():
+    options = dict(no_timing=False, time=None, device="cpu")
+    assert bench_models.timed_configs(Namespace(**options)) == list(bench_models.TIMED_ON_CPU)
+    assert set(bench_models.TIMED_ON_CPU) <= set(config_names())
+    assert bench_models.timed_configs(Namespace(**{**options, "device": "cuda"})) == config_names()
+    assert bench_models.timed_configs(Namespace(**{**options, "time": [DEMO]})) == [DEMO]
+    assert bench_models.timed_configs(Namespace(**{**options, "no_timing": True})) == []
 
 
 def sample(name="some_model", folder="dota", **changes):
@@ -140,18 +125,18 @@ def line_of(page, name):
     return next(line for line in page.splitlines() if line.startswith(f"| [`{name}`]"))
 
 
-def test_what_is_not_measured_says_so():
-    page = make_models.page([sample()], make_models.Records(None, [], []))
-    assert line_of(page, "some_model").count(make_models.MISSING) == 4  # parameters, GFLOPs, ours, seconds
+def test_missing_figures_are_marked():
+    page = make_models.models_page([sample()], make_models.Records(None, [], []))
+    assert line_of(page, "some_model").count(make_models.MISSING) == 4  # parameters, GFLOPs, accuracy, seconds
     assert "bench_models.py --device cuda" in page
-    assert "Nothing yet" in page
+    assert "None yet" in page
 
 
-def test_a_row_with_everything():
-    where = {**harness.environment(), "device": "NVIDIA H200"}
+def test_a_row_with_all_figures():
+    where = {**records.environment(), "device": "NVIDIA H200"}
     sizes = [{"config": "some_model", "parameters": 12_345_678, "macs": {"1024x1024": 207_084_388_352}}]
     seconds = {"median": 0.05, "min": 0.04, "max": 0.07, "runs": 5}
-    speed = {"environment": where, "results": [{"config": "some_model", "seconds": seconds, "extra_mb": 512.0}]}
+    speed = {"environment": where, "rows": [{"config": "some_model", "seconds": seconds, "extra_mb": 512.0}]}
     measured = dict(
         config="some_model", dataset="DOTA-v1.0 val", metric="AP50, voc07", value=71.2, images=458,
         commit="abc1234", device="NVIDIA H200", command="python tools/test.py some_model x.pth",
@@ -161,8 +146,8 @@ def test_a_row_with_everything():
         dict(metric="mAP", value=71, source="two"),
         dict(metric="AP75", value=40, source="one"),
     ]
-    records = make_models.Records({"environment": where, "results": sizes}, [speed], [measured])
-    page = make_models.page([sample(published=published), sample("another")], records)
+    measured_records = make_models.Records({"environment": where, "rows": sizes}, [speed], [measured])
+    page = make_models.models_page([sample(published=published), sample("another")], measured_records)
     line = line_of(page, "some_model")
     assert "| 12.35 | 207.1 |" in line
     assert "| 0.05 (0.04 to 0.07) | 512 |" in line
@@ -172,27 +157,24 @@ def test_a_row_with_everything():
     assert "on a GPU: not measured" not in page
 
 
-def test_models_stand_in_groups_and_tables_are_even():
+def test_models_are_grouped_by_folder_and_rows_have_equal_cells():
     cards = [
         sample("b", "demo"), sample("z", "coco", horizontal=True), sample("a", "coco", horizontal=True),
         sample("own", "somewhere"), sample("a", "ablation"), sample("b", "ablation", horizontal=True),
     ]  # fmt: skip
-    page = make_models.page(cards, make_models.Records(None, [], []))
+    page = make_models.models_page(cards, make_models.Records(None, [], []))
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     kinds = ("coco", "ablation", "demo")
-    assert titles == [*(make_models.TITLES[kind] for kind in kinds), "somewhere", "Measured by us"]
+    assert titles == [*(make_models.TITLES[kind] for kind in kinds), "somewhere", "Measured accuracies"]
     assert page.index("configs/coco/a.py") < page.index("configs/coco/z.py")
     for table in page.split("## ")[1:-1]:
         assert len({line.count(" | ") for line in table.splitlines() if line.startswith("|")}) == 1
         assert ("1333 x 800" in table) == ("coco" in table or "ablation" in table)
 
 
-# -- accuracies --------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def record(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
 
     def run(ap, *more, config=LE90, data="val"):
         path = tmp_path / "ap.json"
@@ -200,15 +182,15 @@ def record(tmp_path, monkeypatch, capsys):
         words = ["--config", config, "--ap", str(path), "--data", data, "--command", "tools/test.py"]
         monkeypatch.setattr("sys.argv", ["record_accuracy.py", *words, *more])
         status = record_accuracy.main()
-        told = capsys.readouterr()
-        rows = make_models.load(harness.RESULTS).accuracies if harness.RESULTS.is_dir() else []
-        return status, told.err if status else told.out, rows
+        output = capsys.readouterr()
+        rows = make_models.load(records.RESULTS).accuracies if records.RESULTS.is_dir() else []
+        return status, output.err if status else output.out, rows
 
     return run
 
 
 def dota_figures():
-    """As `rotated-atss test` writes them: one object, found at once."""
+    """The ap.json of `rotated-atss test` for one object that is detected."""
     import numpy as np
 
     from rotated_atss.dota.detections import Detections
@@ -228,9 +210,9 @@ def coco_figures(ap):
 
 
 def test_accuracy_of_dota_and_coco_is_recorded(record):
-    status, told, rows = record(dota_figures())
+    status, line, rows = record(dota_figures())
     assert status == 0
-    assert "100.0 AP50, voc07" in told
+    assert "100.0 AP50, voc07" in line
     assert len(rows) == 1
     assert rows[0]["config"] == LE90
     assert rows[0]["value"] == 100
@@ -244,23 +226,23 @@ def test_accuracy_of_dota_and_coco_is_recorded(record):
     assert [row["metric"] for row in rows] == ["AP", "AP50", "AP50, voc07"]
     _, _, rows = record(coco_figures(0.401), config="atss_r50_fpn_1x_coco", data="COCO minival")
     assert [row["value"] for row in rows] == [40.1, 60, 100]
-    page = make_models.page([card(LE90)], make_models.Records(None, [], rows))
+    page = make_models.models_page([card(LE90)], make_models.Records(None, [], rows))
     assert "100.0 AP50, voc07, val" in line_of(page, LE90)
 
 
 @pytest.mark.parametrize(
-    "ap, more, told",
+    "ap, more, message",
     [
         ("{", (), "cannot read this file"),
-        ([], (), "no AP in it"),
-        ({"something": 1}, (), "no AP in it"),
-        (coco_figures(0.4), ("--metric", "AP75"), "no AP75 in it (it has AP, AP50)"),
+        ([], (), "no AP in this file"),
+        ({"something": 1}, (), "no AP in this file"),
+        (coco_figures(0.4), ("--metric", "AP75"), "no AP75 in this file (it has AP, AP50)"),
         (coco_figures(0.4), ("--config", "nothing_such"), "no such config"),
     ],
 )
-def test_what_cannot_be_recorded_is_one_line(record, ap, more, told):
+def test_an_invalid_accuracy_is_reported_in_one_line(record, ap, more, message):
     status, line, rows = record(ap, *more)
     assert status == 2
-    assert told in line
+    assert message in line
     assert line.count("\n") == 1
     assert rows == []

@@ -1,4 +1,4 @@
-"""The invented DOTA text of the benchmarks is what its readers expect, and the same every time."""
+"""Synthetic DOTA text files: counts, readability, and equal content for equal seeds."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 
 
-def test_tiles(tmp_path):
+def test_tile_detections_are_readable_and_seeded(tmp_path):
     written = task1.write_tiles(tmp_path / "one", 3000, 20)
     task1.write_tiles(tmp_path / "two", 3000, 20)
     found = {name: read_detections(path) for name, path in list_task1_files(tmp_path / "one").items()}
-    assert list(found) == sorted(task1.MIX)
+    assert list(found) == sorted(task1.CLASS_MIX)
     assert sum(map(len, found.values())) == written
     assert 2500 < written < 3500
     assert all(parse_tile_name(image).x >= 0 for image in found["ship"].images)
@@ -22,10 +22,10 @@ def test_tiles(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-def test_merged_detections_and_labels(tmp_path):
+def test_merged_detections_and_labels_have_the_stated_counts(tmp_path):
     written = bench_evaluate.write(tmp_path, 2000)
     images = [path.stem for path in list_label_files(tmp_path / "labelTxt")]
-    labels = [read_labels(path, tuple(task1.MIX)) for path in list_label_files(tmp_path / "labelTxt")]
+    labels = [read_labels(path, tuple(task1.CLASS_MIX)) for path in list_label_files(tmp_path / "labelTxt")]
     assert len(images) == bench_evaluate.IMAGES
     assert 380 < sum(map(len, labels)) < 420
     assert 1900 < written < 2100
@@ -35,20 +35,20 @@ def test_merged_detections_and_labels(tmp_path):
     assert {image for each in found for image in each.images} <= set(images)
 
 
-def test_both_evaluations_agree(tmp_path):
+def test_both_evaluations_give_equal_ap(tmp_path):
     pytest.importorskip("dotadevkit.evaluate.task1")
     bench_evaluate.write(tmp_path, 2000)
-    bench_evaluate.ours(tmp_path)
+    bench_evaluate.evaluate(tmp_path)
     assert bench_evaluate.largest_difference(tmp_path) < 1e-12
 
 
-def test_rows_are_compared_as_sets(tmp_path):
+def test_merged_rows_are_compared_as_sets(tmp_path):
     shape, moved = "0 0 1 0 1 1 0 1", "9 9 1 0 1 1 0 1"
-    sides = {
+    folders = {
         "a": [f"P1 0.5 {shape}", f"P1 0.4 {shape}", f"P2 0.3 {shape}"],
         "b": [f"P1 0.5 {shape}", f"P1 0.4 {moved}", f"P2 0.2 {shape}"],
     }
-    for side, lines in sides.items():
-        (tmp_path / side).mkdir()
-        (tmp_path / side / "Task1_ship.txt").write_text("\n".join(lines) + "\n")
+    for name, lines in folders.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Task1_ship.txt").write_text("\n".join(lines) + "\n")
     assert bench_merge.compare(tmp_path / "a", tmp_path / "b") == {"same": 1, "tied": 1, "different": 1}

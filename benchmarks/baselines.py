@@ -1,0 +1,132 @@
+"""Baselines of other packages: import checks that give a reason on failure, and their ops and assigners.
+
+No code of rotated_atss depends on any of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+NMS = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Assign = Callable[[Tensor], Tensor]
+
+
+def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
+    """Return ``mmcv.ops`` if its rotated kernels run on the device, else None and the reason."""
+    try:
+        import mmcv.ops
+    except ImportError as error:
+        return None, f"mmcv.ops cannot be imported: {first_line(error)}"
+    box = torch.tensor([[0.0, 0, 1, 1, 0]], device=device)
+    try:
+        mmcv.ops.box_iou_rotated(box, box)
+    except (RuntimeError, NotImplementedError) as error:
+        return None, f"mmcv has no rotated ops for {device}: {first_line(error)}"
+    return mmcv.ops, ""
+
+
+def mmrotate() -> tuple[ModuleType | None, str]:
+    """Return ``mmrotate`` with its models registered, else None and the reason."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mmrotate
+            import mmrotate.models
+    except ImportError as error:
+        return None, f"mmrotate cannot be imported: {first_line(error)}"
+    return mmrotate, ""
+
+
+def optional(package: str, attributes: Sequence[str] = ()) -> tuple[ModuleType | None, str]:
+    """Return a package that no extra of rotated-atss installs, else None and the reason.
+
+    Args:
+        package: Name to import.
+        attributes: ``module:name`` of the functions in use, which other versions may lack.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if package == "ultralytics":  # by default it writes settings, installs missing packages and probes the network
+        os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
+        os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+        os.environ.setdefault("YOLO_OFFLINE", "true")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = importlib.import_module(package)
+            for module, _, name in (each.partition(":") for each in attributes):
+                getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        return None, f"{package} cannot be used: {first_line(error)}"
+    finally:
+        if threads is None:  # ultralytics sets it to 1, too late for torch, and the record would be wrong
+            os.environ.pop("OMP_NUM_THREADS", None)
+    return found, ""
+
+
+def batched_nms(mmcv: Any) -> NMS:
+    """Return class-wise rotated NMS as mmrotate's heads call it."""
+
+    def run(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
+        return mmcv.batched_nms(boxes, scores, labels, dict(type="nms_rotated", iou_threshold=threshold))[1]
+
+    return run
+
+
+def atss_assigner(priors: Tensor, level_sizes: list[int]) -> Assign:
+    """Return mmrotate's dense ATSS assigner; gives the (A,) ground-truth index of each prior, -1 for background."""
+    from mmengine.structures import InstanceData
+
+    assigner = _build(dict(type="RotatedATSSAssigner", topk=9))
+    boxes, instances = _containers(priors)
+
+    def assign(gt_boxes: Tensor) -> Tensor:
+        return assigner.assign(InstanceData(priors=boxes), level_sizes, instances(gt_boxes)).gt_inds - 1
+
+    return assign
+
+
+def max_iou_assigner(priors: Tensor) -> Assign:
+    """Return MMDetection's assigner as mmrotate's RetinaNet configs use it; -1 is background, -2 ignored."""
+    from mmengine.structures import InstanceData
+
+    thresholds = dict(pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1)
+    assigner = _build(dict(type="mmdet.MaxIoUAssigner", **thresholds))
+    boxes, instances = _containers(priors)
+
+    def assign(gt_boxes: Tensor) -> Tensor:
+        found = assigner.assign(InstanceData(priors=boxes), instances(gt_boxes)).gt_inds
+        return torch.where(found > 0, found - 1, torch.where(found == 0, -1, -2))
+
+    return assign
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error message."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _build(cfg: dict[str, Any]) -> Any:
+    from mmrotate.registry import TASK_UTILS
+
+    return TASK_UTILS.build({**cfg, "iou_calculator": dict(type="mmrotate.RBboxOverlaps2D")})
+
+
+def _containers(priors: Tensor) -> tuple[Any, Callable[[Tensor], Any]]:
+    """Return the priors in mmrotate's box type, and a function that wraps ground-truth boxes."""
+    from mmengine.structures import InstanceData
+    from mmrotate.structures.bbox import RotatedBoxes
+
+    def instances(gt_boxes: Tensor) -> Any:
+        labels = torch.zeros(len(gt_boxes), dtype=torch.int64, device=gt_boxes.device)
+        return InstanceData(bboxes=RotatedBoxes(gt_boxes), labels=labels)
+
+    return RotatedBoxes(priors), instances

@@ -1,0 +1,111 @@
+"""Whole commands with each fast path of the file code, compared with the same command without it.
+
+    python benchmarks/bench_fast_paths.py [--detections 1000000] [--images 100] [--repeats 5] [--processes 2]
+                                          [--only NAME ...]
+
+Every run is a fresh interpreter that executes ``rotated-atss evaluate``, ``merge`` or ``split``. The fast path is
+switched off by replacing one attribute in that process and, by fork, in its workers. Runs with and without it
+alternate. The speed-up is seconds without the fast path over seconds with it, for the command that a user runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import dota_data, harness, task1
+from benchmarks.bench_evaluate import DETECTIONS_PER_OBJECT, IMAGES
+from benchmarks.bench_split import run_python
+from benchmarks.records import Record, Row
+from benchmarks.timing import time_pair
+
+COMMAND = "import sys; from rotated_atss.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """A fast path and how to switch it off.
+
+    Args:
+        command: Command that uses it.
+        module: Module of the attribute to replace.
+        attribute: Name of the attribute.
+        replacement: Python expression of its value without the fast path; ``png`` is rotated_atss.io.png.
+    """
+
+    command: str
+    module: str
+    attribute: str
+    replacement: str
+
+    def code_without(self) -> str:
+        """Return the code of the command without the fast path; it fails where the attribute does not exist."""
+        return (
+            f"import {self.module} as module; from rotated_atss.io import png; module.{self.attribute}; "
+            f"module.{self.attribute} = {self.replacement}; {COMMAND}"
+        )
+
+
+FAST_PATHS = {
+    "bulk label reader": FastPath("evaluate", "rotated_atss.dota.labels", "MIN_BULK_BYTES", "1 << 62"),
+    "merging in parts": FastPath("merge", "rotated_atss.tiling.merge_text", "_PART_BYTES", "1 << 62"),
+    "mallopt": FastPath("split", "rotated_atss.io.processes", "_retain_freed_memory", "lambda: None"),
+    "PNG reader": FastPath("split", "rotated_atss.io.images", "can_decode_png", "lambda head: False"),
+    "PNG writer": FastPath("split", "rotated_atss.io.images", "encode_png", "png._encode_with_opencv"),
+}
+
+
+def write_inputs(args: argparse.Namespace, folder: Path) -> dict[str, list[object]]:
+    """Write the input of every command and return the commands' arguments."""
+    data, _ = dota_data.find_data(args.data, folder)
+    images = dota_data.repeat(data, args.images, folder / "images")
+    task1.write_tiles(folder / "tiles", args.detections, IMAGES)
+    merged = folder / "merged"
+    task1.write_merged(merged, args.detections, args.detections // DETECTIONS_PER_OBJECT, IMAGES)
+    workers = ["--workers", args.processes, "--quiet"]
+    labels = ["--labels", images / "labelTxt"]
+    return {
+        "evaluate": ["--detections", merged / "detections", "--labels", merged / "labelTxt", *workers],
+        "merge": [folder / "tiles", "--out", folder / "out", *workers],
+        "split": ["--images", images / "images", *labels, "--out", folder / "out", "--overwrite", *workers],
+    }
+
+
+def fast_path_row(name: str, options: list[object], repeats: int, folder: Path) -> Row:
+    """Time a command with and without one fast path, each run into an empty output folder."""
+    path = FAST_PATHS[name]
+    timed = time_pair(
+        lambda: run_python("-c", COMMAND, path.command, *options),
+        lambda: run_python("-c", path.code_without(), path.command, *options),
+        repeats, before=lambda: shutil.rmtree(folder / "out", ignore_errors=True),
+    )  # fmt: skip
+    times = {"with_fast_path": timed["rotated_atss"], "without": timed["baseline"], "speedup": timed["speedup"]}
+    return {"fast_path": name, "command": path.command, **times}
+
+
+def measure(args: argparse.Namespace) -> Record:
+    if unknown := set(args.only) - set(FAST_PATHS):
+        raise SystemExit(f"unknown fast path {sorted(unknown)}. Choose from {list(FAST_PATHS)}.")
+    with tempfile.TemporaryDirectory(prefix="bench_fast_paths_") as name:
+        folder = Path(name)
+        options = write_inputs(args, folder)
+        rows = [fast_path_row(name, options[FAST_PATHS[name].command], args.repeats, folder) for name in args.only]
+    settings = {"detections": args.detections, "images": args.images, "processes": args.processes}
+    return {"settings": settings, "rows": rows}
+
+
+def main() -> None:
+    harness.main(
+        "fast_paths", __doc__, measure, gpu=False, repeats=5, detections=1_000_000, images=100, processes=2, data="",
+        only=list(FAST_PATHS),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

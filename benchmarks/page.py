@@ -1,0 +1,134 @@
+"""Markdown tables from records, and generated pages: formats of cells, columns, writing and checking."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import ROOT, Record, Row, write_text
+
+Format = str | Callable[[Any], object]  # as in "{:,}", or a function
+# head -> dotted path of a value, (path, format), or a function of the row
+Columns = Mapping[str, str | tuple[str, Format] | Callable[[Row], object]]
+
+
+def number(value: float) -> str:
+    """Format a figure with three digits."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def yes_no(value: bool) -> str:
+    """Format a flag."""
+    return "yes" if value else "no"
+
+
+def total(counts: Mapping[str, int]) -> int:
+    """Sum the counts of a mapping."""
+    return sum(counts.values())
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Format counts by name, as in ``8 distance tie``."""
+    return ", ".join(f"{number} {name}" for name, number in counts.items())
+
+
+def spread(times: Mapping[str, Any], factor: float = 1.0) -> str:
+    """Format times as median (fastest to slowest), scaled by ``factor``."""
+    median, fastest, slowest = (number(times[key] * factor) for key in ("median", "min", "max"))
+    return f"{median} (1 run)" if times["runs"] == 1 else f"{median} ({fastest} to {slowest})"
+
+
+def milliseconds(times: Mapping[str, Any]) -> str:
+    """Format times in milliseconds."""
+    return spread(times, 1e3)
+
+
+def nanoseconds_per(column: str, divisor: str) -> Callable[[Row], str]:
+    """Return a column of times divided by a count, in nanoseconds."""
+    return lambda row: spread(row[column], 1e9 / row[divisor]) if column in row else ""
+
+
+def seconds(value: float) -> str:
+    """Format a duration in the unit that gives figures of at least 1."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if value * factor >= 1:
+            return f"{number(value * factor)} {unit}"
+    return f"{number(value * 1e9)} ns"
+
+
+def cells(row: Row, columns: Columns) -> Row:
+    """Return the formatted cells of a row by column head."""
+    found = {}
+    for head, column in columns.items():
+        if callable(column):
+            found[head] = column(row)
+            continue
+        path, form = (column, "{}") if isinstance(column, str) else column
+        value: Any = row
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        form = form.format if isinstance(form, str) else form
+        found[head] = "" if value is None else form(value)
+    return found
+
+
+def markdown(rows: Sequence[Row], columns: Columns | None = None, *, drop_empty: bool = False) -> str:
+    """Format rows as a Markdown table.
+
+    Args:
+        rows: Records' rows, or cells by head without ``columns``.
+        columns: See :data:`Columns`.
+        drop_empty: Leave out columns in which every cell is empty.
+    """
+    if columns is not None:
+        rows = [cells(row, columns) for row in rows]
+    heads = [head for head in rows[0] if not drop_empty or any(row[head] != "" for row in rows)]
+    lines = [heads, ["---"] * len(heads), *([str(row.get(head, "")) for head in heads] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def targets_table(records: Sequence[Record]) -> str:
+    """Format the targets of all records as one Markdown table, met or missed."""
+    results = {True: "met", False: "**missed**", None: "not measured"}
+    columns: Columns = {
+        "target": "name",
+        "device": "device",
+        "limit": lambda row: f"≥ {row['at_least']:g}" if "at_least" in row else f"≤ {row['at_most']:g}",
+        "measured": ("measured", number),
+        "result": lambda row: results[row["met"]],
+    }
+    rows = [
+        {**row, "device": record["environment"]["device"]} for record in records for row in record.get("targets", [])
+    ]
+    return markdown(rows, columns) if rows else ""
+
+
+def provenance(record: Record) -> str:
+    """Format script, commit, machine and versions of a record."""
+    where = record["environment"]
+    versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
+    load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
+    machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
+    return f"bench_{record['name']}.py, commit {where['commit']}; {machine}; {versions}"
+
+
+def main(doc: str | None, pages: Callable[[], Mapping[Path, str]]) -> int:
+    """Write generated pages, or check that they are up to date with ``--check``; return the exit status."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
+    parser.add_argument("--show", action="store_true", help="print the first page")
+    args = parser.parse_args()
+    texts = pages()
+    if args.show:
+        print(next(iter(texts.values())))
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in texts:
+        name = path.relative_to(ROOT)
+        print(f"{name} is {'out of date' if path in stale else 'up to date'}" if args.check else name)
+    if args.check:
+        return int(bool(stale))
+    for path in stale:
+        write_text(path, texts[path])
+    return 0

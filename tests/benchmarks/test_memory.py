@@ -1,0 +1,39 @@
+"""Peak memory of a call, of a command with its child processes, and of a model."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import memory
+
+
+def test_a_peak_that_has_been_freed_is_measured():
+    assert 35 < memory.extra_megabytes(lambda: np.ones(40_000_000, dtype=np.uint8)) < 60
+    assert memory.extra_megabytes(lambda: None) < 5
+
+
+def test_memory_of_a_command_includes_its_child_processes():
+    hold = "import sys, time; held = bytearray(b'x') * {}; time.sleep(0.3)"
+    inner = hold.format(80_000_000)
+    outer = f"import subprocess; {hold.format(50_000_000)}; subprocess.run([sys.executable, '-c', {inner!r}])"
+    alone = memory.command_megabytes([sys.executable, "-c", hold.format(0)])
+    if alone is None:
+        pytest.skip("no /proc")
+    assert 125 < memory.command_megabytes([sys.executable, "-c", outer]) - 2 * alone < 150
+
+
+def test_a_failing_command_is_an_error():
+    with pytest.raises(subprocess.CalledProcessError):
+        memory.command_megabytes([sys.executable, "-c", "import time; time.sleep(0.1); raise SystemExit(3)"])
+
+
+def test_a_model_and_its_optimizer_state_are_counted():
+    model = torch.nn.Linear(1000, 500, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    assert memory.held_megabytes(model, optimizer) == memory.held_megabytes(model) == 2.0
+    model(torch.ones(1, 1000)).sum().backward()
+    optimizer.step()
+    assert memory.held_megabytes(model, optimizer) == 4.0
