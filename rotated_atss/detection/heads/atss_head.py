@@ -60,14 +60,14 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         """Losses of a batch, summed over levels, and ``num_pos``, the mean number of positives an image."""
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             sizes = [level.shape[-2:] for level in cls_scores]
-            priors = self.flat_priors(sizes, cls_scores[0].device)
+            priors = self.multi_level_priors(sizes, cls_scores[0].device)
             gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
             central = flatten_levels(centernesses, 1)[..., 0]  # (B, A)
-            return self.loss_of_matches(logits, deltas, central, torch.cat(priors), gt_index, batch_gt_instances)
+            return self.loss_from_targets(logits, deltas, central, torch.cat(priors), gt_index, batch_gt_instances)
 
-    def loss_of_matches(
+    def loss_from_targets(
         self,
         logits: Tensor,
         deltas: Tensor,

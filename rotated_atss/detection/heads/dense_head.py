@@ -75,7 +75,7 @@ class OrientedDenseHead:
             raise ValueError("the head's classes are sigmoids: set use_sigmoid=True in loss_cls")
         check_loss_fits(self.loss_bbox, self.reg_decoded_bbox)
 
-    def flat_priors(self, featmap_sizes: list[torch.Size], device: torch.device) -> list[Tensor]:
+    def multi_level_priors(self, featmap_sizes: list[torch.Size], device: torch.device) -> list[Tensor]:
         """Priors of each level, (H * W * priors a location, 5), float32."""
         return self.prior_generator.grid_priors(featmap_sizes, dtype=torch.float32, device=device)
 
@@ -157,7 +157,7 @@ class OrientedDenseHead:
         cfg = self.test_cfg if cfg is None else cfg
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             if priors is None:
-                priors = self.flat_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
+                priors = self.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
             logits, deltas = (
                 flatten_levels([level.detach() for level in levels], channels)
                 for levels, channels in (
@@ -169,13 +169,13 @@ class OrientedDenseHead:
             found = best_candidates(logits.float().sigmoid_(), sizes, cfg.score_thr, cfg.nms_pre)
             if score_factors is not None:
                 factor = flatten_levels([level.detach() for level in score_factors], 1)[..., 0]
-                found = replace(found, score=found.score * found.of(factor).float().sigmoid())
+                found = replace(found, scores=found.scores * found.gather(factor).float().sigmoid())
             priors = torch.cat(priors, -2)
-            chosen = priors[found.prior] if priors.ndim == 2 else found.of(priors)
-            boxes = self.bbox_coder.decode(chosen, found.of(deltas))
+            chosen = priors[found.prior_index] if priors.ndim == 2 else found.gather(priors)
+            boxes = self.bbox_coder.decode(chosen, found.gather(deltas))
             metas = batch_img_metas or []
             if rescale:
-                boxes = original_size(boxes, found.image, metas)
+                boxes = original_size(boxes, found.image_index, metas)
             return detections(boxes, found, len(metas), self.cls_out_channels, cfg, with_nms)
 
 

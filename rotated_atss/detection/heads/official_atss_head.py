@@ -38,7 +38,7 @@ class OfficialATSSHead(HorizontalATSSHead):
         """As :class:`HorizontalATSSHead`, from the candidates with the best products."""
         cfg = self.test_cfg if cfg is None else cfg
         best = [
-            only_best_products(logits.float(), factor.float(), cfg.score_thr, cfg.nms_pre)
+            mask_all_but_topk(logits.float(), factor.float(), cfg.score_thr, cfg.nms_pre)
             for logits, factor in zip(cls_scores, score_factors)
         ]
         return super().predict_by_feat(best, bbox_preds, score_factors, *args, cfg=cfg, **kwargs)
@@ -56,11 +56,11 @@ class OfficialATSSHead(HorizontalATSSHead):
         results.score_factors = torch.ones_like(results.scores)
         results = super()._bbox_post_process(results, cfg, False, with_nms, img_meta)
         if rescale:
-            results.bboxes = resize_by_pixels(get_box_tensor(results.bboxes), img_meta["scale_factor"])
+            results.bboxes = rescale_inclusive_boxes(get_box_tensor(results.bboxes), img_meta["scale_factor"])
         return results
 
 
-def only_best_products(logits: Tensor, factor: Tensor, threshold: float, number: int) -> Tensor:
+def mask_all_but_topk(logits: Tensor, factor: Tensor, threshold: float, number: int) -> Tensor:
     """Logits of a level with all but the best candidates of each image at minus infinity.
 
     Args:
@@ -77,7 +77,7 @@ def only_best_products(logits: Tensor, factor: Tensor, threshold: float, number:
     return logits.masked_fill(products < least[:, None, None, None], -torch.inf)
 
 
-def resize_by_pixels(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
+def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
     """Boxes (N, 4) of a resized image in the original one: first and last pixel are divided by the scale, and the last
     one belongs to the box.
     """

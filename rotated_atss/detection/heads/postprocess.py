@@ -19,17 +19,17 @@ from rotated_atss.ops.boxes import scale_obb
 class Candidates:
     """(N,) rows of a batch: by image, by level, falling scores within a level."""
 
-    image: Tensor  # int64
-    prior: Tensor  # int64, among those of all levels
-    label: Tensor  # int64
-    score: Tensor
+    image_index: Tensor  # int64
+    prior_index: Tensor  # int64, among those of all levels
+    labels: Tensor  # int64
+    scores: Tensor
 
     def take(self, rows: Tensor) -> Candidates:
-        return Candidates(self.image[rows], self.prior[rows], self.label[rows], self.score[rows])
+        return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
 
-    def of(self, values: Tensor) -> Tensor:
+    def gather(self, values: Tensor) -> Tensor:
         """Rows of (B, A, ...)."""
-        return values[self.image, self.prior]
+        return values[self.image_index, self.prior_index]
 
 
 def best_candidates(scores: Tensor, level_sizes: list[int], score_thr: float, nms_pre: int) -> Candidates:
@@ -91,10 +91,10 @@ def detections(
         boxes, found = boxes[rows], found.take(rows)
     if with_nms:
         # an image's class is a class of its own
-        keep = rotated_nms(boxes, found.score, found.image * classes + found.label, cfg.nms.iou_threshold)
-        keep = keep[found.image[keep].argsort(stable=True)]
-        keep = keep[rank_in_run(found.image[keep]) < cfg.max_per_img]
+        keep = rotated_nms(boxes, found.scores, found.image_index * classes + found.labels, cfg.nms.iou_threshold)
+        keep = keep[found.image_index[keep].argsort(stable=True)]
+        keep = keep[rank_in_run(found.image_index[keep]) < cfg.max_per_img]
         boxes, found = boxes[keep], found.take(keep)
-    ends = torch.searchsorted(found.image, torch.arange(images, device=boxes.device), right=True).tolist()
+    ends = torch.searchsorted(found.image_index, torch.arange(images, device=boxes.device), right=True).tolist()
     slices = [slice(start, stop) for start, stop in zip([0, *ends], ends)]
-    return [InstanceData(bboxes=boxes[s], scores=found.score[s], labels=found.label[s]) for s in slices]
+    return [InstanceData(bboxes=boxes[s], scores=found.scores[s], labels=found.labels[s]) for s in slices]

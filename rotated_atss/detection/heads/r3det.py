@@ -107,7 +107,7 @@ def best_boxes(
         priors: Levels of (B, H * W, 5) instead of the head's own; one prior a cell.
     """
     if priors is None:
-        priors = head.flat_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
+        priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
     return [_best_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
 
 

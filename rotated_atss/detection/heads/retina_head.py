@@ -45,13 +45,13 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
-                priors = self.flat_priors(sizes, cls_scores[0].device)
+                priors = self.multi_level_priors(sizes, cls_scores[0].device)
             gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
-            return self.loss_of_matches(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
+            return self.loss_from_targets(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
 
-    def loss_of_matches(
+    def loss_from_targets(
         self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, objects: list[InstanceData]
     ) -> dict[str, Tensor]:
         """Losses given each prior's object: (B, A, C) logits, (B, A, 5) deltas, (A, 5) or (B, A, 5) priors, (B, A)."""

@@ -37,7 +37,7 @@ def fault(call, *args, **kwargs):
 
 
 def test_a_loss_that_is_not_finite_stops_with_images_and_boxes(run, monkeypatch, tiles):
-    plain, calls = RotatedRetinaHead.loss_of_matches, []
+    plain, calls = RotatedRetinaHead.loss_from_targets, []
 
     def broken(self, logits, deltas, priors, gt_index, objects):
         losses = plain(self, logits, deltas, priors, gt_index, objects)
@@ -46,7 +46,7 @@ def test_a_loss_that_is_not_finite_stops_with_images_and_boxes(run, monkeypatch,
             losses["loss_bbox"] = losses["loss_bbox"] * math.nan
         return losses
 
-    monkeypatch.setattr(RotatedRetinaHead, "loss_of_matches", broken)
+    monkeypatch.setattr(RotatedRetinaHead, "loss_from_targets", broken)
     message = fault(run)
     assert "loss, loss_bbox is not finite at iteration 2; the batch was P00" in message
     assert message.count("__128__") == 2

@@ -26,34 +26,34 @@ def test_the_best_of_every_level_of_every_image(nms_pre):
         for size in SIZES:
             best, label, prior, _ = filter_scores_and_topk(scores[image, start : start + size], 0.6, nms_pre)
             rows = slice(row, row + len(best))
-            assert torch.equal(found.score[rows], best)
-            assert torch.equal(found.label[rows], label)
-            assert torch.equal(found.prior[rows], prior + start)
-            assert (found.image[rows] == image).all()
+            assert torch.equal(found.scores[rows], best)
+            assert torch.equal(found.labels[rows], label)
+            assert torch.equal(found.prior_index[rows], prior + start)
+            assert (found.image_index[rows] == image).all()
             start, row = start + size, row + len(best)
-    assert row == len(found.score) > 0
+    assert row == len(found.scores) > 0
 
 
 def test_equal_scores_keep_the_order_of_the_priors():
     found = best_candidates(torch.full((2, sum(SIZES), 1), 0.5), SIZES, 0.1, 3)
-    assert found.prior.tolist() == [0, 1, 2, 64, 65, 66, 80, 81, 82] * 2
+    assert found.prior_index.tolist() == [0, 1, 2, 64, 65, 66, 80, 81, 82] * 2
 
 
 def boxes_for(found, seed=1):
-    unit = torch.rand(len(found.score), 5, generator=torch.Generator().manual_seed(seed))
+    unit = torch.rand(len(found.scores), 5, generator=torch.Generator().manual_seed(seed))
     return unit * torch.tensor([100.0, 100, 40, 20, 3]) + torch.tensor([0.0, 0, 10, 5, -1.5])
 
 
 def test_an_image_is_suppressed_for_itself():
     found = best_candidates(scores_of(4), SIZES, 0.9, 100)
-    found = found.take(torch.nonzero(found.image != 2).squeeze(1))  # an image without any
+    found = found.take(torch.nonzero(found.image_index != 2).squeeze(1))  # an image without any
     boxes = boxes_for(found)
     for image, result in enumerate(detections(boxes, found, 4, 3, CFG, True)):
-        rows = torch.nonzero(found.image == image).squeeze(1)
-        keep = rows[rotated_nms(boxes[rows], found.score[rows], found.label[rows], 0.1)[:12]]
+        rows = torch.nonzero(found.image_index == image).squeeze(1)
+        keep = rows[rotated_nms(boxes[rows], found.scores[rows], found.labels[rows], 0.1)[:12]]
         assert torch.equal(result.bboxes, boxes[keep])
-        assert torch.equal(result.labels, found.label[keep])
-        assert torch.equal(result.scores, found.score[keep])
+        assert torch.equal(result.labels, found.labels[keep])
+        assert torch.equal(result.scores, found.scores[keep])
     assert len(result.scores)
     assert len(detections(boxes, found, 4, 3, CFG, True)[2].scores) == 0
 
@@ -64,7 +64,7 @@ def test_without_nms_the_order_stays_and_small_boxes_go():
     results = detections(boxes, found, 2, 3, ConfigDict(min_bbox_size=12), False)
     kept = (boxes[:, 2:4] > 12).all(1)
     assert torch.equal(torch.cat([each.bboxes for each in results]), boxes[kept])
-    assert [len(each.scores) for each in results] == [int((kept & (found.image == i)).sum()) for i in range(2)]
+    assert [len(each.scores) for each in results] == [int((kept & (found.image_index == i)).sum()) for i in range(2)]
 
 
 def test_nothing_found():
@@ -76,11 +76,11 @@ def test_nothing_found():
 def test_every_image_has_its_own_scale():
     found = best_candidates(scores_of(2), SIZES, 0.95, 10)
     boxes = boxes_for(found)
-    same = original_size(boxes, found.image, [{"scale_factor": (2.0, 2.0)}] * 2)
+    same = original_size(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
     assert torch.allclose(same[:, :4], boxes[:, :4] / 2)
     assert torch.equal(same[:, 4], boxes[:, 4])
-    mixed = original_size(boxes, found.image, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}])
-    factor = torch.tensor([0.5, 2.0])[found.image]
+    mixed = original_size(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}])
+    factor = torch.tensor([0.5, 2.0])[found.image_index]
     assert torch.allclose(mixed[:, :4], boxes[:, :4] * factor[:, None])
 
 

@@ -124,7 +124,7 @@ def test_best_boxes_are_those_of_the_best_score():
     with torch.no_grad():
         scores, deltas = model.bbox_head_init(model.extract_feat(images(1)))
     boxes = best_boxes(model.bbox_head_init, scores, deltas)
-    priors = model.bbox_head_init.flat_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
+    priors = model.bbox_head_init.multi_level_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
     for level in range(5):
         width = scores[level].shape[-1]
         for cell in (0, len(boxes[level][0]) - 1):

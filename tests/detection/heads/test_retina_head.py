@@ -193,12 +193,12 @@ def test_iou_loss_on_decoded_boxes():
 def test_assigned_by_the_circumscribed_box_the_target_is_the_oriented_box():
     head = build(assigner=dict(assign_by_circumhbbox="oc"))
     truth = InstanceData(bboxes=torch.tensor([[64.0, 64, 100, 10, math.pi / 4]]), labels=torch.tensor([2]))
-    priors = head.flat_priors([level.shape[-2:] for level in outputs(1)[0]], "cpu")
+    priors = head.multi_level_priors([level.shape[-2:] for level in outputs(1)[0]], "cpu")
     gt_index = head.assign_batch(priors, [(16, 16), (8, 8), (4, 4)], [truth], [meta()], None)[0]
     chosen = torch.nonzero(gt_index >= 0).squeeze(1)
     perfect = torch.zeros(1, len(gt_index), 5)
     perfect[0, chosen] = head.bbox_coder.encode(torch.cat(priors)[chosen], truth.bboxes[gt_index[chosen]])
-    losses = head.loss_of_matches(
+    losses = head.loss_from_targets(
         torch.zeros(1, len(gt_index), CLASSES), perfect, torch.cat(priors), gt_index[None], [truth]
     )
     assert len(chosen)
