@@ -17,6 +17,7 @@ from rotated_atss.detection.engine import hooks, tta
 from rotated_atss.detection.evaluation import dota_metric
 from rotated_atss.detection.heads import (
     atss_head,
+    deform_conv,
     horizontal_atss_head,
     loss_modules,
     official_atss_head,
@@ -33,6 +34,7 @@ __all__ = [
     "atss_head",
     "box_type",
     "coco",
+    "deform_conv",
     "distance_point_coder",
     "dota",
     "dota_metric",

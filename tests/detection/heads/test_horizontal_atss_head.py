@@ -14,7 +14,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead, TorchvisionDCNv2, classwise_nms
+from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
+from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead, classwise_nms
 
 LAYERS = [
     dict(in_channels=4, out_channels=6, kernel_size=3, padding=1),

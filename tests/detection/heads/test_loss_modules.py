@@ -92,8 +92,12 @@ def test_kfiou_is_one_minus_the_overlap_of_gaussians():
     [
         (dict(type="GaussianLoss"), False, "GaussianLoss compares boxes"),
         (dict(type="KFIoULoss"), True, "KFIoULoss compares deltas"),
-        (dict(type="GaussianLoss", kind="gaussian"), True, "unknown kind 'gaussian'.*gwd, kld"),
-        (dict(type="KFIoULoss", fun="log"), False, "unknown fun 'log'"),
+        (
+            dict(type="GaussianLoss", kind="gaussian"),
+            True,
+            "kind of GaussianLoss must be one of gwd, kld, .*got 'gaussian'",
+        ),
+        (dict(type="KFIoULoss", fun="log"), False, "fun of KFIoULoss must be one of none, ln, exp, got 'log'"),
     ],
 )
 def test_a_choice_that_does_not_fit_is_refused(loss, decoded, message):

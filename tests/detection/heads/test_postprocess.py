@@ -5,7 +5,12 @@ import torch
 from mmdet.models.utils import filter_scores_and_topk
 from mmengine.config import ConfigDict
 
-from rotated_atss.detection.heads.postprocess import best_candidates, detections, original_size, rank_in_run
+from rotated_atss.detection.heads.postprocess import (
+    best_candidates,
+    postprocess_detections,
+    rank_within_groups,
+    rescale_to_image,
+)
 from rotated_atss.ops import rotated_nms
 
 SIZES = [64, 16, 4]
@@ -48,20 +53,20 @@ def test_an_image_is_suppressed_for_itself():
     found = best_candidates(scores_of(4), SIZES, 0.9, 100)
     found = found.take(torch.nonzero(found.image_index != 2).squeeze(1))  # an image without any
     boxes = boxes_for(found)
-    for image, result in enumerate(detections(boxes, found, 4, 3, CFG, True)):
+    for image, result in enumerate(postprocess_detections(boxes, found, 4, 3, CFG, True)):
         rows = torch.nonzero(found.image_index == image).squeeze(1)
         keep = rows[rotated_nms(boxes[rows], found.scores[rows], found.labels[rows], 0.1)[:12]]
         assert torch.equal(result.bboxes, boxes[keep])
         assert torch.equal(result.labels, found.labels[keep])
         assert torch.equal(result.scores, found.scores[keep])
     assert len(result.scores)
-    assert len(detections(boxes, found, 4, 3, CFG, True)[2].scores) == 0
+    assert len(postprocess_detections(boxes, found, 4, 3, CFG, True)[2].scores) == 0
 
 
 def test_without_nms_the_order_stays_and_small_boxes_go():
     found = best_candidates(scores_of(2), SIZES, 0.8, 100)
     boxes = boxes_for(found)
-    results = detections(boxes, found, 2, 3, ConfigDict(min_bbox_size=12), False)
+    results = postprocess_detections(boxes, found, 2, 3, ConfigDict(min_bbox_size=12), False)
     kept = (boxes[:, 2:4] > 12).all(1)
     assert torch.equal(torch.cat([each.bboxes for each in results]), boxes[kept])
     assert [len(each.scores) for each in results] == [int((kept & (found.image_index == i)).sum()) for i in range(2)]
@@ -69,20 +74,20 @@ def test_without_nms_the_order_stays_and_small_boxes_go():
 
 def test_nothing_found():
     found = best_candidates(scores_of(2), SIZES, 1.0, 10)
-    results = detections(boxes_for(found), found, 2, 3, CFG, True)
+    results = postprocess_detections(boxes_for(found), found, 2, 3, CFG, True)
     assert [tuple(each.bboxes.shape) for each in results] == [(0, 5), (0, 5)]
 
 
 def test_every_image_has_its_own_scale():
     found = best_candidates(scores_of(2), SIZES, 0.95, 10)
     boxes = boxes_for(found)
-    same = original_size(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
+    same = rescale_to_image(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
     assert torch.allclose(same[:, :4], boxes[:, :4] / 2)
     assert torch.equal(same[:, 4], boxes[:, 4])
-    mixed = original_size(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}])
+    mixed = rescale_to_image(boxes, found.image_index, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}])
     factor = torch.tensor([0.5, 2.0])[found.image_index]
     assert torch.allclose(mixed[:, :4], boxes[:, :4] * factor[:, None])
 
 
 def test_ranks_within_runs():
-    assert rank_in_run(torch.tensor([0, 0, 3, 3, 3, 7])).tolist() == [0, 1, 0, 1, 2, 0]
+    assert rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist() == [0, 1, 0, 1, 2, 0]

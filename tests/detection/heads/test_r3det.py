@@ -95,7 +95,7 @@ def test_raw_outputs_and_boxes_are_mmrotates(angle_version):
     )
     theirs = peer(ours, angle_version)
     with torch.no_grad():
-        outputs, boxes = ours._stages(images())
+        outputs, boxes = ours._forward_stages(images())
         first = theirs.bbox_head_init(theirs.extract_feat(images()))
         their_boxes = theirs.bbox_head_init.filter_bboxes(*first)
         their_outputs = theirs.forward(images(), mode="tensor")
@@ -198,10 +198,13 @@ def test_a_square_image_turned_by_a_quarter_reads_the_features_of_its_objects():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"model.train_cfg.stage_loss_weights": [1.0, 1.0]}, "1 refining heads need as many stage_loss_weights, not 2"),
+        (
+            {"model.train_cfg.stage_loss_weights": [1.0, 1.0]},
+            "train_cfg.stage_loss_weights must have 1 entries, one per refinement head, got 2",
+        ),
         (
             {"model.bbox_head_refine.0.loss_bbox": dict(_delete_=True, type="RotatedIoULoss")},
-            "set reg_decoded_bbox=True",
+            "Set reg_decoded_bbox=True",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 
 from rotated_atss.assign import IGNORE, atss_assign
 from rotated_atss.detection.heads import retina_head as _registers  # noqa: F401
-from rotated_atss.detection.heads.dense_head import gather_positives
+from rotated_atss.detection.heads.positives import gather_positives
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.boxes import obb_to_corners, scale_obb
 from rotated_atss.ops.losses import rotated_iou_loss
@@ -336,7 +336,7 @@ def test_losses_that_do_not_fit_are_refused():
         build(loss_bbox=dict(type="RotatedIoULoss"))
     with pytest.raises(ValueError, match="L1Loss compares deltas.*RotatedIoULoss"):
         build(reg_decoded_bbox=True)
-    with pytest.raises(ValueError, match="sigmoids: set use_sigmoid=True"):
+    with pytest.raises(ValueError, match="sigmoid loss.*Set use_sigmoid=True"):
         build(loss_cls=dict(type="SigmoidFocalLoss"))
     with pytest.raises(ValueError, match="IoULoss compares boxes"):
         build(loss_bbox=dict(type="GIoULoss"))
@@ -366,7 +366,7 @@ def test_a_fixed_number_of_rows_gives_the_same_losses(decoded, monkeypatch):
     def padded(gt_index, samples):
         return gather_positives(gt_index, samples, head.assigner.max_num_pos(10, 3, 1))
 
-    monkeypatch.setattr(head, "positives", padded)
+    monkeypatch.setattr(head, "gather_positives", padded)
     found = head.loss_by_feat(*given, truths, [meta()] * 2)
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-5), name
@@ -379,12 +379,12 @@ def test_padded_rows_have_no_weight_and_nothing_waits_for_their_number():
     gt_index = torch.full((3, 40), -1)
     gt_index[0, 5], gt_index[2, 7], gt_index[2, 8] = 1, 0, 2
     with _Recorder() as run:
-        found = gather_positives(gt_index, truths, most=9)
+        found = gather_positives(gt_index, truths, max_num_pos=9)
     assert found.weight.tolist() == [1] * 3 + [0] * 6
-    assert found.image[:3].tolist() == [0, 2, 2]
-    assert found.prior[:3].tolist() == [5, 7, 8]
+    assert found.image_index[:3].tolist() == [0, 2, 2]
+    assert found.prior_index[:3].tolist() == [5, 7, 8]
     expected = torch.stack([truths[0].bboxes[1], truths[2].bboxes[0], truths[2].bboxes[2]])
-    assert torch.equal(found.boxes[:3], expected)
-    assert found.boxes.isfinite().all()
+    assert torch.equal(found.gt_boxes[:3], expected)
+    assert found.gt_boxes.isfinite().all()
     assert not run.names & {"nonzero", "_local_scalar_dense", "masked_select"}
-    assert len(gather_positives(gt_index.fill_(-1), [objects(0)] * 3, most=0).image) == 0
+    assert len(gather_positives(gt_index.fill_(-1), [objects(0)] * 3, max_num_pos=0).image_index) == 0
