@@ -211,10 +211,10 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
     centers = boxes.centers
     inside = ((centers >= 0) & (centers < centers.new_tensor((width, height)))).all(1)
     large = boxes.tensor[:, 2:4].amin(1) > min_side if min_side > 0 else inside
-    return _keep_objects(results, (inside & large).numpy())
+    return _keep_boxes(results, (inside & large).numpy())
 
 
-def _keep_objects(results: dict, keep: np.ndarray) -> dict:
+def _keep_boxes(results: dict, keep: np.ndarray) -> dict:
     for name in ("gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags"):
         if name in results:
             results[name] = results[name][keep]

@@ -122,7 +122,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             )
         else:
             loss_centerness = centerness_logits.sum() * 0
-        # a collective operation: every process takes part, also those without positives
+        # a collective operation, in which processes without positives participate as well
         total_weight = reduce_mean(target.sum()).clamp(min=1)
         if len(target):
             loss_bbox = self.regression_loss(

@@ -22,8 +22,8 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
 
     Args:
         args: See ``kwargs``.
-        kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,).
-            ``loss_bbox`` takes deltas, or boxes with ``reg_decoded_bbox=True``.
+        kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` is computed on logits (N, C) and
+            labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:
         ValueError: A loss that does not match the head.
