@@ -30,15 +30,14 @@ class DOTADataset(BaseDataset):
     """Dataset of a folder of tiles and a folder of label files with the same names, sorted by name.
 
     Args:
-        args: See ``kwargs``.
         classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
         ann_file: Folder of label files below ``data_root``; empty for a test set.
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
         difficult_from: Smallest difficult flag of a difficult object: 1, or 2 for objects truncated by splitting only.
         metainfo: ``classes`` and ``palette``, instead of the defaults.
-        kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training skips
-            tiles without objects; by default they are background.
+        args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
+            skips tiles without objects; by default they are background.
 
     Raises:
         UserError: A missing folder, an image without label file, a malformed label, an unknown class or setting.

@@ -119,10 +119,9 @@ class ResizeForRange(Resize):
     """MMDetection's ``Resize`` for a test-time augmentation that keeps only boxes in a range of sizes.
 
     Args:
-        args: Arguments of ``Resize``.
         size_range: Exclusive lower and upper limit of the square root of the box area, in pixels of the resized
             image; None for no limit.
-        kwargs: Arguments of ``Resize``.
+        args, kwargs: Arguments of ``Resize``.
     """
 
     def __init__(self, *args: Any, size_range: tuple[float | None, float | None] = (None, None), **kwargs: Any) -> None:

@@ -22,11 +22,10 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
     The parameters are ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and ``scales``.
 
     Args:
-        args: See ``kwargs``.
         centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as mmrotate
             1.x; or ``obb``, the oriented box itself, which requires assignment by the oriented box. A third of the
             positives assigned by the horizontal box lie outside the oriented box, where the centerness is 0.
-        kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
             ``reg_decoded_bbox=False``.
 
     Raises:

@@ -24,10 +24,9 @@ class HorizontalATSSHead(ATSSHead):
     Losses, decoding and NMS run in float32 regardless of the precision of the network.
 
     Args:
-        args: See ``kwargs``.
         last_conv_cfg: Convolution of the last layer of both towers, such as ``dict(type="TorchvisionDCNv2")``; None
             uses a plain convolution.
-        kwargs: Arguments of MMDetection's ``ATSSHead``.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``.
     """
 
     def __init__(self, *args: Any, last_conv_cfg: dict | None = None, **kwargs: Any) -> None:

@@ -94,9 +94,8 @@ class RotatedRefineHead(RotatedRetinaHead):
     """Head whose priors are the boxes of the previous stage, one per location.
 
     Args:
-        args: See ``kwargs``.
         frm_cfg: Config of the feature refinement module.
-        kwargs: Arguments of :class:`RotatedRetinaHead`, with :class:`PriorGrid` as prior generator.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`, with :class:`PriorGrid` as prior generator.
     """
 
     def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
@@ -129,6 +128,10 @@ def best_boxes(
 
     Returns:
         Boxes per level, (B, H * W, 5).
+
+    Example::
+
+        boxes = best_boxes(head, *head(features))
     """
     if priors is None:
         priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)

@@ -21,8 +21,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
     :class:`RotatedMaxIoUAssigner` that of Rotated RetinaNet.
 
     Args:
-        args: See ``kwargs``.
-        kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` is computed on logits (N, C) and
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` is computed on logits (N, C) and
             labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:

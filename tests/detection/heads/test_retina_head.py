@@ -1,70 +1,25 @@
-"""The RetinaNet head: losses and detections, compared with slow references of one image and one prior at a time."""
+"""Losses of the RetinaNet head, compared with a slow reference of one image and one prior at a time."""
 
 import math
 
 import pytest
 import torch
 from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
-from mmdet.registry import MODELS
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from rotated_atss.assign import IGNORE
-from rotated_atss.detection.heads import retina_head as _registers  # noqa: F401
 from rotated_atss.detection.heads.positives import gather_positives
 from rotated_atss.ops import rotated_iou
-from rotated_atss.ops.boxes import obb_to_corners, scale_obb
+from tests.detection.heads.small_retina_head import CLASSES, STRIDES, build, meta, random_outputs
 from tests.references.slow_atss import slow_atss
 from tests.references.slow_deltas import decode_le90, encode_le90
-from tests.references.slow_heads import rows_of_priors, slow_classwise_nms, square_grid_priors
-
-CLASSES, STRIDES = 3, (8, 16, 32)
-
-
-def build(**changes):
-    """Build a head of three levels with one square prior per location by default."""
-    generator = dict(
-        type="OrientedAnchorGenerator", octave_base_scale=4, scales_per_octave=1, ratios=[1.0], strides=STRIDES
-    )
-    config = dict(
-        type="RotatedRetinaHead",
-        _scope_="mmdet",
-        num_classes=CLASSES,
-        in_channels=8,
-        feat_channels=8,
-        stacked_convs=1,
-        anchor_generator={**generator, **changes.pop("anchor_generator", {})},
-        bbox_coder=dict(type="OrientedDeltaCoder", angle_version="le90", edge_swap=True, proj_xy=True),
-        loss_cls=dict(type="SigmoidFocalLoss", use_sigmoid=True),
-        loss_bbox=dict(type="L1Loss", loss_weight=1.5),
-        train_cfg=ConfigDict(
-            assigner={"type": "RotatedATSSAssigner", "topk": 9, **changes.pop("assigner", {})}, allowed_border=-1
-        ),
-        test_cfg=ConfigDict(nms_pre=100, min_bbox_size=0, score_thr=0.05, nms=dict(iou_threshold=0.1), max_per_img=30),
-    )
-    torch.manual_seed(0)
-    head = MODELS.build({**config, **changes})
-    head.init_weights()
-    return head
-
-
-def random_outputs(images, size=(128, 128), priors=1, seed=0):
-    """Random raw outputs of a batch that require gradients."""
-    draw = torch.Generator().manual_seed(seed)
-    shapes = [(math.ceil(size[0] / stride), math.ceil(size[1] / stride)) for stride in STRIDES]
-    scores = [torch.randn(images, priors * CLASSES, *shape, generator=draw) - 2 for shape in shapes]
-    deltas = [torch.randn(images, priors * 5, *shape, generator=draw) * 0.3 for shape in shapes]
-    return [each.requires_grad_() for each in scores], [each.requires_grad_() for each in deltas]
+from tests.references.slow_heads import rows_of_priors, square_grid_priors
 
 
 def ground_truth(number, size=(128, 128), seed=0):
     unit = torch.rand(number, 5, generator=torch.Generator().manual_seed(seed))
     boxes = unit * torch.tensor([size[1], size[0], 50.0, 20, 3]) + torch.tensor([0, 0, 12.0, 10, -1.5])
     return InstanceData(bboxes=boxes, labels=torch.arange(number) % CLASSES)
-
-
-def meta(pad=(128, 128), **more):
-    return dict(img_shape=pad, pad_shape=pad, scale_factor=(1.0, 1.0), **more)
 
 
 def valid_rows(scores, deltas, image, pad_shape, ratios):
@@ -123,9 +78,6 @@ def check_losses(head, scores, deltas, batch_gt, metas, ignored=None, **options)
     for gradient, expected_gradient in zip(gradients, expected_gradients):
         assert torch.allclose(gradient, expected_gradient, atol=1e-6)
     return losses
-
-
-# -- losses ------------------------------------------------------------------------------------------------------------
 
 
 def test_losses_and_gradients_equal_the_reference():
@@ -264,103 +216,3 @@ def test_padded_positives_give_the_same_losses(decoded, monkeypatch):
 def test_losses_that_do_not_match_the_head_raise(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
-
-
-# -- detections --------------------------------------------------------------------------------------------------------
-
-
-def slow_predict(head, scores, deltas, image, ratios):
-    """Decode the best nms_pre (prior, class) pairs per level above the threshold one by one, then apply NMS."""
-    cfg, candidates = head.test_cfg, []
-    for score, delta, stride in zip(scores, deltas, STRIDES):
-        priors, rows = square_grid_priors(*score.shape[-2:], stride, ratios), []
-        for prior, logits, encoded in zip(
-            priors, rows_of_priors(score, image, CLASSES), rows_of_priors(delta, image, 5)
-        ):
-            for label, value in enumerate(logits.sigmoid().tolist()):
-                if value > cfg.score_thr:
-                    rows.append((value, label, decode_le90(prior, encoded).tolist()))
-        candidates += sorted(rows, reverse=True)[: cfg.nms_pre]
-    boxes = torch.tensor([box for _, _, box in candidates])
-    values, labels = (torch.tensor([row[column] for row in candidates]) for column in (0, 1))
-    keep = slow_classwise_nms(boxes, values, labels, cfg.nms.iou_threshold)[: cfg.max_per_img]
-    return boxes[keep], values[keep], labels[keep]
-
-
-@pytest.mark.parametrize("ratios", [[1.0], [0.5, 2.0]])
-def test_detections_equal_the_reference(ratios):
-    head = build(anchor_generator=dict(ratios=ratios))
-    with torch.no_grad():
-        scores, deltas = random_outputs(2, priors=len(ratios))
-        results = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()] * 2)
-    assert len(results) == 2
-    for image, result in enumerate(results):
-        boxes, values, labels = slow_predict(head, scores, deltas, image, ratios)
-        assert len(result) == len(boxes) == 30  # max_per_img
-        assert torch.allclose(result.scores, values)
-        assert torch.equal(result.labels, labels)
-        assert torch.allclose(result.bboxes, boxes, atol=1e-3)
-        assert bool((result.scores.diff() <= 0).all())
-
-
-def test_high_score_of_one_prior_gives_its_box():
-    head = build(anchor_generator=dict(ratios=[0.5, 2.0]))
-    scores = [torch.full((1, 2 * CLASSES, 128 // stride, 128 // stride), -9.0) for stride in STRIDES]
-    deltas = [torch.zeros(1, 10, 128 // stride, 128 // stride) for stride in STRIDES]
-    scores[1][0, CLASSES + 2, 3, 5] = 9.0  # the second prior of row 3, column 5, class 2
-    (result,) = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()])
-    assert result.labels.tolist() == [2]
-    expected = torch.tensor([[5 * 16, 3 * 16, 64 / 2**0.5, 64 * 2**0.5, 0.0]])
-    assert float(rotated_iou(result.bboxes, expected)) == pytest.approx(1, abs=1e-4)
-
-
-@pytest.mark.parametrize("factor", [(0.5, 0.5), (2.0, 0.5)])
-def test_boxes_are_rescaled_to_the_original_image(factor):
-    head = build()
-    with torch.no_grad():
-        scores, deltas = random_outputs(1)
-        (plain,) = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()], with_nms=False)
-        info = {**meta(), "scale_factor": factor}
-        (scaled,) = head.predict_by_feat(scores, deltas, batch_img_metas=[info], rescale=True, with_nms=False)
-        (not_scaled,) = head.predict_by_feat(scores, deltas, batch_img_metas=[info], with_nms=False)
-    inverse = (1 / factor[0], 1 / factor[1])
-    assert torch.equal(scaled.bboxes, scale_obb(plain.bboxes, inverse))
-    assert len(plain) > 50
-    assert torch.equal(not_scaled.bboxes, plain.bboxes)
-    if factor[0] == factor[1]:
-        assert torch.allclose(obb_to_corners(scaled.bboxes), obb_to_corners(plain.bboxes) * 2, atol=1e-3)
-
-
-@pytest.mark.parametrize("rescale", [False, True])
-def test_no_detections(rescale):
-    scores = [torch.full((1, CLASSES, 128 // stride, 128 // stride), -9.0) for stride in STRIDES]
-    deltas = [torch.zeros(1, 5, 128 // stride, 128 // stride) for stride in STRIDES]
-    (result,) = build().predict_by_feat(scores, deltas, batch_img_metas=[meta()], rescale=rescale)
-    assert result.bboxes.shape == (0, 5)
-    assert result.scores.shape == result.labels.shape == (0,)
-
-
-def test_boxes_below_min_bbox_size_are_dropped():
-    head = build()
-    with torch.no_grad():
-        scores, deltas = random_outputs(1)
-        cfgs = [ConfigDict(head.test_cfg, min_bbox_size=size) for size in (0, 40)]
-        every, large = (
-            head.predict_by_feat(scores, deltas, batch_img_metas=[meta()], with_nms=False, cfg=cfg)[0] for cfg in cfgs
-        )
-    expected = (every.bboxes[:, 2:4] > 40).all(1)
-    assert 0 < int(expected.sum()) < len(every)
-    assert torch.equal(large.bboxes, every.bboxes[expected])
-
-
-def test_boxes_are_decoded_in_float32_under_autocast():
-    head = build()
-    with torch.no_grad():
-        scores, deltas = ([level.bfloat16() for level in part] for part in random_outputs(1))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            (mixed,) = head.predict_by_feat(scores, deltas, batch_img_metas=[meta()])
-        upcast = [[level.float() for level in part] for part in (scores, deltas)]
-        (full,) = head.predict_by_feat(*upcast, batch_img_metas=[meta()])
-    assert mixed.bboxes.dtype == mixed.scores.dtype == torch.float32
-    assert torch.equal(mixed.bboxes, full.bboxes)
-    assert torch.equal(mixed.scores, full.scores)
