@@ -96,12 +96,12 @@ def detector(head: Any, outputs: head_outputs.Outputs, metas: list[dict]) -> Cal
 def candidates_of(head: Any, outputs: head_outputs.Outputs) -> list[Candidates]:
     """Decode the candidates of each image."""
     logits, deltas = (flatten_levels(levels, levels[0].shape[1]) for levels in outputs)
-    priors = head.flat_priors([level.shape[-2:] for level in outputs[0]], logits.device)
+    priors = head.multi_level_priors([level.shape[-2:] for level in outputs[0]], logits.device)
     cfg = head.test_cfg
     found = best_candidates(logits.sigmoid(), [len(level) for level in priors], cfg.score_thr, cfg.nms_pre)
-    boxes = head.bbox_coder.decode(torch.cat(priors)[found.prior], found.of(deltas))
-    rows = [found.image == image for image in range(len(logits))]
-    return [Candidates(boxes[each], found.score[each], found.label[each]) for each in rows]
+    boxes = head.bbox_coder.decode(torch.cat(priors)[found.prior_index], found.gather(deltas))
+    rows = [found.image_index == image for image in range(len(logits))]
+    return [Candidates(boxes[each], found.scores[each], found.labels[each]) for each in rows]
 
 
 def compare(

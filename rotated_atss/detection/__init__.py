@@ -1,7 +1,7 @@
 """Register this package's heads, losses, assigners, datasets and metrics with MMDetection.
 
-Importing this package is enough for a config to name them (``custom_imports`` of the base configs does so). The
-classes are adapters; the computation is in the framework-free subpackages.
+Importing this package registers the classes (``custom_imports`` in the base configs). They are adapters; the
+computation is in the framework-free subpackages.
 """
 
 import contextlib
@@ -9,14 +9,15 @@ import io
 
 from mmengine.config.utils import MODULE2PACKAGE
 
-with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package of its own is absent
+with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package is missing
     import mmdet.datasets  # noqa: F401
 
-from rotated_atss.detection.datasets import box_type, coco, dota, transforms
+from rotated_atss.detection.datasets import box_type, coco, dota, loading, transforms
 from rotated_atss.detection.engine import hooks, optim_wrapper, tta
-from rotated_atss.detection.evaluation import dota_metric
+from rotated_atss.detection.evaluation import coco_metric, dota_metric
 from rotated_atss.detection.heads import (
     atss_head,
+    deform_conv,
     horizontal_atss_head,
     loss_modules,
     official_atss_head,
@@ -25,7 +26,7 @@ from rotated_atss.detection.heads import (
 )
 from rotated_atss.detection.task_modules import assigners, distance_point_coder, priors_and_deltas
 
-# Configs elsewhere inherit the configs of this package as ``rotated_atss::dota/...``.
+# external configs inherit the configs of this package as ``rotated_atss::dota/...``
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 
 __all__ = [
@@ -33,11 +34,14 @@ __all__ = [
     "atss_head",
     "box_type",
     "coco",
+    "coco_metric",
+    "deform_conv",
     "distance_point_coder",
     "dota",
     "dota_metric",
     "hooks",
     "horizontal_atss_head",
+    "loading",
     "loss_modules",
     "official_atss_head",
     "optim_wrapper",

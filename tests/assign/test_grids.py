@@ -186,7 +186,7 @@ def test_grids_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match=told):
             atss_assign(priors, sizes, objects(3), grids=wrong)
-    with pytest.raises(ValueError, match="give grids too"):
+    with pytest.raises(ValueError, match="Pass grids too"):
         atss_assign_batch(priors, sizes, [objects(3)], valid_hw=[[(1, 1)] * 5])
     with pytest.raises(ValueError, match="30 x 1 cells exist of a grid of 24 x 24"):
         atss_assign_batch(priors, sizes, [objects(3)], grids=grids, valid_hw=[[(30, 1)] * 5])

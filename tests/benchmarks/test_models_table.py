@@ -84,7 +84,7 @@ def test_a_multiply_add_counts_as_one_operation():
 
 
 def test_a_deformable_convolution_counts_its_offsets_too():
-    from rotated_atss.detection.heads.horizontal_atss_head import TorchvisionDCNv2
+    from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
 
     layer = Toy(TorchvisionDCNv2(3, 6, 3, padding=1, deform_groups=3))
     assert bench_models.multiply_adds(layer, (10, 12)) == 10 * 12 * (6 * 3 * 9 + 3 * 3 * 9 * 3 * 9)

@@ -309,12 +309,12 @@ def test_decoded_boxes_equal_the_reference(convert):
             assert np.allclose(boxes[index], expected, rtol=1e-5, atol=1e-3)
 
 
-def test_each_level_keeps_its_best_products_of_score_and_centerness():
-    from rotated_atss.detection.heads.official_atss_head import only_best_products
+def test_a_level_keeps_its_best_products():
+    from rotated_atss.detection.heads.official_atss_head import mask_all_but_topk
 
     draw = torch.Generator().manual_seed(5)
     logits, central = torch.randn(2, 3, 4, 5, generator=draw), torch.randn(2, 1, 4, 5, generator=draw)
-    kept = only_best_products(logits, central, 0.3, 10)
+    kept = mask_all_but_topk(logits, central, 0.3, 10)
     for image in range(2):
         candidates = [
             (float(logits[image, c, y, x].sigmoid() * central[image, 0, y, x].sigmoid()), (c, y, x))
@@ -325,17 +325,19 @@ def test_each_level_keeps_its_best_products_of_score_and_centerness():
         above = {tuple(cell) for cell in torch.nonzero(kept[image].sigmoid() > 0.3).tolist()}
         assert above == best
         assert all(kept[(image, *cell)] == logits[(image, *cell)] for cell in best)
-    assert torch.equal(only_best_products(logits, central, 0.3, 100), logits)
-    assert bool((only_best_products(logits, central, 0.99, 10) <= logits).all())
+    assert torch.equal(mask_all_but_topk(logits, central, 0.3, 100), logits)
+    assert bool((mask_all_but_topk(logits, central, 0.99, 10) <= logits).all())
 
 
-def test_boxes_are_resized_by_pixels():
-    from rotated_atss.detection.heads.official_atss_head import resize_by_pixels
+def test_boxes_are_resized_by_their_pixels():
+    from rotated_atss.detection.heads.official_atss_head import rescale_inclusive_boxes
 
-    one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image
-    assert resize_by_pixels(one_pixel, (1.5, 3.0)).tolist() == [[20.0, 5.0, 21.0, 6.0]]
+    one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image, as an area
+    assert rescale_inclusive_boxes(one_pixel, (1.5, 3.0)).tolist() == [[20.0, 5.0, 21.0, 6.0]]
     whole = torch.tensor([[0.0, 0.0, 149 + 1.0, 89 + 1.0]])
-    assert torch.allclose(resize_by_pixels(whole, (1.5, 1.5)), torch.tensor([[0, 0, 149 / 1.5 + 1, 89 / 1.5 + 1]]))
+    assert torch.allclose(
+        rescale_inclusive_boxes(whole, (1.5, 1.5)), torch.tensor([[0, 0, 149 / 1.5 + 1, 89 / 1.5 + 1]])
+    )
 
 
 def test_other_priors_raise(convert):

@@ -46,7 +46,7 @@ def mmrotate_boxes(head):
 @torch.no_grad()
 def package_boxes(head):
     levels = head(tuple(features()))[1]
-    priors = head.flat_priors([level.shape[-2:] for level in levels], torch.device("cpu"))
+    priors = head.multi_level_priors([level.shape[-2:] for level in levels], torch.device("cpu"))
     return torch.cat([head.bbox_coder.decode(p, flat(level)[0]) for p, level in zip(priors, levels)])
 
 

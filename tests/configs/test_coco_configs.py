@@ -9,7 +9,7 @@ import torch
 from rotated_atss.checkpoints.compatibility import tensor_shapes
 from rotated_atss.configs import config_folder
 from rotated_atss.detection.engine.config import build_model, load_config
-from rotated_atss.detection.heads.horizontal_atss_head import TorchvisionDCNv2
+from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
 
 # name: published minival AP, depth, (groups, width), 2x schedule, number of stages with deformable layers
 PUBLISHED = {

@@ -1,4 +1,4 @@
-"""A tiny split folder, the smallest model and runs of it, for tests of the MMDetection skin."""
+"""Fixtures for the tests of the MMDetection adapters: small data sets, a narrow model and training runs."""
 
 import time
 from pathlib import Path
@@ -13,9 +13,17 @@ pytest.importorskip("mmcv.ops")
 DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
 
+@pytest.fixture
+def coco_folder(tmp_path):
+    """A folder with four images, one without objects, and their instances JSON."""
+    from tests.detection.coco_samples import write_dataset
+
+    return write_dataset(tmp_path / "data")
+
+
 @pytest.fixture(scope="session")
 def tiles(tmp_path_factory):
-    """A split folder of six 128-pixel tiles of two images, five with bright rectangles, one empty."""
+    """A folder of six 128-pixel tiles of two images; five have bright rectangles, one is empty."""
     import cv2
 
     from rotated_atss.dota.labels import write_labels
@@ -70,7 +78,7 @@ def small_loaders(tiles, *names):
 
 @pytest.fixture
 def tiny_options(tiles):
-    """Changes that make the demo config train in seconds."""
+    """Options that reduce the demo config to a training of seconds."""
     return {
         **small_loaders(tiles, "train_dataloader", "test_dataloader"),
         **NARROW,
@@ -83,7 +91,7 @@ def tiny_options(tiles):
 
 @pytest.fixture
 def tiny_published_options(tiles):
-    """Changes that make a published config, with its schedule, loaders and validation, train an epoch in seconds."""
+    """Options that reduce a published config, with its schedule and validation, to one epoch of seconds."""
     return {
         **small_loaders(tiles, "train_dataloader", "val_dataloader", "test_dataloader"),
         **NARROW,
@@ -101,8 +109,10 @@ def tiny_published_options(tiles):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """MMEngine formats a config's text five times a run, which takes longer than the training here; threads wait for
-    each other on layers as small as these.
+    """Use one thread and skip the formatting of configs.
+
+    MMEngine formats the text of a config five times per run, which takes longer than the training here, and threads
+    slow down layers of this size.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -113,7 +123,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, tiny_options):
-    """Train the demo's config, narrowed; every run in a folder of its own."""
+    """Train the reduced demo config, each run in a separate folder."""
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import train
 
@@ -123,7 +133,7 @@ def run(tmp_path, tiny_options):
         name = f"run{next(numbers)}"
         options.setdefault("work_dir", str(tmp_path / name))
         _wait_for_a_new_log(options["work_dir"])
-        # MMEngine keeps loggers and histories by this name and the second
+        # MMEngine identifies loggers and histories by this name and the second
         unique = {"experiment_name": f"{tmp_path.name}{name}"}
         return train(DEMO, TrainOptions(cfg_options={**tiny_options, **unique, **(changes or {})}, **options))
 
@@ -132,7 +142,7 @@ def run(tmp_path, tiny_options):
 
 @pytest.fixture
 def run_published(tmp_path, tiny_published_options):
-    """Train a published config, narrowed."""
+    """Train a reduced published config."""
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import train
 
@@ -148,6 +158,6 @@ def run_published(tmp_path, tiny_published_options):
 
 
 def _wait_for_a_new_log(work_dir):
-    """MMEngine names the log of a run by the second: two runs in one second would share it."""
+    """Wait until MMEngine, which names the log of a run by the second, starts a new one."""
     if Path(work_dir).is_dir():
         time.sleep(1.05)

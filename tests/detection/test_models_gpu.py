@@ -1,4 +1,4 @@
-"""Every family of detectors on CUDA gives the CPU's losses, trains and detects without mmcv's CUDA kernels."""
+"""Detectors of every family on CUDA: losses of the CPU, training and inference without mmcv's CUDA kernels."""
 
 import copy
 
@@ -24,7 +24,7 @@ FAMILIES = [
     "r3det_atss_r50_fpn_1x_dota_oc",
     "atss_dcnv2_r50_fpn_1x_coco",
 ]
-LOSS_TOLERANCE = 2e-3  # relative; R3Det's second stage decides by boxes that both devices round on their own
+LOSS_TOLERANCE = 2e-3  # relative; the boxes of R3Det's first stage, rounded differently, are priors of the second
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +58,11 @@ def batch(name, counts=(8, 0), size=256):
     samples = []
     for seed, count in enumerate(counts):
         meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0), img_id=str(seed))
-        sample, objects = DetDataSample(metainfo=meta), boxes(count, size, seed)
+        sample, gt_boxes = DetDataSample(metainfo=meta), boxes(count, size, seed)
         if name.endswith("coco"):
-            objects = HorizontalBoxes(torch.cat((objects[:, :2] - objects[:, 2:4] / 2, objects[:, :2] + 30), 1))
-        sample.gt_instances = InstanceData(bboxes=objects, labels=torch.arange(count) % 15)
-        sample.ignored_instances = InstanceData(bboxes=objects[:0], labels=torch.zeros(0, dtype=torch.int64))
+            gt_boxes = HorizontalBoxes(torch.cat((gt_boxes[:, :2] - gt_boxes[:, 2:4] / 2, gt_boxes[:, :2] + 30), 1))
+        sample.gt_instances = InstanceData(bboxes=gt_boxes, labels=torch.arange(count) % 15)
+        sample.ignored_instances = InstanceData(bboxes=gt_boxes[:0], labels=torch.zeros(0, dtype=torch.int64))
         samples.append(sample)
     draw = torch.Generator().manual_seed(1)
     images = [torch.randint(0, 255, (3, size, size), generator=draw, dtype=torch.uint8) for _ in counts]
@@ -81,49 +81,55 @@ def losses_of(model, name, device):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_losses_of_a_step(name):
+def test_losses_of_a_training_step_equal_the_cpu(name):
     model = build(name)
-    here, there = losses_of(model, name, "cpu"), losses_of(model, name, DEVICE)
-    assert there == pytest.approx(here, rel=LOSS_TOLERANCE)
-    assert here["loss_bbox"] > 0
+    on_cpu, on_gpu = losses_of(model, name, "cpu"), losses_of(model, name, DEVICE)
+    assert on_gpu == pytest.approx(on_cpu, rel=LOSS_TOLERANCE)
+    assert on_cpu["loss_bbox"] > 0
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_inference(name):
+def test_inference_detects_on_the_gpu(name):
     model = build(name).to(DEVICE).eval()
     for part in model.modules():
         if getattr(part, "test_cfg", None):
-            part.test_cfg.score_thr = 0.005  # an untrained model finds something
+            part.test_cfg.score_thr = 0.005  # low enough for detections of an untrained model
     with torch.no_grad():
-        found = model(**model.data_preprocessor(batch(name), False), mode="predict")
-    assert all(len(each.pred_instances.scores) == len(each.pred_instances.bboxes) > 0 for each in found)
-    assert all(each.pred_instances.bboxes.device.type == DEVICE for each in found)
+        samples = model(**model.data_preprocessor(batch(name), False), mode="predict")
+    assert all(len(each.pred_instances.scores) == len(each.pred_instances.bboxes) > 0 for each in samples)
+    assert all(each.pred_instances.bboxes.device.type == DEVICE for each in samples)
 
 
 @pytest.mark.parametrize("columns", [4, 5])
-def test_max_iou_assignment_is_the_same(columns):
-    objects, priors = boxes(40).double(), boxes(5000, seed=1).double()
+def test_max_iou_assignment_equals_the_cpu(columns):
+    gt_boxes, priors = boxes(40).double(), boxes(5000, seed=1).double()
     if columns == 4:
-        objects, priors = (
-            torch.cat((each[:, :2] - each[:, 2:4] / 2, each[:, :2] + 20), 1) for each in (objects, priors)
+        gt_boxes, priors = (
+            torch.cat((each[:, :2] - each[:, 2:4] / 2, each[:, :2] + 20), 1) for each in (gt_boxes, priors)
         )
-    here = max_iou_assign(priors, objects)[0]
-    there = max_iou_assign(priors.to(DEVICE), objects.to(DEVICE))[0]
-    assert there.device.type == DEVICE
-    assert int((here != there.cpu()).sum()) <= 1  # an IoU within rounding of a threshold
-    assert len(here.unique()) > 20
+    on_cpu = max_iou_assign(priors, gt_boxes)[0]
+    on_gpu = max_iou_assign(priors.to(DEVICE), gt_boxes.to(DEVICE))[0]
+    assert on_gpu.device.type == DEVICE
+    assert int((on_cpu != on_gpu.cpu()).sum()) <= 1  # an IoU within rounding of a threshold
+    assert len(on_cpu.unique()) > 20
 
 
-def test_centerness_features_and_voting_are_the_same():
-    objects = boxes(300).double()
-    points = objects[:, :2] + 5
+def test_centerness_equals_the_cpu():
+    gt_boxes = boxes(300).double()
+    points = gt_boxes[:, :2] + 5
     for frame in ("hbb", "obb"):
-        there = centerness(points.to(DEVICE), objects.to(DEVICE), frame).cpu()
-        assert torch.allclose(there, centerness(points, objects, frame), atol=1e-12)
-    features, at = torch.randn(1, 4, 12, 12, dtype=torch.float64), objects[:144][None] / 3
-    there = align_features(features.to(DEVICE), at.to(DEVICE), 8).cpu()
-    assert torch.allclose(there, align_features(features, at, 8), atol=1e-12)
-    scores, labels = torch.linspace(1, 0.1, 300, dtype=torch.float64), torch.arange(300) % 3
-    here = merge_by_voting(objects, scores, labels, 0.3, 0.05)
-    there = merge_by_voting(*(each.to(DEVICE) for each in (objects, scores, labels)), 0.3, 0.05)
-    assert all(torch.allclose(one, other.cpu(), atol=1e-9) for one, other in zip(here, there))
+        on_gpu = centerness(points.to(DEVICE), gt_boxes.to(DEVICE), frame).cpu()
+        assert torch.allclose(on_gpu, centerness(points, gt_boxes, frame), atol=1e-12)
+
+
+def test_feature_alignment_equals_the_cpu():
+    features, aligned_to = torch.randn(1, 4, 12, 12, dtype=torch.float64), boxes(300).double()[:144][None] / 3
+    on_gpu = align_features(features.to(DEVICE), aligned_to.to(DEVICE), 8).cpu()
+    assert torch.allclose(on_gpu, align_features(features, aligned_to, 8), atol=1e-12)
+
+
+def test_box_voting_equals_the_cpu():
+    rows = boxes(300).double(), torch.linspace(1, 0.1, 300, dtype=torch.float64), torch.arange(300) % 3
+    on_cpu = merge_by_voting(*rows, 0.3, 0.05)
+    on_gpu = merge_by_voting(*(each.to(DEVICE) for each in rows), 0.3, 0.05)
+    assert all(torch.allclose(one, other.cpu(), atol=1e-9) for one, other in zip(on_cpu, on_gpu))

@@ -1,6 +1,8 @@
-"""The box type ``obb`` of MMDetection's pipelines: every method is a call of :mod:`rotated_atss.ops.boxes`."""
+"""Box type ``obb`` for MMDetection's pipelines, on the functions of :mod:`rotated_atss.ops.boxes`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,87 +10,119 @@ from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, register_box, regi
 from torch import Tensor
 
 from rotated_atss.ops import box_transforms, rotated_iou
-from rotated_atss.ops import boxes as geometry
+from rotated_atss.ops import boxes as box_ops
 
 
 @register_box("obb")
 class OrientedBoxes(BaseBoxes):
-    """Oriented boxes ``(cx, cy, w, h, angle)`` in pixels and radians clockwise on the image, in any angle version."""
+    """Oriented boxes ``(cx, cy, w, h, angle)`` for MMDetection's pipelines.
+
+    Coordinates are in pixels, angles in radians, clockwise on the image, in any angle version.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
+        >>> boxes = OrientedBoxes(torch.tensor([[30.0, 20.0, 8.0, 4.0, 0.0]]))
+        >>> boxes.translate_((-10, 0))
+        >>> boxes.convert_to("hbox").tensor
+        tensor([[16., 18., 24., 22.]])
+    """
 
     box_dim = 5
+    tensor: Tensor  # (..., 5)
 
     @property
     def centers(self) -> Tensor:
+        """Return the centres (..., 2)."""
         return self.tensor[..., :2]
 
     @property
     def areas(self) -> Tensor:
+        """Return the areas (...)."""
         return self.tensor[..., 2] * self.tensor[..., 3]
 
     @property
     def widths(self) -> Tensor:
+        """Return the widths (...)."""
         return self.tensor[..., 2]
 
     @property
     def heights(self) -> Tensor:
+        """Return the heights (...)."""
         return self.tensor[..., 3]
 
     def flip_(self, img_shape: tuple[int, int], direction: str = "horizontal") -> None:
+        """Flip the boxes with an image of shape (height, width)."""
         self.tensor = box_transforms.flip_obb(self.tensor, (img_shape[1], img_shape[0]), direction)
 
     def translate_(self, distances: tuple[float, float]) -> None:
+        """Translate the boxes by (x, y) pixels."""
         self.tensor[..., :2] += self.tensor.new_tensor(distances)
 
     def clip_(self, img_shape: tuple[int, int]) -> None:
-        """Leave the boxes: a clipped oriented box is no oriented box. Tiles keep truncated objects whole."""
+        """Do nothing: a clipped oriented box is not an oriented box, and tiles keep truncated objects whole."""
 
     def rotate_(self, center: tuple[float, float], angle: float) -> None:
-        """Turn around ``center`` by ``angle`` degrees, clockwise on the image."""
+        """Rotate the boxes about ``center`` by ``angle`` degrees, clockwise on the image."""
         self.tensor = box_transforms.rotate_obb(self.tensor, center, float(np.deg2rad(angle)))
 
     def project_(self, homography_matrix: Tensor | np.ndarray) -> None:
-        """Map the corners by a (3, 3) homography and take the minimum-area rectangles."""
+        """Map the corners by a (3, 3) homography and take their minimum-area rectangles."""
         matrix = torch.as_tensor(homography_matrix, dtype=torch.float64, device=self.tensor.device)
-        corners = geometry.obb_to_corners(self.tensor.double())
+        corners = box_ops.obb_to_corners(self.tensor.double())
         mapped = torch.cat((corners, torch.ones_like(corners[..., :1])), -1) @ matrix.T
         corners = mapped[..., :2] / mapped[..., 2:]
-        self.tensor = geometry.poly_to_obb(corners.flatten(-2)).to(self.tensor.dtype)
+        self.tensor = box_ops.poly_to_obb(corners.flatten(-2)).to(self.tensor.dtype)
 
     def rescale_(self, scale_factor: tuple[float, float]) -> None:
-        self.tensor = box_transforms.scale_obb(self.tensor, tuple(scale_factor))
+        """Scale the boxes with the image by (x, y)."""
+        scale_x, scale_y = scale_factor
+        self.tensor = box_transforms.scale_obb(self.tensor, (scale_x, scale_y))
 
     def resize_(self, scale_factor: tuple[float, float]) -> None:
+        """Scale widths and heights; the centres do not move."""
         self.tensor[..., 2:4] *= self.tensor.new_tensor(scale_factor)
 
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:
-        """(...) bool: the circumscribed box meets the image (or lies in it), enlarged by ``allowed_border`` pixels."""
-        low, high = geometry.obb_to_hbb(self.tensor).split(2, -1)
+        """Check whether the circumscribed boxes overlap the image.
+
+        Args:
+            img_shape: (height, width) of the image.
+            all_inside: Whether the circumscribed box must lie inside the image.
+            allowed_border: Pixels by which the image is enlarged.
+
+        Returns:
+            (...) bool.
+        """
+        low, high = box_ops.obb_to_hbb(self.tensor).split(2, -1)
         size = self.tensor.new_tensor((img_shape[1], img_shape[0]))
         if all_inside:
             return (low >= -allowed_border).all(-1) & (high < size + allowed_border).all(-1)
         return (low < size + allowed_border).all(-1) & (high > -allowed_border).all(-1)
 
     def find_inside_points(self, points: Tensor, is_aligned: bool = False) -> Tensor:
-        """Whether points (P, 2) lie in the boxes (N, 5): (P, N), or (N,) when aligned."""
-        return geometry.points_in_obb(points if is_aligned else points[:, None], self.tensor)
+        """Check whether points (P, 2) lie in the boxes (N, 5): (P, N) bool, or (N,) for aligned points."""
+        return box_ops.points_in_obb(points if is_aligned else points[:, None], self.tensor)
 
     @staticmethod
     def overlaps(
         boxes1: BaseBoxes, boxes2: BaseBoxes, mode: str = "iou", is_aligned: bool = False, eps: float = 1e-6
     ) -> Tensor:
+        """Compute the rotated IoU or IoF of boxes of any type: (N, M), or (N,) for aligned boxes."""
         first, second = boxes1.convert_to("obb").tensor, boxes2.convert_to("obb").tensor
         return rotated_iou(first, second, aligned=is_aligned, mode=mode)
 
     @staticmethod
-    def from_instance_masks(masks) -> OrientedBoxes:
-        raise NotImplementedError("oriented boxes come from DOTA polygons, not from masks")
+    def from_instance_masks(masks: Any) -> OrientedBoxes:
+        """Raise NotImplementedError; DOTA has polygons instead of masks."""
+        raise NotImplementedError("OrientedBoxes cannot be created from masks. Use poly_to_obb on DOTA polygons.")
 
 
 @register_box_converter(OrientedBoxes, HorizontalBoxes)
 def _obb_to_hbox(boxes: Tensor) -> Tensor:
-    return geometry.obb_to_hbb(boxes)
+    return box_ops.obb_to_hbb(boxes)
 
 
 @register_box_converter(HorizontalBoxes, OrientedBoxes)
 def _hbox_to_obb(boxes: Tensor) -> Tensor:
-    return geometry.hbb_to_obb(boxes)
+    return box_ops.hbb_to_obb(boxes)

@@ -1,4 +1,4 @@
-"""Tiles of a split DOTA folder as MMEngine's dataset."""
+"""Dataset of DOTA tiles for MMEngine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile
-from mmdet.registry import DATASETS, TRANSFORMS
-from mmengine import fileio
+from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
@@ -21,8 +19,6 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
-from rotated_atss.io.opencv import silent_opencv
-from rotated_atss.io.png import decode_png
 from rotated_atss.ops.boxes import poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
 
@@ -31,35 +27,35 @@ DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
 @DATASETS.register_module()
 class DOTADataset(BaseDataset):
-    """A folder of tiles and, for training, a folder of label files of the same names; sorted by name.
+    """Dataset of a folder of tiles and a folder of label files with the same names, sorted by name.
 
     Args:
-        classes: Version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
+        classes: DOTA version (``v1.0``, ``v1.5``, ``v2.0``), sequence of names, or file of names.
         ann_file: Folder of label files below ``data_root``; empty for a test set.
         data_prefix: ``img_path``, the folder of images below ``data_root``.
-        difficult: What becomes of objects whose difficult flag is at least ``difficult_from``: ``keep`` them,
-            ``ignore`` the priors in them, or ``drop`` them.
-        difficult_from: 1 for all difficult ones, 2 for those that splitting truncated.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out tiles without objects in training; without it they train
-            as background.
-        kwargs: As MMEngine's ``BaseDataset``.
+        difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
+        difficult_from: Smallest difficult flag of a difficult object: 1, or 2 for objects truncated by splitting only.
+        metainfo: ``classes`` and ``palette``, instead of the defaults.
+        args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
+            skips tiles without objects; by default they are background.
+
+    Raises:
+        UserError: A missing folder, an image without label file, a malformed label, an unknown class or setting.
     """
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         classes: str | Sequence[str] = "v1.0",
         ann_file: str = "labelTxt",
         data_prefix: dict | None = None,
         difficult: str = "keep",
         difficult_from: int = 1,
         metainfo: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if difficult not in DIFFICULT_CHOICES:
-            raise UserError(
-                f"unknown treatment {difficult!r} of difficult objects", hint=f"choose {', '.join(DIFFICULT_CHOICES)}"
-            )
+            raise UserError(f"difficult must be one of {', '.join(DIFFICULT_CHOICES)}, got {difficult!r}")
         self.difficult, self.difficult_from = difficult, difficult_from
         metainfo = dict(metainfo or {})
         names = resolve_classes(metainfo.get("classes", classes))
@@ -70,56 +66,71 @@ class DOTADataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        self._metainfo["source_labels"] = source_labels(self.data_root)
+        """Read the label files of all images."""
+        self._metainfo["source_labels"] = source_label_folders(self.data_root)
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
-        if not is_tile_name(pairs[0][0].stem):
-            told = f"{pairs[0][0]}: not named as a tile, so images are taken whole (raw ones want rotated-atss split)"
-            print_log(told, logger="current", level=logging.WARNING)
+        first = pairs[0][0]
+        if not is_tile_name(first.stem):
+            _warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         dropped: list[str] = []
-        records = []
+        data_list = []
         for image, label in pairs:
-            instances, flat = ([], []) if label is None else self._instances(label)
-            dropped += flat
-            records.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
+            instances: list[dict] = []
+            if label is not None:
+                instances, without_area = self._read_instances(label)
+                dropped += without_area
+            data_list.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
         if dropped:
-            told = f"dropped {len(dropped)} objects without area, the first at {dropped[0]}"
-            print_log(told, logger="current", level=logging.WARNING)
-        return records
+            _warn(f"dropped {len(dropped)} objects without area, the first at {dropped[0]}")
+        return data_list
 
-    def _instances(self, label: Path) -> tuple[list[dict], list[str]]:
-        """The objects of one label file, and ``path:line`` of those that were dropped for having no area."""
+    def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
+        """Read the objects of a label file, and ``path:line`` of those dropped because they have no area."""
         names = self.metainfo["classes"]
         labels = read_labels(label, classes=names)
         if not len(labels):
             return [], []
-        sized = polygon_areas(labels.polygons) > 0
-        hard = labels.difficult >= self.difficult_from
-        wanted = sized & ~hard if self.difficult == "drop" else sized
-        boxes = poly_to_obb(torch.from_numpy(labels.polygons[wanted])).numpy().astype(np.float32)
-        ignored = hard[wanted] & (self.difficult == "ignore")
-        classes = [names.index(name) for name, keep in zip(labels.names, wanted) if keep]
+        has_area = polygon_areas(labels.polygons) > 0
+        is_difficult = labels.difficult >= self.difficult_from
+        keep = has_area & ~is_difficult if self.difficult == "drop" else has_area
+        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep])).numpy().astype(np.float32)
+        ignore_flags = is_difficult[keep] & (self.difficult == "ignore")
+        label_indices = [names.index(name) for name, is_kept in zip(labels.names, keep) if is_kept]
         instances = [
             {"bbox": box, "bbox_label": index, "ignore_flag": int(flag)}
-            for box, index, flag in zip(boxes.tolist(), classes, ignored)
+            for box, index, flag in zip(boxes.tolist(), label_indices, ignore_flags)
         ]
-        return instances, [f"{label}:{number}" for number in labels.line_numbers[~sized].tolist()]
+        return instances, [f"{label}:{number}" for number in labels.line_numbers[~has_area].tolist()]
 
     def filter_data(self) -> list[dict]:
+        """Drop tiles without objects from training if ``filter_empty_gt`` is set."""
         if self.test_mode or not (self.filter_cfg or {}).get("filter_empty_gt", False):
             return self.data_list
-        kept = [record for record in self.data_list if record["instances"]]
+        kept = [info for info in self.data_list if info["instances"]]
         if not kept:
-            hint = "filter_empty_gt leaves out tiles without objects"
-            raise UserError("no tile has an object, so none is left", where=self.ann_file, hint=hint)
+            raise UserError("no tile has an object", where=self.ann_file, hint="set filter_empty_gt=False")
         return kept
 
     def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class indices of the objects of a tile."""
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
 
 
-def source_labels(data_root: str | None) -> list[str]:
-    """Label folders of the full images that the tiles below ``data_root`` were cut from, as the split's manifest
-    records them.
+def source_label_folders(data_root: str | None) -> list[str]:
+    """Return the label folders of the full images that the tiles below ``data_root`` were cut from.
+
+    Args:
+        data_root: Output folder of a split, with its ``manifest.json``.
+
+    Returns:
+        The existing label folders recorded in the manifest; empty without a manifest.
+
+    Raises:
+        UserError: The manifest is not one of a split.
+
+    Example::
+
+        source_label_folders("data/dota/val")  # ["data/DOTA/val/labelTxt"]
     """
     manifest = Path(data_root or "") / "manifest.json"
     if not data_root or not manifest.is_file():
@@ -132,26 +143,5 @@ def source_labels(data_root: str | None) -> list[str]:
     return [folder for folder in labels if Path(folder).is_dir()]
 
 
-@TRANSFORMS.register_module()
-class LoadTile(LoadImageFromFile):
-    """MMCV's loader, with one line for an image that cannot be read, and faster for plain colour PNGs."""
-
-    def transform(self, results: dict) -> dict:
-        hint = "split again or remove the tile"
-        try:
-            image = self._plain_png(results["img_path"])
-            if image is not None:
-                return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
-            with silent_opencv():
-                return super().transform(results)
-        except OSError as error:
-            raise UserError(f"cannot be read: {error.strerror}", where=results["img_path"], hint=hint) from error
-        except (AssertionError, ValueError, cv2.error) as error:
-            raise UserError("not a readable image, or cut short", where=results["img_path"], hint=hint) from error
-
-    def _plain_png(self, path: str) -> np.ndarray | None:
-        """The pixels as OpenCV reads them; None of another kind of file, or where another result is asked for."""
-        if (self.color_type, self.imdecode_backend, self.file_client_args) != ("color", "cv2", None):
-            return None
-        image = decode_png(fileio.get(path, backend_args=self.backend_args))
-        return image.astype(np.float32) if image is not None and self.to_float32 else image
+def _warn(message: str) -> None:
+    print_log(message, logger="current", level=logging.WARNING)

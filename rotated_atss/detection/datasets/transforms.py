@@ -1,11 +1,12 @@
-"""Transforms of MMDetection's pipelines that turn an image with its oriented boxes, and one for test-time passes."""
+"""Rotation transforms for images with oriented boxes, and a resize transform for test-time augmentation."""
 
-# ruff: noqa: NPY002 (NumPy's global generator is the one that MMCV's transforms draw from and MMEngine seeds)
+# ruff: noqa: NPY002 (MMCV's transforms draw from NumPy's global generator, which MMEngine seeds)
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,43 +22,61 @@ from rotated_atss.ops.box_transforms import rot90_obb
 
 @TRANSFORMS.register_module()
 class RandomQuarterTurn(BaseTransform):
-    """Turn image and boxes by quarter turns clockwise: pixels move, none is computed. Odd turns swap the image's
-    sides. Writes ``quarter_turns``, by which test-time augmentation turns back.
+    """Rotate image and boxes by a random multiple of 90 degrees, without interpolation.
+
+    An odd number of turns swaps the sides of the image. The result ``quarter_turns`` lets test-time augmentation
+    rotate the detections back.
 
     Args:
-        prob: How often an image is turned.
-        turns: Numbers of quarter turns to choose from; ``prob=1.0, turns=[1]`` is a pass of test-time augmentation.
+        prob: Probability of a rotation.
+        turns: Numbers of clockwise quarter turns to draw from. ``prob=1.0, turns=[1]`` is a fixed rotation for
+            test-time augmentation.
+
+    Raises:
+        UserError: ``prob`` outside [0, 1], or ``turns`` that are empty or not integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.detection.datasets.transforms import RandomQuarterTurn
+        >>> RandomQuarterTurn(prob=1.0, turns=[1])({"img": np.array([[1, 2], [3, 4]])})["img"]
+        array([[3, 1],
+               [4, 2]])
     """
 
     def __init__(self, prob: float = 0.5, turns: Sequence[int] = (1, 2, 3)) -> None:
         _check_prob(prob)
         if not turns or not all(isinstance(each, int) for each in turns):
-            raise UserError(f"RandomQuarterTurn takes whole numbers of quarter turns, not {turns}")
+            raise UserError(f"turns of RandomQuarterTurn must be a non-empty list of integers, got {turns}")
         self.prob, self.turns = prob, tuple(turns)
 
     @cache_randomness
-    def _choose(self) -> int:
+    def _random_turns(self) -> int:
         return int(np.random.choice(self.turns)) if np.random.rand() < self.prob else 0
 
     def transform(self, results: dict) -> dict:
-        return quarter_turn(results, self._choose())
+        """Rotate ``img`` and ``gt_bboxes`` and add ``quarter_turns``."""
+        return quarter_turn(results, self._random_turns())
 
 
 @TRANSFORMS.register_module()
 class RandomRotation(BaseTransform):
-    """Turn image and boxes by any angle about the image's centre; the image keeps its size.
+    """Rotate image and oriented boxes by a random angle about the image centre; the image keeps its size.
 
-    As mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image all of whose objects leave it stays as
+    Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image that loses all its objects is kept as
     background.
 
     Args:
-        prob: How often an image is turned.
-        angle_range: The angle is uniform in [-angle_range, angle_range) degrees.
-        border_value: BGR of what comes in from outside.
-        min_side: Boxes of a turned image with a side of no more pixels are dropped, as are those whose centre left it.
-        quarter_turn_classes: Labels of classes of which one in the image allows only quarter turns (see
-            :func:`quarter_turn`): round objects are labelled with horizontal squares, and 30 degrees would teach that
-            they have a direction. In DOTA 9 and 11, storage tank and roundabout.
+        prob: Probability of a rotation.
+        angle_range: Angles are uniform in [-angle_range, angle_range) degrees.
+        border_value: BGR value of pixels outside the original image.
+        min_side: Boxes of a rotated image are dropped if their shorter side is not longer than this, in pixels, or if
+            their centre is outside the image.
+        quarter_turn_classes: Class indices. An image with an object of one of them is rotated by quarter turns only
+            (see :func:`quarter_turn`). Round objects are labelled with horizontal squares, and other angles would teach
+            an orientation that they do not have. In DOTA these are 9 and 11, storage tank and roundabout.
+
+    Raises:
+        UserError: ``prob`` outside [0, 1] or ``angle_range`` outside (0, 180].
     """
 
     def __init__(
@@ -70,52 +89,71 @@ class RandomRotation(BaseTransform):
     ) -> None:
         _check_prob(prob)
         if not 0 < angle_range <= 180:
-            raise UserError(f"the angle_range of RandomRotation is above 0 and at most 180 degrees, not {angle_range}")
+            raise UserError(f"angle_range of RandomRotation must be above 0 and at most 180 degrees, got {angle_range}")
         self.prob, self.angle_range, self.min_side = prob, angle_range, min_side
         self.border_value, self.quarter_turn_classes = tuple(border_value), tuple(quarter_turn_classes)
 
     @cache_randomness
-    def _happens(self) -> bool:
+    def _random_decision(self) -> bool:
         return bool(np.random.rand() < self.prob)
 
     @cache_randomness
-    def _angle(self) -> float:
+    def _random_angle(self) -> float:
         return float(np.random.uniform(-self.angle_range, self.angle_range))
 
     @cache_randomness
-    def _quarter_turns(self) -> int:
+    def _random_turns(self) -> int:
         return int(np.random.randint(1, 4))
 
     def transform(self, results: dict) -> dict:
-        if not self._happens():
+        """Rotate ``img`` and ``gt_bboxes``; drop boxes that leave the image with their labels and flags."""
+        if not self._random_decision():
             return results
         if np.isin(results.get("gt_bboxes_labels", ()), self.quarter_turn_classes).any():
-            return quarter_turn(results, self._quarter_turns())
-        return rotate(results, self._angle(), self.border_value, self.min_side)
+            return quarter_turn(results, self._random_turns())
+        return rotate(results, self._random_angle(), self.border_value, self.min_side)
 
 
 @TRANSFORMS.register_module()
 class ResizeForRange(Resize):
-    """MMDetection's ``Resize`` for a test-time pass that may keep only boxes of some sizes.
+    """MMDetection's ``Resize`` for a test-time augmentation that keeps only boxes in a range of sizes.
 
     Args:
-        size_range: The square root of a box's area lies strictly between these, in pixels of the resized image; None
-            for no limit on that side.
-        args, kwargs: As ``Resize``.
+        size_range: Exclusive lower and upper limit of the square root of the box area, in pixels of the resized
+            image; None for no limit.
+        args, kwargs: Arguments of ``Resize``.
     """
 
-    def __init__(self, *args, size_range: tuple[float | None, float | None] = (None, None), **kwargs) -> None:
+    def __init__(self, *args: Any, size_range: tuple[float | None, float | None] = (None, None), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.size_range = tuple(size_range)
 
     def transform(self, results: dict) -> dict:
+        """Resize and add ``size_range``."""
         results = super().transform(results)
         results["size_range"] = self.size_range
         return results
 
 
 def quarter_turn(results: dict, turns: int) -> dict:
-    """Turn a pipeline's image and boxes by ``turns`` quarter turns clockwise, exactly."""
+    """Rotate image and boxes clockwise by multiples of 90 degrees, without interpolation.
+
+    Args:
+        results: Pipeline results with ``img`` and optionally ``gt_bboxes`` of any box type; modified in place.
+        turns: Number of clockwise quarter turns; negative turns are counterclockwise.
+
+    Returns:
+        The results with ``quarter_turns``, the total number of turns modulo 4.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
+        >>> from rotated_atss.detection.datasets.transforms import quarter_turn
+        >>> boxes = OrientedBoxes(torch.tensor([[30.0, 10.0, 8.0, 4.0, 0.0]]))
+        >>> results = quarter_turn({"img": np.zeros((60, 100, 3), np.uint8), "gt_bboxes": boxes}, turns=1)
+        >>> results["img"].shape, results["gt_bboxes"].centers
+        ((100, 60, 3), tensor([[50., 30.]]))
+    """
     height, width = results["img"].shape[:2]
     results["quarter_turns"] = (results.get("quarter_turns", 0) + turns) % 4
     if turns % 4 == 0:
@@ -131,11 +169,33 @@ def quarter_turn(results: dict, turns: int) -> dict:
 
 
 def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0), min_side: float = 0.0) -> dict:
-    """Turn a pipeline's image and oriented boxes clockwise about the image's centre; arguments as
-    :class:`RandomRotation`.
+    """Rotate image and oriented boxes clockwise about the image centre.
+
+    Args:
+        results: Pipeline results with ``img`` and optionally ``gt_bboxes``; modified in place.
+        degrees: Clockwise angle in degrees.
+        border_value: BGR value of pixels outside the original image.
+        min_side: Boxes are dropped if their shorter side is not longer than this, in pixels, or if their centre is
+            outside the image.
+
+    Returns:
+        The results.
+
+    Raises:
+        UserError: ``gt_bboxes`` are not oriented boxes.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
+        >>> from rotated_atss.detection.datasets.transforms import rotate
+        >>> boxes = OrientedBoxes(torch.tensor([[150.0, 100.0, 40.0, 10.0, 0.0]]))
+        >>> results = rotate({"img": np.zeros((200, 200, 3), np.uint8), "gt_bboxes": boxes}, degrees=90)
+        >>> results["gt_bboxes"].centers
+        tensor([[100., 150.]])
     """
     height, width = results["img"].shape[:2]
-    # OpenCV counts from pixel centres, the boxes from their upper left corners; and its angles run the other way
+    # OpenCV measures from pixel centres, boxes from the upper left corner of a pixel; OpenCV's angles are
+    # counterclockwise
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)
     results["img"] = cv2.warpAffine(
         results["img"], matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=border_value
@@ -144,16 +204,16 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
     if boxes is None:
         return results
     if not isinstance(boxes, OrientedBoxes):
-        hint = "LoadAnnotations with box_type='obb', or RandomQuarterTurn"
-        raise UserError("turning by any angle needs oriented boxes", hint=hint)
+        hint = "use LoadAnnotations with box_type='obb', or RandomQuarterTurn"
+        raise UserError(f"gt_bboxes must be OrientedBoxes, got {type(boxes).__name__}", hint=hint)
     boxes.rotate_((width / 2, height / 2), degrees)
     centers = boxes.centers
     inside = ((centers >= 0) & (centers < centers.new_tensor((width, height)))).all(1)
     large = boxes.tensor[:, 2:4].amin(1) > min_side if min_side > 0 else inside
-    return _keep_objects(results, (inside & large).numpy())
+    return _keep_boxes(results, (inside & large).numpy())
 
 
-def _keep_objects(results: dict, keep: np.ndarray) -> dict:
+def _keep_boxes(results: dict, keep: np.ndarray) -> dict:
     for name in ("gt_bboxes", "gt_bboxes_labels", "gt_ignore_flags"):
         if name in results:
             results[name] = results[name][keep]
@@ -161,7 +221,7 @@ def _keep_objects(results: dict, keep: np.ndarray) -> dict:
 
 
 def _quarter_turn_matrix(width: int, height: int, turns: int) -> np.ndarray:
-    """(3, 3): where a point of the image goes."""
+    """Return the (3, 3) matrix that maps the points of an image of the given size."""
     matrix = np.eye(3, dtype=np.float32)
     for _ in range(turns % 4):
         matrix = np.array([[0, -1, height], [1, 0, 0], [0, 0, 1]], np.float32) @ matrix
@@ -171,4 +231,4 @@ def _quarter_turn_matrix(width: int, height: int, turns: int) -> np.ndarray:
 
 def _check_prob(prob: float) -> None:
     if not math.isfinite(prob) or not 0 <= prob <= 1:
-        raise UserError(f"a probability lies between 0 and 1, not at {prob}")
+        raise UserError(f"prob must be between 0 and 1, got {prob}")

@@ -1,6 +1,4 @@
-"""Test results of tiles: merged into full images, written as Task1 files, evaluated where labels are known, zipped
-for the server.
-"""
+"""DOTA evaluation on merged full images as a metric of MMEngine."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from mmengine.logging import MMLogger
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import task1_path, write_detections
 from rotated_atss.dota.evaluation_result import format_table, result_to_json
-from rotated_atss.dota.labels import read_labels
+from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
 from rotated_atss.dota.task1_evaluation import METRICS as METRICS_OF_EVALUATION
@@ -27,17 +25,30 @@ from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images, as DOTA's server counts it.
+    """Average precision on merged full images, computed as the DOTA evaluation server does.
+
+    The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
+    labels of the full images are available.
 
     Args:
-        version: DOTA version, which says whether difficult objects are ignored (v1.0) or counted (v1.5, v2.0).
-        iou_threshold: NMS IoU when merging.
-        labels: Label folders of the full images. None: those that the manifest of the split names. Where there are
-            none, nothing is evaluated.
-        metric: ``voc07`` (11 points) or ``area``.
-        difficult: ``ignore`` or ``count`` instead of the version's way.
-        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes none.
-        submission: Zip to write for the server.
+        version: DOTA version. It determines whether difficult objects are ignored (v1.0) or counted (v1.5, v2.0).
+        iou_threshold: IoU threshold of NMS when merging tiles.
+        labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
+            labels nothing is evaluated.
+        metric: ``voc07`` (11-point interpolation) or ``area`` (area under the precision-recall curve).
+        difficult: ``ignore`` or ``count``, instead of the rule of the version.
+        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
+        submission: Path of the zip file for the evaluation server.
+        collect_device: As MMEngine's ``BaseMetric``.
+        prefix: As MMEngine's ``BaseMetric``.
+
+    Raises:
+        UserError: An unknown version, metric or rule, a threshold out of range, or a missing label folder.
+
+    Example:
+        >>> from rotated_atss.detection.evaluation.dota_metric import DOTAMetric
+        >>> DOTAMetric(version="v1.5", metric="area").iou_threshold
+        0.1
     """
 
     default_prefix = "dota"
@@ -65,20 +76,30 @@ class DOTAMetric(BaseMetric):
         self.out_dir, self.submission = out_dir, submission
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Collect the detections of a batch of tiles."""
         for sample in data_samples:
             pred = sample["pred_instances"]
             boxes = get_box_tensor(pred["bboxes"]).cpu()
             self.results.append((sample["img_id"], boxes, pred["scores"].cpu(), pred["labels"].cpu()))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        """Merge the detections of tiles, write the requested files and evaluate.
+
+        Args:
+            results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
+
+        Returns:
+            ``AP50``, ``AP75`` and ``AP50_95``; empty if no labels are available.
+        """
         logger = MMLogger.get_current_instance()
         classes = self.dataset_meta["classes"]
         images = merge_boxes((BoxDetections(*result) for result in results), self.iou_threshold)
         detections = to_task1(images, classes)
-        found = sum(len(each) for each in detections.values())
+        num_tile_detections = sum(len(scores) for _, _, scores, _ in results)
+        num_detections = sum(len(each) for each in detections.values())
         logger.info(
-            f"merged {sum(len(result[2]) for result in results)} detections of {len(results)} tiles "
-            f"into {found} of {len(images)} images"
+            f"merged {num_tile_detections} detections on {len(results)} tiles "
+            f"into {num_detections} detections on {len(images)} images"
         )
         if self.out_dir is not None:
             for name, each in detections.items():
@@ -93,9 +114,9 @@ class DOTAMetric(BaseMetric):
         logger = MMLogger.get_current_instance()
         folders = self.labels if self.labels is not None else self.dataset_meta.get("source_labels", [])
         if not folders:
-            logger.info("no labels of the full images are known: nothing is evaluated (give them with --labels)")
+            logger.info("no labels of the full images are available: nothing is evaluated (set them with --labels)")
             return {}
-        labels = labels_of_images(folders, image_ids, self.dataset_meta["classes"])
+        labels = read_labels_of_images(folders, image_ids, self.dataset_meta["classes"])
         result = evaluate_detections(
             detections, labels, metric=self.metric, difficult=self.difficult, version=self.version
         )
@@ -106,34 +127,47 @@ class DOTAMetric(BaseMetric):
 
 
 def _check_settings(version: str, iou_threshold: float, metric: str, difficult: str | None) -> None:
-    """Before hours of testing, not after."""
-    for what, value, choices in (
+    """Reject unknown settings when the metric is built, before the test starts."""
+    for name, value, choices in (
         ("version", version, CLASSES),
         ("metric", metric, METRICS_OF_EVALUATION),
-        ("rule for difficult objects", difficult, (None, *DIFFICULT_RULES)),
+        ("difficult", difficult, (None, *DIFFICULT_RULES)),
     ):
         if value not in choices:
-            raise UserError(
-                f"unknown {what} '{value}' in DOTAMetric", hint=f"choose from {', '.join(filter(None, choices))}"
-            )
+            known = ", ".join(filter(None, choices))
+            raise UserError(f"{name} of DOTAMetric must be one of {known}, got {value!r}")
     if not 0 <= iou_threshold <= 1:
-        raise UserError(f"the IoU threshold of DOTAMetric lies between 0 and 1, not at {iou_threshold}")
+        raise UserError(f"iou_threshold of DOTAMetric must be between 0 and 1, got {iou_threshold}")
 
 
-def labels_of_images(folders: Sequence[str], image_ids: Sequence[str], classes: Sequence[str]) -> dict:
-    """Labels of the given images from several folders.
+def read_labels_of_images(
+    folders: Sequence[str], image_ids: Sequence[str], classes: Sequence[str]
+) -> dict[str, Labels]:
+    """Read the label files of images from several folders.
+
+    Args:
+        folders: Label folders; the first one that contains ``<image id>.txt`` is used.
+        image_ids: Names of the images without suffix.
+        classes: Class names.
+
+    Returns:
+        Labels by image id.
 
     Raises:
-        UserError: An image has no label file in any of them.
+        UserError: No folder has a label file of an image.
+
+    Example::
+
+        labels = read_labels_of_images(["data/DOTA/val/labelTxt"], ["P0003", "P0004"], CLASSES["v1.0"])
     """
     labels = {}
-    for image in image_ids:
-        paths = [path for path in (Path(folder) / f"{image}.txt" for folder in folders) if path.is_file()]
+    for image_id in image_ids:
+        paths = [path for path in (Path(folder) / f"{image_id}.txt" for folder in folders) if path.is_file()]
         if not paths:
             raise UserError(
-                f"no label file for the image {image}",
+                f"no label file for the image {image_id}",
                 where=", ".join(map(str, folders)),
-                hint="name its folder with --labels",
+                hint="add its folder with --labels",
             )
-        labels[image] = read_labels(paths[0], classes=classes)
+        labels[image_id] = read_labels(paths[0], classes=classes)
     return labels

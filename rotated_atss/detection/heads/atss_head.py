@@ -1,6 +1,8 @@
-"""Rotated ATSS with the paper's own head: GroupNorm towers, a scale a level, a centerness branch, an IoU loss."""
+"""ATSS head for oriented boxes (Zhang et al., arXiv 1912.02424): GroupNorm towers, a scale per level, centerness."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import ATSSHead
@@ -15,38 +17,40 @@ from rotated_atss.ops.centerness import FRAMES, centerness
 
 @MODELS.register_module()
 class RotatedATSSHead(OrientedDenseHead, ATSSHead):
-    """ATSS's head (``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness``, ``scales``) for
-    oriented boxes; the same parameters as mmrotate 1.x's.
+    """ATSS head for oriented boxes, with the parameter names of mmrotate 1.x.
+
+    The parameters are ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and ``scales``.
 
     Args:
-        centerness_frame: ``hbb`` (default, as mmrotate 1.x): in the circumscribed horizontal box. ``obb``: in
-            the object's own frame, for assignment by the oriented box only: a third of the positives of an assignment
-            by the horizontal one lie outside the object, where this centerness does not exist.
-        kwargs: As MMDetection's ``ATSSHead``; with a loss of deltas (L1, smooth L1) set ``reg_decoded_bbox=False``.
+        centerness_frame: Box in which centerness is measured: ``hbb``, the circumscribed horizontal box, as mmrotate
+            1.x; or ``obb``, the oriented box itself, which requires assignment by the oriented box. A third of the
+            positives assigned by the horizontal box lie outside the oriented box, where the centerness is 0.
+        args, kwargs: Arguments of MMDetection's ``ATSSHead``. A loss of deltas (L1, smooth L1) requires
+            ``reg_decoded_bbox=False``.
 
     Raises:
-        ValueError: Parts that do not fit together.
+        ValueError: Losses, assigner and ``centerness_frame`` that do not match.
     """
 
     average_over_processes = True
 
-    def __init__(self, *args, centerness_frame: str = "hbb", **kwargs) -> None:
+    def __init__(self, *args: Any, centerness_frame: str = "hbb", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.check_parts()
+        self.check_losses()
         if centerness_frame not in FRAMES:
-            raise ValueError(f"unknown centerness_frame {centerness_frame!r}: choose one of {', '.join(FRAMES)}")
+            raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
         if centerness_frame == "obb" and getattr(getattr(self, "assigner", None), "by_hbb", False):
             raise ValueError(
-                "centerness_frame='obb' does not exist outside the object, where assignment by the circumscribed box "
-                "puts positives: set it to 'hbb', or assign_by_circumhbbox to None"
+                "centerness_frame='obb' requires assignment by the oriented box, got assign_by_circumhbbox. "
+                "Set centerness_frame='hbb' or assign_by_circumhbbox=None."
             )
         self.centerness_frame = centerness_frame
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        width = self.num_base_priors * self.bbox_coder.encode_size  # MMDetection's has four numbers a box
-        kernel = self.pred_kernel_size
-        self.atss_reg = nn.Conv2d(self.feat_channels, width, kernel, padding=kernel // 2)
+        channels = self.num_base_priors * self.bbox_coder.encode_size  # MMDetection's layer has 4 per prior
+        kernel_size = self.pred_kernel_size
+        self.atss_reg = nn.Conv2d(self.feat_channels, channels, kernel_size, padding=kernel_size // 2)
 
     def loss_by_feat(
         self,
@@ -57,48 +61,77 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: list[InstanceData] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch, summed over levels, and ``num_pos``, the mean number of positives an image."""
+        """Compute the losses of a batch from the outputs of the head.
+
+        Args:
+            cls_scores: Class logits per level, (B, C, H, W).
+            bbox_preds: Deltas per level, (B, 5, H, W).
+            centernesses: Centerness logits per level, (B, 1, H, W).
+            batch_gt_instances: Ground truth of each image.
+            batch_img_metas: Meta information of each image.
+            batch_gt_instances_ignore: Ignored regions of each image.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
+        """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             sizes = [level.shape[-2:] for level in cls_scores]
-            priors = self.flat_priors(sizes, cls_scores[0].device)
+            priors = self.multi_level_priors(sizes, cls_scores[0].device)
             gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
-            central = flatten_levels(centernesses, 1)[..., 0]  # (B, A)
-            return self.loss_of_matches(logits, deltas, central, torch.cat(priors), gt_index, batch_gt_instances)
+            centerness_logits = flatten_levels(centernesses, 1)[..., 0]  # (B, A)
+            return self.loss_from_targets(
+                logits, deltas, centerness_logits, torch.cat(priors), gt_index, batch_gt_instances
+            )
 
-    def loss_of_matches(
+    def loss_from_targets(
         self,
         logits: Tensor,
         deltas: Tensor,
-        central: Tensor,
+        centerness_logits: Tensor,
         priors: Tensor,
         gt_index: Tensor,
-        objects: list[InstanceData],
+        batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Losses given each prior's object: (B, A, C) logits, (B, A, 5) deltas, (B, A) centerness logits, (A, 5)
-        priors, (B, A). A positive's box loss weighs as its centerness, and the weights average it.
+        """Compute the losses of a batch from assigned priors.
+
+        Each positive weighs its box loss by its centerness; the sum of these weights normalizes the loss.
+
+        Args:
+            logits: (B, A, C).
+            deltas: (B, A, 5).
+            centerness_logits: (B, A).
+            priors: (A, 5).
+            gt_index: (B, A) assigned indices.
+            batch_gt_instances: Ground truth of each image.
+
+        Returns:
+            As :meth:`loss_by_feat`.
         """
-        loss_cls, avg_factor, number = self.classification_loss(logits, gt_index, objects)
-        positives = self.positives(gt_index, objects)
-        chosen = positives.priors_of(priors)
-        target = centerness(chosen[:, :2], positives.boxes, self.centerness_frame)
+        loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
+        positives = self.gather_positives(gt_index, batch_gt_instances)
+        pos_priors = positives.gather_priors(priors)
+        target = centerness(pos_priors[:, :2], positives.gt_boxes, self.centerness_frame)
         if positives.weight is not None:
             target = target * positives.weight
         if len(target):
             loss_centerness = self.loss_centerness(
-                positives.of(central).float(), target, positives.weight, avg_factor=avg_factor
+                positives.gather(centerness_logits).float(), target, positives.weight, avg_factor=avg_factor
             )
         else:
-            loss_centerness = central.sum() * 0
-        total = reduce_mean(target.sum()).clamp(min=1)  # of all processes, so each takes part even without positives
+            loss_centerness = centerness_logits.sum() * 0
+        # a collective operation, in which processes without positives participate as well
+        total_weight = reduce_mean(target.sum()).clamp(min=1)
         if len(target):
-            loss_bbox = self.box_loss(chosen, positives.of(deltas), positives.boxes, target, total)
+            loss_bbox = self.regression_loss(
+                pos_priors, positives.gather(deltas), positives.gt_boxes, target, total_weight
+            )
         else:
             loss_bbox = deltas.sum() * 0
         return {
             "loss_cls": loss_cls,
             "loss_bbox": loss_bbox,
             "loss_centerness": loss_centerness,
-            "num_pos": number.float().mean(),
+            "num_pos": num_pos.float().mean(),
         }

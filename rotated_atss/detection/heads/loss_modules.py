@@ -1,23 +1,35 @@
-"""Losses as MMDetection's registry knows them."""
+"""Losses registered with MMDetection, in plain PyTorch on every device."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from rotated_atss.ops import losses as plain
+from rotated_atss.ops.losses import IOU_LOSS_FORMS, rotated_iou_loss, sigmoid_focal_loss
 
 
 @MODELS.register_module()
 class SigmoidFocalLoss(nn.Module):
-    """Focal loss in plain torch on every device: no compiled kernel is looked for.
+    """Focal loss (Lin et al., arXiv 1708.02002) in plain PyTorch, without mmcv's compiled kernel.
 
     Args:
-        use_sigmoid: True; the head reads it from the config.
+        use_sigmoid: Must be True. MMDetection's heads read it from the config to count their outputs.
         gamma: Focusing exponent.
         alpha: Weight of the positive term.
         loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: ``use_sigmoid=False``.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.loss_modules import SigmoidFocalLoss
+        >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # half the cross entropy
+        >>> loss(torch.zeros(1, 1), torch.tensor([0]))
+        tensor(0.3466)
     """
 
     def __init__(
@@ -25,17 +37,25 @@ class SigmoidFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not use_sigmoid:
-            raise ValueError(
-                "SigmoidFocalLoss is a loss of sigmoids: set use_sigmoid=True (the head counts its outputs by it)"
-            )
+            raise ValueError("SigmoidFocalLoss requires sigmoids, got use_sigmoid=False. Set use_sigmoid=True.")
         self.use_sigmoid = use_sigmoid
         self.gamma, self.alpha, self.loss_weight = gamma, alpha, loss_weight
 
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Sum over (N, C) logits against (N,) labels, weighted by (N,), over ``avg_factor``."""
-        loss = plain.sigmoid_focal_loss(pred, target, gamma=self.gamma, alpha=self.alpha)
+        """Compute the weighted sum of the loss over ``avg_factor``.
+
+        Args:
+            pred: (N, C) logits.
+            target: (N,) int64 labels in [0, C]; C is background.
+            weight: (N,).
+            avg_factor: Normalizer.
+
+        Returns:
+            Scalar loss.
+        """
+        loss = sigmoid_focal_loss(pred, target, gamma=self.gamma, alpha=self.alpha)
         if weight is not None:
             loss = loss * weight[:, None]
         return self.loss_weight * loss.sum() / avg_factor
@@ -43,54 +63,75 @@ class SigmoidFocalLoss(nn.Module):
 
 @MODELS.register_module()
 class RotatedIoULoss(nn.Module):
-    """IoU loss of decoded oriented boxes, differentiable on the CPU as on CUDA. Goes with ``reg_decoded_bbox=True``.
+    """IoU loss of decoded oriented boxes; requires ``reg_decoded_bbox=True``.
 
     Args:
-        mode: ``linear`` (default, the best published), ``square`` or ``log``.
+        mode: ``linear``, ``square`` or ``log``. ``linear`` has the best published results.
         loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: An unknown mode.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.loss_modules import RotatedIoULoss
+        >>> box, half = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
+        >>> RotatedIoULoss(mode="linear")(half, box)
+        tensor(0.5000)
     """
 
-    compares = "boxes"
+    loss_target = "boxes"
 
     def __init__(self, mode: str = "linear", loss_weight: float = 1.0) -> None:
         super().__init__()
-        if mode not in plain.IOU_LOSS_FORMS:
-            raise ValueError(
-                f"unknown mode {mode!r} of RotatedIoULoss: choose one of {', '.join(plain.IOU_LOSS_FORMS)}"
-            )
+        if mode not in IOU_LOSS_FORMS:
+            raise ValueError(f"mode of RotatedIoULoss must be one of {', '.join(IOU_LOSS_FORMS)}, got {mode!r}")
         self.mode, self.loss_weight = mode, loss_weight
 
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Sum over aligned (N, 5) boxes, weighted by (N,) or (N, 5), over ``avg_factor``."""
+        """Compute the weighted sum of the loss over ``avg_factor``.
+
+        Args:
+            pred: (N, 5) predicted boxes.
+            target: (N, 5) ground-truth boxes.
+            weight: (N,), or (N, 5) averaged per box.
+            avg_factor: Normalizer.
+
+        Returns:
+            Scalar loss.
+        """
         if not len(pred):
             return pred.sum() * 0
-        loss = plain.rotated_iou_loss(pred, target, form=self.mode)
+        loss = rotated_iou_loss(pred, target, form=self.mode)
+        weight = _box_weight(weight)
         if weight is not None:
-            loss = loss * (weight.mean(1) if weight.ndim == 2 else weight)
+            loss = loss * weight
         return self.loss_weight * loss.sum() / torch.as_tensor(avg_factor, device=pred.device)
 
 
 @MODELS.register_module()
 class GaussianLoss(nn.Module):
-    """Distance of oriented boxes as Gaussians: mmrotate's ``GDLoss``, plain torch on every device. Goes with
-    ``reg_decoded_bbox=True``.
+    """Distance of oriented boxes as Gaussians: mmrotate's ``GDLoss``. Requires ``reg_decoded_bbox=True``.
 
     Args:
         kind: ``gwd`` (Yang et al., arXiv 2101.11952; published with ``loss_weight=5``), ``kld`` (arXiv 2106.01883;
             published with ``loss_weight=5.5, sqrt=False``), ``jd``, ``kld_symmax`` or ``kld_symmin``.
         loss_weight: Factor of the loss.
-        kwargs: As ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
+        kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
+
+    Raises:
+        ValueError: An unknown kind.
     """
 
-    compares = "boxes"
+    loss_target = "boxes"
     KINDS = ("gwd", "kld", "jd", "kld_symmax", "kld_symmin")
 
-    def __init__(self, kind: str = "kld", loss_weight: float = 1.0, **kwargs) -> None:
+    def __init__(self, kind: str = "kld", loss_weight: float = 1.0, **kwargs: Any) -> None:
         super().__init__()
         if kind not in self.KINDS:
-            raise ValueError(f"unknown kind {kind!r} of GaussianLoss: choose one of {', '.join(self.KINDS)}")
+            raise ValueError(f"kind of GaussianLoss must be one of {', '.join(self.KINDS)}, got {kind!r}")
         from mmrotate.models.losses import GDLoss
 
         self.loss, self.loss_weight = GDLoss(kind, **kwargs), loss_weight
@@ -98,29 +139,34 @@ class GaussianLoss(nn.Module):
     def forward(
         self, pred: Tensor, target: Tensor, weight: Tensor | None = None, avg_factor: float | Tensor = 1.0
     ) -> Tensor:
-        """Sum over aligned (N, 5) boxes, weighted by (N,) or (N, 5), over ``avg_factor``."""
+        """Compute the weighted sum of the loss over ``avg_factor``; arguments as :meth:`RotatedIoULoss.forward`."""
         if not len(pred):
             return pred.sum() * 0
-        loss = self.loss(pred.float(), target.float(), _each(weight), reduction_override="none")
+        loss = self.loss(pred.float(), target.float(), _box_weight(weight), reduction_override="none")
         return self.loss_weight * loss.sum() / avg_factor
 
 
 @MODELS.register_module()
 class KFIoULoss(nn.Module):
-    """Kalman-filter IoU of boxes and a smooth L1 of the centre's deltas (Yang et al., arXiv 2201.12558): mmrotate's
-    ``KFLoss``, plain torch on every device.
+    """Kalman-filter IoU of boxes plus smooth L1 of the centre deltas (Yang et al., arXiv 2201.12558): ``KFLoss``.
+
+    It wraps mmrotate's ``KFLoss`` and requires ``reg_decoded_bbox=False``.
 
     Args:
         fun: ``none`` (1 - KFIoU), ``ln`` or ``exp``.
         loss_weight: Factor of the loss; published with 5.
+
+    Raises:
+        ValueError: An unknown ``fun``.
     """
 
-    compares = "both"
+    loss_target = "both"
+    FUNCTIONS = ("none", "ln", "exp")
 
     def __init__(self, fun: str = "none", loss_weight: float = 1.0) -> None:
         super().__init__()
-        if fun not in ("none", "ln", "exp"):
-            raise ValueError(f"unknown fun {fun!r} of KFIoULoss: choose one of none, ln, exp")
+        if fun not in self.FUNCTIONS:
+            raise ValueError(f"fun of KFIoULoss must be one of {', '.join(self.FUNCTIONS)}, got {fun!r}")
         from mmrotate.models.losses import KFLoss
 
         self.loss, self.loss_weight = KFLoss(fun), loss_weight
@@ -134,14 +180,26 @@ class KFIoULoss(nn.Module):
         pred_boxes: Tensor,
         target_boxes: Tensor,
     ) -> Tensor:
-        """Sum over aligned (N, 5) deltas and boxes, weighted by (N,) or (N, 5), over ``avg_factor``."""
+        """Compute the weighted sum of the loss over ``avg_factor``.
+
+        Args:
+            pred: (N, 5) predicted deltas.
+            target: (N, 5) target deltas.
+            weight: (N,), or (N, 5) averaged per box.
+            avg_factor: Normalizer.
+            pred_boxes: (N, 5) decoded boxes.
+            target_boxes: (N, 5) ground-truth boxes.
+
+        Returns:
+            Scalar loss.
+        """
         loss = self.loss(
-            pred.float(), target.float(), _each(weight), reduction_override="none",
+            pred.float(), target.float(), _box_weight(weight), reduction_override="none",
             pred_decode=pred_boxes.float(), targets_decode=target_boxes.float(),
         )  # fmt: skip
         return self.loss_weight * loss.sum() / avg_factor
 
 
-def _each(weight: Tensor | None) -> Tensor | None:
-    """(N,) weights of (N,) or (N, 5)."""
+def _box_weight(weight: Tensor | None) -> Tensor | None:
+    """Average (N, 5) weights to (N,); other weights are returned unchanged."""
     return weight.mean(1) if weight is not None and weight.ndim == 2 else weight

@@ -1,6 +1,4 @@
-"""From the scores of a batch to its detections, all images at once: no loop over images or levels, and the device is
-waited for a few times a batch.
-"""
+"""Candidate selection and NMS of a batch, without loops over images or levels and with few device synchronizations."""
 
 from __future__ import annotations
 
@@ -17,84 +15,152 @@ from rotated_atss.ops.box_transforms import scale_obb
 
 @dataclass(frozen=True)
 class Candidates:
-    """(N,) rows of a batch: by image, by level, falling scores within a level."""
+    """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
 
-    image: Tensor  # int64
-    prior: Tensor  # int64, among those of all levels
-    label: Tensor  # int64
-    score: Tensor
+    image_index: Tensor  # (N,) int64
+    prior_index: Tensor  # (N,) int64, over all levels
+    labels: Tensor  # (N,) int64
+    scores: Tensor  # (N,)
 
     def take(self, rows: Tensor) -> Candidates:
-        return Candidates(self.image[rows], self.prior[rows], self.label[rows], self.score[rows])
+        """Select rows by index."""
+        return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
 
-    def of(self, values: Tensor) -> Tensor:
-        """Rows of (B, A, ...)."""
-        return values[self.image, self.prior]
+    def gather(self, values: Tensor) -> Tensor:
+        """Select the rows of (B, A, ...) values that belong to the candidates."""
+        return values[self.image_index, self.prior_index]
+
+    def gather_priors(self, priors: Tensor) -> Tensor:
+        """Select the priors (N, 5) of the candidates from (A, 5) shared by all images, or from (B, A, 5)."""
+        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
 
 
 def best_candidates(scores: Tensor, level_sizes: list[int], score_thr: float, nms_pre: int) -> Candidates:
-    """The (prior, class) pairs above ``score_thr``, the best ``nms_pre`` of each level of each image (all if not above
-    0). Equal scores keep the order of the priors.
+    """Select the highest-scoring (prior, class) pairs of each level of each image.
 
     Args:
         scores: (B, A, C), level after level.
-        level_sizes: Number of priors a level.
-        score_thr: Lowest score, itself not included.
-        nms_pre: Most pairs a level.
+        level_sizes: Number of priors per level.
+        score_thr: Pairs need a score above this value.
+        nms_pre: Number of pairs kept per level; all if not positive.
+
+    Returns:
+        The candidates. Equal scores keep the order of the priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.postprocess import best_candidates
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.3, 0.8], [0.6, 0.0]]])  # 1 image, 3 priors, 2 classes
+        >>> candidates = best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
+        >>> candidates.prior_index.tolist(), candidates.labels.tolist()
+        ([0, 1, 2], [0, 1, 0])
     """
-    classes = scores.shape[2]
-    place = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # half the time of three indices at once
-    score, label, row = scores.flatten()[place], place % classes, place.div(classes, rounding_mode="floor")
-    image, prior = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
-    ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
-    segment = image * len(level_sizes) + torch.searchsorted(ends, prior, right=True)
+    num_classes = scores.shape[2]
+    pair = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of three dimensions
+    score, label, row = scores.flatten()[pair], pair % num_classes, pair.div(num_classes, rounding_mode="floor")
+    image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
+    level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
+    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)
     by_score = score.argsort(descending=True, stable=True)
-    order = by_score[segment[by_score].argsort(stable=True)]
+    order = by_score[group[by_score].argsort(stable=True)]
     if nms_pre > 0:
-        order = order[rank_in_run(segment[order]) < nms_pre]
-    return Candidates(image, prior, label, score).take(order)
+        order = order[rank_within_groups(group[order]) < nms_pre]
+    return Candidates(image_index, prior_index, label, score).take(order)
 
 
-def rank_in_run(numbers: Tensor) -> Tensor:
-    """(N,) how many equal ones stand before each of the sorted ``numbers``."""
-    return torch.arange(len(numbers), device=numbers.device) - torch.searchsorted(numbers, numbers)
+def rank_within_groups(group: Tensor) -> Tensor:
+    """Number the elements of each group from 0.
+
+    Args:
+        group: (N,) sorted group numbers.
+
+    Returns:
+        (N,) int64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.postprocess import rank_within_groups
+        >>> rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist()
+        [0, 1, 0, 1, 2, 0]
+    """
+    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
 
 
-def original_size(boxes: Tensor, image: Tensor, metas: list[dict]) -> Tensor:
-    """Boxes (N, 5) of the network's inputs as boxes of the images as they were read."""
-    factors = [tuple(float(1 / scale) for scale in meta["scale_factor"]) for meta in metas]
+def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
+    """Scale boxes of the network input to the original images.
+
+    Args:
+        boxes: (N, 5).
+        image_index: (N,) int64, image of each box.
+        batch_img_metas: Meta information of each image, with ``scale_factor`` (x, y).
+
+    Returns:
+        (N, 5).
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.postprocess import rescale_to_image
+        >>> boxes = torch.tensor([[20.0, 10.0, 8.0, 4.0, 0.0]])
+        >>> rescale_to_image(boxes, torch.tensor([0]), [{"scale_factor": (2.0, 2.0)}])
+        tensor([[10.,  5.,  4.,  2.,  0.]])
+    """
+    scales = [meta["scale_factor"] for meta in batch_img_metas]
+    factors = [(float(1 / scale_x), float(1 / scale_y)) for scale_x, scale_y in scales]
     if len(set(factors)) == 1:
         return scale_obb(boxes, factors[0])
     scaled = boxes.clone()
-    for number, factor in enumerate(factors):
-        rows = torch.nonzero(image == number).squeeze(1)
+    for image, factor in enumerate(factors):
+        rows = torch.nonzero(image_index == image).squeeze(1)
         scaled[rows] = scale_obb(boxes[rows], factor).to(scaled)
     return scaled
 
 
-def detections(
-    boxes: Tensor, found: Candidates, images: int, classes: int, cfg: Any, with_nms: bool
+def postprocess_detections(
+    boxes: Tensor, candidates: Candidates, num_images: int, num_classes: int, cfg: Any, with_nms: bool
 ) -> list[InstanceData]:
-    """Boxes (K, 5), scores and labels of each image: large enough ones, NMS a class, the best ``max_per_img``; without
-    NMS in the order given.
+    """Filter candidates by size, apply class-wise NMS and split them into detections per image.
 
     Args:
-        boxes: (N, 5) of the candidates.
-        found: The candidates.
-        images: B.
-        classes: Number of classes.
-        cfg: ``min_bbox_size``, ``nms.iou_threshold``, ``max_per_img``.
-        with_nms: See above.
+        boxes: (N, 5) decoded boxes of the candidates.
+        candidates: Their images, labels and scores.
+        num_images: B.
+        num_classes: C.
+        cfg: Test settings ``min_bbox_size`` (pixels), ``nms.iou_threshold`` and ``max_per_img``.
+        with_nms: Whether to suppress and to limit the number of detections. Without NMS the order does not change.
+
+    Returns:
+        ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.config import ConfigDict
+        >>> from rotated_atss.detection.heads.postprocess import Candidates, postprocess_detections
+        >>> boxes = torch.tensor([[10.0, 10.0, 8.0, 4.0, 0.0]]).repeat(2, 1)
+        >>> candidates = Candidates(
+        ...     image_index=torch.tensor([0, 0]),
+        ...     prior_index=torch.tensor([3, 7]),
+        ...     labels=torch.tensor([1, 1]),
+        ...     scores=torch.tensor([0.75, 0.5]),
+        ... )
+        >>> cfg = ConfigDict(nms=dict(iou_threshold=0.1), max_per_img=100)
+        >>> (result,) = postprocess_detections(boxes, candidates, 1, 15, cfg, with_nms=True)
+        >>> result.scores
+        tensor([0.7500])
     """
     if cfg.get("min_bbox_size", 0) > 0:
         rows = torch.nonzero((boxes[:, 2:4] > cfg.min_bbox_size).all(1)).squeeze(1)
-        boxes, found = boxes[rows], found.take(rows)
+        boxes, candidates = boxes[rows], candidates.take(rows)
     if with_nms:
-        # an image's class is a class of its own
-        keep = rotated_nms(boxes, found.score, found.image * classes + found.label, cfg.nms.iou_threshold)
-        keep = keep[found.image[keep].argsort(stable=True)]
-        keep = keep[rank_in_run(found.image[keep]) < cfg.max_per_img]
-        boxes, found = boxes[keep], found.take(keep)
-    ends = torch.searchsorted(found.image, torch.arange(images, device=boxes.device), right=True).tolist()
+        # labels are offset per image so that one NMS call serves the batch
+        labels = candidates.image_index * num_classes + candidates.labels
+        keep = rotated_nms(boxes, candidates.scores, labels, cfg.nms.iou_threshold)
+        keep = keep[candidates.image_index[keep].argsort(stable=True)]
+        keep = keep[rank_within_groups(candidates.image_index[keep]) < cfg.max_per_img]
+        boxes, candidates = boxes[keep], candidates.take(keep)
+    images = torch.arange(num_images, device=boxes.device)
+    ends = torch.searchsorted(candidates.image_index, images, right=True).tolist()
     slices = [slice(start, stop) for start, stop in zip([0, *ends], ends)]
-    return [InstanceData(bboxes=boxes[s], scores=found.score[s], labels=found.label[s]) for s in slices]
+    return [
+        InstanceData(bboxes=boxes[rows], scores=candidates.scores[rows], labels=candidates.labels[rows])
+        for rows in slices
+    ]

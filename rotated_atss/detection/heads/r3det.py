@@ -1,7 +1,8 @@
-"""R3Det (Yang et al., arXiv 1908.05612): a first head, features read again at its boxes, a head that refines them."""
+"""R3Det (Yang et al., arXiv 1908.05612): one-stage detector with feature refinement and refinement stages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,14 +37,16 @@ class PriorGrid(AnchorGenerator):
 
 @MODELS.register_module()
 class FeatureRefinement(BaseModule):
-    """Feature refinement module: each cell also sees the features at the centre of its box. Plain torch on every
-    device.
+    """Feature refinement module of R3Det, in plain PyTorch on every device.
+
+    Adds to each location the features at the centre of its box.
 
     Args:
         feat_channels: Channels of every level.
-        strides: Pixels a cell, level by level.
-        transposed: See :func:`rotated_atss.ops.feature_align.align_features`. It is saved with the weights, and loading
-            weights sets it: they only fit the reading they were trained with.
+        strides: Stride of each level in pixels.
+        transposed: Whether to swap x and y when sampling, see :func:`rotated_atss.ops.feature_align.align_features`.
+            Weights fit only the sampling that they were trained with, so the value is saved with the weights and
+            loading weights restores it.
     """
 
     def __init__(self, feat_channels: int, strides: list[int], transposed: bool = False) -> None:
@@ -53,88 +56,120 @@ class FeatureRefinement(BaseModule):
         self.conv_1_5 = nn.Conv2d(feat_channels, feat_channels, (1, 5), padding=(0, 2))
         self.conv_1_1 = nn.Conv2d(feat_channels, feat_channels, 1)
         self.register_buffer("transposed", torch.tensor(float(transposed)))
-        self._reads_transposed = transposed  # the buffer's value, without asking the device in every step
+        self._is_transposed = transposed  # reading the buffer in every step would synchronize with the device
 
     def init_weights(self) -> None:
+        """Initialize the convolutions with a normal distribution."""
         for layer in (self.conv_5_1, self.conv_1_5, self.conv_1_1):
             normal_init(layer, std=0.01)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._reads_transposed = bool(self.transposed)
+        self._is_transposed = bool(self.transposed)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> list[Tensor]:
-        """Levels (B, C, H, W) and their boxes (B, H * W, 5) to levels (B, C, H, W)."""
+        """Refine the features of each level.
+
+        Args:
+            features: Feature maps per level, (B, C, H, W).
+            boxes: Boxes per level, (B, H * W, 5), one per location.
+
+        Returns:
+            Feature maps per level, (B, C, H, W).
+        """
         return [
             level
             + align_features(
                 self.conv_5_1(self.conv_1_5(level)) + self.conv_1_1(level),
-                box,
+                level_boxes,
                 stride,
-                transposed=self._reads_transposed,
+                transposed=self._is_transposed,
             ).to(level.dtype)
-            for level, box, stride in zip(features, boxes, self.strides)
+            for level, level_boxes, stride in zip(features, boxes, self.strides)
         ]
 
 
 @MODELS.register_module()
 class RotatedRefineHead(RotatedRetinaHead):
-    """A head whose priors are boxes of the head before it, one a cell.
+    """Head whose priors are the boxes of the previous stage, one per location.
 
     Args:
-        frm_cfg: The feature refinement module.
-        kwargs: As :class:`RotatedRetinaHead`, with :class:`PriorGrid` as generator.
+        frm_cfg: Config of the feature refinement module.
+        args, kwargs: Arguments of :class:`RotatedRetinaHead`, with :class:`PriorGrid` as prior generator.
     """
 
-    def __init__(self, *args, frm_cfg: dict, **kwargs) -> None:
+    def __init__(self, *args: Any, frm_cfg: dict, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.feat_refine_module = MODELS.build(frm_cfg)
 
     def forward(self, features: tuple[Tensor, ...], boxes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Logits and deltas of each level, from features (B, C, H, W) read again at boxes (B, H * W, 5)."""
+        """Compute class logits and deltas per level from features refined at the boxes.
+
+        Args:
+            features: Feature maps per level, (B, C, H, W).
+            boxes: Boxes of the previous stage per level, (B, H * W, 5).
+
+        Returns:
+            Class logits (B, C, H, W) and deltas (B, 5, H, W) per level.
+        """
         return super().forward(tuple(self.feat_refine_module(features, boxes)))
 
 
 def best_boxes(
     head: RotatedRetinaHead, cls_scores: list[Tensor], bbox_preds: list[Tensor], priors: list[Tensor] | None = None
 ) -> list[Tensor]:
-    """The box of the highest score at each cell, without gradient: levels of (B, H * W, 5).
+    """Decode the highest-scoring box of each location, without gradient.
 
     Args:
-        head: Whose outputs these are.
-        cls_scores: Levels (B, priors * C, H, W).
-        bbox_preds: Levels (B, priors * 5, H, W).
-        priors: Levels of (B, H * W, 5) instead of the head's own; one prior a cell.
+        head: Head that computed the outputs.
+        cls_scores: Class logits per level, (B, priors * C, H, W).
+        bbox_preds: Deltas per level, (B, priors * 5, H, W).
+        priors: Priors per level (B, H * W, 5), one per location, instead of those of the head.
+
+    Returns:
+        Boxes per level, (B, H * W, 5).
+
+    Example::
+
+        boxes = best_boxes(head, *head(features))
     """
     if priors is None:
-        priors = head.flat_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
-    return [_best_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
+        priors = head.multi_level_priors([level.shape[-2:] for level in cls_scores], cls_scores[0].device)
+    return [_best_boxes_of_level(head, *level) for level in zip(cls_scores, bbox_preds, priors)]
 
 
 @torch.no_grad()
-def _best_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
+def _best_boxes_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
     with torch.autocast(scores.device.type, enabled=False):
-        batch, number = len(scores), head.num_base_priors
-        scores = scores.permute(0, 2, 3, 1).reshape(batch, -1, number, head.cls_out_channels)
-        deltas = deltas.permute(0, 2, 3, 1).reshape(batch, -1, number, 5)
-        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, cells, priors, 5)
+        batch_size, num_priors = len(scores), head.num_base_priors
+        scores = scores.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
+        deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, 5)
+        priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, H * W, priors, 5)
         best = scores.amax(-1).argmax(-1)[..., None, None].expand(-1, -1, 1, 5)
-        chosen = priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2)
-        # an angle beyond its angle version stays: exchanging the sides would scale the next stage's dx and dy by others
-        return head.bbox_coder.decode(*chosen, normalize=False)
+        best_priors, best_deltas = priors.gather(2, best).squeeze(2), deltas.gather(2, best).squeeze(2)
+        # no normalization to the angle version: swapping w and h would change the scale of dx and dy of the next stage
+        return head.bbox_coder.decode(best_priors, best_deltas, normalize=False)
 
 
 @MODELS.register_module()
 class R3Det(BaseDetector):
-    """A first stage and any number of refinement stages; the parameter names are those of mmrotate 1.x's
-    ``RefineSingleStageDetector``.
+    """R3Det with any number of refinement stages.
+
+    The parameter names are those of ``RefineSingleStageDetector`` in mmrotate 1.x.
 
     Args:
-        backbone, neck: As every detector of MMDetection.
-        bbox_head_init: The first head; its loss counts whole.
-        bbox_head_refine: The heads that refine, in order; the last one detects.
-        train_cfg: ``init`` and ``refine`` (one a refining head) settings, ``stage_loss_weights``.
-        test_cfg: Of the last head.
+        backbone: Config of the backbone.
+        neck: Config of the neck.
+        bbox_head_init: Config of the head of the first stage.
+        bbox_head_refine: Configs of the heads of the refinement stages, in order; the last one detects.
+        train_cfg: Training settings: ``init`` for the first head, ``refine`` with one entry per refinement stage, and
+            ``stage_loss_weights`` of the refinement stages.
+        test_cfg: Test settings of the last head.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: Config of the initialization.
+
+    Raises:
+        ValueError: Not one entry per refinement stage in ``refine`` or ``stage_loss_weights``.
     """
 
     def __init__(
@@ -151,63 +186,89 @@ class R3Det(BaseDetector):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone, self.neck = MODELS.build(backbone), MODELS.build(neck)
         train_cfg = train_cfg or {}
-        self.bbox_head_init = _head(bbox_head_init, train_cfg.get("init"), test_cfg)
-        stages = train_cfg.get("refine") or [None] * len(bbox_head_refine)
-        if len(stages) != len(bbox_head_refine):
-            raise ValueError(f"{len(bbox_head_refine)} refining heads need as many train_cfg.refine, not {len(stages)}")
+        self.bbox_head_init = _build_head(bbox_head_init, train_cfg.get("init"), test_cfg)
+        num_stages = len(bbox_head_refine)
+        stage_cfgs = _one_per_stage("refine", train_cfg.get("refine") or [None] * num_stages, num_stages)
         self.bbox_head_refine = ModuleList(
-            _head(head, stage, test_cfg) for head, stage in zip(bbox_head_refine, stages)
+            _build_head(head, stage_cfg, test_cfg) for head, stage_cfg in zip(bbox_head_refine, stage_cfgs)
         )
-        self.loss_weights = list(train_cfg.get("stage_loss_weights") or [1.0] * len(bbox_head_refine))
-        if len(self.loss_weights) != len(bbox_head_refine):
-            raise ValueError(
-                f"{len(bbox_head_refine)} refining heads need as many stage_loss_weights, not {len(self.loss_weights)}"
-            )
+        loss_weights = train_cfg.get("stage_loss_weights") or [1.0] * num_stages
+        self.loss_weights = _one_per_stage("stage_loss_weights", loss_weights, num_stages)
 
     @property
     def num_classes(self) -> int:
+        """Return the number of classes."""
         return self.bbox_head_init.num_classes
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Compute the feature maps of the neck, (B, C, H, W) per level."""
         return self.neck(self.backbone(batch_inputs))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of every stage: ``loss_cls``, ``loss_bbox``, and the same with ``_refine_N``."""
+        """Compute the losses of every stage.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: Ground truth of each image.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox`` and ``num_pos`` of the first stage; those of refinement stage N have the suffix
+            ``_refine_N``.
+        """
         features = self.extract_feat(batch_inputs)
-        objects, ignored, metas = unpack_gt_instances(batch_data_samples)
-        outputs = self.bbox_head_init(features)
-        losses = self.bbox_head_init.loss_by_feat(*outputs, objects, metas, ignored)
-        boxes = best_boxes(self.bbox_head_init, *outputs)
+        gt_instances, gt_instances_ignore, metas = unpack_gt_instances(batch_data_samples)
+        cls_scores, bbox_preds = self.bbox_head_init(features)
+        losses = self.bbox_head_init.loss_by_feat(cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore)
+        boxes = best_boxes(self.bbox_head_init, cls_scores, bbox_preds)
         for stage, (head, weight) in enumerate(zip(self.bbox_head_refine, self.loss_weights)):
-            outputs = head(features, boxes)
-            refined = head.loss_by_feat(*outputs, objects, metas, ignored, priors=boxes)
-            for name, value in refined.items():
+            cls_scores, bbox_preds = head(features, boxes)
+            stage_losses = head.loss_by_feat(
+                cls_scores, bbox_preds, gt_instances, metas, gt_instances_ignore, priors=boxes
+            )
+            for name, value in stage_losses.items():
                 losses[f"{name}_refine_{stage}"] = value * weight if "loss" in name else value
-            boxes = best_boxes(head, *outputs, boxes)
+            boxes = best_boxes(head, cls_scores, bbox_preds, boxes)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
-        """Detections of the last stage."""
-        outputs, boxes = self._stages(batch_inputs)
+        """Detect objects with the last stage.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: Meta information of each image.
+            rescale: Whether to return boxes in the original image.
+
+        Returns:
+            The samples with ``pred_instances``.
+        """
+        outputs, boxes = self._forward_stages(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
-        found = self.bbox_head_refine[-1].predict_by_feat(
+        detections = self.bbox_head_refine[-1].predict_by_feat(
             *outputs, batch_img_metas=metas, rescale=rescale, priors=boxes
         )
-        return self.add_pred_to_datasample(batch_data_samples, found)
+        return self.add_pred_to_datasample(batch_data_samples, detections)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
-        """Raw outputs of the last stage."""
-        return self._stages(batch_inputs)[0]
+        """Return the raw outputs of the last stage."""
+        return self._forward_stages(batch_inputs)[0]
 
-    def _stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor]]:
-        """Raw outputs of the last stage and the boxes that are its priors."""
+    def _forward_stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor] | None]:
+        """Return the raw outputs of the last stage and the boxes that are its priors (None without refinement)."""
         features = self.extract_feat(batch_inputs)
-        head, outputs, boxes = self.bbox_head_init, self.bbox_head_init(features), None
-        for following in self.bbox_head_refine:
-            boxes = best_boxes(head, *outputs, boxes)
-            head, outputs = following, following(features, boxes)
-        return outputs, boxes
+        head, boxes = self.bbox_head_init, None
+        cls_scores, bbox_preds = head(features)
+        for next_head in self.bbox_head_refine:
+            boxes = best_boxes(head, cls_scores, bbox_preds, boxes)
+            head, (cls_scores, bbox_preds) = next_head, next_head(features, boxes)
+        return (cls_scores, bbox_preds), boxes
 
 
-def _head(config: dict, train_cfg: Any, test_cfg: Any) -> nn.Module:
-    return MODELS.build({**config, "train_cfg": train_cfg, "test_cfg": test_cfg})
+def _build_head(head: dict, train_cfg: Any, test_cfg: Any) -> Any:
+    return MODELS.build({**head, "train_cfg": train_cfg, "test_cfg": test_cfg})
+
+
+def _one_per_stage(name: str, values: Sequence[Any], num_stages: int) -> list[Any]:
+    """Reject a setting that does not have one entry per refinement stage."""
+    if len(values) != num_stages:
+        raise ValueError(f"train_cfg.{name} must have {num_stages} entries, one per refinement head, got {len(values)}")
+    return list(values)

@@ -1,6 +1,8 @@
-"""The head of the oriented one-stage detectors without a centerness branch: RetinaNet's layers."""
+"""RetinaNet head for oriented boxes, without a centerness branch."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RetinaHead
@@ -13,22 +15,22 @@ from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_l
 
 @MODELS.register_module()
 class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
-    """RetinaNet's head (``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``) for oriented boxes.
+    """RetinaNet head for oriented boxes (``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``).
 
-    :class:`RotatedATSSAssigner` makes it Rotated ATSS as published in mmrotate 0.x, :class:`RotatedMaxIoUAssigner`
-    rotated RetinaNet.
+    With :class:`RotatedATSSAssigner` it is the head of Rotated ATSS in mmrotate 0.x, with
+    :class:`RotatedMaxIoUAssigner` that of Rotated RetinaNet.
 
     Args:
-        kwargs: As MMDetection's ``RetinaHead``. ``loss_cls`` takes logits (N, C) and labels (N,); ``loss_bbox`` takes
-            deltas, or boxes with ``reg_decoded_bbox=True``.
+        args, kwargs: Arguments of MMDetection's ``RetinaHead``. ``loss_cls`` is computed on logits (N, C) and
+            labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:
-        ValueError: A box loss that does not fit what the coder regresses.
+        ValueError: A loss that does not match the head.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.check_parts()
+        self.check_losses()
 
     def loss_by_feat(
         self,
@@ -39,28 +41,58 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
         batch_gt_instances_ignore: list[InstanceData] | None = None,
         priors: list[Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch, summed over levels, and ``num_pos``, the mean number of positives an image. ``priors``
-        (levels of (B, N, 5)) replace those of the generator.
+        """Compute the losses of a batch from the outputs of the head.
+
+        Args:
+            cls_scores: Class logits per level, (B, priors * C, H, W).
+            bbox_preds: Deltas per level, (B, priors * 5, H, W).
+            batch_gt_instances: Ground truth of each image.
+            batch_img_metas: Meta information of each image.
+            batch_gt_instances_ignore: Ignored regions of each image.
+            priors: Priors per level (B, N, 5) instead of those of the generator.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox`` and ``num_pos``, the mean number of positives per image.
         """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             sizes = [level.shape[-2:] for level in cls_scores]
             if priors is None:
-                priors = self.flat_priors(sizes, cls_scores[0].device)
+                priors = self.multi_level_priors(sizes, cls_scores[0].device)
             gt_index = self.assign_batch(priors, sizes, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
             logits = flatten_levels(cls_scores, self.cls_out_channels)  # (B, A, C)
             deltas = flatten_levels(bbox_preds, self.bbox_coder.encode_size)  # (B, A, 5)
-            return self.loss_of_matches(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
+            return self.loss_from_targets(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
 
-    def loss_of_matches(
-        self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, objects: list[InstanceData]
+    def loss_from_targets(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        priors: Tensor,
+        gt_index: Tensor,
+        batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Losses given each prior's object: (B, A, C) logits, (B, A, 5) deltas, (A, 5) or (B, A, 5) priors, (B, A)."""
-        loss_cls, avg_factor, number = self.classification_loss(logits, gt_index, objects)
-        positives = self.positives(gt_index, objects)
-        if len(positives.image):
-            chosen = positives.priors_of(priors)
-            loss_bbox = self.box_loss(chosen, positives.of(deltas), positives.boxes, positives.weight, avg_factor)
+        """Compute the losses of a batch from assigned priors.
+
+        Args:
+            logits: (B, A, C).
+            deltas: (B, A, 5).
+            priors: (A, 5), or (B, A, 5) if each image has its own.
+            gt_index: (B, A) assigned indices.
+            batch_gt_instances: Ground truth of each image.
+
+        Returns:
+            As :meth:`loss_by_feat`.
+        """
+        loss_cls, avg_factor, num_pos = self.classification_loss(logits, gt_index, batch_gt_instances)
+        positives = self.gather_positives(gt_index, batch_gt_instances)
+        if len(positives.image_index):
+            loss_bbox = self.regression_loss(
+                positives.gather_priors(priors),
+                positives.gather(deltas),
+                positives.gt_boxes,
+                positives.weight,
+                avg_factor,
+            )
         else:
-            # keeps the branch in the graph: data-parallel training waits for every gradient
-            loss_bbox = deltas.sum() * 0
-        return {"loss_cls": loss_cls, "loss_bbox": loss_bbox, "num_pos": number.float().mean()}
+            loss_bbox = deltas.sum() * 0  # distributed training requires a gradient of every parameter
+        return {"loss_cls": loss_cls, "loss_bbox": loss_bbox, "num_pos": num_pos.float().mean()}

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_non_finite_loss_stops_with_images_and_boxes(run, monkeypatch, tiles, fault):
-    plain, calls = RotatedRetinaHead.loss_of_matches, []
+    plain, calls = RotatedRetinaHead.loss_from_targets, []
 
     def broken(self, logits, deltas, priors, gt_index, gt_instances):
         losses = plain(self, logits, deltas, priors, gt_index, gt_instances)
@@ -31,7 +31,7 @@ def test_non_finite_loss_stops_with_images_and_boxes(run, monkeypatch, tiles, fa
             losses["loss_bbox"] = losses["loss_bbox"] * math.nan
         return losses
 
-    monkeypatch.setattr(RotatedRetinaHead, "loss_of_matches", broken)
+    monkeypatch.setattr(RotatedRetinaHead, "loss_from_targets", broken)
     message = fault(run)
     assert "loss, loss_bbox is not finite at iteration 2; the batch was P00" in message
     assert message.count("__128__") == 2

@@ -1,4 +1,4 @@
-"""From predictions on tiles to Task1 files, average precision on full images and the submission."""
+"""The DOTA metric: predictions on tiles to Task1 files, average precision on full images and the submission."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
-from rotated_atss.detection.evaluation.dota_metric import DOTAMetric, labels_of_images
+from rotated_atss.detection.evaluation.dota_metric import DOTAMetric, read_labels_of_images
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_task1_folder
 from rotated_atss.dota.labels import read_labels, write_labels
@@ -30,10 +30,10 @@ def labels(tmp_path):
         columns, rows = np.meshgrid(np.arange(30, 290, 60), np.arange(30, 190, 50))
         center = np.stack((columns, rows), -1).reshape(-1, 1, 2)
         angle = draw.uniform(0, np.pi, len(center))
-        turn = np.stack(
+        axes = np.stack(
             [np.stack([np.cos(angle), np.sin(angle)], -1), np.stack([-np.sin(angle), np.cos(angle)], -1)], 1
         )
-        polygons = center + np.array([[-18, -7], [18, -7], [18, 7], [-18, 7]]) @ turn
+        polygons = center + np.array([[-18, -7], [18, -7], [18, 7], [-18, 7]]) @ axes
         names = [("plane", "ship", "helicopter")[index % 3] for index in range(len(center))]
         difficult = [int(index == 4) for index in range(len(center))]
         write_labels(tmp_path / "labels" / f"{image}.txt", polygons, names, difficult)
@@ -42,15 +42,15 @@ def labels(tmp_path):
 
 
 def perfect_samples(folder, drop=()):
-    """What a perfect detector finds on the tiles: each object on every tile that holds its centre."""
+    """Detections of a perfect detector: each object on every tile that contains its centre."""
     samples = []
     for number, (tile, (image, x, y)) in enumerate(TILES.items()):
-        truth = read_labels(folder / f"{image}.txt")
-        kept = [i for i in range(len(truth)) if i not in drop]
-        boxes = poly_to_obb(torch.from_numpy(truth.polygons[kept]))
+        labels = read_labels(folder / f"{image}.txt")
+        kept = [i for i in range(len(labels)) if i not in drop]
+        boxes = poly_to_obb(torch.from_numpy(labels.polygons[kept]))
         boxes[:, :2] -= torch.tensor([x, y])
         inside = ((boxes[:, :2] >= 0) & (boxes[:, :2] < 128)).all(1)
-        classes = torch.tensor([NAMES.index(truth.names[i]) for i in kept], dtype=torch.int64)[inside]
+        classes = torch.tensor([NAMES.index(labels.names[i]) for i in kept], dtype=torch.int64)[inside]
         pred = InstanceData(
             bboxes=boxes[inside].float(), scores=torch.full((int(inside.sum()),), 0.9 - number / 1000), labels=classes
         )
@@ -58,7 +58,7 @@ def perfect_samples(folder, drop=()):
     return samples
 
 
-def nothing():
+def empty_samples():
     empty = InstanceData(bboxes=torch.zeros(0, 5), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64))
     return [{"img_id": tile, "pred_instances": empty} for tile in TILES]
 
@@ -82,12 +82,12 @@ def log():
     logger.removeHandler(handler)
 
 
-def test_a_perfect_detector(labels, tmp_path, log):
+def test_perfect_detector_reaches_ap_1_and_writes_all_files(labels, tmp_path, log):
     out = tmp_path / "merged"
-    found = evaluate(
+    metrics = evaluate(
         perfect_samples(labels), labels=[str(labels)], out_dir=str(out), submission=str(tmp_path / "submission.zip")
     )
-    assert found == pytest.approx({"dota/AP50": 1, "dota/AP75": 1, "dota/AP50_95": 1})
+    assert metrics == pytest.approx({"dota/AP50": 1, "dota/AP75": 1, "dota/AP50_95": 1})
     assert sorted(path.name for path in out.iterdir()) == sorted([f"Task1_{name}.txt" for name in NAMES] + ["ap.json"])
     merged = read_task1_folder(out, NAMES)
     assert {name: len(each) for name, each in merged.items() if len(each)} == {
@@ -103,7 +103,7 @@ def test_a_perfect_detector(labels, tmp_path, log):
     assert any(line.startswith("on merged full images\nclass") and "plane" in line for line in log)
 
 
-def test_the_submission_holds_every_class_at_full_precision(labels, tmp_path):
+def test_submission_contains_every_class_at_full_precision(labels, tmp_path):
     evaluate(perfect_samples(labels), submission=str(tmp_path / "s.zip"))
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert sorted(archive.namelist()) == sorted(f"Task1_{name}.txt" for name in NAMES)
@@ -114,59 +114,59 @@ def test_the_submission_holds_every_class_at_full_precision(labels, tmp_path):
     assert [finding for finding in findings if finding.level == "error"] == []
 
 
-def test_labels_are_those_of_the_manifest_unless_given(labels, log):
+def test_labels_come_from_the_manifest_unless_given(labels, log):
     for settings in (dict(source_labels=[str(labels)]), dict(source_labels=["gone"], labels=str(labels))):
         assert evaluate(perfect_samples(labels), **settings)["dota/AP50"] == pytest.approx(1)
 
 
-def test_without_labels_files_but_no_figures(labels, tmp_path, log):
+def test_without_labels_files_are_written_but_not_evaluated(labels, tmp_path, log):
     assert evaluate(perfect_samples(labels), out_dir=str(tmp_path / "out")) == {}
     assert len(list((tmp_path / "out").iterdir())) == 15
     assert not (tmp_path / "out" / "ap.json").exists()
-    assert log[-1].startswith("no labels of the full images are known: nothing is evaluated")
+    assert log[-1].startswith("no labels of the full images are available: nothing is evaluated")
 
 
-def test_no_detections_at_all(labels, tmp_path):
-    found = evaluate(nothing(), labels=[str(labels)], out_dir=str(tmp_path / "out"))
-    assert found["dota/AP50"] == 0
+def test_no_detections_have_ap_0(labels, tmp_path):
+    metrics = evaluate(empty_samples(), labels=[str(labels)], out_dir=str(tmp_path / "out"))
+    assert metrics["dota/AP50"] == 0
     assert (tmp_path / "out" / "Task1_ship.txt").read_bytes() == b""
 
 
-@pytest.mark.parametrize("version, missed", [("v1.0", False), ("v1.5", True), ("v2.0", True)])
-def test_difficult_objects_by_version(labels, version, missed):
+@pytest.mark.parametrize("version, counted", [("v1.0", False), ("v1.5", True), ("v2.0", True)])
+def test_version_determines_whether_difficult_objects_count(labels, version, counted):
     settings = dict(labels=[str(labels)], version=version, metric="area")
-    found = evaluate(perfect_samples(labels, drop=(4,)), **settings)["dota/AP50"]
-    assert (found < 0.99) == missed
+    ap50 = evaluate(perfect_samples(labels, drop=(4,)), **settings)["dota/AP50"]
+    assert (ap50 < 0.99) == counted
     ignored = evaluate(perfect_samples(labels, drop=(4,)), difficult="ignore", **settings)["dota/AP50"]
     assert ignored == pytest.approx(1)
 
 
-def test_an_image_without_label_file(labels, tmp_path):
+def test_image_without_label_file_raises_after_writing_detections(labels, tmp_path):
     (labels / "P2.txt").unlink()
     with pytest.raises(UserError) as caught:
-        evaluate(nothing(), labels=[str(labels)], out_dir=str(tmp_path / "o"))
-    assert str(caught.value) == f"{labels}: no label file for the image P2 (name its folder with --labels)"
-    assert (tmp_path / "o" / "Task1_ship.txt").is_file()  # what was detected is not lost
+        evaluate(empty_samples(), labels=[str(labels)], out_dir=str(tmp_path / "o"))
+    assert str(caught.value) == f"{labels}: no label file for the image P2 (add its folder with --labels)"
+    assert (tmp_path / "o" / "Task1_ship.txt").is_file()
 
 
-def test_labels_from_several_folders(labels, tmp_path):
+def test_labels_are_read_from_several_folders(labels, tmp_path):
     (tmp_path / "more").mkdir()
     (labels / "P2.txt").rename(tmp_path / "more" / "P2.txt")
-    found = labels_of_images([str(labels), str(tmp_path / "more")], ["P1", "P2", "P3"], NAMES)
-    assert [len(found[image]) for image in ("P1", "P2", "P3")] == [20, 20, 0]
+    labels_by_image = read_labels_of_images([str(labels), str(tmp_path / "more")], ["P1", "P2", "P3"], NAMES)
+    assert [len(labels_by_image[image]) for image in ("P1", "P2", "P3")] == [20, 20, 0]
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(version="v3"), "unknown version 'v3' in DOTAMetric (choose from v1.0, v1.5, v2.0)"),
-        (dict(metric="coco"), "unknown metric 'coco' in DOTAMetric (choose from voc07, area)"),
-        (dict(difficult="keep"), "unknown rule for difficult objects 'keep' in DOTAMetric (choose from ignore, count)"),
-        (dict(iou_threshold=10), "the IoU threshold of DOTAMetric lies between 0 and 1, not at 10"),
+        (dict(version="v3"), "version of DOTAMetric must be one of v1.0, v1.5, v2.0, got 'v3'"),
+        (dict(metric="coco"), "metric of DOTAMetric must be one of voc07, area, got 'coco'"),
+        (dict(difficult="keep"), "difficult of DOTAMetric must be one of ignore, count, got 'keep'"),
+        (dict(iou_threshold=10), "iou_threshold of DOTAMetric must be between 0 and 1, got 10"),
         (dict(labels=["/no/such"]), "/no/such: no such folder of labels"),
     ],
 )
-def test_settings_are_checked_before_the_test_and_not_after(settings, message):
+def test_invalid_settings_raise_at_construction(settings, message):
     with pytest.raises(UserError) as caught:
         DOTAMetric(**settings)
     assert str(caught.value) == message

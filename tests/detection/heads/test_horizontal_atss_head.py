@@ -1,4 +1,4 @@
-"""The horizontal head and the deformable layer beside MMDetection's head, mmcv's layer and slow references."""
+"""The horizontal ATSS head, compared with MMDetection's head and a slow NMS."""
 
 import copy
 
@@ -14,102 +14,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead, TorchvisionDCNv2, classwise_nms
-
-LAYERS = [
-    dict(in_channels=4, out_channels=6, kernel_size=3, padding=1),
-    dict(in_channels=4, out_channels=6, kernel_size=3, stride=2, padding=2, dilation=2, bias=False),
-    dict(in_channels=8, out_channels=4, kernel_size=3, padding=1, groups=4, deform_groups=2),
-    dict(in_channels=4, out_channels=2, kernel_size=1, deform_groups=4),
-]
-
-
-def shaken(layer, seed=0, spread=0.5):
-    """The layer with offsets and masks that matter."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=draw) * spread)
-    return layer
-
-
-@pytest.mark.parametrize("shape", LAYERS)
-def test_same_as_mmcvs_layer(shape):
-    from mmcv.ops import ModulatedDeformConv2dPack
-
-    ours, theirs = shaken(TorchvisionDCNv2(**shape)).double(), ModulatedDeformConv2dPack(**shape).double()
-    theirs.load_state_dict(ours.state_dict())  # strict: the same names and shapes
-    x = torch.randn(2, shape["in_channels"], 9, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    results = []
-    for layer in (ours, theirs):
-        given = x.clone().requires_grad_()
-        out = layer(given)
-        out.square().sum().backward()
-        results.append([out, given.grad, *(parameter.grad for _, parameter in sorted(layer.named_parameters()))])
-    for mine, other in zip(*results):
-        assert torch.allclose(mine, other, rtol=1e-9, atol=1e-9)
-
-
-def test_the_layer_by_its_formula():
-    """Each output sums weight x mask x the input sampled at its cell plus (dy, dx), nothing outside the image."""
-    layer = shaken(TorchvisionDCNv2(2, 3, 3, padding=1, deform_groups=2), seed=3).double()
-    x = torch.randn(1, 2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    told = layer.conv_offset(x)[0]  # 2 groups x 9 cells x (dy, dx), then 2 x 9 masks
-
-    def sample(channel, row, column):
-        top, left = int(row // 1), int(column // 1)
-        return sum(
-            float(channel[r, c]) * (1 - abs(row - r)) * (1 - abs(column - c))
-            for r in (top, top + 1)
-            for c in (left, left + 1)
-            if 0 <= r < 4 and 0 <= c < 5
-        )
-
-    expected = torch.zeros(3, 4, 5, dtype=torch.float64)
-    for row in range(4):
-        for column in range(5):
-            for group in range(2):
-                for cell in range(9):
-                    dy, dx = told[(group * 9 + cell) * 2 : (group * 9 + cell) * 2 + 2, row, column].tolist()
-                    mask = told[36 + group * 9 + cell, row, column].sigmoid()
-                    value = sample(x[0, group], row + cell // 3 - 1 + dy, column + cell % 3 - 1 + dx)
-                    expected[:, row, column] += layer.weight[:, group, cell // 3, cell % 3] * mask * value
-    assert torch.allclose(layer(x)[0], expected + layer.bias[:, None, None], atol=1e-9)
-
-
-def test_the_layer_is_found_in_every_scope():
-    from mmcv.cnn import build_conv_layer
-    from mmengine.registry import DefaultScope
-
-    for scope in ("mmengine", "mmdet"):
-        with DefaultScope.overwrite_default_scope(scope):
-            assert isinstance(build_conv_layer(dict(type="TorchvisionDCNv2"), 2, 3, 1), TorchvisionDCNv2)
-
-
-def test_a_new_layer_is_half_a_plain_convolution():
-    layer, x = TorchvisionDCNv2(4, 6, 3, padding=1), torch.randn(1, 4, 8, 8)
-    plain = nn.functional.conv2d(x, layer.weight, padding=1)
-    assert torch.allclose(layer(x), plain / 2, atol=1e-5)
-    assert not layer.conv_offset.weight.any()
-
-
-def test_features_that_are_no_numbers_come_out_as_such():
-    """Torchvision's kernel alone would end the process, and no loss could say which images it was."""
-    layer = shaken(TorchvisionDCNv2(2, 3, 3, padding=1))
-    x = torch.zeros(1, 2, 6, 6)
-    x[0, 0, 2, 2] = torch.nan
-    found = layer(x)
-    assert found[0, :, 2, 2].isnan().all()
-    assert found[0, :, 5, 5].isfinite().all()
-
-
-def test_the_layer_computes_in_float32_under_autocast():
-    layer, x = shaken(TorchvisionDCNv2(4, 6, 3, padding=1)), torch.randn(1, 4, 8, 8).bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = layer(x)
-    assert out.dtype == torch.bfloat16
-    assert torch.equal(out, layer(x.float()).bfloat16())
-
+from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
+from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead, classwise_nms
 
 HEAD = dict(
     num_classes=5,
@@ -129,9 +35,9 @@ HEAD = dict(
 )
 
 
-def head_of(kind, **changes):
-    """A head with weights that say something, the same ones for every kind."""
-    config = ConfigDict(type=kind, **{**copy.deepcopy(HEAD), **changes})
+def build(head_type, **changes):
+    """Build a head with random weights, the same for every type."""
+    config = ConfigDict(type=head_type, **{**copy.deepcopy(HEAD), **changes})
     torch.manual_seed(0)
     head = MODELS.build(config)
     draw = torch.Generator().manual_seed(7)
@@ -146,96 +52,101 @@ def features(batch=2, size=128):
     return [torch.randn(batch, 8, size // s, size // s, generator=draw) for s in (8, 16, 32)]
 
 
-def objects(counts, size=128):
+def ground_truth(counts, size=128):
     draw = torch.Generator().manual_seed(3)
-    found = []
+    batch_gt = []
     for count in counts:
         low = torch.rand(count, 2, generator=draw) * size * 0.7
         boxes = torch.cat([low, low + 4 + torch.rand(count, 2, generator=draw) * size * 0.25], 1)
-        found.append(InstanceData(bboxes=boxes, labels=torch.randint(0, 5, (count,), generator=draw)))
-    return found
+        batch_gt.append(InstanceData(bboxes=boxes, labels=torch.randint(0, 5, (count,), generator=draw)))
+    return batch_gt
 
 
 META = dict(img_shape=(128, 128), pad_shape=(128, 128), ori_shape=(64, 64), scale_factor=(2.0, 2.0))
 
 
 @pytest.mark.parametrize("counts", [(6, 3), (4, 0), (0, 0)])
-def test_same_losses_and_gradients_as_mmdetections_head(counts):
-    ours = head_of("HorizontalATSSHead")
-    theirs = head_of(
+def test_losses_and_gradients_equal_mmdetection(counts):
+    head = build("HorizontalATSSHead")
+    baseline = build(
         "ATSSHead",
         loss_cls={**HEAD["loss_cls"], "type": "FocalLoss"},
         train_cfg={**HEAD["train_cfg"], "assigner": dict(type="ATSSAssigner", topk=9)},
     )
-    assert type(theirs) is ATSSHead
+    assert type(baseline) is ATSSHead
     results = []
-    for head in (ours, theirs):
-        losses = head.loss_by_feat(*head(features()), objects(counts), [META] * 2)
-        number = losses.pop("num_pos", None)
-        assert (number is None) == (head is theirs)
-        assert number is None or (float(number) > 0) == any(counts)
+    for each in (head, baseline):
+        losses = each.loss_by_feat(*each(features()), ground_truth(counts), [META] * 2)
+        num_pos = losses.pop("num_pos", None)
+        assert (num_pos is None) == (each is baseline)
+        assert num_pos is None or (float(num_pos) > 0) == any(counts)
         total = sum(sum(value) for value in losses.values())
         total.backward()
         assert bool(total.isfinite())
-        results.append((losses, {name: each.grad for name, each in head.named_parameters()}))
-    for name, values in results[0][0].items():
-        assert torch.allclose(torch.stack(values), torch.stack(results[1][0][name]), rtol=1e-5, atol=1e-6)
-    for name, gradient in results[0][1].items():
-        assert gradient is not None  # without objects too: data-parallel training waits for every one
-        assert torch.allclose(gradient, results[1][1][name], rtol=1e-3, atol=1e-5)
+        results.append((losses, {name: parameter.grad for name, parameter in each.named_parameters()}))
+    (losses, gradients), (expected_losses, expected_gradients) = results
+    for name, values in losses.items():
+        assert torch.allclose(torch.stack(values), torch.stack(expected_losses[name]), rtol=1e-5, atol=1e-6)
+    for name, gradient in gradients.items():
+        assert gradient is not None  # also without objects, as distributed training requires
+        assert torch.allclose(gradient, expected_gradients[name], rtol=1e-3, atol=1e-5)
 
 
-def test_positives_are_counted_an_image(monkeypatch):
-    head = head_of("HorizontalATSSHead")
-    seen = []
-    plain = type(head.assigner).assign
-    monkeypatch.setattr(
-        type(head.assigner), "assign", lambda *args, **kw: (seen.append(plain(*args, **kw)), seen[-1])[1]
-    )
-    losses = head.loss_by_feat(*head(features()), objects((6, 3)), [META] * 2)
-    counts = [int((result.gt_inds > 0).sum()) for result in seen]
+def test_num_pos_is_the_mean_number_of_positives_per_image(monkeypatch):
+    head = build("HorizontalATSSHead")
+    results, assign = [], type(head.assigner).assign
+
+    def record(*args, **kwargs):
+        results.append(assign(*args, **kwargs))
+        return results[-1]
+
+    monkeypatch.setattr(type(head.assigner), "assign", record)
+    losses = head.loss_by_feat(*head(features()), ground_truth((6, 3)), [META] * 2)
+    counts = [int((result.gt_inds > 0).sum()) for result in results]
     assert len(counts) == 2
     assert min(counts) > 0
     assert float(losses["num_pos"]) == sum(counts) / 2
 
 
 @pytest.mark.parametrize("rescale", [False, True])
-def test_same_detections_as_mmdetections_head(rescale):
-    ours = head_of("HorizontalATSSHead")
-    theirs = head_of("ATSSHead", test_cfg={**HEAD["test_cfg"], "nms": dict(type="nms", iou_threshold=0.6)})
+def test_detections_equal_mmdetection(rescale):
+    head = build("HorizontalATSSHead")
+    baseline = build("ATSSHead", test_cfg={**HEAD["test_cfg"], "nms": dict(type="nms", iou_threshold=0.6)})
     with torch.no_grad():
-        mine, other = (
-            head.predict_by_feat(*head(features()), batch_img_metas=[META] * 2, rescale=rescale)
-            for head in (ours, theirs)
+        results, expected_results = (
+            each.predict_by_feat(*each(features()), batch_img_metas=[META] * 2, rescale=rescale)
+            for each in (head, baseline)
         )
-    for a, b in zip(mine, other):
-        assert len(a) == len(b) > 10
-        assert torch.allclose(a.scores, b.scores)
-        assert torch.equal(a.labels, b.labels)
-        assert torch.allclose(a.bboxes, b.bboxes, atol=1e-4)
+    for result, expected in zip(results, expected_results):
+        assert len(result) == len(expected) > 10
+        assert torch.allclose(result.scores, expected.scores)
+        assert torch.equal(result.labels, expected.labels)
+        assert torch.allclose(result.bboxes, expected.bboxes, atol=1e-4)
 
 
-def test_nothing_found():
-    head = head_of("HorizontalATSSHead", test_cfg={**HEAD["test_cfg"], "score_thr": 1.0})
+def test_no_detections():
+    head = build("HorizontalATSSHead", test_cfg={**HEAD["test_cfg"], "score_thr": 1.0})
     with torch.no_grad():
-        (found,) = head.predict_by_feat(*head(features(1)), batch_img_metas=[META], rescale=True)
-    assert found.bboxes.shape == (0, 4)
-    assert found.scores.shape == found.labels.shape == (0,)
+        (result,) = head.predict_by_feat(*head(features(1)), batch_img_metas=[META], rescale=True)
+    assert result.bboxes.shape == (0, 4)
+    assert result.scores.shape == result.labels.shape == (0,)
 
 
-def test_losses_and_boxes_are_float32_under_autocast():
-    head = head_of("HorizontalATSSHead")
+def test_losses_and_boxes_are_computed_in_float32_under_autocast():
+    head = build("HorizontalATSSHead")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = head(features())
         assert outputs[0][0].dtype == torch.bfloat16
-        losses = head.loss_by_feat(*outputs, objects((3, 2)), [META] * 2)
-        found = head.predict_by_feat(*outputs, batch_img_metas=[META] * 2)
-    wide = head.loss_by_feat(*([level.float() for level in levels] for levels in outputs), objects((3, 2)), [META] * 2)
-    assert float(losses.pop("num_pos")) == float(wide["num_pos"])
+        losses = head.loss_by_feat(*outputs, ground_truth((3, 2)), [META] * 2)
+        results = head.predict_by_feat(*outputs, batch_img_metas=[META] * 2)
+    expected = head.loss_by_feat(
+        *([level.float() for level in levels] for levels in outputs), ground_truth((3, 2)), [META] * 2
+    )
+    assert float(losses.pop("num_pos")) == float(expected["num_pos"])
     for name, values in losses.items():
         assert all(value.dtype == torch.float32 for value in values)
-        assert torch.equal(torch.stack(values), torch.stack(wide[name]))
-    assert found[0].bboxes.dtype == found[0].scores.dtype == torch.float32
+        assert torch.equal(torch.stack(values), torch.stack(expected[name]))
+    assert results[0].bboxes.dtype == results[0].scores.dtype == torch.float32
 
 
 def slow_nms(boxes, scores, labels, threshold):
@@ -253,7 +164,7 @@ def slow_nms(boxes, scores, labels, threshold):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nms_by_class(seed):
+def test_classwise_nms_equals_a_slow_reference(seed):
     draw = torch.Generator().manual_seed(seed)
     low = torch.rand(60, 2, generator=draw) * 40 - 30  # some left of and above the image
     boxes = torch.cat([low, low + 5 + torch.rand(60, 2, generator=draw) * 20], 1)
@@ -262,14 +173,14 @@ def test_nms_by_class(seed):
     assert classwise_nms(boxes, scores, labels, 0.3).tolist() == slow_nms(boxes, scores, labels, 0.3)
 
 
-def test_nms_of_nothing():
+def test_nms_without_boxes():
     assert classwise_nms(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), 0.5).tolist() == []
 
 
 @pytest.mark.parametrize("stacked", [1, 3])
-def test_the_last_layer_of_both_towers_is_deformable(stacked):
+def test_last_layer_of_both_towers_is_deformable(stacked):
     config = dict(type="TorchvisionDCNv2", deform_groups=1)
-    head = head_of("HorizontalATSSHead", stacked_convs=stacked, last_conv_cfg=config)
+    head = build("HorizontalATSSHead", stacked_convs=stacked, last_conv_cfg=config)
     for tower in (head.cls_convs, head.reg_convs):
         assert [isinstance(layer.conv, TorchvisionDCNv2) for layer in tower] == [False] * (stacked - 1) + [True]
         assert tower[-1].conv.bias is None

@@ -1,88 +1,97 @@
-"""The selection of a whole batch against one that goes image by image and level by level."""
+"""Candidates and NMS of a batch, compared with MMDetection's selection and with one NMS per image."""
 
 import pytest
 import torch
 from mmdet.models.utils import filter_scores_and_topk
 from mmengine.config import ConfigDict
 
-from rotated_atss.detection.heads.postprocess import best_candidates, detections, original_size, rank_in_run
+from rotated_atss.detection.heads.postprocess import (
+    best_candidates,
+    postprocess_detections,
+    rank_within_groups,
+    rescale_to_image,
+)
 from rotated_atss.ops import rotated_nms
 
 SIZES = [64, 16, 4]
 CFG = ConfigDict(min_bbox_size=0, nms=dict(iou_threshold=0.1), max_per_img=12)
 
 
-def scores_of(images, classes=3, seed=0):
+def random_scores(images, classes=3, seed=0):
     return torch.rand(images, sum(SIZES), classes, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("nms_pre", [5, 40, 1000])
-def test_the_best_of_every_level_of_every_image(nms_pre):
-    scores = scores_of(3)
-    found = best_candidates(scores, SIZES, 0.6, nms_pre)
+def test_candidates_equal_mmdetections_selection_per_image_and_level(nms_pre):
+    scores = random_scores(3)
+    candidates = best_candidates(scores, SIZES, 0.6, nms_pre)
     row = 0
     for image in range(3):
         start = 0
         for size in SIZES:
             best, label, prior, _ = filter_scores_and_topk(scores[image, start : start + size], 0.6, nms_pre)
             rows = slice(row, row + len(best))
-            assert torch.equal(found.score[rows], best)
-            assert torch.equal(found.label[rows], label)
-            assert torch.equal(found.prior[rows], prior + start)
-            assert (found.image[rows] == image).all()
+            assert torch.equal(candidates.scores[rows], best)
+            assert torch.equal(candidates.labels[rows], label)
+            assert torch.equal(candidates.prior_index[rows], prior + start)
+            assert (candidates.image_index[rows] == image).all()
             start, row = start + size, row + len(best)
-    assert row == len(found.score) > 0
+    assert row == len(candidates.scores) > 0
 
 
-def test_equal_scores_keep_the_order_of_the_priors():
-    found = best_candidates(torch.full((2, sum(SIZES), 1), 0.5), SIZES, 0.1, 3)
-    assert found.prior.tolist() == [0, 1, 2, 64, 65, 66, 80, 81, 82] * 2
+def test_candidates_of_equal_score_keep_the_order_of_the_priors():
+    candidates = best_candidates(torch.full((2, sum(SIZES), 1), 0.5), SIZES, 0.1, 3)
+    assert candidates.prior_index.tolist() == [0, 1, 2, 64, 65, 66, 80, 81, 82] * 2
 
 
-def boxes_for(found, seed=1):
-    unit = torch.rand(len(found.score), 5, generator=torch.Generator().manual_seed(seed))
+def random_boxes(candidates, seed=1):
+    unit = torch.rand(len(candidates.scores), 5, generator=torch.Generator().manual_seed(seed))
     return unit * torch.tensor([100.0, 100, 40, 20, 3]) + torch.tensor([0.0, 0, 10, 5, -1.5])
 
 
-def test_an_image_is_suppressed_for_itself():
-    found = best_candidates(scores_of(4), SIZES, 0.9, 100)
-    found = found.take(torch.nonzero(found.image != 2).squeeze(1))  # an image without any
-    boxes = boxes_for(found)
-    for image, result in enumerate(detections(boxes, found, 4, 3, CFG, True)):
-        rows = torch.nonzero(found.image == image).squeeze(1)
-        keep = rows[rotated_nms(boxes[rows], found.score[rows], found.label[rows], 0.1)[:12]]
+def test_nms_is_independent_per_image():
+    candidates = best_candidates(random_scores(4), SIZES, 0.9, 100)
+    candidates = candidates.take(torch.nonzero(candidates.image_index != 2).squeeze(1))  # one image has no candidates
+    boxes = random_boxes(candidates)
+    for image, result in enumerate(postprocess_detections(boxes, candidates, 4, 3, CFG, True)):
+        rows = torch.nonzero(candidates.image_index == image).squeeze(1)
+        keep = rows[rotated_nms(boxes[rows], candidates.scores[rows], candidates.labels[rows], 0.1)[:12]]
         assert torch.equal(result.bboxes, boxes[keep])
-        assert torch.equal(result.labels, found.label[keep])
-        assert torch.equal(result.scores, found.score[keep])
+        assert torch.equal(result.labels, candidates.labels[keep])
+        assert torch.equal(result.scores, candidates.scores[keep])
     assert len(result.scores)
-    assert len(detections(boxes, found, 4, 3, CFG, True)[2].scores) == 0
+    assert len(postprocess_detections(boxes, candidates, 4, 3, CFG, True)[2].scores) == 0
 
 
-def test_without_nms_the_order_stays_and_small_boxes_go():
-    found = best_candidates(scores_of(2), SIZES, 0.8, 100)
-    boxes = boxes_for(found)
-    results = detections(boxes, found, 2, 3, ConfigDict(min_bbox_size=12), False)
+def test_without_nms_the_order_is_kept_and_small_boxes_are_dropped():
+    candidates = best_candidates(random_scores(2), SIZES, 0.8, 100)
+    boxes = random_boxes(candidates)
+    results = postprocess_detections(boxes, candidates, 2, 3, ConfigDict(min_bbox_size=12), False)
     kept = (boxes[:, 2:4] > 12).all(1)
     assert torch.equal(torch.cat([each.bboxes for each in results]), boxes[kept])
-    assert [len(each.scores) for each in results] == [int((kept & (found.image == i)).sum()) for i in range(2)]
+    assert [len(each.scores) for each in results] == [
+        int((kept & (candidates.image_index == i)).sum()) for i in range(2)
+    ]
 
 
-def test_nothing_found():
-    found = best_candidates(scores_of(2), SIZES, 1.0, 10)
-    results = detections(boxes_for(found), found, 2, 3, CFG, True)
+def test_no_candidates():
+    candidates = best_candidates(random_scores(2), SIZES, 1.0, 10)
+    results = postprocess_detections(random_boxes(candidates), candidates, 2, 3, CFG, True)
     assert [tuple(each.bboxes.shape) for each in results] == [(0, 5), (0, 5)]
 
 
-def test_every_image_has_its_own_scale():
-    found = best_candidates(scores_of(2), SIZES, 0.95, 10)
-    boxes = boxes_for(found)
-    same = original_size(boxes, found.image, [{"scale_factor": (2.0, 2.0)}] * 2)
+def test_boxes_are_rescaled_per_image():
+    candidates = best_candidates(random_scores(2), SIZES, 0.95, 10)
+    boxes = random_boxes(candidates)
+    same = rescale_to_image(boxes, candidates.image_index, [{"scale_factor": (2.0, 2.0)}] * 2)
     assert torch.allclose(same[:, :4], boxes[:, :4] / 2)
     assert torch.equal(same[:, 4], boxes[:, 4])
-    mixed = original_size(boxes, found.image, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}])
-    factor = torch.tensor([0.5, 2.0])[found.image]
+    mixed = rescale_to_image(
+        boxes, candidates.image_index, [{"scale_factor": (2.0, 2.0)}, {"scale_factor": (0.5, 0.5)}]
+    )
+    factor = torch.tensor([0.5, 2.0])[candidates.image_index]
     assert torch.allclose(mixed[:, :4], boxes[:, :4] * factor[:, None])
 
 
-def test_ranks_within_runs():
-    assert rank_in_run(torch.tensor([0, 0, 3, 3, 3, 7])).tolist() == [0, 1, 0, 1, 2, 0]
+def test_rank_within_groups():
+    assert rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist() == [0, 1, 0, 1, 2, 0]

@@ -1,4 +1,4 @@
-"""R3Det: its stages against mmrotate 1.x's detector with the same weights, its losses against those of single heads."""
+"""R3Det: stages compared with mmrotate 1.x's detector of the same weights, losses with those of the single heads."""
 
 import pytest
 import torch
@@ -32,11 +32,11 @@ def build(name="r3det_r50_fpn_1x_dota_oc", **changes):
     torch.manual_seed(0)
     model = build_model(load_config(name, {**NARROW, **changes}))
     model.init_weights()
-    return spread(model).eval()
+    return enlarge_weights(model).eval()
 
 
-def spread(model):
-    """Weights under which boxes differ from their priors and scores from each other."""
+def enlarge_weights(model):
+    """Set weights with which boxes differ from their priors and scores from each other."""
     draw = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, param in model.named_parameters():
@@ -50,7 +50,7 @@ def images(number=2, size=128):
 
 
 def samples(counts, size=128):
-    draw, made = torch.Generator().manual_seed(2), []
+    draw, data = torch.Generator().manual_seed(2), []
     for count in counts:
         meta = dict(img_shape=(size, size), pad_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0))
         boxes = torch.rand(count, 5, generator=draw) * torch.tensor([size, size, 40.0, 20, 1.5])
@@ -58,17 +58,17 @@ def samples(counts, size=128):
         sample = DetDataSample(metainfo=meta)
         sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.randint(0, 15, (count,), generator=draw))
         sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 5), labels=torch.zeros(0, dtype=torch.int64))
-        made.append(sample)
-    return made
+        data.append(sample)
+    return data
 
 
-def peer(ours, angle_version):
-    """Mmrotate's detector with our weights, in an angle version that both understand alike."""
+def mmrotate_detector(model, angle_version):
+    """Build mmrotate's detector with the weights of ``model``."""
     pytest.importorskip("mmrotate.models")
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
     from mmengine.utils import get_installed_path
-    from mmrotate.registry import MODELS as PEERS
+    from mmrotate.registry import MODELS as MMROTATE_MODELS
 
     path = f"{get_installed_path('mmrotate')}/.mim/configs/r3det/r3det-oc_r50_fpn_1x_dota.py"
     cfg = Config.fromfile(path, import_custom_modules=False)
@@ -77,54 +77,54 @@ def peer(ours, angle_version):
     for head in (cfg.model.bbox_head_init, cfg.model.bbox_head_refine[0]):
         head.bbox_coder.update(angle_version=angle_version, use_box_type=False)
     with DefaultScope.overwrite_default_scope("mmrotate"):
-        model = PEERS.build(cfg.model)
-    state = {name: value for name, value in ours.state_dict().items() if not name.endswith("transposed")}
-    model.load_state_dict(state)
-    return model.eval()
+        baseline = MMROTATE_MODELS.build(cfg.model)
+    state = {name: value for name, value in model.state_dict().items() if not name.endswith("transposed")}
+    baseline.load_state_dict(state)
+    return baseline.eval()
 
 
 @pytest.mark.parametrize("angle_version", ["le90", "le135"])
-def test_raw_outputs_and_boxes_are_mmrotates(angle_version):
-    """Every stage; mmrotate reads the features at transposed places, so ours is told to."""
-    ours = build(
+def test_raw_outputs_and_boxes_equal_mmrotate(angle_version):
+    """Mmrotate swaps x and y when it samples features, hence ``transposed``."""
+    model = build(
         **{
             "model.bbox_head_init.bbox_coder.angle_version": angle_version,
             "model.bbox_head_refine.0.bbox_coder.angle_version": angle_version,
             "model.bbox_head_refine.0.frm_cfg.transposed": True,
         }
     )
-    theirs = peer(ours, angle_version)
+    baseline = mmrotate_detector(model, angle_version)
     with torch.no_grad():
-        outputs, boxes = ours._stages(images())
-        first = theirs.bbox_head_init(theirs.extract_feat(images()))
-        their_boxes = theirs.bbox_head_init.filter_bboxes(*first)
-        their_outputs = theirs.forward(images(), mode="tensor")
-    for level, mine in enumerate(boxes):
-        other = torch.stack([getattr(each[level], "tensor", each[level]) for each in their_boxes])
-        assert distance(mine, other) < 1e-2
-    for mine, other in zip(outputs, their_outputs):
-        for one, two in zip(mine, other):
-            assert torch.allclose(one, two, atol=1e-4)
-    last, their_last = ours.bbox_head_refine[0], theirs.bbox_head_refine[0]
-    for box, deltas in zip(boxes, outputs[1]):
-        deltas = deltas.permute(0, 2, 3, 1).reshape(-1, 5)
-        other = their_last.bbox_coder.decode(box.reshape(-1, 5), deltas)
-        assert distance(last.bbox_coder.decode(box.reshape(-1, 5), deltas), getattr(other, "tensor", other)) < 1e-2
+        outputs, boxes = model._forward_stages(images())
+        baseline_init = baseline.bbox_head_init(baseline.extract_feat(images()))
+        baseline_boxes = baseline.bbox_head_init.filter_bboxes(*baseline_init)
+        baseline_outputs = baseline.forward(images(), mode="tensor")
+    for level, level_boxes in enumerate(boxes):
+        expected = torch.stack([getattr(each[level], "tensor", each[level]) for each in baseline_boxes])
+        assert distance(level_boxes, expected) < 1e-2
+    for levels, expected_levels in zip(outputs, baseline_outputs):
+        for level, expected in zip(levels, expected_levels):
+            assert torch.allclose(level, expected, atol=1e-4)
+    coder, baseline_coder = (each.bbox_head_refine[0].bbox_coder for each in (model, baseline))
+    for level_boxes, deltas in zip(boxes, outputs[1]):
+        priors, deltas = level_boxes.reshape(-1, 5), deltas.permute(0, 2, 3, 1).reshape(-1, 5)
+        expected = baseline_coder.decode(priors, deltas)
+        assert distance(coder.decode(priors, deltas), getattr(expected, "tensor", expected)) < 1e-2
 
 
 def distance(first, second):
-    """Largest distance from a corner of one to the nearest of the other, over the box's longest side."""
+    """Largest distance from a corner of the first to the nearest of the second, relative to the longer side."""
     one, other = obb_to_corners(first.double().reshape(-1, 5)), obb_to_corners(second.double().reshape(-1, 5))
-    far = torch.cdist(one, other).amin(-1).amax(-1)
-    return float((far / first.reshape(-1, 5)[:, 2:4].amax(-1).clamp(min=1)).max())
+    corner_distance = torch.cdist(one, other).amin(-1).amax(-1)
+    return float((corner_distance / first.reshape(-1, 5)[:, 2:4].amax(-1).clamp(min=1)).max())
 
 
-def test_best_boxes_are_those_of_the_best_score():
+def test_best_boxes_have_the_highest_score_of_their_location():
     model = build()
     with torch.no_grad():
         scores, deltas = model.bbox_head_init(model.extract_feat(images(1)))
     boxes = best_boxes(model.bbox_head_init, scores, deltas)
-    priors = model.bbox_head_init.flat_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
+    priors = model.bbox_head_init.multi_level_priors([level.shape[-2:] for level in scores], torch.device("cpu"))
     for level in range(5):
         width = scores[level].shape[-1]
         for cell in (0, len(boxes[level][0]) - 1):
@@ -137,20 +137,22 @@ def test_best_boxes_are_those_of_the_best_score():
     assert not any(level.requires_grad for level in boxes)
 
 
-def test_losses_are_those_of_the_stages():
+def test_losses_equal_those_of_the_single_heads():
     model = build().train()
     data = samples((6, 0))
     losses = model.loss(images(), data)
     features = model.extract_feat(images())
     first = model.bbox_head_init(features)
-    objects, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
+    gt_instances, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
     boxes = best_boxes(model.bbox_head_init, *first)
     second = model.bbox_head_refine[0](features, boxes)
     expected = {
-        **model.bbox_head_init.loss_by_feat(*first, objects, metas),
+        **model.bbox_head_init.loss_by_feat(*first, gt_instances, metas),
         **{
             f"{name}_refine_0": value
-            for name, value in model.bbox_head_refine[0].loss_by_feat(*second, objects, metas, priors=boxes).items()
+            for name, value in model.bbox_head_refine[0]
+            .loss_by_feat(*second, gt_instances, metas, priors=boxes)
+            .items()
         },
     }
     assert losses.keys() == expected.keys()
@@ -161,20 +163,20 @@ def test_losses_are_those_of_the_stages():
     assert float(losses["num_pos_refine_0"]) > 0
 
 
-def test_the_second_stage_learns_from_its_own_priors():
-    """Each image has its own boxes as priors: swapping images swaps their matches."""
+def test_priors_of_the_second_stage_differ_per_image():
+    """Swapping the images of a batch swaps their assignments."""
     model = build().train()
     head, (scores, deltas) = model.bbox_head_refine[0], model.bbox_head_init(model.extract_feat(images()))
     boxes, data = best_boxes(model.bbox_head_init, scores, deltas), samples((6, 3))
-    objects, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
+    gt_instances, metas = [each.gt_instances for each in data], [each.metainfo for each in data]
     sizes = [level.shape[-2:] for level in scores]
-    forth = head.assign_batch(boxes, sizes, objects, metas, None)
-    back = head.assign_batch([level.flip(0) for level in boxes], sizes, objects[::-1], metas, None)
-    assert torch.equal(forth, back.flip(0))
-    assert not torch.equal(forth[0], forth[1])
+    gt_index = head.assign_batch(boxes, sizes, gt_instances, metas, None)
+    swapped = head.assign_batch([level.flip(0) for level in boxes], sizes, gt_instances[::-1], metas, None)
+    assert torch.equal(gt_index, swapped.flip(0))
+    assert not torch.equal(gt_index[0], gt_index[1])
 
 
-def test_weights_know_how_features_are_read():
+def test_loading_weights_restores_the_transposed_sampling():
     plain, transposed = build(), build(**{"model.bbox_head_refine.0.frm_cfg.transposed": True})
     with torch.no_grad():
         before = plain(images(), mode="tensor")[0][0]
@@ -184,13 +186,14 @@ def test_weights_know_how_features_are_read():
         assert torch.equal(plain(images(), mode="tensor")[0][0], other)
 
 
-def test_a_square_image_turned_by_a_quarter_reads_the_features_of_its_objects():
-    """The transposed reading is not what features at a box's centre are."""
+def test_transposed_sampling_misses_the_features_of_the_object():
     from rotated_atss.ops.feature_align import align_features
 
     features = torch.zeros(1, 1, 8, 8)
     features[0, 0, 2, 5] = 1  # row 2, column 5
-    boxes = torch.zeros(1, 64, 5) + torch.tensor([5 * 8.0, 2 * 8.0, 10, 10, 0.3])  # all cells predict the object there
+    boxes = torch.zeros(1, 64, 5) + torch.tensor(
+        [5 * 8.0, 2 * 8.0, 10, 10, 0.3]
+    )  # every location predicts the object at this cell
     assert float(align_features(features, boxes, 8).min()) == 1
     assert float(align_features(features, boxes, 8, transposed=True).min()) == 0
 
@@ -198,17 +201,20 @@ def test_a_square_image_turned_by_a_quarter_reads_the_features_of_its_objects():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"model.train_cfg.stage_loss_weights": [1.0, 1.0]}, "1 refining heads need as many stage_loss_weights, not 2"),
+        (
+            {"model.train_cfg.stage_loss_weights": [1.0, 1.0]},
+            "train_cfg.stage_loss_weights must have 1 entries, one per refinement head, got 2",
+        ),
         (
             {"model.bbox_head_refine.0.loss_bbox": dict(_delete_=True, type="RotatedIoULoss")},
-            "set reg_decoded_bbox=True",
+            "Set reg_decoded_bbox=True",
         ),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(changes, message):
+def test_mismatched_settings_raise(changes, message):
     with pytest.raises(UserError, match=message):
         build(**changes)
 
 
-def test_the_registry_knows_the_parts():
+def test_parts_are_registered():
     assert all(MODELS.get(name) is not None for name in ("R3Det", "RotatedRefineHead", "FeatureRefinement"))

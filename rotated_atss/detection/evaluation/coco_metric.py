@@ -1,0 +1,132 @@
+"""COCO box evaluation as a metric of MMEngine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmdet.registry import METRICS
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
+from rotated_atss.coco.evaluation_result import format_table, result_to_json
+from rotated_atss.coco.instances import read_instances
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write
+
+
+@METRICS.register_module()
+class CocoBoxMetric(BaseMetric):
+    """COCO's twelve metrics of horizontal boxes, computed by faster-coco-eval.
+
+    Args:
+        ann_file: Instances JSON with the ground truth; by default that of the tested dataset.
+        per_class: Whether to print the AP of each class.
+        max_dets: Three increasing limits of detections per image and class; AP uses the last.
+        out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
+        collect_device: As MMEngine's ``BaseMetric``.
+        prefix: As MMEngine's ``BaseMetric``.
+
+    Raises:
+        UserError: ``ann_file`` does not exist, or ``max_dets`` are not three increasing numbers.
+
+    Example:
+        >>> from rotated_atss.detection.evaluation.coco_metric import CocoBoxMetric
+        >>> CocoBoxMetric(per_class=True).max_dets
+        (1, 10, 100)
+    """
+
+    default_prefix = "coco"
+
+    def __init__(
+        self,
+        *,
+        ann_file: str | None = None,
+        per_class: bool = False,
+        max_dets: Sequence[int] = MAX_DETS,
+        out_dir: str | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if ann_file is not None and not Path(ann_file).is_file():
+            raise UserError("no such file", where=ann_file)
+        self.ann_file, self.per_class, self.out_dir = ann_file, per_class, out_dir
+        self.max_dets = check_max_dets(max_dets)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Collect the detections of a batch."""
+        for sample in data_samples:
+            pred = sample["pred_instances"]
+            boxes = get_box_tensor(pred["bboxes"]).detach().cpu().double()
+            self.results.append((sample["img_id"], boxes, pred["scores"].cpu(), pred["labels"].cpu()))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Write the detections and evaluate them on the tested images.
+
+        Args:
+            results: Image id, boxes, scores and labels of each image, from :meth:`process`.
+
+        Returns:
+            The twelve metrics by name; empty if the ground truth has no annotations.
+        """
+        logger = MMLogger.get_current_instance()
+        cat_ids = self.dataset_meta["cat_ids"]
+        detections = [
+            row
+            for image_id, boxes, scores, labels in results
+            for row in to_coco_results(image_id, boxes, scores, labels, cat_ids)
+        ]
+        if self.out_dir is not None:
+            _write_json(Path(self.out_dir) / "results.json", detections)
+            logger.info(f"wrote {len(detections)} detections to {Path(self.out_dir) / 'results.json'}")
+        ground_truth = read_instances(self.ann_file or self.dataset_meta["ann_file"])
+        if ground_truth.annotations is None:
+            logger.info(f"{ground_truth.path} has no annotations: nothing is evaluated")
+            return {}
+        image_ids = [image_id for image_id, *_ in results]
+        result = evaluate_boxes(
+            ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
+        )
+        logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
+        if self.out_dir is not None:
+            _write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
+        return result.values()
+
+
+def to_coco_results(
+    image_id: int, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cat_ids: Sequence[int]
+) -> list[dict]:
+    """Convert the detections of an image to COCO's results format.
+
+    Args:
+        image_id: Image id of the JSON.
+        boxes: (N, 4) ``x1, y1, x2, y2`` in pixels.
+        scores: (N,).
+        labels: (N,) class indices.
+        cat_ids: Category id of each class.
+
+    Returns:
+        One dictionary per detection. Boxes are rounded to a thousandth of a pixel, scores to the nine digits that
+        represent a float32 exactly.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.evaluation.coco_metric import to_coco_results
+        >>> boxes, scores = torch.tensor([[10.0, 20.0, 14.0, 25.0]]), torch.tensor([0.5])
+        >>> to_coco_results(7, boxes, scores, torch.tensor([1]), cat_ids=[4, 9])
+        [{'image_id': 7, 'category_id': 9, 'bbox': [10.0, 20.0, 4.0, 5.0], 'score': 0.5}]
+    """
+    xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().round(decimals=3).tolist()
+    return [
+        {"image_id": image_id, "category_id": cat_ids[label], "bbox": box, "score": float(f"{score:.9g}")}
+        for box, score, label in zip(xywh, scores.tolist(), labels.tolist())
+    ]
+
+
+def _write_json(path: Path, content: object) -> None:
+    atomic_write(path, (json.dumps(content) + "\n").encode())

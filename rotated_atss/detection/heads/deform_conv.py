@@ -1,0 +1,78 @@
+"""Modulated deformable convolution (DCNv2) on torchvision's kernel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+from rotated_atss.ops.dtypes import upcast
+
+
+@MODELS.register_module()  # mmcv looks up convolutions in MMEngine's registry, regardless of the scope
+class TorchvisionDCNv2(nn.Module):
+    """Modulated deformable convolution (DCNv2, Zhu et al., arXiv 1811.11168) for CPU and CUDA, without mmcv's kernels.
+
+    Parameters (``weight``, ``bias``, ``conv_offset.*``) and results are those of mmcv's ``ModulatedDeformConv2dPack``.
+    ``conv_offset`` predicts (dy, dx) per kernel cell for each of the ``deform_groups``, then one mask logit per kernel
+    cell. It is initialized with zeros. Under autocast the layer computes in float32.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: As ``torch.nn.Conv2d``.
+        deform_groups: Number of groups of input channels with their own offsets.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
+        >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
+        torch.Size([1, 6, 8, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        deform_groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else (kernel_size[0], kernel_size[1])
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        # mmcv's ConvModule and MMEngine's initializers read these attributes of a convolution
+        self.in_channels, self.out_channels, self.kernel_size, self.groups = in_channels, out_channels, kernel, groups
+        self.transposed, self.output_padding = False, 0
+        self.conv_offset = nn.Conv2d(
+            in_channels, deform_groups * 3 * math.prod(kernel), kernel, stride, padding, dilation, bias=True
+        )
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initialize the weights uniformly, as mmcv's layer, and the offsets with 0, which sets every mask to 0.5."""
+        bound = 1 / math.sqrt(self.in_channels * math.prod(self.kernel_size))
+        nn.init.uniform_(self.weight, -bound, bound)
+        for parameter in (self.bias, self.conv_offset.weight, self.conv_offset.bias):
+            if parameter is not None:
+                nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the convolution to (B, in_channels, H, W)."""
+        with torch.autocast(x.device.type, enabled=False):
+            features = upcast(x)
+            num_masks = self.conv_offset.out_channels // 3
+            offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
+            # torchvision's kernel crashes the process on a NaN offset; the mask still propagates the NaN
+            offset = offset.nan_to_num()
+            out = deform_conv2d(
+                features, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask.sigmoid()
+            )
+        return out.to(x.dtype)

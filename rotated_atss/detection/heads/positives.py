@@ -1,0 +1,69 @@
+"""Positive (image, prior) pairs of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Positives:
+    """Positive (image, prior) pairs of a batch with their ground-truth boxes.
+
+    Counting positives on CUDA would synchronize with the device. With an upper bound instead of a count the rows after
+    the last positive are padding: they refer to the first prior of the first image and have weight 0.
+    """
+
+    image_index: Tensor  # (P,) int64
+    prior_index: Tensor  # (P,) int64
+    gt_boxes: Tensor  # (P, 5)
+    weight: Tensor | None = None  # (P,) float32, 1 or 0; None if no row is padding
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Select the rows of (B, A, ...) values that belong to the positives."""
+        return values[self.image_index, self.prior_index]
+
+    def gather_priors(self, priors: Tensor) -> Tensor:
+        """Select the positive priors (P, 5) from (A, 5) shared by all images, or from (B, A, 5)."""
+        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
+
+
+def gather_positives(
+    gt_index: Tensor, batch_gt_instances: list[InstanceData], max_num_pos: int | None = None
+) -> Positives:
+    """Gather the positive priors of a batch and their ground-truth boxes.
+
+    Args:
+        gt_index: (B, A) int64, index of the ground-truth box assigned to each prior; negative if there is none.
+        batch_gt_instances: Ground truth of each image, with ``bboxes`` (G, 5).
+        max_num_pos: Upper bound of the number of positives. None counts them, which synchronizes with the device.
+
+    Returns:
+        Positives in the order of images and priors, padded to ``max_num_pos`` rows if that is given.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import InstanceData
+        >>> from rotated_atss.detection.heads.positives import gather_positives
+        >>> gt_index = torch.tensor([[-1, 0, -1], [1, -1, -1]])
+        >>> batch = [InstanceData(bboxes=torch.full((1, 5), 1.0)), InstanceData(bboxes=torch.full((2, 5), 2.0))]
+        >>> positives = gather_positives(gt_index, batch)
+        >>> positives.image_index.tolist(), positives.prior_index.tolist()
+        ([0, 1], [1, 0])
+        >>> gather_positives(gt_index, batch, max_num_pos=3).weight
+        tensor([1., 1., 0.])
+    """
+    num_gts = torch.tensor([0, *(len(gt.bboxes) for gt in batch_gt_instances[:-1])], device=gt_index.device)
+    gt_boxes = torch.cat([gt.bboxes for gt in batch_gt_instances])
+    if max_num_pos is None:
+        image_index, prior_index = torch.nonzero(gt_index >= 0).unbind(1)
+        row = gt_index[image_index, prior_index] + num_gts.cumsum(0)[image_index]
+        return Positives(image_index, prior_index, gt_boxes[row])
+    pairs = torch.nonzero_static(gt_index >= 0, size=min(max_num_pos, gt_index.numel()), fill_value=-1)
+    weight = (pairs[:, 0] >= 0).float()
+    image_index, prior_index = pairs.clamp(min=0).unbind(1)
+    row = gt_index[image_index, prior_index].clamp(min=0) + num_gts.cumsum(0)[image_index]
+    return Positives(image_index, prior_index, gt_boxes[row.clamp(max=len(gt_boxes) - 1)], weight)

@@ -1,0 +1,64 @@
+"""Grids of the priors of MMDetection's prior generators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rotated_atss.assign import Grid
+
+
+def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[Grid]:
+    """Describe the prior centres of each level as a regular grid.
+
+    Args:
+        prior_generator: Generator with ``strides`` and, for anchors, ``base_anchors`` per level. The first base anchor
+            gives the centre of the first cell; without base anchors it is (0, 0).
+        featmap_sizes: (height, width) of each feature map.
+
+    Returns:
+        One grid per level, in pixels.
+
+    Example:
+        >>> import torch
+        >>> from mmdet.models.task_modules import AnchorGenerator
+        >>> from rotated_atss.detection.heads.prior_grids import prior_grids
+        >>> generator = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4], center_offset=0.5)
+        >>> prior_grids(generator, [torch.Size((4, 6))])
+        [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
+    """
+    first_anchors = getattr(prior_generator, "base_anchors", None) or [torch.zeros(1, 4)] * len(featmap_sizes)
+    centers = [((anchors[0, :2] + anchors[0, 2:]) / 2).tolist() for anchors in first_anchors]
+    return [
+        Grid(height, width, stride, *center)
+        for (height, width), (stride, _), center in zip(featmap_sizes, prior_generator.strides, centers)
+    ]
+
+
+def valid_hw(
+    prior_generator: Any, featmap_sizes: list[torch.Size], pad_shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Return the valid rows and columns of each level of a padded image, as MMDetection's valid flags.
+
+    Args:
+        prior_generator: Generator with ``strides`` (x, y) per level.
+        featmap_sizes: (height, width) of each feature map.
+        pad_shape: Height and width in pixels of the image with its own padding; the batch can be larger.
+
+    Returns:
+        (rows, columns) per level.
+
+    Example:
+        >>> import torch
+        >>> from mmdet.models.task_modules import AnchorGenerator
+        >>> from rotated_atss.detection.heads.prior_grids import valid_hw
+        >>> generator = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4])
+        >>> valid_hw(generator, [torch.Size((16, 16))], pad_shape=(64, 100))
+        [(8, 13)]
+    """
+    image_height, image_width = pad_shape[:2]
+    return [
+        (min(-(-image_height // stride_y), height), min(-(-image_width // stride_x), width))
+        for (height, width), (stride_x, stride_y) in zip(featmap_sizes, prior_generator.strides)
+    ]

@@ -1,0 +1,81 @@
+"""Image loading: pixels of MMCV's loader, and one-line errors for damaged images."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import LoadImageFromFile
+
+from rotated_atss.detection.datasets.dota import DOTADataset
+from rotated_atss.detection.datasets.loading import LoadCocoImage, LoadTile
+from rotated_atss.errors import UserError
+from rotated_atss.io.png import encode_png
+
+
+def noise(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def write_damaged_image(folder, kind):
+    path = folder / ("b.jpg" if kind == "cut JPEG" else "b.png")
+    cv2.imwrite(str(path), noise(64, 96))
+    data = path.read_bytes()
+    path.write_bytes({"empty": b"", "text": b"no image" * 40}.get(kind, data[: len(data) // 2]))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut PNG", "cut JPEG"])
+def test_damaged_image_raises_one_line(tmp_path, kind):
+    path = write_damaged_image(tmp_path, kind)
+    with pytest.raises(UserError) as caught:
+        LoadTile()({"img_path": str(path)})
+    assert str(caught.value) == f"{path}: not a readable image, or cut short (split again or remove the tile)"
+
+
+def test_missing_image_raises_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"gone.png: cannot be read: No such file or directory \(split again"):
+        LoadTile()({"img_path": str(tmp_path / "gone.png")})
+
+
+def test_damaged_image_in_a_worker_process_raises_one_line(tmp_path):
+    from rotated_atss.detection.engine.runner import strip_worker_traceback
+
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labelTxt").mkdir()
+    path = write_damaged_image(tmp_path / "images", "cut PNG")
+    (tmp_path / "labelTxt" / "b.txt").write_text("")
+    dataset = DOTADataset(data_root=str(tmp_path), pipeline=[dict(type="mmdet.LoadTile")])
+    loader = torch.utils.data.DataLoader(dataset, num_workers=1, collate_fn=list)
+    with pytest.raises(UserError) as caught, strip_worker_traceback():
+        list(loader)
+    assert str(caught.value) == f"{path}: not a readable image, or cut short (split again or remove the tile)"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"to_float32": True}, {"color_type": "grayscale"}, {"imdecode_backend": "pillow"}]
+)
+@pytest.mark.parametrize("encode", [encode_png, lambda image: cv2.imencode(".png", image)[1].tobytes()])
+def test_tiles_have_the_pixels_of_mmcv(tmp_path, options, encode):
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(noise(20, 30)))
+    result, expected = (loader(**options)({"img_path": str(path)}) for loader in (LoadTile, LoadImageFromFile))
+    assert result.keys() == expected.keys()
+    assert result["img_shape"] == expected["img_shape"] == result["ori_shape"] == (20, 30)
+    assert result["img"].dtype == expected["img"].dtype
+    assert np.array_equal(result["img"], expected["img"])
+
+
+def test_coco_image_must_have_the_size_of_the_json(tmp_path):
+    load, path = LoadCocoImage(), str(tmp_path / "i1.png")
+    cv2.imwrite(path, noise(64, 96))
+    assert load.transform(dict(img_path=path, height=64, width=96))["img"].shape == (64, 96, 3)
+    assert load.transform(dict(img_path=path))["ori_shape"] == (64, 96)  # image without a dataset
+    with pytest.raises(UserError, match=r"i1\.png: image size must be 64 x 96 pixels as in the JSON, got 96 x 64"):
+        load.transform(dict(img_path=path, height=96, width=64))
+
+
+def test_damaged_coco_image_names_the_json(tmp_path):
+    path = write_damaged_image(tmp_path, "cut PNG")
+    with pytest.raises(UserError) as caught:
+        LoadCocoImage()({"img_path": str(path)})
+    assert str(caught.value) == f"{path}: not a readable image, or cut short (fix the image or remove it from the JSON)"
