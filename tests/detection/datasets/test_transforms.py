@@ -260,7 +260,7 @@ def test_rotated_configs_are_complete():
 def test_rotation_and_its_inverse_restore_a_real_image(shared_data):
     """The centre of the image and the boxes that remain are those before the rotation."""
     root = shared_data("dota_sample")
-    steps = [dict(type="LoadTile"), dict(type="LoadAnnotations", with_bbox=True, box_type="obb")]
+    steps = [dict(type="mmdet.LoadTile"), dict(type="mmdet.LoadAnnotations", with_bbox=True, box_type="obb")]
     dataset = DOTADataset(data_root=str(root), pipeline=steps)
     results = min((dataset[index] for index in range(3)), key=lambda each: each["img"].size)
     before = copy.deepcopy(results)
