@@ -1,8 +1,9 @@
-"""Fixtures for everyone."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "ROTATED_ATSS_DATA"
+if str(ROOT) not in sys.path:  # tests import shared references as tests.references
+    sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from rotated_atss.assign import (
     nearest_priors,
 )
 from rotated_atss.assign.box_forms import aligned_iou
-from rotated_atss.ops import rotated_iou
-from rotated_atss.ops.boxes import circumscribe, obb_to_hbb, points_in_obb
+from rotated_atss.ops.boxes import circumscribe, obb_to_hbb
+from tests.references.slow_atss import slow_atss
 
 
 def grid_priors(size=256, strides=(8, 16, 32, 64, 128), per_location=1):
@@ -38,36 +38,6 @@ def objects(number, seed=0, size=256, on_grid=False):
     if on_grid:  # centres on cell borders and corners, as integer labels have them: distances tie
         boxes[:, :2] = (boxes[:, :2] / 4).round() * 4
     return boxes
-
-
-def slow_atss(priors, level_sizes, gt_boxes, topk=9, per_location=1, ignored=None):
-    """Algorithm 1 of arXiv 1912.02424, as it reads."""
-    gt_index, best = torch.full((len(priors),), BACKGROUND), torch.zeros(len(priors))
-    skip = torch.zeros(len(priors), dtype=torch.bool)
-    if ignored is not None and len(ignored):
-        skip = (rotated_iou(priors, ignored, mode="iof") > 0.5).any(1)
-    for g, box in enumerate(gt_boxes):
-        if not (box[2] > 0 and box[3] > 0):
-            continue
-        candidates, start = [], 0
-        for size in level_sizes:
-            distance = [
-                ((priors[i, 0] - box[0]) ** 2 + (priors[i, 1] - box[1]) ** 2).item() for i in range(start, start + size)
-            ]
-            order = sorted((d, i + start) for i, d in enumerate(distance) if not skip[i + start])
-            candidates += [i for _, i in order[: topk * per_location]]
-            start += size
-        if not candidates:
-            continue
-        overlap = rotated_iou(priors[candidates], box[None])[:, 0]
-        threshold = overlap.mean() + (overlap.std() if len(overlap) > 1 else 0)
-        for i, value in zip(candidates, overlap):
-            inside = bool(points_in_obb(priors[i, :2], box, 0.01))
-            if value >= threshold and inside and (gt_index[i] == BACKGROUND or value > best[i]):
-                gt_index[i], best[i] = g, value
-    gt_index[skip] = IGNORE
-    best[skip] = 0
-    return gt_index, best
 
 
 @pytest.mark.parametrize("on_grid", [False, True])
@@ -150,7 +120,7 @@ def test_ignored_regions():
     priors, sizes = grid_priors(128)
     boxes, region = objects(10, 3, 128), torch.tensor([[32.0, 32, 80, 60, 0.2]])
     gt_index, iou = atss_assign(priors, sizes, boxes, ignored_boxes=region)
-    expected, best = slow_atss(priors, sizes, boxes, ignored=region)
+    expected, best = slow_atss(priors, sizes, boxes, gt_boxes_ignore=region)
     assert torch.equal(gt_index, expected)
     assert torch.allclose(iou, best, atol=1e-6)
     assert (gt_index == IGNORE).any()

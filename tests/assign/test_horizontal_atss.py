@@ -1,13 +1,12 @@
 """ATSS of horizontal boxes against Algorithm 1 written out, and against MMDetection's ATSSAssigner."""
 
-import math
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rotated_atss.assign import BACKGROUND, IGNORE, atss_assign, match_candidates, nearest_priors
 from rotated_atss.ops.boxes import hbb_to_obb
+from tests.references.slow_atss import slow_atss
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -31,36 +30,6 @@ def objects(number, seed=0, size=256, on_grid=False):
     return torch.cat((low, low + wh), 1)
 
 
-def iou_of(a, b):
-    w = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    h = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
-
-
-def slow_atss(priors, sizes, gt, topk):
-    """Algorithm 1 of arXiv 1912.02424 in Python's own floats."""
-    gt_index, best = [BACKGROUND] * len(priors), [0.0] * len(priors)
-    boxes = priors.double().tolist()
-    for g, box in enumerate(gt.double().tolist()):
-        candidates, start = [], 0
-        for size in sizes:
-            distance = [
-                (math.dist(((p[0] + p[2]) / 2, (p[1] + p[3]) / 2), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)), i)
-                for i, p in enumerate(boxes[start : start + size], start)
-            ]
-            candidates += [i for _, i in sorted(distance)[:topk]]
-            start += size
-        overlap = [iou_of(boxes[i], box) for i in candidates]
-        mean = sum(overlap) / len(overlap)
-        threshold = mean + math.sqrt(sum((value - mean) ** 2 for value in overlap) / (len(overlap) - 1))
-        for i, value in zip(candidates, overlap):
-            x, y = (boxes[i][0] + boxes[i][2]) / 2, (boxes[i][1] + boxes[i][3]) / 2
-            inside = min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
-            if value >= threshold and inside and (gt_index[i] == BACKGROUND or value > best[i]):
-                gt_index[i], best[i] = g, value
-    return gt_index, best
-
-
 @pytest.mark.parametrize("on_grid", [False, True])
 @pytest.mark.parametrize("number, topk", [(1, 9), (12, 9), (12, 3), (30, 19)])
 def test_equals_algorithm_1(number, topk, on_grid):
@@ -69,8 +38,8 @@ def test_equals_algorithm_1(number, topk, on_grid):
         gt = objects(number, seed, 128, on_grid)
         gt_index, iou = atss_assign(priors, sizes, gt, topk=topk)
         expected, best = slow_atss(priors, sizes, gt, topk)
-        assert gt_index.tolist() == expected
-        assert iou.tolist() == pytest.approx(best, abs=1e-6)
+        assert torch.equal(gt_index, expected)
+        assert torch.allclose(iou, best, atol=1e-6)
 
 
 def peer_distances(priors, gt):
