@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.assign.box_forms import candidate_iou, centers, detach_and_upcast, inside_of
-from rotated_atss.assign.candidates import Layout, choose_candidates
+from rotated_atss.assign.candidates import PriorLayout, select_candidates
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.resolution import BACKGROUND, IGNORE, ignored_priors, resolve_conflicts, valid_gt_mask
 from rotated_atss.assign.validation import check_counts, check_forms, check_images, check_levels
@@ -34,7 +34,7 @@ def atss_assign(
     topk: int = 9,
     priors_per_location: int = 1,
     grids: Sequence[Grid | tuple] | None = None,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Choose the object, if any, that each prior learns.
@@ -51,9 +51,9 @@ def atss_assign(
             They are taken at their word: only their sizes are checked. The same result in time that grows with the
             objects alone. An image with ignored regions, and more than 200 candidates a level, are searched for in
             full nevertheless.
-        ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
+        gt_boxes_ignore: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
             one of them is neither a candidate nor a negative.
-        ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
+        ignore_iof_threshold: See ``gt_boxes_ignore``; negative ignores nothing.
 
     Returns:
         ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
@@ -65,7 +65,7 @@ def atss_assign(
     """
     gt_index, iou = atss_assign_batch(
         priors, level_sizes, [gt_boxes], topk=topk, priors_per_location=priors_per_location, grids=grids,
-        ignored_boxes_list=[ignored_boxes], ignore_iof_threshold=ignore_iof_threshold,
+        gt_boxes_ignore_list=[gt_boxes_ignore], ignore_iof_threshold=ignore_iof_threshold,
     )  # fmt: skip
     return gt_index[0], iou[0]
 
@@ -79,7 +79,7 @@ def atss_assign_batch(
     priors_per_location: int = 1,
     grids: Sequence[Grid | tuple] | None = None,
     valid_hw: Sequence[Sequence[tuple[int, int]]] | None = None,
-    ignored_boxes_list: Sequence[Tensor | None] | None = None,
+    gt_boxes_ignore_list: Sequence[Tensor | None] | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """:func:`atss_assign` of all images of a batch that share their priors, in one go: no loop over images or objects
@@ -94,7 +94,7 @@ def atss_assign_batch(
         grids: As there.
         valid_hw: For each image the rows and columns of each level's grid that lie on the image; those in its
             padding are ignored. Needs ``grids``.
-        ignored_boxes_list: Regions to ignore of each image, or None.
+        gt_boxes_ignore_list: Regions to ignore of each image, or None.
         ignore_iof_threshold: As there.
 
     Returns:
@@ -104,13 +104,13 @@ def atss_assign_batch(
         TypeError: Boxes that are no tensors.
         ValueError: Shapes or sizes that do not fit together.
     """
-    regions = list(ignored_boxes_list or [None] * len(gt_boxes_list))
+    regions = list(gt_boxes_ignore_list or [None] * len(gt_boxes_list))
     check_images(gt_boxes_list, regions)
-    for gt_boxes, ignored_boxes in zip(gt_boxes_list, regions, strict=True):
-        check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, regions, strict=True):
+        check_forms(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_levels(priors, list(level_sizes))
     check_counts(topk=topk, priors_per_location=priors_per_location)
-    layout = Layout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
+    layout = PriorLayout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
     left_out = [ignored_priors(priors, each, ignore_iof_threshold) for each in regions]
     gt_index = torch.full((len(gt_boxes_list), len(priors)), BACKGROUND, dtype=torch.int64, device=priors.device)
@@ -118,7 +118,7 @@ def atss_assign_batch(
     objects, image, index = _in_one_row(gt_boxes_list)
     if len(objects) and len(priors):
         count = topk * priors_per_location
-        candidates = choose_candidates(centers(priors), layout, centers(objects), image, count, left_out)
+        candidates = select_candidates(centers(priors), layout, centers(objects), image, count, left_out)
         claims = _claims(priors, objects, candidates, valid_gt_mask(objects))
         slot = claims.prior + image[claims.owner] * len(priors)
         gt_index, iou = resolve_conflicts(gt_index.numel(), slot, index[claims.owner], claims.overlap, claims.positive)
@@ -187,7 +187,7 @@ def _claims_of_some(priors: Tensor, objects: Tensor, candidates: Tensor, usable:
     return _Claims(prior, owner, overlap, above & within)
 
 
-def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
+def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
     """(G,) how many of each object's candidates reach its threshold, before the centre test and conflicts.
 
     Arguments as :func:`match_candidates`.

@@ -19,7 +19,7 @@ _DISTANCES_PER_CHUNK = 1 << 18  # 4 MB of buffers
 _MAX_TOPK_ON_GRIDS = 200
 
 
-class Layout(NamedTuple):
+class PriorLayout(NamedTuple):
     """How the priors of a batch lie: their levels, and what of them exists in which image."""
 
     level_sizes: list[int]
@@ -33,7 +33,7 @@ class Layout(NamedTuple):
         grids: Sequence[Grid | tuple] | None,
         valid_hw: Sequence[Sequence[tuple[int, int]]] | None,
         images: int,
-    ) -> Layout:
+    ) -> PriorLayout:
         """Checked: ``ValueError`` where they do not fit together."""
         sizes = [int(size) for size in level_sizes]
         if grids is None and valid_hw is not None:
@@ -98,8 +98,8 @@ def _leading(distance: Tensor) -> int:
     return int((distance < SAME_CENTER_PX).long().cumprod(0).sum())
 
 
-def choose_candidates(
-    middles: Tensor, layout: Layout, points: Tensor, image: Tensor, count: int, ignored: Sequence[Tensor | None]
+def select_candidates(
+    middles: Tensor, layout: PriorLayout, points: Tensor, image: Tensor, count: int, ignored: Sequence[Tensor | None]
 ) -> Tensor:
     """The candidates of all objects of a batch.
 
@@ -119,7 +119,7 @@ def choose_candidates(
         limits = None
         if layout.valid_hw is not None:
             limits = torch.tensor(layout.valid_hw).permute(2, 1, 0).to(points.device)[..., image]
-        return nearest_on_grids(points, grids, layout.level_sizes, count, limits)
+        return nearest_priors_on_grids(points, grids, layout.level_sizes, count, limits)
     chosen, start = [], 0
     for number, objects in enumerate(torch.bincount(image, minlength=len(ignored)).tolist()):
         excluded = layout.excluded(number, ignored[number], points.device)
@@ -130,7 +130,7 @@ def choose_candidates(
     return torch.cat(chosen)
 
 
-def nearest_on_grids(
+def nearest_priors_on_grids(
     points: Tensor, grids: Sequence[Grid], level_sizes: Sequence[int], count: int, limits: Tensor | None = None
 ) -> Tensor:
     """:func:`nearest_priors` of levels that are grids, without touching a prior.

@@ -23,7 +23,7 @@ def max_iou_assign(
     min_pos_iou: float = 0.0,
     match_low_quality: bool = True,
     gt_max_assign_all: bool = True,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Choose the object, if any, that each prior learns.
@@ -42,9 +42,9 @@ def max_iou_assign(
             whomever they had (of several such objects the highest index). An object that overlaps no prior takes
             none: the reference of ``min_pos_iou=0`` would hand it every prior that it does not touch.
         gt_max_assign_all: Take all priors of equal best IoU, not only that of the lowest index.
-        ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
+        gt_boxes_ignore: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
             one of them is neither positive nor negative.
-        ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
+        ignore_iof_threshold: See ``gt_boxes_ignore``; negative ignores nothing.
 
     Returns:
         ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
@@ -53,10 +53,10 @@ def max_iou_assign(
     Raises:
         ValueError: Shapes or thresholds that do not fit together.
     """
-    check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    check_forms(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
+    ignored = ignored_priors(priors, gt_boxes_ignore, ignore_iof_threshold)
     valid_gt_mask(gt_boxes)  # for its warning: they overlap nothing
     best = _Best(priors)
     for prior, object_ in overlapping_box_pairs(priors, gt_boxes):

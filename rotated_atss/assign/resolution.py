@@ -25,13 +25,13 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     return usable
 
 
-def ignored_priors(priors: Tensor, ignored_boxes: Tensor | None, threshold: float) -> Tensor | None:
+def ignored_priors(priors: Tensor, gt_boxes_ignore: Tensor | None, threshold: float) -> Tensor | None:
     """(A,) bool: priors of which more than ``threshold`` lies in a region to ignore; None if there is no region, or
     the threshold is negative.
     """
-    if ignored_boxes is None or not len(ignored_boxes) or threshold < 0:
+    if gt_boxes_ignore is None or not len(gt_boxes_ignore) or threshold < 0:
         return None
-    regions = ignored_boxes.detach().to(priors)
+    regions = gt_boxes_ignore.detach().to(priors)
     skip = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
     for prior, region in overlapping_box_pairs(priors, regions):
         skip[prior[aligned_iou(priors[prior], regions[region], "iof") > threshold]] = True

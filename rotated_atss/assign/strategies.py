@@ -43,7 +43,7 @@ def ssc_assign(
     gt_boxes: Tensor,
     *,
     scale_ranges: Sequence[float] = SCALE_RANGES_PX,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Spatial and scale constraint, as FCOS: a prior is positive if its centre lies in the object and the largest of
@@ -57,13 +57,13 @@ def ssc_assign(
         gt_boxes: (G, 5) or (G, 4).
         scale_ranges: Pixels between the ranges of two levels, rising; the first level begins at 0, the last has no
             end. A distance on the border belongs to both.
-        ignored_boxes: (I, 5) or (I, 4).
-        ignore_iof_threshold: See ``ignored_boxes`` of :func:`atss_assign`.
+        gt_boxes_ignore: (I, 5) or (I, 4).
+        ignore_iof_threshold: See ``gt_boxes_ignore`` of :func:`atss_assign`.
 
     Raises:
         ValueError: Not one range fewer than levels, or ranges that do not rise.
     """
-    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, ignored_boxes, ignore_iof_threshold)
+    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     low, high = _level_ranges(priors, level_sizes, scale_ranges)
     usable, points = valid_gt_mask(gt_boxes), centers(priors)
     claims = [_no_claims(priors)[:2]]
@@ -83,7 +83,7 @@ def center_sampling_assign(
     topk: int = 9,
     priors_per_location: int = 1,
     scale_ranges: Sequence[float] = SCALE_RANGES_PX,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """The paper's lite variant (section 4.2): of the ``topk`` locations of a level nearest to the object's centre,
@@ -91,7 +91,7 @@ def center_sampling_assign(
 
     Arguments as :func:`ssc_assign` and :func:`atss_assign`.
     """
-    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, ignored_boxes, ignore_iof_threshold)
+    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     check_counts(topk=topk, priors_per_location=priors_per_location)
     low, high = _level_ranges(priors, level_sizes, scale_ranges)
     if not len(priors) or not len(gt_boxes):
@@ -111,7 +111,7 @@ def topk_assign(
     gt_boxes: Tensor,
     *,
     topk: int = 9,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """The ``topk`` priors of all levels that overlap the object most, as far as their centres lie in it.
@@ -121,7 +121,7 @@ def topk_assign(
     official code's order, for priors on a grid). A prior wanted by several goes to the object of highest IoU, of
     equal ones to the lowest index. Arguments as :func:`atss_assign`.
     """
-    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, ignored_boxes, ignore_iof_threshold)
+    priors, gt_boxes, ignored = _prepared(priors, level_sizes, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     check_counts(topk=topk)
     points, middles = centers(priors), centers(gt_boxes)
     longest = _longest_distance(points, middles[valid_gt_mask(gt_boxes)])
@@ -139,7 +139,7 @@ def topk_assign(
     return mark_ignored(gt_index, ignored), iou
 
 
-def drop_outside(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
+def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """Positives whose centre lies outside their object become :data:`IGNORE`: what the official code does to those
     found by IoU, so that they may be compared with the others.
 
@@ -155,12 +155,12 @@ def drop_outside(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor
 
 
 def _prepared(
-    priors: Tensor, level_sizes: Sequence[int], gt_boxes: Tensor, ignored_boxes: Tensor | None, threshold: float
+    priors: Tensor, level_sizes: Sequence[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    check_forms(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_levels(priors, list(level_sizes))
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    return priors, gt_boxes, ignored_priors(priors, ignored_boxes, threshold)
+    return priors, gt_boxes, ignored_priors(priors, gt_boxes_ignore, threshold)
 
 
 def _level_ranges(priors: Tensor, level_sizes: Sequence[int], scale_ranges: Sequence[float]) -> tuple[Tensor, Tensor]:

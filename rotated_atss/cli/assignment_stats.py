@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rotated_atss.detection.engine.assigner_statistics import Scene
+    from rotated_atss.detection.engine.assigner_statistics import AssignmentInput
 
 HELP = (
     "Run only the assigner of a config over its training set: positives an object by size, aspect ratio and angle, "
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rotated_atss.analysis.positive_counts import format_report, summarize
     from rotated_atss.analysis.positive_plots import plot_report
-    from rotated_atss.detection.engine.assigner_statistics import count, records_of
+    from rotated_atss.detection.engine.assigner_statistics import count, load_records
     from rotated_atss.detection.engine.runner import load_config
     from rotated_atss.io.files import atomic_write
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
     _keep_apart([folder, args.json], args.data)
     cfg = load_config(args.config, parse_options(args.cfg_options))
-    records, pipeline = records_of(cfg, args.data)
+    records, pipeline = load_records(cfg, args.data)
     records = records[: args.limit]
     objects, tallies = count(cfg, args.compare, _scenes(records, pipeline))
     images = sum(bool(record["instances"]) for record in records)
@@ -85,10 +85,10 @@ def _keep_apart(outputs: list[str | Path | None], data: str | None) -> None:
             raise UserError(f"lies in the input {data}", where=target, hint="choose another place")
 
 
-def _scenes(records: list[dict], pipeline: list[dict]) -> Iterator[Scene]:
-    from rotated_atss.detection.engine.assigner_statistics import scene_of
+def _scenes(records: list[dict], pipeline: list[dict]) -> Iterator[AssignmentInput]:
+    from rotated_atss.detection.engine.assigner_statistics import build_assignment_input
     from rotated_atss.io.progress import progress_bar
 
     for record in progress_bar(records, unit="image", leave=False):
         if record["instances"]:
-            yield scene_of(record, pipeline)
+            yield build_assignment_input(record, pipeline)

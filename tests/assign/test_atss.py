@@ -11,7 +11,7 @@ from rotated_atss.assign import (
     IGNORE,
     adaptive_threshold,
     atss_assign,
-    candidates_above_threshold,
+    count_candidates_above_threshold,
     match_candidates,
     nearest_priors,
 )
@@ -119,19 +119,19 @@ def test_the_same_on_every_run_and_thread_count():
 def test_ignored_regions():
     priors, sizes = grid_priors(128)
     boxes, region = objects(10, 3, 128), torch.tensor([[32.0, 32, 80, 60, 0.2]])
-    gt_index, iou = atss_assign(priors, sizes, boxes, ignored_boxes=region)
+    gt_index, iou = atss_assign(priors, sizes, boxes, gt_boxes_ignore=region)
     expected, best = slow_atss(priors, sizes, boxes, gt_boxes_ignore=region)
     assert torch.equal(gt_index, expected)
     assert torch.allclose(iou, best, atol=1e-6)
     assert (gt_index == IGNORE).any()
-    without, _ = atss_assign(priors, sizes, boxes, ignored_boxes=torch.zeros(0, 5))
+    without, _ = atss_assign(priors, sizes, boxes, gt_boxes_ignore=torch.zeros(0, 5))
     assert not (without == IGNORE).any()
 
 
 def test_everything_ignored():
     priors, sizes = grid_priors(64)
     gt_index, iou = atss_assign(
-        priors, sizes, objects(3, 0, 64), ignored_boxes=torch.tensor([[32.0, 32, 2000, 2000, 0]])
+        priors, sizes, objects(3, 0, 64), gt_boxes_ignore=torch.tensor([[32.0, 32, 2000, 2000, 0]])
     )
     assert (gt_index == IGNORE).all()
     assert (iou == 0).all()
@@ -197,7 +197,7 @@ def test_candidates_above_the_threshold_are_counted_before_the_centre_test(form)
     objects_ = form(gt).repeat_interleave(candidates.shape[1], 0)
     overlaps = aligned_iou(form(priors)[candidates.flatten()], objects_).view_as(candidates)
     expected = [int((row >= row.mean() + row.std()).sum()) for row in overlaps]
-    assert candidates_above_threshold(form(priors), form(gt), candidates).tolist() == expected
+    assert count_candidates_above_threshold(form(priors), form(gt), candidates).tolist() == expected
     gt_index, _ = match_candidates(form(priors), form(gt), candidates, torch.ones(15, dtype=torch.bool))
     positives = torch.bincount(gt_index[gt_index >= 0], minlength=15)
     assert (positives <= torch.tensor(expected)).all()

@@ -9,8 +9,8 @@ from rotated_atss.assign import (
     atss_assign,
     atss_assign_batch,
     find_grids,
-    nearest_on_grids,
     nearest_priors,
+    nearest_priors_on_grids,
 )
 from rotated_atss.assign.grids import nearest_cells
 from rotated_atss.ops.boxes import obb_to_hbb
@@ -110,7 +110,7 @@ def test_fewer_candidates_than_priors_at_a_location():
     priors, sizes, grids = levels(per_location=3)
     points = objects(40, step=4)[:, :2]
     expected = nearest_priors(priors[:, :2], sizes, points, 4)
-    assert torch.equal(nearest_on_grids(points, grids, sizes, 4), expected)
+    assert torch.equal(nearest_priors_on_grids(points, grids, sizes, 4), expected)
 
 
 def test_a_batch_is_its_images():
@@ -118,9 +118,9 @@ def test_a_batch_is_its_images():
     images = [objects(30, 1), objects(0), objects(7, 2, step=8), objects(12, 3)]
     regions = [None, None, torch.tensor([[60.0, 60, 50, 40, 0.3]]), None]
     for given in (dict(grids=grids), {}):
-        gt_index, iou = atss_assign_batch(priors, sizes, images, ignored_boxes_list=regions, **given)
+        gt_index, iou = atss_assign_batch(priors, sizes, images, gt_boxes_ignore_list=regions, **given)
         for row, boxes in enumerate(images):
-            expected = atss_assign(priors, sizes, boxes, ignored_boxes=regions[row])
+            expected = atss_assign(priors, sizes, boxes, gt_boxes_ignore=regions[row])
             assert torch.equal(gt_index[row], expected[0])
             assert torch.equal(iou[row], expected[1])
     assert (gt_index[2] == IGNORE).any()
@@ -143,7 +143,7 @@ def test_padding_is_cut_off():
         [(-(-100 // int(g.stride)), -(-130 // int(g.stride))) for g in grids],
     ]
     for regions in (None, [None, torch.tensor([[40.0, 40, 30, 30, 0.0]])]):
-        options = dict(grids=grids, valid_hw=cells, ignored_boxes_list=regions)
+        options = dict(grids=grids, valid_hw=cells, gt_boxes_ignore_list=regions)
         gt_index, iou = atss_assign_batch(priors, sizes, gt, **options)
         assert torch.equal(gt_index[0], atss_assign(priors, sizes, gt[0])[0])
         kept = torch.cat([
@@ -151,7 +151,7 @@ def test_padding_is_cut_off():
             for g, (rows, columns) in zip(grids, cells[1])
         ])  # fmt: skip
         cut = [int(level.sum()) for level in kept.split(sizes)]
-        expected = atss_assign(priors[kept], cut, gt[1], ignored_boxes=None if regions is None else regions[1])
+        expected = atss_assign(priors[kept], cut, gt[1], gt_boxes_ignore=None if regions is None else regions[1])
         assert torch.equal(gt_index[1][kept], expected[0])
         assert torch.equal(iou[1][kept], expected[1])
         assert (gt_index[1][~kept] == IGNORE).all()
@@ -236,6 +236,6 @@ def test_a_batch_needs_images_and_a_place_for_the_regions_of_each():
     with pytest.raises(ValueError, match="at least one image"):
         atss_assign_batch(priors, sizes, [])
     with pytest.raises(ValueError, match="ignored regions of 1 images for objects of 2"):
-        atss_assign_batch(priors, sizes, [objects(2)] * 2, ignored_boxes_list=[None])
+        atss_assign_batch(priors, sizes, [objects(2)] * 2, gt_boxes_ignore_list=[None])
     with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, not ndarray"):
         atss_assign(priors, sizes, objects(2).numpy())

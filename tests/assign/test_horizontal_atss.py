@@ -111,7 +111,7 @@ def test_ignored_regions_and_objects_without_area():
     priors, sizes = priors_of(128)
     gt = objects(6, 1, 128)
     region = torch.tensor([[-200.0, -200, 60, 60]])
-    gt_index, iou = atss_assign(priors, sizes, gt, ignored_boxes=region)
+    gt_index, iou = atss_assign(priors, sizes, gt, gt_boxes_ignore=region)
     inside = torch.tensor([
         max(0, min(p[2], 60) - max(p[0], -200)) * max(0, min(p[3], 60) - max(p[1], -200))
         > 0.5 * (p[2] - p[0]) * (p[3] - p[1])
@@ -150,5 +150,5 @@ def test_no_tensor_of_priors_times_objects(form):
     gt = objects(2000, 0, 1024)
     crowd = torch.tensor([[0.0, 0, 300, 300]])
     with Largest() as largest:
-        atss_assign(form(priors), sizes, form(gt), ignored_boxes=form(crowd))
+        atss_assign(form(priors), sizes, form(gt), gt_boxes_ignore=form(crowd))
     assert largest.numel < 1 << 20 < len(priors) * len(gt) / 40

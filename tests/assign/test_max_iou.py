@@ -85,12 +85,12 @@ def test_equals_the_rule_written_out(form, changes, slow):
 def test_ignored_regions(form):
     priors, gt = form(retina_priors()), form(objects(10))
     region = form(torch.tensor([[30.0, 30, 70, 50, 0.3], [80, 80, 60, 60, 0]]))
-    gt_index, iou = max_iou_assign(priors, gt, ignored_boxes=region)
+    gt_index, iou = max_iou_assign(priors, gt, gt_boxes_ignore=region)
     expected, best = slow_max_iou(priors, gt, ignored=region)
     assert torch.equal(gt_index, expected)
     assert torch.equal(iou, best)
     assert not torch.equal(gt_index, max_iou_assign(priors, gt)[0])
-    ignoring_nothing = max_iou_assign(priors, gt, ignored_boxes=region, ignore_iof_threshold=-1)[0]
+    ignoring_nothing = max_iou_assign(priors, gt, gt_boxes_ignore=region, ignore_iof_threshold=-1)[0]
     assert torch.equal(ignoring_nothing, max_iou_assign(priors, gt)[0])
 
 

@@ -9,7 +9,7 @@ from rotated_atss.assign import (
     BACKGROUND,
     IGNORE,
     center_sampling_assign,
-    drop_outside,
+    ignore_outside_gt,
     max_iou_assign,
     ssc_assign,
     topk_assign,
@@ -162,7 +162,7 @@ def test_positives_by_iou_outside_their_object_are_left_out(form):
     priors, _ = grid_priors()
     gt = form(objects(12) * torch.tensor([1, 1, 1, 0.5, 1]))
     gt_index, iou = max_iou_assign(form(priors), gt)
-    kept, kept_iou = drop_outside(form(priors), gt, gt_index, iou)
+    kept, kept_iou = ignore_outside_gt(form(priors), gt, gt_index, iou)
     points = centers(form(priors)).tolist()
     expected = [
         IGNORE if g >= 0 and min(distances_to_sides(points[i], gt[g].tolist())) <= 0.01 else g
@@ -187,7 +187,7 @@ def test_ignored_regions_empty_scenes_and_flat_objects(assign, options, form):
     priors, sizes = grid_priors()
     priors, gt = form(priors), form(objects(10))
     region = form(torch.tensor([[40.0, 40, 60, 60, 0]]))
-    gt_index, iou = assign(priors, sizes, gt, ignored_boxes=region, **options)
+    gt_index, iou = assign(priors, sizes, gt, gt_boxes_ignore=region, **options)
     inside = aligned_iou(priors, region.expand_as(priors), "iof") > 0.5
     assert torch.equal(gt_index == IGNORE, inside)
     assert inside.any()

@@ -80,7 +80,7 @@ def test_options_reach_every_row_of_the_tables(name, changes):
     priors = head.prior_generator.grid_priors([(4, 4)] * 5, device="cpu")[0]
     if changes is NINE:
         assert head.num_base_priors == 9
-        assert head.assigner.located(priors) == 9
+        assert head.assigner.num_priors_per_location(priors) == 9
     if f"{ANCHORS}.ratios" in changes and changes is not NINE:
         w, h = (priors[0, 2:4] if name == ORIENTED else priors[0, 2:] - priors[0, :2]).tolist()
         assert h / w == pytest.approx(changes[f"{ANCHORS}.ratios"][0])

@@ -125,8 +125,8 @@ def test_assignment_is_the_same(number, grid):
     if grid:  # distances tie
         objects[:, :2] = (objects[:, :2] / grid).round() * grid
     region = torch.tensor([[100.0, 120, 80, 60, 0.2]])
-    here, iou = atss_assign(priors, sizes, objects, ignored_boxes=region)
-    there, there_iou = atss_assign(priors.to(DEVICE), sizes, objects.to(DEVICE), ignored_boxes=region.to(DEVICE))
+    here, iou = atss_assign(priors, sizes, objects, gt_boxes_ignore=region)
+    there, there_iou = atss_assign(priors.to(DEVICE), sizes, objects.to(DEVICE), gt_boxes_ignore=region.to(DEVICE))
     assert there.device.type == DEVICE
     there = there.cpu()
     assert torch.equal(here == IGNORE, there == IGNORE)
@@ -159,8 +159,8 @@ def test_every_assignment_is_the_same_in_double_precision(assign, number, form):
     priors, sizes = grid_priors()
     priors, objects = form(priors.double()), form(scene(number, number, 512, torch.float64))
     region = form(torch.tensor([[100.0, 120, 80, 60, 0.2]]).double())
-    here, iou = assign(priors, sizes, objects, ignored_boxes=region)
-    there = assign(priors.to(DEVICE), sizes, objects.to(DEVICE), ignored_boxes=region.to(DEVICE))
+    here, iou = assign(priors, sizes, objects, gt_boxes_ignore=region)
+    there = assign(priors.to(DEVICE), sizes, objects.to(DEVICE), gt_boxes_ignore=region.to(DEVICE))
     assert torch.equal(here, there[0].cpu())
     assert (here == IGNORE).any()
     assert (iou - there[1].cpu()).abs().max() <= IOU_TOLERANCE[torch.float64]

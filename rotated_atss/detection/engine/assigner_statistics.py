@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from rotated_atss.analysis.positive_counts import SHARE_OF_CANDIDATES, Objects, Tally
-from rotated_atss.assign import candidates_above_threshold, nearest_priors
+from rotated_atss.assign import count_candidates_above_threshold, nearest_priors
 from rotated_atss.assign.box_forms import centers
 from rotated_atss.coco.instances import category_ids, read_instances
 from rotated_atss.detection.engine.hooks import one_line
@@ -30,7 +30,7 @@ CIRCUMSCRIBED = "-hbb"  # behind a way to choose positives: by the circumscribed
 
 
 @dataclass(frozen=True)
-class Scene:
+class AssignmentInput:
     """What assignment sees of an image: the size and boxes that the network is given."""
 
     wh: tuple[int, int]
@@ -38,7 +38,7 @@ class Scene:
     ignored: Tensor
 
 
-def dense_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
+def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
     """The generator of priors and the assigner of a config's (first) dense head.
 
     Raises:
@@ -87,14 +87,14 @@ def expected_positives(assigner: Any, levels: int, location: Tensor) -> float | 
     """The paper's claim for an assigner that is ATSS, None for another. ``location`` holds the priors of one."""
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
-    located = assigner.located(location) if isinstance(assigner, TensorAssigner) else 1
+    located = assigner.num_priors_per_location(location) if isinstance(assigner, TensorAssigner) else 1
     return SHARE_OF_CANDIDATES * assigner.topk * located * levels
 
 
-def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], scene: Scene) -> Tensor:
+def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], scene: AssignmentInput) -> Tensor:
     """(A,) objects of the priors, by ``match`` of ours or ``assign`` of MMDetection's."""
-    if hasattr(assigner, "assign_tensors"):
-        return assigner.assign_tensors(priors, level_sizes, scene.boxes, scene.ignored)[0]
+    if hasattr(assigner, "assign_image"):
+        return assigner.assign_image(priors, level_sizes, scene.boxes, scene.ignored)[0]
     truths = InstanceData(bboxes=scene.boxes, labels=torch.zeros(len(scene.boxes), dtype=torch.int64))
     ignored, given = InstanceData(bboxes=scene.ignored), InstanceData(priors=priors)
     levels = [level_sizes] if "num_level_priors" in inspect.signature(assigner.assign).parameters else []
@@ -108,14 +108,14 @@ def _above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], boxe
         return torch.zeros(0, dtype=torch.int64)
     if getattr(assigner, "by_hbb", False):
         priors, boxes = obb_to_hbb(priors), obb_to_hbb(boxes)
-    located = assigner.located(priors) if isinstance(assigner, TensorAssigner) else 1
+    located = assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1
     nearest = nearest_priors(centers(priors), level_sizes, centers(boxes), assigner.topk * located)
-    return candidates_above_threshold(priors, boxes, nearest)
+    return count_candidates_above_threshold(priors, boxes, nearest)
 
 
-def count(cfg: Config, names: Sequence[str], scenes: Iterable[Scene]) -> tuple[Objects, dict[str, Tally]]:
+def count(cfg: Config, names: Sequence[str], scenes: Iterable[AssignmentInput]) -> tuple[Objects, dict[str, Tally]]:
     """Run the named assigners over scenes; no names: ``obb`` and ``hbb``, or ``config`` where boxes are horizontal."""
-    generator_cfg, assigner_cfg = dense_parts(cfg)
+    generator_cfg, assigner_cfg = dense_head_parts(cfg)
     generator = TASK_UTILS.build(generator_cfg)
     strides = [int(stride[0]) for stride in generator.strides]
     location = generator.grid_priors([(1, 1)] * len(strides), device="cpu")[0]
@@ -141,7 +141,7 @@ def _grid(generator: Any, strides: list[int], width: int, height: int) -> tuple[
     return torch.cat(levels), [len(level) for level in levels]
 
 
-def records_of(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
+def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
     """Images and boxes of the training set of a config, and its pipeline.
 
     Args:
@@ -183,7 +183,7 @@ def _json_records(path: str, dataset: dict) -> list[dict]:
     ]
 
 
-def scene_of(record: dict, pipeline: Sequence[dict]) -> Scene:
+def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> AssignmentInput:
     """An image's size and boxes as the network is given them, without augmentation."""
     width, height = (record["width"], record["height"]) if "width" in record else _image_wh(record["img_path"])
     wh = resized_wh((width, height), pipeline)
@@ -192,7 +192,7 @@ def scene_of(record: dict, pipeline: Sequence[dict]) -> Scene:
     boxes = torch.tensor(rows, dtype=torch.float32) if rows else torch.zeros(0, 5)
     scale = (wh[0] / width, wh[1] / height)
     boxes = scale_obb(boxes, scale) if boxes.shape[1] == 5 else boxes * boxes.new_tensor(scale * 2)
-    return Scene(wh, boxes[~flags], boxes[flags])
+    return AssignmentInput(wh, boxes[~flags], boxes[flags])
 
 
 def resized_wh(wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Assigners for MMDetection's registry; the computation is in :mod:`rotated_atss.assign`.
 
-Each has ``assign_tensors`` on plain tensors, which the heads of this package call, and ``assign`` on MMDetection's
+Each has ``assign_image`` on plain tensors, which the heads of this package call, and ``assign`` on MMDetection's
 containers.
 """
 
@@ -18,12 +18,12 @@ from torch import Tensor
 from rotated_atss.assign import (
     IGNORE,
     Grid,
-    Layout,
+    PriorLayout,
     atss_assign,
     atss_assign_batch,
     center_sampling_assign,
-    drop_outside,
     find_grids,
+    ignore_outside_gt,
     max_iou_assign,
     ssc_assign,
     topk_assign,
@@ -37,7 +37,7 @@ SAME_CENTER_PX = 1e-3  # priors of one location differ by roundings, of two by a
 
 
 class TensorAssigner(BaseAssigner):
-    """What the assigners share: the box to assign by, and MMDetection's interface on top of ``assign_tensors``.
+    """What the assigners share: the box to assign by, and MMDetection's interface on top of ``assign_image``.
 
     Args:
         assign_by_circumhbbox: None or False assigns by the box as it is. True, or the name of an angle version as older
@@ -67,8 +67,8 @@ class TensorAssigner(BaseAssigner):
         self.priors_per_location = priors_per_location
         self.ignore_iof_threshold = ignore_iof_threshold
 
-    def assign_tensors(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None = None
+    def assign_image(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Objects of one image's priors, by the box that this assigner is set to.
 
@@ -76,7 +76,7 @@ class TensorAssigner(BaseAssigner):
             priors: (A, 5) or (A, 4), level after level.
             level_sizes: Number of priors a level.
             gt_boxes: (G, 5) or (G, 4).
-            ignored_boxes: (I, 5) or (I, 4).
+            gt_boxes_ignore: (I, 5) or (I, 4).
 
         Returns:
             ``gt_index`` (A,), -1 for none and -2 for ignored, and ``iou`` (A,), as the functions of
@@ -84,13 +84,13 @@ class TensorAssigner(BaseAssigner):
         """
         if self.by_hbb and priors.shape[1] == 5:
             priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
-            ignored_boxes = None if ignored_boxes is None else obb_to_hbb(ignored_boxes)
-        return self.assign_given_boxes(priors, level_sizes, gt_boxes, ignored_boxes)
+            gt_boxes_ignore = None if gt_boxes_ignore is None else obb_to_hbb(gt_boxes_ignore)
+        return self._assign_boxes(priors, level_sizes, gt_boxes, gt_boxes_ignore)
 
-    def assign_given_boxes(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """As :meth:`assign_tensors`, by the boxes as they are."""
+        """As :meth:`assign_image`, by the boxes as they are."""
         raise NotImplementedError
 
     def assign_batch(
@@ -98,7 +98,7 @@ class TensorAssigner(BaseAssigner):
         priors: Tensor,
         level_sizes: list[int],
         gt_boxes_list: list[Tensor],
-        ignored_boxes_list: list[Tensor | None],
+        gt_boxes_ignore_list: list[Tensor | None],
         grids: list[Grid],
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
@@ -109,17 +109,17 @@ class TensorAssigner(BaseAssigner):
             priors: (A, 5) of all images, or (B, A, 5).
             level_sizes: Number of priors a level.
             gt_boxes_list: (G, 5) of each image.
-            ignored_boxes_list: (I, 5) of each image, or None.
+            gt_boxes_ignore_list: (I, 5) of each image, or None.
             grids: The levels' cells.
             valid_hw: Of each image, the rows and columns of each level that lie on it; others are ignored.
             on_grids: Whether the priors' centres are those of the grids, too, not only their number.
 
         Returns:
-            (B, A) int64 as ``gt_index`` of :meth:`assign_tensors`.
+            (B, A) int64 as ``gt_index`` of :meth:`assign_image`.
         """
-        layout = Layout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
+        layout = PriorLayout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
         rows = []
-        for number, (gt_boxes, regions) in enumerate(zip(gt_boxes_list, ignored_boxes_list, strict=True)):
+        for number, (gt_boxes, regions) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
             own = priors if priors.ndim == 2 else priors[number]
             excluded = layout.excluded(number, None, own.device)
             rows.append(self._assign_valid(own, layout.level_sizes, gt_boxes, regions, excluded))
@@ -130,18 +130,18 @@ class TensorAssigner(BaseAssigner):
         priors: Tensor,
         level_sizes: list[int],
         gt_boxes: Tensor,
-        ignored_boxes: Tensor | None,
+        gt_boxes_ignore: Tensor | None,
         excluded: Tensor | None,
     ) -> Tensor:
         """(A,) matches of those priors that are not ``excluded`` (A,); these are ignored."""
         if excluded is None:
-            return self.assign_tensors(priors, level_sizes, gt_boxes, ignored_boxes)[0]
+            return self.assign_image(priors, level_sizes, gt_boxes, gt_boxes_ignore)[0]
         sizes = [int((~level).sum()) for level in excluded.split(level_sizes)]
         gt_index = torch.full(excluded.shape, IGNORE, dtype=torch.int64, device=priors.device)
-        gt_index[~excluded] = self.assign_tensors(priors[~excluded], sizes, gt_boxes, ignored_boxes)[0]
+        gt_index[~excluded] = self.assign_image(priors[~excluded], sizes, gt_boxes, gt_boxes_ignore)[0]
         return gt_index
 
-    def located(self, priors: Tensor) -> int:
+    def num_priors_per_location(self, priors: Tensor) -> int:
         """Priors that share a centre: as set, or counted."""
         return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
 
@@ -155,7 +155,7 @@ class TensorAssigner(BaseAssigner):
         """MMDetection's interface: ``gt_inds`` is 0 for background, -1 for ignored and index + 1 for an object."""
         priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
         ignored = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
-        gt_index, iou = self.assign_tensors(priors, num_level_priors, gt_boxes, ignored)
+        gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, ignored)
         taken = gt_index >= 0
         labels = gt_index.new_full(gt_index.shape, -1)
         labels[taken] = gt_instances.labels[gt_index[taken]]
@@ -190,12 +190,12 @@ class RotatedATSSAssigner(TensorAssigner):
         """How many priors so many objects can get at most: their candidates."""
         return objects * levels * self.topk * (self.priors_per_location or priors_per_location)
 
-    def assign_given_boxes(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         return atss_assign(
-            priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.located(priors),
-            grids=find_grids(priors, level_sizes), ignored_boxes=ignored_boxes,
+            priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.num_priors_per_location(priors),
+            grids=find_grids(priors, level_sizes), gt_boxes_ignore=gt_boxes_ignore,
             ignore_iof_threshold=self.ignore_iof_threshold,
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ class RotatedATSSAssigner(TensorAssigner):
         priors: Tensor,
         level_sizes: list[int],
         gt_boxes_list: list[Tensor],
-        ignored_boxes_list: list[Tensor | None],
+        gt_boxes_ignore_list: list[Tensor | None],
         grids: list[Grid],
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
@@ -212,15 +212,15 @@ class RotatedATSSAssigner(TensorAssigner):
         """As :meth:`TensorAssigner.assign_batch`; on grids all images at once."""
         if not on_grids:
             return super().assign_batch(
-                priors, level_sizes, gt_boxes_list, ignored_boxes_list, grids, valid_hw, on_grids
+                priors, level_sizes, gt_boxes_list, gt_boxes_ignore_list, grids, valid_hw, on_grids
             )
-        located = self.located(priors)
+        located = self.num_priors_per_location(priors)
         if self.by_hbb and priors.shape[1] == 5:
             priors, gt_boxes_list = obb_to_hbb(priors), [obb_to_hbb(boxes) for boxes in gt_boxes_list]
-            ignored_boxes_list = [None if boxes is None else obb_to_hbb(boxes) for boxes in ignored_boxes_list]
+            gt_boxes_ignore_list = [None if boxes is None else obb_to_hbb(boxes) for boxes in gt_boxes_ignore_list]
         return atss_assign_batch(
             priors, level_sizes, gt_boxes_list, topk=self.topk, priors_per_location=located, grids=grids,
-            valid_hw=valid_hw, ignored_boxes_list=ignored_boxes_list,
+            valid_hw=valid_hw, gt_boxes_ignore_list=gt_boxes_ignore_list,
             ignore_iof_threshold=self.ignore_iof_threshold,
         )[0]  # fmt: skip
 
@@ -271,12 +271,12 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         self.low_quality = dict(match_low_quality=match_low_quality, gt_max_assign_all=gt_max_assign_all)
         check_thresholds(**self.thresholds)
 
-    def assign_given_boxes(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         return max_iou_assign(
             priors, gt_boxes, **self.thresholds, **self.low_quality,
-            ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold,
+            gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold,
         )  # fmt: skip
 
     def assign(  # type: ignore[override]  # MMDetection's heads without levels call it so
@@ -336,13 +336,13 @@ class SelectionAssigner(TensorAssigner):
         self.thresholds = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr)
         self.center_inside = center_inside
 
-    def assign_given_boxes(
-        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, ignored_boxes: Tensor | None
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        ignored = dict(ignored_boxes=ignored_boxes, ignore_iof_threshold=self.ignore_iof_threshold)
+        ignored = dict(gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold)
         if self.strategy == "iou":
             outcome = max_iou_assign(priors, gt_boxes, **self.thresholds, **ignored)
-            return drop_outside(priors, gt_boxes, *outcome) if self.center_inside else outcome
+            return ignore_outside_gt(priors, gt_boxes, *outcome) if self.center_inside else outcome
         options = {}
         if self.strategy in ("ssc", "center_sampling"):
             self._check_levels(len(level_sizes))
@@ -350,7 +350,7 @@ class SelectionAssigner(TensorAssigner):
         if self.strategy != "ssc":
             options["topk"] = self.topk
         if self.strategy in ("atss", "center_sampling"):
-            options["priors_per_location"] = self.located(priors)
+            options["priors_per_location"] = self.num_priors_per_location(priors)
         if self.strategy == "atss":
             options["grids"] = find_grids(priors, level_sizes)
         assign = dict(atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign)

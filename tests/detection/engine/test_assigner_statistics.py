@@ -8,14 +8,14 @@ from mmengine.config import ConfigDict
 
 from rotated_atss.cli import main
 from rotated_atss.detection.engine.assigner_statistics import (
-    Scene,
+    AssignmentInput,
     assign_priors,
     build_assigner,
+    build_assignment_input,
     count,
-    dense_parts,
-    records_of,
+    dense_head_parts,
+    load_records,
     resized_wh,
-    scene_of,
 )
 from rotated_atss.detection.engine.runner import load_config
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
@@ -46,9 +46,9 @@ def coco_json(tmp_path):
 
 
 def test_tiles_of_a_split_folder(tiles):
-    records, pipeline = records_of(load_config(OBB), str(tiles))
+    records, pipeline = load_records(load_config(OBB), str(tiles))
     assert len(records) == 5  # the one without objects is filtered, as in training
-    scene = scene_of(records[0], pipeline)
+    scene = build_assignment_input(records[0], pipeline)
     assert scene.wh == (1024, 1024)
     assert scene.boxes.shape == (4, 5)
     assert scene.ignored.shape == (0, 5)
@@ -58,8 +58,8 @@ def test_tiles_of_a_split_folder(tiles):
 
 
 def test_an_instances_json_needs_no_images(coco_json):
-    records, pipeline = records_of(load_config(COCO), str(coco_json))
-    scene = scene_of(records[0], pipeline)
+    records, pipeline = load_records(load_config(COCO), str(coco_json))
+    scene = build_assignment_input(records[0], pipeline)
     assert scene.wh == (1067, 800)
     assert torch.allclose(scene.boxes, torch.tensor([[100, 100, 160, 130]]) * torch.tensor([1067 / 400, 8 / 3] * 2))
     assert len(scene.ignored) == 1
@@ -85,7 +85,7 @@ def scenes(number=3):
     for _ in range(number):
         unit = torch.rand(20, 5, generator=draw)
         boxes = unit * torch.tensor([250, 250, 70, 20, 3]) + torch.tensor([0, 0, 10, 10, -1.5])
-        yield Scene((256, 200), boxes, torch.zeros(0, 5))
+        yield AssignmentInput((256, 200), boxes, torch.zeros(0, 5))
 
 
 def test_counts_are_those_of_the_assigner():
@@ -93,7 +93,7 @@ def test_counts_are_those_of_the_assigner():
     objects, tallies = count(cfg, [], scenes())
     assert list(tallies) == ["obb", "hbb"]
     assert len(tallies["obb"].positives) == 60
-    generator, _ = dense_parts(cfg)
+    generator, _ = dense_head_parts(cfg)
     from mmdet.registry import TASK_UTILS
 
     # 200 rows are padded to 224
@@ -101,7 +101,7 @@ def test_counts_are_those_of_the_assigner():
     for name, by_hbb in (("obb", None), ("hbb", True)):
         expected = []
         for scene in scenes():
-            gt_index = RotatedATSSAssigner(assign_by_circumhbbox=by_hbb).assign_tensors(
+            gt_index = RotatedATSSAssigner(assign_by_circumhbbox=by_hbb).assign_image(
                 torch.cat(levels), [len(level) for level in levels], scene.boxes
             )[0]
             expected += [int((gt_index == g).sum()) for g in range(20)]
@@ -129,7 +129,7 @@ def test_every_assigner_by_name():
 
 
 def test_ways_treat_ignored_objects_as_the_config_does():
-    assert build_assigner("ssc", dense_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
+    assert build_assigner("ssc", dense_head_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
     settings = ConfigDict(type="RotatedATSSAssigner", topk=5, ignore_iof_threshold=0.3, assign_by_circumhbbox="oc")
     made = build_assigner("topk", settings, True)
     assert (made.topk, made.ignore_iof_threshold, made.by_hbb) == (5, 0.3, True)
@@ -148,10 +148,10 @@ def test_assigners_of_mmdetection(kind):
     settings = dict(topk=9) if kind == "ATSSAssigner" else dict(pos_iou_thr=0.5, neg_iou_thr=0.4)
     ours = "atss" if kind == "ATSSAssigner" else "iou"
     scene = next(scenes(1))
-    scene = Scene(scene.wh, obb_to_hbb(scene.boxes), scene.ignored[:, :4])
+    scene = AssignmentInput(scene.wh, obb_to_hbb(scene.boxes), scene.ignored[:, :4])
     cfg = load_config(COCO)
     _, tallies = count(cfg, ["config", ours], [scene])
-    generator = TASK_UTILS.build(dense_parts(cfg)[0])
+    generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
     levels = generator.grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     sizes = [len(level) for level in levels]
     theirs = assign_priors(TASK_UTILS.build(dict(type=kind, **settings)), torch.cat(levels), sizes, scene)
@@ -184,10 +184,10 @@ def test_a_config_without_assigner_or_dataset():
     cfg = load_config(OBB)
     del cfg.model.train_cfg.assigner
     with pytest.raises(UserError, match="no dense head with anchors and an assigner"):
-        dense_parts(cfg)
+        dense_head_parts(cfg)
     cfg.pop("train_dataloader")
     with pytest.raises(UserError, match="no train_dataloader"):
-        records_of(cfg, None)
+        load_records(cfg, None)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -262,4 +262,4 @@ def test_never_into_the_input_folder(tiles, capsys):
 def test_an_image_that_is_none(tiles, tmp_path):
     (tmp_path / "P0001.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match="P0001.png: cannot read the image's size"):
-        scene_of(dict(img_path=str(tmp_path / "P0001.png"), instances=[]), [])
+        build_assignment_input(dict(img_path=str(tmp_path / "P0001.png"), instances=[]), [])

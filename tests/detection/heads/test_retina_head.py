@@ -97,7 +97,7 @@ def reference(head, scores, deltas, truths, metas, ignored=None, decoded=False):
             sizes.append(len(rows))
         goals, counted = torch.zeros(len(priors), CLASSES), torch.ones(len(priors), 1)
         regions = None if ignored is None else ignored[image].bboxes
-        gt_index = atss_assign(torch.stack(priors), sizes, truth.bboxes, ignored_boxes=regions)[0].tolist()
+        gt_index = atss_assign(torch.stack(priors), sizes, truth.bboxes, gt_boxes_ignore=regions)[0].tolist()
         factor += max(sum(index >= 0 for index in gt_index), 1)
         positives += sum(index >= 0 for index in gt_index)
         for number, (prior, delta, index) in enumerate(zip(priors, regressed, gt_index)):

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.assign import (
     atss_assign,
     center_sampling_assign,
-    drop_outside,
+    ignore_outside_gt,
     max_iou_assign,
     ssc_assign,
     topk_assign,
@@ -53,7 +53,7 @@ def instances(boxes):
 @pytest.mark.parametrize("value", [None, False])
 def test_assigner_by_the_oriented_box(value):
     priors, sizes = priors_of()
-    gt_index, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).assign_tensors(priors, sizes, objects())
+    gt_index, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).assign_image(priors, sizes, objects())
     expected = atss_assign(priors, sizes, objects())
     assert torch.equal(gt_index, expected[0])
     assert torch.equal(iou, expected[1])
@@ -64,7 +64,7 @@ def test_assigner_by_the_oriented_box(value):
 @pytest.mark.parametrize("value", [True, "oc", "le90", "le135"])
 def test_assigner_by_the_circumscribed_box(value):
     priors, sizes = priors_of()
-    gt_index, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).assign_tensors(priors, sizes, objects())
+    gt_index, iou = RotatedATSSAssigner(assign_by_circumhbbox=value).assign_image(priors, sizes, objects())
     expected = atss_assign(priors, sizes, circumscribe(objects()))
     assert torch.equal(gt_index, expected[0])
     assert torch.allclose(iou, expected[1], atol=1e-6)
@@ -84,9 +84,9 @@ def test_assigner_passes_its_settings_on():
     assigner = RotatedATSSAssigner(topk=4, priors_per_location=2, ignore_iof_threshold=0.2)
     ignored = torch.tensor([[30.0, 30, 40, 40, 0.4]])
     expected = atss_assign(
-        priors, sizes, objects(), topk=4, priors_per_location=2, ignored_boxes=ignored, ignore_iof_threshold=0.2
+        priors, sizes, objects(), topk=4, priors_per_location=2, gt_boxes_ignore=ignored, ignore_iof_threshold=0.2
     )
-    assert torch.equal(assigner.assign_tensors(priors, sizes, objects(), ignored)[0], expected[0])
+    assert torch.equal(assigner.assign_image(priors, sizes, objects(), ignored)[0], expected[0])
 
 
 @pytest.mark.parametrize("wrap", [OrientedBoxes, lambda boxes: boxes])
@@ -96,7 +96,7 @@ def test_interface_of_mmdetection(wrap):
     ignored = InstanceData(bboxes=wrap(torch.tensor([[64.0, 64, 60, 60, 0]])))
     truths = InstanceData(bboxes=wrap(objects()), labels=labels)
     result = RotatedATSSAssigner().assign(InstanceData(priors=wrap(priors)), sizes, truths, ignored)
-    gt_index, iou = atss_assign(priors, sizes, objects(), ignored_boxes=torch.tensor([[64.0, 64, 60, 60, 0]]))
+    gt_index, iou = atss_assign(priors, sizes, objects(), gt_boxes_ignore=torch.tensor([[64.0, 64, 60, 60, 0]]))
     assert result.num_gts == 12
     assert torch.equal(result.max_overlaps, iou)
     assert sorted(set(result.gt_inds.tolist()) - set(range(1, 13))) == [-1, 0]
@@ -126,7 +126,7 @@ def test_priors_of_a_location_are_counted(octaves, ratios, number):
     priors, sizes = priors_of(scales_per_octave=octaves, ratios=ratios)
     assert count_priors_per_location(priors) == count_priors_per_location(obb_to_hbb(priors)) == number
     assert count_priors_per_location(priors[:0]) == 1
-    counted = RotatedATSSAssigner(priors_per_location=None).assign_tensors(priors, sizes, objects())
+    counted = RotatedATSSAssigner(priors_per_location=None).assign_image(priors, sizes, objects())
     expected = atss_assign(priors, sizes, objects(), priors_per_location=number)
     assert torch.equal(counted[0], expected[0])
 
@@ -165,9 +165,9 @@ def test_ignored_objects_are_left_out_unless_told_otherwise(make):
     """A dataset that marks difficult objects as ignored means it, whatever the assigner."""
     priors, sizes = priors_of()
     region = torch.tensor([[64.0, 64, 60, 60, 0.3]])
-    assert (make().assign_tensors(priors, sizes, objects(2), region)[0] == -2).sum() > 4
+    assert (make().assign_image(priors, sizes, objects(2), region)[0] == -2).sum() > 4
     assert (
-        HorizontalATSSAssigner().assign_tensors(obb_to_hbb(priors), sizes, obb_to_hbb(objects()), obb_to_hbb(region))[0]
+        HorizontalATSSAssigner().assign_image(obb_to_hbb(priors), sizes, obb_to_hbb(objects()), obb_to_hbb(region))[0]
         > -2
     ).all()
 
@@ -177,7 +177,7 @@ def test_max_iou_by_either_box(by_hbb):
     priors, sizes = priors_of(scales_per_octave=3, ratios=[1.0, 0.5, 2.0])
     settings = dict(pos_iou_thr=0.4, neg_iou_thr=0.3, min_pos_iou=0.1, match_low_quality=False)
     assigner = TASK_UTILS.build(dict(type="RotatedMaxIoUAssigner", **settings, assign_by_circumhbbox=by_hbb))
-    mine = assigner.assign_tensors(priors, sizes, objects())
+    mine = assigner.assign_image(priors, sizes, objects())
     form = obb_to_hbb if by_hbb else torch.clone
     expected = max_iou_assign(
         form(priors), form(objects()), pos_iou=0.4, neg_iou=0.3, min_pos_iou=0.1, match_low_quality=False
@@ -201,7 +201,7 @@ EXPECTED = dict(
     ssc=lambda p, s, g: ssc_assign(p, s, g, scale_ranges=RANGES),
     topk=lambda p, s, g: topk_assign(p, s, g, topk=5),
     center_sampling=lambda p, s, g: center_sampling_assign(p, s, g, topk=5, scale_ranges=RANGES),
-    iou=lambda p, s, g: drop_outside(p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3)),
+    iou=lambda p, s, g: ignore_outside_gt(p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3)),
 )
 
 
@@ -215,7 +215,7 @@ def test_ways_to_choose_positives(strategy, form):
     )
     flat = (obb_to_hbb(priors), sizes, obb_to_hbb(objects()))
     given = flat if form == "horizontal" else (priors, sizes, objects())
-    gt_index, iou = assigner.assign_tensors(*given)
+    gt_index, iou = assigner.assign_image(*given)
     expected = EXPECTED[strategy](*(given if form == "oriented" else flat))
     assert torch.equal(gt_index, expected[0])
     assert torch.equal(iou, expected[1])
@@ -229,13 +229,13 @@ def test_ways_with_several_priors_a_location():
     for strategy, assign in (("atss", atss_assign), ("center_sampling", center_sampling_assign)):
         options = {} if strategy == "atss" else dict(scale_ranges=RANGES)
         expected = assign(priors, sizes, objects(), topk=4, priors_per_location=3, **options)[0]
-        mine = SelectionAssigner(strategy, topk=4, scale_ranges=RANGES).assign_tensors(priors, sizes, objects())[0]
+        mine = SelectionAssigner(strategy, topk=4, scale_ranges=RANGES).assign_image(priors, sizes, objects())[0]
         assert torch.equal(mine, expected)
 
 
 def test_positives_by_iou_outside_are_kept_on_request():
     priors, sizes = priors_of()
-    kept = SelectionAssigner("iou", center_inside=False).assign_tensors(priors, sizes, objects())[0]
+    kept = SelectionAssigner("iou", center_inside=False).assign_image(priors, sizes, objects())[0]
     assert torch.equal(kept, max_iou_assign(priors, objects())[0])
 
 
@@ -260,7 +260,7 @@ def test_nonsense_is_refused_when_built(changes, message):
 def test_ranges_for_another_number_of_levels_are_told_in_a_line():
     priors, sizes = priors_of()
     with pytest.raises(UserError, match="divide 5 levels, but there are 3 .*scale_ranges"):
-        SelectionAssigner("ssc").assign_tensors(priors, sizes, objects())
+        SelectionAssigner("ssc").assign_image(priors, sizes, objects())
 
 
 # -- regression from a point -------------------------------------------------------------------------------------------
