@@ -23,7 +23,7 @@ from rotated_atss.detection.heads import (
     r3det,
     retina_head,
 )
-from rotated_atss.detection.task_modules import assigners, distance_point_coder, priors_and_deltas
+from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators
 
 # Configs elsewhere inherit the configs of this package as ``rotated_atss::dota/...``.
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
@@ -31,16 +31,16 @@ MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 __all__ = [
     "assigners",
     "atss_head",
+    "box_coders",
     "box_type",
     "coco",
-    "distance_point_coder",
     "dota",
     "dota_metric",
     "hooks",
     "horizontal_atss_head",
     "loss_modules",
     "official_atss_head",
-    "priors_and_deltas",
+    "prior_generators",
     "r3det",
     "retina_head",
     "transforms",

@@ -11,7 +11,7 @@ from torch import nn
 from rotated_atss.checkpoints.convert import Target
 from rotated_atss.checkpoints.deltas import BoxCode
 from rotated_atss.detection.engine.runner import build_model, load_config
-from rotated_atss.detection.task_modules.priors_and_deltas import OrientedDeltaCoder
+from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
 ANCHORS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")

@@ -24,8 +24,8 @@ from rotated_atss.detection.task_modules.assigners import (
     SelectionAssigner,
     count_priors_per_location,
 )
-from rotated_atss.detection.task_modules.distance_point_coder import PointDistanceCoder
-from rotated_atss.detection.task_modules.priors_and_deltas import OrientedAnchorGenerator
+from rotated_atss.detection.task_modules.box_coders import PointDistanceCoder
+from rotated_atss.detection.task_modules.prior_generators import OrientedAnchorGenerator
 from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import circumscribe, obb_to_hbb, points_in_obb
@@ -113,12 +113,6 @@ def test_interface_of_mmdetection_without_objects():
     assert result.gt_inds.tolist() == [0] * len(priors)
     assert result.labels.tolist() == [-1] * len(priors)
     assert float(result.max_overlaps.max()) == 0
-
-
-def test_the_old_name_still_imports():
-    from rotated_atss.detection.task_modules.priors_and_deltas import RotatedATSSAssigner as same
-
-    assert same is RotatedATSSAssigner
 
 
 @pytest.mark.parametrize("octaves, ratios, number", [(1, [1.0], 1), (3, [1.0, 0.5, 2.0], 9), (1, [0.25, 4.0], 2)])

@@ -5,7 +5,8 @@ import math
 import torch
 
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
-from rotated_atss.detection.task_modules.priors_and_deltas import OrientedAnchorGenerator, OrientedDeltaCoder
+from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
+from rotated_atss.detection.task_modules.prior_generators import OrientedAnchorGenerator
 from rotated_atss.ops.delta_coder import decode_deltas, encode_deltas
 
 SIZES = [(16, 16), (8, 8), (4, 4)]
