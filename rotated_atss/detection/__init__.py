@@ -23,7 +23,7 @@ from rotated_atss.detection.heads import (
     r3det,
     retina_head,
 )
-from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators
+from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators, selection_assigner
 
 # Configs elsewhere inherit the configs of this package as ``rotated_atss::dota/...``.
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
@@ -43,6 +43,7 @@ __all__ = [
     "prior_generators",
     "r3det",
     "retina_head",
+    "selection_assigner",
     "transforms",
     "tta",
 ]

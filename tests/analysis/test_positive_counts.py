@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from rotated_atss.analysis.positive_counts import ANGLE_EDGES_DEG, Objects, Tally, format_report, summarize
+from rotated_atss.analysis.positive_counts import ANGLE_EDGES_DEG, BoxShapes, PositiveCounts, summarize
+from rotated_atss.analysis.positive_tables import format_report
 
 
 def two_images():
     """Three objects in two images, an assigner that gives 2, 0 and 3 positives on levels of 4 and 2 priors."""
-    objects, tally = Objects(oriented=True), Tally([8, 16], expected=1.8)
+    objects, tally = BoxShapes(oriented=True), PositiveCounts([8, 16], expected=1.8)
     objects.add(torch.tensor([[50.0, 50, 20, 5, 0.0], [9, 9, 4, 100, math.pi / 4]]))
     tally.add(torch.tensor([0, -1, -2, 0, -1, -1]), [4, 2], 2, above_threshold=torch.tensor([4, 2]))
     objects.add(torch.tensor([[0.0, 0, 300, 300, -0.1]]))
@@ -47,7 +48,7 @@ def test_every_object_is_in_one_group_of_each_kind():
     unit = torch.rand(500, 5, generator=draw)
     boxes = torch.cat((unit[:, :2] * 1000, (unit[:, 2:4] * 7).exp(), unit[:, 4:] * 20 - 10), 1)
     boxes[:4, 4] = torch.tensor([math.pi / 2, -math.pi / 2, math.pi, 0])
-    objects, tally = Objects(oriented=True), Tally([8])
+    objects, tally = BoxShapes(oriented=True), PositiveCounts([8])
     objects.add(boxes)
     tally.add(torch.arange(500), [500], 500)
     summary = summarize(objects, {"each": tally})["assigners"]["each"]
@@ -59,7 +60,7 @@ def test_every_object_is_in_one_group_of_each_kind():
 
 
 def test_horizontal_boxes_have_no_angle():
-    objects, tally = Objects(oriented=False), Tally([8])
+    objects, tally = BoxShapes(oriented=False), PositiveCounts([8])
     objects.add(torch.tensor([[10.0, 10, 30, 90]]))
     tally.add(torch.tensor([0]), [1], 1)
     summary = summarize(objects, {"config": tally})["assigners"]["config"]
@@ -70,13 +71,13 @@ def test_horizontal_boxes_have_no_angle():
 
 def test_the_report_in_words():
     objects, tally = two_images()
-    other = Tally([8, 16])
+    other = PositiveCounts([8, 16])
     other.add(torch.tensor([0, 1, 1, 1, 1, 1]), [4, 2], 2)
     other.add(torch.tensor([-1] * 6), [4, 2], 1)
     text = format_report(summarize(objects, {"mine": tally, "other": other}))
     lines = {line[:26].strip(): line.split()[-6:] for line in text.splitlines()}
     assert text.splitlines()[0].split() == ["mine", "other"]
-    assert lines["positives an object"][-2:] == ["1.67", "2.00"]
+    assert lines["positives per object"][-2:] == ["1.67", "2.00"]
     assert lines["the paper's 0.2 k L"][-2:] == ["1.80", "-"]
     assert lines["before the centre test"][-2:] == ["3.00", "-"]
     assert lines["objects with none"] == ["1", "(33", "%)", "1", "(33", "%)"]
@@ -93,9 +94,9 @@ def test_the_picture_is_a_png_that_shows_the_bars(oriented):
 
     from rotated_atss.analysis.positive_plots import COLORS, plot_report
 
-    objects = Objects(oriented)
+    objects = BoxShapes(oriented)
     objects.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]])[:, : 5 if oriented else 4])
-    tally = Tally([8, 16], expected=9.0)
+    tally = PositiveCounts([8, 16], expected=9.0)
     tally.add(torch.tensor([0, 0, 1] + [1] * 30), [20, 13], 2)
     picture = cv2.imdecode(
         np.frombuffer(plot_report(summarize(objects, {"a": tally, "b": tally}), "title"), np.uint8), cv2.IMREAD_COLOR
@@ -118,10 +119,10 @@ def test_the_legend_covers_no_bar_and_nothing_is_said_in_words(monkeypatch):
     monkeypatch.setattr(
         Figure, "savefig", lambda self, *args, **kwargs: (drawn.append(self), plain(self, *args, **kwargs))
     )
-    objects = Objects(True)
+    objects = BoxShapes(True)
     objects.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]]))
     for gt_index, words in ((torch.tensor([0, 1]), ["none"]), (torch.tensor([0, 0]), [])):
-        tally = Tally([8], expected=9.0)
+        tally = PositiveCounts([8], expected=9.0)
         tally.add(gt_index, [2], 2)
         plot_report(summarize(objects, {"a": tally}))
         axes = drawn[-1].axes

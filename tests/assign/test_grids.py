@@ -180,17 +180,17 @@ def test_what_is_no_grid_is_not_taken_for_one():
 def test_grids_that_do_not_fit_are_refused():
     priors, sizes, grids = levels()
     for wrong, told in (
-        (grids[:-1], "4 grids for 5 levels"),
-        ([Grid(5, 5, 8.0), *grids[1:]], "a level of 576 priors is no grid of 5 x 5 cells"),
-        ([grids[0]._replace(stride=0.0), *grids[1:]], "stride must be above 0"),
+        (grids[:-1], "grids must have one entry per level .5., got 4"),
+        ([Grid(5, 5, 8.0), *grids[1:]], "a level of 576 priors must be a multiple of its grid's cells, got 5 x 5"),
+        ([grids[0]._replace(stride=0.0), *grids[1:]], "the stride of a grid must be above 0, got 0.0"),
     ):
         with pytest.raises(ValueError, match=told):
             atss_assign(priors, sizes, objects(3), grids=wrong)
-    with pytest.raises(ValueError, match="give grids too"):
+    with pytest.raises(ValueError, match="Pass grids too"):
         atss_assign_batch(priors, sizes, [objects(3)], valid_hw=[[(1, 1)] * 5])
-    with pytest.raises(ValueError, match="30 x 1 cells exist of a grid of 24 x 24"):
+    with pytest.raises(ValueError, match="its grid of 24 x 24 cells, got 30 x 1"):
         atss_assign_batch(priors, sizes, [objects(3)], grids=grids, valid_hw=[[(30, 1)] * 5])
-    with pytest.raises(ValueError, match="5 levels for 1 images"):
+    with pytest.raises(ValueError, match=r"5 levels for 1 images, got \[\] levels"):
         atss_assign_batch(priors, sizes, [objects(3)], grids=grids, valid_hw=[])
 
 
@@ -235,7 +235,7 @@ def test_a_batch_needs_images_and_a_place_for_the_regions_of_each():
     priors, sizes, _ = levels()
     with pytest.raises(ValueError, match="at least one image"):
         atss_assign_batch(priors, sizes, [])
-    with pytest.raises(ValueError, match="ignored regions of 1 images for objects of 2"):
+    with pytest.raises(ValueError, match=r"gt_boxes_ignore_list must have one entry per image \(2\), got 1"):
         atss_assign_batch(priors, sizes, [objects(2)] * 2, gt_boxes_ignore_list=[None])
     with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, not ndarray"):
         atss_assign(priors, sizes, objects(2).numpy())

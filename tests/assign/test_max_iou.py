@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rotated_atss.assign import BACKGROUND, IGNORE, max_iou_assign
-from rotated_atss.assign.box_forms import aligned_iou
+from rotated_atss.assign.box_formats import aligned_iou
 from rotated_atss.ops.boxes import obb_to_hbb
 
 
@@ -140,7 +140,7 @@ def test_the_later_object_keeps_a_prior_that_is_the_best_of_two():
 def test_objects_without_area_and_nothing_at_all():
     priors, gt = retina_priors(), objects(4)
     gt[1, 2], gt[2, 0] = 0, math.nan
-    with pytest.warns(UserWarning, match="2 of 4 objects"):
+    with pytest.warns(UserWarning, match="2 of 4 gt_boxes"):
         gt_index, iou = max_iou_assign(priors, gt)
     alone = max_iou_assign(priors, gt[[0, 3]])[0]
     assert torch.equal(torch.where(alone == 1, 3, alone), gt_index)
@@ -160,12 +160,12 @@ def test_other_precisions(dtype):
 
 def test_wrong_arguments_say_what_is_wrong():
     priors = retina_priors()
-    with pytest.raises(ValueError, match=r"gt_boxes must have shape \(N, 5\), not \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"gt_boxes must have shape \(N, 5\), got \(2, 4\)"):
         max_iou_assign(priors, torch.ones(2, 4))
-    with pytest.raises(ValueError, match=r"priors must have shape \(N, 5\) or \(N, 4\), not \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"priors must have shape \(N, 5\) or \(N, 4\), got \(7, 3\)"):
         max_iou_assign(torch.ones(7, 3), torch.ones(2, 3))
     for wrong in (dict(pos_iou=0.3), dict(neg_iou=0), dict(pos_iou=1.5), dict(min_pos_iou=-1)):
-        with pytest.raises(ValueError, match="must hold"):
+        with pytest.raises(ValueError, match="thresholds must satisfy 0 < neg_iou <= pos_iou <= 1"):
             max_iou_assign(priors, objects(1), **wrong)
 
 

@@ -28,7 +28,7 @@ def slow(priors, objects):
 
 @pytest.mark.parametrize("number", [1, 63, 64, 65, 300])
 def test_all_and_only_the_pairs_that_meet(number, monkeypatch):
-    monkeypatch.setattr(pairs, "_NUMBERS_PER_STEP", {"cpu": 300})  # several chunks
+    monkeypatch.setattr(pairs, "_NUMBERS_PER_CHUNK", {"cpu": 300})  # several chunks
     priors, objects = boxes(number, 0), boxes(40, 1)
     chunks = list(overlapping_box_pairs(priors, objects))
     assert len(chunks) > 1

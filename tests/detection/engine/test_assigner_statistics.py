@@ -8,12 +8,14 @@ from mmengine.config import ConfigDict
 
 from rotated_atss.cli import main
 from rotated_atss.detection.engine.assigner_statistics import (
-    AssignmentInput,
     assign_priors,
     build_assigner,
-    build_assignment_input,
-    count,
+    count_positives,
     dense_head_parts,
+)
+from rotated_atss.detection.engine.dataset_records import (
+    AssignmentInput,
+    build_assignment_input,
     load_records,
     resized_wh,
 )
@@ -49,20 +51,20 @@ def test_tiles_of_a_split_folder(tiles):
     records, pipeline = load_records(load_config(OBB), str(tiles))
     assert len(records) == 5  # the one without objects is filtered, as in training
     scene = build_assignment_input(records[0], pipeline)
-    assert scene.wh == (1024, 1024)
-    assert scene.boxes.shape == (4, 5)
-    assert scene.ignored.shape == (0, 5)
+    assert scene.image_wh == (1024, 1024)
+    assert scene.gt_boxes.shape == (4, 5)
+    assert scene.gt_boxes_ignore.shape == (0, 5)
     plain = torch.tensor([each["bbox"] for each in records[0]["instances"]])
-    assert torch.allclose(scene.boxes[:, :4], plain[:, :4] * 8)
-    assert torch.equal(scene.boxes[:, 4], plain[:, 4])
+    assert torch.allclose(scene.gt_boxes[:, :4], plain[:, :4] * 8)
+    assert torch.equal(scene.gt_boxes[:, 4], plain[:, 4])
 
 
 def test_an_instances_json_needs_no_images(coco_json):
     records, pipeline = load_records(load_config(COCO), str(coco_json))
     scene = build_assignment_input(records[0], pipeline)
-    assert scene.wh == (1067, 800)
-    assert torch.allclose(scene.boxes, torch.tensor([[100, 100, 160, 130]]) * torch.tensor([1067 / 400, 8 / 3] * 2))
-    assert len(scene.ignored) == 1
+    assert scene.image_wh == (1067, 800)
+    assert torch.allclose(scene.gt_boxes, torch.tensor([[100, 100, 160, 130]]) * torch.tensor([1067 / 400, 8 / 3] * 2))
+    assert len(scene.gt_boxes_ignore) == 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def scenes(number=3):
 
 def test_counts_are_those_of_the_assigner():
     cfg = load_config(OBB)
-    objects, tallies = count(cfg, [], scenes())
+    objects, tallies = count_positives(cfg, [], scenes())
     assert list(tallies) == ["obb", "hbb"]
     assert len(tallies["obb"].positives) == 60
     generator, _ = dense_head_parts(cfg)
@@ -102,7 +104,7 @@ def test_counts_are_those_of_the_assigner():
         expected = []
         for scene in scenes():
             gt_index = RotatedATSSAssigner(assign_by_circumhbbox=by_hbb).assign_image(
-                torch.cat(levels), [len(level) for level in levels], scene.boxes
+                torch.cat(levels), [len(level) for level in levels], scene.gt_boxes
             )[0]
             expected += [int((gt_index == g).sum()) for g in range(20)]
         above = tallies[name].above_threshold
@@ -116,14 +118,14 @@ def test_counts_are_those_of_the_assigner():
 
 def test_every_assigner_by_name():
     names = ["config", "hbb", "atss", "ssc", "iou", "topk", "center_sampling-hbb"]
-    _, tallies = count(load_config(OBB), names, scenes(1))
+    _, tallies = count_positives(load_config(OBB), names, scenes(1))
     assert list(tallies) == names
     assert all(tally.positives.sum() > 0 for tally in tallies.values())
     assert tallies["config"].positives.tolist() == tallies["atss"].positives.tolist()
     assert tallies["atss"].expected == pytest.approx(9)
     assert tallies["topk"].expected is None
     nine = {"model.bbox_head.anchor_generator.scales_per_octave": 3, "model.train_cfg.assigner.topk": 5}
-    _, tallies = count(load_config(OBB, nine), ["obb", "atss"], scenes(1))
+    _, tallies = count_positives(load_config(OBB, nine), ["obb", "atss"], scenes(1))
     assert tallies["obb"].expected == pytest.approx(5)
     assert tallies["atss"].expected == pytest.approx(15)
 
@@ -137,7 +139,7 @@ def test_ways_treat_ignored_objects_as_the_config_does():
 
 @pytest.mark.parametrize("name", ["r3det_r50_fpn_1x_dota_oc", "rotated_retinanet_obb_r50_fpn_1x_dota_le90"])
 def test_other_detectors(name):
-    _, tallies = count(load_config(name), [], scenes(1))
+    _, tallies = count_positives(load_config(name), [], scenes(1))
     assert all(tally.expected is None and tally.positives.min() >= 1 for tally in tallies.values())
 
 
@@ -148,9 +150,9 @@ def test_assigners_of_mmdetection(kind):
     settings = dict(topk=9) if kind == "ATSSAssigner" else dict(pos_iou_thr=0.5, neg_iou_thr=0.4)
     ours = "atss" if kind == "ATSSAssigner" else "iou"
     scene = next(scenes(1))
-    scene = AssignmentInput(scene.wh, obb_to_hbb(scene.boxes), scene.ignored[:, :4])
+    scene = AssignmentInput(scene.image_wh, obb_to_hbb(scene.gt_boxes), scene.gt_boxes_ignore[:, :4])
     cfg = load_config(COCO)
-    _, tallies = count(cfg, ["config", ours], [scene])
+    _, tallies = count_positives(cfg, ["config", ours], [scene])
     generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
     levels = generator.grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     sizes = [len(level) for level in levels]
@@ -177,7 +179,7 @@ def test_assigners_of_mmdetection(kind):
 )
 def test_names_that_do_not_fit(config, name, message):
     with pytest.raises(UserError, match=message):
-        count(load_config(config), [name], [])
+        count_positives(load_config(config), [name], [])
 
 
 def test_a_config_without_assigner_or_dataset():

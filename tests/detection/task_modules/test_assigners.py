@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from rotated_atss.assign import (
     atss_assign,
     center_sampling_assign,
+    count_priors_per_location,
     ignore_outside_gt,
     max_iou_assign,
     ssc_assign,
@@ -21,11 +22,10 @@ from rotated_atss.detection.task_modules.assigners import (
     HorizontalATSSAssigner,
     RotatedATSSAssigner,
     RotatedMaxIoUAssigner,
-    SelectionAssigner,
-    count_priors_per_location,
 )
 from rotated_atss.detection.task_modules.box_coders import PointDistanceCoder
 from rotated_atss.detection.task_modules.prior_generators import OrientedAnchorGenerator
+from rotated_atss.detection.task_modules.selection_assigner import SelectionAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import circumscribe, obb_to_hbb, points_in_obb
@@ -183,7 +183,7 @@ def test_max_iou_by_either_box(by_hbb):
 
 
 def test_thresholds_that_do_not_fit_are_refused_when_built():
-    with pytest.raises(ValueError, match="neg_iou <= pos_iou"):
+    with pytest.raises(ValueError, match="0 < neg_iou <= pos_iou <= 1"):
         RotatedMaxIoUAssigner(pos_iou_thr=0.4, neg_iou_thr=0.5)
 
 
@@ -236,10 +236,10 @@ def test_positives_by_iou_outside_are_kept_on_request():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(strategy="fcos"), "unknown way 'fcos' to choose positives: choose one of atss, ssc, iou, topk"),
-        (dict(topk=0), "topk must be at least 1, not 0"),
-        (dict(scale_ranges=(64, 32)), "must rise from above 0"),
-        (dict(pos_iou_thr=0.3), "neg_iou <= pos_iou"),
+        (dict(strategy="fcos"), "unknown strategy, got 'fcos'. Choose one of atss, ssc, iou, topk"),
+        (dict(topk=0), "topk must be at least 1, got 0"),
+        (dict(scale_ranges=(64, 32)), "must increase and be above 0"),
+        (dict(pos_iou_thr=0.3), "0 < neg_iou <= pos_iou <= 1"),
         (dict(priors_per_location=0), "priors_per_location must be at least 1"),
     ],
 )
@@ -253,7 +253,7 @@ def test_nonsense_is_refused_when_built(changes, message):
 
 def test_ranges_for_another_number_of_levels_are_told_in_a_line():
     priors, sizes = priors_of()
-    with pytest.raises(UserError, match="divide 5 levels, but there are 3 .*scale_ranges"):
+    with pytest.raises(UserError, match="must hold 2 borders for 3 levels.*set model.train_cfg.assigner.scale_ranges"):
         SelectionAssigner("ssc").assign_image(priors, sizes, objects())
 
 

@@ -14,8 +14,8 @@ from rotated_atss.assign import (
     ssc_assign,
     topk_assign,
 )
-from rotated_atss.assign.box_forms import aligned_iou, centers
-from rotated_atss.assign.strategies import DISTANCE_SHARE
+from rotated_atss.assign.box_formats import aligned_iou, centers
+from rotated_atss.assign.topk import DISTANCE_WEIGHT
 from rotated_atss.ops.boxes import obb_to_hbb
 
 RANGES = (16.0, 32.0)  # three levels of a 128-pixel image
@@ -126,7 +126,7 @@ def slow_topk(priors, gt, topk):
     points, middles = centers(priors), centers(gt)
     distance = (points[:, None] - middles).norm(dim=2)  # (A, G)
     overlap = torch.stack([aligned_iou(priors, box.expand_as(priors)) for box in gt], 1)
-    score = overlap - distance / distance.max() * DISTANCE_SHARE
+    score = overlap - distance / distance.max() * DISTANCE_WEIGHT
     gt_index, best = [BACKGROUND] * len(priors), [0.0] * len(priors)
     for g, box in enumerate(gt.tolist()):
         for i in score[:, g].topk(topk).indices.tolist():
@@ -196,7 +196,7 @@ def test_ignored_regions_empty_scenes_and_flat_objects(assign, options, form):
     assert assign(priors[:0], [0, 0, 0], gt, **options)[0].shape == (0,)
     flat = gt.clone()
     flat[3, 2], flat[4, 1] = (0 if form is torch.clone else flat[3, 0]), math.nan
-    with pytest.warns(UserWarning, match="2 of 10 objects"):
+    with pytest.warns(UserWarning, match="2 of 10 gt_boxes"):
         gt_index, iou = assign(priors, sizes, flat, **options)
     assert not torch.isin(gt_index, torch.tensor([3, 4])).any()
     assert iou.isfinite().all()
@@ -204,7 +204,12 @@ def test_ignored_regions_empty_scenes_and_flat_objects(assign, options, form):
 
 @pytest.mark.parametrize(
     "ranges, message",
-    [((16,), "divide 2 levels, but there are 3"), ((32, 16), "must rise"), ((0, 16), "must rise"), ((16, 16), "rise")],
+    [
+        ((16,), r"scale_ranges must hold 2 borders for 3 levels, got \(16,\)"),
+        ((32, 16), "must increase and be above 0"),
+        ((0, 16), "must increase and be above 0"),
+        ((16, 16), "must increase and be above 0"),
+    ],
 )
 @pytest.mark.parametrize("assign", [ssc_assign, center_sampling_assign])
 def test_ranges_that_do_not_fit(assign, ranges, message):
@@ -216,5 +221,5 @@ def test_ranges_that_do_not_fit(assign, ranges, message):
 @pytest.mark.parametrize("assign, options", SELECTIONS[1:])
 def test_k_below_one(assign, options):
     priors, sizes = grid_priors()
-    with pytest.raises(ValueError, match="topk must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="topk must be at least 1, got 0"):
         assign(priors, sizes, objects(2), topk=0, **options)
