@@ -103,7 +103,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
     Returns:
         (G, K).
     """
-    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel takes rows, not columns
+    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel reads rows, not columns
         pairs = priors[candidates.flatten()], gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(*pairs, aligned=True).view_as(candidates)
     flat = candidates.flatten()  # index_select is five times as fast as indexing with brackets on the CPU
@@ -119,7 +119,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
 
 
 def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:
-    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``, which may broadcast."""
+    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``; they are broadcast."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
     intersection = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0) * width

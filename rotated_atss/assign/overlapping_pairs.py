@@ -56,7 +56,7 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
 
 
 def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
-    """Test whether boxes given as columns ``x1, y1, x2, y2``, which may broadcast, overlap or touch."""
+    """Test whether boxes overlap or touch, given as columns ``x1, y1, x2, y2`` to broadcast."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     return (left1 <= right2) & (left2 <= right1) & (top1 <= bottom2) & (top2 <= bottom1)
 

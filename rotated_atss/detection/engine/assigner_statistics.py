@@ -31,6 +31,13 @@ def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
 
     Raises:
         UserError: The config has no such head.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> from rotated_atss.detection.engine.assigner_statistics import dense_head_parts
+        >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
+        >>> dense_head_parts(Config(dict(model=model)))[1].topk
+        9
     """
     model = cfg.get("model") or {}
     train_cfg = model.get("train_cfg") or {}
@@ -52,6 +59,12 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
     Raises:
         UserError: The name is unknown or does not fit the config.
+
+    Example:
+        >>> from mmengine.config import ConfigDict
+        >>> from rotated_atss.detection.engine.assigner_statistics import build_assigner
+        >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
+        'ssc'
     """
     strategy = name.removesuffix(HBB_SUFFIX)
     if name not in ("config", "obb", "hbb") and strategy not in STRATEGIES:
@@ -86,6 +99,13 @@ def expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float 
 
     Returns:
         The expected number, or None for assigners other than ATSS.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.engine.assigner_statistics import expected_positives
+        >>> from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
+        >>> expected_positives(RotatedATSSAssigner(topk=9), 5, torch.tensor([[0.0, 0, 32, 32, 0]]))
+        9.0
     """
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
@@ -108,6 +128,16 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
 
     Returns:
         ``gt_index`` (A,) as :func:`rotated_atss.assign.atss_assign`.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.engine.assigner_statistics import assign_priors
+        >>> from rotated_atss.detection.engine.dataset_records import AssignmentInput
+        >>> from rotated_atss.detection.task_modules.assigners import RotatedMaxIoUAssigner
+        >>> image = AssignmentInput((32, 32), torch.tensor([[8.0, 8, 16, 16, 0]]), torch.zeros(0, 5))
+        >>> priors = torch.tensor([[8.0, 8, 16, 14, 0], [24, 8, 16, 16, 0]])
+        >>> assign_priors(RotatedMaxIoUAssigner(), priors, [2], image)
+        tensor([ 0, -1])
     """
     if isinstance(assigner, TensorAssigner):
         return assigner.assign_image(priors, level_sizes, inputs.gt_boxes, inputs.gt_boxes_ignore)[0]
@@ -145,6 +175,10 @@ def count_positives(
 
     Raises:
         UserError: The config has no assigner, or a name does not fit it.
+
+    Example::
+
+        shapes, counts = count_positives(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"), ["obb", "hbb"], inputs)
     """
     generator_cfg, assigner_cfg = dense_head_parts(cfg)
     generator = TASK_UTILS.build(generator_cfg)

@@ -41,6 +41,10 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
 
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
+
+    Example::
+
+        records, pipeline = load_records(load_config("atss_r50_fpn_1x_coco"), "instances.json")
     """
     dataset = (cfg.get("train_dataloader") or {}).get("dataset")
     if dataset is None:
