@@ -40,7 +40,7 @@ class Grid(NamedTuple):
 def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None = None) -> Tensor:
     """Find the nearest cells of each point on every grid.
 
-    The result is that of an exhaustive search that compares distances in float32 and selects the lower index among equal
+    The result is that of an exhaustive search that compares distances in float32 and prefers the lower index of equal
     distances. Along one axis a division gives the nearest lines in order. The cell at the i-th nearest row and the j-th
     nearest column (from 0) has ``(i + 1) (j + 1) - 1`` cells at least as near. The nearest cells therefore lie on a
     staircase of such pairs: 31 pairs for 9 cells, for any size of the grid and also at its borders. Its steps are one

@@ -125,9 +125,9 @@ def test_regression_from_a_point_learns_the_boxes(name, oriented):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({f"{ASSIGNER}.topk": 0}, "topk must be at least 1, not 0"),
-        ({f"{ASSIGNER}.strategy": "fcos"}, "choose one of atss, ssc, iou, topk, center_sampling"),
-        ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must rise"),
+        ({f"{ASSIGNER}.topk": 0}, "topk must be at least 1, got 0"),
+        ({f"{ASSIGNER}.strategy": "fcos"}, "Choose one of atss, ssc, iou, topk, center_sampling"),
+        ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must increase and be above 0"),
     ],
 )
 def test_nonsense_is_one_line(changes, message):
@@ -137,5 +137,5 @@ def test_nonsense_is_one_line(changes, message):
 
 def test_ranges_that_do_not_fit_the_levels_are_one_line():
     model = model_of(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.scale_ranges": [64]})
-    with pytest.raises(UserError, match="divide 2 levels, but there are 5"):
+    with pytest.raises(UserError, match="must hold 4 borders for 5 levels"):
         step(model, True)

@@ -270,7 +270,7 @@ def test_find_config(tmp_path):
         ({"model.bbox_head.bbox_coder.angle_version": "oc"}, "edge_swap needs a long-edge angle version"),
         ({"model.bbox_head.reg_decoded_bbox": True}, "L1Loss compares deltas"),
         ({"model.bbox_head.loss_bbox": dict(type="RotatedIoULoss")}, "set reg_decoded_bbox=True"),
-        ({"model.train_cfg.assigner.assign_by_circumhbbox": "hbb"}, "not 'hbb'"),
+        ({"model.train_cfg.assigner.assign_by_circumhbbox": "hbb"}, "got 'hbb'"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_with_the_reason(changes, message):
