@@ -1,11 +1,10 @@
-"""Adaptive Training Sample Selection (Zhang et al., arXiv 1912.02424, Algorithm 1) for oriented and for horizontal
-boxes, on plain tensors.
+"""Adaptive Training Sample Selection (ATSS; Zhang et al., arXiv 1912.02424, Algorithm 1).
 
-Only the candidates of an object are ever compared with it: k priors a level, not all of them. Where the levels are
-regular grids, which they are in every detector here, the others are not even looked at.
+Oriented and horizontal boxes are supported. A ground-truth box is compared with its candidates only, k priors per
+level. Where the levels are regular grids, the other priors are not even read.
 
-Ties, the same on every run and device: among priors equally far from an object's centre the lower index is nearer; a
-prior wanted by several objects with equal IoU goes to the one with the lower index.
+Ties are broken identically on every run and device: among priors at equal distances the lower index is nearer, and
+among ground-truth boxes of equal IoU the lower index gets the prior.
 """
 
 from __future__ import annotations
@@ -16,14 +15,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_forms import candidate_iou, centers, detach_and_upcast, inside_of
-from rotated_atss.assign.candidates import Layout, choose_candidates
+from rotated_atss.assign.box_formats import candidate_iou, centers, detach_and_upcast, points_in_indexed_boxes
+from rotated_atss.assign.candidates import select_candidates
+from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
-from rotated_atss.assign.resolution import BACKGROUND, IGNORE, ignored_priors, resolve_conflicts, valid_gt_mask
-from rotated_atss.assign.validation import check_counts, check_forms, check_images, check_levels
+from rotated_atss.assign.ignore_mask import compute_ignore_mask
+from rotated_atss.assign.prior_layout import PriorLayout
+from rotated_atss.assign.validation import (
+    check_at_least_one,
+    check_box_formats,
+    check_images,
+    check_level_sizes,
+    valid_gt_mask,
+)
 
-# On the CPU large enough that overheads vanish and, for more objects than a tile has, torch's threads help.
-_PAIRS_PER_STEP = {"cpu": 128_000, "cuda": 1 << 22}
+# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
+_PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def atss_assign(
@@ -34,38 +41,57 @@ def atss_assign(
     topk: int = 9,
     priors_per_location: int = 1,
     grids: Sequence[Grid | tuple] | None = None,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the object, if any, that each prior learns.
+    """Assign ground-truth boxes to priors with ATSS.
+
+    A prior is positive for a ground-truth box if it is one of the ``topk`` nearest priors of its level, their IoU is at
+    least the mean plus the standard deviation of the IoUs of all candidates of the box, and the prior's centre lies in
+    the box. If several boxes select a prior, the box of highest IoU gets it.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, level after level; or (A, 4) ``x1, y1, x2, y2``.
-        level_sizes: Number of priors a level; their sum is A.
-        gt_boxes: (G, 5) objects, or (G, 4) as the priors. Those without area or with numbers that are not finite get
-            no prior (one warning says how many).
-        topk: Candidate locations a level (k of the paper).
-        priors_per_location: Priors that share a centre: ``topk * priors_per_location`` candidates a level.
-        grids: ``(height, width, stride, x0, y0)`` of each level, where the centres of its priors are a grid, row by
-            row: cells, pixels, and the centre of the first cell (:class:`Grid`; ``find_grids`` reads them off priors).
-            They are taken at their word: only their sizes are checked. The same result in time that grows with the
-            objects alone. An image with ignored regions, and more than 200 candidates a level, are searched for in
-            full nevertheless.
-        ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
-            one of them is neither a candidate nor a negative.
-        ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
+            after level.
+        level_sizes: Number of priors per level; their sum is A.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
+            are assigned to no prior; a warning reports their number.
+        topk: Candidate locations per level, k of the paper.
+        priors_per_location: Priors that share a centre; a level has ``topk * priors_per_location`` candidates.
+        grids: ``(height, width, stride, x0, y0)`` of each level if the centres of its priors are a grid, row by row:
+            size in cells, stride and centre of the first cell in pixels (:class:`Grid`; :func:`find_grids` reads it
+            from priors). The result is the same, in time that depends on G only. Grids are not validated against the
+            priors; only the sizes are checked. Images with ignored boxes and more than 200 candidates per level use
+            the exhaustive search.
+        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
+            one of them is neither candidate nor negative.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
 
     Returns:
-        ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
-        ``iou`` (A,), the IoU with it, 0 where none.
+        ``gt_index`` (A,) int64, the index of the ground-truth box of each prior, :data:`BACKGROUND` (-1) or
+        :data:`IGNORE` (-2); and ``iou`` (A,), the IoU with that box, 0 without one.
 
     Raises:
-        TypeError: Boxes that are no tensors.
-        ValueError: Shapes or sizes that do not fit together.
+        TypeError: Boxes are not tensors.
+        ValueError: Shapes or sizes do not fit together.
+
+    Example:
+        One level of 4 x 4 square priors with stride 8, a square box and a rotated one.
+
+        >>> import torch
+        >>> from rotated_atss.assign import atss_assign
+        >>> priors = torch.tensor([[x, y, 16, 16, 0] for y in (4.0, 12, 20, 28) for x in (4.0, 12, 20, 28)])
+        >>> gt_boxes = torch.tensor([[8.0, 8, 20, 20, 0], [24, 24, 20, 10, 0.6]])
+        >>> gt_index, iou = atss_assign(priors, [16], gt_boxes, topk=9)
+        >>> gt_index.view(4, 4)
+        tensor([[ 0,  0, -1, -1],
+                [ 0,  0, -1, -1],
+                [-1, -1,  1, -1],
+                [-1, -1, -1,  1]])
     """
     gt_index, iou = atss_assign_batch(
         priors, level_sizes, [gt_boxes], topk=topk, priors_per_location=priors_per_location, grids=grids,
-        ignored_boxes_list=[ignored_boxes], ignore_iof_threshold=ignore_iof_threshold,
+        gt_boxes_ignore_list=[gt_boxes_ignore], ignore_iof_threshold=ignore_iof_threshold,
     )  # fmt: skip
     return gt_index[0], iou[0]
 
@@ -79,142 +105,166 @@ def atss_assign_batch(
     priors_per_location: int = 1,
     grids: Sequence[Grid | tuple] | None = None,
     valid_hw: Sequence[Sequence[tuple[int, int]]] | None = None,
-    ignored_boxes_list: Sequence[Tensor | None] | None = None,
+    gt_boxes_ignore_list: Sequence[Tensor | None] | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`atss_assign` of all images of a batch that share their priors, in one go: no loop over images or objects
-    (but over images with ignored regions), and on CUDA nothing waits for the device.
+    """Assign ground-truth boxes to priors with ATSS for a batch of images that share their priors.
+
+    There is no loop over images or boxes, except over images with ignored boxes. CUDA is not synchronised.
 
     Args:
         priors: (A, 5) or (A, 4).
-        level_sizes: Number of priors a level.
-        gt_boxes_list: (G, 5) or (G, 4) objects of each of the B images.
-        topk: As :func:`atss_assign`, as the others that are not named here.
-        priors_per_location: As there.
-        grids: As there.
-        valid_hw: For each image the rows and columns of each level's grid that lie on the image; those in its
-            padding are ignored. Needs ``grids``.
-        ignored_boxes_list: Regions to ignore of each image, or None.
-        ignore_iof_threshold: As there.
+        level_sizes: Number of priors per level.
+        gt_boxes_list: (G, 5) or (G, 4) boxes of each of the B images.
+        topk: As for :func:`atss_assign`.
+        priors_per_location: As for :func:`atss_assign`.
+        grids: As for :func:`atss_assign`.
+        valid_hw: Valid rows and columns of each level's grid per image. Priors of other cells lie in the padding and
+            are ignored. Needs ``grids``.
+        gt_boxes_ignore_list: Ignored boxes of each image, or None.
+        ignore_iof_threshold: As for :func:`atss_assign`.
 
     Returns:
-        ``gt_index`` (B, A) with indices into each image's own objects, and ``iou`` (B, A).
+        ``gt_index`` (B, A) int64 with indices into the boxes of each image, and ``iou`` (B, A).
 
     Raises:
-        TypeError: Boxes that are no tensors.
-        ValueError: Shapes or sizes that do not fit together.
+        TypeError: Boxes are not tensors.
+        ValueError: Shapes or sizes do not fit together.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import atss_assign_batch
+        >>> priors = torch.tensor([[4.0, 4, 16, 16, 0], [12, 4, 16, 16, 0], [20, 4, 16, 16, 0]])
+        >>> images = [torch.tensor([[5.0, 4, 16, 12, 0.1]]), torch.zeros(0, 5)]
+        >>> gt_index, iou = atss_assign_batch(priors, [3], images, grids=[(1, 3, 8.0, 4.0, 4.0)])
+        >>> gt_index
+        tensor([[ 0, -1, -1],
+                [-1, -1, -1]])
     """
-    regions = list(ignored_boxes_list or [None] * len(gt_boxes_list))
-    check_images(gt_boxes_list, regions)
-    for gt_boxes, ignored_boxes in zip(gt_boxes_list, regions, strict=True):
-        check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
-    check_levels(priors, list(level_sizes))
-    check_counts(topk=topk, priors_per_location=priors_per_location)
-    layout = Layout.of(level_sizes, grids, valid_hw, len(gt_boxes_list))
+    ignore_list = list(gt_boxes_ignore_list or [None] * len(gt_boxes_list))
+    check_images(gt_boxes_list, ignore_list)
+    for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, ignore_list, strict=True):
+        check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
+    check_level_sizes(priors, list(level_sizes))
+    check_at_least_one(topk=topk, priors_per_location=priors_per_location)
+    layout = PriorLayout.create(level_sizes, grids, valid_hw, len(gt_boxes_list))
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
-    left_out = [ignored_priors(priors, each, ignore_iof_threshold) for each in regions]
+    ignore_masks = [compute_ignore_mask(priors, boxes, ignore_iof_threshold) for boxes in ignore_list]
     gt_index = torch.full((len(gt_boxes_list), len(priors)), BACKGROUND, dtype=torch.int64, device=priors.device)
     iou = priors.new_zeros(gt_index.shape)
-    objects, image, index = _in_one_row(gt_boxes_list)
-    if len(objects) and len(priors):
-        count = topk * priors_per_location
-        candidates = choose_candidates(centers(priors), layout, centers(objects), image, count, left_out)
-        claims = _claims(priors, objects, candidates, valid_gt_mask(objects))
-        slot = claims.prior + image[claims.owner] * len(priors)
-        gt_index, iou = resolve_conflicts(gt_index.numel(), slot, index[claims.owner], claims.overlap, claims.positive)
-    gt_index, iou = gt_index.view(len(regions), -1), iou.view(len(regions), -1)
-    for number, mask in enumerate(left_out):
-        excluded = layout.excluded(number, mask, priors.device)
-        if excluded is not None:
-            gt_index[number].masked_fill_(excluded, IGNORE)
+    gt_boxes, image_index, index_in_image = _concatenate(gt_boxes_list)
+    if len(gt_boxes) and len(priors):
+        num_candidates = topk * priors_per_location
+        candidates = select_candidates(  # lines 2 to 6 of Algorithm 1
+            centers(priors), layout, centers(gt_boxes), image_index, num_candidates, ignore_masks
+        )
+        pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes))  # lines 7 to 15
+        slot = pairs.prior_index + image_index[pairs.gt_index] * len(priors)  # in the flattened (B, A) result
+        gt_index, iou = resolve_conflicts(  # line 17: other priors are negative
+            gt_index.numel(), slot, index_in_image[pairs.gt_index], pairs.iou, pairs.is_positive
+        )
+    gt_index, iou = gt_index.view(len(ignore_list), -1), iou.view(len(ignore_list), -1)
+    for image, ignore_mask in enumerate(ignore_masks):
+        ignore_mask = layout.ignore_padding(image, ignore_mask, priors.device)
+        if ignore_mask is not None:
+            gt_index[image].masked_fill_(ignore_mask, IGNORE)
     return gt_index, iou
 
 
-def _in_one_row(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """(G, ...) the objects of all images, (G,) the image of each and (G,) its number in that image."""
-    counts = torch.tensor([len(each) for each in gt_boxes_list])
-    image = torch.arange(len(counts)).repeat_interleave(counts)
-    index = torch.arange(len(image)) - (counts.cumsum(0) - counts)[image]
+def _concatenate(gt_boxes_list: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the (G, ...) boxes of all images, the (G,) image of each box and its (G,) index in that image."""
+    num_gts = torch.tensor([len(gt_boxes) for gt_boxes in gt_boxes_list])
+    image_index = torch.arange(len(num_gts)).repeat_interleave(num_gts)
+    index_in_image = torch.arange(len(image_index)) - (num_gts.cumsum(0) - num_gts)[image_index]
     device = gt_boxes_list[0].device
-    return torch.cat(list(gt_boxes_list)), image.to(device), index.to(device)
+    return torch.cat(list(gt_boxes_list)), image_index.to(device), index_in_image.to(device)
 
 
-def match_candidates(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
-    """Threshold, centre test and conflicts (lines 7 to 14 of Algorithm 1) for given candidates.
+class _Pairs(NamedTuple):
+    """Pairs of a candidate and its ground-truth box; every field has shape (N,)."""
+
+    prior_index: Tensor
+    gt_index: Tensor
+    iou: Tensor
+    is_positive: Tensor  # bool
+
+
+def _select_positives(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor) -> _Pairs:
+    """Apply lines 7 to 15 of Algorithm 1 to (G, K) candidates, in chunks of boxes."""
+    step = max(1, _PAIRS_PER_CHUNK.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
+    chunks = [slice(start, start + step) for start in range(0, max(1, len(gt_boxes)), step)]
+    pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c]) for c in chunks]
+    gt_index = torch.cat([each.gt_index + chunk.start for each, chunk in zip(pairs, chunks)])
+    prior_index, _, iou, is_positive = (torch.cat(column) for column in zip(*pairs))
+    return _Pairs(prior_index, gt_index, iou, is_positive)
+
+
+def _select_positives_of_chunk(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor) -> _Pairs:
+    iou, is_positive = _iou_and_above_threshold(priors, gt_boxes, candidates)
+    is_positive &= valid_gt[:, None]
+    gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
+    prior_index, gt_index, iou, is_positive = (each.flatten() for each in (candidates, gt_index, iou, is_positive))
+    if is_positive.device.type == "cpu":
+        # Four of five candidates are dropped here. On CUDA they are kept, because counting them would synchronise.
+        rows = torch.nonzero(is_positive).squeeze(1)
+        prior_index, gt_index, iou, is_positive = (
+            each.index_select(0, rows) for each in (prior_index, gt_index, iou, is_positive)
+        )
+    prior_index = prior_index.clamp(min=0)
+    prior_centers = centers(priors.index_select(0, prior_index))
+    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index)  # line 12, "centre of c in g"
+    return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)
+
+
+def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
+    """Count the candidates of each ground-truth box that reach its threshold, before the test of the centre.
 
     Args:
         priors: (A, 5) or (A, 4).
         gt_boxes: (G, 5) or (G, 4).
-        candidates: (G, K) indices of priors; -1 is none.
-        usable: (G,) bool, objects that may get priors.
+        candidates: (G, K) int64 indices of priors; -1 for none.
 
     Returns:
-        ``gt_index`` (A,) and ``iou`` (A,) as :func:`atss_assign`, without :data:`IGNORE`.
+        (G,) int64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import count_candidates_above_threshold
+        >>> priors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 20], [40, 0, 50, 10], [60, 0, 70, 10]])
+        >>> count_candidates_above_threshold(priors, torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[0, 1, 2, 3]]))
+        tensor([1])
     """
-    claims = _claims(priors, gt_boxes, candidates, usable)
-    return resolve_conflicts(len(priors), claims.prior, claims.owner, claims.overlap, claims.positive)
+    return _iou_and_above_threshold(priors, gt_boxes, candidates)[1].sum(1)
 
 
-class _Claims(NamedTuple):
-    """(N,) each: what an object wants."""
-
-    prior: Tensor
-    owner: Tensor  # the object
-    overlap: Tensor
-    positive: Tensor  # bool, whether it may have it
+def _iou_and_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the (G, K) IoUs of candidates and whether each reaches the threshold of its ground-truth box."""
+    is_candidate = candidates >= 0
+    iou = candidate_iou(priors, gt_boxes, candidates.clamp(min=0))  # line 7, D_g
+    return iou, (iou >= adaptive_threshold(iou, is_candidate)[:, None]) & is_candidate  # line 12, "IoU(c, g) >= t_g"
 
 
-def _claims(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
-    step = max(1, _PAIRS_PER_STEP.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
-    parts = [slice(start, start + step) for start in range(0, max(1, len(objects)), step)]
-    claims = [_claims_of_some(priors, objects[part], candidates[part], usable[part]) for part in parts]
-    owners = torch.cat([each.owner + part.start for each, part in zip(claims, parts)])
-    prior, _, overlap, positive = (torch.cat(column) for column in zip(*claims))
-    return _Claims(prior, owners, overlap, positive)
+def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
+    """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
 
-
-def _claims_of_some(priors: Tensor, objects: Tensor, candidates: Tensor, usable: Tensor) -> _Claims:
-    overlap, above = _above_threshold(priors, objects, candidates)
-    above &= usable[:, None]
-    owner = torch.arange(len(objects), device=above.device)[:, None].expand_as(candidates)
-    prior, owner, overlap, above = (each.flatten() for each in (candidates, owner, overlap, above))
-    if above.device.type == "cpu":
-        # four of five candidates end here; on CUDA they are carried along, for to count them would stall it
-        rows = torch.nonzero(above).squeeze(1)
-        prior, owner, overlap, above = (each.index_select(0, rows) for each in (prior, owner, overlap, above))
-    prior = prior.clamp(min=0)
-    within = inside_of(centers(priors.index_select(0, prior)), objects, owner)
-    return _Claims(prior, owner, overlap, above & within)
-
-
-def candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """(G,) how many of each object's candidates reach its threshold, before the centre test and conflicts.
-
-    Arguments as :func:`match_candidates`.
-    """
-    return _above_threshold(priors, gt_boxes, candidates)[1].sum(1)
-
-
-def _above_threshold(priors: Tensor, objects: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """(G, K) IoU of each candidate, and whether it reaches the threshold of its object."""
-    counted = candidates >= 0
-    overlap = candidate_iou(priors, objects, candidates.clamp(min=0))
-    return overlap, (overlap >= adaptive_threshold(overlap, counted)[:, None]) & counted
-
-
-def adaptive_threshold(overlap: Tensor, counted: Tensor) -> Tensor:
-    """Mean plus (unbiased) standard deviation of each object's candidate IoUs (equation in line 10 of Algorithm 1).
+    Lines 8 to 10 of Algorithm 1.
 
     Args:
-        overlap: (G, K).
-        counted: (G, K) bool, or 1 for what counts and 0 for what does not.
+        iou: (G, K) IoUs.
+        is_candidate: (G, K) bool; other entries are not counted.
 
     Returns:
-        (G,), summed in float64 so that it does not depend on the order of the candidates. One candidate has no
-        deviation: its own IoU is the threshold.
+        (G,), accumulated in float64 so that the order of the candidates does not matter. With one candidate the
+        deviation is 0 and the threshold its IoU.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import adaptive_threshold
+        >>> adaptive_threshold(torch.tensor([[0.5, 0.25, 0.75, 0.0]]), torch.tensor([[True, True, True, False]]))
+        tensor([0.7500])
     """
-    wide, counted = overlap.double(), counted.double()
-    number = counted.sum(1)
-    mean = (wide * counted).sum(1) / number.clamp(min=1)
-    variance = ((wide - mean[:, None]).square_() * counted).sum(1) / (number - 1).clamp(min=1)
-    return (mean + variance.sqrt()).to(overlap)
+    wide, weight = iou.double(), is_candidate.double()
+    number = weight.sum(1)
+    mean = (wide * weight).sum(1) / number.clamp(min=1)  # line 8, m_g
+    variance = ((wide - mean[:, None]).square_() * weight).sum(1) / (number - 1).clamp(min=1)  # line 9, v_g squared
+    return (mean + variance.sqrt()).to(iou)  # line 10, t_g

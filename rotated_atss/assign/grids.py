@@ -1,5 +1,6 @@
-"""The nearest cells of a point on regular grids, found from the grids' numbers instead of from the priors: the work
-grows with the points alone, not with the image.
+"""Nearest cells on regular grids, computed from the parameters of the grids.
+
+The cost grows with the number of points and does not depend on the size of the grids.
 """
 
 from __future__ import annotations
@@ -12,138 +13,160 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # at once: bounds the memory
-# On the CPU the numbers of so few stay below the size at which torch wakes its threads, of half as many also those of
-# both axes together: on a machine that is busy threads cost a hundred times what they give, and it is with few objects
-# that one is trained.
-_FEW_POINTS = 640
-_NO_CELL = 0x7F800000 << 32  # the key of an infinite distance
+_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # per chunk: bounds the memory
+# With at most 640 points the tensors of one axis stay below the size at which torch starts its threads, with at most
+# half as many those of both axes. On a busy machine threads cost up to a hundred times what they save, and training
+# images usually have few boxes.
+_SINGLE_THREAD_POINTS = 640
+_NO_CELL = 0x7F800000 << 32  # key of an infinite distance
 
 
 class Grid(NamedTuple):
-    """One level: rows of cells, the centres ``stride`` pixels apart along both axes."""
+    """Rows and columns of cells whose centres are ``stride`` pixels apart along both axes.
+
+    Example:
+        >>> from rotated_atss.assign import Grid
+        >>> Grid(height=128, width=128, stride=8.0, x0=4.0, y0=4.0)
+        Grid(height=128, width=128, stride=8.0, x0=4.0, y0=4.0)
+    """
 
     height: int  # rows
     width: int  # columns
     stride: float
-    x0: float = 0.0  # centre of the first cell
+    x0: float = 0.0  # centre of the first cell in pixels
     y0: float = 0.0
 
 
-def nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Tensor | None = None) -> Tensor:
-    """The ``count`` nearest cells of each point on every grid: those of an exhaustive search that compares distances
-    in float32 and takes the lower index among equals.
+def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None = None) -> Tensor:
+    """Find the nearest cells of each point on every grid.
 
-    Along an axis a division tells the nearest lines in order. The cell at the i-th nearest row and the j-th nearest
-    column (from 0) has ``(i + 1) (j + 1) - 1`` cells at least as near, so that the cells wanted lie on a staircase of
-    such pairs: 31 cells for nine, however large the grid, also at its borders. Its steps are one wider than that
-    demands, for distances that rounding makes equal.
+    The result is that of an exhaustive search that compares distances in float32 and prefers the lower index of equal
+    distances. Along one axis a division gives the nearest lines in order. The cell at the i-th nearest row and the j-th
+    nearest column (from 0) has ``(i + 1) (j + 1) - 1`` cells at least as near. The nearest cells therefore lie on a
+    staircase of such pairs: 31 pairs for 9 cells, for any size of the grid and also at its borders. Its steps are one
+    pair wider than necessary, for distances that rounding makes equal.
 
     Args:
-        points: (G, 2) float32 or float64, no farther than some hundred thousand pixels from the grids.
-        grids: L of them.
-        count: Cells wanted; a smaller grid gives what it has.
-        limits: (2, L, G) int64, the rows and columns that exist for each point; None for all of them.
+        points: (N, 2) float32 or float64, within some hundred thousand pixels of the grids.
+        grids: L grids.
+        num_cells: Cells per point and grid; a smaller grid has fewer.
+        valid_hw: (2, L, N) int64, valid rows and columns per grid and point; None if all cells are valid.
 
     Returns:
-        (G, L, count) int64, ``row * width + column``, nearest first; -1 where a grid, or what exists of it for this
-        point, has no more cells.
+        (N, L, num_cells) int64 ``row * width + column``, nearest first; -1 where a grid has no more valid cells.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.grids import Grid, nearest_cells
+        >>> nearest_cells(torch.tensor([[9.0, 1.0]]), [Grid(height=2, width=3, stride=8.0)], 2)
+        tensor([[[1, 2]]])
     """
-    most = _MAX_POINTS.get(points.device.type, 1 << 16)
-    chunk = _FEW_POINTS if points.device.type == "cpu" and len(points) <= most // 2 else most
+    max_points = _MAX_POINTS.get(points.device.type, 1 << 16)
+    single_thread = points.device.type == "cpu" and len(points) <= max_points // 2
+    chunk = _SINGLE_THREAD_POINTS if single_thread else max_points
     if len(points) <= chunk:
-        return _nearest_cells(points, grids, count, limits)
-    limited = [None] * len(points) if limits is None else limits.split(chunk, -1)
-    parts = [_nearest_cells(part, grids, count, limit) for part, limit in zip(points.split(chunk), limited)]
-    return torch.cat(parts)
+        return _nearest_cells(points, grids, num_cells, valid_hw)
+    chunks_hw = [None] * len(points) if valid_hw is None else valid_hw.split(chunk, -1)
+    return torch.cat([_nearest_cells(part, grids, num_cells, hw) for part, hw in zip(points.split(chunk), chunks_hw)])
 
 
-def _nearest_cells(points: Tensor, grids: Sequence[Grid], count: int, limits: Tensor | None) -> Tensor:
+def _nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_hw: Tensor | None) -> Tensor:
     sizes = torch.tensor([[g.height for g in grids], [g.width for g in grids]], device=points.device)[..., None]
-    (rows, from_rows), (columns, from_columns) = _nearest_of_axes(
-        points, grids, sizes if limits is None else limits, count + 1
+    (rows, row_distances), (columns, column_distances) = _nearest_rows_and_columns(
+        points, grids, sizes if valid_hw is None else valid_hw, num_cells + 1
     )
     rows = rows * sizes[1].int()
-    steps = _staircase(count)
+    steps = _staircase(num_cells)
     shape = (sum(steps), len(grids), len(points))
-    distance, index = from_rows.new_empty(shape), rows.new_empty(shape)
+    distance, index = row_distances.new_empty(shape), rows.new_empty(shape)
     start = 0
     for row, step in enumerate(steps):
-        tread = slice(start, start + step)
-        torch.add(from_columns[:step], from_rows[row], out=distance[tread])
-        torch.add(columns[:step], rows[row], out=index[tread])
+        pairs = slice(start, start + step)
+        torch.add(column_distances[:step], row_distances[row], out=distance[pairs])
+        torch.add(columns[:step], rows[row], out=index[pairs])
         start += step
-    nearest = _smallest(distance.float().flatten(1), index.flatten(1), count)
-    return nearest.view(len(grids), len(points), count).transpose(0, 1)
+    nearest = _smallest(distance.float().flatten(1), index.flatten(1), num_cells)
+    return nearest.view(len(grids), len(points), num_cells).transpose(0, 1)
 
 
 @cache
-def _staircase(count: int) -> list[int]:
-    """For the nearest row, the next and so on: with how many of the nearest columns it is compared."""
+def _staircase(num_cells: int) -> list[int]:
+    """Return, for the i-th nearest row, how many of the nearest columns are paired with it."""
 
     def needed(row: int, column: int) -> bool:
-        return row + column <= count if row == 0 or column == 0 else (row + 1) * (column + 1) <= count + 3
+        if row == 0 or column == 0:
+            return row + column <= num_cells
+        return (row + 1) * (column + 1) <= num_cells + 3
 
-    return [sum(needed(row, column) for column in range(count + 1)) for row in range(count + 1)]
+    return [sum(needed(row, column) for column in range(num_cells + 1)) for row in range(num_cells + 1)]
 
 
-def _nearest_of_axes(points: Tensor, grids: Sequence[Grid], sizes: Tensor, number: int) -> list[tuple[Tensor, Tensor]]:
-    """:func:`_nearest_lines` of the rows and of the columns, both at once or one after the other."""
+def _nearest_rows_and_columns(
+    points: Tensor, grids: Sequence[Grid], sizes: Tensor, num_lines: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Find the nearest rows and the nearest columns with :func:`_nearest_lines`, in one or two calls."""
     strides = points.new_tensor([g.stride for g in grids])[:, None]
     origins = points.new_tensor([[g.y0 for g in grids], [g.x0 for g in grids]])[..., None]
-    position = points.flip(1).t()[:, None]  # (2, 1, G)
-    apart = points.device.type == "cpu" and _FEW_POINTS // 2 < len(points) <= _FEW_POINTS
-    found = [
-        _nearest_lines(position[axes], origins[axes], strides, sizes[axes], number)
-        for axes in ([slice(0, 1), slice(1, 2)] if apart else [slice(0, 2)])
+    position = points.flip(1).t()[:, None]  # (2, 1, N)
+    two_calls = points.device.type == "cpu" and _SINGLE_THREAD_POINTS // 2 < len(points) <= _SINGLE_THREAD_POINTS
+    results = [
+        _nearest_lines(position[axes], origins[axes], strides, sizes[axes], num_lines)
+        for axes in ([slice(0, 1), slice(1, 2)] if two_calls else [slice(0, 2)])
     ]
-    return [axis for lines, squared in found for axis in zip(lines.unbind(1), squared.unbind(1))]
+    return [axis for lines, squared in results for axis in zip(lines.unbind(1), squared.unbind(1))]
 
 
 def _nearest_lines(
-    position: Tensor, origins: Tensor, strides: Tensor, sizes: Tensor, number: int
+    position: Tensor, origins: Tensor, strides: Tensor, sizes: Tensor, num_lines: int
 ) -> tuple[Tensor, Tensor]:
-    """The ``number`` nearest rows or columns, nearest first, the lower first among equals.
+    """Find the nearest rows or columns, nearest first, the lower one first among equal distances.
 
     Args:
-        position: (X, 1, G), where the points lie on each axis.
-        origins: (X, L, 1), where the first line lies.
-        strides: (L, 1) pixels from line to line.
-        sizes: (X, L, 1) or (X, L, G), how many lines there are.
-        number: R.
+        position: (X, 1, N) coordinates of the points on X axes.
+        origins: (X, L, 1) coordinates of the first lines.
+        strides: (L, 1) distances between lines.
+        sizes: (X, L, 1) or (X, L, N) numbers of valid lines.
+        num_lines: R.
 
     Returns:
-        (R, X, L, G) int32 lines and their squared distances, infinite where there is no such line.
+        (R, X, L, N) int32 lines and their squared distances, infinite where there is no such line.
     """
     last = (sizes - 1).to(position)
     place = ((position - origins) / strides).nan_to_num_(0.0)
-    first = (place - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves go down: the lower of two equals
-    towards = (place > first).to(position).mul_(2).sub_(1)  # the side on which the second nearest lies
-    ahead = torch.where(towards > 0, last - first, first)
-    shorter = torch.minimum(ahead, last - ahead)  # so many lie on either side, taken in turns; the rest on one
-    one_sided = torch.where(ahead * 2 >= last, towards, -towards)
-    rank = torch.arange(number, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
-    in_turns = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * towards
+    first = (place - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves are rounded down, to the lower of two equals
+    direction = (place > first).to(position).mul_(2).sub_(1)  # towards the second nearest line
+    ahead = torch.where(direction > 0, last - first, first)
+    shorter = torch.minimum(ahead, last - ahead)  # this many lines on either side alternate; the rest is on one side
+    one_sided = torch.where(ahead * 2 >= last, direction, -direction)
+    rank = torch.arange(num_lines, dtype=position.dtype, device=position.device).view(-1, 1, 1, 1)
+    alternating = torch.where(rank % 2 == 1, (rank + 1) / 2, -rank / 2) * direction
     lines = (rank - shorter).mul_(one_sided)
-    lines = torch.where(rank <= 2 * shorter, in_turns, lines).add_(first)
+    lines = torch.where(rank <= 2 * shorter, alternating, lines).add_(first)
     squared = torch.mul(lines, strides).add_(origins).sub_(position).square_()
     squared.masked_fill_(rank > last, torch.inf)
     return lines.clamp_(min=0).int(), squared
 
 
-def _smallest(distance: Tensor, index: Tensor, count: int) -> Tensor:
-    """(N, count) int64 of (S, N) float32 distances and int32 indices: the indices with the smallest, the lower index
-    among equals, -1 for infinite ones.
+def _smallest(distance: Tensor, index: Tensor, number: int) -> Tensor:
+    """Select the indices of the smallest distances, the lower index among equal distances.
+
+    Args:
+        distance: (S, N) float32, not negative.
+        index: (S, N) int32.
+        number: Indices per column.
+
+    Returns:
+        (N, number) int64, -1 for infinite distances.
     """
-    # a float that is not negative orders as its bits do: with the index below them every key is unique
+    # The bits of non-negative floats order as the floats do. With the index in the lower half every key is unique.
     if distance.device.type == "cpu":
-        # NumPy sorts short rows ten times faster than torch
-        keys = np.empty((distance.shape[1], len(distance)), dtype=np.int64)
-        np.left_shift(distance.view(torch.int32).numpy().T, np.int64(32), out=keys, dtype=np.int64)
-        keys |= index.numpy().T
-        keys.sort(axis=1)
-        smallest = torch.from_numpy(keys[:, :count])
+        # NumPy sorts short rows ten times as fast as torch.
+        array = np.empty((distance.shape[1], len(distance)), dtype=np.int64)
+        np.left_shift(distance.view(torch.int32).numpy().T, np.int64(32), out=array, dtype=np.int64)
+        array |= index.numpy().T
+        array.sort(axis=1)
+        smallest = torch.from_numpy(array[:, :number])
     else:
-        keys_ = distance.t().contiguous().view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(index.t())
-        smallest = keys_.topk(min(count, keys_.shape[1]), largest=False, sorted=True).values
+        keys = distance.t().contiguous().view(torch.int32).long().bitwise_left_shift_(32).bitwise_or_(index.t())
+        smallest = keys.topk(min(number, keys.shape[1]), largest=False, sorted=True).values
     return torch.where(smallest < _NO_CELL, smallest & 0xFFFFFFFF, -1)

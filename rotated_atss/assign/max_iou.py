@@ -1,6 +1,6 @@
-"""Positives by IoU thresholds, as RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN have them.
+"""Assignment by IoU thresholds, as in RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN.
 
-The IoU of a pair is computed only where the circumscribed boxes meet, and nothing of size priors x objects is kept.
+IoUs are computed only for pairs whose circumscribed boxes overlap. No tensor has the size priors x boxes.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_forms import aligned_iou, detach_and_upcast
+from rotated_atss.assign.box_formats import aligned_iou, centers, detach_and_upcast, points_in_boxes
+from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
+from rotated_atss.assign.ignore_mask import apply_ignore_mask, compute_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
-from rotated_atss.assign.resolution import BACKGROUND, IGNORE, ignored_priors, mark_ignored, valid_gt_mask
-from rotated_atss.assign.validation import check_forms, check_thresholds
+from rotated_atss.assign.validation import check_box_formats, check_thresholds, valid_gt_mask
 
 
 def max_iou_assign(
@@ -23,90 +24,126 @@ def max_iou_assign(
     min_pos_iou: float = 0.0,
     match_low_quality: bool = True,
     gt_max_assign_all: bool = True,
-    ignored_boxes: Tensor | None = None,
+    gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Choose the object, if any, that each prior learns.
+    """Assign ground-truth boxes to priors by IoU thresholds.
 
-    A prior learns the object it overlaps most (the lowest index among equals) if their IoU reaches ``pos_iou``; below
-    ``neg_iou`` it is background, between the two it is left out.
+    A prior is assigned to the box of highest IoU (the lowest index among equals) if the IoU is at least ``pos_iou``.
+    Below ``neg_iou`` it is background, between the thresholds it is ignored.
 
     Args:
-        priors: (A, 5) ``cx, cy, w, h, angle``, pixels and radians, or (A, 4) ``x1, y1, x2, y2``; levels do not matter.
-        gt_boxes: (G, 5) objects, or (G, 4) as the priors. Those without area or with numbers that are not finite get
-            no prior (one warning says how many).
-        pos_iou: See above; in (0, 1].
-        neg_iou: See above; in (0, pos_iou].
-        min_pos_iou: Smallest best IoU with which an object takes priors by ``match_low_quality``.
-        match_low_quality: Every object also takes the priors that overlap it most, whatever the thresholds say and
-            whomever they had (of several such objects the highest index). An object that overlaps no prior takes
-            none: the reference of ``min_pos_iou=0`` would hand it every prior that it does not touch.
-        gt_max_assign_all: Take all priors of equal best IoU, not only that of the lowest index.
-        ignored_boxes: (I, 5) or (I, 4) regions to ignore. A prior of which more than ``ignore_iof_threshold`` lies in
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
+            are assigned to no prior; a warning reports their number.
+        pos_iou: Lower threshold of positives, in (0, 1].
+        neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
+        min_pos_iou: Smallest IoU of a low-quality match.
+        match_low_quality: Also assign each box to the priors of highest IoU with it, whatever the thresholds and
+            whatever else these priors were assigned to; of several such boxes the highest index wins. Unlike with
+            MMDetection, a box that overlaps no prior is assigned to none, also with ``min_pos_iou=0``.
+        gt_max_assign_all: Match low quality with all priors of equal highest IoU instead of the lowest index only.
+        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither positive nor negative.
-        ignore_iof_threshold: See ``ignored_boxes``; negative ignores nothing.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
 
     Returns:
-        ``gt_index`` (A,) int64, the index of each prior's object, :data:`BACKGROUND` (-1) or :data:`IGNORE` (-2), and
-        ``iou`` (A,), the IoU with it, 0 where none.
+        ``gt_index`` (A,) int64, the index of the ground-truth box of each prior, :data:`BACKGROUND` (-1) or
+        :data:`IGNORE` (-2); and ``iou`` (A,), the IoU with that box, 0 without one.
 
     Raises:
-        ValueError: Shapes or thresholds that do not fit together.
+        TypeError: Boxes are not tensors.
+        ValueError: Shapes or thresholds do not fit together.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import max_iou_assign
+        >>> priors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 20], [0, 0, 10, 23], [50, 0, 60, 10]])
+        >>> gt_index, iou = max_iou_assign(priors, torch.tensor([[0.0, 0, 10, 10]]))
+        >>> gt_index
+        tensor([ 0,  0, -2, -1])
     """
-    check_forms(priors, gt_boxes=gt_boxes, ignored_boxes=ignored_boxes)
+    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    ignored = ignored_priors(priors, ignored_boxes, ignore_iof_threshold)
-    valid_gt_mask(gt_boxes)  # for its warning: they overlap nothing
-    best = _Best(priors)
-    for prior, object_ in overlapping_box_pairs(priors, gt_boxes):
-        if ignored is not None:
-            kept = ~ignored[prior]
-            prior, object_ = prior[kept], object_[kept]
-        overlap = aligned_iou(gt_boxes[object_], priors[prior])
-        best.take_positives(prior, object_, overlap)
+    ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
+    valid_gt_mask(gt_boxes)  # only for its warning: invalid boxes overlap nothing
+    best = _BestMatches(priors)
+    for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
+        if ignore_mask is not None:
+            kept = ~ignore_mask[prior_index]
+            prior_index, gt_index = prior_index[kept], gt_index[kept]
+        iou = aligned_iou(gt_boxes[gt_index], priors[prior_index])
+        best.update(prior_index, gt_index, iou)
         if match_low_quality:
-            best.take_low_quality(prior, object_, overlap, min_pos_iou, gt_max_assign_all)
-    gt_index, iou = best.outcome(pos_iou, neg_iou)
-    return mark_ignored(gt_index, ignored), iou
+            best.update_low_quality(prior_index, gt_index, iou, min_pos_iou, gt_max_assign_all)
+    gt_index, iou = best.assign(pos_iou, neg_iou)
+    return apply_ignore_mask(gt_index, ignore_mask), iou
 
 
-class _Best:
-    """What the pairs seen so far make of every prior. They come object after object, all pairs of one at once."""
+class _BestMatches:
+    """Best ground-truth box of every prior, updated with chunks of pairs; a chunk holds all pairs of its boxes."""
 
     def __init__(self, priors: Tensor) -> None:
-        self.iou = priors.new_zeros(len(priors))  # best with any object
-        self.owner = torch.full_like(self.iou, BACKGROUND, dtype=torch.int64)  # that object
-        self.low_iou = torch.zeros_like(self.iou)  # with the object that took it as the best it has
-        self.low_owner = torch.full_like(self.owner, BACKGROUND)
+        self.iou = priors.new_zeros(len(priors))
+        self.gt_index = torch.full_like(self.iou, BACKGROUND, dtype=torch.int64)
+        self.low_quality_iou = torch.zeros_like(self.iou)
+        self.low_quality_gt_index = torch.full_like(self.gt_index, BACKGROUND)
 
-    def take_positives(self, prior: Tensor, object_: Tensor, overlap: Tensor) -> None:
-        before = self.iou[prior]
-        self.iou.scatter_reduce_(0, prior, overlap, "amax")
-        better = torch.nonzero((overlap > before) & (overlap == self.iou[prior])).squeeze(1)
-        self.owner[prior[better]] = torch.iinfo(torch.int64).max
-        self.owner.scatter_reduce_(0, prior[better], object_[better], "amin")
+    def update(self, prior_index: Tensor, gt_index: Tensor, iou: Tensor) -> None:
+        before = self.iou[prior_index]
+        self.iou.scatter_reduce_(0, prior_index, iou, "amax")
+        better = torch.nonzero((iou > before) & (iou == self.iou[prior_index])).squeeze(1)
+        self.gt_index[prior_index[better]] = torch.iinfo(torch.int64).max
+        self.gt_index.scatter_reduce_(0, prior_index[better], gt_index[better], "amin")
 
-    def take_low_quality(
-        self, prior: Tensor, object_: Tensor, overlap: Tensor, min_pos_iou: float, all_equal: bool
+    def update_low_quality(
+        self, prior_index: Tensor, gt_index: Tensor, iou: Tensor, min_pos_iou: float, assign_all: bool
     ) -> None:
-        if not len(object_):
+        if not len(gt_index):
             return
-        first = int(object_[0])
-        local = object_ - first
-        highest = overlap.new_zeros(int(local[-1]) + 1).scatter_reduce_(0, local, overlap, "amax")
-        best = torch.nonzero((overlap == highest[local]) & (overlap > 0) & (overlap >= min_pos_iou)).squeeze(1)
-        if not all_equal:
+        index_in_chunk = gt_index - int(gt_index[0])
+        highest = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
+        best = torch.nonzero((iou == highest[index_in_chunk]) & (iou > 0) & (iou >= min_pos_iou)).squeeze(1)
+        if not assign_all:
             lowest = torch.full_like(highest, len(self.iou), dtype=torch.int64)
-            lowest.scatter_reduce_(0, local[best], prior[best], "amin")
-            best = best[prior[best] == lowest[local[best]]]
-        self.low_owner.scatter_reduce_(0, prior[best], object_[best], "amax")
-        last = best[self.low_owner[prior[best]] == object_[best]]
-        self.low_iou[prior[last]] = overlap[last]
+            lowest.scatter_reduce_(0, index_in_chunk[best], prior_index[best], "amin")
+            best = best[prior_index[best] == lowest[index_in_chunk[best]]]
+        self.low_quality_gt_index.scatter_reduce_(0, prior_index[best], gt_index[best], "amax")
+        last = best[self.low_quality_gt_index[prior_index[best]] == gt_index[best]]
+        self.low_quality_iou[prior_index[last]] = iou[last]
 
-    def outcome(self, pos_iou: float, neg_iou: float) -> tuple[Tensor, Tensor]:
-        low = self.low_owner >= 0
-        between = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
-        gt_index = torch.where(low, self.low_owner, torch.where(self.iou >= pos_iou, self.owner, between))
-        iou = torch.where(low, self.low_iou, self.iou)
+    def assign(self, pos_iou: float, neg_iou: float) -> tuple[Tensor, Tensor]:
+        is_low_quality = self.low_quality_gt_index >= 0
+        below_pos = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
+        gt_index = torch.where(self.iou >= pos_iou, self.gt_index, below_pos)
+        gt_index = torch.where(is_low_quality, self.low_quality_gt_index, gt_index)
+        iou = torch.where(is_low_quality, self.low_quality_iou, self.iou)
         return gt_index, torch.where(gt_index >= 0, iou, 0)
+
+
+def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
+    """Set positives whose centre lies outside their ground-truth box to :data:`IGNORE`.
+
+    The official code of ATSS does this to positives by IoU thresholds, so that they can be compared with those of the
+    other strategies (Zhang et al., arXiv 1912.02424, section 3).
+
+    Args:
+        priors: (A, 5) or (A, 4).
+        gt_boxes: (G, 5) or (G, 4).
+        gt_index: (A,) int64 assignment.
+        iou: (A,) IoU with the assigned box.
+
+    Returns:
+        ``gt_index`` (A,) and ``iou`` (A,).
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import ignore_outside_gt
+        >>> priors, gt_boxes = torch.tensor([[0.0, 0, 10, 10], [6, 0, 16, 10]]), torch.tensor([[0.0, 0, 10, 10]])
+        >>> ignore_outside_gt(priors, gt_boxes, torch.tensor([0, 0]), torch.tensor([1.0, 0.25]))
+        (tensor([ 0, -2]), tensor([1., 0.]))
+    """
+    positive = torch.nonzero(gt_index >= 0).squeeze(1)
+    outside = positive[~points_in_boxes(centers(priors[positive]), gt_boxes[gt_index[positive]])]
+    return gt_index.index_fill(0, outside, IGNORE), iou.index_fill(0, outside, 0)

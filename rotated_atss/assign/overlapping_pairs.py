@@ -1,5 +1,6 @@
-"""Which priors can overlap which objects, without asking all of them: priors are put in blocks of neighbours of like
-size, and only a block whose bounds meet an object is opened.
+"""Broad phase: pairs of priors and boxes whose circumscribed horizontal boxes overlap.
+
+Priors are sorted into blocks of neighbours of similar size. Only blocks whose bounds overlap a box are searched.
 """
 
 from __future__ import annotations
@@ -9,53 +10,62 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_forms import horizontal
+from rotated_atss.assign.box_formats import to_hbb
 
-_BLOCK = 64
-# On the CPU what one step computes stays below the size at which torch wakes its threads: on a busy machine those
-# cost ten times what they give.
-_NUMBERS_PER_STEP = {"cpu": 30_000, "cuda": 1 << 22}
+_BLOCK_SIZE = 64
+# On the CPU the tensors of one chunk stay below the size at which torch starts its threads. On a busy machine threads
+# cost ten times what they save.
+_NUMBERS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
 
 
-def overlapping_box_pairs(priors: Tensor, objects: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The pairs whose circumscribed horizontal boxes meet or touch, in chunks.
+def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Find the pairs whose circumscribed horizontal boxes overlap or touch, in chunks.
 
     Args:
-        priors: (A, 5) or (A, 4), any boxes; also points as boxes without area.
-        objects: (G, 5) or (G, 4).
+        priors: (A, 5) or (A, 4) boxes, or points as (A, 4) boxes without area.
+        gt_boxes: (G, 5) or (G, 4).
 
     Yields:
-        (P,) indices of priors and (P,) of objects, ordered by object; all pairs of an object come in one chunk, and
-        the chunks in the order of the objects. Boxes with numbers that are not finite meet nothing.
+        (P,) int64 indices of priors and (P,) int64 indices of boxes, in the order of the boxes. All pairs of a box are
+        in one chunk. Boxes with values that are not finite overlap nothing.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
+        >>> priors = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [5, 5, 15, 15]])
+        >>> list(overlapping_box_pairs(priors, torch.tensor([[8.0, 8, 12, 12]])))
+        [(tensor([0, 2]), tensor([0, 0]))]
     """
-    if not len(priors) or not len(objects):
+    if not len(priors) or not len(gt_boxes):
         return
-    bounds, index = _blocks(horizontal(priors))  # 4 times (B, 64), (B, 64)
+    bounds, index = _blocks(to_hbb(priors))  # 4 times (B, 64), (B, 64)
     x1, y1, x2, y2 = bounds
-    outer = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))
-    step = _NUMBERS_PER_STEP.get(priors.device.type, 1 << 16)
+    block_bounds = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))
+    numbers = _NUMBERS_PER_CHUNK.get(priors.device.type, 1 << 16)
     first = 0
-    for part in _widened(horizontal(objects)).split(max(1, step // len(index))):
-        columns = part.unbind(1)
-        row, block = torch.nonzero(_meet([c[:, None] for c in columns], outer), as_tuple=True)
-        for run in _runs(row, max(1, step // _BLOCK)):
-            of, at = row[run], block[run]
-            hit, place = torch.nonzero(_meet([b[at] for b in bounds], [c[of, None] for c in columns]), as_tuple=True)
-            yield index[at[hit], place], of[hit] + first
-        first += len(part)
+    for chunk in _expand_by_rounding(to_hbb(gt_boxes)).split(max(1, numbers // len(index))):
+        columns = chunk.unbind(1)
+        overlaps = _overlap([c[:, None] for c in columns], block_bounds)
+        row, block = torch.nonzero(overlaps, as_tuple=True)
+        for run in _split_at_rows(row, max(1, numbers // _BLOCK_SIZE)):
+            rows, blocks = row[run], block[run]
+            overlaps = _overlap([b[blocks] for b in bounds], [c[rows, None] for c in columns])
+            hit, position = torch.nonzero(overlaps, as_tuple=True)
+            yield index[blocks[hit], position], rows[hit] + first
+        first += len(chunk)
 
 
-def _meet(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
-    """Bool of broadcast corners x1, y1, x2, y2, each a tensor."""
-    (x1, y1, x2, y2), (u1, v1, u2, v2) = boxes1, boxes2
-    return (x1 <= u2) & (u1 <= x2) & (y1 <= v2) & (v1 <= y2)
+def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
+    """Test whether boxes overlap or touch, given as columns ``x1, y1, x2, y2`` to broadcast."""
+    (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
+    return (left1 <= right2) & (left2 <= right1) & (top1 <= bottom2) & (top2 <= bottom1)
 
 
-def _runs(row: Tensor, longest: int) -> Iterator[slice]:
-    """Cut sorted ``row`` into slices of at most ``longest`` where that needs no cut within a row."""
+def _split_at_rows(row: Tensor, max_length: int) -> Iterator[slice]:
+    """Split sorted (N,) row numbers into slices of at most ``max_length``; a longer row is one slice."""
     start = end = 0
     for stop in torch.bincount(row).cumsum(0).tolist():
-        if stop - start > longest and end > start:
+        if stop - start > max_length and end > start:
             yield slice(start, end)
             start = end
         end = stop
@@ -63,31 +73,34 @@ def _runs(row: Tensor, longest: int) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def _widened(hbbs: Tensor) -> Tensor:
-    """A hair larger, for rounding must not lose a pair."""
-    hair = hbbs.abs().amax(1, keepdim=True) * 1e-6
-    return _only_finite(torch.cat((hbbs[:, :2] - hair, hbbs[:, 2:] + hair), 1))
+def _expand_by_rounding(hbbs: Tensor) -> Tensor:
+    """Enlarge boxes by the rounding error of float32, so that no pair is missed."""
+    margin = hbbs.abs().amax(1, keepdim=True) * 1e-6
+    return _replace_not_finite(torch.cat((hbbs[:, :2] - margin, hbbs[:, 2:] + margin), 1))
 
 
-def _only_finite(hbbs: Tensor) -> Tensor:
-    """Boxes with other numbers become one that meets nothing."""
-    return torch.where(hbbs.isfinite().all(1, keepdim=True), hbbs, _nothing(hbbs))
+def _replace_not_finite(hbbs: Tensor) -> Tensor:
+    """Replace boxes with values that are not finite by an empty box."""
+    return torch.where(hbbs.isfinite().all(1, keepdim=True), hbbs, _empty_box(hbbs))
 
 
-def _nothing(like: Tensor) -> Tensor:
+def _empty_box(like: Tensor) -> Tensor:
+    """Return a box that overlaps nothing."""
     return like.new_tensor((torch.inf, torch.inf, -torch.inf, -torch.inf))
 
 
 def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Corners x1, y1, x2, y2, each (B, 64), and indices (B, 64) of boxes ordered by size, then row, then column of
-    cells of that size; the last block is filled with boxes that meet nothing.
+    """Sort boxes by size, then by row and column of a raster with cells of that size, and split them into blocks.
+
+    Returns:
+        Columns ``x1, y1, x2, y2``, each (B, 64), and the (B, 64) indices of the boxes. The last block is padded with
+        empty boxes.
     """
     side = (hbbs[:, 2:] - hbbs[:, :2]).amax(1).nan_to_num(1).clamp(1, 2.0**20)
     octave = side.log2().floor()
     cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / octave.exp2()[:, None]).nan_to_num().clamp(-1e6, 1e6).floor().long()
-    # 21 bits a coordinate
-    index = ((octave.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]).argsort(stable=True)
-    spare = -len(index) % _BLOCK
-    padded = torch.cat((_only_finite(hbbs)[index], _nothing(hbbs).expand(spare, 4)))
-    index = torch.cat((index, index.new_zeros(spare))).view(-1, _BLOCK)
-    return tuple(column.reshape(-1, _BLOCK).contiguous() for column in padded.unbind(1)), index
+    index = ((octave.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]).argsort(stable=True)  # 22 bits per coordinate
+    missing = -len(index) % _BLOCK_SIZE
+    padded = torch.cat((_replace_not_finite(hbbs)[index], _empty_box(hbbs).expand(missing, 4)))
+    index = torch.cat((index, index.new_zeros(missing))).view(-1, _BLOCK_SIZE)
+    return tuple(column.reshape(-1, _BLOCK_SIZE).contiguous() for column in padded.unbind(1)), index

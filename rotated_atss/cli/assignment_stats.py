@@ -1,4 +1,4 @@
-"""``rotated-atss assignment-stats``: which objects an assigner gives how many positives."""
+"""``rotated-atss assignment-stats``: count the positives that a config's assigner selects per object."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rotated_atss.detection.engine.assigner_statistics import Scene
+    from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 HELP = (
-    "Run only the assigner of a config over its training set: positives an object by size, aspect ratio and angle, "
-    "positives a level, objects with none."
+    "Run only the assigner of a config over its training set: positives per object by size, aspect ratio and angle, "
+    "positives per level, objects with none."
 )
 
 
@@ -25,70 +25,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
     parser.add_argument(
         "--data", metavar="DIR|JSON",
-        help="folder laid out as the config's data_root, or an instances JSON (default: the config's training set)",
+        help="folder laid out like the config's data_root, or an instances JSON (default: the config's training set)",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="count the first N images only")
     parser.add_argument(
         "--compare", nargs="+", metavar="ASSIGNER", default=[],
-        help="side by side: config; obb, hbb (the config's by the oriented and by the circumscribed box); atss, ssc, "
-        "iou, topk, center_sampling, each also with -hbb (default: obb hbb, or config for horizontal boxes)",
+        help="assigners to compare: config; obb, hbb (the config's assigner by oriented and by circumscribed boxes); "
+        "atss, ssc, iou, topk, center_sampling, each also with -hbb (default: obb hbb, or config for horizontal boxes)",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG; with --json alone, no plot)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the figures to this file; plots only with --out")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers to this file; plots only with --out")
     parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as MMDetection's"
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as in MMDetection"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count, print, plot."""
     check_inputs_exist(args.config)
     if args.data and not Path(args.data).exists():
         raise UserError("no such file or folder", where=args.data)
     import json
 
-    from rotated_atss.analysis.positive_counts import format_report, summarize
+    from rotated_atss.analysis.positive_counts import summarize
     from rotated_atss.analysis.positive_plots import plot_report
-    from rotated_atss.detection.engine.assigner_statistics import count, records_of
+    from rotated_atss.analysis.positive_tables import format_report
+    from rotated_atss.detection.engine.assigner_statistics import count_positives
     from rotated_atss.detection.engine.config import load_config
-    from rotated_atss.io.files import atomic_write
+    from rotated_atss.detection.engine.dataset_records import load_records
+    from rotated_atss.io.files import atomic_write, check_output_apart
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit} leaves no image")
     folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
-    _keep_apart([folder, args.json], args.data)
+    for target in filter(None, (folder, args.json)):
+        check_output_apart(target, [args.data] if args.data else [], may_contain_inputs=True)
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    records, pipeline = records_of(cfg, args.data)
+    records, pipeline = load_records(cfg, args.data)
     records = records[: args.limit]
-    objects, tallies = count(cfg, args.compare, _scenes(records, pipeline))
-    images = sum(bool(record["instances"]) for record in records)
-    report: dict[str, Any] = {"config": cfg.config_name, "images": images, **summarize(objects, tallies)}
+    shapes, counts = count_positives(cfg, args.compare, _assignment_inputs(records, pipeline))
+    num_images = sum(bool(record["instances"]) for record in records)
+    report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}
     if not report["objects"]:
         raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
-    counted = f"{images} images (those without objects left out)"
-    print(f"{cfg.config_name}: {report['objects']} objects in {counted}\n\n{format_report(report)}")
+    images = f"{num_images} images (without those that have no objects)"
+    print(f"{cfg.config_name}: {report['objects']} objects in {images}\n\n{format_report(report)}")
     if folder is not None:
-        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {counted}"))
+        atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images}"))
         print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
         atomic_write(args.json, (json.dumps(report, indent=1) + "\n").encode())
     return 0
 
 
-def _keep_apart(outputs: list[str | Path | None], data: str | None) -> None:
-    """Inputs are never written into."""
-    folder = Path(data).resolve() if data else None
-    for target in (Path(each).resolve() for each in outputs if each is not None):
-        if folder is not None and folder in (target, *target.parents):
-            raise UserError(f"lies in the input {data}", where=target, hint="choose another place")
-
-
-def _scenes(records: list[dict], pipeline: list[dict]) -> Iterator[Scene]:
-    from rotated_atss.detection.engine.assigner_statistics import scene_of
+def _assignment_inputs(records: list[dict], pipeline: list[dict]) -> Iterator[AssignmentInput]:
+    from rotated_atss.detection.engine.dataset_records import build_assignment_input
     from rotated_atss.io.progress import progress_bar
 
     for record in progress_bar(records, unit="image", leave=False):
         if record["instances"]:
-            yield scene_of(record, pipeline)
+            yield build_assignment_input(record, pipeline)

@@ -24,7 +24,7 @@ from rotated_atss.detection.heads import (
     r3det,
     retina_head,
 )
-from rotated_atss.detection.task_modules import assigners, distance_point_coder, priors_and_deltas
+from rotated_atss.detection.task_modules import assigners, box_coders, prior_generators, selection_assigner
 
 # external configs inherit the configs of this package as ``rotated_atss::dota/...``
 MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
@@ -32,11 +32,11 @@ MODULE2PACKAGE["rotated_atss"] = "rotated_atss"
 __all__ = [
     "assigners",
     "atss_head",
+    "box_coders",
     "box_type",
     "coco",
     "coco_metric",
     "deform_conv",
-    "distance_point_coder",
     "dota",
     "dota_metric",
     "hooks",
@@ -45,9 +45,10 @@ __all__ = [
     "loss_modules",
     "official_atss_head",
     "optim_wrapper",
-    "priors_and_deltas",
+    "prior_generators",
     "r3det",
     "retina_head",
+    "selection_assigner",
     "transforms",
     "tta",
 ]

@@ -80,7 +80,7 @@ def test_options_cover_every_row_of_the_tables(name, changes):
     priors = head.prior_generator.grid_priors([(4, 4)] * 5, device="cpu")[0]
     if changes is NINE:
         assert head.num_base_priors == 9
-        assert head.assigner.located(priors) == 9
+        assert head.assigner.num_priors_per_location(priors) == 9
     if f"{ANCHORS}.ratios" in changes and changes is not NINE:
         w, h = (priors[0, 2:4] if name == ORIENTED else priors[0, 2:] - priors[0, :2]).tolist()
         assert h / w == pytest.approx(changes[f"{ANCHORS}.ratios"][0])
@@ -125,9 +125,9 @@ def test_point_regression_learns_the_boxes(name, oriented):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({f"{ASSIGNER}.topk": 0}, "topk must be at least 1, not 0"),
-        ({f"{ASSIGNER}.strategy": "fcos"}, "choose one of atss, ssc, iou, topk, center_sampling"),
-        ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must rise"),
+        ({f"{ASSIGNER}.topk": 0}, "topk must be at least 1, got 0"),
+        ({f"{ASSIGNER}.strategy": "fcos"}, "Choose one of atss, ssc, iou, topk, center_sampling"),
+        ({f"{ASSIGNER}.scale_ranges": [64, 32]}, "must increase and be above 0"),
     ],
 )
 def test_invalid_options_are_reported_in_one_line(changes, message):
@@ -137,5 +137,5 @@ def test_invalid_options_are_reported_in_one_line(changes, message):
 
 def test_scale_ranges_that_do_not_fit_the_levels():
     model = train_model(ORIENTED, {f"{ASSIGNER}.strategy": "ssc", f"{ASSIGNER}.scale_ranges": [64]})
-    with pytest.raises(UserError, match="divide 2 levels, but there are 5"):
+    with pytest.raises(UserError, match="must hold 4 borders for 5 levels"):
         step(model, True)

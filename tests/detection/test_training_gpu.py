@@ -127,9 +127,9 @@ def test_assignment_equals_the_cpu(number, grid):
     if grid:  # distances are equal
         gt_boxes[:, :2] = (gt_boxes[:, :2] / grid).round() * grid
     ignored_region = torch.tensor([[100.0, 120, 80, 60, 0.2]])
-    on_cpu, iou = atss_assign(priors, sizes, gt_boxes, ignored_boxes=ignored_region)
+    on_cpu, iou = atss_assign(priors, sizes, gt_boxes, gt_boxes_ignore=ignored_region)
     on_gpu, gpu_iou = atss_assign(
-        priors.to(DEVICE), sizes, gt_boxes.to(DEVICE), ignored_boxes=ignored_region.to(DEVICE)
+        priors.to(DEVICE), sizes, gt_boxes.to(DEVICE), gt_boxes_ignore=ignored_region.to(DEVICE)
     )
     assert on_gpu.device.type == DEVICE
     on_gpu = on_gpu.cpu()
@@ -164,8 +164,8 @@ def test_every_strategy_equals_the_cpu_in_double_precision(assign, number, form)
     priors, sizes = grid_priors()
     priors, gt_boxes = form(priors.double()), form(random_boxes(number, number, 512, torch.float64))
     ignored_region = form(torch.tensor([[100.0, 120, 80, 60, 0.2]]).double())
-    on_cpu, iou = assign(priors, sizes, gt_boxes, ignored_boxes=ignored_region)
-    on_gpu = assign(priors.to(DEVICE), sizes, gt_boxes.to(DEVICE), ignored_boxes=ignored_region.to(DEVICE))
+    on_cpu, iou = assign(priors, sizes, gt_boxes, gt_boxes_ignore=ignored_region)
+    on_gpu = assign(priors.to(DEVICE), sizes, gt_boxes.to(DEVICE), gt_boxes_ignore=ignored_region.to(DEVICE))
     assert torch.equal(on_cpu, on_gpu[0].cpu())
     assert (on_cpu == IGNORE).any()
     assert (iou - on_gpu[1].cpu()).abs().max() <= IOU_TOLERANCE[torch.float64]

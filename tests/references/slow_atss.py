@@ -68,7 +68,7 @@ def nearest_candidates(
 
 def assign_candidates(priors: Tensor, gt_boxes: Tensor, candidates: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Select the positives among given candidates, lines 7 to 17, and resolve conflicts by the highest IoU."""
-    gt_index, iou = [BACKGROUND] * len(priors), [0.0] * len(priors)  # line 17: what no box selects is negative
+    gt_index, iou = [BACKGROUND] * len(priors), [0.0] * len(priors)  # line 17: others are negative
     for g, gt_box in enumerate(gt_boxes):  # line 1
         if not len(candidates[g]) or not _is_valid(gt_box):
             continue

@@ -1,49 +1,43 @@
-"""Run a config's assigner over a dataset, without network and without pixels."""
+"""Positives that the assigners of a config select in a dataset, without network and without images."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from mmcv.image.geometric import rescale_size
-from mmdet.registry import DATASETS, TASK_UTILS
+from mmdet.registry import TASK_UTILS
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
-from PIL import Image
 from torch import Tensor
 
-from rotated_atss.analysis.positive_counts import SHARE_OF_CANDIDATES, Objects, Tally
-from rotated_atss.assign import candidates_above_threshold, nearest_priors
-from rotated_atss.assign.box_forms import centers
-from rotated_atss.coco.instances import category_ids, read_instances
+from rotated_atss.analysis.positive_counts import POSITIVE_SHARE, BoxShapes, PositiveCounts
+from rotated_atss.assign import BACKGROUND, IGNORE, count_candidates_above_threshold, nearest_priors
+from rotated_atss.assign.box_formats import centers
+from rotated_atss.detection.engine.dataset_records import AssignmentInput
 from rotated_atss.detection.engine.errors import one_line
-from rotated_atss.detection.task_modules.assigners import STRATEGIES, SelectionAssigner, TensorAssigner
+from rotated_atss.detection.task_modules.selection_assigner import STRATEGIES, SelectionAssigner
+from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.errors import UserError
-from rotated_atss.ops.box_transforms import scale_obb
 from rotated_atss.ops.boxes import obb_to_hbb
 
-CIRCUMSCRIBED = "-hbb"  # behind a way to choose positives: by the circumscribed box
+HBB_SUFFIX = "-hbb"  # of a strategy's name: assign by circumscribed horizontal boxes
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What assignment sees of an image: the size and boxes that the network is given."""
-
-    wh: tuple[int, int]
-    boxes: Tensor  # (G, 5) or (G, 4)
-    ignored: Tensor
-
-
-def dense_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
-    """The generator of priors and the assigner of a config's (first) dense head.
+def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
+    """Return the configs of the prior generator and the assigner of a config's first dense head.
 
     Raises:
-        UserError: It has none.
+        UserError: The config has no such head.
+
+    Example:
+        >>> from mmengine.config import Config
+        >>> from rotated_atss.detection.engine.assigner_statistics import dense_head_parts
+        >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
+        >>> dense_head_parts(Config(dict(model=model)))[1].topk
+        9
     """
     model = cfg.get("model") or {}
     train_cfg = model.get("train_cfg") or {}
@@ -54,14 +48,25 @@ def dense_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
     raise UserError("this config has no dense head with anchors and an assigner", where=cfg.filename)
 
 
-def build_assigner(name: str, settings: ConfigDict, oriented: bool) -> Any:
-    """An assigner by name: ``config``; ``obb`` or ``hbb``, the config's by either box; or a way to choose positives,
-    such as ``ssc`` or ``ssc-hbb``, with the config's k, box and treatment of ignored objects.
+def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
+    """Build an assigner by name.
+
+    Args:
+        name: ``config``; ``obb`` or ``hbb``, the config's assigner by oriented or circumscribed boxes; or a strategy
+            such as ``ssc`` or ``ssc-hbb``, with k, boxes and treatment of ignored boxes of the config.
+        assigner_cfg: Config of the assigner.
+        oriented: Whether the config's boxes are oriented.
 
     Raises:
-        UserError: No such name, or one that does not fit the config.
+        UserError: The name is unknown or does not fit the config.
+
+    Example:
+        >>> from mmengine.config import ConfigDict
+        >>> from rotated_atss.detection.engine.assigner_statistics import build_assigner
+        >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
+        'ssc'
     """
-    strategy = name.removesuffix(CIRCUMSCRIBED)
+    strategy = name.removesuffix(HBB_SUFFIX)
     if name not in ("config", "obb", "hbb") and strategy not in STRATEGIES:
         raise UserError(
             f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(STRATEGIES)}, or {STRATEGIES[0]}-hbb"
@@ -69,158 +74,141 @@ def build_assigner(name: str, settings: ConfigDict, oriented: bool) -> Any:
     if not oriented and (name in ("obb", "hbb") or name != strategy):
         raise UserError(f"assigner '{name}' is for oriented boxes, and this config's are horizontal")
     try:
-        given = TASK_UTILS.build(dict(settings))
+        configured = TASK_UTILS.build(dict(assigner_cfg))
         if name == "config":
-            return given
+            return configured
         if name in ("obb", "hbb"):
-            return TASK_UTILS.build({**settings, "assign_by_circumhbbox": name == "hbb"})
+            return TASK_UTILS.build({**assigner_cfg, "assign_by_circumhbbox": name == "hbb"})
         return SelectionAssigner(
             strategy,
-            topk=getattr(given, "topk", 9),
-            assign_by_circumhbbox=name != strategy or getattr(given, "by_hbb", False),
-            ignore_iof_threshold=getattr(given, "ignore_iof_threshold", -1),
+            topk=getattr(configured, "topk", 9),
+            assign_by_circumhbbox=name != strategy or getattr(configured, "by_hbb", False),
+            ignore_iof_threshold=getattr(configured, "ignore_iof_threshold", -1),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error
 
 
-def expected_positives(assigner: Any, levels: int, location: Tensor) -> float | None:
-    """The paper's claim for an assigner that is ATSS, None for another. ``location`` holds the priors of one."""
-    if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
-        return None
-    located = assigner.located(location) if isinstance(assigner, TensorAssigner) else 1
-    return SHARE_OF_CANDIDATES * assigner.topk * located * levels
-
-
-def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], scene: Scene) -> Tensor:
-    """(A,) objects of the priors, by ``match`` of ours or ``assign`` of MMDetection's."""
-    if hasattr(assigner, "assign_tensors"):
-        return assigner.assign_tensors(priors, level_sizes, scene.boxes, scene.ignored)[0]
-    truths = InstanceData(bboxes=scene.boxes, labels=torch.zeros(len(scene.boxes), dtype=torch.int64))
-    ignored, given = InstanceData(bboxes=scene.ignored), InstanceData(priors=priors)
-    levels = [level_sizes] if "num_level_priors" in inspect.signature(assigner.assign).parameters else []
-    inds = assigner.assign(given, *levels, truths, ignored).gt_inds
-    return torch.where(inds > 0, inds - 1, torch.where(inds == 0, -1, -2))
-
-
-def _above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], boxes: Tensor) -> Tensor:
-    """(G,) candidates of each object that reach its threshold, for an assigner that is ATSS."""
-    if not len(boxes):
-        return torch.zeros(0, dtype=torch.int64)
-    if getattr(assigner, "by_hbb", False):
-        priors, boxes = obb_to_hbb(priors), obb_to_hbb(boxes)
-    located = assigner.located(priors) if isinstance(assigner, TensorAssigner) else 1
-    nearest = nearest_priors(centers(priors), level_sizes, centers(boxes), assigner.topk * located)
-    return candidates_above_threshold(priors, boxes, nearest)
-
-
-def count(cfg: Config, names: Sequence[str], scenes: Iterable[Scene]) -> tuple[Objects, dict[str, Tally]]:
-    """Run the named assigners over scenes; no names: ``obb`` and ``hbb``, or ``config`` where boxes are horizontal."""
-    generator_cfg, assigner_cfg = dense_parts(cfg)
-    generator = TASK_UTILS.build(generator_cfg)
-    strides = [int(stride[0]) for stride in generator.strides]
-    location = generator.grid_priors([(1, 1)] * len(strides), device="cpu")[0]
-    oriented = location.shape[1] == 5
-    names = names or (("obb", "hbb") if oriented else ("config",))
-    built = {name: build_assigner(name, assigner_cfg, oriented) for name in names}
-    tallies = {name: Tally(strides, expected_positives(each, len(strides), location)) for name, each in built.items()}
-    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
-    grid = functools.lru_cache(maxsize=4)(functools.partial(_grid, generator, strides))  # tiles are of one size
-    objects = Objects(oriented)
-    for scene in scenes:
-        priors, sizes = grid(*(-(-side // divisor) * divisor for side in scene.wh))
-        for name, each in built.items():
-            above = None if tallies[name].expected is None else _above_threshold(each, priors, sizes, scene.boxes)
-            tallies[name].add(assign_priors(each, priors, sizes, scene), sizes, len(scene.boxes), above)
-        objects.add(scene.boxes)
-    return objects, tallies
-
-
-def _grid(generator: Any, strides: list[int], width: int, height: int) -> tuple[Tensor, list[int]]:
-    """The priors of a padded image, level after level, and the number of each level."""
-    levels = generator.grid_priors([(-(-height // s), -(-width // s)) for s in strides], device="cpu")
-    return torch.cat(levels), [len(level) for level in levels]
-
-
-def records_of(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
-    """Images and boxes of the training set of a config, and its pipeline.
+def expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
+    """Return the positives per ground-truth box that the ATSS paper expects: 0.2 k L (section 3.3).
 
     Args:
-        cfg: A config with ``train_dataloader``.
-        data: Instead of the config's: a folder laid out as its ``data_root``, or a COCO instances JSON, whose images
-            need not be there.
+        assigner: Any assigner.
+        num_levels: L.
+        priors: (N, 5) or (N, 4) priors of one location.
+
+    Returns:
+        The expected number, or None for assigners other than ATSS.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.engine.assigner_statistics import expected_positives
+        >>> from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
+        >>> expected_positives(RotatedATSSAssigner(topk=9), 5, torch.tensor([[0.0, 0, 32, 32, 0]]))
+        9.0
+    """
+    if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
+        return None
+    return POSITIVE_SHARE * _num_candidates(assigner, priors) * num_levels
+
+
+def _num_candidates(assigner: Any, priors: Tensor) -> int:
+    """Return the candidates per level of an ATSS assigner of this package or of MMDetection."""
+    return assigner.topk * (assigner.num_priors_per_location(priors) if isinstance(assigner, TensorAssigner) else 1)
+
+
+def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs: AssignmentInput) -> Tensor:
+    """Assign the ground truth of an image with an assigner of this package or of MMDetection.
+
+    Args:
+        assigner: An assigner.
+        priors: (A, 5) or (A, 4), level after level.
+        level_sizes: Number of priors per level.
+        inputs: Ground truth of the image.
+
+    Returns:
+        ``gt_index`` (A,) as :func:`rotated_atss.assign.atss_assign`.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.engine.assigner_statistics import assign_priors
+        >>> from rotated_atss.detection.engine.dataset_records import AssignmentInput
+        >>> from rotated_atss.detection.task_modules.assigners import RotatedMaxIoUAssigner
+        >>> image = AssignmentInput((32, 32), torch.tensor([[8.0, 8, 16, 16, 0]]), torch.zeros(0, 5))
+        >>> priors = torch.tensor([[8.0, 8, 16, 14, 0], [24, 8, 16, 16, 0]])
+        >>> assign_priors(RotatedMaxIoUAssigner(), priors, [2], image)
+        tensor([ 0, -1])
+    """
+    if isinstance(assigner, TensorAssigner):
+        return assigner.assign_image(priors, level_sizes, inputs.gt_boxes, inputs.gt_boxes_ignore)[0]
+    gt_labels = torch.zeros(len(inputs.gt_boxes), dtype=torch.int64)
+    gt_instances = InstanceData(bboxes=inputs.gt_boxes, labels=gt_labels)
+    gt_instances_ignore = InstanceData(bboxes=inputs.gt_boxes_ignore)
+    levels = [level_sizes] if "num_level_priors" in inspect.signature(assigner.assign).parameters else []
+    gt_inds = assigner.assign(InstanceData(priors=priors), *levels, gt_instances, gt_instances_ignore).gt_inds
+    return torch.where(gt_inds > 0, gt_inds - 1, torch.where(gt_inds == 0, BACKGROUND, IGNORE))
+
+
+def _count_above_threshold(assigner: Any, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor) -> Tensor:
+    """Count the candidates of each ground-truth box that reach its threshold, for an ATSS assigner; (G,)."""
+    if not len(gt_boxes):
+        return torch.zeros(0, dtype=torch.int64)
+    if getattr(assigner, "by_hbb", False):
+        priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
+    num_candidates = _num_candidates(assigner, priors)
+    candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates)
+    return count_candidates_above_threshold(priors, gt_boxes, candidates)
+
+
+def count_positives(
+    cfg: Config, names: Sequence[str], inputs: Iterable[AssignmentInput]
+) -> tuple[BoxShapes, dict[str, PositiveCounts]]:
+    """Count the positives of several assigners.
+
+    Args:
+        cfg: Config with the prior generator and the assigner.
+        names: Names for :func:`build_assigner`; none for ``obb`` and ``hbb``, or ``config`` for horizontal boxes.
+        inputs: Sizes and ground truth of images.
+
+    Returns:
+        Shapes of the ground-truth boxes, and the counts of each assigner.
 
     Raises:
-        UserError: No training set, or no images with boxes in it.
+        UserError: The config has no assigner, or a name does not fit it.
+
+    Example::
+
+        shapes, counts = count_positives(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"), ["obb", "hbb"], inputs)
     """
-    dataset = (cfg.get("train_dataloader") or {}).get("dataset")
-    if dataset is None:
-        raise UserError("this config has no train_dataloader", where=cfg.filename)
-    while "dataset" in dataset:  # a wrapper, such as one that repeats
-        dataset = dataset["dataset"]
-    pipeline = dataset.get("pipeline") or []
-    if data is not None and Path(data).suffix == ".json":
-        return _json_records(data, dataset), pipeline
-    changes = dict(pipeline=[], **({} if data is None else dict(data_root=str(data))))
-    built = DATASETS.build({**dataset, **changes})
-    return [built.get_data_info(index) for index in range(len(built))], pipeline
+    generator_cfg, assigner_cfg = dense_head_parts(cfg)
+    generator = TASK_UTILS.build(generator_cfg)
+    strides = [int(stride[0]) for stride in generator.strides]
+    location_priors = generator.grid_priors([(1, 1)] * len(strides), device="cpu")[0]
+    oriented = location_priors.shape[1] == 5
+    assigners = {
+        name: build_assigner(name, assigner_cfg, oriented)
+        for name in names or (("obb", "hbb") if oriented else ("config",))
+    }
+    counts = {
+        name: PositiveCounts(strides, expected_positives(assigner, len(strides), location_priors))
+        for name, assigner in assigners.items()
+    }
+    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+    cached_priors = functools.lru_cache(maxsize=4)(functools.partial(_grid_priors, generator, strides))
+    shapes = BoxShapes(oriented)
+    for image in inputs:
+        priors, level_sizes = cached_priors(*(-(-side // divisor) * divisor for side in image.image_wh))
+        for name, assigner in assigners.items():
+            gt_index = assign_priors(assigner, priors, level_sizes, image)
+            above_threshold = None
+            if counts[name].expected is not None:
+                above_threshold = _count_above_threshold(assigner, priors, level_sizes, image.gt_boxes)
+            counts[name].add(gt_index, level_sizes, len(image.gt_boxes), above_threshold)
+        shapes.add(image.gt_boxes)
+    return shapes, counts
 
 
-def _json_records(path: str, dataset: dict) -> list[dict]:
-    instances = read_instances(path)
-    classes = (dataset.get("metainfo") or {}).get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
-    known = set(category_ids(instances, classes))
-    return [
-        {
-            "width": image.width,
-            "height": image.height,
-            "instances": [
-                {"bbox": each.box, "ignore_flag": int(each.iscrowd)}
-                for each in instances.objects.get(image.id, ())
-                if each.category_id in known
-            ],
-        }
-        for image in instances.images
-    ]
-
-
-def scene_of(record: dict, pipeline: Sequence[dict]) -> Scene:
-    """An image's size and boxes as the network is given them, without augmentation."""
-    width, height = (record["width"], record["height"]) if "width" in record else _image_wh(record["img_path"])
-    wh = resized_wh((width, height), pipeline)
-    flags = torch.tensor([bool(each.get("ignore_flag", 0)) for each in record["instances"]], dtype=torch.bool)
-    rows = [list(each["bbox"]) for each in record["instances"]]
-    boxes = torch.tensor(rows, dtype=torch.float32) if rows else torch.zeros(0, 5)
-    scale = (wh[0] / width, wh[1] / height)
-    boxes = scale_obb(boxes, scale) if boxes.shape[1] == 5 else boxes * boxes.new_tensor(scale * 2)
-    return Scene(wh, boxes[~flags], boxes[flags])
-
-
-def resized_wh(wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """The size after the pipeline's resize; of several scales the middle one (of a range, the middle of it)."""
-    for step in pipeline:
-        if step["type"] not in ("Resize", "RandomResize", "RandomChoiceResize"):
-            continue
-        if step.get("scale_factor"):
-            return rescale_size(wh, float(step["scale_factor"]))
-        scale = _middle_scale(step.get("scales") or step["scale"])
-        return rescale_size(wh, scale) if step.get("keep_ratio", step["type"] == "RandomChoiceResize") else scale
-    return wh
-
-
-def _middle_scale(scale: Sequence) -> tuple[int, int]:
-    if not isinstance(scale[0], (list, tuple)):
-        return tuple(scale)
-    ordered = sorted(tuple(each) for each in scale)
-    if len(ordered) == 2:
-        return tuple(sum(pair) // 2 for pair in zip(*ordered))
-    return ordered[len(ordered) // 2]
-
-
-def _image_wh(path: str) -> tuple[int, int]:
-    """From the file's header."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the image's size: {one_line(error)}", where=path) from error
+def _grid_priors(generator: Any, strides: list[int], width: int, height: int) -> tuple[Tensor, list[int]]:
+    """Return the priors of a padded image, level after level, and the number of priors per level."""
+    levels = generator.grid_priors([(-(-height // s), -(-width // s)) for s in strides], device="cpu")
+    return torch.cat(levels), [len(level) for level in levels]

@@ -12,7 +12,7 @@ from rotated_atss.checkpoints.compatibility import tensor_shapes
 from rotated_atss.checkpoints.deltas import BoxEncoding
 from rotated_atss.checkpoints.target import Target
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config
-from rotated_atss.detection.task_modules.priors_and_deltas import OrientedDeltaCoder
+from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
 from rotated_atss.dota.classes import resolve_classes
 
 ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")

@@ -7,32 +7,14 @@ from typing import Any
 
 import torch
 from mmdet.models.detectors import BaseDetector
-from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.models.utils import unpack_gt_instances
-from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.registry import MODELS
 from mmdet.structures import SampleList
 from mmengine.model import BaseModule, ModuleList, normal_init
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 from rotated_atss.ops.feature_align import align_features
-
-
-@TASK_UTILS.register_module()
-class PriorGrid(AnchorGenerator):
-    """The cells of each level, one prior a cell, for a head whose priors are another head's boxes.
-
-    Args:
-        strides: Pixels a cell, level by level.
-    """
-
-    def __init__(self, strides: list[int]) -> None:
-        self.strides = [_pair(stride) for stride in strides]
-
-    @property
-    def num_base_priors(self) -> list[int]:
-        return [1] * len(self.strides)
 
 
 @MODELS.register_module()

@@ -1,4 +1,4 @@
-"""A config's assigner over a dataset: sizes, boxes, names, and the figures of the assigners themselves."""
+"""Positive counts of the assigners of configs, and the command assignment-stats."""
 
 import json
 
@@ -8,137 +8,80 @@ from mmengine.config import ConfigDict
 
 from rotated_atss.cli import main
 from rotated_atss.detection.engine.assigner_statistics import (
-    Scene,
     assign_priors,
     build_assigner,
-    count,
-    dense_parts,
-    records_of,
-    resized_wh,
-    scene_of,
+    count_positives,
+    dense_head_parts,
 )
-from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.dataset_records import AssignmentInput
+from rotated_atss.detection.engine.runner import load_config
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
+from tests.references.coco_instances import write_coco_instances
 
 OBB, COCO = "rotated_atss_obb_r50_fpn_1x_dota_le90", "atss_r50_fpn_1x_coco"
 
 
-@pytest.fixture
-def coco_json(tmp_path):
-    """Two images of 400 x 300 with three boxes, one of them a crowd; the image files do not exist."""
-    from rotated_atss.detection.datasets.coco import CocoInstancesDataset
-
-    names = CocoInstancesDataset.METAINFO["classes"]
-    boxes = [(1, [100, 100, 60, 30], 0), (1, [200, 50, 100, 200], 1), (2, [10, 20, 64, 64], 0)]
-    content = dict(
-        images=[dict(id=i, file_name=f"{i}.jpg", width=400, height=300) for i in (1, 2)],
-        categories=[dict(id=i, name=name) for i, name in enumerate(names, 1)],
-        annotations=[
-            dict(id=i, image_id=image, category_id=1, bbox=box, area=box[2] * box[3], iscrowd=crowd)
-            for i, (image, box, crowd) in enumerate(boxes, 1)
-        ],
-    )
-    path = tmp_path / "instances.json"
-    path.write_text(json.dumps(content))
-    return path
-
-
-def test_tiles_of_a_split_folder(tiles):
-    records, pipeline = records_of(load_config(OBB), str(tiles))
-    assert len(records) == 5  # the one without objects is filtered, as in training
-    scene = scene_of(records[0], pipeline)
-    assert scene.wh == (1024, 1024)
-    assert scene.boxes.shape == (4, 5)
-    assert scene.ignored.shape == (0, 5)
-    plain = torch.tensor([each["bbox"] for each in records[0]["instances"]])
-    assert torch.allclose(scene.boxes[:, :4], plain[:, :4] * 8)
-    assert torch.equal(scene.boxes[:, 4], plain[:, 4])
-
-
-def test_an_instances_json_needs_no_images(coco_json):
-    records, pipeline = records_of(load_config(COCO), str(coco_json))
-    scene = scene_of(records[0], pipeline)
-    assert scene.wh == (1067, 800)
-    assert torch.allclose(scene.boxes, torch.tensor([[100, 100, 160, 130]]) * torch.tensor([1067 / 400, 8 / 3] * 2))
-    assert len(scene.ignored) == 1
-
-
-@pytest.mark.parametrize(
-    "step, expected",
-    [
-        (dict(type="Resize", scale=(1024, 1024), keep_ratio=True), (1024, 768)),
-        (dict(type="Resize", scale=(640, 320)), (640, 320)),
-        (dict(type="Resize", scale_factor=2.0), (800, 600)),
-        (dict(type="RandomResize", scale=[(1333, 640), (1333, 800)], keep_ratio=True), (960, 720)),
-        (dict(type="RandomChoiceResize", scales=[(1333, 640), (1333, 672), (1333, 800)], keep_ratio=True), (896, 672)),
-        (dict(type="RandomFlip", prob=0.5), (400, 300)),
-    ],
-)
-def test_size_after_the_pipelines_resize(step, expected):
-    assert resized_wh((400, 300), [dict(type="LoadTile"), step]) == expected
-
-
-def scenes(number=3):
+def assignment_inputs(number=3):
     draw = torch.Generator().manual_seed(0)
     for _ in range(number):
         unit = torch.rand(20, 5, generator=draw)
         boxes = unit * torch.tensor([250, 250, 70, 20, 3]) + torch.tensor([0, 0, 10, 10, -1.5])
-        yield Scene((256, 200), boxes, torch.zeros(0, 5))
+        yield AssignmentInput((256, 200), boxes, torch.zeros(0, 5))
 
 
-def test_counts_are_those_of_the_assigner():
+def test_counts_equal_those_of_the_assigner():
     cfg = load_config(OBB)
-    objects, tallies = count(cfg, [], scenes())
-    assert list(tallies) == ["obb", "hbb"]
-    assert len(tallies["obb"].positives) == 60
-    generator, _ = dense_parts(cfg)
+    shapes, counts = count_positives(cfg, [], assignment_inputs())
+    assert list(counts) == ["obb", "hbb"]
+    assert len(counts["obb"].positives) == 60
+    generator, _ = dense_head_parts(cfg)
     from mmdet.registry import TASK_UTILS
 
     # 200 rows are padded to 224
     levels = TASK_UTILS.build(generator).grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     for name, by_hbb in (("obb", None), ("hbb", True)):
         expected = []
-        for scene in scenes():
-            gt_index = RotatedATSSAssigner(assign_by_circumhbbox=by_hbb).assign_tensors(
-                torch.cat(levels), [len(level) for level in levels], scene.boxes
+        for image in assignment_inputs():
+            gt_index = RotatedATSSAssigner(assign_by_circumhbbox=by_hbb).assign_image(
+                torch.cat(levels), [len(level) for level in levels], image.gt_boxes
             )[0]
             expected += [int((gt_index == g).sum()) for g in range(20)]
-        above = tallies[name].above_threshold
+        above = counts[name].above_threshold
         assert len(above) == 60
         assert (above >= expected).all()
         assert above.mean() == pytest.approx(9, abs=2)
-        assert tallies[name].positives.tolist() == expected
-        assert tallies[name].expected == pytest.approx(9)
-    assert sum(map(len, objects.size)) == 60
+        assert counts[name].positives.tolist() == expected
+        assert counts[name].expected == pytest.approx(9)
+    assert sum(map(len, shapes.size)) == 60
 
 
 def test_every_assigner_by_name():
     names = ["config", "hbb", "atss", "ssc", "iou", "topk", "center_sampling-hbb"]
-    _, tallies = count(load_config(OBB), names, scenes(1))
-    assert list(tallies) == names
-    assert all(tally.positives.sum() > 0 for tally in tallies.values())
-    assert tallies["config"].positives.tolist() == tallies["atss"].positives.tolist()
-    assert tallies["atss"].expected == pytest.approx(9)
-    assert tallies["topk"].expected is None
+    _, counts = count_positives(load_config(OBB), names, assignment_inputs(1))
+    assert list(counts) == names
+    assert all(each.positives.sum() > 0 for each in counts.values())
+    assert counts["config"].positives.tolist() == counts["atss"].positives.tolist()
+    assert counts["atss"].expected == pytest.approx(9)
+    assert counts["topk"].expected is None
     nine = {"model.bbox_head.anchor_generator.scales_per_octave": 3, "model.train_cfg.assigner.topk": 5}
-    _, tallies = count(load_config(OBB, nine), ["obb", "atss"], scenes(1))
-    assert tallies["obb"].expected == pytest.approx(5)
-    assert tallies["atss"].expected == pytest.approx(15)
+    _, counts = count_positives(load_config(OBB, nine), ["obb", "atss"], assignment_inputs(1))
+    assert counts["obb"].expected == pytest.approx(5)
+    assert counts["atss"].expected == pytest.approx(15)
 
 
-def test_ways_treat_ignored_objects_as_the_config_does():
-    assert build_assigner("ssc", dense_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
+def test_strategies_treat_ignored_boxes_as_the_config_does():
+    assert build_assigner("ssc", dense_head_parts(load_config(COCO))[1], False).ignore_iof_threshold == -1
     settings = ConfigDict(type="RotatedATSSAssigner", topk=5, ignore_iof_threshold=0.3, assign_by_circumhbbox="oc")
-    made = build_assigner("topk", settings, True)
-    assert (made.topk, made.ignore_iof_threshold, made.by_hbb) == (5, 0.3, True)
+    assigner = build_assigner("topk", settings, True)
+    assert (assigner.topk, assigner.ignore_iof_threshold, assigner.by_hbb) == (5, 0.3, True)
 
 
 @pytest.mark.parametrize("name", ["r3det_r50_fpn_1x_dota_oc", "rotated_retinanet_obb_r50_fpn_1x_dota_le90"])
 def test_other_detectors(name):
-    _, tallies = count(load_config(name), [], scenes(1))
-    assert all(tally.expected is None and tally.positives.min() >= 1 for tally in tallies.values())
+    _, counts = count_positives(load_config(name), [], assignment_inputs(1))
+    assert all(each.expected is None and each.positives.min() >= 1 for each in counts.values())
 
 
 @pytest.mark.parametrize("kind", ["ATSSAssigner", "MaxIoUAssigner"])
@@ -146,24 +89,27 @@ def test_assigners_of_mmdetection(kind):
     from mmdet.registry import TASK_UTILS
 
     settings = dict(topk=9) if kind == "ATSSAssigner" else dict(pos_iou_thr=0.5, neg_iou_thr=0.4)
-    ours = "atss" if kind == "ATSSAssigner" else "iou"
-    scene = next(scenes(1))
-    scene = Scene(scene.wh, obb_to_hbb(scene.boxes), scene.ignored[:, :4])
+    strategy = "atss" if kind == "ATSSAssigner" else "iou"
+    image = next(assignment_inputs(1))
+    image = AssignmentInput(image.image_wh, obb_to_hbb(image.gt_boxes), image.gt_boxes_ignore[:, :4])
     cfg = load_config(COCO)
-    _, tallies = count(cfg, ["config", ours], [scene])
-    generator = TASK_UTILS.build(dense_parts(cfg)[0])
+    _, counts = count_positives(cfg, ["config", strategy], [image])
+    generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
     levels = generator.grid_priors([(28, 32), (14, 16), (7, 8), (4, 4), (2, 2)], device="cpu")
     sizes = [len(level) for level in levels]
-    theirs = assign_priors(TASK_UTILS.build(dict(type=kind, **settings)), torch.cat(levels), sizes, scene)
-    mine = assign_priors(
-        build_assigner(ours, ConfigDict(type="HorizontalATSSAssigner", topk=9), False), torch.cat(levels), sizes, scene
+    expected = assign_priors(TASK_UTILS.build(dict(type=kind, **settings)), torch.cat(levels), sizes, image)
+    gt_index = assign_priors(
+        build_assigner(strategy, ConfigDict(type="HorizontalATSSAssigner", topk=9), False),
+        torch.cat(levels),
+        sizes,
+        image,
     )
     if kind == "ATSSAssigner":
-        assert torch.equal(mine, theirs)
-        assert tallies["atss"].positives.tolist() == torch.bincount(theirs[theirs >= 0], minlength=20).tolist()
-    else:  # the paper leaves out positives whose centre lies outside
-        assert torch.equal(mine[mine >= 0], theirs[mine >= 0])
-        assert (theirs >= 0).sum() > (mine >= 0).sum()
+        assert torch.equal(gt_index, expected)
+        assert counts["atss"].positives.tolist() == torch.bincount(expected[expected >= 0], minlength=20).tolist()
+    else:  # this strategy ignores positives whose centre lies outside
+        assert torch.equal(gt_index[gt_index >= 0], expected[gt_index >= 0])
+        assert (expected >= 0).sum() > (gt_index >= 0).sum()
 
 
 @pytest.mark.parametrize(
@@ -175,19 +121,16 @@ def test_assigners_of_mmdetection(kind):
         (COCO, "ssc-hbb", "'ssc-hbb' is for oriented boxes"),
     ],
 )
-def test_names_that_do_not_fit(config, name, message):
+def test_invalid_names_of_assigners(config, name, message):
     with pytest.raises(UserError, match=message):
-        count(load_config(config), [name], [])
+        count_positives(load_config(config), [name], [])
 
 
-def test_a_config_without_assigner_or_dataset():
+def test_config_without_assigner():
     cfg = load_config(OBB)
     del cfg.model.train_cfg.assigner
     with pytest.raises(UserError, match="no dense head with anchors and an assigner"):
-        dense_parts(cfg)
-    cfg.pop("train_dataloader")
-    with pytest.raises(UserError, match="no train_dataloader"):
-        records_of(cfg, None)
+        dense_head_parts(cfg)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -213,15 +156,16 @@ def test_command_on_tiles(tiles, tmp_path, capsys):
 
 def test_json_alone_makes_no_plot(tiles, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["assignment-stats", OBB, "--data", str(tiles), "--limit", "1"]
-    assert main([*words, "--json", "stats.json"]) == 0
+    arguments = ["assignment-stats", OBB, "--data", str(tiles), "--limit", "1"]
+    assert main([*arguments, "--json", "stats.json"]) == 0
     assert "plots" not in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["stats.json"]
-    assert main(words) == 0
+    assert main(arguments) == 0
     assert f"plots: work_dirs/{OBB}/assignment.png" in capsys.readouterr().out
 
 
-def test_command_on_a_json_with_options(coco_json, tmp_path, capsys):
+def test_command_on_an_instances_json_with_options(tmp_path, capsys):
+    coco_json = write_coco_instances(tmp_path / "instances.json")
     code = main([
         "assignment-stats", COCO, "--data", str(coco_json), "--out", str(tmp_path / "out"),
         "--compare", "config", "ssc", "--cfg-options", "model.train_cfg.assigner.topk=3",
@@ -242,7 +186,7 @@ def test_command_on_a_json_with_options(coco_json, tmp_path, capsys):
         (["--compare", "fcos"], "no assigner 'fcos'"),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tiles, tmp_path, capsys, monkeypatch):
+def test_errors_are_one_line(arguments, message, tiles, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = [] if "--data" in arguments else ["--data", str(tiles)]
     assert main(["assignment-stats", OBB, *given, *arguments]) == 2
@@ -252,14 +196,8 @@ def test_mistakes_are_one_line(arguments, message, tiles, tmp_path, capsys, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_never_into_the_input_folder(tiles, capsys):
+def test_output_in_the_input_folder_is_refused(tiles, capsys):
     before = sorted(tiles.rglob("*"))
     assert main(["assignment-stats", OBB, "--data", str(tiles), "--out", str(tiles / "images" / "stats")]) == 2
-    assert "lies in the input" in capsys.readouterr().err
+    assert "the output overlaps the input" in capsys.readouterr().err
     assert sorted(tiles.rglob("*")) == before
-
-
-def test_an_image_that_is_none(tiles, tmp_path):
-    (tmp_path / "P0001.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="P0001.png: cannot read the image's size"):
-        scene_of(dict(img_path=str(tmp_path / "P0001.png"), instances=[]), [])

@@ -1,0 +1,74 @@
+"""Text tables of the report of :func:`rotated_atss.analysis.positive_counts.summarize`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """Format a report as text tables with one column per assigner.
+
+    Args:
+        report: Report of :func:`rotated_atss.analysis.positive_counts.summarize`.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.analysis.positive_counts import BoxShapes, PositiveCounts, summarize
+        >>> from rotated_atss.analysis.positive_tables import format_report
+        >>> shapes, counts = BoxShapes(oriented=False), PositiveCounts(strides=[8])
+        >>> shapes.add(torch.tensor([[0.0, 0, 32, 8]]))
+        >>> counts.add(torch.tensor([0, 0, -1]), level_sizes=[3], num_gts=1)
+        >>> format_report(summarize(shapes, {"atss": counts})).splitlines()[1].split()
+        ['positives', 'per', 'object', '2.00']
+    """
+    each = report["assigners"]
+    lines = [_row("", each), _row("positives per object", each, lambda a: _number(a["positives_per_object"]))]
+    if any(a["expected_per_object"] is not None for a in each.values()):
+        lines.append(_row("  the paper's 0.2 k L", each, lambda a: _number(a["expected_per_object"])))
+        lines.append(_row("  before the centre test", each, lambda a: _number(a["above_threshold_per_object"])))
+    lines.append(_row("  standard deviation", each, lambda a: _number(a["deviation"])))
+    lines.append(
+        _row("objects with none", each, lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})")
+    )
+    for name, title in (("size", "square root of area, px"), ("aspect", "long / short side"), ("angle", "angle, deg")):
+        lines += _group_rows(each, f"by_{name}", title)
+    lines += ["", _row("positives per level", each)]
+    for stride in next(iter(each.values()))["by_level"]:
+        lines.append(_row(f"  stride {stride}", each, partial(_level_cell, stride)))
+    return "\n".join(lines)
+
+
+def _group_rows(each: dict[str, dict], key: str, title: str) -> list[str]:
+    first = next(iter(each.values())).get(key)
+    if not first:
+        return []
+    lines = ["", _row(title, each, lambda a: "mean  none", extra="objects")]
+    for index, group in enumerate(first):
+        label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
+        lines.append(_row(label, each, partial(_group_cell, key, index), extra=str(group["objects"])))
+    return lines
+
+
+def _row(label: str, each: dict[str, dict], cell: Callable[[dict], str] | None = None, extra: str = "") -> str:
+    cells = [name if cell is None else cell(summary) for name, summary in each.items()]
+    return f"{label:<26}{extra:>9}" + "".join(f"{text:>20}" for text in cells)
+
+
+def _group_cell(key: str, index: int, summary: dict[str, Any]) -> str:
+    group = summary[key][index]
+    return f"{_number(group['positives_per_object'])} {_percent(group['without'], group['objects']):>5}"
+
+
+def _level_cell(stride: str, summary: dict[str, Any]) -> str:
+    count = summary["by_level"][stride]
+    return f"{count} ({_percent(count, summary['positives'])})"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "-"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,129 @@
+"""Box operations of label assignment for both formats: (N, 5) ``cx, cy, w, h, angle`` and (N, 4) ``x1, y1, x2, y2``.
+
+The number of columns determines the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
+from rotated_atss.ops.dtypes import upcast
+from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
+
+CENTER_MARGIN_PX = 0.01  # as in the official code: a centre on the border is outside
+
+
+def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Detach tensors, upcast the priors, and convert the others to the dtype and device of the priors."""
+    priors = upcast(priors.detach())
+    return (priors, *(boxes.detach().to(priors) for boxes in others))
+
+
+def centers(boxes: Tensor) -> Tensor:
+    """Return the (N, 2) centres of boxes."""
+    return boxes[:, :2] if boxes.shape[1] == 5 else (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def box_wh(boxes: Tensor) -> Tensor:
+    """Return the (N, 2) widths and heights of boxes."""
+    return boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
+
+
+def to_hbb(boxes: Tensor) -> Tensor:
+    """Return the (N, 4) circumscribed horizontal boxes; horizontal boxes are returned unchanged."""
+    return obb_to_hbb(boxes) if boxes.shape[1] == 5 else boxes
+
+
+def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
+    """Compute the distances from points to the sides of boxes, row by row, in the boxes' own frames.
+
+    These are the regression targets of FCOS (Tian et al., arXiv 1904.01355, equation 1).
+
+    Args:
+        points: (N, 2) pixels.
+        boxes: (N, 5) or (N, 4).
+
+    Returns:
+        (N, 4) left, top, right, bottom in pixels, negative outside.
+    """
+    offset = points - centers(boxes)
+    if boxes.shape[1] == 5:
+        cos, sin = boxes[:, 4].cos(), boxes[:, 4].sin()
+        offset = torch.stack((offset[:, 0] * cos + offset[:, 1] * sin, offset[:, 1] * cos - offset[:, 0] * sin), 1)
+    half = box_wh(boxes) / 2
+    return torch.cat((half + offset, half - offset), 1)
+
+
+def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
+    """Test row by row whether (N, 2) points lie in boxes by more than :data:`CENTER_MARGIN_PX`; (N,) bool."""
+    if boxes.shape[1] == 5:
+        return points_in_obb(points, boxes, CENTER_MARGIN_PX)
+    return torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), 1).amin(1) > CENTER_MARGIN_PX
+
+
+def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
+    """Compute ``points_in_boxes(points, boxes[index])``."""
+    indexed = boxes.index_select(0, index)
+    if boxes.shape[1] == 4:
+        return points_in_boxes(points, indexed)
+    # Cosines are computed per box, not per point: beyond 2,000 values torch starts its threads, which costs more time
+    # than they save.
+    cos_sin = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
+    return points_in_obb(points, indexed, CENTER_MARGIN_PX, cos_sin)
+
+
+def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
+    """Compute the IoU of boxes row by row.
+
+    Args:
+        boxes1: (N, 5) or (N, 4).
+        boxes2: Boxes of the same shape.
+        mode: ``iou``, or ``iof`` for the intersection over the area of ``boxes1``.
+
+    Returns:
+        (N,), 0 for boxes without area.
+    """
+    if boxes1.shape[1] == 5:
+        return rotated_iou(boxes1, boxes2, aligned=True, mode=mode)
+    return _horizontal_overlap(boxes1.unbind(1), boxes2.unbind(1), mode)
+
+
+def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
+    """Compute the IoU of each ground-truth box with its candidates.
+
+    Args:
+        priors: (A, 5) or (A, 4).
+        gt_boxes: (G, 5) or (G, 4).
+        candidates: (G, K) int64 indices of priors.
+
+    Returns:
+        (G, K).
+    """
+    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel reads rows, not columns
+        pairs = priors[candidates.flatten()], gt_boxes.repeat_interleave(candidates.shape[1], 0)
+        return rotated_iou(*pairs, aligned=True).view_as(candidates)
+    flat = candidates.flatten()  # index_select is five times as fast as indexing with brackets on the CPU
+    prior_columns = [column.index_select(0, flat).view_as(candidates) for column in priors[:, :4].unbind(1)]
+    gt_columns = [column[:, None] for column in gt_boxes.unbind(1)]
+    if len(gt_columns) == 4:
+        return _horizontal_overlap(prior_columns, gt_columns)
+    angle = priors[:, 4]
+    # Priors usually share one angle. Terms that depend on it and the ground-truth box are then computed once per box.
+    same_angle = bool((angle == angle[0]).all())
+    prior_columns.append(angle[:1, None] if same_angle else angle.index_select(0, flat).view_as(candidates))
+    return overlap_of_columns(prior_columns, gt_columns, screened=True)
+
+
+def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:
+    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``; they are broadcast."""
+    (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
+    width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
+    intersection = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0) * width
+    area1, area2 = (right1 - left1) * (bottom1 - top1), (right2 - left2) * (bottom2 - top2)
+    denominator = area1 if mode == "iof" else area1 + area2 - intersection
+    overlap = intersection / torch.where(denominator > 0, denominator, 1.0)
+    return torch.where((intersection > 0) & overlap.isfinite(), overlap, 0.0)

@@ -1,0 +1,48 @@
+"""Codes of unassigned priors and the rule for priors that several ground-truth boxes select."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BACKGROUND, IGNORE = -1, -2
+
+
+def resolve_conflicts(
+    num_priors: int, prior_index: Tensor, gt_index: Tensor, priority: Tensor, is_positive: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Assign each prior to the ground-truth box of highest priority, usually the IoU.
+
+    Among equal priorities the lowest index wins.
+
+    Args:
+        num_priors: A.
+        prior_index: (N,) int64 priors of the candidate pairs.
+        gt_index: (N,) int64 ground-truth boxes of the candidate pairs.
+        priority: (N,) values >= 0.
+        is_positive: (N,) bool. Other pairs are written to a slot behind the last prior, so that no tensor size depends
+            on the data and CUDA need not synchronise.
+
+    Returns:
+        ``gt_index`` (A,) int64, :data:`BACKGROUND` for priors in no positive pair, and the (A,) priority of the
+        assigned box, 0 for those priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.conflicts import resolve_conflicts
+        >>> prior_index, gt_index = torch.tensor([0, 0, 2]), torch.tensor([0, 1, 1])
+        >>> iou, is_positive = torch.tensor([0.5, 0.75, 0.25]), torch.tensor([True, True, True])
+        >>> resolve_conflicts(3, prior_index, gt_index, iou, is_positive)
+        (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
+    """
+    slot = torch.where(is_positive, prior_index, num_priors)
+    # Only slots of positive pairs are initialised and read. With many priors and few boxes, initialising all of them
+    # would take most of the time.
+    best = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
+    no_gt = torch.iinfo(gt_index.dtype).max
+    first = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
+    is_best = priority == best[slot]
+    first.scatter_reduce_(0, slot, torch.where(is_best, gt_index, no_gt), "amin")
+    assigned = torch.full_like(first, BACKGROUND).index_copy_(0, slot, first[slot])
+    assigned_priority = torch.zeros_like(best).index_copy_(0, slot, best[slot])
+    return assigned[:num_priors], assigned_priority[:num_priors]

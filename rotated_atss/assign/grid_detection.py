@@ -1,0 +1,83 @@
+"""Detection of regular grids in the centres of priors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotated_atss.assign.box_formats import centers
+from rotated_atss.assign.grids import Grid
+
+SAME_CENTER_PX = 1e-3  # centres of one location differ by rounding errors, centres of two locations by a stride
+_MAX_PRIORS_PER_LOCATION = 64
+
+
+def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
+    """Find the grid of each level in the centres of its priors.
+
+    Reads values, so that CUDA is synchronised.
+
+    Args:
+        priors: (A, 5) or (A, 4), level after level, row by row, priors of one location consecutively.
+        level_sizes: Number of priors per level.
+
+    Returns:
+        One grid per level, or None if the centres of a level deviate from a grid by :data:`SAME_CENTER_PX` or more.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import find_grids
+        >>> priors = torch.tensor([[x, y, 32, 32, 0] for y in (4.0, 12.0) for x in (4.0, 12.0, 20.0)])
+        >>> find_grids(priors, [6])
+        [Grid(height=2, width=3, stride=8.0, x0=4.0, y0=4.0)]
+    """
+    grids = [_find_grid(level) for level in centers(priors.detach()).double().cpu().split(list(level_sizes))]
+    return None if any(grid is None for grid in grids) else [grid for grid in grids if grid is not None]
+
+
+def count_priors_per_location(priors: Tensor) -> int:
+    """Count the priors that share the centre of the first one.
+
+    Args:
+        priors: (A, 5) or (A, 4), at most 64 priors per location.
+
+    Returns:
+        At least 1, also without priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import count_priors_per_location
+        >>> count_priors_per_location(torch.tensor([[4.0, 4, 32, 32, 0], [4, 4, 40, 40, 0], [12, 4, 32, 32, 0]]))
+        2
+    """
+    return max(1, _count_at_first_center(centers(priors[:_MAX_PRIORS_PER_LOCATION])))
+
+
+def _count_at_first_center(prior_centers: Tensor) -> int:
+    return _count_leading_zeros((prior_centers - prior_centers[:1]).abs().amax(1))
+
+
+def _count_leading_zeros(distance: Tensor) -> int:
+    return int((distance < SAME_CENTER_PX).long().cumprod(0).sum())
+
+
+def _find_grid(prior_centers: Tensor) -> Grid | None:
+    """Find the grid of one level's (N, 2) centres."""
+    if not len(prior_centers):
+        return Grid(0, 0, 1.0)
+    priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])
+    cells = prior_centers[::priors_per_location]
+    width = _count_leading_zeros((cells[:, 1] - cells[0, 1]).abs())
+    if len(prior_centers) % (priors_per_location * width):
+        return None
+    cells = cells.view(-1, width, 2)
+    step = cells[0, 1, 0] - cells[0, 0, 0] if width > 1 else cells[-1, 0, 1] - cells[0, 0, 1]
+    stride = float(step) / (1 if width > 1 else max(1, len(cells) - 1))
+    grid = Grid(len(cells), width, round(stride, 6) or 1.0, *prior_centers[0].tolist())
+    x = grid.x0 + grid.stride * torch.arange(width, dtype=torch.float64)
+    y = grid.y0 + grid.stride * torch.arange(len(cells), dtype=torch.float64)[:, None]
+    found = prior_centers.view(len(cells), width, priors_per_location, 2)
+    deviation = torch.maximum((found[..., 0] - x[:, None]).abs().amax(), (found[..., 1] - y[..., None]).abs().amax())
+    return grid if grid.stride > 0 and float(deviation) < SAME_CENTER_PX else None

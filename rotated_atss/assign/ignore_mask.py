@@ -1,0 +1,45 @@
+"""Masks of priors that are neither positive nor negative because ignored ground-truth boxes cover them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rotated_atss.assign.box_formats import aligned_iou
+from rotated_atss.assign.conflicts import IGNORE
+from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
+
+
+def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshold: float) -> Tensor | None:
+    """Mask the priors whose intersection over own area (IoF) with an ignored box exceeds a threshold.
+
+    Args:
+        priors: (A, 5) or (A, 4).
+        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, or None.
+        threshold: IoF threshold; negative ignores nothing.
+
+    Returns:
+        (A,) bool, or None without ignored boxes or with a negative threshold.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.ignore_mask import compute_ignore_mask
+        >>> priors = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+        >>> compute_ignore_mask(priors, torch.tensor([[0.0, 0, 8, 20]]), 0.5)
+        tensor([ True, False])
+    """
+    if gt_boxes_ignore is None or not len(gt_boxes_ignore) or threshold < 0:
+        return None
+    gt_boxes_ignore = gt_boxes_ignore.detach().to(priors)
+    ignore_mask = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
+    for prior_index, ignore_index in overlapping_box_pairs(priors, gt_boxes_ignore):
+        iof = aligned_iou(priors[prior_index], gt_boxes_ignore[ignore_index], "iof")
+        ignore_mask[prior_index[iof > threshold]] = True
+    return ignore_mask
+
+
+def apply_ignore_mask(gt_index: Tensor, ignore_mask: Tensor | None) -> Tensor:
+    """Set ``gt_index`` (A,) to :data:`IGNORE` where ``ignore_mask`` (A,) is set."""
+    if ignore_mask is None:
+        return gt_index
+    return torch.where(ignore_mask, torch.full_like(gt_index, IGNORE), gt_index)

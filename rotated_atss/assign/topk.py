@@ -1,0 +1,98 @@
+"""Assignment to a fixed number of priors by IoU, a baseline of the ATSS paper (arXiv 1912.02424, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotated_atss.assign.box_formats import aligned_iou, centers, detach_and_upcast, points_in_boxes
+from rotated_atss.assign.conflicts import resolve_conflicts
+from rotated_atss.assign.ignore_mask import apply_ignore_mask, compute_ignore_mask
+from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
+from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
+
+DISTANCE_WEIGHT = 1e-3  # IoU that the farthest prior loses in the ranking: breaks near ties
+
+
+def topk_assign(
+    priors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    *,
+    topk: int = 9,
+    gt_boxes_ignore: Tensor | None = None,
+    ignore_iof_threshold: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Assign each ground-truth box to the ``topk`` priors of highest IoU in all levels whose centres lie in it.
+
+    The ranking subtracts from the IoU the distance between the centres, scaled so that :data:`DISTANCE_WEIGHT`
+    corresponds to the largest distance between a box and a corner of the priors' extent. Nearer priors therefore win
+    near ties, in the order of the official code for priors on grids. If several boxes select a prior, the box of
+    highest IoU gets it, among equal IoUs the one of lowest index.
+
+    Args:
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
+        level_sizes: Number of priors per level; their sum is A.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors.
+        topk: Priors per box.
+        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
+        ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
+
+    Returns:
+        ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
+
+    Raises:
+        TypeError: Boxes are not tensors.
+        ValueError: Shapes or sizes do not fit together.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign import topk_assign
+        >>> priors = torch.tensor([[8.0, 8, 16, 16, 0], [16, 8, 16, 16, 0], [40, 8, 16, 16, 0]])
+        >>> topk_assign(priors, [3], torch.tensor([[10.0, 8, 16, 16, 0]]), topk=1)[0]
+        tensor([ 0, -1, -1])
+    """
+    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
+    check_level_sizes(priors, list(level_sizes))
+    check_at_least_one(topk=topk)
+    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
+    ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
+    prior_centers, gt_centers = centers(priors), centers(gt_boxes)
+    max_distance = _max_distance(prior_centers, gt_centers[valid_gt_mask(gt_boxes)])
+    no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
+    positives = [(no_index, no_index, priors.new_zeros(0))]
+    for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):
+        iou = aligned_iou(priors[prior_index], gt_boxes[gt_index])
+        distance = (prior_centers[prior_index] - gt_centers[gt_index]).norm(dim=1)
+        score = iou - distance * (DISTANCE_WEIGHT / max_distance)
+        valid = iou > 0 if ignore_mask is None else (iou > 0) & ~ignore_mask[prior_index]
+        best = _topk_per_gt(prior_index[valid], gt_index[valid], score[valid], topk)
+        prior_index, gt_index, iou = prior_index[valid][best], gt_index[valid][best], iou[valid][best]
+        is_inside = points_in_boxes(prior_centers[prior_index], gt_boxes[gt_index])
+        positives.append((prior_index[is_inside], gt_index[is_inside], iou[is_inside]))
+    prior_index, gt_index, iou = (torch.cat(part) for part in zip(*positives))
+    is_positive = torch.ones_like(prior_index, dtype=torch.bool)
+    gt_index, iou = resolve_conflicts(len(priors), prior_index, gt_index, iou, is_positive)
+    return apply_ignore_mask(gt_index, ignore_mask), iou
+
+
+def _max_distance(prior_centers: Tensor, gt_centers: Tensor) -> float:
+    """Compute the largest distance from a box to a corner of the priors' extent, at least 1."""
+    if not len(gt_centers) or not len(prior_centers):
+        return 1.0
+    low, high = prior_centers.amin(0), prior_centers.amax(0)
+    offset = torch.maximum((gt_centers - low).abs(), (gt_centers - high).abs())
+    return max(1.0, float(offset.norm(dim=1).max()))
+
+
+def _topk_per_gt(prior_index: Tensor, gt_index: Tensor, score: Tensor, topk: int) -> Tensor:
+    """Return the indices of the ``topk`` pairs of highest score per box, the lower prior first among equal scores."""
+    order = prior_index.argsort(stable=True)
+    order = order[score[order].argsort(descending=True, stable=True)]
+    order = order[gt_index[order].argsort(stable=True)]
+    gt_index = gt_index[order]
+    first = torch.searchsorted(gt_index, gt_index)  # position of the first pair of the same box
+    rank = torch.arange(len(order), device=order.device) - first
+    return order[rank < topk]

@@ -1,0 +1,148 @@
+"""Sizes and boxes of a dataset's images as the network receives them, read without decoding images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmcv.image.geometric import rescale_size
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+from PIL import Image
+from torch import Tensor
+
+from rotated_atss.coco.instances import category_ids, read_instances
+from rotated_atss.detection.engine.hooks import one_line
+from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import scale_obb
+
+
+@dataclass(frozen=True)
+class AssignmentInput:
+    """Size and ground truth of an image in pixels of the network's input."""
+
+    image_wh: tuple[int, int]
+    gt_boxes: Tensor  # (G, 5) or (G, 4)
+    gt_boxes_ignore: Tensor  # (I, 5) or (I, 4)
+
+
+def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]:
+    """Load the records of a config's training set, and its pipeline.
+
+    Args:
+        cfg: A config with ``train_dataloader``.
+        data: Replaces the config's dataset: a folder with the layout of its ``data_root``, or a COCO instances JSON,
+            whose images need not exist.
+
+    Returns:
+        Records with the size or path of an image and its ``instances``, and the transforms of the pipeline.
+
+    Raises:
+        UserError: The config has no training set, or the dataset cannot be read.
+
+    Example::
+
+        records, pipeline = load_records(load_config("atss_r50_fpn_1x_coco"), "instances.json")
+    """
+    dataset = (cfg.get("train_dataloader") or {}).get("dataset")
+    if dataset is None:
+        raise UserError("this config has no train_dataloader", where=cfg.filename)
+    while "dataset" in dataset:  # a dataset wrapper, such as RepeatDataset
+        dataset = dataset["dataset"]
+    pipeline = dataset.get("pipeline") or []
+    if data is not None and Path(data).suffix == ".json":
+        return _load_json_records(data, dataset), pipeline
+    changes = dict(pipeline=[], **({} if data is None else dict(data_root=str(data))))
+    built = DATASETS.build({**dataset, **changes})
+    return [built.get_data_info(index) for index in range(len(built))], pipeline
+
+
+def _load_json_records(path: str, dataset: dict) -> list[dict]:
+    instances = read_instances(path)
+    classes = (dataset.get("metainfo") or {}).get("classes") or DATASETS.get(dataset["type"]).METAINFO["classes"]
+    known = set(category_ids(instances, classes))
+    return [
+        {
+            "width": image.width,
+            "height": image.height,
+            "instances": [
+                {"bbox": each.box, "ignore_flag": int(each.iscrowd)}
+                for each in instances.objects.get(image.id, ())
+                if each.category_id in known
+            ],
+        }
+        for image in instances.images
+    ]
+
+
+def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> AssignmentInput:
+    """Scale an image's boxes to the size that the pipeline resizes the image to, without augmentation.
+
+    Args:
+        record: A record of :func:`load_records`.
+        pipeline: The transforms of the pipeline.
+
+    Raises:
+        UserError: The record has no size and the image cannot be read.
+
+    Example:
+        >>> from rotated_atss.detection.engine.dataset_records import build_assignment_input
+        >>> record = dict(width=400, height=300, instances=[dict(bbox=[10, 20, 30, 40])])
+        >>> build_assignment_input(record, [dict(type="Resize", scale=(800, 600), keep_ratio=True)]).gt_boxes
+        tensor([[20., 40., 60., 80.]])
+    """
+    width, height = (record["width"], record["height"]) if "width" in record else _image_wh(record["img_path"])
+    image_wh = resized_wh((width, height), pipeline)
+    ignored = torch.tensor([bool(each.get("ignore_flag", 0)) for each in record["instances"]], dtype=torch.bool)
+    rows = [list(each["bbox"]) for each in record["instances"]]
+    boxes = torch.tensor(rows, dtype=torch.float32) if rows else torch.zeros(0, 5)
+    scale_xy = (image_wh[0] / width, image_wh[1] / height)
+    boxes = scale_obb(boxes, scale_xy) if boxes.shape[1] == 5 else boxes * boxes.new_tensor(scale_xy * 2)
+    return AssignmentInput(image_wh, boxes[~ignored], boxes[ignored])
+
+
+def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
+    """Compute the size of an image after the pipeline's resize; of several scales the median is used.
+
+    Args:
+        image_wh: Width and height in pixels.
+        pipeline: The transforms of the pipeline.
+
+    Returns:
+        Width and height in pixels.
+
+    Example:
+        >>> from rotated_atss.detection.engine.dataset_records import resized_wh
+        >>> resized_wh((400, 300), [dict(type="Resize", scale=(1024, 1024), keep_ratio=True)])
+        (1024, 768)
+    """
+    for transform in pipeline:
+        if transform["type"] not in ("Resize", "RandomResize", "RandomChoiceResize"):
+            continue
+        if transform.get("scale_factor"):
+            return rescale_size(image_wh, float(transform["scale_factor"]))
+        scale = _median_scale(transform.get("scales") or transform["scale"])
+        keep_ratio = transform.get("keep_ratio", transform["type"] == "RandomChoiceResize")
+        return rescale_size(image_wh, scale) if keep_ratio else scale
+    return image_wh
+
+
+def _median_scale(scale: Sequence) -> tuple[int, int]:
+    """Return the median of several scales, the mean of the two ends of a range, or a single scale."""
+    if not isinstance(scale[0], (list, tuple)):
+        return tuple(scale)
+    ordered = sorted(tuple(each) for each in scale)
+    if len(ordered) == 2:
+        return tuple(sum(pair) // 2 for pair in zip(*ordered))
+    return ordered[len(ordered) // 2]
+
+
+def _image_wh(path: str) -> tuple[int, int]:
+    """Read the size from the header of an image file."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the image's size: {one_line(error)}", where=path) from error

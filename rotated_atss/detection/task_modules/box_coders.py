@@ -1,0 +1,158 @@
+"""Box coders, registered with MMDetection; adapters over the coders in :mod:`rotated_atss.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.task_modules import BaseBBoxCoder
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
+from torch import Tensor
+
+from rotated_atss.ops.boxes import check_angle_version
+from rotated_atss.ops.delta_coder import decode_deltas, encode_deltas
+from rotated_atss.ops.distance_coder import decode_distances, encode_distances
+from rotated_atss.ops.dtypes import upcast
+
+
+@TASK_UTILS.register_module()
+class OrientedDeltaCoder(BaseBBoxCoder):
+    """Encode oriented boxes as deltas to priors (:mod:`rotated_atss.ops.delta_coder`).
+
+    Args:
+        angle_version: ``oc``, ``le90`` or ``le135``.
+        edge_swap: Regress the side whose direction is nearest to the prior's width as the width. Needs a long-edge
+            angle version.
+        proj_xy: Express centre offsets in the prior's own frame.
+        norm_factor: Divide the angle delta by ``norm_factor * pi``.
+        target_means: Subtracted from the deltas.
+        target_stds: Divide the deltas.
+
+    Raises:
+        ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
+        >>> coder = OrientedDeltaCoder("le90")
+        >>> prior, gt_box = torch.tensor([[50.0, 50, 40, 40, 0]]), torch.tensor([[58.0, 50, 40, 20, 0.5]])
+        >>> coder.encode(prior, gt_box)
+        tensor([[ 0.2000,  0.0000,  0.0000, -0.6931,  0.5000]])
+        >>> torch.allclose(coder.decode(prior, coder.encode(prior, gt_box)), gt_box)
+        True
+    """
+
+    encode_size = 5
+
+    def __init__(
+        self,
+        angle_version: str,
+        *,
+        edge_swap: bool = False,
+        proj_xy: bool = False,
+        norm_factor: float | None = None,
+        target_means: tuple[float, ...] = (0.0,) * 5,
+        target_stds: tuple[float, ...] = (1.0,) * 5,
+    ) -> None:
+        super().__init__()
+        self.angle_version = check_angle_version(angle_version)
+        if edge_swap:
+            _check_edge_swap(angle_version)
+        self.edge_swap, self.proj_xy, self.norm_factor = edge_swap, proj_xy, norm_factor
+        self.means, self.stds = tuple(target_means), tuple(target_stds)
+
+    def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
+        """Encode (N, 5) boxes as (N, 5) normalised deltas to (N, 5) priors ``bboxes``."""
+        deltas = encode_deltas(
+            get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
+            edge_swap=self.edge_swap, proj_xy=self.proj_xy, norm_factor=self.norm_factor,
+        )  # fmt: skip
+        return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
+
+    def decode(self, bboxes: Tensor, pred_bboxes: Tensor, normalize: bool = True) -> Tensor:
+        """Decode (N, 5) deltas ``pred_bboxes`` to boxes; ``normalize`` puts the angle into the angle version."""
+        pred_bboxes = upcast(pred_bboxes)
+        deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds) + pred_bboxes.new_tensor(self.means)
+        return decode_deltas(
+            get_box_tensor(bboxes), deltas, self.angle_version,
+            proj_xy=self.proj_xy, norm_factor=self.norm_factor, normalize=normalize,
+        )  # fmt: skip
+
+
+@TASK_UTILS.register_module()
+class PointDistanceCoder(BaseBBoxCoder):
+    """Encode boxes as distances from the prior's centre to their sides (:mod:`rotated_atss.ops.distance_coder`).
+
+    The distances are in strides: regression from a point in the ATSS paper (arXiv 1912.02424, section 3).
+
+    Args:
+        angle_version: ``oc``, ``le90`` or ``le135`` for oriented boxes; None for horizontal boxes.
+        edge_swap: As for :func:`rotated_atss.ops.distance_coder.encode_distances`.
+        anchor_scale: Width of a prior in strides (``octave_base_scale`` of the anchors).
+        mean: Distance in strides that a prediction of 0 decodes to. It gives the untrained network boxes of a
+            reasonable size; the official code sets the bias of the last layer instead.
+        clip_border: Clip decoded horizontal boxes to the image if its size is given.
+        use_box_type: Return horizontal boxes as MMDetection's ``HorizontalBoxes``.
+
+    Raises:
+        ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.task_modules.box_coders import PointDistanceCoder
+        >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)
+        >>> prior, gt_box = torch.tensor([[34.0, 34, 66, 66]]), torch.tensor([[34.0, 42, 82, 58]])
+        >>> coder.encode(prior, gt_box)
+        tensor([[2., 1., 4., 1.]])
+    """
+
+    def __init__(
+        self,
+        angle_version: str | None = None,
+        *,
+        edge_swap: bool = False,
+        anchor_scale: float = 8.0,
+        mean: float = 4.0,
+        clip_border: bool = True,
+        use_box_type: bool = False,
+    ) -> None:
+        super().__init__(use_box_type=use_box_type)
+        if anchor_scale <= 0:
+            raise ValueError(f"anchor_scale must be positive, got {anchor_scale}")
+        self.angle_version = None if angle_version is None else check_angle_version(angle_version)
+        if edge_swap:
+            _check_edge_swap(angle_version)
+        self.edge_swap, self.anchor_scale, self.mean, self.clip_border = edge_swap, anchor_scale, mean, clip_border
+        self.encode_size = 4 if angle_version is None else 5
+
+    def _means(self, like: Tensor) -> Tensor:
+        return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
+
+    def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
+        """Encode boxes as (N, 4) or, with the angle, (N, 5) distances in strides from the centres of ``bboxes``."""
+        distances = encode_distances(
+            get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
+            edge_swap=self.edge_swap, anchor_scale=self.anchor_scale,
+        )  # fmt: skip
+        return distances - self._means(distances)
+
+    def decode(
+        self, bboxes: Tensor, pred_bboxes: Tensor, max_shape: Sequence[int] | None = None
+    ) -> Tensor | HorizontalBoxes:
+        """Decode distances ``pred_bboxes`` to boxes; ``max_shape`` is the image's (height, width) in pixels."""
+        pred_bboxes = upcast(pred_bboxes)
+        distances = pred_bboxes + self._means(pred_bboxes)
+        boxes = decode_distances(get_box_tensor(bboxes), distances, self.angle_version, anchor_scale=self.anchor_scale)
+        if self.angle_version is not None:
+            return boxes
+        if self.clip_border and max_shape is not None:
+            height, width = max_shape[:2]
+            boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor((width, height, width, height)))
+        return HorizontalBoxes(boxes) if self.use_box_type else boxes
+
+
+def _check_edge_swap(angle_version: str | None) -> None:
+    """Raise ``ValueError`` unless the angle version orders the sides by length."""
+    if angle_version in (None, "oc"):
+        raise ValueError(f"edge_swap needs a long-edge angle version, got {angle_version!r}. Use le90 or le135.")

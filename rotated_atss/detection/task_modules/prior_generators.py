@@ -1,0 +1,65 @@
+"""Prior generators, registered with MMDetection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
+from torch.nn.modules.utils import _pair
+
+from rotated_atss.ops.boxes import hbb_to_obb
+
+
+@TASK_UTILS.register_module()
+class OrientedAnchorGenerator(AnchorGenerator):
+    """Generate the anchors of MMDetection's ``AnchorGenerator`` as oriented boxes with a common angle.
+
+    Args:
+        args: Positional arguments of ``AnchorGenerator``.
+        angle: Angle of every prior in radians, valid in every angle version.
+        kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
+            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centred on
+            (column x stride, row x stride).
+
+    Example:
+        >>> from rotated_atss.detection.task_modules.prior_generators import OrientedAnchorGenerator
+        >>> generator = OrientedAnchorGenerator(octave_base_scale=4, scales_per_octave=1, ratios=[1.0], strides=[8])
+        >>> generator.grid_priors([(1, 2)], device="cpu")
+        [tensor([[ 0.,  0., 32., 32.,  0.],
+                [ 8.,  0., 32., 32.,  0.]])]
+    """
+
+    def __init__(self, *args: Any, angle: float = 0.0, **kwargs: Any) -> None:
+        self.angle = float(angle)
+        super().__init__(*args, **kwargs)
+
+    def single_level_grid_priors(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Generate the (N, 5) priors of one level; arguments as for ``AnchorGenerator``."""
+        priors = hbb_to_obb(get_box_tensor(super().single_level_grid_priors(*args, **kwargs)))
+        priors[:, 4] = self.angle
+        return priors
+
+
+@TASK_UTILS.register_module()
+class PriorGrid(AnchorGenerator):
+    """Describe the grid of each level, one prior per cell, for a head that refines the boxes of another head.
+
+    Args:
+        strides: Stride of each level in pixels.
+
+    Example:
+        >>> from rotated_atss.detection.task_modules.prior_generators import PriorGrid
+        >>> PriorGrid([8, 16]).num_base_priors
+        [1, 1]
+    """
+
+    def __init__(self, strides: list[int]) -> None:
+        self.strides = [_pair(stride) for stride in strides]
+
+    @property
+    def num_base_priors(self) -> list[int]:
+        """Number of priors per cell of each level."""
+        return [1] * len(self.strides)

@@ -1,0 +1,107 @@
+"""Assigner with a configurable strategy for the ablations of the ATSS paper, registered with MMDetection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+from rotated_atss.assign import (
+    atss_assign,
+    center_sampling_assign,
+    find_grids,
+    ignore_outside_gt,
+    max_iou_assign,
+    ssc_assign,
+    topk_assign,
+)
+from rotated_atss.assign.ssc import SCALE_RANGES_PX
+from rotated_atss.assign.validation import check_at_least_one, check_scale_ranges, check_thresholds
+from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
+from rotated_atss.errors import UserError
+
+STRATEGIES = ("atss", "ssc", "iou", "topk", "center_sampling")
+
+
+@TASK_UTILS.register_module()
+class SelectionAssigner(TensorAssigner):
+    """Assign with one of the strategies that the ATSS paper compares (arXiv 1912.02424, tables 2 to 7).
+
+    Options that the strategy does not use have no effect.
+
+    Args:
+        strategy: ``atss``; ``ssc``, inside the box and in the scale range of the level, as FCOS; ``iou``, IoU
+            thresholds, as RetinaNet; ``topk``, the highest IoUs; ``center_sampling``, ``ssc`` among the nearest
+            priors per level, the paper's lite variant.
+        topk: k of ``atss``, ``topk`` and ``center_sampling``.
+        scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
+        pos_iou_thr: Lower threshold of positives of ``iou``.
+        neg_iou_thr: Upper threshold of negatives of ``iou``.
+        center_inside: With ``iou``, ignore positives whose centre lies outside their ground-truth box. The paper's
+            comparison does this; a centerness branch requires it.
+        priors_per_location: As for :class:`TensorAssigner`, but counted by default.
+        kwargs: As for :class:`TensorAssigner`.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.detection.task_modules.selection_assigner import SelectionAssigner
+        >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
+        >>> SelectionAssigner("topk", topk=2).assign_image(priors, [4], torch.tensor([[13.0, 4, 20, 12, 0.1]]))[0]
+        tensor([-1,  0,  0, -1])
+    """
+
+    def __init__(
+        self,
+        strategy: str = "atss",
+        *,
+        topk: int = 9,
+        scale_ranges: Sequence[float] = SCALE_RANGES_PX,
+        pos_iou_thr: float = 0.5,
+        neg_iou_thr: float = 0.4,
+        center_inside: bool = True,
+        priors_per_location: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(priors_per_location=priors_per_location, **kwargs)
+        if strategy not in STRATEGIES:
+            raise ValueError(f"unknown strategy, got {strategy!r}. Choose one of {', '.join(STRATEGIES)}.")
+        check_at_least_one(topk=topk)
+        check_scale_ranges(scale_ranges, len(scale_ranges) + 1)
+        check_thresholds(pos_iou_thr, neg_iou_thr)
+        self.strategy, self.topk, self.scale_ranges = strategy, topk, tuple(scale_ranges)
+        self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr)
+        self.center_inside = center_inside
+
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        ignore: dict[str, Any] = dict(gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold)
+        if self.strategy == "iou":
+            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.thresholds, **ignore)
+            return ignore_outside_gt(priors, gt_boxes, gt_index, iou) if self.center_inside else (gt_index, iou)
+        options: dict[str, Any] = {}
+        if self.strategy in ("ssc", "center_sampling"):
+            self._check_num_levels(len(level_sizes))
+            options["scale_ranges"] = self.scale_ranges
+        if self.strategy != "ssc":
+            options["topk"] = self.topk
+        if self.strategy in ("atss", "center_sampling"):
+            options["priors_per_location"] = self.num_priors_per_location(priors)
+        if self.strategy == "atss":
+            options["grids"] = find_grids(priors, level_sizes)
+        assign: dict[str, Callable[..., tuple[Tensor, Tensor]]] = dict(
+            atss=atss_assign, ssc=ssc_assign, topk=topk_assign, center_sampling=center_sampling_assign
+        )
+        return assign[self.strategy](priors, level_sizes, gt_boxes, **options, **ignore)
+
+    def _check_num_levels(self, num_levels: int) -> None:
+        """Raise ``UserError`` unless the scale ranges fit; the number of levels is known only during training."""
+        try:
+            check_scale_ranges(self.scale_ranges, num_levels)
+        except ValueError as error:
+            raise UserError(str(error), hint="set model.train_cfg.assigner.scale_ranges") from None

@@ -1,0 +1,146 @@
+"""Base class of the assigners: MMDetection's interface on top of assignment on tensors."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.task_modules import AssignResult, BaseAssigner
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from rotated_atss.assign import BACKGROUND, IGNORE, Grid, PriorLayout, count_priors_per_location
+from rotated_atss.assign.validation import check_at_least_one
+from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_hbb
+
+
+class TensorAssigner(BaseAssigner):
+    """Base class of assigners on plain tensors.
+
+    A subclass implements :meth:`_assign_boxes`. :meth:`assign_image` and :meth:`assign_batch` are called by the heads
+    of this package, :meth:`assign` by those of MMDetection.
+
+    Args:
+        assign_by_circumhbbox: True, or the name of an angle version as in older configs, assigns by circumscribed
+            horizontal boxes: of priors, ground truth and ignored boxes. None or False assigns by the oriented boxes.
+            The regression targets are the oriented boxes in both cases.
+        priors_per_location: Priors that share a centre, each of them a candidate. None counts them in the priors; 1
+            selects as many candidates as for one prior per location, as MMDetection and mmrotate do.
+        ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; negative
+            ignores nothing.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        assign_by_circumhbbox: bool | str | None = None,
+        priors_per_location: int | None = 1,
+        ignore_iof_threshold: float = 0.5,
+    ) -> None:
+        if isinstance(assign_by_circumhbbox, str) and assign_by_circumhbbox not in ANGLE_VERSIONS:
+            raise ValueError(
+                "assign_by_circumhbbox must be None, a bool or one of "
+                f"{', '.join(ANGLE_VERSIONS)}, got {assign_by_circumhbbox!r}"
+            )
+        if priors_per_location is not None:
+            check_at_least_one(priors_per_location=priors_per_location)
+        self.by_hbb = bool(assign_by_circumhbbox)
+        self.priors_per_location = priors_per_location
+        self.ignore_iof_threshold = ignore_iof_threshold
+
+    def assign_image(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Assign the ground-truth boxes of one image to priors.
+
+        Args:
+            priors: (A, 5) or (A, 4), level after level.
+            level_sizes: Number of priors per level.
+            gt_boxes: (G, 5) or (G, 4).
+            gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes.
+
+        Returns:
+            ``gt_index`` (A,) and ``iou`` (A,) as :func:`rotated_atss.assign.atss_assign`.
+        """
+        if self.by_hbb and priors.shape[1] == 5:
+            priors, gt_boxes = obb_to_hbb(priors), obb_to_hbb(gt_boxes)
+            gt_boxes_ignore = None if gt_boxes_ignore is None else obb_to_hbb(gt_boxes_ignore)
+        return self._assign_boxes(priors, level_sizes, gt_boxes, gt_boxes_ignore)
+
+    def _assign_boxes(
+        self, priors: Tensor, level_sizes: list[int], gt_boxes: Tensor, gt_boxes_ignore: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Implement :meth:`assign_image` for boxes that need no conversion to horizontal ones."""
+        raise NotImplementedError
+
+    def assign_batch(
+        self,
+        priors: Tensor,
+        level_sizes: list[int],
+        gt_boxes_list: list[Tensor],
+        gt_boxes_ignore_list: list[Tensor | None],
+        grids: list[Grid],
+        valid_hw: list[list[tuple[int, int]]],
+        on_grids: bool = True,
+    ) -> Tensor:
+        """Assign the ground-truth boxes of a batch to priors.
+
+        Args:
+            priors: (A, 5) shared by all images, or (B, A, 5).
+            level_sizes: Number of priors per level.
+            gt_boxes_list: (G, 5) boxes of each image.
+            gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
+            grids: Grid of each level.
+            valid_hw: Valid rows and columns of each level per image; priors of other cells are ignored.
+            on_grids: Whether the priors' centres are the cell centres of ``grids``. Otherwise only the numbers of
+                cells agree.
+
+        Returns:
+            (B, A) int64, ``gt_index`` of :meth:`assign_image` per image.
+        """
+        layout = PriorLayout.create(level_sizes, grids, valid_hw, len(gt_boxes_list))
+        rows = []
+        for image, (gt_boxes, gt_boxes_ignore) in enumerate(zip(gt_boxes_list, gt_boxes_ignore_list, strict=True)):
+            image_priors = priors if priors.ndim == 2 else priors[image]
+            padding = layout.ignore_padding(image, None, image_priors.device)
+            rows.append(self._assign_unpadded(image_priors, layout.level_sizes, gt_boxes, gt_boxes_ignore, padding))
+        return torch.stack(rows)
+
+    def _assign_unpadded(
+        self,
+        priors: Tensor,
+        level_sizes: list[int],
+        gt_boxes: Tensor,
+        gt_boxes_ignore: Tensor | None,
+        padding: Tensor | None,
+    ) -> Tensor:
+        """Return the (A,) ``gt_index`` of the priors outside the (A,) padding mask, :data:`IGNORE` inside it."""
+        if padding is None:
+            return self.assign_image(priors, level_sizes, gt_boxes, gt_boxes_ignore)[0]
+        sizes = [int((~level).sum()) for level in padding.split(level_sizes)]
+        gt_index = torch.full(padding.shape, IGNORE, dtype=torch.int64, device=priors.device)
+        gt_index[~padding] = self.assign_image(priors[~padding], sizes, gt_boxes, gt_boxes_ignore)[0]
+        return gt_index
+
+    def num_priors_per_location(self, priors: Tensor) -> int:
+        """Return the number of priors that share a centre, as configured or counted in (A, 5) or (A, 4) priors."""
+        return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
+
+    def assign(
+        self,
+        pred_instances: InstanceData,
+        num_level_priors: list[int],
+        gt_instances: InstanceData,
+        gt_instances_ignore: InstanceData | None = None,
+    ) -> AssignResult:
+        """Assign with MMDetection's containers; ``gt_inds`` is 0 for background, -1 for ignored, else index + 1."""
+        priors, gt_boxes = get_box_tensor(pred_instances.priors), get_box_tensor(gt_instances.bboxes)
+        gt_boxes_ignore = None if gt_instances_ignore is None else get_box_tensor(gt_instances_ignore.bboxes)
+        gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, gt_boxes_ignore)
+        positive = gt_index >= 0
+        labels = gt_index.new_full(gt_index.shape, -1)
+        labels[positive] = gt_instances.labels[gt_index[positive]]
+        gt_inds = torch.where(positive, gt_index + 1, torch.where(gt_index == BACKGROUND, 0, -1))
+        return AssignResult(len(gt_boxes), gt_inds, iou, labels=labels)
