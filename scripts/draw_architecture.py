@@ -44,14 +44,17 @@ class Layer(NamedTuple):
 
     @property
     def left(self) -> float:
+        """X coordinate of the left edge, in pixels."""
         return LEFT + self.column * BOX_WIDTH / self.columns
 
     @property
     def width(self) -> float:
+        """Width in pixels."""
         return BOX_WIDTH / self.columns - (8 if self.columns > 1 else 0)
 
     @property
     def middle_y(self) -> float:
+        """Y coordinate of the centre, in pixels."""
         return TOP + self.row * ROW_HEIGHT + BOX_HEIGHT / 2
 
 
