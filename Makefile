@@ -10,7 +10,7 @@ BIN := .venv/bin
 MATCH := $(if $(filter file,$(origin PYTHON)),,--match-python)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest lint typecheck format bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
+.PHONY: help setup demo test pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ lint: setup ## Check style, formatting and import contracts
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/draw_architecture.py --check
+
+architecture: setup ## Draw docs/images/architecture.svg from the imports
+	@$(BIN)/python scripts/draw_architecture.py
 
 typecheck: setup ## Check types with mypy
 	@$(BIN)/python -m mypy
