@@ -192,7 +192,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
 
 
 def _block(node: _Node, frame: Pose) -> Block:
-    """The block of a leaf, cropped to its visible part."""
+    """Return the block of a leaf, cropped to its visible part."""
     pad = SAMPLE_STEP
     low = np.maximum(node.bounds[:2], node.points.min(axis=0) - pad)
     high = np.minimum(node.bounds[2:], node.points.max(axis=0) + pad)
