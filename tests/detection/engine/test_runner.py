@@ -187,7 +187,7 @@ def test_label_of_extreme_size_is_ignored_with_a_warning(run_published, tmp_path
     shutil.copytree(tiles, tmp_path / "tiles")
     label = next(path for path in sorted((tmp_path / "tiles" / "labelTxt").iterdir()) if path.read_text())
     label.write_text(label.read_text() + "0 0 1e39 0 1e39 1e39 0 1e39 ship 0\n")
-    with pytest.warns(UserWarning, match=r"1 of [59] objects have no area or are not finite"):
+    with pytest.warns(UserWarning, match=r"1 of [59] gt_boxes have no area or are not finite"):
         folder = run_published({"train_dataloader.dataset.data_root": str(tmp_path / "tiles")})
     assert all(math.isfinite(value) for _, value in read_scalars(folder))
 
