@@ -1,4 +1,4 @@
-"""Defaults of the data loaders for num_workers and pin_memory."""
+"""Defaults of ``num_workers`` and ``pin_memory`` of the data loaders."""
 
 from __future__ import annotations
 
