@@ -127,8 +127,6 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         (K,) int64 indices of the kept boxes, by descending score; equal scores keep the input order.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.horizontal_atss_head import classwise_nms
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [1, 0, 11, 10]])
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])

@@ -25,7 +25,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:
-        ValueError: A loss that does not match the head.
+        ValueError: A loss does not match the head.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
