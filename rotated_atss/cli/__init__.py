@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        return _print_error(label, f"{place}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
+        where = f"{error.filename}: " if error.filename else ""
+        return _print_error(label, f"{where}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
 
 
 def load_command(name: str) -> ModuleType:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Layer:
     """Boxes that are drawn on an image in one style.
 
-    Args:
+    Attributes:
         polygons: (N, 8) array of corners in pixels.
         names: Class name of each box.
         scores: Score of each box; None for labels.

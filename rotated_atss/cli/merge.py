@@ -13,7 +13,6 @@ HELP = "Merge Task1 files of tiles into Task1 files of full images by polygon NM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
     from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
     parser.add_argument(
@@ -42,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge the detections and print the counts per class."""
     import time
 
     from rotated_atss.tiling.merge_text import merge_folder
@@ -57,16 +55,18 @@ def run(args: argparse.Namespace) -> int:
         progress=False if args.quiet else None,
     )
     if not args.quiet:
-        print(summary(merged))
+        print(_summary(merged))
         print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return 0
 
 
-def summary(merged: Sequence[ClassMerge]) -> str:
+def _summary(merged: Sequence[ClassMerge]) -> str:
     """Format the counts as a table with one line per class and the sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
-    rows += [(each.name, str(each.tiles), str(each.images), str(each.before), str(each.after)) for each in merged]
-    sums = [sum(getattr(each, field) for each in merged) for field in ("before", "after")]
+    rows += [
+        (counts.name, str(counts.tiles), str(counts.images), str(counts.before), str(counts.after)) for counts in merged
+    ]
+    sums = [sum(getattr(counts, field) for counts in merged) for field in ("before", "after")]
     rows.append(("all", "", "", *map(str, sums)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)

@@ -15,7 +15,7 @@ HELP = "Split raw DOTA images and labels into tiles: images/, labelTxt/ and mani
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options; those of the settings have no default here, so that a preset's or the dataclass's apply."""
+    """Add the options; settings have no default here, so that the preset or ``SplitSettings`` can set them."""
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
@@ -24,34 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Split the images and print a summary."""
     from rotated_atss.tiling.split import split_dota
 
-    options = split_arguments(args)
+    options = _split_arguments(args)
     result = split_dota(
         **options, workers=args.workers, overwrite=args.overwrite, progress=False if args.quiet else None
     )
     if not args.quiet:
-        print(summary(result, labelled=options["labels"] is not None))
+        print(_summary(result, labelled=options["labels"] is not None))
         if result.unknown_classes:
             print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
     return 0
 
 
-def split_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Combine the preset with the options of the command line, which take precedence.
-
-    Returns:
-        The arguments ``images``, ``labels``, ``out``, ``settings`` and ``classes`` of ``split_dota``.
-
-    Raises:
-        UserError: An unknown preset, a value out of range, or neither a preset nor the folders.
-    """
+def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of ``split_dota``: the options of the command line, else those of the preset."""
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
     preset = None if args.preset is None else load_preset(args.preset)
-    given = {each.name: getattr(args, each.name) for each in fields(SplitSettings) if hasattr(args, each.name)}
+    given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
     if preset is None:
         _require_folders(args)
         return {
@@ -71,7 +63,7 @@ def split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def summary(result: SplitResult, *, labelled: bool) -> str:
+def _summary(result: SplitResult, *, labelled: bool) -> str:
     """Format the counts of a split as one line."""
     totals = result.totals
     parts = [f"{totals.images} images -> {totals.tiles} tiles"]
