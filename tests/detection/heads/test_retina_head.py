@@ -130,7 +130,7 @@ def test_images_without_objects_have_background_loss_only():
 
 def test_objects_without_area_are_skipped_with_a_warning():
     gt = InstanceData(bboxes=torch.tensor([[64.0, 64, 0, 20, 0]]), labels=torch.tensor([1]))
-    with pytest.warns(UserWarning, match="1 of 1 objects have no area"):
+    with pytest.warns(UserWarning, match="1 of 1 gt_boxes have no area"):
         losses = build().loss_by_feat(*random_outputs(1), [gt], [meta()])
     assert float(losses["num_pos"]) == 0
     assert math.isfinite(float(losses["loss_cls"].detach()))
