@@ -35,8 +35,10 @@ class Block:
     height: float
     visible_area: float
 
-    def swapped(self) -> "Block":
-        """Return the same block with width and height exchanged."""
+    def landscape(self) -> "Block":
+        """Return the same block with its longer side as width."""
+        if self.width >= self.height:
+            return self
         pose = Pose(self.pose.x, self.pose.y, self.pose.angle + np.pi / 2)
         return Block(pose, self.height, self.width, self.visible_area)
 

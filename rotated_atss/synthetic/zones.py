@@ -52,7 +52,7 @@ def _apron(site: Site, block: Block) -> None:
 
 def _parking(site: Site, block: Block) -> None:
     """Fill a block with a car park: rows of bays with cars, and trees at their ends."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     paint_surface(site, block, site.climate.asphalt)
     bay, depth = 11.8 * site.scale, 24.0 * site.scale
     aisle = 21.0 * site.scale
@@ -81,7 +81,7 @@ def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, inwar
 
 def _depot(site: Site, block: Block) -> None:
     """Fill a block with a depot: rows of lorries or buses, and a shed."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     ground = shade(site.climate.concrete, site.rng.uniform(0.72, 0.85))
     paint_surface(site, block, ground)
     paint_stains(site, block, 8)
@@ -129,7 +129,7 @@ def _tank_farm(site: Site, block: Block) -> None:
 
 def _courts(site: Site, block: Block) -> None:
     """Fill a block with tennis courts, basketball courts and trees."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     paint_lawn(site, block)
     share = 0.62
     paints = grounds.tennis_paints(site.rng)
