@@ -34,7 +34,7 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     """
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
-            raise UserError(f"--cfg-options takes KEY=VALUE, got '{pair}'")
+            raise UserError(f"--cfg-options must be KEY=VALUE, got '{pair}'")
     if not pairs:
         return {}
     from mmengine.config import DictAction

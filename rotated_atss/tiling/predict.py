@@ -26,7 +26,7 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
-_ID = "image"  # internal id: an image id that is itself a tile name would shift the boxes
+_ID = "image"  # used internally, because an image id that is a tile name would shift the boxes
 
 # COCO has 80 categories with ids between 1 and 90; these ids are unused.
 _COCO_UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))

@@ -1,4 +1,4 @@
-"""Named settings for splitting the DOTA datasets, in the manner of mmrotate's ``split_configs``."""
+"""Named settings for splitting the DOTA datasets, like mmrotate's ``split_configs``."""
 
 from __future__ import annotations
 

@@ -42,9 +42,15 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
 
-    Example::
-
-        records, pipeline = load_records(load_config("atss_r50_fpn_1x_coco"), "instances.json")
+    Example:
+        >>> import json, tempfile
+        >>> images, ship = [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}], {"id": 1, "name": "ship"}
+        >>> dataset = dict(type="CocoInstancesDataset", metainfo=dict(classes=["ship"]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     content = {"images": images, "categories": [ship], "annotations": []}
+        ...     _ = Path(folder, "a.json").write_text(json.dumps(content))
+        ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
+        [{'width': 8, 'height': 6, 'instances': []}]
     """
     dataset = (cfg.get("train_dataloader") or {}).get("dataset")
     if dataset is None:
