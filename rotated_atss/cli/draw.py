@@ -26,10 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
     boxes.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt of predict, merge or test")
     parser.add_argument(
-        "--classes",
-        metavar="CLASSES",
+        "--classes", metavar="CLASSES",
         help="classes to draw: comma-separated names, or v1.0, v1.5, v2.0 (default: all)",
-    )
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
 

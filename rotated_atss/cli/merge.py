@@ -16,26 +16,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
     parser.add_argument(
-        "tiles",
-        metavar="TILES_DIR",
+        "tiles", metavar="TILES_DIR",
         help="folder of Task1_<class>.txt with tile names as image ids: P0001__1024__0___824 (window size) or "
         "P0001__0.5__0___824 (rate)",
-    )
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the merged Task1_<class>.txt")
     parser.add_argument(
-        "--iou-threshold",
-        type=float,
-        default=IOU_THRESHOLD,
-        metavar="IOU",
+        "--iou-threshold", type=float, default=IOU_THRESHOLD, metavar="IOU",
         help="suppress detections whose IoU with a higher-scoring one of their class exceeds this value "
         f"(default: {IOU_THRESHOLD})",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--classes",
-        metavar="CLASSES",
+        "--classes", metavar="CLASSES",
         help="write a file per class, empty without detections, and reject other classes: v1.0, v1.5, v2.0, "
         "comma-separated names, or a file (default: the classes with a file)",
-    )
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 

@@ -64,12 +64,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             return self.loss_from_targets(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
 
     def loss_from_targets(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        priors: Tensor,
-        gt_index: Tensor,
-        batch_gt_instances: list[InstanceData],
+        self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch from assigned priors.
 
