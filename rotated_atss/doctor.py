@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -44,6 +44,7 @@ OPENCV_DISTRIBUTIONS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
+OVERWRITING = "they install into the same folder and overwrite each other"
 FREE_GIB = 5
 
 # import package -> pinned distribution of `make setup`, then other distributions of the same import package
@@ -158,6 +159,11 @@ def _stack_command() -> str:
     )
 
 
+def _replace_command(distributions: Sequence[str], package: str) -> str:
+    """Return the command that uninstalls distributions and installs the pinned one of an import package."""
+    return f"{PIP} uninstall -y {' '.join(distributions)} && {install_command(package)}"
+
+
 def _bootstrapped() -> bool:
     """Return whether this Python is the .venv that scripts/bootstrap.py maintains."""
     root = _checkout()
@@ -270,10 +276,8 @@ def _opencv() -> Iterator[Check]:
     if len(installed) < 2:
         yield Check("opencv", "ok", detail)
         return
-    fix = install_command("cv2")
-    if not _bootstrapped():
-        fix = f"{PIP} uninstall -y {' '.join(installed)} && {fix}"
-    yield Check("opencv", "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
+    fix = install_command("cv2") if _bootstrapped() else _replace_command(installed, "cv2")
+    yield Check("opencv", "warn", f"{detail}: {OVERWRITING}", fix)
 
 
 def _stack() -> Iterator[Check]:
@@ -297,8 +301,7 @@ def _stack_package(package: str, distributions: list[str]) -> Check:
     installed = [name for name in distributions if _version_of(name)]
     detail = ", ".join(f"{name} {_version_of(name)}" for name in installed) or "of unknown version"
     if len(installed) > 1:
-        fix = f"{PIP} uninstall -y {' '.join(installed)} && {install_command(package)}"
-        return Check(package, "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
+        return Check(package, "warn", f"{detail}: {OVERWRITING}", _replace_command(installed, package))
     try:
         _import(package)
     except Exception as error:  # OpenMMLab packages assert version ranges of each other at import
@@ -310,8 +313,8 @@ def _mmcv_ops() -> Check:
     try:
         ops = _import("mmcv._ext")
     except ImportError as error:
-        fix = f"{PIP} uninstall -y onedl-mmcv && {install_command('mmcv')}"
-        return Check("mmcv ops", "fail", f"not compiled, or compiled for another torch: {_one_line(error)}", fix)
+        detail = f"not compiled, or compiled for another torch: {_one_line(error)}"
+        return Check("mmcv ops", "fail", detail, _replace_command(["onedl-mmcv"], "mmcv"))
     cuda = ops.get_compiling_cuda_version()
     target = f"with CUDA {cuda}" if cuda[:1].isdigit() else "for the CPU (this package needs no CUDA ops of mmcv)"
     return Check("mmcv ops", "ok", f"compiled by {ops.get_compiler_version()} {target}")
@@ -434,7 +437,7 @@ def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
 def _suggest_fix(error: Exception) -> str:
     if "libGL" not in str(error) or _bootstrapped():
         return _reinstall_command()
-    return f"{PIP} uninstall -y {' '.join(OPENCV_DISTRIBUTIONS)} && {install_command('cv2')}"
+    return _replace_command(OPENCV_DISTRIBUTIONS, "cv2")
 
 
 def _reinstall_command() -> str:
