@@ -104,7 +104,7 @@ def setup(match_python, force):
 
 
 def check_venv_python():
-    """Refuse a .venv whose Python version differs from the running one."""
+    """Refuse a .venv whose Python version differs from that of this process."""
     installed, requested = venv_version(), sys.version_info[:2]
     if installed and installed != requested:
         versions = f"Python {installed[0]}.{installed[1]}, requested is {requested[0]}.{requested[1]}"
@@ -322,7 +322,7 @@ def check_compiler():
 
 
 def link_configs():
-    """Link configs and tools into rotated_atss/.mim, where mmengine looks for them and where a wheel has copies."""
+    """Link configs and tools into rotated_atss/.mim, where MMEngine looks for them; a wheel has copies there."""
     folder = ROOT / "rotated_atss" / ".mim"
     folder.mkdir(exist_ok=True)
     for name in ("configs", "tools", "model-index.yml", "data_prep"):

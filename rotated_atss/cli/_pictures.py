@@ -83,8 +83,9 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
     Raises:
         UserError: The file exists and is not a picture of this package, or cannot be written.
 
-    Example:
-        ``write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)``
+    Example::
+
+        write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)
     """
     from rotated_atss.visualization.contact_sheet import side_by_side
     from rotated_atss.visualization.drawing import draw_boxes

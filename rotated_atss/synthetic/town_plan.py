@@ -21,7 +21,7 @@ MIN_SIDE = 95.0
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of land between roads.
+    """Rectangle of land between roads.
 
     Attributes:
         pose: Centre and heading.
