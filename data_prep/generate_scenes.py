@@ -14,7 +14,12 @@ def main() -> int:
     parser.add_argument("--train", type=int, default=60, metavar="N", help="training scenes (default: 60)")
     parser.add_argument("--val", type=int, default=12, metavar="N", help="validation scenes (default: 12)")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(880, 720), metavar=("W", "H"), help="pixels, within 10 %%"
+        "--size",
+        type=int,
+        nargs=2,
+        default=(880, 720),
+        metavar=("W", "H"),
+        help="width and height in pixels, varied by up to 10 %% between scenes (default: 880 720)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the scenes (default: 0)")
     parser.add_argument("--difficulty", choices=DIFFICULTIES, default="normal", help="default: normal")

@@ -1,4 +1,4 @@
-"""Merge tile detections into full images, as ``rotated-atss merge`` does."""
+"""Entry point of ``rotated-atss merge``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Split DOTA images and labels into tiles, as ``rotated-atss split`` does."""
+"""Entry point of ``rotated-atss split``."""
 
 import sys
 

@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,10 +30,13 @@ from rotated_atss.io.processes import available_cores
 
 Status = Literal["ok", "warn", "fail"]
 
+_import = importlib.import_module
+
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 OLDEST_TORCH, NEWEST_TORCH = (2, 6), (2, 14)  # 2.6: torch.load is safe by default; 2.15: mmcv does not compile
 TORCH_PIN, TORCHVISION_PIN = "2.11.0", "0.26.0"
 PIP = f"{sys.executable} -m pip"  # a plain pip can belong to another Python
+BOOTSTRAP = "python3 scripts/bootstrap.py --force"
 OPENCV = "opencv-python-headless<5"
 OPENCV_DISTRIBUTIONS = (
     "opencv-python-headless",
@@ -41,6 +44,7 @@ OPENCV_DISTRIBUTIONS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
+OVERWRITING = "they install into the same folder and overwrite each other"
 FREE_GIB = 5
 
 # import package -> pinned distribution of `make setup`, then other distributions of the same import package
@@ -72,8 +76,9 @@ class Check:
 def collect() -> list[Check]:
     """Run all checks, prerequisites first.
 
-    Example:
-        ``[check.name for check in collect() if check.status == "fail"]`` is empty on a working installation.
+    Example::
+
+        failures = [check for check in collect() if check.status == "fail"]
     """
     with _suppress_output():
         return [result for check in CHECKS for result in _run_check(check)]
@@ -81,9 +86,6 @@ def collect() -> list[Check]:
 
 def exit_code(checks: list[Check]) -> int:
     """Return 1 if a check failed, otherwise 0. Neither a missing GPU nor a missing training stack is a failure.
-
-    Args:
-        checks: Results of :func:`collect`.
 
     Example:
         >>> exit_code([Check("torch", "ok", "2.11.0"), Check("cuda", "warn", "no driver")])
@@ -94,9 +96,6 @@ def exit_code(checks: list[Check]) -> int:
 
 def as_text(checks: list[Check]) -> str:
     """Format results as one line per check, with its fix on the next line, and a summary.
-
-    Args:
-        checks: Results of :func:`collect`.
 
     Example:
         >>> print(as_text([Check("torch", "ok", "2.11.0")]))
@@ -117,9 +116,6 @@ def as_text(checks: list[Check]) -> str:
 def as_json(checks: list[Check]) -> str:
     """Format results as JSON: ``{"ok": bool, "checks": [{"name", "status", "detail", "fix"}, ...]}``.
 
-    Args:
-        checks: Results of :func:`collect`.
-
     Example:
         >>> json.loads(as_json([Check("torch", "ok", "2.11.0")]))["ok"]
         True
@@ -127,29 +123,27 @@ def as_json(checks: list[Check]) -> str:
     return json.dumps({"ok": not exit_code(checks), "checks": [asdict(check) for check in checks]}, indent=2)
 
 
-def checkout() -> Path | None:
+def _checkout() -> Path | None:
     """Return the checkout that contains this package, or None if it was installed from a wheel."""
     root = Path(rotated_atss.__file__).resolve().parents[1]
     return root if (root / "Makefile").exists() and (root / "scripts" / "bootstrap.py").exists() else None
 
 
 def install_command(package: str) -> str:
-    """Return the command that installs or repairs an import package in this kind of installation.
-
-    Args:
-        package: Name of an import package, such as ``cv2``.
+    """Return the command that installs or repairs an import package, such as ``cv2``, in this kind of installation.
 
     Example:
-        ``install_command("shapely")`` returns ``"/usr/bin/python3 -m pip install shapely"``.
+        >>> install_command("shapely") in (BOOTSTRAP, f"{PIP} install shapely")
+        True
     """
     if _bootstrapped():
-        return "python3 scripts/bootstrap.py --force"
+        return BOOTSTRAP
     if package in TRAINING_STACK:
         return _stack_command()
     if package == "torch":
         return f"{PIP} install torch=={TORCH_PIN} torchvision=={TORCHVISION_PIN}"
     if package == "torchvision":
-        return f"{PIP} install torchvision=={_matching_torchvision(version_of('torch') or TORCH_PIN)}"
+        return f"{PIP} install torchvision=={_matching_torchvision(_version_of('torch') or TORCH_PIN)}"
     return f"{PIP} install {OPENCV!r}" if package == "cv2" else f"{PIP} install {package}"
 
 
@@ -165,22 +159,19 @@ def _stack_command() -> str:
     )
 
 
+def _replace_command(distributions: Sequence[str], package: str) -> str:
+    """Return the command that uninstalls distributions and installs the pinned one of an import package."""
+    return f"{PIP} uninstall -y {' '.join(distributions)} && {install_command(package)}"
+
+
 def _bootstrapped() -> bool:
     """Return whether this Python is the .venv that scripts/bootstrap.py maintains."""
-    root = checkout()
+    root = _checkout()
     return root is not None and Path(sys.prefix).resolve() == root / ".venv"
 
 
-def version_of(*distributions: str) -> str | None:
-    """Return the version of the first installed distribution, or None.
-
-    Args:
-        distributions: Names of distributions.
-
-    Example:
-        >>> version_of("no-such-distribution", "numpy") is None
-        False
-    """
+def _version_of(*distributions: str) -> str | None:
+    """Return the version of the first installed distribution, or None."""
     for name in distributions:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
@@ -191,19 +182,19 @@ def version_of(*distributions: str) -> str | None:
 
 
 def _project() -> Iterator[Check]:
-    root = checkout()
-    place = f"checkout {root}" if root else f"installed in {Path(rotated_atss.__file__).parent}"
-    yield Check("rotated-atss", "ok", f"{rotated_atss.__version__}, {place}")
+    root = _checkout()
+    location = f"checkout {root}" if root else f"installed in {Path(rotated_atss.__file__).parent}"
+    yield Check("rotated-atss", "ok", f"{rotated_atss.__version__}, {location}")
 
 
 def _python() -> Iterator[Check]:
-    have = sys.version_info[:2]
+    version = sys.version_info[:2]
     detail = f"{platform.python_version()} ({sys.executable})"
-    if have < OLDEST_PYTHON:
+    if version < OLDEST_PYTHON:
         yield Check(
             "python", "fail", f"{detail}; requires 3.10 or newer", "make clean-venv && make PYTHON=python3.12 setup"
         )
-    elif have > NEWEST_PYTHON:
+    elif version > NEWEST_PYTHON:
         yield Check("python", "warn", f"{detail}; untested, tested are 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]}")
     else:
         yield Check("python", "ok", detail)
@@ -252,15 +243,15 @@ def _cuda(torch: ModuleType) -> Check:
 
 
 def _torchvision() -> Iterator[Check]:
-    if version_of("torchvision") is None:
+    if _version_of("torchvision") is None:
         yield Check(
             "torchvision", "warn", "not installed: required for training and testing", install_command("torchvision")
         )
         return
-    torch_version = version_of("torch") or ""
-    detail = f"{version_of('torchvision')} with torch {torch_version}"
+    torch_version = _version_of("torch") or ""
+    detail = f"{_version_of('torchvision')} with torch {torch_version}"
     try:
-        _import("torchvision").ops.nms  # noqa: B018 - fails if torchvision was built for another torch
+        _import("torchvision").ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
         yield Check("torchvision", "fail", f"{detail}: {_one_line(error)}", install_command("torchvision"))
         return
@@ -274,21 +265,19 @@ def _torchvision() -> Iterator[Check]:
 def _plain_packages() -> Iterator[Check]:
     for name in ("numpy", "shapely", "tqdm"):
         yield Check(name, "ok", str(_import(name).__version__))
-    yield Check("isal", "ok", version_of("isal") or "not installed: writing and reading PNG tiles is slower")
-    yield Check("pyspng", "ok", version_of("pyspng") or "not installed: reading PNG images is slower")
+    yield Check("isal", "ok", _version_of("isal") or "not installed: writing and reading PNG tiles is slower")
+    yield Check("pyspng", "ok", _version_of("pyspng") or "not installed: reading PNG images is slower")
 
 
 def _opencv() -> Iterator[Check]:
-    installed = [name for name in OPENCV_DISTRIBUTIONS if version_of(name)]
+    installed = [name for name in OPENCV_DISTRIBUTIONS if _version_of(name)]
     cv2 = _import("cv2")
     detail = f"cv2 {cv2.__version__} of {', '.join(installed) or 'no known distribution'}"
     if len(installed) < 2:
         yield Check("opencv", "ok", detail)
         return
-    fix = install_command("cv2")
-    if not _bootstrapped():
-        fix = f"{PIP} uninstall -y {' '.join(installed)} && {fix}"
-    yield Check("opencv", "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
+    fix = install_command("cv2") if _bootstrapped() else _replace_command(installed, "cv2")
+    yield Check("opencv", "warn", f"{detail}: {OVERWRITING}", fix)
 
 
 def _stack() -> Iterator[Check]:
@@ -302,18 +291,17 @@ def _stack() -> Iterator[Check]:
     else:
         yield _mmcv_ops()
         yield _training()
-    if version_of("tensorboard") is None:
+    if _version_of("tensorboard") is None:
         yield Check(
             "tensorboard", "warn", "not installed: training logs no TensorBoard scalars", install_command("tensorboard")
         )
 
 
 def _stack_package(package: str, distributions: list[str]) -> Check:
-    installed = [name for name in distributions if version_of(name)]
-    detail = ", ".join(f"{name} {version_of(name)}" for name in installed) or "of unknown version"
+    installed = [name for name in distributions if _version_of(name)]
+    detail = ", ".join(f"{name} {_version_of(name)}" for name in installed) or "of unknown version"
     if len(installed) > 1:
-        fix = f"{PIP} uninstall -y {' '.join(installed)} && {install_command(package)}"
-        return Check(package, "warn", f"{detail}: they install into the same folder and overwrite each other", fix)
+        return Check(package, "warn", f"{detail}: {OVERWRITING}", _replace_command(installed, package))
     try:
         _import(package)
     except Exception as error:  # OpenMMLab packages assert version ranges of each other at import
@@ -325,8 +313,8 @@ def _mmcv_ops() -> Check:
     try:
         ops = _import("mmcv._ext")
     except ImportError as error:
-        fix = f"{PIP} uninstall -y onedl-mmcv && {install_command('mmcv')}"
-        return Check("mmcv ops", "fail", f"not compiled, or compiled for another torch: {_one_line(error)}", fix)
+        detail = f"not compiled, or compiled for another torch: {_one_line(error)}"
+        return Check("mmcv ops", "fail", detail, _replace_command(["onedl-mmcv"], "mmcv"))
     cuda = ops.get_compiling_cuda_version()
     target = f"with CUDA {cuda}" if cuda[:1].isdigit() else "for the CPU (this package needs no CUDA ops of mmcv)"
     return Check("mmcv ops", "ok", f"compiled by {ops.get_compiler_version()} {target}")
@@ -375,7 +363,7 @@ def _backend(device: str) -> str:
 
 
 def _triton() -> Iterator[Check]:
-    version = version_of("triton", "pytorch-triton", "triton-windows")
+    version = _version_of("triton", "pytorch-triton", "triton-windows")
     if not _import("torch").cuda.is_available():
         yield Check(
             "triton", "ok", f"{version}, not used: no GPU" if version else "not installed, not needed without a GPU"
@@ -402,7 +390,7 @@ def _configs() -> Iterator[Check]:
 
 
 def _wheel_folder() -> Iterator[Check]:
-    if checkout() is None:
+    if _checkout() is None:
         return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(os.environ.get("ROTATED_ATSS_WHEELS") or cache / "rotated-atss" / "wheels").expanduser()
@@ -449,15 +437,11 @@ def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
 def _suggest_fix(error: Exception) -> str:
     if "libGL" not in str(error) or _bootstrapped():
         return _reinstall_command()
-    return f"{PIP} uninstall -y {' '.join(OPENCV_DISTRIBUTIONS)} && {install_command('cv2')}"
+    return _replace_command(OPENCV_DISTRIBUTIONS, "cv2")
 
 
 def _reinstall_command() -> str:
-    return "python3 scripts/bootstrap.py --force" if checkout() else f"{PIP} install --force-reinstall rotated-atss"
-
-
-def _import(name: str) -> ModuleType:
-    return importlib.import_module(name)
+    return BOOTSTRAP if _checkout() else f"{PIP} install --force-reinstall rotated-atss"
 
 
 def _one_line(error: BaseException) -> str:
@@ -466,7 +450,6 @@ def _one_line(error: BaseException) -> str:
 
 
 def _major_minor(version: str) -> tuple[int, ...]:
-    """Return (major, minor) of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 

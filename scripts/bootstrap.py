@@ -23,6 +23,7 @@ import sysconfig
 import tarfile
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +47,7 @@ FREE_GIB = 9  # torch with its CUDA libraries takes about 6
 
 
 class SetupError(Exception):
-    """Error that is printed as one line: what is wrong and how to fix it."""
+    """Error that is printed as one line with the problem and its fix."""
 
 
 def main(argv=None):
@@ -62,11 +63,8 @@ def main(argv=None):
     except SetupError as error:
         report(f"error: {error}")
     except subprocess.CalledProcessError as error:
-        report(
-            "error: command failed, see above (run `make setup` again to resume): {}".format(
-                " ".join(map(str, error.cmd))
-            )
-        )
+        command = " ".join(map(str, error.cmd))
+        report(f"error: command failed, see above (run `make setup` again to resume): {command}")
     except KeyboardInterrupt:
         report("interrupted: run `make setup` again to resume")
         return 130
@@ -84,18 +82,18 @@ def setup(match_python, force):
         STAMP.unlink()
     make_venv()
     pass_index_to_uv()
-    with Step("installing the pinned packages"):
+    with step("installing the pinned packages"):
         install_pinned(force)
     key = wheel_key()
     wheel = find_wheel(key)
     if wheel is None:
-        with Step("building mmcv (once per torch and Python version: about 5 minutes on 2 cores)"):
+        with step("building mmcv (once per torch and Python version: about 5 minutes on 2 cores)"):
             wheel = build_mmcv(key)
-    with Step("installing mmcv and rotated-atss"):
+    with step("installing mmcv and rotated-atss"):
         uv_install("--no-deps", "--reinstall", str(wheel))
         uv_install("--no-deps", "--reinstall", "--no-build-isolation", "-e", str(ROOT))
         link_configs()
-    with Step("checking"):
+    with step("checking"):
         run(VENV_PYTHON, "-c", "import mmcv.ops, mmdet.models, mmrotate.models, rotated_atss")
     STAMP.write_text(json.dumps(current_stamp(), indent=2))
     report(f"ready in {format_duration(time.monotonic() - begin)}: {VENV}")
@@ -106,10 +104,10 @@ def setup(match_python, force):
 
 
 def check_venv_python():
-    """Refuse a .venv whose Python version differs from the running one."""
-    have, requested = venv_version(), sys.version_info[:2]
-    if have and have != requested:
-        versions = f"Python {have[0]}.{have[1]}, requested is {requested[0]}.{requested[1]}"
+    """Refuse a .venv whose Python version differs from that of this process."""
+    installed, requested = venv_version(), sys.version_info[:2]
+    if installed and installed != requested:
+        versions = f"Python {installed[0]}.{installed[1]}, requested is {requested[0]}.{requested[1]}"
         raise SetupError(f"{VENV} has {versions}: run make clean-venv first")
 
 
@@ -121,7 +119,7 @@ def make_venv():
     check_disk()
     if VENV.exists() and not (VENV / "pyvenv.cfg").exists() and any(VENV.iterdir()):
         raise SetupError(f"{VENV} exists but is not a virtual environment: move it away")
-    with Step(f"making .venv with Python {platform.python_version()}"):
+    with step(f"making .venv with Python {platform.python_version()}"):
         done = subprocess.run(
             [getattr(sys, "_base_executable", None) or sys.executable, "-m", "venv", "--clear", str(VENV)],
             env=clean_environment(),
@@ -213,8 +211,7 @@ def pinned_requirements(without=()):
 
 def pinned_requirement(name):
     """Return the requirement ``name==version`` of one distribution."""
-    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
-    return next(line.split(";")[0].strip() for line in lines if line.startswith(name + "=="))
+    return next(line.split(";")[0].strip() for line in pinned_requirements() if line.startswith(name + "=="))
 
 
 def uv_install(*args, stdin=None):
@@ -325,7 +322,7 @@ def check_compiler():
 
 
 def link_configs():
-    """Link configs and tools into rotated_atss/.mim, where mmengine looks for them and where a wheel has copies."""
+    """Link configs and tools into rotated_atss/.mim, where MMEngine looks for them; a wheel has copies there."""
     folder = ROOT / "rotated_atss" / ".mim"
     folder.mkdir(exist_ok=True)
     for name in ("configs", "tools", "model-index.yml", "data_prep"):
@@ -387,7 +384,7 @@ def debian_package(part):
 
 
 def run(*command, capture=False, stdin=None):
-    """Run a command and raise if it fails; return its output with ``capture``, otherwise let it through."""
+    """Run a command, return its output if ``capture`` is set, and raise CalledProcessError if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         check=True,
@@ -419,26 +416,20 @@ def run_pip_quietly(*args, env, progress=None):
 
 
 def wait_for(process, seconds):
-    """Return the exit code of a process, or None if it is still running after a while."""
+    """Return the exit code of a process, or None if it still runs after ``seconds``."""
     try:
         return process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return None
 
 
-class Step:
-    """Context manager that reports the start and the duration of a step."""
-
-    def __init__(self, title):
-        self.title = title
-
-    def __enter__(self):
-        self.begin = time.monotonic()
-        report(self.title)
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            report(f"  done in {format_duration(time.monotonic() - self.begin)}")
+@contextmanager
+def step(title):
+    """Report the start and the duration of a step."""
+    begin = time.monotonic()
+    report(title)
+    yield
+    report(f"  done in {format_duration(time.monotonic() - begin)}")
 
 
 def format_duration(seconds):

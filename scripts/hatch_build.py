@@ -1,7 +1,7 @@
 """Ship configs/, tools/ and the split presets inside the wheel.
 
-They go to ``rotated_atss/.mim``, where MMEngine looks for the configs of a package (``rotated_atss::dota/...``). An
-editable install has no copies, which would become outdated: scripts/bootstrap.py creates links there.
+Their folder in the wheel is ``rotated_atss/.mim``, where MMEngine looks for the configs of a package
+(``rotated_atss::dota/...``). In an editable install, copies would become outdated: scripts/bootstrap.py creates links.
 """
 
 from typing import Any

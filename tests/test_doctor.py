@@ -109,7 +109,7 @@ def test_backend_of_a_gpu_is_reported(
 
 
 def test_two_opencv_distributions_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "version_of", lambda *names: "4.1" if names[0].startswith("opencv-python") else None)
+    monkeypatch.setattr(doctor, "_version_of", lambda *names: "4.1" if names[0].startswith("opencv-python") else None)
     monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
     (check,) = doctor._opencv()
     assert check.status == "warn"
@@ -141,7 +141,7 @@ def test_old_torch_is_a_failure_and_untested_torch_a_warning(
 
 
 def test_torchvision_built_for_another_torch_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "version_of", lambda *names: {"torch": "2.13.0", "torchvision": "0.26.0"}[names[0]])
+    monkeypatch.setattr(doctor, "_version_of", lambda *names: {"torch": "2.13.0", "torchvision": "0.26.0"}[names[0]])
     monkeypatch.setattr(doctor, "_torch_of_torchvision", lambda: "2.11.0")
     monkeypatch.setattr(doctor, "_bootstrapped", lambda: False)
     monkeypatch.setattr(doctor, "_import", lambda name: type("tv", (), {"ops": type("ops", (), {"nms": 0})}))

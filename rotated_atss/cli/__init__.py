@@ -35,13 +35,13 @@ COMMANDS = {
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
-# Packages that a command imports and that may not be installed: reported with an install command, not a traceback.
+# If one of these packages is missing, the error is one line with the install command instead of a traceback.
 OPTIONAL_PACKAGES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
 )
 
-# Operating system errors that the user can resolve, with a hint. All others keep their traceback.
+# Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
 OS_ERROR_HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
     errno.EDQUOT: "free some space, or write elsewhere",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command of the command line.
 
     Args:
-        argv: Command and options; None takes them from ``sys.argv``.
+        argv: Command and options; None reads them from ``sys.argv``.
 
     Returns:
         Exit code: that of the command, 2 for a user error, 130 for an interrupt.
@@ -88,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        return _print_error(label, f"{place}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
+        where = f"{error.filename}: " if error.filename else ""
+        return _print_error(label, f"{where}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
 
 
 def load_command(name: str) -> ModuleType:

@@ -43,9 +43,6 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
 def hyphenate(name: str) -> str:
     """Replace spaces and slashes of a class name by hyphens, as DOTA's text files require.
 
-    Args:
-        name: Such as ``traffic light``.
-
     Example:
         >>> hyphenate("traffic light")
         'traffic-light'

@@ -29,11 +29,12 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         UserError: A text has no ``=`` or no key, or its brackets are not balanced.
 
     Example:
-        ``parse_cfg_options(["model.backbone.depth=18"])`` returns ``{"model.backbone.depth": 18}``.
+        >>> parse_cfg_options(["model.backbone.depth=18"])
+        {'model.backbone.depth': 18}
     """
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
-            raise UserError(f"--cfg-options takes KEY=VALUE, got '{pair}'")
+            raise UserError(f"--cfg-options must be KEY=VALUE, got '{pair}'")
     if not pairs:
         return {}
     from mmengine.config import DictAction

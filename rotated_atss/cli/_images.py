@@ -21,7 +21,11 @@ def find_images(source: str | Path) -> list[Path]:
         UserError: ``source`` does not exist, or the folder contains no image.
 
     Example:
-        ``find_images("images")`` returns ``[Path("images/P0001.png"), Path("images/P0002.png")]``.
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P1.png").touch()
+        ...     [path.name for path in find_images(folder)]
+        ['P1.png']
     """
     from rotated_atss.dota.folders import list_images
 
@@ -34,9 +38,9 @@ def find_images(source: str | Path) -> list[Path]:
 
 
 def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> None:
-    """Refuse output folders that are, contain or lie inside the input folder.
+    """Refuse output folders that overlap the input folder.
 
-    A single input image reserves only its own folder: subfolders of it are accepted.
+    If the input is a single image, only its folder is refused; subfolders of it are accepted.
 
     Args:
         folders: Folders to write to; they need not exist.
@@ -47,14 +51,13 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
     """
     from rotated_atss.io.files import check_output_apart
 
-    read = Path(source)
+    source = Path(source)
+    input_folder = source if source.is_dir() else source.resolve().parent
     for folder in map(Path, folders):
         if folder.exists() and not folder.is_dir():
             raise UserError("not a folder", where=folder, hint="choose another --out")
-        if read.is_dir():
-            check_output_apart(folder, [read])
-        elif folder.resolve() == read.resolve().parent:
-            check_output_apart(folder, [read.resolve().parent])
+        if source.is_dir() or folder.resolve() == input_folder:
+            check_output_apart(folder, [input_folder])
 
 
 def process_images(

@@ -1,11 +1,12 @@
-"""Boxes that ``draw`` and ``demo`` put on images: DOTA label files, COCO instances JSON, Task1 detection files."""
+"""Boxes that ``draw`` and ``demo`` draw: DOTA label files, COCO instances JSON, Task1 detection files."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,40 +22,32 @@ _CROWD = " (crowd)"
 _EMPTY_LAYER = Layer(np.empty((0, 8)), [], np.empty(0))
 
 
-@dataclass(frozen=True)
-class LayerSource:
+class LayerSource(NamedTuple):
     """Boxes per image.
 
-    Args:
-        read: Returns the boxes of an image, given its path.
+    Attributes:
+        layer: Returns the boxes of an image, given its path.
         classes: Class names that the boxes can have.
-        selected: Class names to keep; None keeps all.
     """
 
-    read: Callable[[Path], Layer]
+    layer: Callable[[Path], Layer]
     classes: tuple[str, ...]
-    selected: Collection[str] | None = None
 
-    def select(self, classes: Collection[str]) -> LayerSource:
-        """Return a source of the boxes of some classes."""
-        return replace(self, selected=frozenset(classes))
 
-    def layer(self, image: Path) -> Layer:
-        """Return the boxes of the selected classes on one image.
+def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
+    """Select the boxes of some classes.
 
-        Raises:
-            UserError: The boxes cannot be read.
-        """
-        layer = self.read(image)
-        if self.selected is None:
-            return layer
-        rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in self.selected]
-        scores = None if layer.scores is None else layer.scores[rows]
-        return Layer(layer.polygons[rows], [layer.names[row] for row in rows], scores)
+    Example:
+        >>> select_boxes(Layer(np.zeros((2, 8)), ["ship", "car"]), ["car"]).names
+        ['car']
+    """
+    rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in classes]
+    scores = None if layer.scores is None else layer.scores[rows]
+    return replace(layer, polygons=layer.polygons[rows], names=[layer.names[row] for row in rows], scores=scores)
 
 
 def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
-    """Read the DOTA label files of images, all at once: a malformed line is reported before any picture is written.
+    """Read the DOTA label files of all images, so that a malformed line is reported before any picture is written.
 
     Args:
         folder: Folder of label files (labelTxt).
@@ -63,13 +56,14 @@ def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     Raises:
         UserError: The folder or the label file of an image does not exist, or a line is malformed.
 
-    Example:
-        ``dota_labels("labelTxt", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).names``
+    Example::
+
+        dota_labels("labelTxt", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).names
     """
     files = {path.stem: path for path in list_label_files(folder)}
     _check_complete([path.name for path in images if path.stem not in files], folder, "label file")
     labels = {path.stem: read_labels(files[path.stem]) for path in images}
-    names = dict.fromkeys([*CLASSES["v2.0"], *(name for each in labels.values() for name in each.names)])
+    names = dict.fromkeys([*CLASSES["v2.0"], *(name for label_set in labels.values() for name in label_set.names)])
     return LayerSource(lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names), tuple(names))
 
 
@@ -83,8 +77,9 @@ def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
     Raises:
         UserError: The file is not an instances JSON, or does not list an image.
 
-    Example:
-        ``coco_labels("instances.json", [Path("images/a.jpg")]).layer(Path("images/a.jpg")).names``
+    Example::
+
+        coco_labels("instances.json", [Path("images/a.jpg")]).layer(Path("images/a.jpg")).names
     """
     instances = read_instances(path)
     ids = {Path(image.file_name).name: image.id for image in instances.images}
@@ -106,8 +101,9 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     Raises:
         UserError: The folder or its files do not exist, a line is malformed, or all detections lie on other images.
 
-    Example:
-        ``task1_detections("merged", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).scores``
+    Example::
+
+        task1_detections("merged", [Path("images/P0001.png")]).layer(Path("images/P0001.png")).scores
     """
     files = _list_task1_files(folder)
     by_image = _group_by_image({name: read_detections(path) for name, path in files.items()})
@@ -118,7 +114,7 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:
-    """List the Task1 files of a folder; where they lie one folder deeper (``predict --out``), the error names it."""
+    """List the Task1 files of a folder; if they are one folder deeper (``predict --out``), the error names it."""
     try:
         return list_task1_files(folder)
     except UserError as error:
@@ -129,8 +125,8 @@ def _list_task1_files(folder: str | Path) -> dict[str, Path]:
 
 
 def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
-    boxes = np.array([each.box for each in objects], dtype=np.float64).reshape(-1, 4)
-    names = [categories[each.category_id] + (_CROWD if each.iscrowd else "") for each in objects]
+    boxes = np.array([obj.box for obj in objects], dtype=np.float64).reshape(-1, 4)
+    names = [categories[obj.category_id] + (_CROWD if obj.iscrowd else "") for obj in objects]
     return Layer(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names)
 
 
@@ -143,15 +139,15 @@ def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
             parts[image].append((name, detections.take(rows)))
     return {
         image: Layer(
-            np.concatenate([each.polygons for _, each in of_image]),
-            [name for name, each in of_image for _ in range(len(each))],
-            np.concatenate([each.scores for _, each in of_image]),
+            np.concatenate([detections.polygons for _, detections in of_image]),
+            [name for name, detections in of_image for _ in range(len(detections))],
+            np.concatenate([detections.scores for _, detections in of_image]),
         )
         for image, of_image in parts.items()
     }
 
 
-def _check_complete(missing: Sequence[str], where: str | Path, kind: str) -> None:
+def _check_complete(missing: Sequence[str], where: str | Path, item: str) -> None:
     if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"no {kind} for the image {missing[0]}{others}", where=where)
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"no {item} for the image {missing[0]}{more}", where=where)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Layer:
     """Boxes that are drawn on an image in one style.
 
-    Args:
+    Attributes:
         polygons: (N, 8) array of corners in pixels.
         names: Class name of each box.
         scores: Score of each box; None for labels.
@@ -83,8 +83,9 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
     Raises:
         UserError: The file exists and is not a picture of this package, or cannot be written.
 
-    Example:
-        ``write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)``
+    Example::
+
+        write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)
     """
     from rotated_atss.visualization.contact_sheet import side_by_side
     from rotated_atss.visualization.drawing import draw_boxes

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._config_options import parse_cfg_options
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
@@ -37,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG; with --json alone, no plot)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the numbers to this file; plots only with --out")
-    parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="changes to the config, as in MMDetection"
-    )
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.io.files import atomic_write, check_output_apart
 
     if args.limit is not None and args.limit < 1:
-        raise UserError(f"--limit {args.limit} leaves no image")
+        raise UserError(f"--limit must be at least 1, got {args.limit}")
     folder = None if args.json and not args.out else Path(args.out or Path("work_dirs") / Path(args.config).stem)
     for target in filter(None, (folder, args.json)):
         check_output_apart(target, [args.data] if args.data else [], may_contain_inputs=True)

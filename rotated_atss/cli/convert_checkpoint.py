@@ -39,10 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"source of the checkpoint: {', '.join(SOURCES)} (default: detected; printed with the reason)",
     )  # fmt: skip
     parser.add_argument(
-        "--config",
-        metavar="CONFIG",
+        "--config", metavar="CONFIG",
         help="path or bare name of the matching config (default: detected from the shapes)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--angle-version", choices=("oc", "le90", "le135"),
         help="angle version of the boxes, needed if neither the checkpoint nor its file name states it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
@@ -15,7 +16,7 @@ HELP = (
 )
 
 CONFIG = "rotated_atss_obb_r18_demo_le90"
-TILE_SIZE, TILE_GAP = 256, 64
+WINDOWS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
 MAX_PICTURES, MIN_SCORE = 12, 0.4
 SPLIT_OF_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 
@@ -37,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.options import TestOptions, TrainOptions
     from rotated_atss.detection.engine.resume import latest_checkpoint
     from rotated_atss.detection.engine.runner import test, train
+    from rotated_atss.synthetic import generate_splits
+    from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.split_settings import SplitSettings
 
     if args.iterations is not None and args.iterations < 20:
         raise UserError(f"the demo needs at least 20 iterations, got {args.iterations}", where="--iterations")
@@ -44,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
     scenes, tiles = out / "scenes", out / "tiles"
 
     timer.start("scenes")
-    _generate(scenes, args.train_scenes, args.val_scenes, args.seed)
+    generate_splits(scenes, {"train": args.train_scenes, "val": args.val_scenes}, seed=args.seed)
     timer.start("split")
     for name in ("train", "val"):
-        _split(scenes / name, tiles / name)
+        source = scenes / name
+        split_dota(source / "images", source / "labelTxt", tiles / name, SplitSettings(**WINDOWS), overwrite=True)
     timer.start("train")
     data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_OF_LOADER.items()}
     folder = train(
@@ -74,20 +79,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"AP50 on {args.val_scenes} test scenes, merged into full images: {metrics['dota/AP50']:.3f}")
     print(f"per class: {out}/merged/ap.json   submission: {out}/submission.zip   pictures: {out}/pictures/")
     return 0
-
-
-def _generate(scenes: Path, train_count: int, val_count: int, seed: int) -> None:
-    from rotated_atss.synthetic import generate_splits
-
-    generate_splits(scenes, {"train": train_count, "val": val_count}, seed=seed)
-
-
-def _split(source: Path, out: Path) -> None:
-    from rotated_atss.tiling.split import split_dota
-    from rotated_atss.tiling.split_settings import SplitSettings
-
-    settings = SplitSettings(sizes=(TILE_SIZE,), gaps=(TILE_GAP,))
-    split_dota(source / "images", source / "labelTxt", out, settings, overwrite=True)
 
 
 def _schedule(args: argparse.Namespace) -> dict:

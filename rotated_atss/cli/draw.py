@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rotated_atss.cli._class_filter import select_classes
 from rotated_atss.cli._images import check_output_folders, find_images, process_images
-from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, task1_detections
+from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
 from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
 from rotated_atss.errors import UserError
 
@@ -26,10 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
     boxes.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt of predict, merge or test")
     parser.add_argument(
-        "--classes",
-        metavar="CLASSES",
+        "--classes", metavar="CLASSES",
         help="classes to draw: comma-separated names, or v1.0, v1.5, v2.0 (default: all)",
-    )
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
 
@@ -39,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     paths = find_images(args.images)
     _check_outputs(args, paths)
     labels, detections = _read_sources(args, paths)
-    failures = process_images(paths, lambda path: _draw(path, labels, detections, args), "draw")
+    classes = select_classes(args.classes, [name for source in labels + detections for name in source.classes])
+    failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{len(paths) - len(failures)} pictures written to {args.out}")
     if failures:
         print(f"{len(failures)} of {len(paths)} images failed")
@@ -57,25 +57,26 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
 
 def _read_sources(args: argparse.Namespace, paths: Sequence[Path]) -> tuple[list[LayerSource], list[LayerSource]]:
-    """Read labels and detections and select ``--classes``."""
+    """Read labels and detections."""
     labels = [] if args.labels is None else [dota_labels(args.labels, paths)]
     labels += [] if args.coco is None else [coco_labels(args.coco, paths)]
     detections = [] if args.detections is None else [task1_detections(args.detections, paths)]
     if not labels + detections:
         raise UserError("nothing to draw", hint="give --labels, --coco or --detections")
-    if args.classes is None:
-        return labels, detections
-    known = dict.fromkeys(name for source in labels + detections for name in source.classes)
-    classes = select_classes(args.classes, tuple(known))
-    return [source.select(classes) for source in labels], [source.select(classes) for source in detections]
+    return labels, detections
 
 
 def _draw(
-    path: Path, labels: Sequence[LayerSource], detections: Sequence[LayerSource], args: argparse.Namespace
+    path: Path,
+    labels: Sequence[LayerSource],
+    detections: Sequence[LayerSource],
+    classes: Collection[str],
+    args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.images import read_image
 
     image = read_image(path)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
+    layers = [select_boxes(layer, classes) for layer in layers]
     write_picture(picture_path(args.out, path), image, layers, args)

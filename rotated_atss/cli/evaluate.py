@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rotated_atss.dota.classes import DOTA_VERSIONS
 from rotated_atss.errors import UserError
@@ -70,13 +70,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_coco(args: argparse.Namespace) -> int:
-    import json
-
     from rotated_atss.coco.bbox_evaluation import evaluate_boxes
     from rotated_atss.coco.evaluation_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.coco.results_file import read_results
-    from rotated_atss.io.files import atomic_write
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
     if rules != ("voc07", "v1.0", None, None, False):
@@ -84,18 +81,14 @@ def _run_coco(args: argparse.Namespace) -> int:
     instances = read_instances(args.coco_annotations)
     result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
-    if args.json:
-        atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+    _write_json(args.json, result_to_json(result))
     return 0
 
 
 def _run_dota(args: argparse.Namespace) -> int:
-    import json
-
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.dota.evaluation_result import format_table, result_to_json
-    from rotated_atss.io.files import atomic_write
 
     classes = resolve_classes(args.classes or args.version)
     # With --classes, files of other DOTA classes are accepted and ignored.
@@ -106,15 +99,23 @@ def _run_dota(args: argparse.Namespace) -> int:
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
         print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
-    if args.json:
-        atomic_write(args.json, (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+    _write_json(args.json, result_to_json(result))
     return 0
+
+
+def _write_json(path: str | None, content: Mapping[str, Any]) -> None:
+    import json
+
+    from rotated_atss.io.files import atomic_write
+
+    if path:
+        atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _evaluate_with_progress(
     args: argparse.Namespace, classes: tuple[str, ...], known: tuple[str, ...]
 ) -> EvaluationResult:
-    """Read and evaluate with a progress bar, whose unit is bytes read plus bytes evaluated."""
+    """Read and evaluate with a progress bar that counts the bytes read and evaluated."""
     from rotated_atss.dota.detections import list_task1_files, read_task1_folder
     from rotated_atss.dota.task1_evaluation import evaluate_detections
     from rotated_atss.io.processes import available_cores
@@ -154,11 +155,9 @@ def _reject_unknown_classes(
     """Refuse a requested class that neither DOTA v2.0 nor any file contains."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
-    seen = {name for each in labels.values() for name in each.names} | {
-        n for n, each in detections.items() if len(each)
-    }
+    labelled = {name for label_set in labels.values() for name in label_set.names}
     for name in classes:
-        if name not in seen and name not in CLASSES["v2.0"]:
+        if name not in labelled and not len(detections[name]) and name not in CLASSES["v2.0"]:
             raise UserError(
                 f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, CLASSES["v2.0"])
             )
@@ -174,9 +173,9 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
         if not files:
             raise UserError("no label files (.txt) in this folder", where=folder)
         for path in files:
-            other = by_image.setdefault(path.stem, path)
-            if other != path:
-                raise UserError(f"the image {path.stem} also has a label file in {other.parent}", where=path)
+            first = by_image.setdefault(path.stem, path)
+            if first != path:
+                raise UserError(f"the image {path.stem} also has a label file in {first.parent}", where=path)
     return by_image
 
 

@@ -13,36 +13,29 @@ HELP = "Merge Task1 files of tiles into Task1 files of full images by polygon NM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
     from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
     parser.add_argument(
-        "tiles",
-        metavar="TILES_DIR",
+        "tiles", metavar="TILES_DIR",
         help="folder of Task1_<class>.txt with tile names as image ids: P0001__1024__0___824 (window size) or "
         "P0001__0.5__0___824 (rate)",
-    )
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder of the merged Task1_<class>.txt")
     parser.add_argument(
-        "--iou-threshold",
-        type=float,
-        default=IOU_THRESHOLD,
-        metavar="IOU",
+        "--iou-threshold", type=float, default=IOU_THRESHOLD, metavar="IOU",
         help="suppress detections whose IoU with a higher-scoring one of their class exceeds this value "
         f"(default: {IOU_THRESHOLD})",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--classes",
-        metavar="CLASSES",
+        "--classes", metavar="CLASSES",
         help="write a file per class, empty without detections, and reject other classes: v1.0, v1.5, v2.0, "
         "comma-separated names, or a file (default: the classes with a file)",
-    )
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge the detections and print the counts per class."""
     import time
 
     from rotated_atss.tiling.merge_text import merge_folder
@@ -57,16 +50,18 @@ def run(args: argparse.Namespace) -> int:
         progress=False if args.quiet else None,
     )
     if not args.quiet:
-        print(summary(merged))
+        print(_summary(merged))
         print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return 0
 
 
-def summary(merged: Sequence[ClassMerge]) -> str:
+def _summary(merged: Sequence[ClassMerge]) -> str:
     """Format the counts as a table with one line per class and the sums."""
     rows: list[tuple[str, ...]] = [("class", "tiles", "images", "detections", "merged")]
-    rows += [(each.name, str(each.tiles), str(each.images), str(each.before), str(each.after)) for each in merged]
-    sums = [sum(getattr(each, field) for each in merged) for field in ("before", "after")]
+    rows += [
+        (counts.name, str(counts.tiles), str(counts.images), str(counts.before), str(counts.after)) for counts in merged
+    ]
+    sums = [sum(getattr(counts, field) for counts in merged) for field in ("before", "after")]
     rows.append(("all", "", "", *map(str, sums)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
-    "class-wise NMS. Writes all detections, whatever --score, to OUT/detections/Task1_<class>.txt (image, score, four "
-    "corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, 16-bit "
-    "and transparent images are converted to 8-bit color. An unreadable image is reported and skipped; the exit code "
-    "is then 2."
+    "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
+    "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
+    "16-bit and transparent images are converted to 8-bit color. An unreadable image is reported and skipped; the exit "
+    "code is then 2."
 )
 
 DETECTIONS, PICTURES = "detections", "pictures"

@@ -15,7 +15,7 @@ HELP = "Split raw DOTA images and labels into tiles: images/, labelTxt/ and mani
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options; those of the settings have no default here, so that a preset's or the dataclass's apply."""
+    """Add the options; settings have no default here, so that the preset or ``SplitSettings`` can set them."""
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
@@ -24,34 +24,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Split the images and print a summary."""
     from rotated_atss.tiling.split import split_dota
 
-    options = split_arguments(args)
+    options = _split_arguments(args)
     result = split_dota(
         **options, workers=args.workers, overwrite=args.overwrite, progress=False if args.quiet else None
     )
     if not args.quiet:
-        print(summary(result, labelled=options["labels"] is not None))
+        print(_summary(result, labelled=options["labels"] is not None))
         if result.unknown_classes:
             print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
     return 0
 
 
-def split_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Combine the preset with the options of the command line, which take precedence.
-
-    Returns:
-        The arguments ``images``, ``labels``, ``out``, ``settings`` and ``classes`` of ``split_dota``.
-
-    Raises:
-        UserError: An unknown preset, a value out of range, or neither a preset nor the folders.
-    """
+def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of ``split_dota``: the options of the command line, else those of the preset."""
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
     preset = None if args.preset is None else load_preset(args.preset)
-    given = {each.name: getattr(args, each.name) for each in fields(SplitSettings) if hasattr(args, each.name)}
+    given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
     if preset is None:
         _require_folders(args)
         return {
@@ -71,7 +63,7 @@ def split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def summary(result: SplitResult, *, labelled: bool) -> str:
+def _summary(result: SplitResult, *, labelled: bool) -> str:
     """Format the counts of a split as one line."""
     totals = result.totals
     parts = [f"{totals.images} images -> {totals.tiles} tiles"]
@@ -95,24 +87,19 @@ def _require_folders(args: argparse.Namespace) -> None:
 def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders = parser.add_argument_group("folders")
     folders.add_argument(
-        "--preset",
-        metavar="NAME",
+        "--preset", metavar="NAME",
         help="settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale) or "
         "dota_v1.0_ms_test (multi-scale); other options take precedence",
-    )
+    )  # fmt: skip
     folders.add_argument(
-        "--data-root",
-        metavar="FOLDER",
+        "--data-root", metavar="FOLDER",
         help="with --preset: folder of {train,val,test}/{images,labelTxt} (default: the preset's, as data/DOTA)",
-    )
+    )  # fmt: skip
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="images; repeatable")
     folders.add_argument(
-        "--labels",
-        action="extend",
-        nargs="+",
-        metavar="FOLDER",
+        "--labels", action="extend", nargs="+", metavar="FOLDER",
         help="label files (labelTxt) per --images, in the same order; omit for a test set",
-    )
+    )  # fmt: skip
     folders.add_argument(
         "--classes", metavar="CLASSES", help="reject other classes: v1.0, v1.5, v2.0, comma-separated names, or a file"
     )
@@ -126,47 +113,31 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     defaults = SplitSettings()
     windows = parser.add_argument_group("windows", argument_default=argparse.SUPPRESS)
     windows.add_argument(
-        "--size",
-        dest="sizes",
-        type=int,
-        nargs="+",
-        metavar="PX",
+        "--size", dest="sizes", type=int, nargs="+", metavar="PX",
         help=f"side of the windows (default: {defaults.sizes[0]})",
-    )
+    )  # fmt: skip
     windows.add_argument(
-        "--gap",
-        dest="gaps",
-        type=int,
-        nargs="+",
-        metavar="PX",
+        "--gap", dest="gaps", type=int, nargs="+", metavar="PX",
         help=f"overlap of neighbouring windows, one per size or one for all (default: {defaults.gaps[0]})",
-    )
+    )  # fmt: skip
     windows.add_argument(
-        "--rates",
-        type=float,
-        nargs="+",
-        metavar="RATE",
+        "--rates", type=float, nargs="+", metavar="RATE",
         help=f"scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
-    )
+    )  # fmt: skip
     windows.add_argument(
-        "--name-style",
-        metavar="STYLE",
+        "--name-style", metavar="STYLE",
         help="mmrotate: a rate resizes the window, P0001__1024__0___824; devkit: a rate resamples the image, "
         f"P0001__0.5__0___824 (default: {defaults.name_style})",
-    )
+    )  # fmt: skip
     windows.add_argument(
-        "--iof-threshold",
-        type=float,
-        metavar="SHARE",
+        "--iof-threshold", type=float, metavar="SHARE",
         help=f"minimum share of an object's area inside a tile that lists it (default: {defaults.iof_threshold})",
-    )
+    )  # fmt: skip
     windows.add_argument(
-        "--image-ratio",
-        type=float,
-        metavar="SHARE",
+        "--image-ratio", type=float, metavar="SHARE",
         help="drop windows of which the image fills no more than this share, unless all do "
         f"(default: {defaults.image_ratio})",
-    )
+    )  # fmt: skip
 
 
 def _add_tiles(parser: argparse.ArgumentParser) -> None:
@@ -175,19 +146,14 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
 
     tiles = parser.add_argument_group("tiles", argument_default=argparse.SUPPRESS)
     tiles.add_argument(
-        "--padding",
-        type=int,
-        nargs=3,
-        metavar=("B", "G", "R"),
+        "--padding", type=int, nargs=3, metavar=("B", "G", "R"),
         help=f"colour of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
-    )
+    )  # fmt: skip
     tiles.add_argument(
         "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the border"
     )
     tiles.add_argument(
-        "--format",
-        dest="image_format",
-        metavar="FORMAT",
+        "--format", dest="image_format", metavar="FORMAT",
         help=f"{', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
-    )
+    )  # fmt: skip
     tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

@@ -89,10 +89,10 @@ def generate_scenes(
         ['S0000']
     """
     _check_arguments(count, size_wh, seed, first, workers)
-    folder, knobs = Path(out), resolve_difficulty(difficulty)
+    folder, difficulty = Path(out), resolve_difficulty(difficulty)
     numbers = range(first, first + count)
-    jobs = [_Job(folder, f"{prefix}{number:04d}", seed, number, size_wh, knobs) for number in numbers]
-    record = _Record(seed, first, size_wh, asdict(knobs), [job.name for job in jobs])
+    jobs = [_Job(folder, f"{prefix}{number:04d}", seed, number, size_wh, difficulty) for number in numbers]
+    record = _Record(seed, first, size_wh, asdict(difficulty), [job.name for job in jobs])
     _clear_folder(folder)
     record.write(folder, complete=False)
     memory = [_BYTES_PER_PIXEL * size_wh[0] * size_wh[1]] * count
@@ -132,9 +132,11 @@ def generate_splits(
     Raises:
         UserError: As :func:`generate_scenes`.
 
-    Example::
-
-        generate_splits("scenes", {"train": 60, "val": 12})
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     generate_splits(folder, {"train": 1}, size_wh=(160, 160), workers=1, progress=False)
+        {'train': ['S0000']}
     """
     ids, first = {}, 0
     for split, count in counts.items():
@@ -192,7 +194,7 @@ def _clear_folder(folder: Path) -> None:
 
 
 def _recorded_images(path: Path) -> set[str] | None:
-    """Image ids of the record of an earlier call, or None."""
+    """Return the image ids in the record of an earlier call, or None if it is not such a record."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.synthetic.canvas import Canvas
-from rotated_atss.synthetic.difficulty import Difficulty, resolve_difficulty
+from rotated_atss.synthetic.difficulty import Difficulty
 from rotated_atss.synthetic.noise import value_noise
 from rotated_atss.synthetic.shore import lay_shore, marina, traffic_at_sea
-from rotated_atss.synthetic.site import SceneObject, Site, Sun
+from rotated_atss.synthetic.site import SceneObject, Site
 from rotated_atss.synthetic.streets import overhanging_trees, roadside_trees, traffic
-from rotated_atss.synthetic.terrain import choose_climate, lay_ground, lay_roads
+from rotated_atss.synthetic.terrain import lay_ground, lay_roads
 from rotated_atss.synthetic.town_plan import Block, make_town_plan
 from rotated_atss.synthetic.zones import FILLERS, LABELLED, Zone
 
@@ -55,19 +54,10 @@ def render_scene(
     """
     rng = np.random.default_rng([seed, index])
     width, height = (round(side * rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD)) for side in size_wh)
-    site = _make_site((width, height), resolve_difficulty(difficulty), rng)
+    site = Site.create((width, height), difficulty, rng)
     _build_scene(site, index)
     site.paint_layers()
     return Scene(_apply_camera(site.canvas.image(), site.difficulty, rng), site.labels())
-
-
-def _make_site(size_wh: tuple[int, int], difficulty: Difficulty, rng: np.random.Generator) -> Site:
-    heading = rng.uniform(0, 2 * np.pi)
-    sun = Sun(np.array([np.cos(heading), np.sin(heading)]), float(rng.uniform(0.4, 1.0)))
-    spread = difficulty.size_jitter
-    return Site(
-        Canvas(size_wh, rng), choose_climate(rng), sun, difficulty, float(rng.uniform(1 - spread, 1 + spread)), rng
-    )
 
 
 def _build_scene(site: Site, index: int) -> None:

@@ -13,7 +13,14 @@ FOAM = rgb(214, 226, 228)
 
 
 def lay_shore(site: Site, shore: Shore) -> None:
-    """Paint the water and the quay along the edge of the land."""
+    """Paint the water and the quay along the edge of the land.
+
+    Example:
+        >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
+        >>> lay_shore(site, Shore(Pose(150, 120), half_length=150, reach=100))
+        >>> bool(site.canvas.image()[200].any()), bool(site.canvas.image()[20].any())
+        (True, False)
+    """
     far = shore.half_length + 400.0
     lay_water(site.canvas, shore.pose.apply(quad_of((-far, 0.0, far, shore.reach + 60))), site.climate, site.rng)
     quay = shore.pose.apply(quad_of((-far, -QUAY, far, 0.0)))
@@ -23,7 +30,14 @@ def lay_shore(site: Site, shore: Shore) -> None:
 
 
 def marina(site: Site, shore: Shore) -> float:
-    """Place piers with boats moored on both sides; return the length of the piers."""
+    """Place piers with boats moored on both sides; return the length of the piers.
+
+    Example:
+        >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
+        >>> length = marina(site, Shore(Pose(150, 80), half_length=150, reach=160))
+        >>> length > 56, sorted({obj.name for obj in site.objects})
+        (True, ['harbor', 'ship'])
+    """
     s, rng = site.scale, site.rng
     berth = 38.0 * s * rng.uniform(0.85, 1.1)
     length = float(min(rng.uniform(98, 122) * s, max(56.0, shore.reach - 30)))
@@ -49,13 +63,20 @@ def _moor(site: Site, pier: Pose, length: float, width: float, berth: float, sid
             return
         if rng.random() < site.difficulty.fill:
             heading = -side if bow_in == (rng.random() < 0.85) else side
-            turn = heading * np.pi / 2 + np.radians(rng.normal(0, site.difficulty.heading_jitter))
+            turn = heading * np.pi / 2 + site.heading_jitter()
             site.place(boat, pier.moved(x + beam / 2, side * (width / 2 + hull / 2 + 2.0), turn), gap=0.0)
         x += beam + rng.uniform(1.5, 3.5)
 
 
 def traffic_at_sea(site: Site, shore: Shore, start: float) -> None:
-    """Place ships with their wakes in the open water, from ``start`` pixels off the shore."""
+    """Place ships with their wakes in the open water, from ``start`` pixels off the shore.
+
+    Example:
+        >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
+        >>> traffic_at_sea(site, Shore(Pose(150, 80), half_length=150, reach=160), start=20)
+        >>> {obj.name for obj in site.objects}
+        {'ship'}
+    """
     rng = site.rng
     for number in range(7):
         sprite = (

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.synthetic.canvas import Canvas
-from rotated_atss.synthetic.difficulty import Difficulty
+from rotated_atss.synthetic.difficulty import Difficulty, resolve_difficulty
 from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
-from rotated_atss.synthetic.terrain import Climate
+from rotated_atss.synthetic.terrain import Climate, choose_climate
 
 MIN_VISIBLE = 0.7  # minimum share of a labelled object inside the image; others are not placed
 HIDDEN = 0.75  # share covered by trees from which an object has no label
@@ -64,6 +64,30 @@ class Site:
     def __post_init__(self) -> None:
         width, height = self.canvas.size_wh
         self.occupied: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+
+    @classmethod
+    def create(cls, size_wh: tuple[int, int], difficulty: str | Difficulty, rng: np.random.Generator) -> "Site":
+        """Create an empty site with random noise, climate, light and scale.
+
+        Example:
+            >>> Site.create((60, 40), "easy", np.random.default_rng(0)).occupied.shape
+            (40, 60)
+        """
+        difficulty = resolve_difficulty(difficulty)
+        heading = rng.uniform(0, 2 * np.pi)
+        sun = Sun(np.array([np.cos(heading), np.sin(heading)]), float(rng.uniform(0.4, 1.0)))
+        canvas, climate = Canvas(size_wh, rng), choose_climate(rng)
+        scale = float(rng.uniform(1 - difficulty.size_jitter, 1 + difficulty.size_jitter))
+        return cls(canvas, climate, sun, difficulty, scale, rng)
+
+    def random_scale(self) -> float:
+        """Draw the scale of one object."""
+        spread = self.difficulty.size_jitter
+        return self.scale * float(self.rng.uniform(1 - spread, 1 + spread))
+
+    def heading_jitter(self) -> float:
+        """Draw a deviation of the heading, radians."""
+        return float(np.radians(self.rng.normal(0, self.difficulty.heading_jitter)))
 
     def place(self, sprite: Sprite, pose: Pose, *, layer: str = "low", gap: float | None = None) -> bool:
         """Place a sprite if there is space.
@@ -159,7 +183,7 @@ def _covered_share(cover: NDArray[np.uint8], quad: Points) -> float:
 
 
 def _window(grid: NDArray[np.uint8], outline: Points) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Corners of a polygon, as pixel centres, in the window of a grid around it, and that window."""
+    """Return the corners of a polygon relative to the window of a grid around it, and that window."""
     corners = np.round(outline - 0.5).astype(np.int32)
     (x0, y0), (x1, y1) = np.maximum(corners.min(axis=0), 0), np.maximum(corners.max(axis=0) + 1, 0)
     return corners - np.array([x0, y0], np.int32), grid[y0:y1, x0:x1]

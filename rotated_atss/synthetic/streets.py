@@ -9,7 +9,14 @@ from rotated_atss.synthetic.town_plan import Road
 
 
 def traffic(site: Site, roads: list[Road]) -> None:
-    """Place vehicles in their lanes, driving on the right, and mark the roads as occupied."""
+    """Place vehicles in their lanes, driving on the right, and mark the roads as occupied.
+
+    Example:
+        >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
+        >>> traffic(site, [Road(np.array([0.0, 120.0]), np.array([300.0, 120.0]), width=28)])
+        >>> {obj.name for obj in site.objects} <= {'small-vehicle', 'large-vehicle'}
+        True
+    """
     for road in roads:
         for offset in _lanes(road):
             _drive(site, road, offset)
@@ -18,7 +25,14 @@ def traffic(site: Site, roads: list[Road]) -> None:
 
 
 def roadside_trees(site: Site, roads: list[Road]) -> None:
-    """Place trees along the pavements."""
+    """Place trees along the pavements.
+
+    Example:
+        >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))
+        >>> roadside_trees(site, [Road(np.array([0.0, 120.0]), np.array([300.0, 120.0]), width=28)])
+        >>> {sprite.name for sprite, _ in site.tall}
+        {None}
+    """
     for road in roads:
         for side in (-1, 1):
             for along in np.arange(10.0, road.length - 8, 26.0):
@@ -30,7 +44,15 @@ def roadside_trees(site: Site, roads: list[Road]) -> None:
 
 
 def overhanging_trees(site: Site) -> None:
-    """Place trees that partly hide vehicles and pools; their number follows from the difficulty."""
+    """Place trees that partly hide vehicles and pools; their number follows the difficulty.
+
+    Example:
+        >>> site = Site.create((300, 240), "hard", np.random.default_rng(0))
+        >>> _ = site.place(vehicles.car(site.rng, 1.0), Pose(150, 120))
+        >>> overhanging_trees(site)
+        >>> len(site.tall) > 0
+        True
+    """
     reachable = [obj for obj in site.objects if obj.name in ("small-vehicle", "swimming-pool")]
     for _ in range(int(site.rng.poisson(25 * site.difficulty.overhang)) if reachable else 0):
         x, y = reachable[site.rng.integers(len(reachable))].polygon.mean(axis=0)
@@ -52,7 +74,7 @@ def _drive(site: Site, road: Road, offset: float) -> None:
     while along < road.length - 30:
         long = road.width >= 24 and rng.random() < 0.12
         build = vehicles.large_vehicle if long else vehicles.car
-        spread = site.difficulty.size_jitter
-        vehicle = build(rng, site.scale * rng.uniform(1 - spread, 1 + spread))
-        site.place(vehicle, road.pose(along, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0)
+        site.place(
+            build(rng, site.random_scale()), road.pose(along, offset + rng.normal(0, 0.4), ahead=offset > 0), gap=2.0
+        )
         along += rng.exponential(90) + (62 if long else 32)

@@ -92,13 +92,28 @@ def choose_climate(rng: np.random.Generator) -> Climate:
 
 
 def lay_ground(canvas: Canvas, climate: Climate, rng: np.random.Generator) -> None:
-    """Paint open land on the whole canvas."""
+    """Paint open land on the whole canvas.
+
+    Example:
+        >>> canvas = Canvas((60, 40), np.random.default_rng(0))
+        >>> lay_ground(canvas, CLIMATES[0], np.random.default_rng(0))
+        >>> bool(canvas.image().all())
+        True
+    """
     patches = fractal_noise(rng, canvas.fine_wh, 110 * SUPERSAMPLE, octaves=5)
     canvas.pixels[:] = cv2.convertScaleAbs(_mix(climate.ground, patches, canvas.grain * np.float32(7.0)))
 
 
 def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.Generator) -> None:
-    """Paint water with varying depth, ripples and glitter inside a polygon."""
+    """Paint water with varying depth, ripples and glitter inside a polygon.
+
+    Example:
+        >>> canvas = Canvas((60, 40), np.random.default_rng(0))
+        >>> lower_half = np.array([[0.0, 20.0], [60.0, 20.0], [60.0, 40.0], [0.0, 40.0]])
+        >>> lay_water(canvas, lower_half, CLIMATES[0], np.random.default_rng(0))
+        >>> bool(canvas.image()[10].any()), bool(canvas.image()[30].all())
+        (False, True)
+    """
     masked = canvas.mask(outline)
     if masked is None:
         return
@@ -113,7 +128,14 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
 
 
 def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
-    """Paint roads with pavements and lane marks, one surface after the other, so that crossings are open."""
+    """Paint roads with pavements and lane marks, one surface after the other, so that crossings are open.
+
+    Example:
+        >>> canvas = Canvas((60, 40), np.random.default_rng(0))
+        >>> lay_roads(canvas, [Road(np.array([0.0, 20.0]), np.array([60.0, 20.0]), width=18)], CLIMATES[0])
+        >>> bool(canvas.image()[20].all()), bool(canvas.image()[0].any())
+        (True, False)
+    """
     for road in roads:
         canvas.fill(road.band(2 * PAVEMENT, reach=PAVEMENT), shade(climate.concrete, 0.92), grain=4.0)
     for road in roads:
@@ -146,7 +168,14 @@ def _lane_marks(canvas: Canvas, road: Road) -> None:
 
 
 def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
-    """Paint the joints between the slabs of a concrete surface of ``size`` around ``pose``."""
+    """Paint the joints between the slabs of a concrete surface of ``size`` around ``pose``.
+
+    Example:
+        >>> canvas = Canvas((60, 40), np.random.default_rng(0))
+        >>> lay_slabs(canvas, Pose(30, 20), (40, 20), colour=(200, 200, 200), pitch=10.0)
+        >>> bool(canvas.image()[20].any()), bool(canvas.image()[0].any())
+        (True, False)
+    """
     half_w, half_h = size[0] / 2, size[1] / 2
     for x in np.arange(-half_w + pitch, half_w, pitch):
         canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(colour, 0.86), 0.5, alpha=0.6)
@@ -155,7 +184,14 @@ def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Col
 
 
 def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
-    """Paint a field with furrows or mowing stripes along its first side."""
+    """Paint a field with furrows or mowing stripes along its first side.
+
+    Example:
+        >>> canvas = Canvas((60, 40), np.random.default_rng(0))
+        >>> lay_furrows(canvas, Pose(30, 20), (40, 20), colour=(60, 120, 90), pitch=5.0)
+        >>> bool(canvas.image()[20, 30].all()), bool(canvas.image()[0].any())
+        (True, False)
+    """
     half_w, half_h = size[0] / 2, size[1] / 2
     for number, y in enumerate(np.arange(-half_h, half_h - pitch / 2, pitch)):
         stripe = np.array([[-half_w, y], [half_w, y], [half_w, y + pitch], [-half_w, y + pitch]])

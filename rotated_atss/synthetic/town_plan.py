@@ -21,7 +21,7 @@ MIN_SIDE = 95.0
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of land between roads.
+    """Rectangle of land between roads.
 
     Attributes:
         pose: Centre and heading.
@@ -35,8 +35,10 @@ class Block:
     height: float
     visible_area: float
 
-    def swapped(self) -> "Block":
-        """Return the same block with width and height exchanged."""
+    def landscape(self) -> "Block":
+        """Return the same block with its longer side as width."""
+        if self.width >= self.height:
+            return self
         pose = Pose(self.pose.x, self.pose.y, self.pose.angle + np.pi / 2)
         return Block(pose, self.height, self.width, self.visible_area)
 
@@ -192,7 +194,7 @@ def _road(bounds: tuple[float, float, float, float], axis: int, cut: float, widt
 
 
 def _block(node: _Node, frame: Pose) -> Block:
-    """The block of a leaf, cropped to its visible part."""
+    """Return the block of a leaf, cropped to its visible part."""
     pad = SAMPLE_STEP
     low = np.maximum(node.bounds[:2], node.points.min(axis=0) - pad)
     high = np.minimum(node.bounds[2:], node.points.max(axis=0) + pad)

@@ -1,4 +1,4 @@
-"""Zones of a scene: each function fills a block of land with one kind of content."""
+"""Zones of a scene, functions that fill a block of land: ``LABELLED`` with labelled objects, and ``FILLERS``."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,29 +6,28 @@ from functools import partial
 import numpy as np
 
 from rotated_atss.synthetic import aircraft, clutter, grounds, vehicles
-from rotated_atss.synthetic.block_filling import (
+from rotated_atss.synthetic._block_filling import (
     best_grid_cells,
     grid_cells,
-    heading_jitter,
     paint_lawn,
     paint_stains,
     paint_surface,
     place_tree,
     random_pose,
-    random_scale,
     scatter,
+    scatter_crates,
     scatter_trees,
 )
 from rotated_atss.synthetic.shapes import rect
 from rotated_atss.synthetic.site import Site
-from rotated_atss.synthetic.sprite import Pose, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Pose, Sprite, pick, rgb, shade
 from rotated_atss.synthetic.terrain import LANE_WHITE, LANE_YELLOW, lay_furrows, lay_slabs
 from rotated_atss.synthetic.town_plan import Block
 
 Zone = Callable[[Site, Block], None]
 
 
-def apron(site: Site, block: Block) -> None:
+def _apron(site: Site, block: Block) -> None:
     """Fill a block with an airport apron: aeroplanes, and helicopters in the remaining space."""
     colour = shade(site.climate.concrete, 0.95)
     paint_surface(site, block, colour)
@@ -37,25 +36,23 @@ def apron(site: Site, block: Block) -> None:
     site.canvas.line(block.pose.apply(line), LANE_YELLOW, 1.4, alpha=0.8)
     paint_stains(site, block, 6)
     base = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
-    # Alternating, so that a small apron has some of both.
+
+    def plane() -> Sprite:
+        return aircraft.plane(site.rng, site.random_scale())
+
+    def helicopter() -> Sprite:
+        return aircraft.helicopter(site.rng, site.random_scale())
+
+    # Alternating, so that a small apron has aeroplanes and helicopters.
     for planes, helicopters in ((3, 2), (2, 1), (2, 0)):
-        scatter(site, block, lambda: aircraft.plane(site.rng, random_scale(site)), planes, base, spread=0.35, gap=4.0)
-        scatter(
-            site,
-            block,
-            lambda: aircraft.helicopter(site.rng, random_scale(site)),
-            helicopters,
-            base,
-            spread=3.1,
-            gap=3.0,
-        )
-    for _ in range(int(6 * site.difficulty.clutter)):
-        site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=5.0)
+        scatter(site, block, plane, planes, base, spread=0.35, gap=4.0)
+        scatter(site, block, helicopter, helicopters, base, spread=3.1, gap=3.0)
+    scatter_crates(site, block, 6, gap=5.0)
 
 
-def parking(site: Site, block: Block) -> None:
+def _parking(site: Site, block: Block) -> None:
     """Fill a block with a car park: rows of bays with cars, and trees at their ends."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     paint_surface(site, block, site.climate.asphalt)
     bay, depth = 11.8 * site.scale, 24.0 * site.scale
     aisle = 21.0 * site.scale
@@ -78,13 +75,13 @@ def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, inwar
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
         if site.rng.random() < occupied and x + bay <= half:
             nose = inward if site.rng.random() < 0.75 else -inward
-            pose = block.pose.moved(x + bay / 2, y + site.rng.normal(0, 1.0), nose * np.pi / 2 + heading_jitter(site))
-            site.place(vehicles.car(site.rng, random_scale(site)), pose, gap=0.0)
+            pose = block.pose.moved(x + bay / 2, y + site.rng.normal(0, 1.0), nose * np.pi / 2 + site.heading_jitter())
+            site.place(vehicles.car(site.rng, site.random_scale()), pose, gap=0.0)
 
 
-def depot(site: Site, block: Block) -> None:
+def _depot(site: Site, block: Block) -> None:
     """Fill a block with a depot: rows of lorries or buses, and a shed."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     ground = shade(site.climate.concrete, site.rng.uniform(0.72, 0.85))
     paint_surface(site, block, ground)
     paint_stains(site, block, 8)
@@ -98,8 +95,7 @@ def depot(site: Site, block: Block) -> None:
     while y + row < block.height / 2:
         _lorry_row(site, block, y + row / 2, None if kind == "mixed" else kind)
         y += row + 24 * site.scale
-    for _ in range(int(10 * site.difficulty.clutter)):
-        site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=4.0)
+    scatter_crates(site, block, 10, gap=4.0)
 
 
 def _lorry_row(site: Site, block: Block, y: float, kind: str | None) -> None:
@@ -107,11 +103,11 @@ def _lorry_row(site: Site, block: Block, y: float, kind: str | None) -> None:
     nose = float(site.rng.choice([-1, 1])) * np.pi / 2
     for x in np.arange(-half + pitch / 2, half - pitch / 2, pitch):
         if site.rng.random() < site.difficulty.fill * 0.85:
-            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), nose + heading_jitter(site))
-            site.place(vehicles.large_vehicle(site.rng, random_scale(site), kind), pose, gap=0.5)
+            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), nose + site.heading_jitter())
+            site.place(vehicles.large_vehicle(site.rng, site.random_scale(), kind), pose, gap=0.5)
 
 
-def tank_farm(site: Site, block: Block) -> None:
+def _tank_farm(site: Site, block: Block) -> None:
     """Fill a block with storage tanks in a grid, with low walls and pipes."""
     gravel = pick(site.rng, [rgb(168, 158, 142), rgb(150, 148, 140)], 6)
     paint_surface(site, block, gravel)
@@ -128,31 +124,29 @@ def tank_farm(site: Site, block: Block) -> None:
         at = block.pose.moved(x, y)
         tank = grounds.storage_tank(site.rng, site.scale, radius)
         site.place(tank, Pose(at.x, at.y, 0.0), layer="tall", gap=0.0)
-    for _ in range(int(8 * site.difficulty.clutter)):
-        site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=4.0)
+    scatter_crates(site, block, 8, gap=4.0)
 
 
-def courts(site: Site, block: Block) -> None:
+def _courts(site: Site, block: Block) -> None:
     """Fill a block with tennis courts, basketball courts and trees."""
-    block = block if block.width >= block.height else block.swapped()
+    block = block.landscape()
     paint_lawn(site, block)
     share = 0.62
     paints = grounds.tennis_paints(site.rng)
     left, right = block.width * share - 8, block.width * (1 - share) - 8
-    for part, width, cell_wh in ((0, left, (110.0, 56.0)), (1, right, (74.0, 45.0))):
-        middle = (-block.width / 2 + 8 + left / 2) if part == 0 else (block.width / 2 - 8 - right / 2)
+    tennis = partial(grounds.tennis_court, site.rng, site.scale, paints)
+    basketball = partial(grounds.basketball_court, site.rng, site.scale)
+    for build, middle, width, cell_wh in (
+        (tennis, -block.width / 2 + 8 + left / 2, left, (110.0, 56.0)),
+        (basketball, block.width / 2 - 8 - right / 2, right, (74.0, 45.0)),
+    ):
         cells, turn = best_grid_cells(width, block.height - 10, cell_wh[0] * site.scale, cell_wh[1] * site.scale)
         for x, y in cells:
-            court = (
-                grounds.tennis_court(site.rng, site.scale, paints)
-                if part == 0
-                else grounds.basketball_court(site.rng, site.scale)
-            )
-            site.place(court, block.pose.moved(middle + x, y, turn), layer="ground", gap=0.0)
+            site.place(build(), block.pose.moved(middle + x, y, turn), layer="ground", gap=0.0)
     scatter_trees(site, block, 22)
 
 
-def ball_park(site: Site, block: Block) -> None:
+def _ball_park(site: Site, block: Block) -> None:
     """Fill a block with baseball diamonds on mown grass."""
     paint_lawn(site, block)
     if site.rng.random() < 0.5:
@@ -164,7 +158,7 @@ def ball_park(site: Site, block: Block) -> None:
     scatter_trees(site, block, 24)
 
 
-def residential(site: Site, block: Block) -> None:
+def _residential(site: Site, block: Block) -> None:
     """Fill a block with dwellings on lots, some with a pool and a car."""
     paint_lawn(site, block)
     width, height = block.width - 4, block.height - 4
@@ -190,15 +184,15 @@ def _lot(site: Site, pose: Pose, width: float, height: float) -> None:
     if rng.random() < 0.6:
         terrace = pose.moved(rng.uniform(-4, 4), 16 * s, rng.choice([0, np.pi]) + rng.normal(0, 0.12))
         site.canvas.fill(terrace.apply(rect(48 * s, 29 * s)), shade(site.climate.concrete, 1.02), grain=3.0)
-        site.place(grounds.swimming_pool(rng, random_scale(site)), terrace, layer="ground", gap=1.0)
+        site.place(grounds.swimming_pool(rng, site.random_scale()), terrace, layer="ground", gap=1.0)
     if rng.random() < 0.4:
-        site.place(vehicles.car(rng, random_scale(site)), drive.moved(0, 0, rng.choice([0, np.pi])), gap=0.0)
+        site.place(vehicles.car(rng, site.random_scale()), drive.moved(0, 0, rng.choice([0, np.pi])), gap=0.0)
     for _ in range(int(8 * site.difficulty.clutter)):
         x, y = rng.uniform(-0.46, 0.46) * width, rng.uniform(0.0, 0.46) * height
         place_tree(site, pose.moved(x, y), rng.uniform(5, 15))
 
 
-def woods(site: Site, block: Block) -> None:
+def _woods(site: Site, block: Block) -> None:
     """Fill a block with trees."""
     paint_surface(site, block, shade(site.climate.grass, 0.85), grain=10.0)
     for _ in range(int(block.visible_area / 160 * site.difficulty.clutter)):
@@ -206,7 +200,7 @@ def woods(site: Site, block: Block) -> None:
         site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * crown.extent[2])
 
 
-def farmland(site: Site, block: Block) -> None:
+def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
     for part in (-1, 1):
         colour = pick(site.rng, site.climate.crop, 6)
@@ -218,7 +212,7 @@ def farmland(site: Site, block: Block) -> None:
             site.place(shrub, block.pose.moved(site.rng.normal(0, 2), y), layer="tall", gap=0.0)
 
 
-def offices(site: Site, block: Block) -> None:
+def _offices(site: Site, block: Block) -> None:
     """Fill a block with flat-roofed buildings and trees."""
     paint_surface(site, block, shade(site.climate.concrete, 0.9))
     for x, y in grid_cells(block.width - 10, block.height - 10, 84.0, 70.0):
@@ -227,8 +221,8 @@ def offices(site: Site, block: Block) -> None:
     scatter_trees(site, block, 26)
 
 
-LABELLED: tuple[Zone, ...] = (apron, ball_park, courts, tank_farm, depot, parking, residential)
+LABELLED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
 """Zones with labelled objects, in descending order of the space that they need."""
 
-FILLERS: tuple[Zone, ...] = (residential, parking, apron, courts, woods, farmland, offices)
+FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks."""

@@ -20,7 +20,7 @@ Booleans = NDArray[np.bool_]
 
 TRUNCATED = 2  # difficult flag of an object that exceeds its window
 MIN_AREA = 1e-6  # px^2: polygons up to this area have no area
-ROUNDING = 1e-9  # tolerance of the IoF threshold: floating-point ratios can fall just below it
+ROUNDING = 1e-9  # tolerance of the IoF threshold, for rounding errors
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
 
 
 def object_areas(polygons: Floats) -> Floats:
-    """Compute the areas of quadrilaterals: (N, 8) -> (N,). Both triangles of a self-crossing one count.
+    """Compute the areas of quadrilaterals: (N, 8) -> (N,). Of a self-crossing one, both triangles are added.
 
     Example:
         >>> import numpy as np
@@ -113,7 +113,7 @@ def shift_into_window(polygons: Floats, x_start: int, y_start: int) -> Floats:
 
 
 def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, Integers]:
-    """Pairs (window, object) whose axis-aligned boxes overlap.
+    """Return the pairs (window, object) whose axis-aligned boxes overlap.
 
     One window at a time, because a table of all windows and objects can be large.
     """
@@ -123,12 +123,12 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
         np.flatnonzero(((low < stop) & (high > start)).all(axis=1))
         for start, stop in zip(windows[:, :2], windows[:, 2:])
     ]
-    window_index = np.repeat(np.arange(len(windows)), [len(each) for each in objects])
+    window_index = np.repeat(np.arange(len(windows)), [len(indices) for indices in objects])
     return window_index, np.concatenate([np.empty(0, np.int64), *objects])
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
-    """Area of each polygon inside its own window: (P, 8), (P, 4) -> (P,)."""
+    """Compute the area of each polygon inside its own window: (P, 8), (P, 4) -> (P,)."""
     window_polygons = windows[:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
     areas = polygon_intersections(polygons, window_polygons)
     crossed = _self_crossing(polygons)
@@ -138,10 +138,10 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
 
 
 def _self_crossing(polygons: Floats) -> Booleans:
-    """Whether two edges of a quadrilateral cross: (N, 8) -> (N,).
+    """Return whether two edges of a quadrilateral cross: (N, 8) -> (N,).
 
-    Exactly then two of its corners turn left and two turn right. Corners listed in a wrong order give such a polygon;
-    by signed area its two triangles would cancel and the object would be lost.
+    Two corners of such a polygon turn left and two turn right. It results from corners listed in a wrong order. In the
+    signed area its two triangles would cancel, and the object would be lost.
     """
     corners = polygons.reshape(-1, 4, 2)
     edges = np.roll(corners, -1, axis=1) - corners
@@ -151,8 +151,8 @@ def _self_crossing(polygons: Floats) -> Booleans:
 
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:
-    """Areas of self-crossing polygons (N, 8) by the even-odd rule, inside windows (N, 4) if given."""
-    import shapely  # costs 0.1 s, and few label files need it
+    """Compute the areas of self-crossing polygons (N, 8) by the even-odd rule, inside windows (N, 4) if given."""
+    import shapely  # takes 0.1 s, and few label files have such polygons
 
     shapes = shapely.make_valid(shapely.polygons(polygons.reshape(-1, 4, 2)))
     if windows is not None:

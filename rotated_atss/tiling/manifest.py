@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from rotated_atss import __version__
 from rotated_atss.tiling.source_images import SourceImage
-from rotated_atss.tiling.split_image import SplitStats, Tile
+from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.staging import WRITTEN_BY
 
@@ -37,16 +37,16 @@ def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
         >>> sum_stats([SplitStats(100, 80, 2, (), 1, (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
         1
     """
-    tiles = [tile for each in stats for tile in each.tiles]
+    tiles = [tile for image_stats in stats for tile in image_stats.tiles]
     return SplitTotals(
         images=len(stats),
         tiles=len(tiles),
         empty_tiles=sum(tile.objects == 0 for tile in tiles),
-        objects_in_images=sum(each.objects for each in stats),
+        objects_in_images=sum(image_stats.objects for image_stats in stats),
         objects_in_tiles=sum(tile.objects for tile in tiles),
         truncated=sum(tile.truncated for tile in tiles),
-        without_area=sum(len(each.without_area) for each in stats),
-        in_no_tile=sum(each.in_no_tile for each in stats),
+        without_area=sum(len(image_stats.without_area) for image_stats in stats),
+        in_no_tile=sum(image_stats.in_no_tile for image_stats in stats),
     )
 
 
@@ -76,8 +76,12 @@ def manifest_bytes(
         "settings": asdict(settings),
         "folders": [{"images": image_folder, "labels": label_folder} for image_folder, label_folder in folders],
         "totals": asdict(sum_stats(stats)),
-        "images": [_image_entry(source, each) for source, each in rows],
-        "tiles": [_tile_entry(source, tile) for source, each in rows for tile in _sorted_tiles(each)],
+        "images": [_image_entry(source, image_stats) for source, image_stats in rows],
+        "tiles": [
+            {"image": source.image.name, **asdict(tile)}
+            for source, image_stats in rows
+            for tile in sorted(image_stats.tiles, key=lambda tile: tile.name)
+        ],
     }
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -93,11 +97,3 @@ def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
         "in_no_tile": stats.in_no_tile,
         "tiles": len(stats.tiles),
     }
-
-
-def _sorted_tiles(stats: SplitStats) -> list[Tile]:
-    return sorted(stats.tiles, key=lambda tile: tile.name)
-
-
-def _tile_entry(source: SourceImage, tile: Tile) -> dict[str, object]:
-    return {"image": source.image.name, **asdict(tile)}

@@ -120,7 +120,7 @@ def shortest_float64(scores: np.ndarray) -> np.ndarray:
 
 
 def _on_image(tile: BoxDetections) -> tuple[str, Tensor]:
-    """Id of the full image, and the boxes in its pixels."""
+    """Return the id of the full image, and the boxes in its pixels."""
     try:
         name = parse_tile_name(tile.name)
     except UserError:

@@ -31,7 +31,7 @@ def merge_detections(
         the order of the input.
 
     Raises:
-        UserError: An image id that is not a tile name.
+        UserError: An image id is not a tile name.
 
     Example:
         >>> import numpy as np
@@ -54,7 +54,7 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
         path: The file of the detections, for error messages.
 
     Raises:
-        UserError: An image id that is not a tile name.
+        UserError: An image id is not a tile name.
 
     Example:
         >>> import numpy as np
@@ -95,6 +95,6 @@ def _parse(tile: str, path: str | Path | None) -> TileName:
 
 
 def _line_of(path: str | Path, tile: str) -> int:
-    """Number of the first line of a tile."""
+    """Return the number of the first line of a tile."""
     lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return 1 + next(number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()])

@@ -21,7 +21,7 @@ from rotated_atss.io.processes import available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD, merge_detections
 
-_SERIAL_BYTES = 1 << 20  # up to this much text one process is faster than starting a second one
+_SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
 _PART_BYTES = 4 << 20  # target size of a part, which bounds the memory of intermediate arrays
 _MEMORY_FACTOR = 12  # bytes of memory per byte of text
 
@@ -69,11 +69,15 @@ def merge_folder(
         Counts per class, in the order of ``classes`` or else of the file names.
 
     Raises:
-        UserError: An invalid argument, folder or line (with ``path:line``). ``out_dir`` is unchanged then.
+        UserError: An argument, folder or line (with ``path:line``) is invalid. ``out_dir`` is unchanged then.
 
-    Example::
-
-        merge_folder("work_dirs/test/tiles", "merged", classes="v1.0")
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "tiles").mkdir()
+        ...     _ = Path(folder, "tiles/Task1_ship.txt").write_text("P1__1024__824___0 0.9 1 2 11 2 11 8 1 8")
+        ...     merge_folder(f"{folder}/tiles", f"{folder}/merged", workers=1, progress=False)
+        [ClassMerge(name='ship', tiles=1, images=1, before=1, after=1)]
     """
     tiles_dir, out_dir = Path(tiles_dir), Path(out_dir)
     workers = available_cores() if workers is None else workers
@@ -117,12 +121,14 @@ class _MergedPart:
 def _merge_files(
     files: dict[str, Path], iou_threshold: float, workers: int, progress: bool | None
 ) -> dict[str, tuple[ClassMerge, bytes]]:
-    """Merge files by class name into the counts and the content of the new file."""
+    """Merge the file of each class; return the counts and the content of the new file by class."""
     whole_files = [_Part(name, path, iou_threshold, 0, path.stat().st_size) for name, path in files.items()]
     total = sum(part.length for part in whole_files)
     workers = workers if total > _SERIAL_BYTES else 1
     with progress_bar(total=total, desc="merge", unit="B", show=progress) as bar:
-        merged = _merge_parts([part for each in whole_files for part in _cut_into_parts(each)], workers, bar)
+        merged = _merge_parts(
+            [part for whole_file in whole_files for part in _cut_into_parts(whole_file)], workers, bar
+        )
         # Files whose lines are not grouped by image have images in several parts: these are merged as a whole.
         ungrouped = [part for part in whole_files if not _images_are_separate(merged[part.name])]
         bar.total += sum(part.length for part in ungrouped)
@@ -168,7 +174,7 @@ def _cut_into_parts(whole_file: _Part) -> list[_Part]:
 
 
 def _next_image(data: mmap, position: int) -> int:
-    """Start of the first line after ``position`` whose image differs from that of the line at ``position``."""
+    """Return the start of the first line after ``position`` whose image differs from that of the line there."""
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
     image = tile.rsplit(b"__", 3)[0] + b"__"
@@ -180,14 +186,14 @@ def _next_image(data: mmap, position: int) -> int:
 
 
 def _images_are_separate(parts: Sequence[_MergedPart]) -> bool:
-    """Whether no image occurs in two parts, so that merging by parts equals merging the whole file."""
-    return len({image for each in parts for image in each.images}) == sum(len(each.images) for each in parts)
+    """Return whether no image occurs in two parts, so that merging by parts equals merging the whole file."""
+    return len({image for part in parts for image in part.images}) == sum(len(part.images) for part in parts)
 
 
 def _join(name: str, parts: Sequence[_MergedPart]) -> tuple[ClassMerge, bytes]:
-    tiles, before, after = (sum(each.counts[column] for each in parts) for column in range(3))
-    counts = ClassMerge(name, tiles, sum(len(each.images) for each in parts), before, after)
-    return counts, b"".join(each.content for each in parts)
+    tiles, before, after = (sum(part.counts[column] for part in parts) for column in range(3))
+    counts = ClassMerge(name, tiles, sum(len(part.images) for part in parts), before, after)
+    return counts, b"".join(part.content for part in parts)
 
 
 def _reject_unknown_classes(files: dict[str, Path], names: Sequence[str]) -> None:
@@ -197,7 +203,7 @@ def _reject_unknown_classes(files: dict[str, Path], names: Sequence[str]) -> Non
 
 
 def _reject_leftovers(out_dir: Path, names: Sequence[str]) -> None:
-    """Reject files of other classes in the output folder, which would be mistaken for part of the result."""
+    """Reject an output folder with files of other classes, which would look like part of the result."""
     if out_dir.is_dir() and any(out_dir.glob("Task1_*.txt")):
         leftovers = [path for name, path in list_task1_files(out_dir).items() if name not in names]
         if leftovers:

@@ -26,7 +26,7 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
-_ID = "image"  # internal id: an image id that is itself a tile name would shift the boxes
+_ID = "image"  # used internally, because an image id that is a tile name would shift the boxes
 
 # COCO has 80 categories with ids between 1 and 90; these ids are unused.
 _COCO_UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
@@ -34,7 +34,7 @@ _COCO_FIRST_AND_LAST = ("person", "toothbrush")
 
 
 class Detector(Protocol):
-    """The interface of a detector for :func:`predict_image`."""
+    """Interface of a detector for :func:`predict_image`."""
 
     def __call__(self, tiles: list[Image], /) -> Sequence[tuple[Tensor, Tensor, Tensor]]:
         """Detect on tiles.
@@ -59,7 +59,7 @@ class Tiling:
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Raises:
-        UserError: A value out of range.
+        UserError: A value is out of range.
 
     Example:
         >>> Tiling(size=512, gap=100).split_settings().grids()
@@ -117,7 +117,7 @@ def predict_image(
         Horizontal boxes have angle 0, with ``w`` along x.
 
     Raises:
-        UserError: An unreadable image, or a setting out of range.
+        UserError: The image is unreadable, or a setting is out of range.
 
     Example:
         >>> import numpy as np
@@ -132,7 +132,7 @@ def predict_image(
     if isinstance(image, (str, Path)):
         pixels, name = read_image(image), Path(image).stem if name is None else name
     else:
-        pixels, name = _checked(image), _ID if name is None else name
+        pixels, name = _check_image(image), _ID if name is None else name
     if tiling.size == WHOLE_IMAGE:
         (detections,) = _detect(detector, [pixels], [_ID])
         order = detections.scores.argsort(descending=True, stable=True)
@@ -215,7 +215,7 @@ def _detect(detector: Detector, tiles: list[Image], names: Sequence[str]) -> lis
     return detections
 
 
-def _checked(image: Image) -> Image:
+def _check_image(image: Image) -> Image:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         given = f"{image.dtype} of {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise UserError(f"the image must be uint8 of shape (H, W, 3), got {given}")

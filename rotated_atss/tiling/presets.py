@@ -1,4 +1,4 @@
-"""Named settings for splitting the DOTA datasets, in the manner of mmrotate's ``split_configs``."""
+"""Named settings for splitting the DOTA datasets, like mmrotate's ``split_configs``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ class SplitPreset:
 
 
 def preset_folder() -> Path:
-    """Return the folder of the presets, in the checkout or inside the installed package."""
+    """Return the folder of the presets, in the checkout or inside the installed package.
+
+    Example:
+        >>> preset_folder().name
+        'presets'
+    """
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "data_prep" / "presets"
     return checkout if checkout.is_dir() else package / ".mim" / "data_prep" / "presets"
@@ -64,7 +69,7 @@ def load_preset(name: str) -> SplitPreset:
     """Load a preset by its name.
 
     Raises:
-        UserError: An unknown name.
+        UserError: There is no preset of this name.
 
     Example:
         >>> load_preset("dota_v1.0_ms_trainval").settings.rates

@@ -28,7 +28,7 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
     """Pair every image folder with its label folder, or with None for unlabelled images.
 
     Raises:
-        UserError: No image folder, or not one label folder per image folder.
+        UserError: There is no image folder, or not one label folder per image folder.
 
     Example:
         >>> pair_folders(["train/images"], ["train/labelTxt"])
@@ -41,7 +41,7 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
     if len(images) != len(labels):
         hint = "give one --labels per --images, in the same order, or none for unlabelled images"
         raise UserError(f"image and label folders must be paired, got {len(images)} and {len(labels)}", hint=hint)
-    return [(Path(folder).as_posix(), Path(other).as_posix()) for folder, other in zip(images, labels)]
+    return [(Path(image).as_posix(), Path(label).as_posix()) for image, label in zip(images, labels)]
 
 
 def find_source_images(folders: Sequence[tuple[str, str | None]]) -> list[SourceImage]:
@@ -51,15 +51,22 @@ def find_source_images(folders: Sequence[tuple[str, str | None]]) -> list[Source
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
 
     Raises:
-        UserError: A missing folder, an image or label file without its counterpart, or an image id that occurs twice.
+        UserError: A folder is missing, an image or label file has no counterpart, or an image id occurs twice.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P1.png").touch()
+        ...     [source.image_id for source in find_source_images([(folder, None)])]
+        ['P1']
     """
     first_image: dict[str, Path] = {}
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
         for image, labels in pair_images_and_labels(image_folder, label_folder):
-            other = first_image.setdefault(image.stem, image)
-            if other is not image:
+            first = first_image.setdefault(image.stem, image)
+            if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
-                raise UserError(f"the image id {image.stem} occurs twice, also as {other}", where=image, hint=hint)
+                raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
             sources.append(SourceImage(image, labels, index))
     return sources

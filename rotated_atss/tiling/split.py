@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitResult:
-    """The outcome of a split.
+    """Result of a split.
 
     Attributes:
         out: The output folder.
@@ -75,11 +75,19 @@ def split_dota(
         Counts, duration and unknown classes.
 
     Raises:
-        UserError: Any invalid input. ``out`` is unchanged then.
+        UserError: An input is invalid. ``out`` is unchanged then.
 
-    Example::
-
-        split_dota("DOTA/train/images", "DOTA/train/labelTxt", "data/dota/train", SplitSettings(gaps=[500]))
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "images").mkdir()
+        ...     _ = cv2.imwrite(f"{folder}/images/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     settings = SplitSettings(sizes=[32], gaps=[8])
+        ...     result = split_dota(f"{folder}/images", None, f"{folder}/out", settings, workers=1, progress=False)
+        >>> result.totals.tiles
+        6
     """
     started = time.perf_counter()
     settings = SplitSettings() if settings is None else settings
@@ -88,11 +96,11 @@ def split_dota(
     if labels is None and not settings.keep_empty:
         raise UserError("empty tiles cannot be dropped without labels", hint="give the labels, or keep empty tiles")
     sources = find_source_images(folders)
-    # All labels are read first, so that a malformed line is reported at once and not after minutes.
+    # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
     label_sets = [None if source.labels is None else read_labels(source.labels, accepted) for source in sources]
     with staged(Path(out), overwrite=overwrite) as folder:
-        jobs = [SplitJob(source.image, each, folder, settings) for source, each in zip(sources, label_sets)]
+        jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, available_cores() if workers is None else workers, progress)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats))
     _warn_without_area(sources, stats)
@@ -122,13 +130,15 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
 
 
 def _threads(job_bytes: int, jobs: int, workers: int) -> int:
-    """Threads per image: more than one if memory or the number of images keeps processes idle."""
+    """Return the threads per image: more than one if memory or the number of images leaves processes idle."""
     concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
     return -(-workers // concurrent)
 
 
 def _warn_without_area(sources: Sequence[SourceImage], stats: Sequence[SplitStats]) -> None:
-    lines = [f"{source.labels}:{line}" for source, each in zip(sources, stats) for line in each.without_area]
+    lines = [
+        f"{source.labels}:{line}" for source, image_stats in zip(sources, stats) for line in image_stats.without_area
+    ]
     if lines:
         logger.warning("%d objects without area left out, the first at %s", len(lines), lines[0])
 

@@ -89,6 +89,15 @@ def split_image(job: SplitJob) -> SplitStats:
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "images").mkdir()
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     settings = SplitSettings(sizes=[64], gaps=[0])
+        ...     split_image(SplitJob(Path(folder, "P1.png"), None, Path(folder), settings)).tiles
+        (Tile(name='P1__64__0___0', objects=0, truncated=0),)
     """
     image = read_image(job.image)
     height, width = image.shape[:2]
@@ -109,19 +118,13 @@ def _resampled(image: Image, job: SplitJob) -> Iterator[tuple[float, Image]]:
     """Yield the image at every rate if rates resample, otherwise the unchanged image at rate 1."""
     for rate in dict.fromkeys(job.settings.rates) if job.settings.resamples else [1.0]:
         try:
-            yield rate, image if rate == 1 else resample(image, rate)
+            yield rate, image if rate == 1 else _resample(image, rate)
         except (cv2.error, MemoryError):  # an empty or a too large result
             raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
 
 
-def resample(image: Image, rate: float) -> Image:
-    """Resize an image (H, W, 3) by ``rate`` with cubic interpolation, as DOTA_devkit does.
-
-    Example:
-        >>> import numpy as np
-        >>> resample(np.zeros((40, 60, 3), np.uint8), 0.5).shape
-        (20, 30, 3)
-    """
+def _resample(image: Image, rate: float) -> Image:
+    """Resize an image (H, W, 3) by ``rate`` with cubic interpolation, as DOTA_devkit does."""
     return np.asarray(cv2.resize(image, None, fx=rate, fy=rate, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The settings of a split: validated once, passed to every worker, recorded in the manifest."""
+"""Settings of a split, validated once, passed to every worker and recorded in the manifest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SplitSettings:
         keep_empty: Write tiles without objects.
 
     Raises:
-        UserError: A value out of range, or values that do not fit each other.
+        UserError: A value is out of range, or values contradict each other.
 
     Example:
         >>> SplitSettings(sizes=[1024], gaps=[200], rates=[0.5, 1.0]).grids()

@@ -77,7 +77,7 @@ def _check_replaceable(out: Path, overwrite: bool) -> None:
 
 
 def _is_split(out: Path) -> bool:
-    """Whether the folder has a manifest of this package."""
+    """Return whether the folder has a manifest of this package."""
     try:
         manifest = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -86,7 +86,7 @@ def _is_split(out: Path) -> bool:
 
 
 def _move_in(partial: Path, out: Path) -> None:
-    for name in reversed(PARTS):  # the old manifest first: a folder without it counts as incomplete
+    for name in reversed(PARTS):  # the old manifest first: a folder without manifest counts as incomplete
         _remove(out / name)
     for name in PARTS:
         if (partial / name).exists():

@@ -1,8 +1,8 @@
 """Sliding windows over an image, as integer coordinates.
 
 The rules are those of mmrotate's ``img_split.py``, which the published DOTA results use: windows start every
-``size - gap`` pixels, the last window of a row or column is moved back to the border, and windows that the image fills
-too little are dropped.
+``size - gap`` pixels, the last window of a row or column is moved back to the border, and windows that lie mostly
+outside the image are dropped.
 """
 
 from __future__ import annotations

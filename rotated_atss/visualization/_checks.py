@@ -13,7 +13,7 @@ def copy_as_bgr(image: Any) -> Image:
     """Copy a uint8 image, (H, W, 3) BGR or (H, W) grey, as (H, W, 3) BGR.
 
     Raises:
-        UserError: Another shape or dtype.
+        UserError: The image has another shape or dtype.
     """
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):

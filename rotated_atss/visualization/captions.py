@@ -57,7 +57,7 @@ def place_captions(
         reserved: Text that captions must not overlap.
 
     Returns:
-        At most one caption per annotation, at the first free place.
+        At most one caption per annotation, at the first free position.
 
     Example:
         >>> square = np.array([[20.0, 40], [60, 40], [60, 60], [20, 60]])
@@ -86,7 +86,7 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
         >>> [text_box.text for text_box in place_legend(annotations, image_height=100, scale=0.36)]
         ['ship 2']
     """
-    counts = Counter((each.name, each.color) for each in annotations if each.name is not None)
+    counts = Counter((annotation.name, annotation.color) for annotation in annotations if annotation.name is not None)
     step = _text_wh("", scale)[1] + 2
     lines = []
     for index, ((name, color), count) in enumerate(sorted(counts.items())):
@@ -96,7 +96,14 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
 
 
 def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
-    """Write a text on a background of its colour, in place."""
+    """Write a text on a background of its colour, in place.
+
+    Example:
+        >>> canvas = np.zeros((20, 40, 3), np.uint8)
+        >>> write_text(canvas, TextBox("ship", slice(0, 12), slice(0, 30), (255, 0, 0)), scale=0.36)
+        >>> canvas[0, 0].tolist()
+        [255, 0, 0]
+    """
     x, y = text_box.columns.start, text_box.rows.start
     (width, height), baseline = cv2.getTextSize(text_box.text, _FONT, scale, 1)
     cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + baseline), text_box.color, cv2.FILLED)
@@ -105,7 +112,7 @@ def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
 
 
 def _occupied(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Mask (H, W) of small boxes and of the outlines of large ones."""
+    """Return a mask (H, W) of small boxes and of the outlines of large ones."""
     occupied = np.zeros(image_hw, np.uint8)
     for annotation in annotations:  # one call per polygon: fillPoly leaves overlaps of one call empty
         corners = np.floor(annotation.polygon).astype(np.int32)
@@ -117,7 +124,7 @@ def _occupied(annotations: Sequence[Annotation], image_hw: tuple[int, int]) -> N
 
 
 def _candidates(annotation: Annotation, image_hw: tuple[int, int], scale: float) -> list[TextBox]:
-    """Every caption just above and just below the polygon, moved into the image."""
+    """Place every caption just above and just below the polygon, moved into the image."""
     polygon, candidates = annotation.polygon, []
     for text in annotation.captions:
         width, height = _text_wh(text, scale)
@@ -134,6 +141,6 @@ def _text_wh(text: str, scale: float) -> tuple[int, int]:
 
 
 def _text_color(background_bgr: Color) -> Color:
-    """Black on light backgrounds, white on dark ones."""
+    """Return black for light backgrounds, white for dark ones."""
     blue, green, red = background_bgr
     return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 130 else (255, 255, 255)

@@ -36,7 +36,7 @@ def contact_sheet(
         The sheet, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: No image, or not one title per image.
+        UserError: There is no image, or not one title per image.
 
     Example:
         >>> import numpy as np

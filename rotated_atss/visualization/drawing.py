@@ -54,7 +54,7 @@ def draw_boxes(
         A new image, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: An unsupported image, or not one label, score or colour per polygon.
+        UserError: The image is unsupported, or there is not one label, score or colour per polygon.
 
     Example:
         >>> import numpy as np
@@ -65,8 +65,10 @@ def draw_boxes(
     """
     canvas = copy_as_bgr(image_bgr)
     annotations = _annotations(polygons, labels, scores, colors)
-    annotations = [each for each in annotations if each.score is None or each.score >= score_threshold]
-    annotations.sort(key=lambda each: -1.0 if each.score is None else each.score)
+    annotations = [
+        annotation for annotation in annotations if annotation.score is None or annotation.score >= score_threshold
+    ]
+    annotations.sort(key=lambda annotation: -1.0 if annotation.score is None else annotation.score)
     for annotation in annotations:
         _draw_outline(canvas, annotation, thickness, mark_front)
     lines = place_legend(annotations, canvas.shape[0], text_scale) if legend else []

@@ -15,7 +15,7 @@ from rotated_atss.io.png import Image
 
 _TEXT = b"tEXtSoftware\0rotated-atss"
 _SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))  # a PNG chunk
-_SIGNATURE_OFFSET = 33  # bytes: behind the magic number and the header chunk
+_SIGNATURE_OFFSET = 33  # bytes of the magic number and the header chunk
 
 
 def write_png(
@@ -33,8 +33,7 @@ def write_png(
         ``path``.
 
     Raises:
-        UserError: Another suffix, a path among the inputs, a protected file, a folder that cannot be written, or a
-            full disk.
+        UserError: The suffix is not ``.png``, the path is an input or a protected file, or it cannot be written.
 
     Example:
         >>> import tempfile
@@ -60,6 +59,9 @@ def check_overwritable(path: str | Path) -> None:
 
     Raises:
         UserError: The path is a folder, or a file of another program.
+
+    Example:
+        >>> check_overwritable("no/such/file.png")
     """
     if Path(path).is_dir():
         raise UserError("is a folder, not a file", where=path, hint="choose another output folder")

@@ -250,7 +250,9 @@ def test_model_errors_of_predict(model, images, tmp_path, user_error):
     assert "no such device: 'cuda:99'" in user_error("predict", config, checkpoint, *words, "--device", "cuda:99")
     line = user_error("predict", config, checkpoint, *words, "--classes", "shipp,plane")
     assert "--classes: unknown class 'shipp' (nearest known class: 'ship')" in line
-    assert "--cfg-options takes KEY=VALUE" in user_error("predict", config, checkpoint, *words, "--cfg-options", "abc")
+    assert "--cfg-options must be KEY=VALUE" in user_error(
+        "predict", config, checkpoint, *words, "--cfg-options", "abc"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -104,8 +104,8 @@ def test_train_then_test_writes_a_submission(train, tiles, tmp_path, capsys):
     ("words", "message"),
     [
         (["no_such_config"], "no_such_config: no such config (give a path, or a name from "),
-        ([CONFIG, "--cfg-options", "abc"], "--cfg-options takes KEY=VALUE, got 'abc'"),
-        ([CONFIG, "--cfg-options", "=3"], "--cfg-options takes KEY=VALUE, got '=3'"),
+        ([CONFIG, "--cfg-options", "abc"], "--cfg-options must be KEY=VALUE, got 'abc'"),
+        ([CONFIG, "--cfg-options", "=3"], "--cfg-options must be KEY=VALUE, got '=3'"),
         ([CONFIG, "--cfg-options", "a=[1,2"], "--cfg-options: Imbalanced brackets exist in [1,2"),
         ([CONFIG, "--cfg-options", "model.backbone.depth.x=1"], "these options do not fit the config: "),
         (

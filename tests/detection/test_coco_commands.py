@@ -130,7 +130,7 @@ def test_errors_of_the_test_command(coco_folder, tmp_path, error):
     assert "gone.pth: no such checkpoint" in error(main(["test", CONFIG, "gone.pth", *words[3:]]))
     for more, message in (
         (["--submission", str(tmp_path / "s.zip")], "--submission writes the zip for DOTA's server"),
-        (["--labels", str(coco_folder)], "--labels takes one instances JSON with a COCO config"),
+        (["--labels", str(coco_folder)], "with a COCO config, --labels must be one instances JSON"),
         (["--out", str(coco_folder / "images" / "x")], "the output overlaps the input "),
         (["--out", str(coco_folder / "ann")], "the output overlaps the input "),
     ):

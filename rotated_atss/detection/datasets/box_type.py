@@ -20,8 +20,6 @@ class OrientedBoxes(BaseBoxes):
     Coordinates are in pixels, angles in radians, clockwise on the image, in any angle version.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
         >>> boxes = OrientedBoxes(torch.tensor([[30.0, 20.0, 8.0, 4.0, 0.0]]))
         >>> boxes.translate_((-10, 0))
         >>> boxes.convert_to("hbox").tensor

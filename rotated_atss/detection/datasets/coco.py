@@ -29,7 +29,8 @@ class CocoInstancesDataset(CocoDataset):
         kwargs: Arguments of MMDetection's ``CocoDataset``.
 
     Raises:
-        UserError: A missing file or image, a malformed JSON, a class that is no category, or no image to train on.
+        UserError: A file or image is missing, the JSON is malformed, a class is no category, or no image is left to
+            train on.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -56,10 +57,10 @@ class CocoInstancesDataset(CocoDataset):
             "width": image.width,
             "height": image.height,
             "instances": [
-                {"bbox": list(each.box), "bbox_label": self.cat2label[each.category_id],
-                 "ignore_flag": int(each.iscrowd)}
-                for each in instances.objects.get(image.id, ())
-                if each.category_id in self.cat2label
+                {"bbox": list(obj.box), "bbox_label": self.cat2label[obj.category_id],
+                 "ignore_flag": int(obj.iscrowd)}
+                for obj in instances.objects.get(image.id, ())
+                if obj.category_id in self.cat2label
             ],
         }  # fmt: skip
 

@@ -34,13 +34,13 @@ class DOTADataset(BaseDataset):
         ann_file: Folder of label files below ``data_root``; empty for a test set.
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
-        difficult_from: Smallest difficult flag of a difficult object: 1, or 2 for objects truncated by splitting only.
+        difficult_from: Lowest flag of a difficult object: 1, or 2 for only the objects that splitting truncated.
         metainfo: ``classes`` and ``palette``, instead of the defaults.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
             skips tiles without objects; by default they are background.
 
     Raises:
-        UserError: A missing folder, an image without label file, a malformed label, an unknown class or setting.
+        UserError: A folder or label file is missing, a label is malformed, or a class or setting is unknown.
     """
 
     def __init__(
@@ -128,9 +128,13 @@ def source_label_folders(data_root: str | None) -> list[str]:
     Raises:
         UserError: The manifest is not one of a split.
 
-    Example::
-
-        source_label_folders("data/dota/val")  # ["data/DOTA/val/labelTxt"]
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = {"folders": [{"images": folder, "labels": folder}]}
+        ...     _ = Path(folder, "manifest.json").write_text(json.dumps(manifest))
+        ...     source_label_folders(folder) == [folder]
+        True
     """
     manifest = Path(data_root or "") / "manifest.json"
     if not data_root or not manifest.is_file():

@@ -33,11 +33,9 @@ class RandomQuarterTurn(BaseTransform):
             test-time augmentation.
 
     Raises:
-        UserError: ``prob`` outside [0, 1], or ``turns`` that are empty or not integers.
+        UserError: ``prob`` is outside [0, 1], or ``turns`` are empty or not integers.
 
     Example:
-        >>> import numpy as np
-        >>> from rotated_atss.detection.datasets.transforms import RandomQuarterTurn
         >>> RandomQuarterTurn(prob=1.0, turns=[1])({"img": np.array([[1, 2], [3, 4]])})["img"]
         array([[3, 1],
                [4, 2]])
@@ -45,7 +43,7 @@ class RandomQuarterTurn(BaseTransform):
 
     def __init__(self, prob: float = 0.5, turns: Sequence[int] = (1, 2, 3)) -> None:
         _check_prob(prob)
-        if not turns or not all(isinstance(each, int) for each in turns):
+        if not turns or not all(isinstance(turn, int) for turn in turns):
             raise UserError(f"turns of RandomQuarterTurn must be a non-empty list of integers, got {turns}")
         self.prob, self.turns = prob, tuple(turns)
 
@@ -72,11 +70,11 @@ class RandomRotation(BaseTransform):
         min_side: Boxes of a rotated image are dropped if their shorter side is not longer than this, in pixels, or if
             their centre is outside the image.
         quarter_turn_classes: Class indices. An image with an object of one of them is rotated by quarter turns only
-            (see :func:`quarter_turn`). Round objects are labelled with horizontal squares, and other angles would teach
-            an orientation that they do not have. In DOTA these are 9 and 11, storage tank and roundabout.
+            (see :func:`quarter_turn`). Round objects are labelled with horizontal squares and have no orientation that
+            other angles could teach. In DOTA these are 9 and 11, storage tank and roundabout.
 
     Raises:
-        UserError: ``prob`` outside [0, 1] or ``angle_range`` outside (0, 180].
+        UserError: ``prob`` is outside [0, 1] or ``angle_range`` outside (0, 180].
     """
 
     def __init__(
@@ -146,9 +144,8 @@ def quarter_turn(results: dict, turns: int) -> dict:
         The results with ``quarter_turns``, the total number of turns modulo 4.
 
     Example:
-        >>> import numpy as np, torch
+        >>> import torch
         >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
-        >>> from rotated_atss.detection.datasets.transforms import quarter_turn
         >>> boxes = OrientedBoxes(torch.tensor([[30.0, 10.0, 8.0, 4.0, 0.0]]))
         >>> results = quarter_turn({"img": np.zeros((60, 100, 3), np.uint8), "gt_bboxes": boxes}, turns=1)
         >>> results["img"].shape, results["gt_bboxes"].centers
@@ -185,9 +182,8 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         UserError: ``gt_bboxes`` are not oriented boxes.
 
     Example:
-        >>> import numpy as np, torch
+        >>> import torch
         >>> from rotated_atss.detection.datasets.box_type import OrientedBoxes
-        >>> from rotated_atss.detection.datasets.transforms import rotate
         >>> boxes = OrientedBoxes(torch.tensor([[150.0, 100.0, 40.0, 10.0, 0.0]]))
         >>> results = rotate({"img": np.zeros((200, 200, 3), np.uint8), "gt_bboxes": boxes}, degrees=90)
         >>> results["gt_bboxes"].centers

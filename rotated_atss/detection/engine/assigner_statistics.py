@@ -33,8 +33,6 @@ def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
         UserError: The config has no such head.
 
     Example:
-        >>> from mmengine.config import Config
-        >>> from rotated_atss.detection.engine.assigner_statistics import dense_head_parts
         >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
         >>> dense_head_parts(Config(dict(model=model)))[1].topk
         9
@@ -53,7 +51,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
     Args:
         name: ``config``; ``obb`` or ``hbb``, the config's assigner by oriented or circumscribed boxes; or a strategy
-            such as ``ssc`` or ``ssc-hbb``, with k, boxes and treatment of ignored boxes of the config.
+            such as ``ssc`` or ``ssc-hbb``, with the config's k and treatment of ignored boxes.
         assigner_cfg: Config of the assigner.
         oriented: Whether the config's boxes are oriented.
 
@@ -62,7 +60,6 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
 
     Example:
         >>> from mmengine.config import ConfigDict
-        >>> from rotated_atss.detection.engine.assigner_statistics import build_assigner
         >>> build_assigner("ssc", ConfigDict(type="RotatedATSSAssigner", topk=5), oriented=True).strategy
         'ssc'
     """
@@ -72,7 +69,7 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
             f"no assigner '{name}'", hint=f"choose config, obb, hbb, {', '.join(STRATEGIES)}, or {STRATEGIES[0]}-hbb"
         )
     if not oriented and (name in ("obb", "hbb") or name != strategy):
-        raise UserError(f"assigner '{name}' is for oriented boxes, and this config's are horizontal")
+        raise UserError(f"assigner '{name}' needs oriented boxes, and those of this config are horizontal")
     try:
         configured = TASK_UTILS.build(dict(assigner_cfg))
         if name == "config":
@@ -89,24 +86,8 @@ def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
         raise UserError(f"cannot build assigner '{name}': {one_line(error)}") from error
 
 
-def expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
-    """Return the positives per ground-truth box that the ATSS paper expects: 0.2 k L (section 3.3).
-
-    Args:
-        assigner: Any assigner.
-        num_levels: L.
-        priors: (N, 5) or (N, 4) priors of one location.
-
-    Returns:
-        The expected number, or None for assigners other than ATSS.
-
-    Example:
-        >>> import torch
-        >>> from rotated_atss.detection.engine.assigner_statistics import expected_positives
-        >>> from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
-        >>> expected_positives(RotatedATSSAssigner(topk=9), 5, torch.tensor([[0.0, 0, 32, 32, 0]]))
-        9.0
-    """
+def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float | None:
+    """Return the positives per ground-truth box that the ATSS paper expects for ATSS: 0.2 k L (section 3.3)."""
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
     return POSITIVE_SHARE * _num_candidates(assigner, priors) * num_levels
@@ -130,8 +111,6 @@ def assign_priors(assigner: Any, priors: Tensor, level_sizes: list[int], inputs:
         ``gt_index`` (A,) as :func:`rotated_atss.assign.atss_assign`.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.engine.assigner_statistics import assign_priors
         >>> from rotated_atss.detection.engine.dataset_records import AssignmentInput
         >>> from rotated_atss.detection.task_modules.assigners import RotatedMaxIoUAssigner
         >>> image = AssignmentInput((32, 32), torch.tensor([[8.0, 8, 16, 16, 0]]), torch.zeros(0, 5))
@@ -167,7 +146,7 @@ def count_positives(
 
     Args:
         cfg: Config with the prior generator and the assigner.
-        names: Names for :func:`build_assigner`; none for ``obb`` and ``hbb``, or ``config`` for horizontal boxes.
+        names: Names for :func:`build_assigner`; if empty, ``obb`` and ``hbb``, or ``config`` for horizontal boxes.
         inputs: Sizes and ground truth of images.
 
     Returns:
@@ -176,9 +155,12 @@ def count_positives(
     Raises:
         UserError: The config has no assigner, or a name does not fit it.
 
-    Example::
-
-        shapes, counts = count_positives(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"), ["obb", "hbb"], inputs)
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> image = AssignmentInput((64, 64), torch.tensor([[32.0, 32, 30, 20, 0.1]]), torch.zeros(0, 5))
+        >>> _, counts = count_positives(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"), ["obb"], [image])
+        >>> len(counts["obb"].positives)
+        1
     """
     generator_cfg, assigner_cfg = dense_head_parts(cfg)
     generator = TASK_UTILS.build(generator_cfg)
@@ -190,7 +172,7 @@ def count_positives(
         for name in names or (("obb", "hbb") if oriented else ("config",))
     }
     counts = {
-        name: PositiveCounts(strides, expected_positives(assigner, len(strides), location_priors))
+        name: PositiveCounts(strides, _expected_positives(assigner, len(strides), location_priors))
         for name, assigner in assigners.items()
     }
     divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)

@@ -56,30 +56,30 @@ class AtomicCheckpointRunner(Runner):
         with build_errors("this model", where=self.cfg.filename):
             return super().build_model(model)
 
+    @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop with its data loader."""
-        with build_errors("train_cfg or train_dataloader of this config"):
-            return super().build_train_loop(loop)
+        return super().build_train_loop(loop)
 
+    @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
-        with build_errors("val_cfg, val_dataloader or val_evaluator of this config"):
-            return super().build_val_loop(loop)
+        return super().build_val_loop(loop)
 
+    @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
-        with build_errors("test_cfg, test_dataloader or test_evaluator of this config"):
-            return super().build_test_loop(loop)
+        return super().build_test_loop(loop)
 
+    @build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
         """Build the optimizer with its wrapper."""
-        with build_errors("optim_wrapper of this config"):
-            return super().build_optim_wrapper(optim_wrapper)
+        return super().build_optim_wrapper(optim_wrapper)
 
+    @build_errors("param_scheduler of this config")
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build the learning rate schedules."""
-        with build_errors("param_scheduler of this config"):
-            return super().build_param_scheduler(scheduler)
+        return super().build_param_scheduler(scheduler)
 
 
 def _is_not_lr_scaling(record: logging.LogRecord) -> bool:

@@ -22,51 +22,33 @@ from rotated_atss.errors import UserError
 def restrict_checkpoint_loading() -> None:
     """Make MMEngine load checkpoints without running code from the file.
 
-    MMEngine falls back to unrestricted unpickling where a restricted load fails, and always unpickles downloaded files
-    without restriction. This function replaces both loaders of :mod:`mmengine.runner.checkpoint`, which every scheme of
-    its ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) ends in. Calling it again has no effect.
+    MMEngine falls back to unrestricted unpickling if a restricted load fails, and always unpickles downloaded files
+    without restriction. This function replaces both loaders of :mod:`mmengine.runner.checkpoint`. All schemes of its
+    ``CheckpointLoader`` (local, http, torchvision, open-mmlab, ...) use them, and with it ``load_from``, ``resume`` and
+    ``init_cfg``. All other weights are read by :func:`read_checkpoint`, which is always restricted.
 
-    :func:`~rotated_atss.detection.engine.config.load_config`, ``build_model`` and ``build_runner`` call it before
-    anything is loaded. Weights enter in these ways:
-
-    * ``load_from``, and ``resume`` in ``Runner.load_or_resume``: MMEngine's loaders;
-    * ``init_cfg`` of a module, local or downloaded: MMEngine's loaders;
-    * ``test``, ``load_detector`` (and ``rotated-atss predict``), ``convert-checkpoint`` and the check before resuming:
-      :func:`read_checkpoint`, which is restricted in itself.
+    :func:`~rotated_atss.detection.engine.config.load_config`, ``build_model`` and ``build_runner`` call this function
+    before anything is loaded. Calling it again has no effect.
 
     Example:
         >>> restrict_checkpoint_loading()
-        >>> mmengine_checkpoint._safe_torch_load is load_restricted
+        >>> mmengine_checkpoint._safe_torch_load is _load_restricted
         True
     """
-    if mmengine_checkpoint._safe_torch_load is not load_restricted:
-        mmengine_checkpoint._safe_torch_load = load_restricted
+    if mmengine_checkpoint._safe_torch_load is not _load_restricted:
+        mmengine_checkpoint._safe_torch_load = _load_restricted
         mmengine_checkpoint.load_url = partial(mmengine_checkpoint.load_url, weights_only=True)
 
 
-def load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
+def _load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
     """Load a ``.pth`` file of tensors and plain values, or a ``.safetensors`` file.
 
-    Args:
-        file: Path, or an open binary file.
-        map_location: As in ``torch.load``.
-        weights_only: Ignored: loading is always restricted. MMEngine's loader has this parameter.
-
-    Raises:
-        UserError: The file is damaged, or holds objects that could run code.
-
-    Example:
-        >>> import io
-        >>> file = io.BytesIO()
-        >>> torch.save({"bias": [0.0]}, file)
-        >>> _ = file.seek(0)
-        >>> load_restricted(file)
-        {'bias': [0.0]}
+    ``weights_only``, a parameter of MMEngine's loader, is ignored: loading is always restricted.
     """
     if str(file).endswith(".safetensors"):
         return read_safetensors(file)
-    # MMEngine's list has the smoothed values of its log and the numpy types in them; a one-cycle schedule that MMEngine
-    # saved itself holds its own class.
+    # MMEngine's list has the classes of its log and the numpy types in them. The state of a one-cycle schedule holds
+    # the class of the schedule.
     allowed = [*mmengine_checkpoint.get_torch_safe_globals(), OneCycleParamScheduler]
     try:
         with torch.serialization.safe_globals(allowed):
@@ -93,7 +75,7 @@ def read_checkpoint(path: str | Path) -> dict:
     """
     if not Path(path).is_file():
         raise UserError("no such checkpoint", where=path)
-    content = load_restricted(path)
+    content = _load_restricted(path)
     if not isinstance(content, dict):
         raise UserError(f"holds a {type(content).__name__} instead of weights", where=path)
     return content
@@ -148,7 +130,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: str | Path
 
 
 def _load_error(error: Exception, path: Any) -> UserError:
-    """Return the reason why ``torch.load`` failed, as a one-line error."""
+    """Return a one-line error with the reason why ``torch.load`` failed."""
     reason = str(error).strip() or type(error).__name__
     refused = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
     if refused:
@@ -159,9 +141,9 @@ def _load_error(error: Exception, path: Any) -> UserError:
 
 
 def _describe_unreadable(path: Any) -> tuple[str, str]:
-    """Return the apparent kind of a file that torch cannot read, and a hint.
+    """Return the apparent type of a file that torch cannot read, and a hint.
 
-    torch's own message is an opcode or a page of advice.
+    The message of torch is an opcode or a page of advice.
     """
     try:
         with open(path, "rb") as file:

@@ -42,7 +42,7 @@ def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None
 
 
 def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the sources of class names and their names, best first."""
+    """Yield sources of class names with their names, in order of preference."""
     recorded = content.get("meta")
     meta: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
     dataset_meta, dataset = meta.get("dataset_meta") or {}, find_test_dataset(cfg)

@@ -20,8 +20,7 @@ from rotated_atss.errors import UserError
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Load a config and register MMDetection's modules.
 
-    Every command and every Python entry point that reads weights loads its config here, so the loading of checkpoints
-    is restricted from here on (:func:`restrict_checkpoint_loading`).
+    It also calls :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
 
     Args:
         config: Path, or bare name of a config of this package.

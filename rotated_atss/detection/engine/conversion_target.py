@@ -19,7 +19,7 @@ ANCHOR_KEYS = ("octave_base_scale", "scales_per_octave", "ratios", "strides")
 
 
 def describe_target(config: str, cfg_options: Mapping[str, Any] | None = None) -> Target:
-    """Describe the model of a config that weights are converted for.
+    """Describe the model of a config, for the conversion of weights.
 
     The model is built on the meta device, without memory for its weights.
 

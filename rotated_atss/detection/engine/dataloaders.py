@@ -1,4 +1,4 @@
-"""Defaults of the data loaders for num_workers and pin_memory."""
+"""Defaults of ``num_workers`` and ``pin_memory`` of the data loaders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.processes import available_cores
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-MAX_WORKERS = 8  # per GPU; loading a tile takes about 10 ms of a worker (docs/benchmarks.md)
+MAX_WORKERS = 8  # per GPU; a worker loads a tile in about 10 ms (docs/benchmarks.md)
 
 
 def configure_dataloaders(cfg: Any, workers: int | None = None, user_keys: Collection[str] = ()) -> None:

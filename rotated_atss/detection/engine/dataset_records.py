@@ -42,9 +42,15 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
     Raises:
         UserError: The config has no training set, or the dataset cannot be read.
 
-    Example::
-
-        records, pipeline = load_records(load_config("atss_r50_fpn_1x_coco"), "instances.json")
+    Example:
+        >>> import json, tempfile
+        >>> images, ship = [{"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}], {"id": 1, "name": "ship"}
+        >>> dataset = dict(type="CocoInstancesDataset", metainfo=dict(classes=["ship"]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     content = {"images": images, "categories": [ship], "annotations": []}
+        ...     _ = Path(folder, "a.json").write_text(json.dumps(content))
+        ...     load_records(Config(dict(train_dataloader=dict(dataset=dataset))), f"{folder}/a.json")[0]
+        [{'width': 8, 'height': 6, 'instances': []}]
     """
     dataset = (cfg.get("train_dataloader") or {}).get("dataset")
     if dataset is None:
@@ -68,9 +74,9 @@ def _load_json_records(path: str, dataset: dict) -> list[dict]:
             "width": image.width,
             "height": image.height,
             "instances": [
-                {"bbox": each.box, "ignore_flag": int(each.iscrowd)}
-                for each in instances.objects.get(image.id, ())
-                if each.category_id in known
+                {"bbox": obj.box, "ignore_flag": int(obj.iscrowd)}
+                for obj in instances.objects.get(image.id, ())
+                if obj.category_id in known
             ],
         }
         for image in instances.images
@@ -88,15 +94,14 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
         UserError: The record has no size and the image cannot be read.
 
     Example:
-        >>> from rotated_atss.detection.engine.dataset_records import build_assignment_input
         >>> record = dict(width=400, height=300, instances=[dict(bbox=[10, 20, 30, 40])])
         >>> build_assignment_input(record, [dict(type="Resize", scale=(800, 600), keep_ratio=True)]).gt_boxes
         tensor([[20., 40., 60., 80.]])
     """
     width, height = (record["width"], record["height"]) if "width" in record else _image_wh(record["img_path"])
     image_wh = resized_wh((width, height), pipeline)
-    ignored = torch.tensor([bool(each.get("ignore_flag", 0)) for each in record["instances"]], dtype=torch.bool)
-    rows = [list(each["bbox"]) for each in record["instances"]]
+    ignored = torch.tensor([bool(instance.get("ignore_flag", 0)) for instance in record["instances"]], dtype=torch.bool)
+    rows = [list(instance["bbox"]) for instance in record["instances"]]
     boxes = torch.tensor(rows, dtype=torch.float32) if rows else torch.zeros(0, 5)
     scale_xy = (image_wh[0] / width, image_wh[1] / height)
     boxes = scale_obb(boxes, scale_xy) if boxes.shape[1] == 5 else boxes * boxes.new_tensor(scale_xy * 2)
@@ -114,7 +119,6 @@ def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int
         Width and height in pixels.
 
     Example:
-        >>> from rotated_atss.detection.engine.dataset_records import resized_wh
         >>> resized_wh((400, 300), [dict(type="Resize", scale=(1024, 1024), keep_ratio=True)])
         (1024, 768)
     """
@@ -133,7 +137,7 @@ def _median_scale(scale: Sequence) -> tuple[int, int]:
     """Return the median of several scales, the mean of the two ends of a range, or a single scale."""
     if not isinstance(scale[0], (list, tuple)):
         return tuple(scale)
-    ordered = sorted(tuple(each) for each in scale)
+    ordered = sorted(tuple(pair) for pair in scale)
     if len(ordered) == 2:
         return tuple(sum(pair) // 2 for pair in zip(*ordered))
     return ordered[len(ordered) // 2]

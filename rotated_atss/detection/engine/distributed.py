@@ -40,7 +40,7 @@ def configure_launcher(cfg: Config, launcher: str) -> None:
 
 @contextmanager
 def process_group(launcher: str) -> Iterator[None]:
-    """Open the process group on the CPU, and close the process group after a run.
+    """Open the process group if the run is on the CPU, and close it after a run on any device.
 
     On GPUs MMEngine opens the group; on the CPU it would fail for lack of a GPU, so it is opened here with gloo. A rank
     that exits without closing the group can abort in its communication threads.

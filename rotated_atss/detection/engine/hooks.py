@@ -62,8 +62,8 @@ class NonFiniteLossHook(Hook):
 class StripCallablesHook(Hook):
     """Remove functions from the scheduler states of a checkpoint.
 
-    A one-cycle schedule stores its functions, and a file that holds functions is not loaded for safety. Resuming takes
-    them from the config.
+    The state of a one-cycle schedule has functions, and a file with functions is not loaded, for safety. A resumed
+    training creates them from the config.
     """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

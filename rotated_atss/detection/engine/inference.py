@@ -28,7 +28,7 @@ class LoadedDetector:
 
     Args:
         model: A detector of MMDetection.
-        pipeline: Test pipeline that starts from pixels, such as that of :func:`tile_pipeline`.
+        pipeline: Test pipeline that starts from pixels: its input has ``img`` and ``img_id``.
         classes: Class names in the order of the class indices.
         size: Default window side of ``predict_image`` in pixels: 1024 for models of DOTA tiles, 0 (the whole image)
             for others.
@@ -81,7 +81,7 @@ class LoadedDetector:
                 what = f"out of memory with {len(tiles)} tiles per batch on {self.device}"
                 raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
             raise
-        return [(get_box_tensor(each.bboxes), each.scores, each.labels) for each in detections]
+        return [(get_box_tensor(instances.bboxes), instances.scores, instances.labels) for instances in detections]
 
 
 def load_detector(
@@ -107,7 +107,8 @@ def load_detector(
     Raises:
         UserError: Config, checkpoint or device do not exist or do not fit each other.
 
-    Example:
+    Example::
+
         detector = load_detector(config, checkpoint, device="cpu")
         detections = predict_image(detector, "P0001.png", size=1024, gap=200)
         for polygon, score, label in zip(obb_to_poly(detections.boxes), detections.scores, detections.labels):
@@ -117,7 +118,7 @@ def load_detector(
     content = read_checkpoint(checkpoint)
     cfg = load_config(config, cfg_options)
     require_keys(cfg, "model")
-    pipeline = tile_pipeline(cfg)
+    pipeline = _tile_pipeline(cfg)
     model = build_model(cfg)
     load_weights(model, state_dict_of(content), checkpoint)
     return LoadedDetector(
@@ -152,18 +153,8 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     return resolved
 
 
-def tile_pipeline(cfg: Config) -> Compose:
-    """Return a config's test pipeline for pixels in memory, without annotations.
-
-    Raises:
-        UserError: The config has no test pipeline that starts by loading an image, or it cannot be built.
-
-    Example:
-        >>> import numpy as np
-        >>> pipeline = tile_pipeline(load_config("rotated_atss_obb_r18_demo_le90"))
-        >>> pipeline({"img": np.zeros((64, 64, 3), np.uint8), "img_id": 0})["inputs"].shape
-        torch.Size([3, 64, 64])
-    """
+def _tile_pipeline(cfg: Config) -> Compose:
+    """Return a config's test pipeline for pixels in memory, without annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
         raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")

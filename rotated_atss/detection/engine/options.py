@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FROM_SCRATCH = {
-    "model.backbone.init_cfg": None,
-    "model.backbone.frozen_stages": -1,
-    "model.backbone.norm_eval": False,
-}
+FROM_SCRATCH = {"model.backbone.init_cfg": None, "model.backbone.frozen_stages": -1, "model.backbone.norm_eval": False}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,10 +89,10 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
     dataset, out_dir = cfg.test_dataloader.dataset, str(out or Path(cfg.work_dir) / "results")
     if labels:
         if len(labels) > 1 or not Path(labels[0]).is_file():
-            raise UserError("no such file: --labels takes one instances JSON with a COCO config", where=labels[0])
+            raise UserError("no such file: with a COCO config, --labels must be one instances JSON", where=labels[0])
         dataset.ann_file = str(Path(labels[0]).resolve())  # absolute, because it is not relative to data_root
     folder = (Path(dataset.get("data_root") or "") / dataset.ann_file).resolve().parent
-    # Only the JSON's own folder is refused: the JSON can lie in the working folder, above the outputs.
+    # Only the JSON's own folder is refused: a JSON in the working folder, above the outputs, is allowed.
     if Path(out_dir).resolve() == folder:
         raise UserError(f"the output overlaps the input {folder}", where=out_dir, hint="choose another output")
     cfg.test_evaluator.out_dir = out_dir
@@ -100,7 +100,7 @@ def _configure_coco(cfg: Config, labels: Sequence[str] | None, out: str | Path |
 
 
 def _inputs(dataset: dict) -> list[Path]:
-    """Return what a test reads: the folder of images, and the folder of label files or the JSON."""
+    """Return the folder of images, and the folder of label files or the JSON, of a dataset."""
     root, prefix = Path(dataset.get("data_root") or ""), dataset.get("data_prefix") or {}
     images = prefix.get("img_path") or prefix.get("img") or "images"
     return [root / images, root / (dataset.get("ann_file") or "labelTxt")]

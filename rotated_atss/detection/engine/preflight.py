@@ -49,8 +49,8 @@ def _datasets(dataset: object) -> Iterator[dict]:
     inner = dataset.get("datasets") or [dataset.get("dataset")]
     if inner == [None]:
         yield dataset
-    for each in inner:
-        yield from _datasets(each)
+    for wrapped in inner:
+        yield from _datasets(wrapped)
 
 
 def _check_tiles(dataset: dict, option: str) -> None:

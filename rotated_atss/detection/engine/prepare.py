@@ -81,8 +81,7 @@ def prepare_test(cfg: Config, options: TestOptions) -> Config:
     cfg = _prepare_run(cfg, options)
     cfg.load_from, cfg.resume = None, False  # the checkpoint of the command is loaded instead
     cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
-    for key in TRAINING_KEYS + VALIDATION_KEYS:
-        cfg[key] = None
+    cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))
     if options.data is not None:
         cfg.test_dataloader.dataset.data_root = str(options.data)
     if options.dota_version is not None:
@@ -116,8 +115,7 @@ def without_validation(cfg: Config) -> Config:
         True
     """
     cfg = copy.deepcopy(cfg)
-    for key in VALIDATION_KEYS:
-        cfg[key] = None
+    cfg.update(dict.fromkeys(VALIDATION_KEYS))
     cfg.train_cfg.pop("val_interval", None)
     return cfg
 
@@ -140,11 +138,13 @@ def _prepare_run(cfg: Config, options: RunOptions) -> Config:
 def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if seed is not None and not 0 <= seed < 2**32:
         raise UserError(f"the seed must be between 0 and 2^32 - 1, got {seed}")
-    given: dict[str, Any] = {"seed": seed} if seed is not None else {}
+    randomness: dict[str, Any] = dict(cfg.get("randomness") or {})
+    if seed is not None:
+        randomness["seed"] = seed
     if deterministic:
-        given["deterministic"] = True
-    if given:
-        cfg.randomness = {**(cfg.get("randomness") or {}), **given}
+        randomness["deterministic"] = True
+    if randomness:
+        cfg.randomness = randomness
 
 
 def _limit_iterations(cfg: Config, iterations: int) -> None:
@@ -152,8 +152,7 @@ def _limit_iterations(cfg: Config, iterations: int) -> None:
     if iterations < 1:
         raise UserError(f"--iterations must be at least 1, got {iterations}")
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
-    for key in VALIDATION_KEYS:
-        cfg[key] = None
+    cfg.update(dict.fromkeys(VALIDATION_KEYS))
     cfg.merge_from_dict({
         "default_hooks.logger.interval": 1,
         "default_hooks.checkpoint.by_epoch": False,

@@ -19,7 +19,7 @@ def fetch_backbone_weights(cfg: Config) -> None:
     Downloaded weights stay in torch's cache, from which the model's initialisation reads them.
 
     Args:
-        cfg: A config with ``model``. Without ``model.backbone.init_cfg.checkpoint`` there is nothing to load.
+        cfg: A config with ``model``. Without ``model.backbone.init_cfg.checkpoint`` nothing is loaded.
 
     Raises:
         UserError: The weights cannot be downloaded or read.

@@ -13,10 +13,10 @@ TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
 
 
 def latest_checkpoint(work_dir: Path) -> Path | None:
-    """Return the latest checkpoint of a work folder; None if there is none.
+    """Return the latest checkpoint of a work folder, or None.
 
-    The file ``last_checkpoint`` holds an absolute path. If the folder was moved, the checkpoint is looked up by its
-    name.
+    The file ``last_checkpoint`` holds an absolute path. If the folder was moved, its checkpoint of the same name is
+    returned.
 
     Raises:
         UserError: ``last_checkpoint`` names a file that does not exist.
@@ -46,17 +46,21 @@ def check_resumable(model: nn.Module, path: str | Path) -> None:
         path: The checkpoint.
 
     Raises:
-        UserError: The file cannot be read, its weights do not fit the model, or it has no state of a training.
+        UserError: The file cannot be read, its weights do not fit the model, or it has no training state.
 
     Example:
-        check_resumable(model, "work_dirs/rotated_atss_obb_r50_fpn_1x_dota_le90/epoch_3.pth")
+        >>> import tempfile, torch
+        >>> model = nn.Linear(2, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(dict.fromkeys(TRAINING_STATE, 0) | {"state_dict": model.state_dict()}, f"{folder}/a.pth")
+        ...     check_resumable(model, f"{folder}/a.pth")
     """
     content = read_checkpoint(path)
     check_weights_fit(model, state_dict_of(content), path)
     missing = [part for part in TRAINING_STATE if part not in content]
     if missing:
         raise UserError(
-            f"holds weights but no state of a training to resume (no {', '.join(missing)})",
+            f"holds weights but no training state to resume (no {', '.join(missing)})",
             where=path,
             hint="start from these weights with --cfg-options load_from=PATH",
         )

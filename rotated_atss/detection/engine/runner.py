@@ -46,9 +46,10 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: Config, data, weights or disk have a fault.
+        UserError: Config, data or weights are invalid, or the disk is full.
 
-    Example:
+    Example::
+
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
     options = options or TrainOptions()
@@ -69,8 +70,8 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
         if missing is not None:
-            kind = "file" if missing.suffix == ".json" else "folder"
-            runner.logger.warning(f"{missing}: no such {kind}, training without validation")
+            missing_type = "file" if missing.suffix == ".json" else "folder"
+            runner.logger.warning(f"{missing}: no such {missing_type}, training without validation")
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(network)
@@ -97,9 +98,10 @@ def test(
         The metrics; empty without labels.
 
     Raises:
-        UserError: Config, checkpoint, data or an output have a fault.
+        UserError: Config, checkpoint, data or an output path is invalid.
 
-    Example:
+    Example::
+
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
@@ -122,7 +124,8 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     Raises:
         UserError: A part of the config cannot be built, or the work folder cannot be written.
 
-    Example:
+    Example::
+
         build_runner(prepare_train(load_config(config), TrainOptions()))
     """
     restrict_checkpoint_loading()

@@ -16,8 +16,11 @@ from mmengine.structures import InstanceData
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_fusion import Detections, in_size_range, map_back, merge_by_nms, merge_by_voting
 
-MERGERS: dict[str, Any] = {"nms": merge_by_nms, "vote": merge_by_voting}
-MERGER_SETTINGS = {"nms": {"iou_threshold"}, "vote": {"iou_threshold", "soft_score"}}
+# name -> function and its settings
+MERGERS: dict[str, tuple[Any, set[str]]] = {
+    "nms": (merge_by_nms, {"iou_threshold"}),
+    "vote": (merge_by_voting, {"iou_threshold", "soft_score"}),
+}
 
 
 @MODELS.register_module()
@@ -44,10 +47,11 @@ class BoxTTAModel(BaseTTAModel):
         settings = dict(tta_cfg)
         self.max_per_img = int(settings.pop("max_per_img", 2000))
         merge = settings.pop("merge", "nms")
-        if not ("iou_threshold" in settings and set(settings) <= MERGER_SETTINGS.get(merge, set())):
+        function, known_settings = MERGERS.get(merge, (None, set()))
+        if not ("iou_threshold" in settings and set(settings) <= known_settings):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
             raise UserError(f"tta_cfg is no merging method, got merge={merge!r}, {settings}", hint=hint)
-        self.merge = partial(MERGERS[merge], **settings)
+        self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """Merge the detections of all passes of each image.
@@ -82,8 +86,8 @@ def map_pass_to_image(sample: DetDataSample) -> Detections:
 
     Example:
         >>> meta = dict(ori_shape=(64, 100), flip=True, flip_direction="horizontal")
-        >>> boxes, one = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1)
-        >>> sample = DetDataSample(metainfo=meta, pred_instances=InstanceData(bboxes=boxes, scores=one, labels=one))
+        >>> boxes, ones = torch.tensor([[10.0, 20, 30, 40]]), torch.ones(1)
+        >>> sample = DetDataSample(metainfo=meta, pred_instances=InstanceData(bboxes=boxes, scores=ones, labels=ones))
         >>> map_pass_to_image(sample)[0].tolist()
         [[70.0, 20.0, 90.0, 40.0]]
     """

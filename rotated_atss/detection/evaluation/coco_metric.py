@@ -35,7 +35,6 @@ class CocoBoxMetric(BaseMetric):
         UserError: ``ann_file`` does not exist, or ``max_dets`` are not three increasing numbers.
 
     Example:
-        >>> from rotated_atss.detection.evaluation.coco_metric import CocoBoxMetric
         >>> CocoBoxMetric(per_class=True).max_dets
         (1, 10, 100)
     """
@@ -79,7 +78,7 @@ class CocoBoxMetric(BaseMetric):
         detections = [
             row
             for image_id, boxes, scores, labels in results
-            for row in to_coco_results(image_id, boxes, scores, labels, cat_ids)
+            for row in _results_of_image(image_id, boxes, scores, labels, cat_ids)
         ]
         if self.out_dir is not None:
             _write_json(Path(self.out_dir) / "results.json", detections)
@@ -98,28 +97,12 @@ class CocoBoxMetric(BaseMetric):
         return result.values()
 
 
-def to_coco_results(
+def _results_of_image(
     image_id: int, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cat_ids: Sequence[int]
 ) -> list[dict]:
-    """Convert the detections of an image to COCO's results format.
+    """Convert detections with boxes (N, 4), scores (N,) and labels (N,) to COCO's results format.
 
-    Args:
-        image_id: Image id of the JSON.
-        boxes: (N, 4) ``x1, y1, x2, y2`` in pixels.
-        scores: (N,).
-        labels: (N,) class indices.
-        cat_ids: Category id of each class.
-
-    Returns:
-        One dictionary per detection. Boxes are rounded to a thousandth of a pixel, scores to the nine digits that
-        represent a float32 exactly.
-
-    Example:
-        >>> import torch
-        >>> from rotated_atss.detection.evaluation.coco_metric import to_coco_results
-        >>> boxes, scores = torch.tensor([[10.0, 20.0, 14.0, 25.0]]), torch.tensor([0.5])
-        >>> to_coco_results(7, boxes, scores, torch.tensor([1]), cat_ids=[4, 9])
-        [{'image_id': 7, 'category_id': 9, 'bbox': [10.0, 20.0, 4.0, 5.0], 'score': 0.5}]
+    Boxes are rounded to a thousandth of a pixel, scores to the nine digits that represent a float32 exactly.
     """
     xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().round(decimals=3).tolist()
     return [

@@ -43,10 +43,9 @@ class DOTAMetric(BaseMetric):
         prefix: As MMEngine's ``BaseMetric``.
 
     Raises:
-        UserError: An unknown version, metric or rule, a threshold out of range, or a missing label folder.
+        UserError: The version, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
 
     Example:
-        >>> from rotated_atss.detection.evaluation.dota_metric import DOTAMetric
         >>> DOTAMetric(version="v1.5", metric="area").iou_threshold
         0.1
     """
@@ -96,14 +95,14 @@ class DOTAMetric(BaseMetric):
         images = merge_boxes((BoxDetections(*result) for result in results), self.iou_threshold)
         detections = to_task1(images, classes)
         num_tile_detections = sum(len(scores) for _, _, scores, _ in results)
-        num_detections = sum(len(each) for each in detections.values())
+        num_detections = sum(len(of_class) for of_class in detections.values())
         logger.info(
             f"merged {num_tile_detections} detections on {len(results)} tiles "
             f"into {num_detections} detections on {len(images)} images"
         )
         if self.out_dir is not None:
-            for name, each in detections.items():
-                write_detections(task1_path(self.out_dir, name), each)
+            for name, of_class in detections.items():
+                write_detections(task1_path(self.out_dir, name), of_class)
             logger.info(f"wrote Task1_*.txt to {self.out_dir}")
         if self.submission is not None:
             write_submission(self.submission, detections, classes)
@@ -146,7 +145,7 @@ def read_labels_of_images(
     """Read the label files of images from several folders.
 
     Args:
-        folders: Label folders; the first one that contains ``<image id>.txt`` is used.
+        folders: Label folders; of several with ``<image id>.txt``, the first is used.
         image_ids: Names of the images without suffix.
         classes: Class names.
 
@@ -156,9 +155,12 @@ def read_labels_of_images(
     Raises:
         UserError: No folder has a label file of an image.
 
-    Example::
-
-        labels = read_labels_of_images(["data/DOTA/val/labelTxt"], ["P0003", "P0004"], CLASSES["v1.0"])
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     read_labels_of_images([folder], ["P1"], CLASSES["v1.0"])["P1"].names
+        ('ship',)
     """
     labels = {}
     for image_id in image_ids:

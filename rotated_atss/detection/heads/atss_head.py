@@ -29,7 +29,7 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             ``reg_decoded_bbox=False``.
 
     Raises:
-        ValueError: Losses, assigner and ``centerness_frame`` that do not match.
+        ValueError: Losses, assigner and ``centerness_frame`` do not match.
     """
 
     average_over_processes = True

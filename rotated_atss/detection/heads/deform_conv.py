@@ -25,8 +25,6 @@ class TorchvisionDCNv2(nn.Module):
         deform_groups: Number of groups of input channels with their own offsets.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
         torch.Size([1, 6, 8, 8])
     """

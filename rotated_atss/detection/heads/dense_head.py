@@ -115,7 +115,7 @@ class OrientedDenseHead:
         if self.average_over_processes:
             avg_factor = reduce_mean(avg_factor.float())
         labels = torch.stack(
-            [_prior_labels(each, gt.labels, self.num_classes) for each, gt in zip(gt_index, batch_gt_instances)]
+            [_prior_labels(row, gt.labels, self.num_classes) for row, gt in zip(gt_index, batch_gt_instances)]
         )
         weight = (gt_index != IGNORE).to(torch.promote_types(logits.dtype, torch.float32))
         loss = self.loss_cls(logits.flatten(0, 1), labels.flatten(), weight.flatten(), avg_factor=avg_factor)
@@ -205,8 +205,6 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
         (B, A, channels).
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.dense_head import flatten_levels
         >>> flatten_levels([torch.zeros(2, 10, 4, 4), torch.zeros(2, 10, 2, 2)], channels=5).shape
         torch.Size([2, 40, 5])
     """

@@ -56,12 +56,7 @@ class HorizontalATSSHead(ATSSHead):
                 layer.init_weights()
 
     def loss_by_feat(
-        self,
-        cls_scores: list[Tensor],
-        bbox_preds: list[Tensor],
-        centernesses: list[Tensor],
-        *args: Any,
-        **kwargs: Any,
+        self, cls_scores: list[Tensor], bbox_preds: list[Tensor], centernesses: list[Tensor], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Compute MMDetection's losses in float32, and ``num_pos``, the mean number of positives per image."""
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -77,12 +72,7 @@ class HorizontalATSSHead(ATSSHead):
         return targets
 
     def predict_by_feat(
-        self,
-        cls_scores: list[Tensor],
-        bbox_preds: list[Tensor],
-        score_factors: list[Tensor],
-        *args: Any,
-        **kwargs: Any,
+        self, cls_scores: list[Tensor], bbox_preds: list[Tensor], score_factors: list[Tensor], *args: Any, **kwargs: Any
     ) -> list[InstanceData]:
         """Decode the outputs as MMDetection, in float32."""
         with torch.autocast(cls_scores[0].device.type, enabled=False):
@@ -127,8 +117,6 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         (K,) int64 indices of the kept boxes, by descending score; equal scores keep the input order.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.horizontal_atss_head import classwise_nms
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [1, 0, 11, 10]])
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])

@@ -25,8 +25,6 @@ class SigmoidFocalLoss(nn.Module):
         ValueError: ``use_sigmoid=False``.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.loss_modules import SigmoidFocalLoss
         >>> loss = SigmoidFocalLoss(gamma=0.0, alpha=0.5)  # half the cross entropy
         >>> loss(torch.zeros(1, 1), torch.tensor([0]))
         tensor(0.3466)
@@ -70,11 +68,9 @@ class RotatedIoULoss(nn.Module):
         loss_weight: Factor of the loss.
 
     Raises:
-        ValueError: An unknown mode.
+        ValueError: The mode is unknown.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.loss_modules import RotatedIoULoss
         >>> box, half = torch.tensor([[0.0, 0.0, 4.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 2.0, 0.0]])
         >>> RotatedIoULoss(mode="linear")(half, box)
         tensor(0.5000)
@@ -122,7 +118,7 @@ class GaussianLoss(nn.Module):
         kwargs: Arguments of ``GDLoss``: ``fun`` (``log1p``, ``sqrt``, ``none``), ``tau``, ``alpha``, ``sqrt``.
 
     Raises:
-        ValueError: An unknown kind.
+        ValueError: The kind is unknown.
     """
 
     loss_target = "boxes"
@@ -157,7 +153,7 @@ class KFIoULoss(nn.Module):
         loss_weight: Factor of the loss; published with 5.
 
     Raises:
-        ValueError: An unknown ``fun``.
+        ValueError: ``fun`` is unknown.
     """
 
     loss_target = "both"

@@ -1,4 +1,4 @@
-"""Whether a box loss is computed on deltas or on decoded boxes."""
+"""Input of a box loss: deltas or decoded boxes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ GAUSSIAN_LOSS_NAMES = ("GD", "KLD", "GWD")  # parts of the class names of mmrota
 
 
 def loss_target(loss: nn.Module) -> str:
-    """Return what a box loss is computed on.
+    """Return the input of a box loss: deltas, decoded boxes or both.
 
     Args:
-        loss: Box loss. Its attribute ``loss_target`` is returned if it has one, else the class name decides.
+        loss: Box loss. If it has no attribute ``loss_target``, its class name decides.
 
     Returns:
         ``deltas``, ``boxes``, or ``both`` (deltas and decoded boxes).
@@ -19,7 +19,6 @@ def loss_target(loss: nn.Module) -> str:
     Example:
         >>> import torch
         >>> from rotated_atss.detection.heads.loss_modules import RotatedIoULoss
-        >>> from rotated_atss.detection.heads.loss_targets import loss_target
         >>> loss_target(RotatedIoULoss()), loss_target(torch.nn.L1Loss())
         ('boxes', 'deltas')
     """
@@ -42,7 +41,6 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
 
     Example:
         >>> import torch
-        >>> from rotated_atss.detection.heads.loss_targets import check_loss_target
         >>> check_loss_target(torch.nn.L1Loss(), reg_decoded_bbox=False)
     """
     name, target = type(loss_bbox).__name__, loss_target(loss_bbox)

@@ -83,8 +83,6 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         (B, C, H, W).
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.official_atss_head import mask_all_but_topk
         >>> logits, centerness = torch.tensor([[[[3.0, 2.0]]]]), torch.tensor([[[[-3.0, 0.0]]]])
         >>> mask_all_but_topk(logits, centerness, score_thr=0.05, topk=1)
         tensor([[[[-inf, 2.]]]])
@@ -110,8 +108,6 @@ def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) ->
         (N, 4).
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.official_atss_head import rescale_inclusive_boxes
         >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
         tensor([[20.,  5., 21.,  6.]])
     """

@@ -1,4 +1,4 @@
-"""Positive (image, prior) pairs of a batch."""
+"""(image, prior) pairs of a batch, and the positive ones among them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Positives:
-    """Positive (image, prior) pairs of a batch with their ground-truth boxes.
+class PriorPairs:
+    """(image, prior) pairs of a batch."""
+
+    image_index: Tensor  # (P,) int64
+    prior_index: Tensor  # (P,) int64, over all levels
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Select the rows of (B, A, ...) values that belong to the pairs."""
+        return values[self.image_index, self.prior_index]
+
+    def gather_priors(self, priors: Tensor) -> Tensor:
+        """Select the priors (P, 5) of the pairs from (A, 5) shared by all images, or from (B, A, 5)."""
+        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
+
+
+@dataclass(frozen=True)
+class Positives(PriorPairs):
+    """Positive pairs with their ground-truth boxes.
 
     Counting positives on CUDA would synchronize with the device. With an upper bound instead of a count the rows after
     the last positive are padding: they refer to the first prior of the first image and have weight 0.
     """
 
-    image_index: Tensor  # (P,) int64
-    prior_index: Tensor  # (P,) int64
     gt_boxes: Tensor  # (P, 5)
     weight: Tensor | None = None  # (P,) float32, 1 or 0; None if no row is padding
-
-    def gather(self, values: Tensor) -> Tensor:
-        """Select the rows of (B, A, ...) values that belong to the positives."""
-        return values[self.image_index, self.prior_index]
-
-    def gather_priors(self, priors: Tensor) -> Tensor:
-        """Select the positive priors (P, 5) from (A, 5) shared by all images, or from (B, A, 5)."""
-        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
 
 
 def gather_positives(
@@ -45,9 +51,6 @@ def gather_positives(
         Positives in the order of images and priors, padded to ``max_num_pos`` rows if that is given.
 
     Example:
-        >>> import torch
-        >>> from mmengine.structures import InstanceData
-        >>> from rotated_atss.detection.heads.positives import gather_positives
         >>> gt_index = torch.tensor([[-1, 0, -1], [1, -1, -1]])
         >>> batch = [InstanceData(bboxes=torch.full((1, 5), 1.0)), InstanceData(bboxes=torch.full((2, 5), 2.0))]
         >>> positives = gather_positives(gt_index, batch)

@@ -9,30 +9,21 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from rotated_atss.detection.heads.positives import PriorPairs
 from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.box_transforms import scale_obb
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(PriorPairs):
     """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
 
-    image_index: Tensor  # (N,) int64
-    prior_index: Tensor  # (N,) int64, over all levels
     labels: Tensor  # (N,) int64
     scores: Tensor  # (N,)
 
     def take(self, rows: Tensor) -> Candidates:
         """Select rows by index."""
         return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
-
-    def gather(self, values: Tensor) -> Tensor:
-        """Select the rows of (B, A, ...) values that belong to the candidates."""
-        return values[self.image_index, self.prior_index]
-
-    def gather_priors(self, priors: Tensor) -> Tensor:
-        """Select the priors (N, 5) of the candidates from (A, 5) shared by all images, or from (B, A, 5)."""
-        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
 
 
 def best_candidates(scores: Tensor, level_sizes: list[int], score_thr: float, nms_pre: int) -> Candidates:
@@ -48,8 +39,6 @@ def best_candidates(scores: Tensor, level_sizes: list[int], score_thr: float, nm
         The candidates. Equal scores keep the order of the priors.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.postprocess import best_candidates
         >>> scores = torch.tensor([[[0.9, 0.1], [0.3, 0.8], [0.6, 0.0]]])  # 1 image, 3 priors, 2 classes
         >>> candidates = best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
         >>> candidates.prior_index.tolist(), candidates.labels.tolist()
@@ -78,8 +67,6 @@ def rank_within_groups(group: Tensor) -> Tensor:
         (N,) int64.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.postprocess import rank_within_groups
         >>> rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist()
         [0, 1, 0, 1, 2, 0]
     """
@@ -98,8 +85,6 @@ def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[d
         (N, 5).
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.heads.postprocess import rescale_to_image
         >>> boxes = torch.tensor([[20.0, 10.0, 8.0, 4.0, 0.0]])
         >>> rescale_to_image(boxes, torch.tensor([0]), [{"scale_factor": (2.0, 2.0)}])
         tensor([[10.,  5.,  4.,  2.,  0.]])
@@ -132,9 +117,7 @@ def postprocess_detections(
         ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image.
 
     Example:
-        >>> import torch
         >>> from mmengine.config import ConfigDict
-        >>> from rotated_atss.detection.heads.postprocess import Candidates, postprocess_detections
         >>> boxes = torch.tensor([[10.0, 10.0, 8.0, 4.0, 0.0]]).repeat(2, 1)
         >>> candidates = Candidates(
         ...     image_index=torch.tensor([0, 0]),

@@ -21,9 +21,7 @@ def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[G
         One grid per level, in pixels.
 
     Example:
-        >>> import torch
         >>> from mmdet.models.task_modules import AnchorGenerator
-        >>> from rotated_atss.detection.heads.prior_grids import prior_grids
         >>> generator = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4], center_offset=0.5)
         >>> prior_grids(generator, [torch.Size((4, 6))])
         [Grid(height=4, width=6, stride=8, x0=4.0, y0=4.0)]
@@ -50,9 +48,7 @@ def valid_hw(
         (rows, columns) per level.
 
     Example:
-        >>> import torch
         >>> from mmdet.models.task_modules import AnchorGenerator
-        >>> from rotated_atss.detection.heads.prior_grids import valid_hw
         >>> generator = AnchorGenerator(strides=[8], ratios=[1.0], scales=[4])
         >>> valid_hw(generator, [torch.Size((16, 16))], pad_shape=(64, 100))
         [(8, 13)]

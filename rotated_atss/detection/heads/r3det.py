@@ -151,7 +151,7 @@ class R3Det(BaseDetector):
         init_cfg: Config of the initialization.
 
     Raises:
-        ValueError: Not one entry per refinement stage in ``refine`` or ``stage_loss_weights``.
+        ValueError: ``refine`` or ``stage_loss_weights`` does not have one entry per refinement stage.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:
-        ValueError: A loss that does not match the head.
+        ValueError: A loss does not match the head.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,12 +64,7 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             return self.loss_from_targets(logits, deltas, torch.cat(priors, -2), gt_index, batch_gt_instances)
 
     def loss_from_targets(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        priors: Tensor,
-        gt_index: Tensor,
-        batch_gt_instances: list[InstanceData],
+        self, logits: Tensor, deltas: Tensor, priors: Tensor, gt_index: Tensor, batch_gt_instances: list[InstanceData]
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch from assigned priors.
 

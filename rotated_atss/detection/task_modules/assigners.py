@@ -27,7 +27,6 @@ class RotatedATSSAssigner(TensorAssigner):
 
     Example:
         >>> import torch
-        >>> from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
         >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
         >>> RotatedATSSAssigner(topk=4).assign_image(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]))[0]
         tensor([-1,  0, -1, -1])

@@ -33,8 +33,6 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         ValueError: Unknown angle version, or ``edge_swap`` with ``oc``.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.task_modules.box_coders import OrientedDeltaCoder
         >>> coder = OrientedDeltaCoder("le90")
         >>> prior, gt_box = torch.tensor([[50.0, 50, 40, 40, 0]]), torch.tensor([[58.0, 50, 40, 20, 0.5]])
         >>> coder.encode(prior, gt_box)
@@ -99,8 +97,6 @@ class PointDistanceCoder(BaseBBoxCoder):
         ValueError: Unknown angle version, ``edge_swap`` without a long-edge angle version, or ``anchor_scale`` <= 0.
 
     Example:
-        >>> import torch
-        >>> from rotated_atss.detection.task_modules.box_coders import PointDistanceCoder
         >>> coder = PointDistanceCoder(anchor_scale=4, mean=0)
         >>> prior, gt_box = torch.tensor([[34.0, 34, 66, 66]]), torch.tensor([[34.0, 42, 82, 58]])
         >>> coder.encode(prior, gt_box)

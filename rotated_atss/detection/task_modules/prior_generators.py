@@ -25,7 +25,6 @@ class OrientedAnchorGenerator(AnchorGenerator):
             (column x stride, row x stride).
 
     Example:
-        >>> from rotated_atss.detection.task_modules.prior_generators import OrientedAnchorGenerator
         >>> generator = OrientedAnchorGenerator(octave_base_scale=4, scales_per_octave=1, ratios=[1.0], strides=[8])
         >>> generator.grid_priors([(1, 2)], device="cpu")
         [tensor([[ 0.,  0., 32., 32.,  0.],
@@ -51,7 +50,6 @@ class PriorGrid(AnchorGenerator):
         strides: Stride of each level in pixels.
 
     Example:
-        >>> from rotated_atss.detection.task_modules.prior_generators import PriorGrid
         >>> PriorGrid([8, 16]).num_base_priors
         [1, 1]
     """

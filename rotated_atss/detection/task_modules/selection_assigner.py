@@ -49,7 +49,6 @@ class SelectionAssigner(TensorAssigner):
 
     Example:
         >>> import torch
-        >>> from rotated_atss.detection.task_modules.selection_assigner import SelectionAssigner
         >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
         >>> SelectionAssigner("topk", topk=2).assign_image(priors, [4], torch.tensor([[13.0, 4, 20, 12, 0.1]]))[0]
         tensor([-1,  0,  0, -1])

@@ -117,8 +117,8 @@ def test_assigners_of_mmdetection(kind):
     [
         (OBB, "fcos", "no assigner 'fcos' .choose config, obb, hbb, atss"),
         (OBB, "obb-hbb", "no assigner 'obb-hbb'"),
-        (COCO, "hbb", "'hbb' is for oriented boxes"),
-        (COCO, "ssc-hbb", "'ssc-hbb' is for oriented boxes"),
+        (COCO, "hbb", "'hbb' needs oriented boxes"),
+        (COCO, "ssc-hbb", "'ssc-hbb' needs oriented boxes"),
     ],
 )
 def test_invalid_names_of_assigners(config, name, message):
@@ -182,7 +182,7 @@ def test_command_on_an_instances_json_with_options(tmp_path, capsys):
     "arguments, message",
     [
         (["--data", "no/such/folder"], "no/such/folder"),
-        (["--limit", "0"], "--limit 0 leaves no image"),
+        (["--limit", "0"], "--limit must be at least 1, got 0"),
         (["--compare", "fcos"], "no assigner 'fcos'"),
     ],
 )

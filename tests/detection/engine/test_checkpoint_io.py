@@ -206,7 +206,7 @@ def test_only_the_state_of_a_training_is_resumed(tmp_path, model, fault):
     check_resumable(model, saved(tmp_path / "whole.pth", whole))
     bare = saved(tmp_path / "bare.pth", model.state_dict())
     assert fault(check_resumable, model, bare).startswith(
-        f"{bare}: holds weights but no state of a training to resume (no meta, message_hub, optimizer"
+        f"{bare}: holds weights but no training state to resume (no meta, message_hub, optimizer"
     )
     other = saved(tmp_path / "other.pth", {**whole, "state_dict": {}})
     assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other)

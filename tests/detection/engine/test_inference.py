@@ -124,7 +124,7 @@ def test_batched_tiles_give_the_detections_of_single_tiles(oriented):
 
 
 def test_docstring_example_runs(oriented, images, monkeypatch, capsys):
-    example = load_detector.__doc__.partition("Example:\n")[2]
+    example = load_detector.__doc__.partition("Example::\n")[2]
     (images / "P0.png").rename(images / "P0001.png")
     monkeypatch.chdir(images)
     names = {"load_detector": load_detector, "predict_image": predict_image, "obb_to_poly": obb_to_poly}

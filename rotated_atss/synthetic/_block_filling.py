@@ -46,7 +46,18 @@ def scatter(
     gap: float,
     layer: str = "low",
 ) -> None:
-    """Try to place ``count`` sprites of similar heading at random positions."""
+    """Place up to ``count`` sprites at random positions.
+
+    Args:
+        site: The site.
+        block: The block to fill.
+        build: Creates a sprite.
+        count: Number of sprites; fewer are placed if there is no space.
+        heading: Mean heading relative to the block, radians.
+        spread: Maximum deviation from ``heading``, radians.
+        gap: Free pixels around each sprite.
+        layer: As in :meth:`Site.place`.
+    """
     placed = 0
     for _ in range(count * 6):
         sprite = build()
@@ -55,6 +66,12 @@ def scatter(
         placed += any(site.place(sprite, pose, layer=layer, gap=gap) for pose in poses)
         if placed == count:
             return
+
+
+def scatter_crates(site: Site, block: Block, count: int, *, gap: float) -> None:
+    """Place up to ``count`` crates at random positions; the number follows the clutter of the difficulty."""
+    for _ in range(int(count * site.difficulty.clutter)):
+        site.place(clutter.crate(site.rng), random_pose(site, block, 8), gap=gap)
 
 
 def scatter_trees(site: Site, block: Block, count: int) -> None:
@@ -102,14 +119,3 @@ def best_grid_cells(
     """
     along, across = grid_cells(width, height, cell_w, cell_h), grid_cells(width, height, cell_h, cell_w)
     return (along, 0.0) if len(along) >= len(across) else (across, np.pi / 2)
-
-
-def heading_jitter(site: Site) -> float:
-    """Draw a deviation of the heading, radians."""
-    return float(np.radians(site.rng.normal(0, site.difficulty.heading_jitter)))
-
-
-def random_scale(site: Site) -> float:
-    """Draw the scale of one object."""
-    spread = site.difficulty.size_jitter
-    return site.scale * float(site.rng.uniform(1 - spread, 1 + spread))
