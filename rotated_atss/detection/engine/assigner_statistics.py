@@ -16,8 +16,8 @@ from torch import Tensor
 from rotated_atss.analysis.positive_counts import POSITIVE_SHARE, BoxShapes, PositiveCounts
 from rotated_atss.assign import BACKGROUND, IGNORE, count_candidates_above_threshold, nearest_priors
 from rotated_atss.assign.box_formats import centers
+from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
-from rotated_atss.detection.engine.errors import one_line
 from rotated_atss.detection.task_modules.selection_assigner import STRATEGIES, SelectionAssigner
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.errors import UserError

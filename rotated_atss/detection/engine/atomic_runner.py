@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import nn
 
-from rotated_atss.detection.engine.errors import build_errors
+from rotated_atss.detection.engine.build_errors import build_errors
 from rotated_atss.errors import UserError
 
 

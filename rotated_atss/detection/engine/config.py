@@ -12,8 +12,8 @@ from mmengine.config import Config
 from torch import nn
 
 from rotated_atss.configs import find_config
+from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
-from rotated_atss.detection.engine.errors import build_errors, one_line
 from rotated_atss.errors import UserError
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from rotated_atss.coco.instances import category_ids, read_instances
-from rotated_atss.detection.engine.errors import one_line
+from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
 from rotated_atss.ops.box_transforms import scale_obb
 

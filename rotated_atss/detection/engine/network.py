@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rotated_atss.detection.engine.errors import one_line
+from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
 
 

@@ -7,7 +7,7 @@ import socket
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from rotated_atss.detection.engine.errors import one_line
+from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
 
 DOWNLOAD_TIMEOUT_S = 10

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
+from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
     read_checkpoint,
@@ -16,7 +17,6 @@ from rotated_atss.detection.engine.checkpoint_io import (
 )
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.distributed import process_group
-from rotated_atss.detection.engine.errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
