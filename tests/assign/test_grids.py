@@ -221,5 +221,5 @@ def test_invalid_batches():
         atss_assign_batch(priors, sizes, [])
     with pytest.raises(ValueError, match=r"gt_boxes_ignore_list must have one entry per image \(2\), got 1"):
         atss_assign_batch(priors, sizes, [make_gt_boxes(2)] * 2, gt_boxes_ignore_list=[None])
-    with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, not ndarray"):
+    with pytest.raises(TypeError, match=r"gt_boxes must be a torch.Tensor, got ndarray"):
         atss_assign(priors, sizes, make_gt_boxes(2).numpy())
