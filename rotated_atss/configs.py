@@ -37,7 +37,7 @@ def find_config(config: str | Path) -> Path:
         config: Path, or bare name of a config of this package, with or without ``.py``.
 
     Raises:
-        UserError: There is no such file or config; with the nearest names.
+        UserError: No such file or config exists. The hint lists similar names.
 
     Example:
         >>> find_config("rotated_atss_obb_r50_fpn_1x_dota_le90").parent.name

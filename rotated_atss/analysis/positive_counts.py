@@ -139,7 +139,7 @@ def summarize(shapes: BoxShapes, counts: dict[str, PositiveCounts]) -> dict[str,
     """
     return {
         "objects": int(sum(map(len, shapes.size))),
-        "assigners": {name: _summarize_assigner(shapes, each) for name, each in counts.items()},
+        "assigners": {name: _summarize_assigner(shapes, positives) for name, positives in counts.items()},
     }
 
 
@@ -154,7 +154,7 @@ def _summarize_assigner(shapes: BoxShapes, counts: PositiveCounts) -> dict[str, 
         "without": int((positives == 0).sum()),
         "objects_by_positives": np.bincount(positives).tolist(),
         "by_level": {str(stride): int(count) for stride, count in zip(counts.strides, counts.by_level)},
-        **{f"by_{name}": _summarize_groups(positives, *each) for name, each in shapes.groupings().items()},
+        **{f"by_{name}": _summarize_groups(positives, *grouping) for name, grouping in shapes.groupings().items()},
     }
 
 

@@ -16,7 +16,7 @@ GROUPS = (
 
 
 def plot_report(report: dict[str, Any], title: str = "") -> bytes:
-    """Plot positives per object by size, aspect ratio and angle, objects without positives and positives per level.
+    r"""Plot positives per object by size, aspect ratio and angle, objects without positives and positives per level.
 
     Args:
         report: Report of :func:`rotated_atss.analysis.positive_counts.summarize` with at least one object.
@@ -25,9 +25,15 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     Returns:
         A PNG file.
 
-    Example::
-
-        Path("assignment.png").write_bytes(plot_report(summarize(shapes, counts), title="rotated ATSS"))
+    Example:
+        >>> import torch
+        >>> from rotated_atss.analysis.positive_counts import BoxShapes, PositiveCounts, summarize
+        >>> from rotated_atss.analysis.positive_plots import plot_report
+        >>> shapes, counts = BoxShapes(oriented=False), PositiveCounts(strides=[8])
+        >>> shapes.add(torch.tensor([[0.0, 0, 32, 8]]))
+        >>> counts.add(torch.tensor([0, 0, -1]), level_sizes=[3], num_gts=1)
+        >>> plot_report(summarize(shapes, {"atss": counts}))[:4]  # doctest: +SKIP
+        b'\x89PNG'
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -23,36 +23,36 @@ def format_report(report: dict[str, Any]) -> str:
         >>> format_report(summarize(shapes, {"atss": counts})).splitlines()[1].split()
         ['positives', 'per', 'object', '2.00']
     """
-    each = report["assigners"]
-    lines = [_row("", each), _row("positives per object", each, lambda a: _number(a["positives_per_object"]))]
-    if any(a["expected_per_object"] is not None for a in each.values()):
-        lines.append(_row("  the paper's 0.2 k L", each, lambda a: _number(a["expected_per_object"])))
-        lines.append(_row("  before the centre test", each, lambda a: _number(a["above_threshold_per_object"])))
-    lines.append(_row("  standard deviation", each, lambda a: _number(a["deviation"])))
+    assigners = report["assigners"]
+    lines = [_row("", assigners), _row("positives per object", assigners, lambda a: _number(a["positives_per_object"]))]
+    if any(a["expected_per_object"] is not None for a in assigners.values()):
+        lines.append(_row("  the paper's 0.2 k L", assigners, lambda a: _number(a["expected_per_object"])))
+        lines.append(_row("  before the centre test", assigners, lambda a: _number(a["above_threshold_per_object"])))
+    lines.append(_row("  standard deviation", assigners, lambda a: _number(a["deviation"])))
     lines.append(
-        _row("objects with none", each, lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})")
+        _row("objects with none", assigners, lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})")
     )
     for name, title in (("size", "square root of area, px"), ("aspect", "long / short side"), ("angle", "angle, deg")):
-        lines += _group_rows(each, f"by_{name}", title)
-    lines += ["", _row("positives per level", each)]
-    for stride in next(iter(each.values()))["by_level"]:
-        lines.append(_row(f"  stride {stride}", each, partial(_level_cell, stride)))
+        lines += _group_rows(assigners, f"by_{name}", title)
+    lines += ["", _row("positives per level", assigners)]
+    for stride in next(iter(assigners.values()))["by_level"]:
+        lines.append(_row(f"  stride {stride}", assigners, partial(_level_cell, stride)))
     return "\n".join(lines)
 
 
-def _group_rows(each: dict[str, dict], key: str, title: str) -> list[str]:
-    first = next(iter(each.values())).get(key)
+def _group_rows(assigners: dict[str, dict], key: str, title: str) -> list[str]:
+    first = next(iter(assigners.values())).get(key)
     if not first:
         return []
-    lines = ["", _row(title, each, lambda a: "mean  none", extra="objects")]
+    lines = ["", _row(title, assigners, lambda a: "mean  none", extra="objects")]
     for index, group in enumerate(first):
         label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
-        lines.append(_row(label, each, partial(_group_cell, key, index), extra=str(group["objects"])))
+        lines.append(_row(label, assigners, partial(_group_cell, key, index), extra=str(group["objects"])))
     return lines
 
 
-def _row(label: str, each: dict[str, dict], cell: Callable[[dict], str] | None = None, extra: str = "") -> str:
-    cells = [name if cell is None else cell(summary) for name, summary in each.items()]
+def _row(label: str, assigners: dict[str, dict], cell: Callable[[dict], str] | None = None, extra: str = "") -> str:
+    cells = [name if cell is None else cell(summary) for name, summary in assigners.items()]
     return f"{label:<26}{extra:>9}" + "".join(f"{text:>20}" for text in cells)
 
 

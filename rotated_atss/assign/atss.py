@@ -21,13 +21,7 @@ from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.prior_layout import PriorLayout
-from rotated_atss.assign.validation import (
-    check_at_least_one,
-    check_box_formats,
-    check_images,
-    check_level_sizes,
-    valid_gt_mask,
-)
+from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 
 # On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
@@ -110,7 +104,7 @@ def atss_assign_batch(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS for a batch of images that share their priors.
 
-    There is no loop over images or boxes, except over images with ignored boxes. CUDA is not synchronised.
+    There is no loop over images or boxes, except over images with ignored boxes. CUDA is not synchronized.
 
     Args:
         priors: (A, 5) or (A, 4).
@@ -142,10 +136,15 @@ def atss_assign_batch(
                 [-1, -1, -1]])
     """
     ignore_list = list(gt_boxes_ignore_list or [None] * len(gt_boxes_list))
-    check_images(gt_boxes_list, ignore_list)
-    for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, ignore_list, strict=True):
+    if not gt_boxes_list:
+        raise ValueError("gt_boxes_list must hold the boxes of at least one image, got an empty list")
+    if len(ignore_list) != len(gt_boxes_list):
+        raise ValueError(
+            f"gt_boxes_ignore_list must have one entry per image ({len(gt_boxes_list)}), got {len(ignore_list)}"
+        )
+    for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, ignore_list):
         check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
-    check_level_sizes(priors, list(level_sizes))
+    check_level_sizes(priors, level_sizes)
     check_at_least_one(topk=topk, priors_per_location=priors_per_location)
     layout = PriorLayout.create(level_sizes, grids, valid_hw, len(gt_boxes_list))
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
@@ -194,7 +193,7 @@ def _select_positives(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, vali
     step = max(1, _PAIRS_PER_CHUNK.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
     chunks = [slice(start, start + step) for start in range(0, max(1, len(gt_boxes)), step)]
     pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c]) for c in chunks]
-    gt_index = torch.cat([each.gt_index + chunk.start for each, chunk in zip(pairs, chunks)])
+    gt_index = torch.cat([part.gt_index + chunk.start for part, chunk in zip(pairs, chunks)])
     prior_index, _, iou, is_positive = (torch.cat(column) for column in zip(*pairs))
     return _Pairs(prior_index, gt_index, iou, is_positive)
 
@@ -203,12 +202,12 @@ def _select_positives_of_chunk(priors: Tensor, gt_boxes: Tensor, candidates: Ten
     iou, is_positive = _iou_and_above_threshold(priors, gt_boxes, candidates)
     is_positive &= valid_gt[:, None]
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
-    prior_index, gt_index, iou, is_positive = (each.flatten() for each in (candidates, gt_index, iou, is_positive))
+    prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
     if is_positive.device.type == "cpu":
-        # Four of five candidates are dropped here. On CUDA they are kept, because counting them would synchronise.
+        # Four of five candidates are dropped here. On CUDA they are kept, because counting them would synchronize.
         rows = torch.nonzero(is_positive).squeeze(1)
         prior_index, gt_index, iou, is_positive = (
-            each.index_select(0, rows) for each in (prior_index, gt_index, iou, is_positive)
+            column.index_select(0, rows) for column in (prior_index, gt_index, iou, is_positive)
         )
     prior_index = prior_index.clamp(min=0)
     prior_centers = centers(priors.index_select(0, prior_index))
@@ -263,8 +262,8 @@ def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
         >>> adaptive_threshold(torch.tensor([[0.5, 0.25, 0.75, 0.0]]), torch.tensor([[True, True, True, False]]))
         tensor([0.7500])
     """
-    wide, weight = iou.double(), is_candidate.double()
-    number = weight.sum(1)
-    mean = (wide * weight).sum(1) / number.clamp(min=1)  # line 8, m_g
-    variance = ((wide - mean[:, None]).square_() * weight).sum(1) / (number - 1).clamp(min=1)  # line 9, v_g squared
+    iou64, weight = iou.double(), is_candidate.double()
+    count = weight.sum(1)
+    mean = (iou64 * weight).sum(1) / count.clamp(min=1)  # line 8, m_g
+    variance = ((iou64 - mean[:, None]).square_() * weight).sum(1) / (count - 1).clamp(min=1)  # line 9, v_g squared
     return (mean + variance.sqrt()).to(iou)  # line 10, t_g

@@ -18,23 +18,52 @@ CENTER_MARGIN_PX = 0.01  # as in the official code: a centre on the border is ou
 
 
 def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    """Detach tensors, upcast the priors, and convert the others to the dtype and device of the priors."""
+    """Detach tensors, upcast the priors, and convert the others to the dtype and device of the priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import detach_and_upcast
+        >>> priors, gt_boxes = detach_and_upcast(torch.ones(1, 4).half(), torch.ones(1, 4).double())
+        >>> priors.dtype, gt_boxes.dtype
+        (torch.float32, torch.float32)
+    """
     priors = upcast(priors.detach())
     return (priors, *(boxes.detach().to(priors) for boxes in others))
 
 
 def centers(boxes: Tensor) -> Tensor:
-    """Return the (N, 2) centres of boxes."""
+    """Return the (N, 2) centres of boxes.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import centers
+        >>> centers(torch.tensor([[0.0, 0, 8, 4]]))
+        tensor([[4., 2.]])
+    """
     return boxes[:, :2] if boxes.shape[1] == 5 else (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def box_wh(boxes: Tensor) -> Tensor:
-    """Return the (N, 2) widths and heights of boxes."""
+    """Return the (N, 2) widths and heights of boxes.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import box_wh
+        >>> box_wh(torch.tensor([[10.0, 20, 18, 24]]))
+        tensor([[8., 4.]])
+    """
     return boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
 
 
 def to_hbb(boxes: Tensor) -> Tensor:
-    """Return the (N, 4) circumscribed horizontal boxes; horizontal boxes are returned unchanged."""
+    """Return the (N, 4) circumscribed horizontal boxes; horizontal boxes are returned unchanged.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import to_hbb
+        >>> to_hbb(torch.tensor([[10.0, 20, 6, 4, 0]]))
+        tensor([[ 7., 18., 13., 22.]])
+    """
     return obb_to_hbb(boxes) if boxes.shape[1] == 5 else boxes
 
 
@@ -49,6 +78,12 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
 
     Returns:
         (N, 4) left, top, right, bottom in pixels, negative outside.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import side_distances
+        >>> side_distances(torch.tensor([[9.0, 20]]), torch.tensor([[10.0, 20, 6, 4, 0]]))
+        tensor([[2., 2., 4., 2.]])
     """
     offset = points - centers(boxes)
     if boxes.shape[1] == 5:
@@ -59,14 +94,29 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
-    """Test row by row whether (N, 2) points lie in boxes by more than :data:`CENTER_MARGIN_PX`; (N,) bool."""
+    """Test row by row whether (N, 2) points lie in boxes by more than :data:`CENTER_MARGIN_PX`; (N,) bool.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import points_in_boxes
+        >>> points_in_boxes(torch.tensor([[1.0, 1], [8, 1]]), torch.tensor([[0.0, 0, 8, 4], [0, 0, 8, 4]]))
+        tensor([ True, False])
+    """
     if boxes.shape[1] == 5:
         return points_in_obb(points, boxes, CENTER_MARGIN_PX)
     return torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), 1).amin(1) > CENTER_MARGIN_PX
 
 
 def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
-    """Compute ``points_in_boxes(points, boxes[index])``."""
+    """Compute ``points_in_boxes(points, boxes[index])``.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import points_in_indexed_boxes
+        >>> points, boxes = torch.tensor([[1.0, 1], [9, 1]]), torch.tensor([[4.0, 2, 8, 4, 0]])
+        >>> points_in_indexed_boxes(points, boxes, torch.tensor([0, 0]))
+        tensor([ True, False])
+    """
     indexed = boxes.index_select(0, index)
     if boxes.shape[1] == 4:
         return points_in_boxes(points, indexed)
@@ -86,6 +136,12 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
 
     Returns:
         (N,), 0 for boxes without area.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import aligned_iou
+        >>> aligned_iou(torch.tensor([[0.0, 0, 8, 4]]), torch.tensor([[4.0, 0, 8, 4]]))
+        tensor([0.5000])
     """
     if boxes1.shape[1] == 5:
         return rotated_iou(boxes1, boxes2, aligned=True, mode=mode)
@@ -102,11 +158,19 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
 
     Returns:
         (G, K).
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.box_formats import candidate_iou
+        >>> priors, gt_boxes = torch.tensor([[0.0, 0, 8, 4], [4, 0, 8, 4]]), torch.tensor([[0.0, 0, 8, 4]])
+        >>> candidate_iou(priors, gt_boxes, torch.tensor([[0, 1]]))
+        tensor([[1.0000, 0.5000]])
     """
+    flat = candidates.flatten()
     if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel reads rows, not columns
-        pairs = priors[candidates.flatten()], gt_boxes.repeat_interleave(candidates.shape[1], 0)
-        return rotated_iou(*pairs, aligned=True).view_as(candidates)
-    flat = candidates.flatten()  # index_select is five times as fast as indexing with brackets on the CPU
+        gt_rows = gt_boxes.repeat_interleave(candidates.shape[1], 0)
+        return rotated_iou(priors[flat], gt_rows, aligned=True).view_as(candidates)
+    # index_select is five times as fast as indexing with brackets on the CPU
     prior_columns = [column.index_select(0, flat).view_as(candidates) for column in priors[:, :4].unbind(1)]
     gt_columns = [column[:, None] for column in gt_boxes.unbind(1)]
     if len(gt_columns) == 4:
@@ -119,7 +183,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
 
 
 def _horizontal_overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor], mode: str = "iou") -> Tensor:
-    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``; they are broadcast."""
+    """Compute the IoU or IoF of boxes given as columns ``x1, y1, x2, y2``; shapes are broadcast."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     width = (torch.minimum(right1, right2) - torch.maximum(left1, left2)).clamp(min=0)
     intersection = (torch.minimum(bottom1, bottom2) - torch.maximum(top1, top2)).clamp(min=0) * width

@@ -35,10 +35,18 @@ def select_candidates(
         gt_centers: (G, 2) pixels, image after image.
         image_index: (G,) int64 image of each box.
         num_candidates: Candidates per level.
-        ignore_masks: (A,) bool per image, priors that are no candidates; None for none.
+        ignore_masks: (A,) bool per image, priors that cannot be candidates; None without such priors.
 
     Returns:
         (G, K) int64 indices of priors, level after level, nearest first; -1 where a level has no more priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.candidates import PriorLayout, select_candidates
+        >>> layout = PriorLayout.create([2], grids=None, valid_hw=None, num_images=1)
+        >>> prior_centers, gt_centers = torch.tensor([[0.0, 0], [8, 0]]), torch.tensor([[7.0, 0]])
+        >>> select_candidates(prior_centers, layout, gt_centers, torch.tensor([0]), 1, [None])
+        tensor([[1]])
     """
     on_grids = num_candidates <= _MAX_CANDIDATES_ON_GRIDS and all(mask is None for mask in ignore_masks)
     if layout.grids is not None and on_grids:
@@ -63,7 +71,7 @@ def nearest_priors_on_grids(
     num_candidates: int,
     valid_hw: Tensor | None = None,
 ) -> Tensor:
-    """Find the result of :func:`nearest_priors` on grids without reading the priors.
+    """Find the nearest priors of each ground-truth box, as :func:`nearest_priors` does, without reading the priors.
 
     Args:
         gt_centers: (G, 2) pixels.

@@ -21,7 +21,7 @@ def resolve_conflicts(
         gt_index: (N,) int64 ground-truth boxes of the candidate pairs.
         priority: (N,) values >= 0.
         is_positive: (N,) bool. Other pairs are written to a slot behind the last prior, so that no tensor size depends
-            on the data and CUDA need not synchronise.
+            on the data and CUDA is not synchronized.
 
     Returns:
         ``gt_index`` (A,) int64, :data:`BACKGROUND` for priors in no positive pair, and the (A,) priority of the
@@ -36,7 +36,7 @@ def resolve_conflicts(
         (tensor([ 1, -1,  1]), tensor([0.7500, 0.0000, 0.2500]))
     """
     slot = torch.where(is_positive, prior_index, num_priors)
-    # Only slots of positive pairs are initialised and read. With many priors and few boxes, initialising all of them
+    # Only slots of positive pairs are initialized and read. With many priors and few boxes, initializing all of them
     # would take most of the time.
     best = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max

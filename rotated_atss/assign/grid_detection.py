@@ -17,7 +17,7 @@ _MAX_PRIORS_PER_LOCATION = 64
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
     """Find the grid of each level in the centres of its priors.
 
-    Reads values, so that CUDA is synchronised.
+    The function reads values, which synchronizes CUDA.
 
     Args:
         priors: (A, 5) or (A, 4), level after level, row by row, priors of one location consecutively.
@@ -78,6 +78,7 @@ def _find_grid(prior_centers: Tensor) -> Grid | None:
     grid = Grid(len(cells), width, round(stride, 6) or 1.0, *prior_centers[0].tolist())
     x = grid.x0 + grid.stride * torch.arange(width, dtype=torch.float64)
     y = grid.y0 + grid.stride * torch.arange(len(cells), dtype=torch.float64)[:, None]
-    found = prior_centers.view(len(cells), width, priors_per_location, 2)
-    deviation = torch.maximum((found[..., 0] - x[:, None]).abs().amax(), (found[..., 1] - y[..., None]).abs().amax())
+    grid_centers = prior_centers.view(len(cells), width, priors_per_location, 2)
+    deviation_x, deviation_y = grid_centers[..., 0] - x[:, None], grid_centers[..., 1] - y[..., None]
+    deviation = torch.maximum(deviation_x.abs().amax(), deviation_y.abs().amax())
     return grid if grid.stride > 0 and float(deviation) < SAME_CENTER_PX else None

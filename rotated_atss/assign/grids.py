@@ -129,12 +129,12 @@ def _nearest_lines(
         num_lines: R.
 
     Returns:
-        (R, X, L, N) int32 lines and their squared distances, infinite where there is no such line.
+        (R, X, L, N) int32 lines and their squared distances, infinite for lines outside the grid.
     """
     last = (sizes - 1).to(position)
-    place = ((position - origins) / strides).nan_to_num_(0.0)
-    first = (place - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves are rounded down, to the lower of two equals
-    direction = (place > first).to(position).mul_(2).sub_(1)  # towards the second nearest line
+    line = ((position - origins) / strides).nan_to_num_(0.0)  # fractional
+    first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves are rounded down, to the lower of two equals
+    direction = (line > first).to(position).mul_(2).sub_(1)  # towards the second nearest line
     ahead = torch.where(direction > 0, last - first, first)
     shorter = torch.minimum(ahead, last - ahead)  # this many lines on either side alternate; the rest is on one side
     one_sided = torch.where(ahead * 2 >= last, direction, -direction)

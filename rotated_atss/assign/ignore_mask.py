@@ -39,7 +39,12 @@ def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshol
 
 
 def apply_ignore_mask(gt_index: Tensor, ignore_mask: Tensor | None) -> Tensor:
-    """Set ``gt_index`` (A,) to :data:`IGNORE` where ``ignore_mask`` (A,) is set."""
-    if ignore_mask is None:
-        return gt_index
-    return torch.where(ignore_mask, torch.full_like(gt_index, IGNORE), gt_index)
+    """Set ``gt_index`` (A,) to :data:`IGNORE` where ``ignore_mask`` (A,) is set.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.ignore_mask import apply_ignore_mask
+        >>> apply_ignore_mask(torch.tensor([0, -1, -1]), torch.tensor([False, False, True]))
+        tensor([ 0, -1, -2])
+    """
+    return gt_index if ignore_mask is None else gt_index.masked_fill(ignore_mask, IGNORE)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_formats import aligned_iou, centers, detach_and_upcast, points_in_boxes
+from rotated_atss.assign.box_formats import aligned_iou, centers, points_in_boxes
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
-from rotated_atss.assign.ignore_mask import apply_ignore_mask, compute_ignore_mask
+from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
-from rotated_atss.assign.validation import check_box_formats, check_thresholds, valid_gt_mask
+from rotated_atss.assign.validation import check_thresholds, prepare_boxes, valid_gt_mask
 
 
 def max_iou_assign(
@@ -39,9 +39,9 @@ def max_iou_assign(
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Also assign each box to the priors of highest IoU with it, whatever the thresholds and
-            whatever else these priors were assigned to; of several such boxes the highest index wins. Unlike with
-            MMDetection, a box that overlaps no prior is assigned to none, also with ``min_pos_iou=0``.
+        match_low_quality: Also assign each box to the priors of highest IoU with it, regardless of the thresholds and
+            of other assignments of these priors; of several such boxes the highest index wins. Unlike in MMDetection,
+            a box that overlaps no prior is assigned to none, also with ``min_pos_iou=0``.
         gt_max_assign_all: Match low quality with all priors of equal highest IoU instead of the lowest index only.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither positive nor negative.
@@ -63,10 +63,8 @@ def max_iou_assign(
         >>> gt_index
         tensor([ 0,  0, -2, -1])
     """
-    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
-    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
+    priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     valid_gt_mask(gt_boxes)  # only for its warning: invalid boxes overlap nothing
     best = _BestMatches(priors)
     for prior_index, gt_index in overlapping_box_pairs(priors, gt_boxes):

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rotated_atss.assign.grids import Grid
-from rotated_atss.assign.validation import check_grids, check_valid_hw
 
 
 class PriorLayout(NamedTuple):
@@ -47,10 +46,10 @@ class PriorLayout(NamedTuple):
                 raise ValueError("valid_hw counts cells of grids, but no grids were given. Pass grids too.")
             return cls(sizes, None, None)
         level_grids = [Grid(*grid) for grid in grids]
-        check_grids(level_grids, sizes)
+        _check_grids(level_grids, sizes)
         if valid_hw is None:
             return cls(sizes, level_grids, None)
-        check_valid_hw(valid_hw, level_grids, num_images)
+        _check_valid_hw(valid_hw, level_grids, num_images)
         full_hw = [(grid.height, grid.width) for grid in level_grids]
         valid = [[(rows, columns) for rows, columns in image_hw] for image_hw in valid_hw]
         return cls(sizes, level_grids, None if all(image_hw == full_hw for image_hw in valid) else valid)
@@ -69,3 +68,30 @@ class PriorLayout(NamedTuple):
         padding = torch.ones(grid.height, grid.width, dtype=torch.bool)
         padding[:rows, :columns] = False
         return padding.flatten().repeat_interleave(size // max(1, padding.numel()))
+
+
+def _check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
+    if len(grids) != len(level_sizes):
+        raise ValueError(f"grids must have one entry per level ({len(level_sizes)}), got {len(grids)}")
+    for grid, size in zip(grids, level_sizes):
+        cells = grid.height * grid.width
+        if grid.height < 0 or grid.width < 0 or (size % cells if cells else size):
+            raise ValueError(
+                f"a level of {size} priors must be a multiple of its grid's cells, got {grid.height} x {grid.width}"
+            )
+        if not grid.stride > 0:
+            raise ValueError(f"the stride of a grid must be above 0, got {grid.stride}")
+
+
+def _check_valid_hw(valid_hw: Sequence[Sequence[tuple[int, int]]], grids: Sequence[Grid], num_images: int) -> None:
+    if len(valid_hw) != num_images or any(len(image_hw) != len(grids) for image_hw in valid_hw):
+        raise ValueError(
+            f"valid_hw must hold (rows, columns) of {len(grids)} levels for {num_images} images, "
+            f"got {[len(image_hw) for image_hw in valid_hw]} levels"
+        )
+    for image_hw in valid_hw:
+        for (rows, columns), grid in zip(image_hw, grids):
+            if not (0 <= rows <= grid.height and 0 <= columns <= grid.width):
+                raise ValueError(
+                    f"valid_hw must lie within its grid of {grid.height} x {grid.width} cells, got {rows} x {columns}"
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,20 +12,19 @@ from rotated_atss.assign.box_formats import (
     aligned_iou,
     box_wh,
     centers,
-    detach_and_upcast,
     points_in_boxes,
     side_distances,
     to_hbb,
 )
 from rotated_atss.assign.candidates import nearest_priors
-from rotated_atss.assign.conflicts import BACKGROUND, resolve_conflicts
-from rotated_atss.assign.ignore_mask import apply_ignore_mask, compute_ignore_mask
+from rotated_atss.assign.conflicts import resolve_conflicts
+from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import (
     check_at_least_one,
-    check_box_formats,
     check_level_sizes,
     check_scale_ranges,
+    prepare_boxes,
     valid_gt_mask,
 )
 
@@ -44,8 +43,8 @@ def ssc_assign(
     """Assign ground-truth boxes to the priors inside them on the levels of their scale, as FCOS does.
 
     A prior is positive if its centre lies in the box and the largest distance from the centre to a side of the box, in
-    the box's own frame, is in the range of the prior's level. Of several such boxes the smallest gets the prior, among
-    equal areas the one of lowest index.
+    the box's own frame, is in the range of the prior's level. Of several such boxes the smallest gets the prior; the
+    lowest index wins among equal areas.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
@@ -71,17 +70,11 @@ def ssc_assign(
         >>> ssc_assign(priors, [2, 1], torch.tensor([[10.0, 10, 24, 12, 0]]), scale_ranges=[16])[0]
         tensor([ 0, -1, -1])
     """
-    priors, gt_boxes, ignore_mask = _prepare(priors, level_sizes, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
-    low, high = _level_ranges(priors, level_sizes, scale_ranges)
-    valid_gt, prior_centers = valid_gt_mask(gt_boxes), centers(priors)
-    no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
-    positives = [(no_index, no_index)]
-    for prior_index, gt_index in overlapping_box_pairs(torch.cat((prior_centers, prior_centers), 1), to_hbb(gt_boxes)):
-        fits = _in_range(prior_centers[prior_index], gt_boxes[gt_index], low[prior_index], high[prior_index])
-        fits &= points_in_boxes(prior_centers[prior_index], gt_boxes[gt_index]) & valid_gt[gt_index]
-        positives.append((prior_index[fits], gt_index[fits]))
-    prior_index, gt_index = (torch.cat(part) for part in zip(*positives))
-    return _assign_smallest(priors, gt_boxes, ignore_mask, prior_index, gt_index)
+    priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
+    ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
+    prior_centers = centers(priors)
+    pairs = overlapping_box_pairs(torch.cat((prior_centers, prior_centers), 1), to_hbb(gt_boxes))
+    return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
 
 
 def center_sampling_assign(
@@ -125,53 +118,46 @@ def center_sampling_assign(
         >>> center_sampling_assign(priors, [2, 1], gt_boxes, topk=1, scale_ranges=[20])[0]
         tensor([ 0, -1, -1])
     """
-    priors, gt_boxes, ignore_mask = _prepare(priors, level_sizes, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
+    priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     check_at_least_one(topk=topk, priors_per_location=priors_per_location)
-    low, high = _level_ranges(priors, level_sizes, scale_ranges)
-    if not len(priors) or not len(gt_boxes):
-        background = torch.full((len(priors),), BACKGROUND, dtype=torch.int64, device=priors.device)
-        return apply_ignore_mask(background, ignore_mask), priors.new_zeros(len(priors))
-    prior_centers = centers(priors)
-    num_candidates = topk * priors_per_location
-    candidates = nearest_priors(prior_centers, level_sizes, centers(gt_boxes), num_candidates, ignore_mask)
-    prior_index = candidates.flatten()
-    gt_index = torch.arange(len(gt_boxes), device=priors.device).repeat_interleave(candidates.shape[1])
-    fits = _in_range(prior_centers[prior_index], gt_boxes[gt_index], low[prior_index], high[prior_index])
-    fits &= points_in_boxes(prior_centers[prior_index], gt_boxes[gt_index]) & valid_gt_mask(gt_boxes)[gt_index]
-    return _assign_smallest(priors, gt_boxes, ignore_mask, prior_index[fits], gt_index[fits])
-
-
-def _prepare(
-    priors: Tensor,
-    level_sizes: Sequence[int],
-    gt_boxes: Tensor,
-    gt_boxes_ignore: Tensor | None,
-    ignore_iof_threshold: float,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Validate and upcast the boxes and compute the ignore mask."""
-    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
-    check_level_sizes(priors, list(level_sizes))
-    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    return priors, gt_boxes, compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
+    ranges, valid_gt = _level_ranges(priors, level_sizes, scale_ranges), valid_gt_mask(gt_boxes)
+    pairs = []
+    if len(priors) and len(gt_boxes):
+        num_candidates = topk * priors_per_location
+        candidates = nearest_priors(centers(priors), level_sizes, centers(gt_boxes), num_candidates, ignore_mask)
+        gt_index = torch.arange(len(gt_boxes), device=priors.device).repeat_interleave(candidates.shape[1])
+        pairs = [(candidates.flatten(), gt_index)]
+    return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
 
 
 def _level_ranges(priors: Tensor, level_sizes: Sequence[int], scale_ranges: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Return the (A,) smallest and the (A,) largest regression distance in pixels of each prior's level."""
+    check_level_sizes(priors, level_sizes)
     check_scale_ranges(scale_ranges, len(level_sizes))
     sizes = torch.tensor(level_sizes, device=priors.device)
     low, high = priors.new_tensor((0, *scale_ranges)), priors.new_tensor((*scale_ranges, math.inf))
     return low.repeat_interleave(sizes), high.repeat_interleave(sizes)
 
 
-def _in_range(points: Tensor, boxes: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    largest = side_distances(points, boxes).amax(1)
-    return (largest >= low) & (largest <= high)
-
-
 def _assign_smallest(
-    priors: Tensor, gt_boxes: Tensor, ignore_mask: Tensor | None, prior_index: Tensor, gt_index: Tensor
+    priors: Tensor,
+    gt_boxes: Tensor,
+    valid_gt: Tensor,
+    ignore_mask: Tensor | None,
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    ranges: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Assign each prior of (N,) pairs to the smallest box among its pairs."""
+    """Assign each prior to the smallest box among the (N,) pairs that satisfy both constraints."""
+    prior_centers, (low, high) = centers(priors), ranges
+    no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)
+    positives = [(no_index, no_index)]
+    for prior_index, gt_index in pairs:
+        points, boxes = prior_centers[prior_index], gt_boxes[gt_index]
+        largest = side_distances(points, boxes).amax(1)
+        fits = (largest >= low[prior_index]) & (largest <= high[prior_index])
+        fits &= points_in_boxes(points, boxes) & valid_gt[gt_index]
+        positives.append((prior_index[fits], gt_index[fits]))
+    prior_index, gt_index = (torch.cat(part) for part in zip(*positives))
     valid = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
     area = box_wh(gt_boxes).prod(1)[gt_index]
     assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, 1 / area, valid)

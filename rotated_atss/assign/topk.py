@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_formats import aligned_iou, centers, detach_and_upcast, points_in_boxes
+from rotated_atss.assign.box_formats import aligned_iou, centers, points_in_boxes
 from rotated_atss.assign.conflicts import resolve_conflicts
-from rotated_atss.assign.ignore_mask import apply_ignore_mask, compute_ignore_mask
+from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
-from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
+from rotated_atss.assign.validation import check_at_least_one, check_level_sizes, prepare_boxes, valid_gt_mask
 
 DISTANCE_WEIGHT = 1e-3  # IoU that the farthest prior loses in the ranking: breaks near ties
 
@@ -30,7 +30,7 @@ def topk_assign(
     The ranking subtracts from the IoU the distance between the centres, scaled so that :data:`DISTANCE_WEIGHT`
     corresponds to the largest distance between a box and a corner of the priors' extent. Nearer priors therefore win
     near ties, in the order of the official code for priors on grids. If several boxes select a prior, the box of
-    highest IoU gets it, among equal IoUs the one of lowest index.
+    highest IoU gets it; the lowest index wins among equal IoUs.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -54,11 +54,9 @@ def topk_assign(
         >>> topk_assign(priors, [3], torch.tensor([[10.0, 8, 16, 16, 0]]), topk=1)[0]
         tensor([ 0, -1, -1])
     """
-    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
-    check_level_sizes(priors, list(level_sizes))
+    priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
+    check_level_sizes(priors, level_sizes)
     check_at_least_one(topk=topk)
-    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
-    ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
     prior_centers, gt_centers = centers(priors), centers(gt_boxes)
     max_distance = _max_distance(prior_centers, gt_centers[valid_gt_mask(gt_boxes)])
     no_index = torch.zeros(0, dtype=torch.int64, device=priors.device)

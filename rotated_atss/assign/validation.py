@@ -1,4 +1,4 @@
-"""Validation of the arguments of the assigners."""
+"""Validation and preparation of the arguments of the assigners."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rotated_atss.assign.box_formats import box_wh
-from rotated_atss.assign.grids import Grid
+from rotated_atss.assign.box_formats import box_wh, detach_and_upcast
+from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.ops.checks import check_tensors
 
 
 def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     """Mask the ground-truth boxes with an area and finite coordinates.
 
-    On the CPU a warning reports the number of others; on CUDA counting them would synchronise the device.
+    On the CPU a warning reports the number of other boxes; on CUDA, counting them would synchronize the device.
 
     Args:
         gt_boxes: (G, 5) or (G, 4).
@@ -37,23 +37,19 @@ def valid_gt_mask(gt_boxes: Tensor) -> Tensor:
     return valid
 
 
-def check_images(gt_boxes_list: Sequence[Tensor], gt_boxes_ignore_list: Sequence[Tensor | None]) -> None:
-    """Raise ``ValueError`` for an empty batch or lists of different lengths."""
-    if not gt_boxes_list:
-        raise ValueError("gt_boxes_list must hold the boxes of at least one image, got an empty list")
-    if len(gt_boxes_ignore_list) != len(gt_boxes_list):
-        raise ValueError(
-            f"gt_boxes_ignore_list must have one entry per image ({len(gt_boxes_list)}), "
-            f"got {len(gt_boxes_ignore_list)}"
-        )
-
-
 def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
     """Check that priors are (N, 4) or (N, 5) tensors and that all other boxes have as many columns.
 
     Raises:
         TypeError: An argument is not a tensor.
         ValueError: A shape is wrong.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.validation import check_box_formats
+        >>> check_box_formats(torch.zeros(3, 5), gt_boxes=torch.zeros(1, 4))
+        Traceback (most recent call last):
+        ValueError: gt_boxes must have shape (N, 5), got (1, 4)
     """
     check_tensors(priors=priors, **others)
     if priors.ndim != 2 or priors.shape[1] not in (4, 5):
@@ -63,50 +59,73 @@ def check_box_formats(priors: Tensor, **others: Tensor | None) -> None:
             raise ValueError(f"{name} must have shape (N, {priors.shape[1]}), got {tuple(boxes.shape)}")
 
 
-def check_level_sizes(priors: Tensor, level_sizes: list[int]) -> None:
-    """Raise ``ValueError`` unless the level sizes sum to the number of priors."""
+def check_level_sizes(priors: Tensor, level_sizes: Sequence[int]) -> None:
+    """Raise ``ValueError`` unless the level sizes sum to the number of priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.validation import check_level_sizes
+        >>> check_level_sizes(torch.zeros(3, 5), [2, 2])
+        Traceback (most recent call last):
+        ValueError: level_sizes must sum to the number of priors (3), got [2, 2]
+    """
     if sum(level_sizes) != len(priors):
-        raise ValueError(f"level_sizes must sum to the number of priors ({len(priors)}), got {level_sizes}")
+        raise ValueError(f"level_sizes must sum to the number of priors ({len(priors)}), got {list(level_sizes)}")
 
 
-def check_grids(grids: Sequence[Grid], level_sizes: Sequence[int]) -> None:
-    """Raise ``ValueError`` unless there is one grid per level and each level is a multiple of its grid's cells."""
-    if len(grids) != len(level_sizes):
-        raise ValueError(f"grids must have one entry per level ({len(level_sizes)}), got {len(grids)}")
-    for grid, size in zip(grids, level_sizes):
-        cells = grid.height * grid.width
-        if grid.height < 0 or grid.width < 0 or (size % cells if cells else size):
-            raise ValueError(
-                f"a level of {size} priors must be a multiple of its grid's cells, got {grid.height} x {grid.width}"
-            )
-        if not grid.stride > 0:
-            raise ValueError(f"the stride of a grid must be above 0, got {grid.stride}")
+def prepare_boxes(
+    priors: Tensor, gt_boxes: Tensor, gt_boxes_ignore: Tensor | None, ignore_iof_threshold: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Validate and upcast the boxes of an image and compute its ignore mask.
 
+    Args:
+        priors: (A, 5) or (A, 4).
+        gt_boxes: (G, 5) or (G, 4).
+        gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, or None.
+        ignore_iof_threshold: As for :func:`rotated_atss.assign.ignore_mask.compute_ignore_mask`.
 
-def check_valid_hw(valid_hw: Sequence[Sequence[tuple[int, int]]], grids: Sequence[Grid], num_images: int) -> None:
-    """Raise ``ValueError`` unless every image has rows and columns for every level, within the level's grid."""
-    if len(valid_hw) != num_images or any(len(image_hw) != len(grids) for image_hw in valid_hw):
-        raise ValueError(
-            f"valid_hw must hold (rows, columns) of {len(grids)} levels for {num_images} images, "
-            f"got {[len(image_hw) for image_hw in valid_hw]} levels"
-        )
-    for image_hw in valid_hw:
-        for (rows, columns), grid in zip(image_hw, grids):
-            if not (0 <= rows <= grid.height and 0 <= columns <= grid.width):
-                raise ValueError(
-                    f"valid_hw must lie within its grid of {grid.height} x {grid.width} cells, got {rows} x {columns}"
-                )
+    Returns:
+        The priors, the boxes and the (A,) ignore mask or None.
+
+    Raises:
+        TypeError: Boxes are not tensors.
+        ValueError: A shape is wrong.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.assign.validation import prepare_boxes
+        >>> priors, gt_boxes = torch.tensor([[0, 0, 10, 10]]), torch.zeros(0, 4)
+        >>> prepare_boxes(priors, gt_boxes, torch.tensor([[0, 0, 8, 20]]), 0.5)
+        (tensor([[ 0.,  0., 10., 10.]]), tensor([], size=(0, 4)), tensor([True]))
+    """
+    check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
+    priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
+    return priors, gt_boxes, compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
 
 
 def check_at_least_one(**numbers: int) -> None:
-    """Raise ``ValueError`` for a number below 1."""
+    """Raise ``ValueError`` for a number below 1.
+
+    Example:
+        >>> from rotated_atss.assign.validation import check_at_least_one
+        >>> check_at_least_one(topk=0)
+        Traceback (most recent call last):
+        ValueError: topk must be at least 1, got 0
+    """
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def check_scale_ranges(scale_ranges: Sequence[float], num_levels: int) -> None:
-    """Raise ``ValueError`` unless there is one border fewer than levels and the borders increase from above 0."""
+    """Raise ``ValueError`` unless there is one border fewer than levels and the borders increase from above 0.
+
+    Example:
+        >>> from rotated_atss.assign.validation import check_scale_ranges
+        >>> check_scale_ranges((64, 32), num_levels=3)
+        Traceback (most recent call last):
+        ValueError: scale_ranges must increase and be above 0, got (64, 32)
+    """
     if len(scale_ranges) != num_levels - 1:
         raise ValueError(
             f"scale_ranges must hold {num_levels - 1} borders for {num_levels} levels, got {tuple(scale_ranges)}"
@@ -116,7 +135,14 @@ def check_scale_ranges(scale_ranges: Sequence[float], num_levels: int) -> None:
 
 
 def check_thresholds(pos_iou: float, neg_iou: float, min_pos_iou: float = 0.0) -> None:
-    """Raise ``ValueError`` for IoU thresholds outside [0, 1] or in the wrong order."""
+    """Raise ``ValueError`` for IoU thresholds outside [0, 1] or in the wrong order.
+
+    Example:
+        >>> from rotated_atss.assign.validation import check_thresholds
+        >>> check_thresholds(pos_iou=0.5, neg_iou=0.6)
+        Traceback (most recent call last):
+        ValueError: thresholds must satisfy 0 < neg_iou <= pos_iou <= 1 and 0 <= min_pos_iou <= 1, got pos_iou 0.5, ...
+    """
     if not 0 < neg_iou <= pos_iou <= 1 or not 0 <= min_pos_iou <= 1:
         raise ValueError(
             "thresholds must satisfy 0 < neg_iou <= pos_iou <= 1 and 0 <= min_pos_iou <= 1, "

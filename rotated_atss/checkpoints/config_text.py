@@ -41,12 +41,12 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Name):
         return names.get(node.id, _UNKNOWN)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return _evaluate_dict([(each.arg, each.value) for each in node.keywords], names)
+        return _evaluate_dict([(keyword.arg, keyword.value) for keyword in node.keywords], names)
     if isinstance(node, ast.Dict):
         keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
         return _evaluate_dict(list(zip(keys, node.values)), names)
     if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_evaluate(each, names) for each in node.elts]
+        items = [_evaluate(element, names) for element in node.elts]
         return _UNKNOWN if _UNKNOWN in items else items
     try:
         return ast.literal_eval(node)

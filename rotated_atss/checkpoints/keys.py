@@ -56,12 +56,7 @@ OFFICIAL = _official()
 
 
 def _rules_for(source: str, names: Iterable[str]) -> tuple[Rule, ...]:
-    """Return the renaming rules for a checkpoint, to be applied in order.
-
-    Args:
-        source: One of :data:`SOURCES`.
-        names: Parameter names of the checkpoint.
-    """
+    """Return the renaming rules, to be applied in order, for a checkpoint with these parameter names."""
     if source == "atss-official":
         return OFFICIAL
     if source == "mmrotate-0.x" and any(name.startswith("refine_head.") for name in names):

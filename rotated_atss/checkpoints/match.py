@@ -34,7 +34,8 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
         return None
     if detector == "atss":
         family = "atss_official" if source == "atss-official" else "atss"
-        return rf"{family}_{'dcnv2_' if _is_deformable(state) else ''}{backbone}_fpn_.*_coco"
+        is_deformable = any(".conv_offset." in name for name in state)
+        return rf"{family}_{'dcnv2_' if is_deformable else ''}{backbone}_fpn_.*_coco"
     return rf"{detector}_((hbb|obb)_)?{backbone}_fpn_.*_{angle_version or '(oc|le90|le135)'}"
 
 
@@ -59,10 +60,6 @@ def _backbone(state: dict[str, Tensor]) -> str | None:
         return None
     groups, width = len(conv2) // conv2.shape[1], conv2.shape[1]
     return f"r{depth}" if groups == 1 else f"x{depth}_{groups}x{width}d"
-
-
-def _is_deformable(state: dict[str, Tensor]) -> bool:
-    return any(".conv_offset." in name for name in state)
 
 
 def matching_configs(pattern: str, names: Iterable[str], hint: str = "") -> list[str]:

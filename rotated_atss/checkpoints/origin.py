@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ class Origin:
         source: One of :data:`rotated_atss.checkpoints.keys.SOURCES`.
         reason: How the source was determined.
         state: Weights by the names of the source, without a data-parallel prefix.
-        model: ``model`` of the recorded config, as far as it is plain data; empty without a config.
+        model: The plain data in ``model`` of the recorded config; empty without a config.
         angle_version: ``oc``, ``le90`` or ``le135``; None if unknown.
         classes: Class names; empty if unknown.
         name: Names of the file and of the experiment.
@@ -80,18 +79,7 @@ def find_origin(
 
 
 def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint: those of ``state_dict``, ``model`` or the top level.
-
-    Args:
-        content: Content of the checkpoint.
-        path: The file, for error messages.
-
-    Returns:
-        Weights by name, without a data-parallel prefix.
-
-    Raises:
-        UserError: There is no tensor.
-    """
+    """Return the tensors of ``state_dict``, ``model`` or the top level, without a data-parallel prefix."""
     state = content.get("state_dict", content.get("model", content))
     items = state.items() if isinstance(state, dict) else ()
     weights = {str(name).removeprefix("module."): value for name, value in items if isinstance(value, Tensor)}
@@ -102,19 +90,13 @@ def _extract_weights(content: dict, path: str | Path) -> dict[str, Tensor]:
 
 
 def _angle_version_of_config(model: dict[str, Any]) -> str | None:
-    for coder in _box_coders(model):
-        angle_version = coder.get("angle_range") or coder.get("angle_version")  # mmrotate 0.x, 1.x
-        if angle_version in ("oc", "le90", "le135"):
-            return angle_version
-    return None
-
-
-def _box_coders(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for name in ("bbox_head", "bbox_head_init"):
-        head = model.get(name)
+    for head in (model.get("bbox_head"), model.get("bbox_head_init")):
         coder = head.get("bbox_coder") if isinstance(head, dict) else None
         if isinstance(coder, dict):
-            yield coder
+            angle_version = coder.get("angle_range") or coder.get("angle_version")  # mmrotate 0.x, 1.x
+            if angle_version in ("oc", "le90", "le135"):
+                return angle_version
+    return None
 
 
 def _angle_version_of_names(names: list[str]) -> str | None:

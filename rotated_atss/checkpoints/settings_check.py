@@ -24,9 +24,13 @@ def check_settings(origin: Origin, target: Target, path: object) -> None:
     Raises:
         UserError: A recorded setting differs.
 
-    Example::
-
-        check_settings(find_origin(content, "weights.pth"), target, "weights.pth")
+    Example:
+        >>> from rotated_atss.checkpoints.deltas import BoxEncoding
+        >>> origin = Origin("mmrotate-0.x", "as given", {}, {}, "oc", (), "weights")
+        >>> target = Target("rotated_atss", {}, box_encoding=BoxEncoding((), "le90"))
+        >>> check_settings(origin, target, "a.pth")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: a.pth: the angle versions differ: oc in the checkpoint, le90 in rotated_atss ...
     """
     _check_priors(origin, target, path)
     _check_angle_version(origin, target, path)
@@ -75,4 +79,4 @@ def _check_classes(origin: Origin, target: Target, path: object) -> None:
 
 
 def _tuples_to_lists(value: Any) -> Any:
-    return [_tuples_to_lists(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return [_tuples_to_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -29,14 +29,6 @@ _META_KEYS = {
 }
 
 
-def _box_dim(state: dict[str, Tensor]) -> int | None:
-    """Return the number of parameters per box: 5 oriented, 4 horizontal, None without a known box branch."""
-    channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSIONS)]
-    if not channels:
-        return None
-    return 5 if channels[0] % 5 == 0 else 4
-
-
 def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str | Path) -> tuple[str, str]:
     """Detect the source by parameter names, box parameters, metadata and file name, in this order.
 
@@ -62,7 +54,7 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         name = next((name for name in state if re.match(pattern, name)), None)
         if name:
             return source, f"parameter {name}"
-    dim = _require_box_dim(state, path)
+    dim = _box_dim(state, path)
     if dim == 5 and any(name.endswith("atss_reg.weight") for name in state):
         return "mmrotate-1.x", "5 box parameters and a centerness branch"
     is_mmengine, evidence = _detect_mmengine(meta, content, Path(path).name)
@@ -79,7 +71,7 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
     """Raise an error if the weights cannot be those of ``source``.
 
     Raises:
-        UserError: The weights belong to another family of detectors, or to none that is supported.
+        UserError: The weights belong to another family of detectors, or to an unsupported detector.
 
     Example:
         >>> import torch
@@ -88,21 +80,22 @@ def check_source(source: str, state: dict[str, Tensor], path: str | Path) -> Non
     if any(name.startswith("rpn.head.") for name in state):
         family, evidence = "atss-official", "parameters named rpn.head"
     else:
-        dim = _require_box_dim(state, path)
+        dim = _box_dim(state, path)
         family, evidence = ("mmrotate" if dim == 5 else "mmdet"), f"{dim} box parameters"
     if not source.startswith(family):
         hint = "omit --from to detect the source"
         raise UserError(f"not a checkpoint of {source}: it has {evidence}", where=path, hint=hint)
 
 
-def _require_box_dim(state: dict[str, Tensor], path: str | Path) -> int:
-    dim = _box_dim(state)
-    if dim is None:
+def _box_dim(state: dict[str, Tensor], path: str | Path) -> int:
+    """Return the number of parameters per box: 5 oriented, 4 horizontal. Raise UserError without a box branch."""
+    channels = [len(value) for name, value in state.items() if name.endswith(_REGRESSIONS)]
+    if not channels:
         hint = (
             f"expected a parameter {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, got {next(iter(state))}, ..."
         )
         raise UserError("not a supported detector", where=path, hint=hint)
-    return dim
+    return 5 if channels[0] % 5 == 0 else 4
 
 
 def _detect_mmengine(meta: dict, content: dict, file_name: str) -> tuple[bool | None, str]:

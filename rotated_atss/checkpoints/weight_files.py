@@ -54,24 +54,16 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         ...     read_safetensors(path)["state_dict"]["w"].tolist()
         [1.0, 1.0]
     """
-    paths = output_paths(out)
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-    atomic_write(paths[0], _to_pth({"meta": meta, "state_dict": state}))
-    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
-    atomic_write(paths[1], _to_safetensors(state, header))
-    return paths
-
-
-def _to_pth(content: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def _to_safetensors(state: dict[str, Tensor], header: dict[str, str]) -> bytes:
     from safetensors.torch import save
 
-    return save(state, metadata=header)
+    paths = output_paths(out)
+    state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    buffer = io.BytesIO()
+    torch.save({"meta": meta, "state_dict": state}, buffer)
+    atomic_write(paths[0], buffer.getvalue())
+    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
+    atomic_write(paths[1], save(state, metadata=header))
+    return paths
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
@@ -83,9 +75,12 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: The file is missing or damaged.
 
-    Example::
-
-        weights = read_safetensors("model.safetensors")["state_dict"]
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _, path = save_weights(Path(folder, "model"), {"w": torch.ones(2)}, {"classes": ["ship"]})
+        ...     read_safetensors(path)["meta"]["classes"]
+        ['ship']
     """
     from safetensors import SafetensorError, safe_open
 

@@ -35,18 +35,21 @@ def evaluate_boxes(
     Raises:
         UserError: The ground truth has no annotations, or ``max_dets`` is invalid.
 
-    Example::
-
-        instances = read_instances("instances_val2017.json")
-        result = evaluate_boxes(instances, read_results("results.json", instances))
-        print(format_table(result))
+    Example:
+        >>> from pathlib import Path
+        >>> from rotated_atss.coco.instances import CocoImage
+        >>> annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+        >>> instances = Instances(Path("a.json"), [CocoImage(1, "a.png", 20, 20)], {1: "ship"}, [annotation])
+        >>> detection = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.8}
+        >>> round(evaluate_boxes(instances, [detection]).values()["AP50"], 3)
+        1.0
     """
     if instances.annotations is None:
         raise UserError("no annotations to evaluate against", where=instances.path)
     from faster_coco_eval import COCO, COCOeval_faster
 
     ground_truth = COCO(_coco_dict(instances))
-    rows = [dict(each) for each in detections]  # faster-coco-eval changes them
+    rows = [dict(row) for row in detections]  # faster-coco-eval changes them
     evaluation = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), iouType="bbox")
     evaluation.params.imgIds = sorted(instances.image_ids if image_ids is None else image_ids)
     evaluation.params.catIds = sorted(instances.categories if categories is None else categories)
@@ -70,14 +73,14 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
     """Validate maximum numbers of detections: three positive integers in ascending order.
 
     Raises:
-        UserError: They are not.
+        UserError: The numbers are invalid.
 
     Example:
         >>> check_max_dets([1, 10, 100])
         (1, 10, 100)
     """
     counts = tuple(max_dets)
-    is_positive = all(isinstance(each, int) and each >= 1 for each in counts)
+    is_positive = all(isinstance(count, int) and count >= 1 for count in counts)
     if len(counts) != 3 or not is_positive or sorted(counts) != list(counts):
         raise UserError(f"max_dets must be three ascending numbers, got {list(counts)}")
     return counts

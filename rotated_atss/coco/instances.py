@@ -161,9 +161,13 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
     Raises:
         UserError: The folder or images are missing. The message has the number of missing images and the first one.
 
-    Example::
-
-        reject_missing_images(read_instances("instances_val2017.json"), "val2017")
+    Example:
+        >>> import tempfile
+        >>> instances = Instances(Path("a.json"), [CocoImage(1, "a.png", 20, 20)], {1: "ship"}, None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     reject_missing_images(instances, folder)
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...a.png: no such image, listed in a.json (1 of 1 are missing) ...
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -19,9 +19,15 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
     Raises:
         UserError: The file does not have the results format, or an image or category is not in ``instances``.
 
-    Example::
-
-        detections = read_results("results.json", read_instances("instances_val2017.json"))
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.coco.instances import CocoImage
+        >>> instances = Instances(Path("a.json"), [CocoImage(1, "a.png", 20, 20)], {1: "ship"}, None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "results.json")
+        ...     _ = path.write_text('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.8}]')
+        ...     read_results(path, instances)[0]["bbox"]
+        [0.0, 0.0, 9.0, 9.0]
     """
     content = read_json(path)
     if not isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Vectorised parser for Task1 detection files."""
+"""Vectorized parser for Task1 detection files."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def parse_detection_columns(data: bytes) -> Columns:
-    """Parse a whole detection file that is not empty, in chunks so that temporary arrays stay small.
+    """Parse a detection file that is not empty, in chunks that keep temporary arrays small.
 
     Returns:
         The fields of ``Detections``: image ids, image index (N,), scores (N,), polygons (N, 8) and score texts (N,).

@@ -1,4 +1,4 @@
-"""Vectorised parser for label files in which every line has the standard form."""
+"""Vectorized parser for label files in which every line has the standard form."""
 
 import re
 
@@ -13,7 +13,7 @@ Columns = tuple[np.ndarray, tuple[str, ...], np.ndarray, np.ndarray, tuple[str, 
 
 
 def parse_label_columns(data: bytes) -> Columns:
-    """Parse a whole label file at once.
+    """Parse a label file as a whole.
 
     Returns:
         The fields of ``Labels``: polygons (N, 8), names, difficult flags (N,), line numbers (N,) and header lines.

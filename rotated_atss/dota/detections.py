@@ -58,7 +58,7 @@ class Detections:
     def from_ids(cls, image_ids: Iterable[str], scores: np.ndarray, polygons: np.ndarray) -> "Detections":
         """Build detections from N image ids, (N,) scores and (N, 8) or (N, 4, 2) polygons."""
         numbers: dict[str, int] = {}
-        image_index = np.array([numbers.setdefault(str(each), len(numbers)) for each in image_ids], dtype=np.int64)
+        image_index = np.array([numbers.setdefault(str(name), len(numbers)) for name in image_ids], dtype=np.int64)
         polygons = np.asarray(polygons, dtype=np.float64).reshape(len(image_index), 8)
         scores = np.asarray(scores, dtype=np.float64).reshape(len(image_index))
         return cls(tuple(numbers), image_index, scores, polygons)
@@ -79,9 +79,12 @@ def read_detections(path: str | Path) -> Detections:
         UserError: The file is missing, a line does not have ten fields, or a value is not finite. The message starts
             with ``path:line``.
 
-    Example::
-
-        detections = read_detections("results/Task1_ship.txt")
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "Task1_ship.txt").write_text("P0001 0.9 1 2 11 2 11 8 1 8")
+        ...     read_detections(Path(folder, "Task1_ship.txt")).images
+        ('P0001',)
     """
     return parse_detections(read_bytes(path), path)
 
@@ -117,9 +120,12 @@ def write_detections(path: str | Path, detections: Detections) -> None:
     Raises:
         UserError: The file cannot be written.
 
-    Example::
-
-        write_detections(task1_path("results", "ship"), detections)
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_detections(task1_path(folder, "ship"), EMPTY_DETECTIONS)
+        ...     list_task1_files(folder)["ship"].name
+        'Task1_ship.txt'
     """
     atomic_write(path, format_detections(detections))
 
@@ -160,9 +166,12 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     Raises:
         UserError: The folder is missing or holds no Task1 file.
 
-    Example::
-
-        paths = list_task1_files("results")  # {"plane": Path("results/Task1_plane.txt"), ...}
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "Task1_ship.txt").touch()
+        ...     list(list_task1_files(folder))
+        ['ship']
     """
     paths = (path for path in list_files(folder, (".txt",)) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
@@ -192,9 +201,13 @@ def read_task1_folder(
     Raises:
         UserError: As :func:`list_task1_files` and :func:`read_detections`, or a Task1 file belongs to another class.
 
-    Example::
-
-        detections = read_task1_folder("results", CLASSES["v1.0"])
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "Task1_ship.txt").write_text("P0001 0.9 1 2 11 2 11 8 1 8")
+        ...     detections = read_task1_folder(folder, ("plane", "ship"))
+        >>> len(detections["plane"]), len(detections["ship"])
+        (0, 1)
     """
     paths = list_task1_files(folder)
     for name, path in paths.items():
@@ -205,7 +218,7 @@ def read_task1_folder(
 
 
 def _raise_first_error(data: bytes, path: object) -> None:
-    """Find the first malformed line, which the vectorised parser does not name."""
+    """Find the first malformed line, which the vectorized parser does not name."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
         try:
             fields = line.decode().split()

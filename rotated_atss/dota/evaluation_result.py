@@ -95,8 +95,13 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
         {'AP50': 0.75, 'AP75': None, 'AP50_95': 0.75, 'npos': 2, 'ndet': 3, 'max_recall': 1.0}
     """
     per_class = {
-        name: {**_ap_fields(each), "npos": each.npos, "ndet": each.ndet, "max_recall": _none_if_nan(each.max_recall)}
-        for name, each in result.per_class.items()
+        name: {
+            **_ap_fields(class_result),
+            "npos": class_result.npos,
+            "ndet": class_result.ndet,
+            "max_recall": _none_if_nan(class_result.max_recall),
+        }
+        for name, class_result in result.per_class.items()
     }
     return {
         **_ap_fields(result),
@@ -119,10 +124,12 @@ def format_table(result: EvaluationResult) -> str:
         plane        2           3  1.0000  0.7500     -   0.7500
     """
     rows: list[tuple[str, ...]] = [("class", "objects", "detections", "recall", "AP50", "AP75", "AP50:95")]
-    for name, each in result.per_class.items():
-        values = (each.max_recall, each.ap50, each.ap75, each.ap50_95)
-        rows.append((name, str(each.npos), str(each.ndet), *map(_format_value, values)))
-    totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in ("npos", "ndet")]
+    for name, class_result in result.per_class.items():
+        values = (class_result.max_recall, class_result.ap50, class_result.ap75, class_result.ap50_95)
+        rows.append((name, str(class_result.npos), str(class_result.ndet), *map(_format_value, values)))
+    totals = [
+        sum(getattr(class_result, field) for class_result in result.per_class.values()) for field in ("npos", "ndet")
+    ]
     rows.append(("mean", *map(str, totals), "", *map(_format_value, (result.ap50, result.ap75, result.ap50_95))))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows]
@@ -132,11 +139,11 @@ def format_table(result: EvaluationResult) -> str:
 
 def _format_settings(result: EvaluationResult) -> list[str]:
     metric = {"voc07": "VOC07, 11 points", "area": "area under the curve"}[result.metric]
-    ignored = sum(each.nignored for each in result.per_class.values())
+    ignored = sum(class_result.nignored for class_result in result.per_class.values())
     rule = f"{ignored} difficult objects ignored" if result.difficult == "ignore" else "difficult objects counted"
     scope = f"{len(result.scored)} classes on {result.images} images"
     lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
-    excluded = [name for name, each in result.per_class.items() if not each.npos]
+    excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:
         lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")
     return lines

@@ -13,18 +13,21 @@ def list_images(folder: str | Path) -> list[Path]:
     Raises:
         UserError: The folder is missing, holds no image, or holds two images of one stem (``P1.png`` and ``P1.jpg``).
 
-    Example::
-
-        paths = list_images("data/DOTA/train/images")
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P0001.png").touch()
+        ...     [path.name for path in list_images(folder)]
+        ['P0001.png']
     """
     images = list_files(folder, IMAGE_SUFFIXES)
     if not images:
         raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     by_stem: dict[str, Path] = {}
     for image in images:
-        other = by_stem.setdefault(image.stem, image)
-        if other is not image:
-            message = f"two images share one name, {other.name} and {image.name}"
+        first = by_stem.setdefault(image.stem, image)
+        if first is not image:
+            message = f"two images share one name, {first.name} and {image.name}"
             raise UserError(message, where=folder, hint="remove one")
     return images
 
@@ -35,9 +38,12 @@ def list_label_files(folder: str | Path) -> list[Path]:
     Raises:
         UserError: The folder is missing.
 
-    Example::
-
-        paths = list_label_files("data/DOTA/train/labelTxt")
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P0001.txt").touch()
+        ...     [path.name for path in list_label_files(folder)]
+        ['P0001.txt']
     """
     return list_files(folder, (".txt",))
 
@@ -77,9 +83,13 @@ def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> lis
     Raises:
         UserError: A folder is missing or holds no image, an image has no label file, or a label file has no image.
 
-    Example::
-
-        pairs = pair_images_and_labels("train/images", "train/labelTxt")
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P0001.png").touch()
+        ...     Path(folder, "P0001.txt").touch()
+        ...     [(image.name, label.name) for image, label in pair_images_and_labels(folder, folder)]
+        [('P0001.png', 'P0001.txt')]
     """
     image_paths = list_images(images)
     if labels is None:

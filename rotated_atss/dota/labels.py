@@ -89,9 +89,12 @@ def write_labels(
     Raises:
         UserError: The file cannot be written.
 
-    Example::
-
-        write_labels("labelTxt/P0001.txt", labels.polygons, labels.names, labels.difficult, header=labels.header)
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_labels(Path(folder, "P0001.txt"), np.array([[1, 2, 11, 2, 11, 8, 1, 8]]), ["ship"], [0])
+        ...     read_labels(Path(folder, "P0001.txt")).names
+        ('ship',)
     """
     atomic_write(path, format_labels(polygons, names, difficult, header=header))
 

@@ -37,7 +37,7 @@ class RankedDetections:
 
     Attributes:
         max_ious: (N,) float64, IoU with that object; 0 where no IoU exceeds the lowest threshold.
-        gt_index: (N,) int64, index of that object; -1 where there is none.
+        gt_index: (N,) int64, index of that object, or -1.
     """
 
     max_ious: np.ndarray
@@ -53,10 +53,10 @@ def collect_ground_truth(labels_by_image: Mapping[str, Labels], classes: Sequenc
         [True]
     """
     labels = list(labels_by_image.values())
-    polygons = np.concatenate([each.polygons for each in labels])
-    names = np.array([name for each in labels for name in each.names], dtype=np.str_)
-    difficult = np.concatenate([each.difficult for each in labels]) > 0
-    image_index = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+    polygons = np.concatenate([image_labels.polygons for image_labels in labels])
+    names = np.array([name for image_labels in labels for name in image_labels.names], dtype=np.str_)
+    difficult = np.concatenate([image_labels.difficult for image_labels in labels]) > 0
+    image_index = np.repeat(np.arange(len(labels)), list(map(len, labels)))
     rows_by_class = {name: np.flatnonzero(names == name) for name in classes}
     return {
         name: GroundTruth(polygons[rows], image_index[rows], difficult[rows]) for name, rows in rows_by_class.items()

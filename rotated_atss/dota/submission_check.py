@@ -27,7 +27,7 @@ class Finding:
 
     Attributes:
         level: ``error`` (the server rejects the submission or scores it wrongly) or ``warning``.
-        where: File within the zip, with the line where there is one.
+        where: File within the zip, or ``file:line``.
         message: Description of the problem.
     """
 
@@ -71,10 +71,8 @@ def check_submission(
             findings.append(Finding("error", str(error.where), error.what))
     tile_findings = list(_check_tiles(detections))
     findings += tile_findings
-    for name, each in detections.items():
-        findings += _check_scores(name, each)
-    findings += _check_units(detections)
-    findings += _check_precision(detections)
+    for check in (_check_scores, _check_units, _check_precision):
+        findings += check(detections)
     if images is not None and not tile_findings:  # tile names would all be unknown image ids
         ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
         findings += _check_images(detections, ids)
@@ -98,7 +96,7 @@ def _class_of(name: str) -> str | None:
 
 
 def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator[Finding]:
-    for name in (f"{TASK1_PREFIX}{each}.txt" for each in classes):
+    for name in (f"{TASK1_PREFIX}{class_name}.txt" for class_name in classes):
         if name not in files:
             yield Finding("error", name, "missing: every class needs a file, also without detections")
     for name in sorted(files):
@@ -112,8 +110,8 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
 
 def _check_tiles(detections: Mapping[str, Detections]) -> Iterator[Finding]:
     """Report one finding for all files, as a missing merge affects every class."""
-    named = ((name, next(filter(is_tile_name, each.images), None)) for name, each in detections.items())
-    tiles = {name: tile for name, tile in named if tile is not None}
+    first_tiles = {name: next(filter(is_tile_name, rows.images), None) for name, rows in detections.items()}
+    tiles = {name: tile for name, tile in first_tiles.items() if tile is not None}
     if not tiles:
         return
     first, *more = tiles
@@ -121,22 +119,23 @@ def _check_tiles(detections: Mapping[str, Detections]) -> Iterator[Finding]:
     yield Finding("error", first, f"names of tiles, such as {tiles[first]}: merge into full images first{others}")
 
 
-def _check_scores(name: str, detections: Detections) -> Iterator[Finding]:
-    if len(detections) and ((detections.scores < 0) | (detections.scores > 1)).any():
-        yield Finding("warning", name, "scores outside 0 to 1")
+def _check_scores(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+    for name, rows in detections.items():
+        if ((rows.scores < 0) | (rows.scores > 1)).any():
+            yield Finding("warning", name, "scores outside 0 to 1")
 
 
 def _check_units(detections: Mapping[str, Detections]) -> Iterator[Finding]:
-    polygons = np.concatenate([each.polygons for each in detections.values()] or [np.empty((0, 8))])
+    polygons = np.concatenate([rows.polygons for rows in detections.values()] or [np.empty((0, 8))])
     if len(polygons) and (polygons >= 0).all() and (polygons <= 1).all():
         yield Finding("error", "coordinates", "all lie between 0 and 1: they must be pixels of the full image")
 
 
 def _check_precision(detections: Mapping[str, Detections]) -> Iterator[Finding]:
-    texts = [each.score_texts for each in detections.values() if each.score_texts is not None and len(each)]
+    texts = [rows.score_texts for rows in detections.values() if rows.score_texts is not None and len(rows)]
     if not texts or sum(map(len, texts)) < _MIN_SCORES:
         return
-    decimals = max(len(text.partition(b".")[2]) for each in texts for text in np.unique(each).tolist())
+    decimals = max(len(text.partition(b".")[2]) for column in texts for text in np.unique(column).tolist())
     if decimals <= 2:
         message = "only two decimals: equal scores are ranked arbitrarily, which lowers average precision"
         yield Finding("warning", "scores", message)
@@ -144,9 +143,9 @@ def _check_precision(detections: Mapping[str, Detections]) -> Iterator[Finding]:
 
 def _check_images(detections: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
     known, seen = set(ids), set[str]()
-    for name, each in detections.items():
-        seen.update(each.images)
-        unknown = [image for image in each.images if image not in known]
+    for name, rows in detections.items():
+        seen.update(rows.images)
+        unknown = [image for image in rows.images if image not in known]
         if unknown:
             yield Finding("error", name, f"{len(unknown)} unknown image ids, the first '{unknown[0]}'")
     without = [image for image in ids if image not in seen]

@@ -82,9 +82,7 @@ def evaluate_detections(
     _warn_about_zero_areas(ground_truths)
     image_numbers = {image: number for number, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
-    image_index = {
-        name: _number_images(each, image_numbers, name, ignore_unlabelled) for name, each in detections.items()
-    }
+    image_index = {name: _number_images(detections[name], image_numbers, name, ignore_unlabelled) for name in classes}
 
     def evaluate(name: str) -> ClassResult:
         ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
@@ -147,6 +145,6 @@ def _check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
 
 
 def _warn_about_zero_areas(ground_truths: Mapping[str, GroundTruth]) -> None:
-    count = sum(int((polygon_areas(each.polygons) == 0).sum()) for each in ground_truths.values())
+    count = sum(int((polygon_areas(objects.polygons) == 0).sum()) for objects in ground_truths.values())
     if count:
         logger.warning("%d labelled objects have no area: they count, as on DOTA's server, but never match", count)

@@ -79,7 +79,7 @@ def encode_image(image: Image, image_format: str) -> bytes:
 
 
 def estimate_decode_bytes(path: Path) -> int:
-    """Estimate the memory in bytes that reading an image takes, from its PNG header or as an upper bound.
+    """Estimate the memory in bytes for reading an image, from its PNG header or as an upper bound.
 
     OpenCV's PNG decoder holds the image twice (4.8 GB were measured for 29,200 x 27,620 pixels), :func:`decode_png`
     three times plus the file.

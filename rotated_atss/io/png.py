@@ -1,6 +1,6 @@
 """Fast lossless encoding and decoding of PNG colour images.
 
-Most of the time of a PNG codec goes into deflate and into the row filters. The package ``isal`` deflates and inflates
+A PNG codec spends most of its time on deflate and on the row filters. The package ``isal`` deflates and inflates
 two to four times faster than the zlib of OpenCV, and ``pyspng`` reverses filters three times faster. Both are optional
 and give the same pixels as OpenCV.
 """
@@ -55,11 +55,13 @@ def decode_png(data: bytes) -> Image | None:
         pixels are not 8-bit RGB without interlacing, there are more than :data:`MAX_PIXELS`, or the file has other
         chunks or is damaged.
 
-    Example::
-
-        image = decode_png(data)
-        if image is None:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    Example:
+        >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
+        >>> image = decode_png(data)
+        >>> if image is None:
+        ...     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        >>> image.shape
+        (2, 3, 3)
     """
     isal = _isal()
     size = _plain_size(data)

@@ -84,7 +84,7 @@ def run_jobs(
 
 
 def _fits(index: int, running: Collection[int], job_bytes: Sequence[int], max_memory_bytes: int) -> bool:
-    used = sum(job_bytes[other] for other in running)
+    used = sum(job_bytes[job] for job in running)
     return not running or used + job_bytes[index] <= max_memory_bytes
 
 

@@ -42,8 +42,7 @@ def progress_bar(
 def print_above_bar(line: str) -> None:
     """Print a line on stderr above the active progress bar.
 
-    Example::
-
-        print_above_bar("P0001.png: not a readable image")
+    Example:
+        >>> print_above_bar("P0001.png: not a readable image")
     """
     tqdm.write(line, file=sys.stderr)

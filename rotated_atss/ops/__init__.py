@@ -1,6 +1,17 @@
 """Operations on oriented boxes and quadrilaterals: plain torch tensors and NumPy arrays.
 
-The names below are imported lazily, so that the polygon operations, which need NumPy only, do not load torch.
+- :func:`rotated_iou`: IoU of all pairs or of aligned pairs.
+- :func:`rotated_nms`, :func:`rotated_nms_mask`: class-wise NMS, with kept indices or with a mask of fixed size.
+- :func:`align_features`: feature alignment of R3Det.
+
+Import other operations from their modules:
+
+- ``boxes``, ``box_transforms``: angle versions, conversions between formats, and flips, rotations and scaling.
+- ``delta_coder``, ``distance_coder``: box encodings of regression heads.
+- ``losses``, ``centerness``: focal loss, IoU loss and centerness targets.
+- ``box_fusion``: test-time augmentation.
+- ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals. NumPy only: the functions above are imported
+  lazily, so that these modules do not load torch.
 """
 
 from __future__ import annotations

@@ -60,7 +60,13 @@ def default_backend(device: str) -> str:
 
 
 def is_interpreted() -> bool:
-    """Return whether Triton's interpreter is enabled, which runs the kernels slowly on the CPU for testing."""
+    """Return whether Triton's interpreter is enabled, which runs the kernels slowly on the CPU for testing.
+
+    Example:
+        >>> from rotated_atss.ops.backend import is_interpreted
+        >>> is_interpreted() in (True, False)
+        True
+    """
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -69,6 +75,11 @@ def unavailable_reason(device: str) -> str:
     """Return why the kernels cannot run on a device type, or an empty string if they can.
 
     The first call for ``cuda`` compiles and runs one kernel.
+
+    Example:
+        >>> from rotated_atss.ops.backend import unavailable_reason
+        >>> unavailable_reason("mps") in ("it needs a CUDA device", "triton is not installed")
+        True
     """
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed"

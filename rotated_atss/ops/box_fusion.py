@@ -146,14 +146,14 @@ def merge_by_voting(
     """
     order = rank_by_score(scores)
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    owner, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
-    leads = owner == torch.arange(len(owner), device=owner.device)
-    merged = [_group_means(boxes, scores, owner)[leads]], [scores[leads]], [labels[leads]]
+    lead, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
+    is_lead = lead == torch.arange(len(lead), device=lead.device)
+    merged = [_group_means(boxes, scores, lead)[is_lead]], [scores[is_lead]], [labels[is_lead]]
     if soft_score is not None:
         soft = scores * (1 - iou.to(scores.dtype))
-        stays = ~leads & (soft >= soft_score)
+        is_soft = ~is_lead & (soft >= soft_score)
         for parts, values in zip(merged, (boxes, soft, labels)):
-            parts.append(values[stays])
+            parts.append(values[is_soft])
     boxes, scores, labels = (torch.cat(parts) for parts in merged)
     order = rank_by_score(scores)
     return boxes[order], scores[order], labels[order]
@@ -163,13 +163,13 @@ def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor
     """Group boxes (N, 5) in descending order of score.
 
     Returns:
-        owner: (N,) index of the best box of each box's group.
+        lead: (N,) index of the best box of each box's group.
         iou: (N,) IoU with that box; 1 for the best box itself.
     """
-    owner = torch.arange(len(boxes), device=boxes.device)
+    lead = torch.arange(len(boxes), device=boxes.device)
     iou = boxes.new_ones(len(boxes))
     if len(boxes) < 2:
-        return owner, iou
+        return lead, iou
     exact = boxes.double()
     # the search excludes its threshold, grouping includes it
     suppressors, suppressed = suppressing_pairs(exact, labels, max(iou_threshold - 1e-6, 0.0))
@@ -177,21 +177,23 @@ def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor
     above = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = suppressors[above], suppressed[above], pair_iou[above]
     kept = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]
-    owner = owner.scatter_reduce(0, suppressed[kept], suppressors[kept], "amin")
-    chosen = owner[suppressed] == suppressors
+    lead = lead.scatter_reduce(0, suppressed[kept], suppressors[kept], "amin")
+    chosen = lead[suppressed] == suppressors
     iou[suppressed[chosen]] = pair_iou[chosen].to(boxes.dtype)
-    return owner, iou
+    return lead, iou
 
 
-def _group_means(boxes: Tensor, scores: Tensor, owner: Tensor) -> Tensor:
+def _group_means(boxes: Tensor, scores: Tensor, lead: Tensor) -> Tensor:
     """Compute the score-weighted mean of each group at its best box (N, 4 or 5); single boxes stay bit for bit."""
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)
-    others = torch.nonzero(owner != torch.arange(len(owner), device=owner.device)).squeeze(1)
-    lead, other = boxes[owner[others]].double(), boxes[others].double()
-    difference = (_nearest_representation(other, lead) if _is_oriented(boxes) else other) - lead
+    members = torch.nonzero(lead != torch.arange(len(lead), device=lead.device)).squeeze(1)
+    lead = lead[members]
+    lead_boxes, member_boxes = boxes[lead].double(), boxes[members].double()
+    if _is_oriented(boxes):
+        member_boxes = _nearest_representation(member_boxes, lead_boxes)
     shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
-    shift.index_add_(0, owner[others], difference * weight[others, None])
-    total = weight.index_add(0, owner[others], weight[others])
+    shift.index_add_(0, lead, (member_boxes - lead_boxes) * weight[members, None])
+    total = weight.index_add(0, lead, weight[members])
     return (boxes.double() + shift / total[:, None]).to(boxes.dtype)
 
 

@@ -30,8 +30,7 @@ from rotated_atss.ops.dtypes import upcast
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 HALF_PI = math.pi / 2
-
-_LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}
+LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle
 
 
 def check_angle_version(angle_version: str) -> str:
@@ -99,7 +98,7 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
         angle = _subtract_turns(angle, turns, HALF_PI)
         low, high = _angle_limits(0.0, HALF_PI, angle.dtype, "right")
     else:
-        start = _LONG_EDGE_START[angle_version]
+        start = LONG_EDGE_START[angle_version]
         swap = w < h
         angle = torch.where(swap, angle + HALF_PI, angle)
         low, high = _angle_limits(start, start + math.pi, angle.dtype, "left")

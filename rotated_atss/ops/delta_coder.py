@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.boxes import HALF_PI, check_angle_version, normalize_obb
+from rotated_atss.ops.boxes import HALF_PI, LONG_EDGE_START, check_angle_version, normalize_obb
 from rotated_atss.ops.dtypes import upcast
 
 MAX_LOG_RATIO = abs(math.log(16 / 1000))  # default bound of dw and dh in decoding, as in MMDetection
@@ -41,7 +41,7 @@ def wrap_angle(delta: Tensor, angle_version: str) -> Tensor:
     """
     if check_angle_version(angle_version) == "oc":
         return delta - torch.ceil(delta / math.pi - 0.5) * math.pi
-    start = -HALF_PI if angle_version == "le90" else -math.pi / 4
+    start = LONG_EDGE_START[angle_version]
     return delta - torch.floor((delta - start) / math.pi) * math.pi
 
 
@@ -84,10 +84,10 @@ def encode_deltas(
         dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
     d_angle = wrap_angle(g_angle - p_angle, angle_version)
     if edge_swap:
-        other = wrap_angle(g_angle - p_angle + HALF_PI, angle_version)
-        swap = d_angle.abs() >= other.abs()
+        swapped_angle = wrap_angle(g_angle - p_angle + HALF_PI, angle_version)
+        swap = d_angle.abs() >= swapped_angle.abs()
         gw, gh = torch.where(swap, gh, gw), torch.where(swap, gw, gh)
-        d_angle = torch.where(swap, other, d_angle)
+        d_angle = torch.where(swap, swapped_angle, d_angle)
     if norm_factor is not None:
         d_angle = d_angle / (norm_factor * math.pi)
     return torch.stack((dx / pw, dy / ph, (gw / pw).log(), (gh / ph).log(), d_angle), -1)

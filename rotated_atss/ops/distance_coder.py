@@ -51,9 +51,9 @@ def encode_distances(
     priors = priors.to(boxes.dtype)
     w, h, d_angle = boxes[..., 2], boxes[..., 3], wrap_angle(boxes[..., 4] - priors[..., 4], angle_version)
     if edge_swap:
-        other = wrap_angle(d_angle + HALF_PI, angle_version)
-        swap = d_angle.abs() >= other.abs()
-        w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, other, d_angle)
+        swapped_angle = wrap_angle(d_angle + HALF_PI, angle_version)
+        swap = d_angle.abs() >= swapped_angle.abs()
+        w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, swapped_angle, d_angle)
     offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))  # of the prior's centre in the box's frame
     half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
     distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)

@@ -69,12 +69,12 @@ def decide_in_rounds(
     for _ in range(max_rounds):
         if not len(suppressors):
             break
-        threatened = kept & False
-        threatened[suppressed] = True
-        safe = undecided & ~threatened
-        kept = kept | safe
-        undecided = undecided & threatened
-        undecided[suppressed[safe[suppressors]]] = False
+        has_suppressor = kept & False
+        has_suppressor[suppressed] = True
+        newly_kept = undecided & ~has_suppressor
+        kept = kept | newly_kept
+        undecided = undecided & has_suppressor
+        undecided[suppressed[newly_kept[suppressors]]] = False
         open_pairs = undecided[suppressors] & undecided[suppressed]
         suppressors, suppressed = suppressors[open_pairs], suppressed[open_pairs]
     return kept, undecided, suppressors, suppressed

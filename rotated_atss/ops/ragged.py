@@ -21,7 +21,7 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
     Args:
         starts: (N,) int64, NumPy array or torch tensor.
         stops: (N,) int64 of the same kind. Ranges with ``stop <= start`` are empty.
-        max_pairs: Size of a chunk. A row with more pairs is a chunk of its own.
+        max_pairs: Size of a chunk. A row with more pairs forms a chunk alone.
 
     Yields:
         Rows and columns, (P,) int64 each, ordered by row, then column.
@@ -47,7 +47,7 @@ def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
 
     Args:
         ends: (N,) cumulative sums of the items' sizes, NumPy array or torch tensor.
-        max_size: Total size of a chunk. A larger item is a chunk of its own.
+        max_size: Total size of a chunk. A larger item forms a chunk alone.
 
     Yields:
         First and last (exclusive) item of each chunk.

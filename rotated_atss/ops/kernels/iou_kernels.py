@@ -26,6 +26,20 @@ TABLE_ROWS = 9
 MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32
 
 
+@triton.jit
+def load_boxes(boxes, k, in_range):
+    """Load x, y, half sides and angle of boxes k, zeros outside the range, and whether the boxes are valid."""
+    x = tl.load(boxes + k * 5, mask=in_range, other=0)
+    y = tl.load(boxes + k * 5 + 1, mask=in_range, other=0)
+    a = tl.load(boxes + k * 5 + 2, mask=in_range, other=0) * 0.5
+    b = tl.load(boxes + k * 5 + 3, mask=in_range, other=0) * 0.5
+    angle = tl.load(boxes + k * 5 + 4, mask=in_range, other=0)
+    # finite numbers and an area; NaN compares false
+    valid = (tl.abs(x) < float("inf")) & (tl.abs(y) < float("inf")) & (tl.abs(angle) < float("inf"))
+    valid = valid & (a > 0) & (b > 0) & (a < float("inf")) & (b < float("inf"))
+    return x, y, a, b, angle, valid
+
+
 @triton.jit(do_not_specialize=["count"])
 def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     """Fill the (9, N) table of (N, 5) boxes: x, y, half sides, cosine, sine, radius, inverse half sides.
@@ -34,12 +48,7 @@ def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
-    x = tl.load(boxes + k * 5, mask=in_range, other=0)
-    y = tl.load(boxes + k * 5 + 1, mask=in_range, other=0)
-    a = tl.load(boxes + k * 5 + 2, mask=in_range, other=0) * 0.5
-    b = tl.load(boxes + k * 5 + 3, mask=in_range, other=0) * 0.5
-    angle = tl.load(boxes + k * 5 + 4, mask=in_range, other=0)
-    valid = _is_valid(x, y, a, b, angle)
+    x, y, a, b, angle, valid = load_boxes(boxes, k, in_range)
     # computed in float64 and then rounded, because errors of the direction are visible in the IoU of long boxes
     exact = angle.to(tl.float64)
     one = tl.full([BLOCK], 1, a.dtype)
@@ -52,13 +61,6 @@ def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
     tl.store(table + count * 6 + k, tl.sqrt(a * a + b * b), mask=in_range)
     tl.store(table + count * 7 + k, div_rn(one, tl.where(valid, a, 1)), mask=in_range)
     tl.store(table + count * 8 + k, div_rn(one, tl.where(valid, b, 1)), mask=in_range)
-
-
-@triton.jit
-def _is_valid(x, y, a, b, angle):
-    """Return whether a box has finite numbers and an area. NaN compares false."""
-    placed = (tl.abs(x) < float("inf")) & (tl.abs(y) < float("inf")) & (tl.abs(angle) < float("inf"))
-    return placed & (a > 0) & (b > 0) & (a < float("inf")) & (b < float("inf"))
 
 
 def box_table(boxes: Tensor) -> Tensor:
@@ -118,7 +120,7 @@ def _overlap_tiles(
     in_range2 = j < count2
     overlaps = table_circles_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2)
     overlap_count = tl.sum(tl.sum(overlaps.to(tl.int32), axis=1), axis=0)
-    place = (i - start) * count2 + j
+    offset = (i - start) * count2 + j
     overlap = tl.zeros([ROWS, COLUMNS], dtype=out.dtype.element_ty)
     if overlap_count * 4 >= ROWS * COLUMNS:
         exact = table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF, EPS)
@@ -126,8 +128,8 @@ def _overlap_tiles(
     elif overlap_count > 0:
         flat = tl.reshape(overlaps.to(tl.int32), [ROWS * COLUMNS])
         rank = tl.reshape(tl.cumsum(flat, axis=0), [ROWS, COLUMNS])
-        tl.store(pair_list + tl.atomic_add(pair_count, overlap_count) + rank - 1, place, mask=overlaps)
-    tl.store(out + place, overlap, mask=in_range1 & in_range2)
+        tl.store(pair_list + tl.atomic_add(pair_count, overlap_count) + rank - 1, offset, mask=overlaps)
+    tl.store(out + offset, overlap, mask=in_range1 & in_range2)
 
 
 @triton.jit(do_not_specialize=["count1", "count2", "start", "programs"])
@@ -141,11 +143,11 @@ def _overlap_listed(
     while first < total:
         k = first + tl.arange(0, BLOCK)
         in_range = k < total
-        place = tl.load(pair_list + k, mask=in_range, other=0)
-        i = start + place // count2
-        j = place % count2
+        offset = tl.load(pair_list + k, mask=in_range, other=0)
+        i = start + offset // count2
+        j = offset % count2
         overlap = table_overlap(table1, table2, i, j, count1, count2, in_range, in_range, IOF, EPS)
-        tl.store(out + place, overlap, mask=in_range)
+        tl.store(out + offset, overlap, mask=in_range)
         first += programs * BLOCK
 
 
@@ -182,17 +184,6 @@ def _fill_rows(out: Tensor, table1: Tensor, table2: Tensor, start: int, stop: in
     with on_device(out):
         _overlap_tiles[(tiles,)](*shared, stop, **fixed, ROWS=TILE_ROWS, COLUMNS=columns)
         _overlap_listed[(programs,)](*shared, programs, **fixed, BLOCK=BLOCK)
-
-
-@triton.jit
-def load_boxes(boxes, k, in_range):
-    """Load x, y, half sides and angle of boxes k, zeros outside the range, and whether the boxes are valid."""
-    x = tl.load(boxes + k * 5, mask=in_range, other=0)
-    y = tl.load(boxes + k * 5 + 1, mask=in_range, other=0)
-    a = tl.load(boxes + k * 5 + 2, mask=in_range, other=0) * 0.5
-    b = tl.load(boxes + k * 5 + 3, mask=in_range, other=0) * 0.5
-    angle = tl.load(boxes + k * 5 + 4, mask=in_range, other=0)
-    return x, y, a, b, angle, _is_valid(x, y, a, b, angle)
 
 
 @triton.jit(do_not_specialize=["count"])
