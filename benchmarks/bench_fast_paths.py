@@ -3,7 +3,7 @@
     python benchmarks/bench_fast_paths.py [--detections 1000000] [--images 100] [--repeats 5] [--processes 2]
                                           [--only NAME ...]
 
-Every run is a fresh interpreter that executes ``rotated-atss evaluate``, ``merge`` or ``split``. The fast path is
+Every run is a fresh interpreter that executes ``rotated-atss merge`` or ``split``. The fast path is
 switched off by replacing one attribute in that process and, by fork, in its workers. Runs with and without it
 alternate. The speed-up is seconds without the fast path over seconds with it, for the command that a user runs.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import dota_data, harness, task1
-from benchmarks.bench_evaluate import DETECTIONS_PER_OBJECT, IMAGES
+from benchmarks.bench_merge import IMAGES
 from benchmarks.bench_split import run_python
 from benchmarks.records import Record, Row
 from benchmarks.timing import time_pair
@@ -53,11 +53,15 @@ class FastPath:
 
 
 FAST_PATHS = {
-    "bulk label reader": FastPath("evaluate", "rotated_atss.dota.labels", "MIN_BULK_BYTES", "1 << 62"),
-    "merging in parts": FastPath("merge", "rotated_atss.tiling.merge_text", "_PART_BYTES", "1 << 62"),
-    "mallopt": FastPath("split", "rotated_atss.io.processes", "_retain_freed_memory", "lambda: None"),
-    "PNG reader": FastPath("split", "rotated_atss.io.images", "can_decode_png", "lambda head: False"),
-    "PNG writer": FastPath("split", "rotated_atss.io.images", "encode_png", "png._encode_with_opencv"),
+    "merging in parts, one class": FastPath("merge", "rotated_atss.tiling.merge_text", "_PART_BYTES", "1 << 62"),
+    "PNG codec": FastPath(
+        "split",
+        "rotated_atss.io.images",
+        "encode_png",
+        "png._encode_with_opencv; module.can_decode_png = lambda _: False",
+    ),
+    "PNG encoder alone": FastPath("split", "rotated_atss.io.images", "encode_png", "png._encode_with_opencv"),
+    "PNG decoder alone": FastPath("split", "rotated_atss.io.images", "can_decode_png", "lambda head: False"),
 }
 
 
@@ -65,13 +69,10 @@ def write_inputs(args: argparse.Namespace, folder: Path) -> dict[str, list[objec
     """Write the input of every command and return the commands' arguments."""
     data, _ = dota_data.find_data(args.data, folder)
     images = dota_data.repeat(data, args.images, folder / "images")
-    task1.write_tiles(folder / "tiles", args.detections, IMAGES)
-    merged = folder / "merged"
-    task1.write_merged(merged, args.detections, args.detections // DETECTIONS_PER_OBJECT, IMAGES)
+    task1.write_tiles(folder / "tiles", args.detections, IMAGES, task1.ONE_CLASS)
     workers = ["--workers", args.processes, "--quiet"]
     labels = ["--labels", images / "labelTxt"]
     return {
-        "evaluate": ["--detections", merged / "detections", "--labels", merged / "labelTxt", *workers],
         "merge": [folder / "tiles", "--out", folder / "out", *workers],
         "split": ["--images", images / "images", *labels, "--out", folder / "out", "--overwrite", *workers],
     }

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.dota._fields import parse_finite
-from rotated_atss.dota._label_columns import MIN_BULK_BYTES, parse_label_columns
 from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
@@ -67,13 +66,7 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
     """
     known = None if classes is None else frozenset(classes)
     data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    try:
-        labels = Labels(*parse_label_columns(data)) if len(data) >= MIN_BULK_BYTES else None
-    except ValueError:  # not every line has the standard form
-        labels = None
-    if labels is None or not (known is None or known.issuperset(labels.names)):
-        labels = _parse_lines(data, path, known, classes or (), skip_unknown)
-    return labels
+    return _parse_lines(data, path, known, classes or (), skip_unknown)
 
 
 def write_labels(
@@ -129,7 +122,7 @@ def format_labels(
 def _parse_lines(
     data: bytes, path: object, known: frozenset[str] | None, classes: Sequence[str], skip_unknown: bool
 ) -> Labels:
-    """Parse a label file of any accepted form line by line."""
+    """Parse the lines of a label file."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
     for line_number, line in enumerate(_decode(data, path).split("\n"), start=1):
         fields = line.split()

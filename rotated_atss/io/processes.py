@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -21,9 +20,6 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 MAX_MEMORY_BYTES = 8 << 30
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # parameters of mallopt in glibc's malloc.h
-_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc's maximum
-_TRIM_THRESHOLD_BYTES = 256 << 20  # freed memory that a worker retains
 
 
 def available_cores() -> int:
@@ -104,23 +100,8 @@ def _initialize_worker() -> None:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # the processes already use all cores
     if "cv2" in sys.modules:  # OpenCV's thread pool does not survive a fork; jobs without images never import it
         sys.modules["cv2"].setNumThreads(0)
-    _retain_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # on Ctrl-C workers exit at once, without a traceback per process
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _retain_freed_memory() -> None:
-    """Make glibc retain freed memory for the next image.
-
-    By default it returns arrays of the size of images to the system at once, and the page faults of allocating them
-    again took a fifth of the time of splitting.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
-        return
-    mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
 def _exit_with_parent() -> None:

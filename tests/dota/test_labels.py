@@ -80,44 +80,6 @@ def test_unknown_class_is_skipped_on_request(tmp_path):
     assert labels.names == ("ship",)
 
 
-ODD_LINES = [
-    f"{LINE} ship", f"{LINE} ship 12", f"{LINE} ship -1", f"{LINE} ship x", f"{LINE}", "gsd:0.5", "imagesource : here",
-    "1 2 nan 2 11 8 1 8 ship 0", "1e1 2 3 4 5 6 7 8 ship 0", "1 2 x 2 11 8 1 8 ship 0", f"{LINE} schiff 0",
-    f"{LINE} \u00e4 0", f"{LINE} ship 0 0", "\t", f"\t{LINE}\tship\t2 \r", "acquisition dates:2016-05-04", "x",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("skip_unknown", [False, True])
-@pytest.mark.parametrize("head", ["", "imagesource:GoogleEarth\ngsd:null\n", "\ufeffGSD:0.1\r\n", "gsd: 0.1\n", "gsd:"])
-@pytest.mark.parametrize("odd", ["", *ODD_LINES])
-def test_bulk_parser_equals_line_parser(tmp_path, monkeypatch, head, odd, skip_unknown):
-    rng = np.random.default_rng(0)
-    lines = [
-        f"{' '.join(map(str, np.round(row, 2)))} ship {flag}" for flag, row in enumerate(rng.normal(0, 99, (3, 8)))
-    ]
-    outcomes = []
-    for min_bytes in (0, 1 << 30):
-        monkeypatch.setattr("rotated_atss.dota.labels.MIN_BULK_BYTES", min_bytes)
-        try:
-            labels = write_and_read(tmp_path, head + "\n".join([*lines, odd, *lines]), classes=("ship",),
-                               skip_unknown=skip_unknown)  # fmt: skip
-            columns = (labels.polygons, labels.difficult, labels.line_numbers)
-            outcome = (*((each.shape, each.dtype, each.tolist()) for each in columns), labels.names, labels.header)
-        except UserError as error:
-            outcome = str(error)
-        outcomes.append(outcome)
-    assert outcomes[0] == outcomes[1]
-
-
-def test_standard_files_use_the_bulk_parser(tmp_path, monkeypatch):
-    monkeypatch.setattr("rotated_atss.dota.labels._parse_lines", None)
-    labels = write_and_read(
-        tmp_path, "imagesource:GoogleEarth\ngsd:0.5\n" + f"{LINE} ship 1\n" * 200, classes=("ship",)
-    )
-    assert len(labels) == 200
-    assert labels.line_numbers.tolist() == list(range(3, 203))
-
-
 def test_written_labels_are_read_back(tmp_path):
     polygons = np.random.default_rng(0).normal(size=(5, 8)) * 1000
     write_labels(tmp_path / "a.txt", polygons, ["ship"] * 5, [0, 1, 2, 0, 1], header=["gsd:null"])
