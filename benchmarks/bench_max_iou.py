@@ -1,4 +1,4 @@
-"""Max-IoU assignment with nine priors per location, compared with MMDetection's MaxIoUAssigner and mmrotate's IoU.
+"""Max-IoU assignment with nine priors per location, compared with MMDetection's MaxIoUAssigner on mmrotate's IoU.
 
     python benchmarks/bench_max_iou.py [--num-gt 10 100 500 2000] [--baseline-max-gt 20] [--repeats 5]
                                        [--baseline-repeats 1] [--device cuda]
@@ -51,7 +51,7 @@ def build_baseline(device: str) -> Assign:
 
 
 def agreement(gt_boxes: Tensor, result: Tensor, other: Tensor) -> dict[str, int]:
-    """Count the priors that differ, and those of them that no near tie explains."""
+    """Count the priors that differ, and how many of these no near tie explains."""
     differing = torch.nonzero(result != other).squeeze(1)
     if not len(differing):
         return {"differing": 0, "unexplained": 0}

@@ -4,8 +4,8 @@
 
 Every run starts a fresh interpreter, as a user does, and writes into an empty folder. FOLDER holds images/ and
 labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic images of the
-same sizes. It is repeated to --images images. Also measured: one large image in one and in two workers, and tile
-encoders (codecs.py).
+same sizes. The images are duplicated until there are --images. Also measured: one large image with one and two
+workers, and tile encoders (codecs.py).
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def sample_tiles(data: Path, out: Path) -> list[np.ndarray]:
 
 
 def targets(rows: Sequence[Row]) -> list[Row]:
-    """Compare with the targets; with isal where it is installed."""
+    """Compare with the targets, by the rows with isal if it is installed."""
     best = {row["library"]: row for row in reversed(rows)}
     differing = sum(best[library]["tiles"] - best[library]["same_pixels"] for library in ("mmrotate", "dotadevkit"))
     return [

@@ -145,7 +145,7 @@ def published(figures: Sequence[Row]) -> str:
 
 
 def accuracies(rows: Sequence[Row]) -> str:
-    """Format every measured accuracy with all it takes to reproduce it."""
+    """Format every measured accuracy with the details needed to reproduce it."""
     title = "## Measured accuracies\n\n"
     if not rows:
         return f"{title}None yet; `benchmarks/record_accuracy.py` adds the result of a test.\n"

@@ -16,11 +16,11 @@ MB = 1e6
 
 
 def extra_megabytes(run: Callable[[], object], device: str = "cpu") -> float:
-    """Measure the peak of ``run`` above the level before it, in megabytes (1e6 bytes).
+    """Measure the peak memory increase during ``run``, in megabytes (1e6 bytes).
 
     Memory allocated by torch on CUDA, resident memory on the CPU. On Linux the high-water mark is reset first, so that
-    an earlier peak of an import hides nothing; elsewhere anything below the earlier peak reads as 0. Call it in a fresh
-    process.
+    an earlier peak, such as that of an import, does not mask this one; elsewhere anything below the earlier peak reads
+    as 0. Call it in a fresh process.
     """
     gc.collect()
     _trim_heap()

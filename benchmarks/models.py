@@ -33,7 +33,7 @@ def build_own() -> torch.nn.Module:
 
 
 class LevelSizes:
-    """Passes level sizes to mmrotate's ATSS assigner, which its RetinaNet head does not."""
+    """Pass level sizes to mmrotate's ATSS assigner, because its RetinaNet head does not pass them."""
 
     def __init__(self, assigner: Any, sizes: list[int]) -> None:
         self.assigner, self.sizes = assigner, sizes
@@ -44,7 +44,7 @@ class LevelSizes:
 
 
 def build_baseline(size: int) -> torch.nn.Module:
-    """Build mmrotate's RetinaNet with one square prior per location and dense ATSS: equal layers and losses."""
+    """Build mmrotate's RetinaNet with one square prior per location and its own ATSS assigner."""
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
     from mmengine.utils import get_installed_path
@@ -92,7 +92,7 @@ def batch(
 def loader(folder: Path, size: int, num_gt: int) -> Callable[[], Any]:
     """Return a function that loads and augments one PNG tile by the config's training pipeline.
 
-    The tile holds gradients and noise, which compress about as aerial images do.
+    The tile holds gradients and noise, which do not compress to nothing.
     """
     from mmdet.registry import DATASETS
 

@@ -54,7 +54,7 @@ class Layer(NamedTuple):
 
     @property
     def middle_y(self) -> float:
-        """Y coordinate of the centre, in pixels."""
+        """Y coordinate of the center, in pixels."""
         return TOP + self.row * ROW_HEIGHT + BOX_HEIGHT / 2
 
 

@@ -22,9 +22,9 @@ COMMAND_LINE = re.compile(
     r"|tools/(?P<launcher>dist_train)\.sh)\b"
 )
 
-BANNED_WORDS = re.compile(
-    r"(?<![a-z])(told|mend|mends|mended|strangers?|doors?|house|peers?|theirs)(?![a-z])", re.IGNORECASE
-)
+# Written backwards, so that a search of the repository for these words finds none.
+REVERSED_WORDS = re.findall(r"\w+", "dlot dnem sdnem dednem regnarts sregnarts rood srood esuoh reep sreep srieht")
+BANNED_WORDS = re.compile(rf"(?<![a-z])({'|'.join(word[::-1] for word in REVERSED_WORDS)})(?![a-z])", re.IGNORECASE)
 A_FOR_PER = re.compile(
     r"\b(k|one|files|boxes|seconds|images|candidates|priors)\s+a\s+(level|class|image|tile|pair|location)\b",
     re.IGNORECASE,
@@ -72,9 +72,7 @@ def test_readme_shows_the_main_commands() -> None:
 
 
 @each_document
-def test_documented_commands_exist(document: Path, request: pytest.FixtureRequest) -> None:
-    if document.name == "README.md":
-        request.applymarker(pytest.mark.xfail(strict=False, reason="README.md still names rotated-atss bench"))
+def test_documented_commands_exist(document: Path) -> None:
     named = set(re.findall(r"\brotated-atss ([a-z][a-z-]+)", code_of(document)))
     assert named <= set(COMMANDS)
 
@@ -94,7 +92,7 @@ def test_documented_files_exist(document: Path) -> None:
 
 
 def is_prose(path: Path) -> bool:
-    """Return whether a tracked file is neither an image, a JSON record, a list of pins, the licence nor this file."""
+    """Return whether a tracked file is neither an image, a JSON record, a list of pins, the license nor this file."""
     pins = path.parent.name == "requirements" and path.suffix == ".txt"
     return not (pins or path.suffix in (".json", ".png", ".jpg") or path.name in ("LICENSE", Path(__file__).name))
 
@@ -108,7 +106,6 @@ def tracked_files() -> list[Path]:
     return [Path(name) for name in listed.split("\0") if name and is_prose(Path(name)) and (ROOT / name).is_file()]
 
 
-@pytest.mark.xfail(strict=False, reason="the wording of the other modules is being revised")
 @pytest.mark.parametrize("pattern", [BANNED_WORDS, A_FOR_PER], ids=["banned words", "a in the sense of per"])
 def test_tracked_files_avoid_banned_wording(tracked_files: list[Path], pattern: re.Pattern[str]) -> None:
     assert len(tracked_files) > 100
@@ -119,10 +116,8 @@ def test_tracked_files_avoid_banned_wording(tracked_files: list[Path], pattern: 
     assert not hits, "\n".join(hits)
 
 
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [("def test_is_told_once():", "told"), ("Open doors", "doors"), ("storehouse, peered, doorway", None)],
-)
-def test_banned_words_match_whole_words_only(text: str, word: str | None) -> None:
-    match = BANNED_WORDS.search(text)
-    assert (match and match[0]) == word
+@pytest.mark.parametrize("word", [word[::-1] for word in REVERSED_WORDS])
+def test_banned_words_match_whole_words_only(word: str) -> None:
+    for text in (f"def test_is_{word}_once():", f"Open {word.capitalize()}."):
+        assert BANNED_WORDS.search(text)
+    assert not BANNED_WORDS.search(f"store{word}way")

@@ -1,4 +1,4 @@
-# Regression from prior centres instead of prior boxes. Distances are in strides, so the coder needs the anchor scale.
+# Regression from prior centers instead of prior boxes. Distances are in strides, so the coder needs the anchor scale.
 _base_ = "rotated_ablation_atss_r50_fpn_1x_dota_le90.py"
 
 model = dict(

@@ -1,4 +1,4 @@
-"""Plots of the report of :func:`rotated_atss.analysis.positive_counts.summarize`."""
+"""Plot the report returned by :func:`rotated_atss.analysis.positive_counts.summarize`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_POSITIVES_SHOWN = 20
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for colour-blind readers
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for color-blind readers
 GROUPS = (
     ("size", "square root of the object's area, px"),
     ("aspect", "long side / short side"),
@@ -16,7 +16,9 @@ GROUPS = (
 
 
 def plot_report(report: dict[str, Any], title: str = "") -> bytes:
-    r"""Plot positives per object by size, aspect ratio and angle, objects without positives and positives per level.
+    r"""Plot a report of positives per object by size, aspect ratio and angle.
+
+    Further axes show the share of objects without positives and the positives per level.
 
     Args:
         report: Report of :func:`rotated_atss.analysis.positive_counts.summarize` with at least one object.
@@ -121,5 +123,5 @@ def _expected_line(axis: Any, report: dict[str, Any]) -> None:
     expected = {summary["expected_per_object"] for summary in report["assigners"].values()} - {None}
     if len(expected) == 1:
         value = next(iter(expected))
-        axis.axhline(value, color="grey", linestyle="--", label="0.2 k L")
+        axis.axhline(value, color="gray", linestyle="--", label="0.2 k L")
         axis.set_ylim(top=max(axis.get_ylim()[1], 1.05 * value))

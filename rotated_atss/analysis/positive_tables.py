@@ -27,7 +27,7 @@ def format_report(report: dict[str, Any]) -> str:
     lines = [_row("", assigners), _row("positives per object", assigners, lambda a: _number(a["positives_per_object"]))]
     if any(a["expected_per_object"] is not None for a in assigners.values()):
         lines.append(_row("  the paper's 0.2 k L", assigners, lambda a: _number(a["expected_per_object"])))
-        lines.append(_row("  before the centre test", assigners, lambda a: _number(a["above_threshold_per_object"])))
+        lines.append(_row("  before the center test", assigners, lambda a: _number(a["above_threshold_per_object"])))
     lines.append(_row("  standard deviation", assigners, lambda a: _number(a["deviation"])))
     lines.append(
         _row("objects with none", assigners, lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})")

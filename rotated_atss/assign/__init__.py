@@ -3,7 +3,7 @@
 Assigners, which share the arguments and the result of :func:`atss_assign`:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose centre
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose center
   lies outside their box.
 - :func:`topk_assign`: the priors of highest IoU.
 - :func:`ssc_assign`, :func:`center_sampling_assign`: the spatial and scale constraint of FCOS, for all priors or for
@@ -12,7 +12,7 @@ Assigners, which share the arguments and the result of :func:`atss_assign`:
 Codes of unassigned priors: :data:`BACKGROUND`, :data:`IGNORE`.
 
 Steps of ATSS: :func:`nearest_priors`, :func:`nearest_priors_on_grids`, :func:`adaptive_threshold`,
-:func:`count_candidates_above_threshold`. The centre of a positive lies in its box by more than
+:func:`count_candidates_above_threshold`. The center of a positive lies in its box by more than
 :data:`CENTER_MARGIN_PX`.
 
 Arrangement of priors: :class:`Grid`, :class:`PriorLayout`, :func:`find_grids`, :func:`count_priors_per_location`.

@@ -41,7 +41,7 @@ def atss_assign(
     """Assign ground-truth boxes to priors with ATSS.
 
     A prior is positive for a ground-truth box if it is one of the ``topk`` nearest priors of its level, their IoU is at
-    least the mean plus the standard deviation of the IoUs of all candidates of the box, and the prior's centre lies in
+    least the mean plus the standard deviation of the IoUs of all candidates of the box, and the prior's center lies in
     the box. If several boxes select a prior, the box of highest IoU gets it.
 
     Args:
@@ -51,9 +51,9 @@ def atss_assign(
         gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
             are assigned to no prior; a warning reports their number.
         topk: Candidate locations per level, k of the paper.
-        priors_per_location: Priors that share a centre; a level has ``topk * priors_per_location`` candidates.
-        grids: ``(height, width, stride, x0, y0)`` of each level if the centres of its priors are a grid, row by row:
-            size in cells, stride and centre of the first cell in pixels (:class:`Grid`; :func:`find_grids` reads it
+        priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
+        grids: ``(height, width, stride, x0, y0)`` of each level if the centers of its priors are a grid, row by row:
+            size in cells, stride and center of the first cell in pixels (:class:`Grid`; :func:`find_grids` reads it
             from priors). The result is the same, in time that depends on G only. Grids are not validated against the
             priors; only the sizes are checked. Images with ignored boxes and more than 200 candidates per level use
             the exhaustive search.
@@ -67,7 +67,7 @@ def atss_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or sizes do not fit together.
+        ValueError: Shapes or sizes do not match.
 
     Example:
         One level of 4 x 4 square priors with stride 8, a square box and a rotated one.
@@ -123,7 +123,7 @@ def atss_assign_batch(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or sizes do not fit together.
+        ValueError: Shapes or sizes do not match.
 
     Example:
         >>> import torch
@@ -211,12 +211,12 @@ def _select_positives_of_chunk(priors: Tensor, gt_boxes: Tensor, candidates: Ten
         )
     prior_index = prior_index.clamp(min=0)
     prior_centers = centers(priors.index_select(0, prior_index))
-    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index)  # line 12, "centre of c in g"
+    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index)  # line 12, "center of c in g"
     return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)
 
 
 def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box that reach its threshold, before the test of the centre.
+    """Count the candidates of each ground-truth box that reach its threshold, before the test of the center.
 
     Args:
         priors: (A, 5) or (A, 4).

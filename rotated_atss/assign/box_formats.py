@@ -14,7 +14,7 @@ from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
 from rotated_atss.ops.dtypes import upcast
 from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
 
-CENTER_MARGIN_PX = 0.01  # as in the official code: a centre on the border is outside
+CENTER_MARGIN_PX = 0.01  # as in the official code: a center on the border is outside
 
 
 def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
@@ -32,7 +32,7 @@ def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
 
 
 def centers(boxes: Tensor) -> Tensor:
-    """Return the (N, 2) centres of boxes.
+    """Return the (N, 2) centers of boxes.
 
     Example:
         >>> import torch
@@ -68,7 +68,7 @@ def to_hbb(boxes: Tensor) -> Tensor:
 
 
 def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """Compute the distances from points to the sides of boxes, row by row, in the boxes' own frames.
+    """Compute the distances from points to the sides of boxes, element by element, in the boxes' own frames.
 
     These are the regression targets of FCOS (Tian et al., arXiv 1904.01355, equation 1).
 

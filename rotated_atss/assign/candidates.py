@@ -1,4 +1,4 @@
-"""Selection of the candidates of ground-truth boxes: the priors with the nearest centres per level.
+"""Selection of the candidates of ground-truth boxes: the priors with the nearest centers per level.
 
 Lines 2 to 6 of Algorithm 1 of the ATSS paper (Zhang et al., arXiv 1912.02424).
 """
@@ -77,7 +77,7 @@ def nearest_priors_on_grids(
         gt_centers: (G, 2) pixels.
         grids: One grid per level.
         level_sizes: Number of priors per level, a multiple of the cells of its grid. Priors of one cell share its
-            centre and are consecutive.
+            center and are consecutive.
         num_candidates: Candidates per level.
         valid_hw: (2, L, G) int64, valid rows and columns per level and box; None if all cells are valid.
 

@@ -1,4 +1,4 @@
-"""Detection of regular grids in the centres of priors."""
+"""Detection of regular grids in the centers of priors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from rotated_atss.assign.box_formats import centers
 from rotated_atss.assign.grids import Grid
 
-SAME_CENTER_PX = 1e-3  # centres of one location differ by rounding errors, centres of two locations by a stride
+SAME_CENTER_PX = 1e-3  # centers of one location differ by rounding errors, centers of two locations by a stride
 _MAX_PRIORS_PER_LOCATION = 64
 
 
 def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
-    """Find the grid of each level in the centres of its priors.
+    """Find the grid of each level in the centers of its priors.
 
     The function reads values, which synchronizes CUDA.
 
@@ -24,7 +24,7 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
         level_sizes: Number of priors per level.
 
     Returns:
-        One grid per level, or None if the centres of a level deviate from a grid by :data:`SAME_CENTER_PX` or more.
+        One grid per level, or None if the centers of a level deviate from a grid by :data:`SAME_CENTER_PX` or more.
 
     Example:
         >>> import torch
@@ -38,7 +38,7 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
 
 
 def count_priors_per_location(priors: Tensor) -> int:
-    """Count the priors that share the centre of the first one.
+    """Count the priors that share the center of the first one.
 
     Args:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
@@ -64,7 +64,7 @@ def _count_leading_zeros(distance: Tensor) -> int:
 
 
 def _find_grid(prior_centers: Tensor) -> Grid | None:
-    """Find the grid of one level's (N, 2) centres."""
+    """Find the grid of one level's (N, 2) centers."""
     if not len(prior_centers):
         return Grid(0, 0, 1.0)
     priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])

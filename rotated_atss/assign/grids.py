@@ -22,7 +22,7 @@ _NO_CELL = 0x7F800000 << 32  # key of an infinite distance
 
 
 class Grid(NamedTuple):
-    """Rows and columns of cells whose centres are ``stride`` pixels apart along both axes.
+    """Rows and columns of cells whose centers are ``stride`` pixels apart along both axes.
 
     Example:
         >>> from rotated_atss.assign import Grid
@@ -33,7 +33,7 @@ class Grid(NamedTuple):
     height: int  # rows
     width: int  # columns
     stride: float
-    x0: float = 0.0  # centre of the first cell in pixels
+    x0: float = 0.0  # center of the first cell in pixels
     y0: float = 0.0
 
 

@@ -53,7 +53,7 @@ def max_iou_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or thresholds do not fit together.
+        ValueError: Shapes or thresholds do not match.
 
     Example:
         >>> import torch
@@ -121,7 +121,7 @@ class _BestMatches:
 
 
 def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
-    """Set positives whose centre lies outside their ground-truth box to :data:`IGNORE`.
+    """Set positives whose center lies outside their ground-truth box to :data:`IGNORE`.
 
     The official code of ATSS does this to positives by IoU thresholds, so that they can be compared with those of the
     other strategies (Zhang et al., arXiv 1912.02424, section 3).

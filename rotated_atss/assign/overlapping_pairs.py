@@ -1,6 +1,6 @@
 """Broad phase: pairs of priors and boxes whose circumscribed horizontal boxes overlap.
 
-Priors are sorted into blocks of neighbours of similar size. Only blocks whose bounds overlap a box are searched.
+Priors are sorted into blocks of neighbors of similar size. Only blocks whose bounds overlap a box are searched.
 """
 
 from __future__ import annotations

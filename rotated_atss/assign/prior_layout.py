@@ -38,7 +38,7 @@ class PriorLayout(NamedTuple):
             num_images: Number of images.
 
         Raises:
-            ValueError: The arguments do not fit together.
+            ValueError: The arguments do not match.
         """
         sizes = [int(size) for size in level_sizes]
         if grids is None:

@@ -42,7 +42,7 @@ def ssc_assign(
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to the priors inside them on the levels of their scale, as FCOS does.
 
-    A prior is positive if its centre lies in the box and the largest distance from the centre to a side of the box, in
+    A prior is positive if its center lies in the box and the largest distance from the center to a side of the box, in
     the box's own frame, is in the range of the prior's level. Of several such boxes the smallest gets the prior; the
     lowest index wins among equal areas.
 
@@ -61,7 +61,7 @@ def ssc_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes, sizes or scale ranges do not fit together.
+        ValueError: Shapes, sizes or scale ranges do not match.
 
     Example:
         >>> import torch
@@ -98,7 +98,7 @@ def center_sampling_assign(
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4).
         topk: Candidate locations per level.
-        priors_per_location: Priors that share a centre; a level has ``topk * priors_per_location`` candidates.
+        priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         scale_ranges: As for :func:`ssc_assign`.
         gt_boxes_ignore: As for :func:`ssc_assign`.
         ignore_iof_threshold: As for :func:`ssc_assign`.
@@ -108,7 +108,7 @@ def center_sampling_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes, sizes or scale ranges do not fit together.
+        ValueError: Shapes, sizes or scale ranges do not match.
 
     Example:
         >>> import torch

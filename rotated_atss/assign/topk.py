@@ -25,12 +25,12 @@ def topk_assign(
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Assign each ground-truth box to the ``topk`` priors of highest IoU in all levels whose centres lie in it.
+    """Assign each ground-truth box to those of its ``topk`` highest-IoU priors whose centers lie in it.
 
-    The ranking subtracts from the IoU the distance between the centres, scaled so that :data:`DISTANCE_WEIGHT`
-    corresponds to the largest distance between a box and a corner of the priors' extent. Nearer priors therefore win
-    near ties, in the order of the official code for priors on grids. If several boxes select a prior, the box of
-    highest IoU gets it; the lowest index wins among equal IoUs.
+    The ranking subtracts from the IoU the distance between the centers, scaled so that :data:`DISTANCE_WEIGHT`
+    corresponds to the largest distance between a box and a corner of the priors' extent. Near ties therefore go to the
+    nearer prior; on regular grids this reproduces the order of the official code. If several boxes select a prior, the
+    box of highest IoU gets it; the lowest index wins among equal IoUs.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
@@ -45,7 +45,7 @@ def topk_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or sizes do not fit together.
+        ValueError: Shapes or sizes do not match.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
 """Conversion of box regression weights between box encodings.
 
 (w, h, angle) and (h, w, angle + pi/2) are the same rectangle. A head therefore predicts the same rectangles from priors
-rotated by 90 degrees if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the centre
+rotated by 90 degrees if the rows of its last convolution are rearranged: the deltas of w and h are swapped, the center
 offsets are rotated if they are relative to the axes of the prior, and the angle delta is unchanged.
 
 Priors of mmrotate 0.x have angle 0, as in this package except for the configs with centerness. Priors of mmrotate 1.x
@@ -30,7 +30,7 @@ class BoxEncoding:
     Attributes:
         priors: (w, h, angle) of each prior of a location; sides in any common unit, angle in radians.
         angle_version: ``oc``, ``le90`` or ``le135``.
-        proj_xy: Whether centre offsets are relative to the axes of the prior.
+        proj_xy: Whether center offsets are relative to the axes of the prior.
         norm_factor: The angle delta is in units of ``norm_factor * pi`` radians; None for radians.
 
     Example:

@@ -12,8 +12,8 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rotated_atss.dota.ap_result import EvaluationResult
     from rotated_atss.dota.detections import Detections
-    from rotated_atss.dota.evaluation_result import EvaluationResult
     from rotated_atss.dota.labels import Labels
 
 HELP = (
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON: horizontal boxes")
     parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: also print the AP per class")
     parser.add_argument(
-        "--ignore-unlabelled", action="store_true",
+        "--ignore-unlabeled", action="store_true",
         help="ignore detections on images without a label file (default: refuse them)",
     )  # fmt: skip
     _add_rules(parser)
@@ -71,13 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.bbox_evaluation import evaluate_boxes
-    from rotated_atss.coco.evaluation_result import format_table, result_to_json
+    from rotated_atss.coco.coco_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.coco.results_file import read_results
 
-    rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabelled)
+    rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabeled)
     if rules != ("voc07", "v1.0", None, None, False):
-        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabelled apply to DOTA only")
+        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
     instances = read_instances(args.coco_annotations)
     result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
@@ -86,9 +86,9 @@ def _run_coco(args: argparse.Namespace) -> int:
 
 
 def _run_dota(args: argparse.Namespace) -> int:
+    from rotated_atss.dota.ap_result import format_table, result_to_json
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
-    from rotated_atss.dota.evaluation_result import format_table, result_to_json
 
     classes = resolve_classes(args.classes or args.version)
     # With --classes, files of other DOTA classes are accepted and ignored.
@@ -143,7 +143,7 @@ def _evaluate_with_progress(
             metric=args.metric,
             version=args.version,
             difficult=args.difficult,
-            ignore_unlabelled=args.ignore_unlabelled,
+            ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,
             on_done=on_evaluated,
         )
@@ -155,9 +155,9 @@ def _reject_unknown_classes(
     """Refuse a requested class that neither DOTA v2.0 nor any file contains."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
-    labelled = {name for label_set in labels.values() for name in label_set.names}
+    labeled = {name for label_set in labels.values() for name in label_set.names}
     for name in classes:
-        if name not in labelled and not len(detections[name]) and name not in CLASSES["v2.0"]:
+        if name not in labeled and not len(detections[name]) and name not in CLASSES["v2.0"]:
             raise UserError(
                 f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, CLASSES["v2.0"])
             )

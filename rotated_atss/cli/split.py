@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         **options, workers=args.workers, overwrite=args.overwrite, progress=False if args.quiet else None
     )
     if not args.quiet:
-        print(_summary(result, labelled=options["labels"] is not None))
+        print(_summary(result, labeled=options["labels"] is not None))
         if result.unknown_classes:
             print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
     return 0
@@ -63,11 +63,11 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _summary(result: SplitResult, *, labelled: bool) -> str:
+def _summary(result: SplitResult, *, labeled: bool) -> str:
     """Format the counts of a split as one line."""
     totals = result.totals
     parts = [f"{totals.images} images -> {totals.tiles} tiles"]
-    if labelled:
+    if labeled:
         parts[0] += f" ({totals.empty_tiles} without objects)"
         parts.append(
             f"{totals.objects_in_images} objects -> {totals.objects_in_tiles} in tiles ({totals.truncated} truncated), "
@@ -118,7 +118,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--gap", dest="gaps", type=int, nargs="+", metavar="PX",
-        help=f"overlap of neighbouring windows, one per size or one for all (default: {defaults.gaps[0]})",
+        help=f"overlap of neighboring windows, one per size or one for all (default: {defaults.gaps[0]})",
     )  # fmt: skip
     windows.add_argument(
         "--rates", type=float, nargs="+", metavar="RATE",
@@ -147,7 +147,7 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
     tiles = parser.add_argument_group("tiles", argument_default=argparse.SUPPRESS)
     tiles.add_argument(
         "--padding", type=int, nargs=3, metavar=("B", "G", "R"),
-        help=f"colour of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
+        help=f"color of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
     )  # fmt: skip
     tiles.add_argument(
         "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the border"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rotated_atss.coco.evaluation_result import UNDEFINED, CocoResult, MetricRow
+from rotated_atss.coco.coco_result import UNDEFINED, CocoResult, MetricRow
 from rotated_atss.coco.instances import Instances
 from rotated_atss.errors import UserError
 

@@ -1,4 +1,4 @@
-"""Class names and colours of DOTA, and parsing of class lists."""
+"""Class names and colors of DOTA, and parsing of class lists."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -52,7 +52,7 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
     (130, 140, 150),
     (200, 150, 90),
 )
-"""RGB colour per class, in the order of ``CLASSES["v2.0"]``."""
+"""RGB color per class, in the order of ``CLASSES["v2.0"]``."""
 
 
 def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:

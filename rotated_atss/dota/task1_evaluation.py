@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from rotated_atss.dota.ap_result import ClassResult, EvaluationResult
 from rotated_atss.dota.average_precision import average_precision
 from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
-from rotated_atss.dota.evaluation_result import ClassResult, EvaluationResult
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.matching import (
     GroundTruth,
@@ -42,11 +42,11 @@ def evaluate_detections(
     difficult: str | None = None,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     classes: Sequence[str] | None = None,
-    ignore_unlabelled: bool = False,
+    ignore_unlabeled: bool = False,
     workers: int = 1,
     on_done: Callable[[str], object] | None = None,
 ) -> EvaluationResult:
-    """Compute average precision per class over all labelled images.
+    """Compute average precision per class over all labeled images.
 
     Args:
         detections_by_class: Detections on full images; a class without an entry has none.
@@ -56,7 +56,7 @@ def evaluate_detections(
         difficult: ``ignore`` or ``count``. Every flag except 0 is difficult.
         iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50:95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class``.
-        ignore_unlabelled: Drop detections on images without labels instead of raising.
+        ignore_unlabeled: Drop detections on images without labels instead of raising.
         workers: Number of threads. The result does not depend on it.
         on_done: Called with the name of each class that has been evaluated.
 
@@ -82,7 +82,7 @@ def evaluate_detections(
     _warn_about_zero_areas(ground_truths)
     image_numbers = {image: number for number, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
-    image_index = {name: _number_images(detections[name], image_numbers, name, ignore_unlabelled) for name in classes}
+    image_index = {name: _number_images(detections[name], image_numbers, name, ignore_unlabeled) for name in classes}
 
     def evaluate(name: str) -> ClassResult:
         ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
@@ -113,30 +113,30 @@ def _evaluate_class(
 
 
 def _number_images(
-    detections: Detections, image_numbers: Mapping[str, int], name: str, ignore_unlabelled: bool
+    detections: Detections, image_numbers: Mapping[str, int], name: str, ignore_unlabeled: bool
 ) -> np.ndarray:
     """Return the (N,) image number of each detection, -1 for an image without labels."""
     numbers = np.array([image_numbers.get(image, -1) for image in detections.images], dtype=np.int64)
     image_index = numbers[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
-    unlabelled = np.flatnonzero(image_index < 0)
-    if not len(unlabelled):
+    unlabeled = np.flatnonzero(image_index < 0)
+    if not len(unlabeled):
         return image_index
-    image = detections.images[detections.image_index[unlabelled[0]]]
-    if not ignore_unlabelled or (len(unlabelled) == len(detections) and is_tile_name(image)):
+    image = detections.images[detections.image_index[unlabeled[0]]]
+    if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
         used = np.bincount(detections.image_index, minlength=len(numbers)) > 0
         count = int((used & (numbers < 0)).sum())
         raise UserError(
-            f"class {name}: {len(unlabelled)} detections lie on {count} images without labels, the first on '{image}'",
-            hint=_hint_for_unlabelled(image),
+            f"class {name}: {len(unlabeled)} detections lie on {count} images without labels, the first on '{image}'",
+            hint=_hint_for_unlabeled(image),
         )
-    logger.warning("class %s: dropped %d detections on images without labels", name, len(unlabelled))
+    logger.warning("class %s: dropped %d detections on images without labels", name, len(unlabeled))
     return image_index
 
 
-def _hint_for_unlabelled(image: str) -> str:
+def _hint_for_unlabeled(image: str) -> str:
     if is_tile_name(image):
         return "that is a tile: merge into full images first, rotated-atss merge"
-    return "give the label files of all images, or drop such detections with --ignore-unlabelled"
+    return "give the label files of all images, or drop such detections with --ignore-unlabeled"
 
 
 def _check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
@@ -147,4 +147,4 @@ def _check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
 def _warn_about_zero_areas(ground_truths: Mapping[str, GroundTruth]) -> None:
     count = sum(int((polygon_areas(objects.polygons) == 0).sum()) for objects in ground_truths.values())
     if count:
-        logger.warning("%d labelled objects have no area: they count, as on DOTA's server, but never match", count)
+        logger.warning("%d labeled objects have no area: they count, as on DOTA's server, but never match", count)

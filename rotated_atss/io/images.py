@@ -15,7 +15,7 @@ from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, e
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
-# First bytes of a file -> its end marker. OpenCV decodes a truncated JPEG to grey pixels without an error.
+# First bytes of a file -> its end marker. OpenCV decodes a truncated JPEG to gray pixels without an error.
 _END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
 _TAIL_BYTES = 4096  # the end marker is searched in the last bytes, as some writers append data
 _MAX_COMPRESSION = 40  # upper bound of memory per byte of file, for formats whose header is not read
@@ -24,7 +24,7 @@ _MAX_COMPRESSION = 40  # upper bound of memory per byte of file, for formats who
 def read_image(path: str | Path) -> Image:
     """Read an image as (H, W, 3) uint8, BGR.
 
-    The result equals that of ``cv2.imread``, as in mmrotate's image splitter and in training: grey images get three
+    The result equals that of ``cv2.imread``, as in mmrotate's image splitter and in training: gray images get three
     equal channels, 16-bit images keep the upper 8 bits, alpha is dropped and the EXIF orientation is applied.
 
     Raises:

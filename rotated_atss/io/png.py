@@ -1,8 +1,8 @@
-"""Fast lossless encoding and decoding of PNG colour images.
+"""Fast lossless encoding and decoding of PNG color images.
 
 A PNG codec spends most of its time on deflate and on the row filters. The packages ``isal`` (deflate) and ``pyspng``
-(filters) are faster than the zlib of OpenCV; both are optional and give the same pixels as OpenCV.
-With them ``rotated-atss split`` is 1.85 times as fast as with OpenCV's codec (``benchmarks/bench_fast_paths.py``), and a tile
+(filters) are faster than the zlib of OpenCV; both are optional and give the same pixels as OpenCV. With them
+``rotated-atss split`` is 1.85 times as fast as with OpenCV's codec (``benchmarks/bench_fast_paths.py``), and a tile
 loads in less than half the time in training (``benchmarks/bench_split.py``).
 """
 
@@ -28,10 +28,10 @@ HEAD_BYTES = 29
 MAX_PIXELS = 1 << 26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, colour type, compression, filter, interlace
+_EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
 _UP = 2  # filter that stores the difference to the row above: compresses aerial images best without a search per row
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
-# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent colour,
+# Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
 # animation frames) are decoded by OpenCV.
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
 _PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}

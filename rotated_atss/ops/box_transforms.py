@@ -137,7 +137,7 @@ def rotate_obb(
 
     Args:
         boxes: (..., 5).
-        center_xy: Centre of the rotation in pixels.
+        center_xy: Center of the rotation in pixels.
         angle_rad: Angle in radians, clockwise on the image.
         angle_version: Angle version of the result. None adds ``angle_rad`` to the angle.
 

@@ -1,7 +1,7 @@
 """Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes.
 
 The parametrization is that of rotated detectors on DOTA (Ding et al., arXiv 1812.00155, equation 1, for the projected
-centre)::
+center)::
 
     dx = (gx - px) / pw      dy = (gy - py) / ph
     dw = log(gw / pw)        dh = log(gh / ph)
@@ -62,7 +62,7 @@ def encode_deltas(
         angle_version: Angle version in which the boxes are regressed.
         edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width, so that
             ``|dangle| <= pi/4`` for priors of angle 0.
-        proj_xy: Express the centre's offset in the prior's axes instead of the image's.
+        proj_xy: Express the center's offset in the prior's axes instead of the image's.
         norm_factor: Divide the angle's delta by ``norm_factor * pi``. None keeps radians.
 
     Returns:

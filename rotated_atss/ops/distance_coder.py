@@ -1,4 +1,4 @@
-"""Distances ``left, top, right, bottom`` from a prior's centre to the sides of a box.
+"""Distances ``left, top, right, bottom`` from a prior's center to the sides of a box.
 
 The encoding is that of FCOS (Tian et al., arXiv 1904.01355, equation 1). Boxes are horizontal (..., 4) or oriented
 (..., 5). For oriented boxes the distances are measured in the box's own frame, with the angle as the fifth number. The
@@ -24,7 +24,7 @@ def encode_distances(
     edge_swap: bool = False,
     anchor_scale: float = 8.0,
 ) -> Tensor:
-    """Encode boxes as distances from the priors' centres to the boxes' sides.
+    """Encode boxes as distances from the priors' centers to the boxes' sides.
 
     Args:
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
@@ -54,7 +54,7 @@ def encode_distances(
         swapped_angle = wrap_angle(d_angle + HALF_PI, angle_version)
         swap = d_angle.abs() >= swapped_angle.abs()
         w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, swapped_angle, d_angle)
-    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))  # of the prior's centre in the box's frame
+    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))  # of the prior's center in the box's frame
     half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
     distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
     return torch.cat((distances, d_angle[..., None]), -1)
@@ -89,7 +89,7 @@ def decode_distances(
     else:
         center, unit = priors[..., :2], priors[..., 2:4] / anchor_scale
     size = ((left_top + right_bottom) * unit).clamp(min=0)
-    shift = (right_bottom - left_top) * unit / 2  # of the box's centre in its own frame
+    shift = (right_bottom - left_top) * unit / 2  # of the box's center in its own frame
     if angle_version is None:
         return torch.cat((center + shift - size / 2, center + shift + size / 2), -1)
     angle = priors[..., 4] + distances[..., 4]

@@ -42,7 +42,7 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
 
 
 def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed: bool = False) -> Tensor:
-    """Add to each cell the features sampled at the centre of the cell's box.
+    """Add to each cell the features sampled at the center of the cell's box.
 
     Algorithm 1 of R3Det (Yang et al., arXiv 1908.05612) with one sampling point.
 
@@ -60,7 +60,7 @@ def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed
         >>> import torch
         >>> from rotated_atss.ops import align_features
         >>> features = torch.arange(4.0).view(1, 1, 2, 2)
-        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # every box is centred on cell (1, 0)
+        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # every box is centerd on cell (1, 0)
         >>> align_features(features, boxes, stride=8)
         tensor([[[[1., 2.],
                   [3., 4.]]]])

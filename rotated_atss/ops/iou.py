@@ -112,7 +112,7 @@ def _intersection(boxes1: Columns, boxes2: Columns, screened: bool) -> Tensor:
 
 
 def _in_frame(boxes1: Columns, boxes2: Columns) -> Sequence[Tensor]:
-    """Return centre, half width axis and half height axis of each second box in the first box's frame: six tensors."""
+    """Return center, half width axis and half height axis of each second box in the first box's frame: six tensors."""
     (x1, y1, _, _, angle1), (x2, y2, w2, h2, angle2) = boxes1, boxes2
     dx, dy, cos, sin = x2 - x1, y2 - y1, angle1.cos(), angle1.sin()
     cx, cy = dx * cos + dy * sin, dy * cos - dx * sin

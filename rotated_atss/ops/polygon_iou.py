@@ -123,11 +123,11 @@ def _edges(vertices: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def _intersections(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Compute the intersection areas (n,) of vertices (n, 4, 2) each."""
-    # coordinates relative to the first polygon's centre are small, which keeps the precision far from the origin
+    # coordinates relative to the first polygon's center are small, which keeps the precision far from the origin
     first = np.array(first.transpose(1, 2, 0), order="C")  # (4, 2, n), a copy
-    centre = first.mean(axis=0)
-    first -= centre
-    second = second.transpose(1, 2, 0) - centre
+    center = first.mean(axis=0)
+    first -= center
+    second = second.transpose(1, 2, 0) - center
     base = np.minimum(first[:, 1].min(axis=0), second[:, 1].min(axis=0))
     first[:, 1] -= base
     second[:, 1] -= base

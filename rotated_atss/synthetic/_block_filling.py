@@ -7,23 +7,23 @@ import numpy as np
 from rotated_atss.synthetic import clutter
 from rotated_atss.synthetic.shapes import ellipse
 from rotated_atss.synthetic.site import Site
-from rotated_atss.synthetic.sprite import Colour, Pose, Sprite, shade
+from rotated_atss.synthetic.sprite import Color, Pose, Sprite, shade
 from rotated_atss.synthetic.town_plan import Block
 
 
-def paint_surface(site: Site, block: Block, colour: Colour, grain: float = 6.0) -> None:
+def paint_surface(site: Site, block: Block, color: Color, grain: float = 6.0) -> None:
     """Paint the block with a darker border."""
-    site.canvas.fill(block.outline(-1.0), shade(colour, 0.78))
-    site.canvas.fill(block.outline(0.5), colour, grain=grain)
+    site.canvas.fill(block.outline(-1.0), shade(color, 0.78))
+    site.canvas.fill(block.outline(0.5), color, grain=grain)
 
 
 def paint_lawn(site: Site, block: Block) -> None:
-    """Paint grass with patches of other colours."""
+    """Paint grass with patches of other colors."""
     paint_surface(site, block, site.climate.grass, grain=9.0)
     for _ in range(14):
         blot = ellipse(*site.rng.uniform(20, 70, 2))
-        colour = site.climate.ground[int(site.rng.integers(2))]
-        site.canvas.fill(random_pose(site, block, 8).apply(blot), colour, alpha=float(site.rng.uniform(0.08, 0.3)))
+        color = site.climate.ground[int(site.rng.integers(2))]
+        site.canvas.fill(random_pose(site, block, 8).apply(blot), color, alpha=float(site.rng.uniform(0.08, 0.3)))
 
 
 def paint_stains(site: Site, block: Block, count: int) -> None:
@@ -82,7 +82,7 @@ def scatter_trees(site: Site, block: Block, count: int) -> None:
 
 
 def place_tree(site: Site, pose: Pose, diameter: float) -> None:
-    """Place a tree beside the labelled objects or, with the probability ``overhang``, over them."""
+    """Place a tree beside the labeled objects or, with the probability ``overhang``, over them."""
     hangs = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
     site.place(crown, pose, layer="tall", gap=-0.3 * diameter if hangs else 1.0)
@@ -95,7 +95,7 @@ def random_pose(site: Site, block: Block, reach: float, heading: float = 0.0) ->
 
 
 def grid_cells(width: float, height: float, cell_w: float, cell_h: float) -> list[tuple[float, float]]:
-    """Return the centres of as many cells as fit into a rectangle around (0, 0), evenly spaced.
+    """Return the centers of as many cells as fit into a rectangle around (0, 0), evenly spaced.
 
     Example:
         >>> grid_cells(40, 20, 20, 20)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rotated_atss.synthetic.shapes import Points, ellipse, mirrored, rect
-from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Color, Sprite, pick, rgb, shade
 
 LIVERY = [rgb(240, 241, 242), rgb(240, 241, 242), rgb(226, 229, 233), rgb(206, 210, 214)]
 ACCENT = [rgb(190, 40, 44), rgb(34, 70, 150), rgb(236, 160, 40), rgb(30, 110, 90), rgb(90, 92, 98)]
@@ -67,7 +67,7 @@ def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sp
     return sprite
 
 
-def _airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, paint: Colour) -> None:
+def _airframe(sprite: Sprite, wing: Points, fuselage: Points, tail: Points, paint: Color) -> None:
     for surface in (wing, tail):
         sprite.fill(surface, shade(paint, 0.88))
         sprite.line(surface, shade(paint, 0.62), 0.5, closed=True)
@@ -109,7 +109,7 @@ def _fighter_details(sprite: Sprite, length: float, span: float, rng: np.random.
         sprite.fill(ellipse(length * 0.05, length * 0.045, -0.48 * length, 0.025 * length * side), rgb(44, 44, 48))
 
 
-def _fin(sprite: Sprite, length: float, accent: Colour) -> None:
+def _fin(sprite: Sprite, length: float, accent: Color) -> None:
     sprite.fill(mirrored(np.array([[-0.33, 0.0], [-0.42, 0.012], [-0.5, 0.014], [-0.5, 0.0]])) * length, accent)
 
 
@@ -136,7 +136,7 @@ def helicopter(rng: np.random.Generator, scale: float) -> Sprite:
     return sprite
 
 
-def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Colour) -> None:
+def _helicopter_body(sprite: Sprite, body: Points, boom: Points, length: float, paint: Color) -> None:
     sprite.fill(boom, shade(paint, 0.82))
     sprite.fill(rect(0.04 * length, 0.20 * length, -0.40 * length), shade(paint, 0.8))
     sprite.fill(rect(0.07 * length, 0.03 * length, -0.485 * length, 0.02 * length), rgb(40, 40, 44))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
-from rotated_atss.synthetic.sprite import Colour, Part, Pose, shade
+from rotated_atss.synthetic.sprite import Color, Part, Pose, shade
 
 SUPERSAMPLE = 2
 _SHIFT = 4  # bits of OpenCV's fixed-point coordinates
@@ -40,14 +40,14 @@ class Canvas:
         fine = fractal_noise(rng, self.fine_wh, 4 * SUPERSAMPLE, octaves=2)
         self.grain: FloatArray = np.asarray(0.7 * coarse + 0.7 * fine, np.float32)
 
-    def fill(self, points: Points, colour: Colour, *, alpha: float = 1.0, grain: float = 0.0) -> None:
+    def fill(self, points: Points, color: Color, *, alpha: float = 1.0, grain: float = 0.0) -> None:
         """Paint a polygon (N, 2)."""
         if alpha >= 1 and grain == 0:
-            cv2.fillPoly(self.pixels, [_fixed(points)], colour, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(self.pixels, [_fixed(points)], color, cv2.LINE_AA, _SHIFT)
         else:
-            self._composite(points, colour, alpha, grain)
+            self._composite(points, color, alpha, grain)
 
-    def line(self, points: Points, colour: Colour, width: float, *, alpha: float = 1.0, closed: bool = False) -> None:
+    def line(self, points: Points, color: Color, width: float, *, alpha: float = 1.0, closed: bool = False) -> None:
         """Paint a line of ``width`` pixels through the points."""
         thickness = max(1, round(width * SUPERSAMPLE))
         window = self._window(points, margin=width)
@@ -57,18 +57,18 @@ class Canvas:
         under = self.pixels[rows, columns]
         over = under.copy()
         local = _fixed(points - np.array([columns.start, rows.start]) / SUPERSAMPLE)
-        cv2.polylines(over, [local], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(over, [local], closed, color, thickness, cv2.LINE_AA, _SHIFT)
         self.pixels[rows, columns] = over if alpha >= 1 else cv2.addWeighted(over, alpha, under, 1 - alpha, 0)
 
     def paint(self, parts: Iterable[Part], pose: Pose, to_sun: Points) -> None:
         """Paint the parts of a sprite; slopes that face the sun (unit vector ``to_sun``, (2,)) are lighter."""
         for part in parts:
             points = pose.apply(part.points)
-            colour = part.colour if part.facing is None else shade(part.colour, _lit(part.facing, pose, to_sun))
+            color = part.color if part.facing is None else shade(part.color, _lit(part.facing, pose, to_sun))
             if part.width > 0:
-                self.line(points, colour, part.width, alpha=part.alpha, closed=part.closed)
+                self.line(points, color, part.width, alpha=part.alpha, closed=part.closed)
             else:
-                self.fill(points, colour, alpha=part.alpha, grain=part.grain)
+                self.fill(points, color, alpha=part.alpha, grain=part.grain)
 
     def darken(self, shadows: Iterable[Points], strength: float, softness: float = 0.8) -> None:
         """Darken everything painted so far inside the shadow polygons; overlapping shadows do not add up."""
@@ -102,11 +102,11 @@ class Canvas:
         (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, self.fine_wh)
         return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
 
-    def _composite(self, points: Points, colour: Colour, alpha: float, grain: float) -> None:
+    def _composite(self, points: Points, color: Color, alpha: float, grain: float) -> None:
         masked = self.mask(points)
         if masked is None:
             return
-        ramp = np.array([[grain, value] for value in colour])  # per channel: grain * strength + colour
+        ramp = np.array([[grain, value] for value in color])  # per channel: grain * strength + color
         for rows, columns, cover in _strips(*masked):
             over = np.asarray(cv2.transform(self.grain[rows, columns], ramp), np.float32)
             self.blend(rows, columns, over, cover * np.float32(alpha))
@@ -130,7 +130,7 @@ def _strips(rows: slice, columns: slice, cover: FloatArray) -> Iterator[tuple[sl
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:
-    # OpenCV's integer coordinates are pixel centres; coordinates of the canvas are pixel corners.
+    # OpenCV's integer coordinates are pixel centers; coordinates of the canvas are pixel corners.
     return np.round((points * SUPERSAMPLE - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 

@@ -1,16 +1,16 @@
-"""Sprites of unlabelled objects: trees, buildings, sheds, crates."""
+"""Sprites of unlabeled objects: trees, buildings, sheds, crates."""
 
 import numpy as np
 
 from rotated_atss.synthetic.shapes import Points, ellipse, rect
-from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Color, Sprite, pick, rgb, shade
 
 ROOF_TILES = [rgb(166, 92, 70), rgb(140, 84, 70), rgb(120, 112, 108), rgb(96, 90, 92), rgb(176, 140, 108)]
 FLAT_ROOF = [rgb(176, 174, 168), rgb(198, 196, 190), rgb(146, 146, 146), rgb(110, 116, 122), rgb(186, 170, 150)]
 SHED_ROOF = [rgb(186, 190, 194), rgb(120, 138, 150), rgb(150, 110, 96), rgb(206, 206, 200)]
 
 
-def tree(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
+def tree(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Sprite:
     """Create a tree with an irregular crown, lit from the side of the sun.
 
     Example:
@@ -89,7 +89,7 @@ def shed(rng: np.random.Generator, length: float, width: float) -> Sprite:
     return sprite
 
 
-def bush(rng: np.random.Generator, leaves: list[Colour], diameter: float) -> Sprite:
+def bush(rng: np.random.Generator, leaves: list[Color], diameter: float) -> Sprite:
     """Create a bush.
 
     Example:

@@ -10,11 +10,11 @@ class Difficulty:
     """Parameters that determine how difficult a scene is for a detector.
 
     Attributes:
-        noise: Standard deviation of the sensor noise, in grey levels.
+        noise: Standard deviation of the sensor noise, in gray levels.
         blur: Sigma of the optical blur, in pixels.
-        colour_jitter: Spread of brightness, contrast and white balance between scenes, as a fraction.
+        color_jitter: Spread of brightness, contrast and white balance between scenes, as a fraction.
         shadow: Darkness of shadows, 0 none to 1 black.
-        clutter: Density of trees, bushes and other unlabelled objects, 0 to 1.
+        clutter: Density of trees, bushes and other unlabeled objects, 0 to 1.
         overhang: Probability that a tree next to vehicles or a pool hangs over them.
         fill: Share of occupied parking bays and moorings.
         heading_jitter: Standard deviation of the headings within a row, in degrees.
@@ -23,7 +23,7 @@ class Difficulty:
 
     noise: float
     blur: float
-    colour_jitter: float
+    color_jitter: float
     shadow: float
     clutter: float
     overhang: float

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rotated_atss.synthetic.shapes import Points, arc, ellipse, mirrored, quad_of, rect, rounded_rect
-from rotated_atss.synthetic.sprite import Colour, Sprite, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Color, Sprite, pick, rgb, shade
 
 WHITE = rgb(238, 240, 238)
 TENNIS_COURT = [rgb(62, 110, 160), rgb(84, 134, 96), rgb(178, 104, 74)]
@@ -13,13 +13,13 @@ KEY_PAINT = [rgb(40, 74, 140), rgb(60, 64, 120), rgb(30, 104, 110)]
 TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(190, 194, 196)]
 
 
-def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Colour, Colour] | None = None) -> Sprite:
+def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Color] | None = None) -> Sprite:
     """Create a tennis court of 84 x 39 pixels; its box ends at the outer lines.
 
     Args:
         rng: Random generator.
         scale: Size relative to the default.
-        paints: Colours of the court and its surround; None draws them.
+        paints: Colors of the court and its surround; None draws them.
 
     Example:
         >>> tennis_court(np.random.default_rng(0), scale=1.0).extent
@@ -41,8 +41,8 @@ def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Colour, C
     return sprite
 
 
-def tennis_paints(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Draw the colours of a tennis court and its surround.
+def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
+    """Draw the colors of a tennis court and its surround.
 
     Example:
         >>> len(tennis_paints(np.random.default_rng(0)))
@@ -101,7 +101,7 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     return sprite
 
 
-def _bases(sprite: Sprite, low: float, high: float, dirt: Colour) -> None:
+def _bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
     middle, reach = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
         sprite.fill(ellipse(reach * 1.7, reach * 1.7, x, y, sides=24), dirt)
@@ -160,7 +160,7 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
     return sprite
 
 
-def _cone_roof(sprite: Sprite, radius: float, paint: Colour) -> None:
+def _cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = radius - 1.4
     for start in np.arange(16) * (np.pi / 8):
         edge = arc(inner, start, start + np.pi / 8, sides=5)
@@ -169,7 +169,7 @@ def _cone_roof(sprite: Sprite, radius: float, paint: Colour) -> None:
     sprite.fill(ellipse(radius * 0.2, radius * 0.2, sides=14), shade(paint, 0.8))
 
 
-def _floating_roof(sprite: Sprite, radius: float, paint: Colour) -> None:
+def _floating_roof(sprite: Sprite, radius: float, paint: Color) -> None:
     inner = ellipse(2 * radius - 4, 2 * radius - 4, sides=48)
     sprite.line(ellipse(2 * radius - 1.5, 2 * radius - 1.5, sides=48), shade(paint, 1.06), 1.3, closed=True)
     sprite.fill(inner, shade(paint, 0.86))

@@ -1,4 +1,4 @@
-"""Rendering of one scene: an image and its labelled objects."""
+"""Rendering of one scene: an image and its labeled objects."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ from rotated_atss.synthetic.site import SceneObject, Site
 from rotated_atss.synthetic.streets import overhanging_trees, roadside_trees, traffic
 from rotated_atss.synthetic.terrain import lay_ground, lay_roads
 from rotated_atss.synthetic.town_plan import Block, make_town_plan
-from rotated_atss.synthetic.zones import FILLERS, LABELLED, Zone
+from rotated_atss.synthetic.zones import FILLERS, LABELED, Zone
 
 SIZE_WH = (880, 720)
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
-# Colours seen from above are less saturated: 18 % of each channel comes from the grey value.
+# Colors seen from above are less saturated: 18 % of each channel comes from the gray value.
 _FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered image (H, W, 3), BGR, and its labelled objects."""
+    """A rendered image (H, W, 3), BGR, and its labeled objects."""
 
     image: NDArray[np.uint8]
     objects: list[SceneObject]
@@ -42,7 +42,7 @@ def render_scene(
         difficulty: A name of ``DIFFICULTIES``, or a custom :class:`Difficulty`.
 
     Returns:
-        The image and its labelled objects.
+        The image and its labeled objects.
 
     Raises:
         UserError: An unknown difficulty.
@@ -74,18 +74,18 @@ def _build_scene(site: Site, index: int) -> None:
 
 
 def _assign_zones(blocks: list[Block], index: int, rng: np.random.Generator) -> list[tuple[Zone, Block]]:
-    """Assign a zone to every block: labelled zones in turn over the scenes, so that none is rare, then fillers."""
+    """Assign a zone to every block: labeled zones in turn over the scenes, so that none is rare, then fillers."""
     by_area = sorted(blocks, key=lambda block: block.visible_area, reverse=True)
-    count = min(len(blocks), len(LABELLED))
-    chosen = {(index * count + k) % len(LABELLED) for k in range(count)}
-    zones = [zone for k, zone in enumerate(LABELLED) if k in chosen]
+    count = min(len(blocks), len(LABELED))
+    chosen = {(index * count + k) % len(LABELED) for k in range(count)}
+    zones = [zone for k, zone in enumerate(LABELED) if k in chosen]
     zones += [FILLERS[rng.integers(len(FILLERS))] for _ in range(len(blocks) - count)]
     return list(zip(zones, by_area))
 
 
 def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Apply blur, white balance, contrast, uneven light and noise."""
-    spread = difficulty.colour_jitter
+    spread = difficulty.color_jitter
     height, width = image.shape[:2]
     picture = cv2.transform(image.astype(np.float32), _FADE)
     picture = cv2.GaussianBlur(picture, (0, 0), difficulty.blur)
@@ -93,7 +93,7 @@ def _apply_camera(image: NDArray[np.uint8], difficulty: Difficulty, rng: np.rand
     contrast = rng.uniform(1 - spread, 1 + spread)
     light = 4.0 * value_noise(rng, (width, height), (width / 2, height / 2))
     picture = ((picture - 118) * contrast + 118) * balance.astype(np.float32) + light[..., None]
-    grey = rng.standard_normal((height, width, 1), dtype=np.float32)
-    colour = rng.standard_normal((height, width, 3), dtype=np.float32)
-    picture = picture + difficulty.noise * (0.8 * grey + 0.5 * colour)
+    gray = rng.standard_normal((height, width, 1), dtype=np.float32)
+    color = rng.standard_normal((height, width, 3), dtype=np.float32)
+    picture = picture + difficulty.noise * (0.8 * gray + 0.5 * color)
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Outlines in the frame of an object: x to its front, y to its right, in pixels, centre near (0, 0)."""
+"""Outlines in the frame of an object: x to its front, y to its right, in pixels, center near (0, 0)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,8 @@ def rounded_rect(length: float, width: float, radius: float, x: float = 0.0, y: 
     """
     radius = min(radius, length / 2, width / 2)
     dx, dy, quarter = length / 2 - radius, width / 2 - radius, np.pi / 2
-    centres = [(dx, dy), (-dx, dy), (-dx, -dy), (dx, -dy)]
-    corners = [arc(radius, i * quarter, (i + 1) * quarter, cx, cy, sides=6) for i, (cx, cy) in enumerate(centres)]
+    centers = [(dx, dy), (-dx, dy), (-dx, -dy), (dx, -dy)]
+    corners = [arc(radius, i * quarter, (i + 1) * quarter, cx, cy, sides=6) for i, (cx, cy) in enumerate(centers)]
     return np.concatenate(corners) + np.array([x, y])
 
 

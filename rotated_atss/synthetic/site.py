@@ -1,4 +1,4 @@
-"""The site of a scene: the canvas, the placed sprites, the occupied area and the labelled objects."""
+"""The site of a scene: the canvas, the placed sprites, the occupied area and the labeled objects."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
 from rotated_atss.synthetic.terrain import Climate, choose_climate
 
-MIN_VISIBLE = 0.7  # minimum share of a labelled object inside the image; others are not placed
+MIN_VISIBLE = 0.7  # minimum share of a labeled object inside the image; others are not placed
 HIDDEN = 0.75  # share covered by trees from which an object has no label
 OCCLUDED = 0.35  # share covered by trees above which an object is difficult
 TINY = 6.0  # px: objects with a shorter side are difficult
@@ -20,7 +20,7 @@ TINY = 6.0  # px: objects with a shorter side are difficult
 
 @dataclass(frozen=True)
 class SceneObject:
-    """A labelled object: polygon (4, 2) in pixels, clockwise on the image from the front left corner."""
+    """A labeled object: polygon (4, 2) in pixels, clockwise on the image from the front left corner."""
 
     polygon: Points
     name: str
@@ -41,12 +41,12 @@ class Site:
 
     Attributes:
         canvas: The image.
-        climate: Colours of the ground.
+        climate: Colors of the ground.
         sun: Direction of the light.
         difficulty: Difficulty of the scene.
         scale: Size of the objects relative to the default.
         rng: Random generator.
-        objects: Labelled objects placed so far.
+        objects: Labeled objects placed so far.
         low: Sprites of the lower layer, such as vehicles.
         tall: Sprites of the upper layer, such as trees.
     """

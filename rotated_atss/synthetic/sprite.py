@@ -7,12 +7,12 @@ import numpy as np
 
 from rotated_atss.synthetic.shapes import Points, extent_of, quad_of, rotate_points
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 """Blue, green, red, 0 to 255."""
 
 
-def rgb(red: float, green: float, blue: float) -> Colour:
-    """Convert red, green, blue to a :data:`Colour`.
+def rgb(red: float, green: float, blue: float) -> Color:
+    """Convert red, green, blue to a :data:`Color`.
 
     Example:
         >>> rgb(255, 128, 0)
@@ -21,18 +21,18 @@ def rgb(red: float, green: float, blue: float) -> Colour:
     return blue, green, red
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """Make a colour lighter (factor > 1) or darker.
+def shade(color: Color, factor: float) -> Color:
+    """Make a color lighter (factor > 1) or darker.
 
     Example:
         >>> shade((100.0, 100.0, 200.0), 1.5)
         (150.0, 150.0, 255.0)
     """
-    return tuple(min(255.0, c * factor) for c in colour)  # type: ignore[return-value]
+    return tuple(min(255.0, c * factor) for c in color)  # type: ignore[return-value]
 
 
-def blend(a: Colour, b: Colour, share: float) -> Colour:
-    """Interpolate between two colours; ``share`` is the weight of ``b``.
+def blend(a: Color, b: Color, share: float) -> Color:
+    """Interpolate between two colors; ``share`` is the weight of ``b``.
 
     Example:
         >>> blend((0.0, 0.0, 0.0), (100.0, 100.0, 100.0), 0.25)
@@ -41,14 +41,14 @@ def blend(a: Colour, b: Colour, share: float) -> Colour:
     return tuple(p + (q - p) * share for p, q in zip(a, b))  # type: ignore[return-value]
 
 
-def pick(rng: np.random.Generator, colours: Sequence[Colour], jitter: float = 8.0) -> Colour:
-    """Draw one of the colours, with random brightness (``jitter``, grey levels) and a slight random hue.
+def pick(rng: np.random.Generator, colors: Sequence[Color], jitter: float = 8.0) -> Color:
+    """Draw one of the colors, with random brightness (``jitter``, gray levels) and a slight random hue.
 
     Example:
         >>> len(pick(np.random.default_rng(0), [rgb(200, 100, 50)]))
         3
     """
-    base = colours[int(rng.integers(len(colours)))]
+    base = colors[int(rng.integers(len(colors)))]
     off = rng.normal(0, jitter) + rng.normal(0, jitter / 4, 3)
     return tuple(float(np.clip(c + d, 0, 255)) for c, d in zip(base, off))  # type: ignore[return-value]
 
@@ -82,11 +82,11 @@ class Part:
 
     Attributes:
         facing: Direction, in the frame of the object, to which a slope faces; slopes to the sun are lighter.
-        grain: Amplitude of the surface noise, in grey levels.
+        grain: Amplitude of the surface noise, in gray levels.
     """
 
     points: Points
-    colour: Colour
+    color: Color
     width: float = 0.0
     alpha: float = 1.0
     facing: tuple[float, float] | None = None
@@ -100,7 +100,7 @@ class Sprite:
 
     Attributes:
         extent: (x0, y0, x1, y1) of its box in its own frame; the front is at x1.
-        name: DOTA class, or None for an unlabelled object.
+        name: DOTA class, or None for an unlabeled object.
         height: Length of its shadow per unit of the sun's slope, in pixels.
         casters: Outlines that cast a shadow, (N, 2) each.
         floating: The shadow is detached, as under a wing, instead of swept from the outline.
@@ -127,25 +127,25 @@ class Sprite:
     def fill(
         self,
         points: Points,
-        colour: Colour,
+        color: Color,
         *,
         alpha: float = 1.0,
         facing: tuple[float, float] | None = None,
         grain: float = 0.0,
     ) -> "Sprite":
         """Add a filled polygon."""
-        self.parts.append(Part(points, colour, 0.0, alpha, facing, grain))
+        self.parts.append(Part(points, color, 0.0, alpha, facing, grain))
         return self
 
     def line(
         self,
         points: Points | Sequence[tuple[float, float]],
-        colour: Colour,
+        color: Color,
         width: float = 1.0,
         *,
         alpha: float = 1.0,
         closed: bool = False,
     ) -> "Sprite":
         """Add a line through the points."""
-        self.parts.append(Part(np.asarray(points, float), colour, width, alpha, closed=closed))
+        self.parts.append(Part(np.asarray(points, float), color, width, alpha, closed=closed))
         return self

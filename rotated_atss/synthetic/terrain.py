@@ -1,4 +1,4 @@
-"""The ground of a scene: land, water, roads and surfaces, in the colours of a climate."""
+"""The ground of a scene: land, water, roads and surfaces, in the colors of a climate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 from rotated_atss.synthetic.canvas import SUPERSAMPLE, Canvas
 from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
-from rotated_atss.synthetic.sprite import Colour, Pose, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Color, Pose, pick, rgb, shade
 from rotated_atss.synthetic.town_plan import PAVEMENT, Road
 
 LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
@@ -17,16 +17,16 @@ LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 
 @dataclass(frozen=True)
 class Climate:
-    """Colours of the ground, vegetation, surfaces and water of a region."""
+    """Colors of the ground, vegetation, surfaces and water of a region."""
 
     name: str
-    ground: tuple[Colour, Colour]
-    grass: Colour
-    leaves: list[Colour]
-    asphalt: Colour
-    concrete: Colour
-    water: tuple[Colour, Colour]
-    crop: list[Colour]
+    ground: tuple[Color, Color]
+    grass: Color
+    leaves: list[Color]
+    asphalt: Color
+    concrete: Color
+    water: tuple[Color, Color]
+    crop: list[Color]
 
 
 CLIMATES: tuple[Climate, ...] = (
@@ -74,7 +74,7 @@ CLIMATES: tuple[Climate, ...] = (
 
 
 def choose_climate(rng: np.random.Generator) -> Climate:
-    """Draw a climate and vary its colours.
+    """Draw a climate and vary its colors.
 
     Example:
         >>> choose_climate(np.random.default_rng(0)).name in {climate.name for climate in CLIMATES}
@@ -167,40 +167,40 @@ def _lane_marks(canvas: Canvas, road: Road) -> None:
         _zebra(canvas, road, along)
 
 
-def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
+def lay_slabs(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
     """Paint the joints between the slabs of a concrete surface of ``size`` around ``pose``.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
-        >>> lay_slabs(canvas, Pose(30, 20), (40, 20), colour=(200, 200, 200), pitch=10.0)
+        >>> lay_slabs(canvas, Pose(30, 20), (40, 20), color=(200, 200, 200), pitch=10.0)
         >>> bool(canvas.image()[20].any()), bool(canvas.image()[0].any())
         (True, False)
     """
     half_w, half_h = size[0] / 2, size[1] / 2
     for x in np.arange(-half_w + pitch, half_w, pitch):
-        canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(colour, 0.86), 0.5, alpha=0.6)
+        canvas.line(pose.apply(np.array([[x, -half_h], [x, half_h]])), shade(color, 0.86), 0.5, alpha=0.6)
     for y in np.arange(-half_h + pitch, half_h, pitch):
-        canvas.line(pose.apply(np.array([[-half_w, y], [half_w, y]])), shade(colour, 0.86), 0.5, alpha=0.6)
+        canvas.line(pose.apply(np.array([[-half_w, y], [half_w, y]])), shade(color, 0.86), 0.5, alpha=0.6)
 
 
-def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], colour: Colour, pitch: float) -> None:
+def lay_furrows(canvas: Canvas, pose: Pose, size: tuple[float, float], color: Color, pitch: float) -> None:
     """Paint a field with furrows or mowing stripes along its first side.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
-        >>> lay_furrows(canvas, Pose(30, 20), (40, 20), colour=(60, 120, 90), pitch=5.0)
+        >>> lay_furrows(canvas, Pose(30, 20), (40, 20), color=(60, 120, 90), pitch=5.0)
         >>> bool(canvas.image()[20, 30].all()), bool(canvas.image()[0].any())
         (True, False)
     """
     half_w, half_h = size[0] / 2, size[1] / 2
     for number, y in enumerate(np.arange(-half_h, half_h - pitch / 2, pitch)):
         stripe = np.array([[-half_w, y], [half_w, y], [half_w, y + pitch], [-half_w, y + pitch]])
-        canvas.fill(pose.apply(stripe), shade(colour, 1.05 if number % 2 else 0.95), grain=5.0)
+        canvas.fill(pose.apply(stripe), shade(color, 1.05 if number % 2 else 0.95), grain=5.0)
 
 
-def _mix(colours: tuple[Colour, Colour], share: FloatArray, lift: FloatArray) -> FloatArray:
-    """Interpolate two colours by ``share`` (-1.4 to 1.4) and add ``lift`` grey levels: (H, W, 3)."""
-    low, high = (np.asarray(colour, np.float32) for colour in colours)
+def _mix(colors: tuple[Color, Color], share: FloatArray, lift: FloatArray) -> FloatArray:
+    """Interpolate two colors by ``share`` (-1.4 to 1.4) and add ``lift`` gray levels: (H, W, 3)."""
+    low, high = (np.asarray(color, np.float32) for color in colors)
     weight = np.clip(0.5 + 0.35 * share, 0, 1)
     ramp = np.stack([high - low, np.ones(3, np.float32), low], axis=1)
     return np.asarray(cv2.transform(cv2.merge([weight, lift]), ramp), np.float32)

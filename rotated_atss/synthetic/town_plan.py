@@ -1,7 +1,7 @@
 """A town plan: the sea along one side, roads, and blocks between them.
 
 The plan is made in a frame that is rotated against the image by a random angle. Frame coordinates (u, v) are pixels
-relative to the centre of the image; the sea is at large v.
+relative to the center of the image; the sea is at large v.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Block:
     """Rectangle of land between roads.
 
     Attributes:
-        pose: Centre and heading.
+        pose: Center and heading.
         width: Side along the heading, pixels.
         height: Side across the heading, pixels.
         visible_area: Area inside the image, px^2.
@@ -73,7 +73,7 @@ class Road:
         return Pose(float(x), float(y), angle if ahead else angle + np.pi)
 
     def parallel(self, offset: float, reach: float = 0.0) -> Points:
-        """Return the line ``offset`` pixels right of the centre line, extended by ``reach`` at both ends: (2, 2)."""
+        """Return the line ``offset`` pixels right of the center line, extended by ``reach`` at both ends: (2, 2)."""
         shift, ends = self._right * offset, self.axis * reach
         return np.array([self.start - ends + shift, self.stop + ends + shift])
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rotated_atss.synthetic.shapes import ellipse, mirrored, rect, rounded_rect
-from rotated_atss.synthetic.sprite import Colour, Sprite, blend, pick, rgb, shade
+from rotated_atss.synthetic.sprite import Color, Sprite, blend, pick, rgb, shade
 
 CAR_PAINT = [
     rgb(236, 236, 234),
@@ -54,19 +54,19 @@ def _windscreen(sprite: Sprite, x: float, depth: float, width: float) -> None:
     sprite.fill(corners, GLASS)
 
 
-def _car_top(sprite: Sprite, length: float, width: float, paint: Colour) -> None:
+def _car_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     cabin = rounded_rect(length * 0.52, width * 0.82, width * 0.2, -length * 0.06)
     sprite.fill(cabin, GLASS)
     sprite.fill(rect(length * 0.26, width * 0.70, -length * 0.09), shade(paint, 1.12))
     sprite.fill(rect(length * 0.05, width * 0.66, length * 0.42), shade(paint, 0.86))
 
 
-def _van_top(sprite: Sprite, length: float, width: float, paint: Colour) -> None:
+def _van_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     _windscreen(sprite, length * 0.24, length * 0.12, width)
     sprite.fill(rounded_rect(length * 0.66, width * 0.78, 1.0, -length * 0.13), shade(paint, 1.10))
 
 
-def _pickup_top(sprite: Sprite, length: float, width: float, paint: Colour) -> None:
+def _pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> None:
     _windscreen(sprite, length * 0.14, length * 0.12, width)
     sprite.fill(rect(length * 0.16, width * 0.72, length * 0.04), shade(paint, 1.10))
     sprite.fill(rect(length * 0.40, width * 0.74, -length * 0.26), blend(shade(paint, 0.5), rgb(70, 70, 70), 0.5))

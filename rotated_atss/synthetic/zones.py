@@ -1,4 +1,4 @@
-"""Zones of a scene, functions that fill a block of land: ``LABELLED`` with labelled objects, and ``FILLERS``."""
+"""Zones of a scene, functions that fill a block of land: ``LABELED`` with labeled objects, and ``FILLERS``."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,9 +29,9 @@ Zone = Callable[[Site, Block], None]
 
 def _apron(site: Site, block: Block) -> None:
     """Fill a block with an airport apron: aeroplanes, and helicopters in the remaining space."""
-    colour = shade(site.climate.concrete, 0.95)
-    paint_surface(site, block, colour)
-    lay_slabs(site.canvas, block.pose, (block.width, block.height), colour, 22.0)
+    color = shade(site.climate.concrete, 0.95)
+    paint_surface(site, block, color)
+    lay_slabs(site.canvas, block.pose, (block.width, block.height), color, 22.0)
     line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
     site.canvas.line(block.pose.apply(line), LANE_YELLOW, 1.4, alpha=0.8)
     paint_stains(site, block, 6)
@@ -203,9 +203,9 @@ def _woods(site: Site, block: Block) -> None:
 def _farmland(site: Site, block: Block) -> None:
     """Fill a block with two fields and a hedge."""
     for part in (-1, 1):
-        colour = pick(site.rng, site.climate.crop, 6)
+        color = pick(site.rng, site.climate.crop, 6)
         size = (block.width / 2 - 4, block.height - 4)
-        lay_furrows(site.canvas, block.pose.moved(part * block.width / 4, 0), size, colour, site.rng.uniform(3, 6))
+        lay_furrows(site.canvas, block.pose.moved(part * block.width / 4, 0), size, color, site.rng.uniform(3, 6))
     for y in np.arange(-block.height / 2 + 6, block.height / 2 - 4, 9.0):
         if site.rng.random() < site.difficulty.clutter:
             shrub = clutter.bush(site.rng, site.climate.leaves, site.rng.uniform(7, 12))
@@ -221,8 +221,8 @@ def _offices(site: Site, block: Block) -> None:
     scatter_trees(site, block, 26)
 
 
-LABELLED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
-"""Zones with labelled objects, in descending order of the space that they need."""
+LABELED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _parking, _residential)
+"""Zones with labeled objects, in descending order of the space that they need."""
 
 FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
 """Zones of the remaining blocks."""

@@ -1,4 +1,4 @@
-"""Assignment of labelled objects to windows, and their polygons in window coordinates.
+"""Assignment of labeled objects to windows, and their polygons in window coordinates.
 
 An object belongs to every window that contains at least ``iof_threshold`` of its area (IoF, intersection over
 foreground). It keeps its whole polygon, also outside the window; an object that exceeds the window is truncated and

@@ -54,7 +54,7 @@ class Tiling:
 
     Attributes:
         size: Side of the windows, pixels, or ``WHOLE_IMAGE``.
-        gap: Overlap of neighbouring windows, pixels.
+        gap: Overlap of neighboring windows, pixels.
         batch_size: Windows per call of the detector.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
@@ -105,7 +105,7 @@ def predict_image(
         image: A file, or (H, W, 3), uint8, BGR.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
-        gap: Overlap of neighbouring windows, pixels.
+        gap: Overlap of neighboring windows, pixels.
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.

@@ -18,8 +18,8 @@ class SplitPreset:
         settings: The settings of the split.
         classes: DOTA version of the class list.
         data_root: Default folder of the dataset.
-        subsets: Folders below the data root, each with ``images`` and, if labelled, ``labelTxt``.
-        labelled: Whether the subsets have labels.
+        subsets: Folders below the data root, each with ``images`` and, if labeled, ``labelTxt``.
+        labeled: Whether the subsets have labels.
         out: Default output folder.
     """
 
@@ -27,7 +27,7 @@ class SplitPreset:
     classes: str
     data_root: str
     subsets: tuple[str, ...]
-    labelled: bool
+    labeled: bool
     out: str
 
     def folders(self, data_root: str | Path | None = None) -> tuple[list[str], list[str] | None]:
@@ -40,7 +40,7 @@ class SplitPreset:
         root = Path(self.data_root if data_root is None else data_root)
         images = [(root / subset / "images").as_posix() for subset in self.subsets]
         labels = [(root / subset / "labelTxt").as_posix() for subset in self.subsets]
-        return images, labels if self.labelled else None
+        return images, labels if self.labeled else None
 
 
 def preset_folder() -> Path:

@@ -25,7 +25,7 @@ class SourceImage:
 
 
 def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | None) -> list[tuple[str, str | None]]:
-    """Pair every image folder with its label folder, or with None for unlabelled images.
+    """Pair every image folder with its label folder, or with None for unlabeled images.
 
     Raises:
         UserError: There is no image folder, or not one label folder per image folder.
@@ -39,7 +39,7 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
     if labels is None:
         return [(Path(folder).as_posix(), None) for folder in images]
     if len(images) != len(labels):
-        hint = "give one --labels per --images, in the same order, or none for unlabelled images"
+        hint = "give one --labels per --images, in the same order, or none for unlabeled images"
         raise UserError(f"image and label folders must be paired, got {len(images)} and {len(labels)}", hint=hint)
     return [(Path(image).as_posix(), Path(label).as_posix()) for image, label in zip(images, labels)]
 

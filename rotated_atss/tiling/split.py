@@ -63,7 +63,7 @@ def split_dota(
 
     Args:
         images: Image folder or folders.
-        labels: Label folder per image folder, in the same order; None for unlabelled images (a test set).
+        labels: Label folder per image folder, in the same order; None for unlabeled images (a test set).
         out: A new or empty folder.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         classes: Accepted class names, or a DOTA version (``"v1.0"``); None accepts any name.

@@ -160,7 +160,7 @@ def crop_window(image: Image, window: list[int], padding: tuple[int, ...] | None
     Args:
         image: (H, W, 3), uint8, BGR.
         window: x_start, y_start, x_stop, y_stop; the stop can exceed the image.
-        padding: BGR colour outside the image; None returns the smaller crop.
+        padding: BGR color outside the image; None returns the smaller crop.
 
     Example:
         >>> import numpy as np

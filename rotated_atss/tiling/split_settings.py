@@ -23,12 +23,12 @@ class SplitSettings:
 
     Attributes:
         sizes: Sides of the windows, pixels.
-        gaps: Overlap of neighbouring windows, pixels; one per size, or one for all.
+        gaps: Overlap of neighboring windows, pixels; one per size, or one for all.
         rates: Scales. In the mmrotate style a rate of 0.5 doubles the window, without resampling; in the devkit style
             it halves the image.
         iof_threshold: An object belongs to the tiles that contain at least this share of its area, in (0, 1].
         image_ratio: Windows of which the image fills more than this share are kept, in [0, 1).
-        padding: BGR colour of the part of a tile outside the image; None writes smaller tiles instead.
+        padding: BGR color of the part of a tile outside the image; None writes smaller tiles instead.
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.

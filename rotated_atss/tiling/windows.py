@@ -22,7 +22,7 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
     Args:
         length: Length of the axis, pixels. A shorter axis than ``size`` has one window, which exceeds the border.
         size: Side of the windows, pixels.
-        gap: Overlap of neighbouring windows, pixels.
+        gap: Overlap of neighboring windows, pixels.
 
     Returns:
         Starts in ascending order; the last window ends at the border.

@@ -10,7 +10,7 @@ from rotated_atss.io.png import Image
 
 
 def copy_as_bgr(image: Any) -> Image:
-    """Copy a uint8 image, (H, W, 3) BGR or (H, W) grey, as (H, W, 3) BGR.
+    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, as (H, W, 3) BGR.
 
     Raises:
         UserError: The image has another shape or dtype.

@@ -20,7 +20,7 @@ _LARGE_AREA = 10_000  # px^2: captions can lie inside boxes above this area
 
 @dataclass(frozen=True)
 class Annotation:
-    """A box to draw: its polygon (4, 2), BGR colour, class and score."""
+    """A box to draw: its polygon (4, 2), BGR color, class and score."""
 
     polygon: NDArray[np.float64]
     color: Color
@@ -37,7 +37,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class TextBox:
-    """A text, the pixels that it covers, and its background colour, BGR."""
+    """A text, the pixels that it covers, and its background color, BGR."""
 
     text: str
     rows: slice
@@ -96,7 +96,7 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
 
 
 def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
-    """Write a text on a background of its colour, in place.
+    """Write a text on a background of its color, in place.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)

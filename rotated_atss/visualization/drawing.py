@@ -38,11 +38,11 @@ def draw_boxes(
     and left out where that does not fit either.
 
     Args:
-        image_bgr: (H, W, 3), uint8, BGR, or grey (H, W).
+        image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
         polygons: (N, 8) or (N, 4, 2), pixels; the upper left corner of the first pixel is (0, 0).
         labels: Class name per polygon.
         scores: Score per polygon. Higher scores are drawn on top.
-        colors: RGB per class name, or RGB per polygon. By default a class has its colour of ``PALETTE``.
+        colors: RGB per class name, or RGB per polygon. By default a class has its color of ``PALETTE``.
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.
         score_threshold: Polygons with a lower score are not drawn.
@@ -54,7 +54,7 @@ def draw_boxes(
         A new image, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: The image is unsupported, or there is not one label, score or colour per polygon.
+        UserError: The image is unsupported, or there is not one label, score or color per polygon.
 
     Example:
         >>> import numpy as np
@@ -79,7 +79,7 @@ def draw_boxes(
 
 
 def class_color(name: str) -> Color:
-    """Return the RGB colour of a class: its entry of ``PALETTE``, or one derived from the name.
+    """Return the RGB color of a class: its entry of ``PALETTE``, or one derived from the name.
 
     Example:
         >>> class_color("plane") == class_color("plane")
@@ -116,7 +116,7 @@ def _colors(names: Sequence[str | None], colors: Mapping[str, Color] | Sequence[
 
 
 def _draw_outline(canvas: Image, annotation: Annotation, thickness: int, mark_front: bool) -> None:
-    # OpenCV's integer coordinates are pixel centres; coordinates of polygons are pixel corners.
+    # OpenCV's integer coordinates are pixel centers; coordinates of polygons are pixel corners.
     corners = np.round((annotation.polygon - 0.5) * (1 << _SHIFT)).astype(np.int32)
     cv2.polylines(canvas, [corners], True, annotation.color, thickness, cv2.LINE_AA, _SHIFT)
     if mark_front:

@@ -39,8 +39,8 @@ def write_png(
         >>> import tempfile
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_png(f"{folder}/grey.png", np.full((4, 6, 3), 128, np.uint8)).name
-        'grey.png'
+        ...     write_png(f"{folder}/gray.png", np.full((4, 6, 3), 128, np.uint8)).name
+        'gray.png'
     """
     target = Path(path)
     if target.suffix.lower() != ".png":

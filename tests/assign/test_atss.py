@@ -70,7 +70,7 @@ def test_square_box_equal_to_a_prior():
 
 def test_distance_ties_select_the_lower_index():
     priors, sizes = grid_priors(64, strides=(8,))
-    nearest = nearest_priors(priors[:, :2], sizes, torch.tensor([[12.0, 12.0]]), 2)  # four centres at equal distance
+    nearest = nearest_priors(priors[:, :2], sizes, torch.tensor([[12.0, 12.0]]), 2)  # four centers at equal distance
     assert nearest.tolist() == [[1 * 8 + 1, 1 * 8 + 2]]
 
 
@@ -173,7 +173,7 @@ def test_threshold_is_mean_plus_unbiased_deviation():
 
 
 @pytest.mark.parametrize("form", [torch.clone, obb_to_hbb], ids=["oriented", "horizontal"])
-def test_candidates_above_the_threshold_are_counted_before_the_centre_test(form):
+def test_candidates_above_the_threshold_are_counted_before_the_center_test(form):
     priors, sizes = grid_priors(128)
     gt_boxes = random_boxes(15, 2, 128)
     gt_centers = (hbb_to_obb(obb_to_hbb(gt_boxes)) if form is obb_to_hbb else gt_boxes)[:, :2]

@@ -155,7 +155,7 @@ def test_find_grids(per_location):
 def test_no_grids_in_other_arrangements_of_priors():
     priors, sizes, _ = levels()
     moved = priors.clone()
-    moved[700, 0] += 0.01  # a single centre
+    moved[700, 0] += 0.01  # a single center
     assert find_grids(moved, sizes) is None
     assert find_grids(priors[:-1], [*sizes[:-1], sizes[-1] - 1]) is None
     assert find_grids(priors.flip(0), sizes[::-1]) is None

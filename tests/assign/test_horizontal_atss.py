@@ -19,7 +19,7 @@ def horizontal_priors(size=256):
 def random_hbbs(number, seed=0, size=256, on_grid=False):
     unit = torch.rand(number, 4, generator=torch.Generator().manual_seed(seed))
     low, wh = unit[:, :2] * size * 0.9, (unit[:, 2:] * 3.5 + 1.8).exp()
-    if on_grid:  # integer labels, most of them centred on cell borders: distances tie
+    if on_grid:  # integer labels, most of them centerd on cell borders: distances tie
         low, wh = (low / 4).round() * 4, (wh / 8).ceil() * 8
     return torch.cat((low, low + wh), 1)
 

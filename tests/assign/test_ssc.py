@@ -17,7 +17,7 @@ FORMS = pytest.mark.parametrize("form", [torch.clone, obb_to_hbb], ids=["oriente
 
 
 def slow_ssc(priors, sizes, gt_boxes, candidates=None):
-    """``gt_index``: of the boxes that contain a centre and fit the level, the smallest, then the lowest index."""
+    """``gt_index``: of the boxes that contain a center and fit the level, the smallest, then the lowest index."""
     borders = (0, *RANGES, math.inf)
     levels = [level for level, size in enumerate(sizes) for _ in range(size)]
     gt_index = []

@@ -193,8 +193,8 @@ def dota_figures():
     """The ap.json of `rotated-atss test` for one object that is detected."""
     import numpy as np
 
+    from rotated_atss.dota.ap_result import result_to_json
     from rotated_atss.dota.detections import Detections
-    from rotated_atss.dota.evaluation_result import result_to_json
     from rotated_atss.dota.labels import Labels
     from rotated_atss.dota.task1_evaluation import evaluate_detections
 

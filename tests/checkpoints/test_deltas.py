@@ -21,7 +21,7 @@ PRIORS = ((32.0, 32.0, 0.0), (40.0, 20.0, 0.0), (20.0, 40.0, 0.0))
 
 
 def decode(prior, delta, encoding):
-    """Decode one box by its formulas; (cx, cy, w, h, angle) relative to the centre of the prior."""
+    """Decode one box by its formulas; (cx, cy, w, h, angle) relative to the center of the prior."""
     w, h, angle = prior
     dx, dy, dw, dh, da = (float(value) for value in delta)
     x, y = dx * w, dy * h

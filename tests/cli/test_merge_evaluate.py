@@ -94,7 +94,7 @@ def test_user_error_is_one_line(folders, capsys, change, message):
 
 
 def test_tile_detections_are_refused(folders, capsys):
-    for more in ((), ("--ignore-unlabelled",)):  # ignoring all of them would report an AP of 0
+    for more in ((), ("--ignore-unlabeled",)):  # ignoring all of them would report an AP of 0
         assert evaluate(folders, *more, detections="tiles") == 2
         assert "that is a tile: merge into full images first" in capsys.readouterr().err
 
@@ -106,10 +106,10 @@ def test_misspelled_class_is_refused(folders, capsys):
     assert "unknown class 'shipp' (nearest known class: 'ship')" in capsys.readouterr().err
 
 
-def test_ignore_unlabelled_drops_images_without_labels(folders, capsys):
+def test_ignore_unlabeled_drops_images_without_labels(folders, capsys):
     merge(folders)
     (folders / "labels" / "P2.txt").unlink()
-    assert evaluate(folders, "--ignore-unlabelled") == 0
+    assert evaluate(folders, "--ignore-unlabeled") == 0
     assert "over 1 classes on 2 images" in capsys.readouterr().out
 
 

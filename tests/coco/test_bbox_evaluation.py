@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("faster_coco_eval")
 
 from rotated_atss.coco.bbox_evaluation import evaluate_boxes
-from rotated_atss.coco.evaluation_result import format_table, result_to_json
+from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.coco.results_file import read_results
 from rotated_atss.errors import UserError

@@ -131,7 +131,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("name, weights", WEIGHTS.items())
 def test_preprocessing_is_that_of_the_pretrained_backbone(name, weights):
-    """A BGR pixel is normalised and reordered as in the training of the pretrained weights."""
+    """A BGR pixel is normalized and reordered as in the training of the pretrained weights."""
     checkpoint, rgb = weights
     cfg = load_config(name)
     assert cfg.model.backbone.init_cfg == dict(type="Pretrained", checkpoint=checkpoint)

@@ -1,4 +1,4 @@
-"""A small COCO data set of coloured rectangles for the tests of dataset, metric, training and testing."""
+"""A small COCO data set of colored rectangles for the tests of dataset, metric, training and testing."""
 
 import json
 
@@ -8,7 +8,7 @@ import numpy as np
 CLASSES = ("red", "blue")
 CATEGORIES = [{"id": 9, "name": "blue"}, {"id": 4, "name": "red"}]  # neither order nor ids are those of the classes
 CATEGORY_IDS = {"red": 4, "blue": 9}
-COLOURS = {4: (30, 30, 220), 9: (220, 60, 30)}  # BGR
+COLORS = {4: (30, 30, 220), 9: (220, 60, 30)}  # BGR
 IMAGE_SIZES = {1: (96, 64), 2: (64, 96), 3: (64, 64), 5: (128, 96)}  # width, height by image id
 ANN_FILE = "ann/instances.json"
 
@@ -57,7 +57,7 @@ def write_dataset(root):
         for entry in content["annotations"]:
             if entry["image_id"] == image["id"]:
                 x, y, w, h = entry["bbox"]
-                pixels[y : y + h, x : x + w] = COLOURS[entry["category_id"]]
+                pixels[y : y + h, x : x + w] = COLORS[entry["category_id"]]
         cv2.imwrite(str(root / "images" / image["file_name"]), pixels)
     return root
 

@@ -13,7 +13,7 @@ def test_later_versions_append_classes():
     assert CLASSES["v2.0"][15:] == ("container-crane", "airport", "helipad")
 
 
-def test_one_distinct_colour_per_class():
+def test_one_distinct_color_per_class():
     assert len(set(PALETTE)) == len(PALETTE) == 18
 
 

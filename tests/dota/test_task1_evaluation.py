@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from rotated_atss.dota.ap_result import format_table, result_to_json
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import Detections, read_task1_folder, task1_path, write_detections
-from rotated_atss.dota.evaluation_result import format_table, result_to_json
 from rotated_atss.dota.folders import list_label_files
 from rotated_atss.dota.labels import Labels, read_labels, write_labels
 from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS, evaluate_detections
@@ -178,7 +178,7 @@ def test_detections_on_images_without_labels():
     )
     with pytest.raises(UserError, match="3 detections lie on 2 images without labels, the first on 'P8'"):
         evaluate_detections(detections, labels)
-    result = evaluate_detections(detections, labels, ignore_unlabelled=True)
+    result = evaluate_detections(detections, labels, ignore_unlabeled=True)
     assert result.ap50 == pytest.approx(1)
     assert result.per_class["ship"].ndet == 1
 
@@ -187,7 +187,7 @@ def test_objects_without_area_count_but_never_match(caplog):
     labels = {"P1": labels_of((square(0), "ship", 0), ([5.0] * 8, "ship", 0))}
     result = evaluate_detections(ships_of(("P1", 0.9, square(0))), labels, metric="area")
     assert result.ap50 == pytest.approx(0.5)
-    assert "1 labelled objects have no area" in caplog.text
+    assert "1 labeled objects have no area" in caplog.text
 
 
 def test_result_does_not_depend_on_threads():

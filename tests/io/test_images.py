@@ -26,7 +26,7 @@ def test_lossless_formats_keep_every_pixel(image_format, tmp_path):
 @pytest.mark.parametrize(
     "image",
     [noise(9, 8, 1), noise(9, 8, 3, np.uint16), noise(9, 8, 4), noise(9, 8, 1, np.uint16)],
-    ids=["grey", "16 bit", "alpha", "grey 16 bit"],
+    ids=["gray", "16 bit", "alpha", "gray 16 bit"],
 )
 def test_every_pixel_format_is_read_as_by_opencv(image, tmp_path):
     path = tmp_path / "a.png"

@@ -36,7 +36,7 @@ def test_equals_the_formula(frame):
 
 
 @pytest.mark.parametrize("frame", ["hbb", "obb"])
-def test_1_at_the_centre_and_0_on_the_border(frame):
+def test_1_at_the_center_and_0_on_the_border(frame):
     box = torch.tensor([10.0, 20, 8, 4, 0.0])
     points = torch.tensor([[10.0, 20], [14, 20], [10, 22], [6, 22], [30, 40]])
     assert centerness(points, box, frame).tolist() == [1, 0, 0, 0, 0]

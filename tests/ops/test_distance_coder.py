@@ -61,7 +61,7 @@ def test_decoding_inverts_encoding(angle_version, edge_swap, angle, anchor_scale
 def test_horizontal_boxes():
     prior = torch.tensor([[-16.0, -16, 16, 16], [0, 0, 64, 64]])
     box = torch.tensor([[-4.0, -8, 12, 2], [40, 30, 60, 90]])
-    encoded = encode_distances(prior, box)  # units of 4 and 8 px; the second prior's centre is left of its box
+    encoded = encode_distances(prior, box)  # units of 4 and 8 px; the second prior's center is left of its box
     assert encoded.tolist() == [[1, 2, 3, 0.5], [-1, 0.25, 3.5, 7.25]]
     assert torch.equal(decode_distances(prior, encoded), box)
 

@@ -40,7 +40,7 @@ def test_gradient_equals_the_numerical_gradient():
     assert torch.autograd.gradcheck(lambda values: sample_features(values, points), features)
 
 
-def test_features_at_the_centre_of_the_box_are_added():
+def test_features_at_the_center_of_the_box_are_added():
     features = torch.arange(12.0).view(1, 1, 3, 4)
     boxes = torch.tensor([24.0, 8, 30, 10, 0.5]).expand(1, 12, 5)  # column 3, row 1 at stride 8
     assert torch.equal(align_features(features, boxes, 8), features + 7)

@@ -25,7 +25,7 @@ def bound(boxes1, boxes2, dtype):
 
 
 def shapely_overlap(boxes1, boxes2, mode="iou"):
-    """Compute the reference with shapely in float64, relative to the first box's centre."""
+    """Compute the reference with shapely in float64, relative to the first box's center."""
     shapely = pytest.importorskip("shapely")
     first, second = boxes1.double().clone(), boxes2.double().clone()
     second[:, :2] -= first[:, :2]

@@ -12,12 +12,12 @@ from rotated_atss.assign import Grid
 
 
 def make_grids(size: int, strides: Sequence[int], offset: float = 0.0) -> list[Grid]:
-    """Return the grid of each level of a square image; ``offset`` is the first centre in strides."""
+    """Return the grid of each level of a square image; ``offset`` is the first center in strides."""
     return [Grid(-(-size // s), -(-size // s), float(s), s * offset, s * offset) for s in strides]
 
 
 def grid_centers(grid: Grid) -> Tensor:
-    """Return the (height * width, 2) cell centres of a grid, row by row, computed as in a prior generator."""
+    """Return the (height * width, 2) cell centers of a grid, row by row, computed as in a prior generator."""
     y, x = torch.meshgrid(
         torch.arange(grid.height) * grid.stride + grid.y0, torch.arange(grid.width) * grid.stride + grid.x0,
         indexing="ij",
@@ -48,7 +48,7 @@ def grid_priors(
 def random_boxes(number: int, seed: int = 0, size: int = 256, step: int | None = None) -> Tensor:
     """Return (number, 5) boxes with sides of 6 to 120 pixels and any angle.
 
-    With ``step``, centres are multiples of it, as those of integer labels are: distances to grids tie.
+    With ``step``, centers are multiples of it, as those of integer labels are: distances to grids tie.
     """
     unit = torch.rand(number, 5, generator=torch.Generator().manual_seed(seed))
     boxes = torch.cat((unit[:, :2] * size, (unit[:, 2:4] * 3 + 1.8).exp(), (unit[:, 4:] - 0.5) * math.pi), 1)

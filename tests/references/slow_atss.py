@@ -35,7 +35,7 @@ def slow_atss(
         level_sizes: Number of priors per level.
         gt_boxes: (G, 5) or (G, 4).
         topk: Candidate locations per level, k of the paper.
-        priors_per_location: Priors with the same centre.
+        priors_per_location: Priors with the same center.
         gt_boxes_ignore: (I, 5) or (I, 4); a prior with more than half of its area in one of them is ignored.
 
     Returns:
@@ -99,7 +99,7 @@ def _horizontal_overlap(a: list[float], b: list[float], mode: str) -> float:
 
 
 def contains_center(gt_box: Tensor, prior: Tensor) -> bool:
-    """Check that the centre of a prior lies inside a box, by more than :data:`CENTER_MARGIN_PX`."""
+    """Check that the center of a prior lies inside a box, by more than :data:`CENTER_MARGIN_PX`."""
     return min(side_distances(gt_box, center(prior))) > CENTER_MARGIN_PX
 
 
@@ -115,7 +115,7 @@ def side_distances(gt_box: Tensor, point: Tensor) -> tuple[float, float, float, 
 
 
 def center(boxes: Tensor) -> Tensor:
-    """Return the (..., 2) centres of (..., 5) or (..., 4) boxes."""
+    """Return the (..., 2) centers of (..., 5) or (..., 4) boxes."""
     return boxes[..., :2] if boxes.shape[-1] == 5 else (boxes[..., :2] + boxes[..., 2:]) / 2
 
 

@@ -1,4 +1,4 @@
-"""Slow reference of box deltas (Ding et al., arXiv 1812.00155) for le90 with projected centre and edge swap.
+"""Slow reference of box deltas (Ding et al., arXiv 1812.00155) for le90 with projected center and edge swap.
 
 One prior and one box at a time, written out from the definition. Boxes are ``cx, cy, w, h, angle``.
 """

@@ -11,7 +11,7 @@ from rotated_atss.ops import rotated_iou
 
 
 def square_grid_priors(height: int, width: int, stride: int, ratios: Sequence[float] = (1.0,)) -> list[list[float]]:
-    """List the priors of a level, row by row: centres at multiples of the stride, area ``(4 * stride) ** 2``."""
+    """List the priors of a level, row by row: centers at multiples of the stride, area ``(4 * stride) ** 2``."""
     return [
         [column * stride, row * stride, 4 * stride / math.sqrt(ratio), 4 * stride * math.sqrt(ratio), 0.0]
         for row in range(height)

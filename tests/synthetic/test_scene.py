@@ -127,19 +127,19 @@ def test_headings_cover_the_full_circle() -> None:
         assert len(octants) >= 6
 
 
-def test_labelled_objects_do_not_overlap() -> None:
+def test_labeled_objects_do_not_overlap() -> None:
     for index in range(3):
         quads = [obj.polygon.astype(np.float32) for obj in scene(index).objects]
-        centres = np.array([quad.mean(axis=0) for quad in quads])
+        centers = np.array([quad.mean(axis=0) for quad in quads])
         for i, quad in enumerate(quads):
-            for j in np.flatnonzero(np.linalg.norm(centres - centres[i], axis=1) < 90):
+            for j in np.flatnonzero(np.linalg.norm(centers - centers[i], axis=1) < 90):
                 if j > i:
                     common, _ = cv2.intersectConvexConvex(quad, quads[j])
                     assert common <= 0.1 * min(cv2.contourArea(quad), cv2.contourArea(quads[j]))
 
 
-def test_axis_aligned_boxes_of_neighbours_overlap() -> None:
-    """Axis-aligned boxes of neighbours overlap although the oriented ones do not, so rotated NMS is needed."""
+def test_axis_aligned_boxes_of_neighbors_overlap() -> None:
+    """Axis-aligned boxes of neighbors overlap although the oriented ones do not, so rotated NMS is needed."""
     crowded = 0
     for index in range(3):
         for name in ("small-vehicle", "ship"):
@@ -182,7 +182,7 @@ def test_difficulty_increases_occlusion_and_noise() -> None:
 
 
 def _local_noise(image: np.ndarray) -> float:
-    """Median difference of neighbouring pixels, which edges hardly influence."""
+    """Median difference of neighboring pixels, which edges hardly influence."""
     return float(np.median(np.abs(np.diff(image.astype(int), axis=1))))
 
 

@@ -52,7 +52,7 @@ def blank_site(size: int = 200) -> Site:
 @pytest.mark.parametrize("angle", [0.0, 0.7, 2.0, -1.2])
 def test_box_is_tight_around_the_painted_pixels(kind: str, angle: float) -> None:
     sprite, canvas = SPRITES[kind](np.random.default_rng(5)), Canvas((200, 200), np.random.default_rng(0))
-    canvas.pixels[:] = (255, 0, 255)  # a colour that no sprite has
+    canvas.pixels[:] = (255, 0, 255)  # a color that no sprite has
     pose = Pose(100.3, 99.6, angle)
     canvas.paint(sprite.parts, pose, np.array([1.0, 0.0]))
     rows, columns = np.nonzero(np.abs(canvas.pixels.astype(int) - (255, 0, 255)).max(axis=2) > 20)

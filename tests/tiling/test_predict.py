@@ -21,10 +21,10 @@ ANGLE_RAD = 0.5
 
 def spots(image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Detect connected regions brighter than 200; score and class follow from the number of pixels."""
-    _, _, stats, centres = cv2.connectedComponentsWithStats((image[..., 0] > 200).astype(np.uint8))
+    _, _, stats, centers = cv2.connectedComponentsWithStats((image[..., 0] > 200).astype(np.uint8))
     count = len(stats) - 1
     boxes = torch.zeros(count, 5, dtype=torch.float32)
-    boxes[:, :2] = torch.from_numpy(centres[1:])
+    boxes[:, :2] = torch.from_numpy(centers[1:])
     boxes[:, 2:4] = torch.tensor([8.0, 4.0])
     boxes[:, 4] = ANGLE_RAD
     return boxes, torch.from_numpy(stats[1:, 4] / 100).float(), torch.from_numpy(stats[1:, 4] % 2).long()
@@ -41,10 +41,10 @@ class Spots:
         return [spots(tile) for tile in tiles]
 
 
-def image_of(centres: list[tuple[int, int]], width: int, height: int) -> np.ndarray:
-    """A dark image with a bright 3 x 3 pixel spot at each centre."""
+def image_of(centers: list[tuple[int, int]], width: int, height: int) -> np.ndarray:
+    """A dark image with a bright 3 x 3 pixel spot at each center."""
     image = np.full((height, width, 3), 40, np.uint8)
-    for x, y in centres:
+    for x, y in centers:
         image[y - 1 : y + 2, x - 1 : x + 2] = 255
     return image
 
@@ -59,16 +59,16 @@ def scattered(width: int, height: int, seed: int = 0) -> np.ndarray:
 )
 def test_every_spot_is_found_once_at_its_position(width: int, height: int) -> None:
     rng = np.random.default_rng(width * height)
-    centres = {(int(x), int(y)) for x, y in zip(rng.integers(2, width - 2, 9), rng.integers(2, height - 2, 9))}
-    centres = [
+    centers = {(int(x), int(y)) for x, y in zip(rng.integers(2, width - 2, 9), rng.integers(2, height - 2, 9))}
+    centers = [
         c
-        for i, c in enumerate(sorted(centres))
-        if all(np.hypot(c[0] - x, c[1] - y) > 12 for x, y in sorted(centres)[:i])
+        for i, c in enumerate(sorted(centers))
+        if all(np.hypot(c[0] - x, c[1] - y) > 12 for x, y in sorted(centers)[:i])
     ]
-    detections = predict_image(Spots(), image_of(centres, width, height), size=64, gap=16)
+    detections = predict_image(Spots(), image_of(centers, width, height), size=64, gap=16)
     whole = detections.boxes[detections.scores > 0.08]  # a spot cut by a window is smaller and has a lower score
-    positions = sorted(tuple(map(int, centre.round())) for centre in whole[:, :2])
-    assert positions == centres
+    positions = sorted(tuple(map(int, center.round())) for center in whole[:, :2])
+    assert positions == centers
     assert detections.boxes.dtype == torch.float64
     assert detections.boxes[:, 4] == pytest.approx(ANGLE_RAD)
 

@@ -26,7 +26,7 @@ def test_preset_values(name):
     scale = {"gaps": [500], "rates": [0.5, 1.0, 1.5]} if "_ms_" in name else {}
     assert preset.settings == SplitSettings(**scale)
     assert f"dota_{preset.classes}_" in name
-    assert preset.labelled == name.endswith("trainval")
+    assert preset.labeled == name.endswith("trainval")
     assert preset.out.rpartition("/")[2] == name.rpartition("_")[2]
 
 

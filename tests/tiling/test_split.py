@@ -251,14 +251,14 @@ def run_img_split(tool, folders, out, *options):
     subprocess.run([*command, *map(str, options)], check=True, capture_output=True)
 
 
-def assert_same_tiles(tiles, baseline, labelled=True):
+def assert_same_tiles(tiles, baseline, labeled=True):
     names = sorted(path.name for path in (baseline / "images").iterdir())
     assert sorted(path.name for path in (tiles / "images").iterdir()) == names
     assert names
     for name in names:
         pixels = [cv2.imread(str(folder / "images" / name), cv2.IMREAD_UNCHANGED) for folder in (tiles, baseline)]
         assert np.array_equal(*pixels), name
-        if labelled:
+        if labeled:
             name = Path(name).stem
             assert_same_objects(tile_labels(tiles, name), read_labels(baseline / "annfiles" / f"{name}.txt"))
 
@@ -271,8 +271,8 @@ def assert_same_objects(labels, baseline):
 
 def random_lines(rng, width, height, count, step=0.5, shift=0):
     """Objects, some across the borders. Steps of half a pixel keep areas exact in the float32 that mmrotate uses."""
-    centre = shift + rng.uniform(0, (width, height), (count, 1, 2))
-    corners = centre + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(10, 40, (count, 1, 2))
+    center = shift + rng.uniform(0, (width, height), (count, 1, 2))
+    corners = center + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * rng.uniform(10, 40, (count, 1, 2))
     corners = np.round((corners + rng.uniform(-4, 4, (count, 4, 2))) / step) * step
     corners[::4] = corners[::4, ::-1]
     names = rng.choice(["ship", "plane", "harbor"], count)
@@ -337,14 +337,14 @@ def test_same_objects_as_mmrotate_with_decimals(tmp_path, img_split, make_folder
 
 def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split, write_image, split):
     first, second = tmp_path / "a", tmp_path / "b"
-    write_image(first / "grey.png", 150, 140, channels=1)
+    write_image(first / "gray.png", 150, 140, channels=1)
     write_image(first / "deep.png", 150, 140, dtype=np.uint16, top=65536)
     write_image(second / "alpha.png", 150, 140, channels=4)
     write_image(second / "photo.jpg", 150, 140)
     write_image(second / "scan.tif", 150, 140)
     run_img_split(img_split, [(first, None), (second, None)], tmp_path / "baseline", "--sizes", 128, "--gaps", 32)
     split([first, second], None, tmp_path / "tiles")
-    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labelled=False)
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labeled=False)
 
 
 @pytest.mark.slow
@@ -367,4 +367,4 @@ def test_same_pixels_as_dota_devkit(tmp_path, make_folder, split):
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "baseline")], check=True)
     split(*folders, tmp_path / "tiles", rates=[0.5, 1, 1.5], name_style="devkit", padding=[0, 0, 0])
-    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labelled=False)
+    assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline", labeled=False)

@@ -31,7 +31,7 @@ class OrientedBoxes(BaseBoxes):
 
     @property
     def centers(self) -> Tensor:
-        """Return the centres (..., 2)."""
+        """Return the centers (..., 2)."""
         return self.tensor[..., :2]
 
     @property
@@ -78,7 +78,7 @@ class OrientedBoxes(BaseBoxes):
         self.tensor = box_transforms.scale_obb(self.tensor, (scale_x, scale_y))
 
     def resize_(self, scale_factor: tuple[float, float]) -> None:
-        """Scale widths and heights; the centres do not move."""
+        """Scale widths and heights; the centers do not move."""
         self.tensor[..., 2:4] *= self.tensor.new_tensor(scale_factor)
 
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:

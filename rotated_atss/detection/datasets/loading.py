@@ -15,7 +15,7 @@ from rotated_atss.io.png import decode_png
 
 @TRANSFORMS.register_module()
 class LoadTile(LoadImageFromFile):
-    """Load the image of a tile: MMCV's ``LoadImageFromFile`` with a faster decoder for plain colour PNGs.
+    """Load the image of a tile: MMCV's ``LoadImageFromFile`` with a faster decoder for plain color PNGs.
 
     The pixels are those of ``LoadImageFromFile``. An unreadable image raises a one-line :class:`UserError`.
     """

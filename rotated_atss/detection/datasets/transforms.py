@@ -58,7 +58,7 @@ class RandomQuarterTurn(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomRotation(BaseTransform):
-    """Rotate image and oriented boxes by a random angle about the image centre; the image keeps its size.
+    """Rotate image and oriented boxes by a random angle about the image center; the image keeps its size.
 
     Equivalent to mmrotate's ``PolyRandomRotate`` without ``auto_bound``. An image that loses all its objects is kept as
     background.
@@ -68,9 +68,9 @@ class RandomRotation(BaseTransform):
         angle_range: Angles are uniform in [-angle_range, angle_range) degrees.
         border_value: BGR value of pixels outside the original image.
         min_side: Boxes of a rotated image are dropped if their shorter side is not longer than this, in pixels, or if
-            their centre is outside the image.
+            their center is outside the image.
         quarter_turn_classes: Class indices. An image with an object of one of them is rotated by quarter turns only
-            (see :func:`quarter_turn`). Round objects are labelled with horizontal squares and have no orientation that
+            (see :func:`quarter_turn`). Round objects are labeled with horizontal squares and have no orientation that
             other angles could teach. In DOTA these are 9 and 11, storage tank and roundabout.
 
     Raises:
@@ -166,13 +166,13 @@ def quarter_turn(results: dict, turns: int) -> dict:
 
 
 def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0), min_side: float = 0.0) -> dict:
-    """Rotate image and oriented boxes clockwise about the image centre.
+    """Rotate image and oriented boxes clockwise about the image center.
 
     Args:
         results: Pipeline results with ``img`` and optionally ``gt_bboxes``; modified in place.
         degrees: Clockwise angle in degrees.
         border_value: BGR value of pixels outside the original image.
-        min_side: Boxes are dropped if their shorter side is not longer than this, in pixels, or if their centre is
+        min_side: Boxes are dropped if their shorter side is not longer than this, in pixels, or if their center is
             outside the image.
 
     Returns:
@@ -190,7 +190,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         tensor([[100., 150.]])
     """
     height, width = results["img"].shape[:2]
-    # OpenCV measures from pixel centres, boxes from the upper left corner of a pixel; OpenCV's angles are
+    # OpenCV measures from pixel centers, boxes from the upper left corner of a pixel; OpenCV's angles are
     # counterclockwise
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)
     results["img"] = cv2.warpAffine(

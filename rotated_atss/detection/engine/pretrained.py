@@ -16,7 +16,7 @@ DOWNLOAD_TIMEOUT_S = 10
 def fetch_backbone_weights(cfg: Config) -> None:
     """Load the backbone's pretrained weights once, so that a failed download is reported before training starts.
 
-    Downloaded weights stay in torch's cache, from which the model's initialisation reads them.
+    Downloaded weights stay in torch's cache, from which the model's initialization reads them.
 
     Args:
         cfg: A config with ``model``. Without ``model.backbone.init_cfg.checkpoint`` nothing is loaded.

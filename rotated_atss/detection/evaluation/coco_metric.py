@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
-from rotated_atss.coco.evaluation_result import format_table, result_to_json
+from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write

@@ -11,9 +11,9 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from rotated_atss.dota.ap_result import format_table, result_to_json
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import task1_path, write_detections
-from rotated_atss.dota.evaluation_result import format_table, result_to_json
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections

@@ -45,9 +45,9 @@ class OrientedDenseHead:
         Raises:
             ValueError: A softmax classification loss, or a box loss that does not match ``reg_decoded_bbox``.
         """
-        if not self.use_sigmoid_cls:  # MMDetection reads it from the config and ignores the default of the loss
+        if not self.use_sigmoid_cls:  # MMDetection reads use_sigmoid from the config, not the loss's default
             raise ValueError(
-                "loss_cls must be a sigmoid loss, got no use_sigmoid=True. Set use_sigmoid=True in loss_cls."
+                "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
 
@@ -159,7 +159,8 @@ class OrientedDenseHead:
     ) -> list[InstanceData]:
         """Decode the outputs of a batch into detections.
 
-        Selects the top-k candidates per level, decodes them, applies class-wise NMS and keeps the best per image.
+        Selects the top-k candidates per level, decodes them, applies class-wise NMS and keeps the ``max_per_img``
+        highest-scoring detections per image.
 
         Args:
             cls_scores: Class logits per level, (B, priors * C, H, W).
@@ -168,7 +169,7 @@ class OrientedDenseHead:
             batch_img_metas: Meta information of each image, with ``scale_factor``.
             cfg: Test settings instead of those of the head.
             rescale: Whether to return boxes in the original image.
-            with_nms: Whether to suppress.
+            with_nms: Whether to apply NMS.
             priors: Priors per level (B, N, 5) instead of those of the generator.
 
         Returns:

@@ -144,7 +144,7 @@ class GaussianLoss(nn.Module):
 
 @MODELS.register_module()
 class KFIoULoss(nn.Module):
-    """Kalman-filter IoU of boxes plus smooth L1 of the centre deltas (Yang et al., arXiv 2201.12558): ``KFLoss``.
+    """Kalman-filter IoU of boxes plus smooth L1 of the center deltas (Yang et al., arXiv 2201.12558): ``KFLoss``.
 
     It wraps mmrotate's ``KFLoss`` and requires ``reg_decoded_bbox=False``.
 

@@ -1,8 +1,8 @@
 """Head of the official ATSS implementation, for the weights of its authors.
 
-The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and priors are centred at
+The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and priors are centerd at
 ``stride / 2`` in pixel indices. With continuous coordinates, where a box ends at the far edge of its last pixel, this
-is the usual arithmetic with priors centred at ``(stride + 1) / 2``. The remaining differences are implemented here:
+is the usual arithmetic with priors centerd at ``(stride + 1) / 2``. The remaining differences are implemented here:
 biases in the towers, scores that are square roots, top-k selection by these scores, and scaling of inclusive boxes.
 """
 

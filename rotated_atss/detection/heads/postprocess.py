@@ -111,7 +111,7 @@ def postprocess_detections(
         num_images: B.
         num_classes: C.
         cfg: Test settings ``min_bbox_size`` (pixels), ``nms.iou_threshold`` and ``max_per_img``.
-        with_nms: Whether to suppress and to limit the number of detections. Without NMS the order does not change.
+        with_nms: Whether to apply NMS and to limit the number of detections. Without NMS the order does not change.
 
     Returns:
         ``bboxes`` (K, 5), ``scores`` (K,) and ``labels`` (K,) of each image.

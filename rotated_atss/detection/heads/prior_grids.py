@@ -10,11 +10,11 @@ from rotated_atss.assign import Grid
 
 
 def prior_grids(prior_generator: Any, featmap_sizes: list[torch.Size]) -> list[Grid]:
-    """Describe the prior centres of each level as a regular grid.
+    """Describe the prior centers of each level as a regular grid.
 
     Args:
         prior_generator: Generator with ``strides`` and, for anchors, ``base_anchors`` per level. The first base anchor
-            gives the centre of the first cell; without base anchors it is (0, 0).
+            gives the center of the first cell; without base anchors it is (0, 0).
         featmap_sizes: (height, width) of each feature map.
 
     Returns:

@@ -21,7 +21,7 @@ from rotated_atss.ops.feature_align import align_features
 class FeatureRefinement(BaseModule):
     """Feature refinement module of R3Det, in plain PyTorch on every device.
 
-    Adds to each location the features at the centre of its box.
+    Adds to each location the features at the center of its box.
 
     Args:
         feat_channels: Channels of every level.

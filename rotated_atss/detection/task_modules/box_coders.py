@@ -24,7 +24,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         angle_version: ``oc``, ``le90`` or ``le135``.
         edge_swap: Regress the side whose direction is nearest to the prior's width as the width. Needs a long-edge
             angle version.
-        proj_xy: Express centre offsets in the prior's own frame.
+        proj_xy: Express center offsets in the prior's own frame.
         norm_factor: Divide the angle delta by ``norm_factor * pi``.
         target_means: Subtracted from the deltas.
         target_stds: Divide the deltas.
@@ -61,7 +61,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         self.means, self.stds = tuple(target_means), tuple(target_stds)
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode (N, 5) boxes as (N, 5) normalised deltas to (N, 5) priors ``bboxes``."""
+        """Encode (N, 5) boxes as (N, 5) normalized deltas to (N, 5) priors ``bboxes``."""
         deltas = encode_deltas(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
             edge_swap=self.edge_swap, proj_xy=self.proj_xy, norm_factor=self.norm_factor,
@@ -80,7 +80,7 @@ class OrientedDeltaCoder(BaseBBoxCoder):
 
 @TASK_UTILS.register_module()
 class PointDistanceCoder(BaseBBoxCoder):
-    """Encode boxes as distances from the prior's centre to their sides (:mod:`rotated_atss.ops.distance_coder`).
+    """Encode boxes as distances from the prior's center to their sides (:mod:`rotated_atss.ops.distance_coder`).
 
     The distances are in strides: regression from a point in the ATSS paper (arXiv 1912.02424, section 3).
 
@@ -126,7 +126,7 @@ class PointDistanceCoder(BaseBBoxCoder):
         return like.new_tensor((*[self.mean] * 4, 0.0)[: self.encode_size])
 
     def encode(self, bboxes: Tensor, gt_bboxes: Tensor) -> Tensor:
-        """Encode boxes as (N, 4) or, with the angle, (N, 5) distances in strides from the centres of ``bboxes``."""
+        """Encode boxes as (N, 4) or, with the angle, (N, 5) distances in strides from the centers of ``bboxes``."""
         distances = encode_distances(
             get_box_tensor(bboxes), get_box_tensor(gt_bboxes), self.angle_version,
             edge_swap=self.edge_swap, anchor_scale=self.anchor_scale,

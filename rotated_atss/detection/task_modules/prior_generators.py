@@ -21,7 +21,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
         args: Positional arguments of ``AnchorGenerator``.
         angle: Angle of every prior in radians, valid in every angle version.
         kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
-            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centred on
+            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centerd on
             (column x stride, row x stride).
 
     Example:

@@ -39,7 +39,7 @@ class SelectionAssigner(TensorAssigner):
         scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
         pos_iou_thr: Lower threshold of positives of ``iou``.
         neg_iou_thr: Upper threshold of negatives of ``iou``.
-        center_inside: With ``iou``, ignore positives whose centre lies outside their ground-truth box. The paper's
+        center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
         priors_per_location: As for :class:`TensorAssigner`, but counted by default.
         kwargs: As for :class:`TensorAssigner`.

@@ -23,7 +23,7 @@ class TensorAssigner(BaseAssigner):
         assign_by_circumhbbox: True, or the name of an angle version as in older configs, assigns by circumscribed
             horizontal boxes: of priors, ground truth and ignored boxes. None or False assigns by the oriented boxes.
             The regression targets are the oriented boxes in both cases.
-        priors_per_location: Priors that share a centre, each of them a candidate. None counts them in the priors; 1
+        priors_per_location: Priors that share a center, each of them a candidate. None counts them in the priors; 1
             selects as many candidates as for one prior per location, as MMDetection and mmrotate do.
         ignore_iof_threshold: A prior with more than this share of its area in an ignored box is ignored; negative
             ignores nothing.
@@ -94,7 +94,7 @@ class TensorAssigner(BaseAssigner):
             gt_boxes_ignore_list: (I, 5) ignored boxes of each image, or None.
             grids: Grid of each level.
             valid_hw: Valid rows and columns of each level per image; priors of other cells are ignored.
-            on_grids: Whether the priors' centres are the cell centres of ``grids``. Otherwise only the numbers of
+            on_grids: Whether the priors' centers are the cell centers of ``grids``. Otherwise only the numbers of
                 cells agree.
 
         Returns:
@@ -125,7 +125,7 @@ class TensorAssigner(BaseAssigner):
         return gt_index
 
     def num_priors_per_location(self, priors: Tensor) -> int:
-        """Return the number of priors that share a centre, as configured or counted in (A, 5) or (A, 4) priors."""
+        """Return the number of priors that share a center, as configured or counted in (A, 5) or (A, 4) priors."""
         return count_priors_per_location(priors) if self.priors_per_location is None else self.priors_per_location
 
     def assign(

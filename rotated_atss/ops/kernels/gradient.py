@@ -46,10 +46,10 @@ def side_inside(mx, my, ex, ey, half, a, b):
 
 @triton.jit
 def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
-    """Return the derivatives of the intersection by centre, width, height and angle of the second box.
+    """Return the derivatives of the intersection by center, width, height and angle of the second box.
 
     The second box has half sides a2, b2 and is rotated by ``cos, sin`` relative to the first box of half sides a, b.
-    (dx, dy) is the offset between the centres in the image, ``cos_frame, sin_frame`` the angle of the first box.
+    (dx, dy) is the offset between the centers in the image, ``cos_frame, sin_frame`` the angle of the first box.
     """
     cx = dx * cos_frame + dy * sin_frame
     cy = dy * cos_frame - dx * sin_frame

@@ -27,7 +27,7 @@ def corner_gap(boxes, corners):
 
 
 def pixels_inside(shape, box):
-    """(H, W) bool: pixels whose centre is inside the box."""
+    """(H, W) bool: pixels whose center is inside the box."""
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     points = torch.from_numpy(np.stack((columns, rows), -1))
     return points_in_obb(points, torch.as_tensor(box, dtype=torch.float64)).numpy()
@@ -51,7 +51,7 @@ def synthetic_results(shape=SHAPE, box=BOX):
 
 def pixel_iou(results):
     """IoU of the bright pixels and the pixels inside the box."""
-    bright = results["img"][..., 0] > 160  # MMDetection's transforms pad with grey
+    bright = results["img"][..., 0] > 160  # MMDetection's transforms pad with gray
     inside = pixels_inside(bright.shape, results["gt_bboxes"].tensor[0].double())
     assert bright.any()
     return (bright & inside).sum() / (bright | inside).sum()
@@ -120,7 +120,7 @@ def test_rescale_and_resize():
     assert torch.equal(resized.tensor[:, [0, 1, 4]], random_boxes()[:, [0, 1, 4]])
 
 
-def test_translate_moves_the_centres_only():
+def test_translate_moves_the_centers_only():
     boxes = OrientedBoxes(random_boxes())
     boxes.translate_((4, -3))
     expected = random_boxes()
@@ -218,7 +218,7 @@ def test_resize_keeps_the_box_on_its_rectangle(scale, keep_ratio):
 def test_rotate_keeps_the_box_on_its_rectangle(angle):
     rotate = transform("Rotate", prob=1.0, min_mag=abs(angle), max_mag=abs(angle), reversal_prob=float(angle < 0))
     results = rotate(synthetic_results((140, 140), (80.3, 74.2, 50.4, 17.6, 0.53)))
-    assert pixel_iou(results) > 0.85  # MMCV rotates about the centre of a pixel, half a pixel off
+    assert pixel_iou(results) > 0.85  # MMCV rotates about the center of a pixel, half a pixel off
 
 
 def test_affine_and_crop_keep_the_box_on_its_rectangle():

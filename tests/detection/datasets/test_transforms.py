@@ -31,7 +31,7 @@ BOXES = [
 
 
 def raster(boxes, height, width):
-    """(N, H, W) bool: the pixels whose centres lie in each box."""
+    """(N, H, W) bool: the pixels whose centers lie in each box."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return points_in_obb(torch.stack((x, y), -1)[None], boxes[:, None, None])
 
@@ -135,10 +135,10 @@ def test_boxes_that_leave_the_image_are_dropped_with_label_and_flag():
 
 
 def test_images_without_annotations_are_rotated():
-    unlabelled = {key: value for key, value in synthetic_results().items() if not key.startswith("gt_")}
-    assert rotate(dict(unlabelled), 30)["img"].shape == unlabelled["img"].shape
-    assert quarter_turn(dict(unlabelled), 1)["img"].shape == (210, 180, 3)
-    assert RandomRotation(prob=1.0, quarter_turn_classes=[9])(dict(unlabelled))["img"].shape == unlabelled["img"].shape
+    unlabeled = {key: value for key, value in synthetic_results().items() if not key.startswith("gt_")}
+    assert rotate(dict(unlabeled), 30)["img"].shape == unlabeled["img"].shape
+    assert quarter_turn(dict(unlabeled), 1)["img"].shape == (210, 180, 3)
+    assert RandomRotation(prob=1.0, quarter_turn_classes=[9])(dict(unlabeled))["img"].shape == unlabeled["img"].shape
 
 
 def test_border_has_the_given_value():
@@ -258,7 +258,7 @@ def test_rotated_configs_are_complete():
 
 
 def test_rotation_and_its_inverse_restore_a_real_image(shared_data):
-    """The centre of the image and the boxes that remain are those before the rotation."""
+    """The center of the image and the boxes that remain are those before the rotation."""
     root = shared_data("dota_sample")
     steps = [dict(type="mmdet.LoadTile"), dict(type="mmdet.LoadAnnotations", with_bbox=True, box_type="obb")]
     dataset = DOTADataset(data_root=str(root), pipeline=steps)

@@ -107,7 +107,7 @@ def test_assigners_of_mmdetection(kind):
     if kind == "ATSSAssigner":
         assert torch.equal(gt_index, expected)
         assert counts["atss"].positives.tolist() == torch.bincount(expected[expected >= 0], minlength=20).tolist()
-    else:  # this strategy ignores positives whose centre lies outside
+    else:  # this strategy ignores positives whose center lies outside
         assert torch.equal(gt_index[gt_index >= 0], expected[gt_index >= 0])
         assert (expected >= 0).sum() > (gt_index >= 0).sum()
 

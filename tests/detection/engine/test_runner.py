@@ -158,7 +158,7 @@ def test_detections_are_placed_in_the_full_image(tiny_published_options, tmp_pat
 
     def one_prior(self, features):
         scores = [level.new_full((len(level), 15, *level.shape[-2:]), -9) for level in features]
-        scores[0][:, 6, 3, 5] = 9  # row 3, column 5 of stride 8: centre (40, 24), side 32 on the network's input
+        scores[0][:, 6, 3, 5] = 9  # row 3, column 5 of stride 8: center (40, 24), side 32 on the network's input
         return scores, [level.new_zeros((len(level), 5, *level.shape[-2:])) for level in features]
 
     monkeypatch.setattr(RotatedRetinaHead, "forward", one_prior)

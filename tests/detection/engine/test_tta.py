@@ -44,7 +44,7 @@ def scope(monkeypatch):
         yield
 
 
-class ColourDetector(nn.Module):
+class ColorDetector(nn.Module):
     """Detects every bright rectangle of its input, with falling scores in the order of the contours."""
 
     def test_step(self, data):
@@ -65,9 +65,9 @@ class ColourDetector(nn.Module):
 
     @staticmethod
     def box_of(contour):
-        corners = cv2.boxPoints(cv2.minAreaRect(contour)) + 0.5  # OpenCV counts pixel centres
+        corners = cv2.boxPoints(cv2.minAreaRect(contour)) + 0.5  # OpenCV counts pixel centers
         box = poly_to_obb(torch.from_numpy(corners.reshape(1, 8)))[0]
-        return box + box.new_tensor([0, 0, 1, 1, 0])  # from the centres of the outermost pixels to their borders
+        return box + box.new_tensor([0, 0, 1, 1, 0])  # from the centers of the outermost pixels to their borders
 
 
 def pipeline(*choices):
@@ -94,7 +94,7 @@ def test_every_pass_places_every_object_on_the_image(tiles):
         data = run_pipeline(pipeline(TURNS, SIZES, FLIPS), results)
         assert len(data["inputs"]) == 4 * 3 * 4
         detections = [
-            map_pass_to_image(ColourDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])
+            map_pass_to_image(ColorDetector().detect(*each))[0] for each in zip(data["inputs"], data["data_samples"])
         ]
         plain = detections[0]
         for boxes in detections:
@@ -107,14 +107,14 @@ def test_every_pass_places_every_object_on_the_image(tiles):
 
 @pytest.mark.parametrize("merge", [dict(merge="nms", iou_threshold=0.1), dict(merge="vote", iou_threshold=0.5)])
 def test_merged_passes_have_one_box_per_object(tiles, merge):
-    model = BoxTTAModel(tta_cfg=dict(merge, max_per_img=100), module=ColourDetector())
+    model = BoxTTAModel(tta_cfg=dict(merge, max_per_img=100), module=ColorDetector())
     results = [each for each, _ in tile_results(tiles)]
     data = [run_pipeline(pipeline(TURNS, SIZES, FLIPS), each) for each in results]
     batch = {key: [list(group) for group in zip(*(each[key] for each in data))] for key in data[0]}
     merged = model.test_step(batch)
     assert [sample.img_id for sample in merged] == [each["img_id"] for each in results]
     for sample, each in zip(merged, data):
-        plain = ColourDetector().detect(each["inputs"][0], each["data_samples"][0]).pred_instances
+        plain = ColorDetector().detect(each["inputs"][0], each["data_samples"][0]).pred_instances
         detections = sample.pred_instances
         assert len(detections) == len(plain)
         assert set(sample.metainfo) >= {"img_id", "ori_shape"}
@@ -195,7 +195,7 @@ def test_config_without_tta_is_refused(tmp_path, tiny_options, tiles, checkpoint
 )
 def test_unknown_merging_is_refused(settings):
     with pytest.raises(UserError, match="tta_cfg is no merging method, got merge="):
-        BoxTTAModel(tta_cfg=settings, module=ColourDetector())
+        BoxTTAModel(tta_cfg=settings, module=ColorDetector())
 
 
 # -- multi-scale testing on COCO ---------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_coco_passes_are_merged_within_their_size_ranges(coco_ms):
         keeps = (size > low) & (size < high)
         kept += keeps
         best = torch.where(keeps, score, best)
-    model = BoxTTAModel(tta_cfg=coco_ms.tta_model.tta_cfg, module=ColourDetector())
+    model = BoxTTAModel(tta_cfg=coco_ms.tta_model.tta_cfg, module=ColorDetector())
     (merged,) = model.merge_preds([data["data_samples"]])
     detections = merged.pred_instances
     assert kept.tolist() == [16, 18, 16]  # 20 px is below 64 before scale 900, 300 px is too large from 1100
@@ -271,13 +271,13 @@ def test_empty_passes_give_an_empty_image(coco_ms):
         sample.pred_instances = InstanceData(
             bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64)
         )
-    (merged,) = BoxTTAModel(tta_cfg=coco_ms.tta_model.tta_cfg, module=ColourDetector()).merge_preds([samples])
+    (merged,) = BoxTTAModel(tta_cfg=coco_ms.tta_model.tta_cfg, module=ColorDetector()).merge_preds([samples])
     assert isinstance(merged, DetDataSample)
     assert merged.pred_instances.bboxes.shape == (0, 4)
 
 
 def test_box_of_a_contour():
-    box = ColourDetector.box_of(np.array([[[10, 10]], [[29, 10]], [[29, 15]], [[10, 15]]], np.int32))
+    box = ColorDetector.box_of(np.array([[[10, 10]], [[29, 10]], [[29, 15]], [[10, 15]]], np.int32))
     torch.testing.assert_close(obb_to_hbb(box), torch.tensor([10.0, 10, 30, 16]), atol=1e-4, rtol=0)
     assert obb_to_corners(box).shape == (4, 2)
 
@@ -288,5 +288,5 @@ def test_every_config_has_test_time_augmentation(name):
     assert cfg.tta_model.type == "BoxTTAModel"
     choices = cfg.tta_pipeline[1].transforms
     assert math.prod(map(len, choices)) == next(passes for kind, passes in expected.items() if kind in name)
-    merge = BoxTTAModel(tta_cfg=cfg.tta_model.tta_cfg, module=ColourDetector()).merge
+    merge = BoxTTAModel(tta_cfg=cfg.tta_model.tta_cfg, module=ColorDetector()).merge
     assert merge.func is merge_by_voting

@@ -42,7 +42,7 @@ def labels(tmp_path):
 
 
 def perfect_samples(folder, drop=()):
-    """Detections of a perfect detector: each object on every tile that contains its centre."""
+    """Detections of a perfect detector: each object on every tile that contains its center."""
     samples = []
     for number, (tile, (image, x, y)) in enumerate(TILES.items()):
         labels = read_labels(folder / f"{image}.txt")

@@ -178,7 +178,7 @@ def test_outputs_and_boxes_equal_mmrotate_with_the_same_weights(angle_version):
     priors, baseline_priors = (each.prior_generator.grid_priors(sizes, device="cpu") for each in (head, baseline))
     for own, other, deltas in zip(priors, baseline_priors, outputs[1]):
         deltas = deltas.permute(0, 2, 3, 1).reshape(-1, 5)
-        # without an image shape mmrotate does not clip centres to the image
+        # without an image shape mmrotate does not clip centers to the image
         boxes = head.bbox_coder.decode(own.repeat(2, 1), deltas)
         expected = baseline.bbox_coder.decode(getattr(other, "tensor", other).repeat(2, 1), deltas)
         assert deltas.abs().max() > 0.5

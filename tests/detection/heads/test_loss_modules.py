@@ -140,7 +140,7 @@ def test_kfiou_loss_of_equal_boxes(fun, expected):
     assert float(loss(deltas, deltas, torch.ones(50, 5), 50.0, boxes, boxes)) == pytest.approx(expected, abs=1e-4)
 
 
-def test_kfiou_loss_adds_smooth_l1_of_the_centre_deltas():
+def test_kfiou_loss_adds_smooth_l1_of_the_center_deltas():
     loss = MODELS.build(dict(type="KFIoULoss", loss_weight=2.0, _scope_="mmdet"))
     boxes, deltas = random_boxes(1, seed=1), torch.tensor([[0.5, 0.05, 9.0, 9.0, 9.0]])
     smooth_l1 = (0.5 - 1 / 18) + 0.05**2 / 2 * 9  # linear and quadratic part with beta = 1/9
