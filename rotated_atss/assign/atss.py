@@ -22,6 +22,7 @@ from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.prior_layout import PriorLayout
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
+from rotated_atss.ops.single_thread import single_threaded
 
 # On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
@@ -90,6 +91,7 @@ def atss_assign(
     return gt_index[0], iou[0]
 
 
+@single_threaded
 def atss_assign_batch(
     priors: Tensor,
     level_sizes: Sequence[int],

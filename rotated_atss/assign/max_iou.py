@@ -13,8 +13,10 @@ from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
 from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_thresholds, prepare_boxes, valid_gt_mask
+from rotated_atss.ops.single_thread import single_threaded
 
 
+@single_threaded
 def max_iou_assign(
     priors: Tensor,
     gt_boxes: Tensor,

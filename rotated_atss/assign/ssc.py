@@ -27,10 +27,12 @@ from rotated_atss.assign.validation import (
     prepare_boxes,
     valid_gt_mask,
 )
+from rotated_atss.ops.single_thread import single_threaded
 
 SCALE_RANGES_PX = (64.0, 128.0, 256.0, 512.0)  # FCOS (Tian et al., arXiv 1904.01355, section 3.2)
 
 
+@single_threaded
 def ssc_assign(
     priors: Tensor,
     level_sizes: Sequence[int],
@@ -77,6 +79,7 @@ def ssc_assign(
     return _assign_smallest(priors, gt_boxes, valid_gt, ignore_mask, pairs, ranges)
 
 
+@single_threaded
 def center_sampling_assign(
     priors: Tensor,
     level_sizes: Sequence[int],

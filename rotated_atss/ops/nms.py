@@ -11,10 +11,12 @@ from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.greedy_suppression import decide_in_rounds, greedy_keep
 from rotated_atss.ops.iou import rotated_iou
+from rotated_atss.ops.single_thread import single_threaded
 
 _MAX_BOXES_TRITON = 32_768  # the kernels store one bit per pair: 134 MB
 
 
+@single_threaded
 def rotated_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
 ) -> Tensor:
@@ -50,6 +52,7 @@ def rotated_nms(
     return order[keep]
 
 
+@single_threaded
 def rotated_nms_mask(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
 ) -> tuple[Tensor, Tensor]:

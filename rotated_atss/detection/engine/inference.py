@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rotated_atss.detection.engine.class_names import find_class_names
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError
+from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling
 
@@ -72,6 +74,9 @@ class LoadedDetector:
         Raises:
             UserError: The device has too little memory.
         """
+        change = update_threads()
+        if change:
+            print(change, file=sys.stderr)
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
@@ -16,6 +17,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
     state_dict_of,
 )
 from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
@@ -30,6 +32,7 @@ from rotated_atss.detection.engine.prepare import (
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
 from rotated_atss.detection.engine.resume import check_resumable
 from rotated_atss.errors import UserError
+from rotated_atss.io.cpu_threads import keep_threads
 
 
 def train(config: str | Path, options: TrainOptions | None = None) -> Path:
@@ -53,6 +56,8 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
     options = options or TrainOptions()
+    if options.deterministic:
+        keep_threads()
     cfg = prepare_train(load_config(config, options.config_changes), options)
     missing = missing_validation_data(cfg)
     if missing is not None:
@@ -137,6 +142,8 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
         raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
     runner.register_hook(StripCallablesHook())
     runner.register_hook(ClassCountHook())
+    if not torch.cuda.is_available():
+        runner.register_hook(CpuThreadsHook())
     return runner
 
 

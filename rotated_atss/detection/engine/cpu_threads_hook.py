@@ -1,0 +1,25 @@
+"""Hook that adapts the number of CPU threads to the load of the machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.io.cpu_threads import update_threads
+
+
+class CpuThreadsHook(Hook):
+    """Use fewer threads while other processes use the CPU; see :mod:`rotated_atss.io.cpu_threads`.
+
+    Only entry points that follow the load switch it on.
+    """
+
+    def _after_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = "train"
+    ) -> None:
+        """Update the number of threads after an iteration and log a change."""
+        change = update_threads()
+        if change:
+            runner.logger.info(change)
