@@ -37,13 +37,17 @@ def find_config(config: str | Path) -> Path:
         config: Path, or bare name of a config of this package, with or without ``.py``.
 
     Raises:
-        UserError: No such file or config exists. The hint lists similar names.
+        UserError: No such file or config exists, with similar names in the hint; or it is a YAML file.
 
     Example:
         >>> find_config("rotated_atss_obb_r50_fpn_1x_dota_le90").parent.name
         'dota'
     """
     path = Path(config)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise UserError(
+            "YAML configs are not read, because loading one can run code", where=path, hint="write it as .py"
+        )
     if path.is_file():
         return path
     stem = path.name.removesuffix(".py")

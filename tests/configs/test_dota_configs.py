@@ -271,3 +271,10 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
 
     with pytest.raises(UserError, match=message):
         build_model(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90", changes))
+
+
+def test_yaml_configs_are_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("model: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(UserError, match="YAML configs are not read"):
+        find_config(path)

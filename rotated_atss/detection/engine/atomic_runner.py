@@ -39,6 +39,14 @@ class AtomicCheckpointRunner(Runner):
             if self.rank == 0:
                 partial.unlink(missing_ok=True)
 
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
+        """Load a checkpoint without the config text that MMEngine would execute when it resumes."""
+        checkpoint = super().load_checkpoint(*args, **kwargs)
+        meta = checkpoint.get("meta")
+        if isinstance(meta, dict):
+            meta.pop("config", None)
+        return checkpoint
+
     def scale_lr(self, *args: Any, **kwargs: Any) -> None:
         """Scale the learning rate with the batch size, without MMEngine's log line.
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
 from rotated_atss.checkpoints.compatibility import check_state_dict_fits, tensor_shapes
+from rotated_atss.checkpoints.restricted_load import LogHistory, load_restricted
 from rotated_atss.checkpoints.weight_files import read_safetensors
 from rotated_atss.errors import UserError
 
@@ -46,15 +46,55 @@ def _load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | 
     ``weights_only``, a parameter of MMEngine's loader, is ignored: loading is always restricted.
     """
     if str(file).endswith(".safetensors"):
-        return read_safetensors(file)
-    # MMEngine's list has the classes of its log and the numpy types in them. The state of a one-cycle schedule holds
-    # the class of the schedule.
-    allowed = [*mmengine_checkpoint.get_torch_safe_globals(), OneCycleParamScheduler]
+        content = read_safetensors(file)
+        check_content(content, file)
+        return content
     try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(file, map_location=map_location, weights_only=True)
+        content = load_restricted(file, map_location, _history_buffer)
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can raise anything
         raise _load_error(error, file) from error
+    if isinstance(content, dict):
+        check_content(content, file)
+    return content
+
+
+def _history_buffer(history: LogHistory) -> HistoryBuffer:
+    return HistoryBuffer(history.log_history, history.count_history, history.max_length)
+
+
+def check_content(content: Mapping[str, Any], path: Any) -> None:
+    """Check the parts of a checkpoint that are read later.
+
+    Args:
+        content: A checkpoint with ``state_dict``, or a bare state dict.
+        path: Path of the checkpoint, for the error.
+
+    Raises:
+        UserError: A part has another type than expected, or a weight is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> check_content({"state_dict": {"bias": torch.zeros(1)}, "meta": {"epoch": 12}}, "a.pth")
+    """
+    meta = content.get("meta")
+    parts = {"state_dict": content.get("state_dict", {}), "meta": {} if meta is None else meta}
+    parts["meta.dataset_meta"] = (meta.get("dataset_meta") if isinstance(meta, Mapping) else None) or {}
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
+    names = [name for name in content.get("state_dict", content) if not isinstance(name, str)]
+    if names:
+        raise UserError(f"names of weights must be text, got {names[0]!r:.80}", where=path)
+    broken = [
+        name
+        for name, value in state_dict_of(content).items()
+        if (value.is_floating_point() or value.is_complex()) and not bool(value.isfinite().all())
+    ]
+    if broken:
+        what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"
+        raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
 
 
 def read_checkpoint(path: str | Path) -> dict:
@@ -67,7 +107,7 @@ def read_checkpoint(path: str | Path) -> dict:
         UserError: The file is missing or damaged, or holds more than tensors and plain values.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     torch.save({"state_dict": {}, "meta": {"epoch": 12}}, f"{folder}/a.pth")
         ...     read_checkpoint(f"{folder}/a.pth")["meta"]
@@ -88,6 +128,7 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
         content: A checkpoint with ``state_dict``, or a bare state dict.
 
     Example:
+        >>> import torch
         >>> state_dict_of({"state_dict": {"module.bias": torch.zeros(1)}, "meta": {}})
         {'bias': tensor([0.])}
     """
@@ -120,6 +161,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: str | Path
         UserError: As :func:`check_weights_fit`.
 
     Example:
+        >>> import torch
         >>> model = nn.Linear(3, 2)
         >>> load_weights(model, {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, "a.pth")
         >>> model.bias.tolist()

@@ -210,3 +210,40 @@ def test_only_the_state_of_a_training_is_resumed(tmp_path, model, fault):
     )
     other = saved(tmp_path / "other.pth", {**whole, "state_dict": {}})
     assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"state_dict": [1]}, "state_dict must be a dictionary, got list"),
+        ({"state_dict": None}, "state_dict must be a dictionary, got NoneType"),
+        ({"state_dict": {}, "meta": 3}, "meta must be a dictionary, got int"),
+        ({"state_dict": {}, "meta": {"dataset_meta": 3}}, "meta.dataset_meta must be a dictionary, got int"),
+        ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be text, got 7"),
+        ({"state_dict": {"w": torch.tensor([0.0, float("nan")])}}, "1 weights are NaN or infinite (first: w)"),
+        ({"w": torch.tensor([float("inf")])}, "1 weights are NaN or infinite (first: w)"),
+    ],
+)
+def test_content_that_no_checkpoint_has(content, message, tmp_path, fault):
+    path = saved(tmp_path / "a.pth", content)
+    assert fault(read_checkpoint, path).startswith(f"{path}: {message}")
+
+
+def test_deeply_nested_content_is_one_line(tmp_path, fault):
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    buffer = b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."
+    path = tmp_path / "deep.pth"
+    path.write_bytes(buffer)
+    assert "deep.pth" in fault(read_checkpoint, path)
+
+
+@pytest.mark.usefixtures("quick")
+def test_resuming_does_not_execute_the_config_in_the_checkpoint(run, tmp_path):
+    path = next(run({"train_cfg.max_iters": 1}).glob("iter_1.pth"))
+    content = torch.load(path, weights_only=False)
+    content["meta"]["config"] = f"import os\nos.mkdir({str(tmp_path / 'made')!r})\n"
+    torch.save(content, path)
+    run({"train_cfg.max_iters": 2}, resume=str(path))
+    assert not (tmp_path / "made").exists()

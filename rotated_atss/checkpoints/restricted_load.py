@@ -1,0 +1,245 @@
+"""Reading of ``.pth`` files without running code from them.
+
+A ``.pth`` file is a pickle, and unpickling calls what the file names. ``torch.load(weights_only=True)`` calls only the
+functions of a list, which :data:`ALLOWED_GLOBALS` extends by what the logs of MMEngine hold: NumPy arrays and numbers,
+and the statistics of ``HistoryBuffer``. Each entry stands for a class or function of this module that stores plain
+values. None of the named classes is created, and ``getattr`` of a file reaches no attribute.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.errors import UserError
+
+_NUMBERS = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # dtypes without Python objects
+_STATISTICS = ("min", "max", "current", "mean")  # of mmengine.logging.HistoryBuffer
+_SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # of mmengine's one-cycle schedule
+
+
+class LogHistory:
+    """The values of an MMEngine ``HistoryBuffer``.
+
+    Attributes:
+        log_history: (N,) logged values.
+        count_history: (N,) number of samples of each value.
+        max_length: Maximum N.
+    """
+
+    __slots__ = ("count_history", "log_history", "max_length")
+    log_history: np.ndarray
+    count_history: np.ndarray
+    max_length: int
+
+    def __new__(cls, *_: object) -> LogHistory:  # unpickling does not call __init__
+        """Create an empty log."""
+        history = super().__new__(cls)
+        history.log_history, history.count_history, history.max_length = np.zeros(0), np.zeros(0), 1_000_000
+        return history
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the values of a pickled ``HistoryBuffer`` and leave its functions."""
+        arrays = {}
+        for name in ("_log_history", "_count_history"):
+            value = state[name]
+            if not isinstance(value, _Array):
+                raise UnpicklingError(f"{name} of a log is no array")
+            arrays[name] = value.value
+        self.log_history, self.count_history = arrays["_log_history"], arrays["_count_history"]
+        length = state.get("_max_length", state.get("max_length", self.max_length))
+        self.max_length = length if type(length) is int else self.max_length
+
+
+class _DType:
+    """A NumPy dtype of numbers or text."""
+
+    __slots__ = ("dtype",)
+
+    def __new__(cls, code: Any = "", *_: object) -> _DType:
+        if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
+            raise UnpicklingError(f"dtype {code!r:.40} is not one of numbers or text")
+        made = super().__new__(cls)
+        made.dtype = np.dtype(code)
+        return made
+
+    def __setstate__(self, state: tuple) -> None:
+        if any(part is not None for part in state[2:5]):
+            raise UnpicklingError("structured dtypes are not read")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """A NumPy array of numbers or text."""
+
+    __slots__ = ("value",)
+
+    def __new__(cls, *_: object) -> _Array:
+        made = super().__new__(cls)
+        made.value = np.zeros(0)
+        return made
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, is_fortran, data = state
+        if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+            raise UnpicklingError("arrays of Python objects are not read")
+        order: Any = "F" if is_fortran else "C"
+        self.value = np.frombuffer(data, dtype.dtype).reshape(shape, order=order).copy(order="K")
+
+
+class _Schedule:
+    """Stands for the class of a one-cycle schedule, whose functions a resumed training makes from its config."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Function:
+    """Stands for a function of a log or schedule."""
+
+    __slots__ = ()
+
+
+def _reconstruct(kind: Any, *_: object) -> _Array:
+    if kind is not _Array:
+        raise UnpicklingError("subclasses of arrays are not read")
+    return _Array()
+
+
+def _scalar(dtype: Any, data: Any = b"") -> Any:
+    if not isinstance(dtype, _DType) or not isinstance(data, bytes):
+        raise UnpicklingError("numbers of Python objects are not read")
+    return np.frombuffer(data, dtype.dtype, count=1)[0]
+
+
+def _named_function(owner: Any, name: Any) -> _Function:
+    """Replace ``getattr``: a file names its functions by it."""
+    allowed = _STATISTICS if owner is LogHistory else _SCHEDULE_FUNCTIONS if owner is _Schedule else ()
+    if not isinstance(name, str) or name not in allowed:
+        raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")
+    return _Function()
+
+
+# What a file may name, in addition to what torch reads with weights_only=True, and what stands for it.
+ALLOWED_GLOBALS: dict[str, Any] = {
+    "builtins.getattr": _named_function,
+    "builtins.slice": slice,
+    "mmengine.logging.history_buffer.HistoryBuffer": LogHistory,
+    "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": _Schedule,
+    "mmengine.optim.scheduler.lr_scheduler.OneCycleLR": _Schedule,
+    "numpy.dtype": _DType,
+    "numpy.ndarray": _Array,
+    "numpy.core.multiarray._reconstruct": _reconstruct,  # NumPy 1
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray._reconstruct": _reconstruct,  # NumPy 2
+    "numpy._core.multiarray.scalar": _scalar,
+}
+
+
+def load_restricted(
+    file: Any, map_location: Any = "cpu", make_history: Callable[[LogHistory], Any] = lambda history: history
+) -> Any:
+    """Load a ``.pth`` file of tensors, plain values, NumPy arrays and MMEngine logs.
+
+    Args:
+        file: Path, or open binary file.
+        map_location: As for :func:`torch.load`.
+        make_history: Makes the log object that the result holds from the values of a log.
+
+    Returns:
+        The content; tensors are dense and have as many values in the file as in memory.
+
+    Raises:
+        pickle.UnpicklingError: The file names a class or function that is not allowed.
+        UserError: The file is compressed, or a tensor is not a plain one.
+        Exception: The file is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"meta": {"mean": np.float64(0.5)}}, f"{folder}/a.pth")
+        ...     load_restricted(f"{folder}/a.pth")
+        {'meta': {'mean': np.float64(0.5)}}
+    """
+    _refuse_compressed(file)
+    earlier = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()  # additions of other packages do not apply here
+    try:
+        with torch.serialization.safe_globals([(value, name) for name, value in ALLOWED_GLOBALS.items()]):
+            content = torch.load(file, map_location=map_location, weights_only=True)
+    finally:
+        torch.serialization.add_safe_globals(earlier)
+    return _Cleaner(file, make_history).clean(content)
+
+
+def _refuse_compressed(file: Any) -> None:
+    """Refuse a zip with compressed entries: torch writes none, and 3 MB could become gigabytes."""
+    if not zipfile.is_zipfile(file):
+        if hasattr(file, "seek"):
+            file.seek(0)
+        return
+    with zipfile.ZipFile(file) as archive:
+        compressed = [entry.filename for entry in archive.infolist() if entry.file_size > entry.compress_size]
+    if hasattr(file, "seek"):
+        file.seek(0)
+    if compressed:
+        raise UserError("not loaded, for safety: its entries are compressed", where=_name_of(file), hint=_SAVE_AGAIN)
+
+
+_SAVE_AGAIN = "write it with torch.save"
+
+
+def _name_of(file: Any) -> Any:
+    return file if not hasattr(file, "read") else getattr(file, "name", None) or "checkpoint"
+
+
+class _Cleaner:
+    """Replaces the stand-ins of this module in loaded content and checks its tensors."""
+
+    def __init__(self, file: Any, make_history: Callable[[LogHistory], Any]) -> None:
+        self._file, self._make_history = file, make_history
+        self._seen: dict[int, tuple[Any, Any]] = {}  # the original keeps its id from being used again
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            self._check(value)
+        elif isinstance(value, _Array):
+            return value.value
+        elif isinstance(value, LogHistory):
+            return self._make_history(value)
+        elif isinstance(value, (_DType, _Schedule)):
+            return None
+        elif isinstance(value, (dict, list)) and id(value) not in self._seen:
+            self._seen[id(value)] = value, value
+            if isinstance(value, dict):
+                for key in [key for key, item in value.items() if isinstance(item, _Function)]:
+                    del value[key]
+            for key in list(value) if isinstance(value, dict) else range(len(value)):
+                value[key] = self.clean(value[key])
+        elif type(value) is tuple:
+            if id(value) not in self._seen:
+                self._seen[id(value)] = value, tuple(self.clean(item) for item in value)
+            return self._seen[id(value)][1]
+        return value
+
+    def _check(self, tensor: Tensor) -> None:
+        kind = None
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            kind = "a sparse tensor"
+        elif tensor.is_quantized:
+            kind = "a quantized tensor"
+        elif tensor.device.type == "meta":
+            kind = "a tensor without values"
+        elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            kind = "a tensor with fewer values than its shape"
+        if kind:
+            raise UserError(f"holds {kind}, which is not read", where=_name_of(self._file), hint=_SAVE_AGAIN)
