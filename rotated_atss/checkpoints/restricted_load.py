@@ -62,6 +62,7 @@ class _DType:
     """A NumPy dtype of numbers or text."""
 
     __slots__ = ("dtype",)
+    dtype: np.dtype
 
     def __new__(cls, code: Any = "", *_: object) -> _DType:
         if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
@@ -80,6 +81,7 @@ class _Array:
     """A NumPy array of numbers or text."""
 
     __slots__ = ("value",)
+    value: np.ndarray
 
     def __new__(cls, *_: object) -> _Array:
         made = super().__new__(cls)
