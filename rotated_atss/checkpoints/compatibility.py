@@ -1,18 +1,17 @@
-"""Comparison of the weights of a checkpoint with the weights of a model, by name and shape."""
+"""Comparison of a checkpoint with a model: names and shapes of the weights, classes and their order."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from rotated_atss.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
-CLASS_COUNT_HINT = (
-    "another number of classes: --cfg-options model.bbox_head.num_classes=N test_dataloader.dataset.classes=..."
-)
+CLASS_COUNT_HINT = "another number of classes: name them with --classes"
 
 
 def tensor_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -64,9 +63,149 @@ def check_state_dict_fits(
         faults.append(_fault("of another shape", differing, f", got {given[first]}, expected {expected[first]}"))
     if any(faults):
         another = f"another model than {model}" if model else "another model"
-        if differing and all(name.rpartition(".")[0].endswith("_cls") for name in differing):
+        if differing and all(is_class_layer(name) for name in differing):
             hint = CLASS_COUNT_HINT
         raise UserError(f"these are weights of {another}: {'; '.join(filter(None, faults))}", where=where, hint=hint)
+
+
+def is_class_layer(name: str) -> bool:
+    """Return whether a weight belongs to a layer whose outputs are classes.
+
+    Example:
+        >>> is_class_layer("bbox_head.retina_cls.bias"), is_class_layer("bbox_head.cls_convs.0.conv.weight")
+        (True, False)
+    """
+    return name.rpartition(".")[0].endswith("_cls")
+
+
+def differing_class_layers(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of class layers that have other shapes in two state dicts.
+
+    Example:
+        >>> import torch
+        >>> differing_class_layers({"fc_cls.bias": torch.zeros(2)}, {"fc_cls.bias": torch.zeros(3)})
+        ['fc_cls.bias']
+    """
+    names = [name for name in expected if name in given and is_class_layer(name)]
+    return [name for name in names if given[name].shape != expected[name].shape]
+
+
+class PartialFit(NamedTuple):
+    """Weights of a checkpoint that start another training.
+
+    Attributes:
+        matched: Names of weights that the model has, in equal shape.
+        missing: Names that only the model has.
+        unused: Names that only the checkpoint has.
+        reset: Names of class layers of another size, which keep their initial values.
+    """
+
+    matched: list[str]
+    missing: list[str]
+    unused: list[str]
+    reset: list[str]
+
+    def describe(self) -> str:
+        """Return one line with the number of weights of each kind.
+
+        Example:
+            >>> PartialFit(["a.weight"], ["b.weight"], [], []).describe()
+            '1 of 2 weights loaded; 1 missing (b 1; first: b.weight)'
+        """
+        total = len(self.matched) + len(self.missing) + len(self.reset)
+        faults = [
+            _fault("missing", self.missing),
+            _fault("unused", self.unused),
+            _fault("initialized anew", self.reset),
+        ]
+        return "; ".join([f"{len(self.matched)} of {total} weights loaded", *filter(None, faults)])
+
+
+def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_class_layer: bool = False) -> PartialFit:
+    """Compare the weights that start another training with the model.
+
+    Args:
+        given: Shapes of the checkpoint's weights by name.
+        expected: Shapes of the model's weights by name.
+        where: Path of the checkpoint, for the error.
+        reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
+
+    Raises:
+        UserError: No weight matches, or a shape differs and is not that of a class layer to reset.
+
+    Example:
+        >>> compare_partially({"fc.weight": (2, 3)}, {"fc.weight": (2, 3), "fc.bias": (2,)}, where="a.pth").missing
+        ['fc.bias']
+    """
+    expected = {name: shape for name, shape in expected.items() if not name.endswith("num_batches_tracked")}
+    matched = [name for name in expected if given.get(name) == expected[name]]
+    differing = [name for name in expected if name in given and given[name] != expected[name]]
+    reset = [name for name in differing if reset_class_layer and is_class_layer(name)]
+    wrong = [name for name in differing if name not in reset]
+    if wrong and all(is_class_layer(name) for name in wrong):
+        got, needed = given[wrong[0]], expected[wrong[0]]
+        what = f"its class layer has another size: {wrong[0]} is {got}, expected {needed}"
+        raise UserError(what, where=where, hint="--reset-class-layer initializes it anew and keeps the other weights")
+    if wrong:
+        details = f", got {given[wrong[0]]}, expected {expected[wrong[0]]}"
+        what = f"these are weights of another model: {_fault('of another shape', wrong, details)}"
+        raise UserError(what, where=where, hint="give the config they were trained with")
+    if not matched:
+        example = f"first: {next(iter(given))}" if given else "the file has none"
+        what = f"none of its {len(given)} weights ({example}) is one of the model's {len(expected)}"
+        raise UserError(what, where=where, hint="give weights of this model")
+    unused = [name for name in given if name not in expected and not name.endswith("num_batches_tracked")]
+    return PartialFit(matched, [name for name in expected if name not in given], unused, reset)
+
+
+def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the class names that a checkpoint of MMEngine or MMDetection 2.x records, or None.
+
+    Example:
+        >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
+        ('plane', 'ship')
+    """
+    recorded = content.get("meta")
+    meta: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
+    dataset_meta = meta.get("dataset_meta") or {}
+    for names in (dataset_meta.get("classes"), dataset_meta.get("CLASSES"), meta.get("CLASSES")):
+        if names:
+            return (names,) if isinstance(names, str) else tuple(names)
+    return None
+
+
+def reorder_class_layer(
+    state: Mapping[str, Tensor], given: Sequence[str], expected: Sequence[str], *, where: object
+) -> dict[str, Tensor]:
+    """Return weights whose class layers output the classes in another order.
+
+    Args:
+        state: Weights by name.
+        given: Class names in the order of the weights.
+        expected: The same names in the order of the model's datasets.
+        where: Path of the checkpoint, for the error.
+
+    Raises:
+        UserError: The names are not the same.
+
+    Example:
+        >>> import torch
+        >>> state = {"head.fc_cls.bias": torch.tensor([1.0, 2.0])}
+        >>> reorder_class_layer(state, ["plane", "ship"], ["ship", "plane"], where="a.pth")
+        {'head.fc_cls.bias': tensor([2., 1.])}
+    """
+    if tuple(given) == tuple(expected):
+        return dict(state)
+    if sorted(given) != sorted(expected):
+        what = f"trained on the classes {', '.join(given)}; the config has {', '.join(expected)}"
+        raise UserError(what, where=where, hint=f"--classes {','.join(given)}")
+    order = [list(given).index(name) for name in expected]
+    reordered = dict(state)
+    for name, value in state.items():
+        if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
+            by_class = value.reshape(-1, len(order), *value.shape[1:])  # priors of a location, classes, inputs
+            reordered[name] = by_class[:, order].reshape(value.shape)
+    return reordered
 
 
 def count_by_prefix(names: Iterable[str]) -> str:

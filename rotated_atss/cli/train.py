@@ -18,6 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
         help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--init-from", metavar="CHECKPOINT", help="start from the weights of CHECKPOINT (.pth or .safetensors)"
+    )
+    parser.add_argument(
+        "--reset-class-layer", action="store_true",
+        help="with --init-from: initialize the class layer anew, for other classes than those of CHECKPOINT",
+    )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
         "--compile", action="store_true",
@@ -37,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``train`` and ``test`` share."""
+    parser.add_argument(
+        "--classes", metavar="NAMES",
+        help="class names of your data for all datasets and the model: separated by commas, a file with one name per "
+        "line, or a DOTA version (default: those of the config)",
+    )  # fmt: skip
     add_cfg_options(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
@@ -57,7 +69,7 @@ def _parse_num_workers(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
+    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else args.init_from)
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import train
 
@@ -65,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
-        launcher=args.launcher, workers=args.workers,
+        launcher=args.launcher, workers=args.workers, classes=args.classes, init_from=args.init_from,
+        reset_class_layer=args.reset_class_layer,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

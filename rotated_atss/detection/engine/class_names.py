@@ -1,13 +1,14 @@
-"""Class names of a loaded detector."""
+"""Class names of a detector: those of the checkpoint, of the config and of its datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError
@@ -41,14 +42,76 @@ def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None
     )
 
 
+def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
+    """Set the classes of every dataset and of the model, in place.
+
+    Args:
+        cfg: A config.
+        classes: Names in the order of the labels, or a DOTA version, as for
+            :func:`rotated_atss.dota.classes.resolve_classes`.
+
+    Example:
+        >>> cfg = Config(dict(model=dict(bbox_head=dict(num_classes=15)), test_dataloader=dict(dataset=dict(type="x"))))
+        >>> set_classes(cfg, ["roof", "car"])
+        >>> cfg.model.bbox_head.num_classes, cfg.test_dataloader.dataset.metainfo.classes
+        (2, ('roof', 'car'))
+    """
+    names = resolve_classes(classes) if isinstance(classes, str) else tuple(classes)
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for dataset in _innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+            dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
+            dataset["metainfo"].pop("palette", None)
+    _set_everywhere(cfg.get("model"), "num_classes", len(names))
+
+
+def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, ...] | None:
+    """Return the class names of the dataset of a loader, or None where they are not known.
+
+    Example:
+        >>> dataset = dict(type="DOTADataset", metainfo=dict(classes=["roof"]))
+        >>> config_classes(Config(dict(test_dataloader=dict(dataset=dataset))))
+        ('roof',)
+    """
+    for dataset in _innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+        for _, names in _dataset_candidates(dataset):
+            return names
+    return None
+
+
+def _innermost_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
+    if isinstance(dataset, (list, tuple)):
+        for part in dataset:
+            yield from _innermost_datasets(part)
+    elif isinstance(dataset, dict):
+        inner = dataset.get("dataset") or dataset.get("datasets")
+        if inner:
+            yield from _innermost_datasets(inner)
+        else:
+            yield dataset
+
+
+def _set_everywhere(value: Any, key: str, new: Any) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name == key:
+                value[name] = new
+            else:
+                _set_everywhere(item, key, new)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _set_everywhere(item, key, new)
+
+
 def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield sources of class names with their names, in order of preference."""
-    recorded = content.get("meta")
-    meta: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
-    dataset_meta, dataset = meta.get("dataset_meta") or {}, find_test_dataset(cfg)
-    for names in (dataset_meta.get("classes"), dataset_meta.get("CLASSES"), meta.get("CLASSES")):
-        if names:
-            yield "in the checkpoint", (names,) if isinstance(names, str) else tuple(names)
+    recorded = recorded_classes(content)
+    if recorded:
+        yield "in the checkpoint", recorded
+    yield from _dataset_candidates(find_test_dataset(cfg))
+
+
+def _dataset_candidates(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     named = (dataset.get("metainfo") or {}).get("classes")
     if named:
         yield "in the config's metainfo", (named,) if isinstance(named, str) else tuple(named)

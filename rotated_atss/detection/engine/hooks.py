@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
@@ -25,7 +26,9 @@ class ChannelsLastHook(Hook):
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Stop training at a NaN or infinite loss, and report the images and boxes of the batch.
+    """Stop training at a NaN or infinite loss, gradient or weight, and report the images and boxes of the batch.
+
+    The optimizer makes no step with such a gradient, and no checkpoint with such weights is written.
 
     Args:
         interval: Iterations between two checks.
@@ -35,6 +38,17 @@ class NonFiniteLossHook(Hook):
 
     def __init__(self, interval: int = 1) -> None:
         self.interval = interval
+        self._runner: Runner | None = None
+        self._broken_gradients: list[str] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Check gradients before every step of the optimizers."""
+        self._runner = runner
+        wrappers = runner.optim_wrapper
+        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+            # with loss scaling, the scaler looks for infinite gradients and skips their step
+            if getattr(wrapper, "loss_scaler", None) is None:
+                wrapper.optimizer.register_step_pre_hook(self._check_gradients)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -42,7 +56,7 @@ class NonFiniteLossHook(Hook):
         """Check the losses of an iteration.
 
         Raises:
-            UserError: A loss is not finite.
+            UserError: A loss or a gradient is not finite.
         """
         if not outputs or not self.every_n_train_iters(runner, self.interval):
             return
@@ -50,11 +64,40 @@ class NonFiniteLossHook(Hook):
             name: torch.as_tensor(value).detach().float().mean() for name, value in outputs.items() if "loss" in name
         }
         # stacked, so that all losses need a single transfer from the GPU
-        if not losses or bool(torch.stack(list(losses.values())).isfinite().all()):
+        if losses and not bool(torch.stack(list(losses.values())).isfinite().all()):
+            self._stop(", ".join(name for name, value in losses.items() if not value.isfinite()), runner, data_batch)
+        if self._broken_gradients:
+            first, number = self._broken_gradients[0], len(self._broken_gradients)
+            self._stop(f"the gradient of {first} (one of {number} weights)", runner, data_batch)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the weights before they are written.
+
+        Raises:
+            UserError: A weight is not finite.
+        """
+        broken = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
+        if broken:
+            what = f"{broken[0]} (one of {len(broken)} weights) is not finite; no checkpoint is written"
+            raise UserError(what, hint="resume from the last checkpoint with a lower learning rate")
+
+    def _check_gradients(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
-        broken = ", ".join(name for name, value in losses.items() if not value.isfinite())
+        named = {id(parameter): name for name, parameter in self._runner.model.named_parameters()}
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [parameter.grad for parameter in parameters]
+        if not gradients or bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all()):
+            return
+        broken = [named.get(id(p), "a weight") for p in parameters if not bool(p.grad.isfinite().all())]
+        if broken:  # else only the norm overflows
+            self._broken_gradients = broken
+            for parameter in parameters:
+                parameter.grad = None  # the step changes nothing; after the iteration the losses are known
+
+    def _stop(self, what: str, runner: Runner, data_batch: dict | None) -> None:
         raise UserError(
-            f"{broken} is not finite at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}",
+            f"{what} is not finite at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}",
             hint="check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)",
         )
 

@@ -13,8 +13,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from torch import Tensor, nn
 
+from rotated_atss.checkpoints.compatibility import differing_class_layers, recorded_classes
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
-from rotated_atss.detection.engine.class_names import find_class_names
+from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
 from rotated_atss.detection.engine.network import num_classes
 from rotated_atss.errors import UserError
@@ -123,9 +124,13 @@ def load_detector(
     content = read_checkpoint(checkpoint)
     cfg = load_config(config, cfg_options)
     require_keys(cfg, "model")
-    pipeline = _tile_pipeline(cfg)
+    pipeline, state = _tile_pipeline(cfg), state_dict_of(content)
     model = build_model(cfg)
-    load_weights(model, state_dict_of(content), checkpoint)
+    trained = recorded_classes(content)
+    if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
+        set_classes(cfg, trained)
+        model = build_model(cfg)
+    load_weights(model, state, checkpoint)
     return LoadedDetector(
         model.to(torch_device),
         pipeline,

@@ -19,12 +19,15 @@ class RunOptions:
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
+        classes: Class names, in the order of the labels, of all datasets and of the model; a sequence, comma-separated
+            text, a DOTA version or a file of names. None keeps those of the config.
         cfg_options: Changes to the config by dotted key.
     """
 
     work_dir: str | Path | None = None
     launcher: str = "none"
     workers: int | None = None
+    classes: str | Sequence[str] | None = None
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -40,6 +43,8 @@ class TrainOptions(RunOptions):
         deterministic: Use deterministic algorithms only.
         from_scratch: Train without pretrained weights and freeze nothing.
         iterations: Train for this many iterations, log each of them and skip validation.
+        init_from: Checkpoint whose weights start the training.
+        reset_class_layer: Initialize the class layer anew if that of ``init_from`` has another size.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -53,6 +58,8 @@ class TrainOptions(RunOptions):
     deterministic: bool = False
     from_scratch: bool = False
     iterations: int | None = None
+    init_from: str | Path | None = None
+    reset_class_layer: bool = False
 
     @property
     def config_changes(self) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from rotated_atss.detection.engine.class_names import set_classes
 from rotated_atss.detection.engine.config import require_keys
 from rotated_atss.detection.engine.dataloaders import configure_dataloaders
 from rotated_atss.detection.engine.distributed import configure_launcher
@@ -49,6 +51,13 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
     _set_randomness(cfg, options.seed, options.deterministic)
     if options.iterations is not None:
         _limit_iterations(cfg, options.iterations)
+    else:
+        _fit_schedules(cfg, options.cfg_options)
+    if options.init_from is not None:
+        if options.resume:
+            raise UserError("--init-from and --resume exclude each other", hint="--resume continues a training")
+        cfg.load_from = str(options.init_from)
+        _drop_pretrained_weights(cfg)
     if options.resume:
         cfg.resume = True
         if not isinstance(options.resume, bool):
@@ -92,6 +101,25 @@ def prepare_test(cfg: Config, options: TestOptions) -> Config:
     return cfg
 
 
+def unreached_milestones(cfg: Config) -> list[str]:
+    """Return one line per schedule whose milestones all lie after the end of the run.
+
+    Example:
+        >>> schedule = dict(type="MultiStepLR", milestones=[8, 11])
+        >>> unreached_milestones(Config(dict(train_cfg=dict(max_epochs=2), param_scheduler=[schedule])))
+        ['MultiStepLR: no milestone of [8, 11] is before max_epochs=2, so the learning rate does not decay']
+    """
+    lines = []
+    schedulers: Any = cfg.get("param_scheduler") or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        key = "max_epochs" if scheduler.get("by_epoch", True) else "max_iters"
+        length, milestones = cfg.train_cfg.get(key), list(scheduler.get("milestones") or ())
+        if length and milestones and min(milestones) >= length:
+            which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
+            lines.append(f"{which}, so the learning rate does not decay")
+    return lines
+
+
 def missing_validation_data(cfg: Config) -> Path | None:
     """Return the folder or JSON of the validation data if it does not exist, else None.
 
@@ -130,6 +158,8 @@ def _prepare_run(cfg: Config, options: RunOptions) -> Config:
     if cfg.get("visualizer"):
         # MMEngine keeps visualizers by name: a second run in this process would log to the first run's folder
         cfg.visualizer.pop("name", None)
+    if options.classes is not None:
+        set_classes(cfg, options.classes)
     configure_launcher(cfg, options.launcher)
     configure_dataloaders(cfg, options.workers, user_keys=options.cfg_options)
     return cfg
@@ -166,13 +196,44 @@ def _limit_iterations(cfg: Config, iterations: int) -> None:
             scheduler["total_steps"] = iterations
 
 
+def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
+    """Let schedules that span the whole run follow its length, which ``--cfg-options`` may have changed.
+
+    Raises:
+        UserError: A schedule that the user has changed ends before the run.
+    """
+    schedulers: Any = cfg.get("param_scheduler") or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    given_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
+    for scheduler in schedulers:
+        by_epoch = scheduler.get("by_epoch", True)
+        length_key = "max_epochs" if by_epoch else "max_iters"
+        length = cfg.train_cfg.get(length_key)
+        if not length:
+            continue
+        for key in ("total_steps", "T_max"):
+            if scheduler.get(key, length) == length:
+                continue
+            if not given_by_user:
+                scheduler[key] = length
+                if "end" in scheduler:
+                    scheduler["end"] = scheduler.get("begin", 0) + length
+            elif scheduler[key] < length:
+                what = f"{scheduler['type']} ends after {scheduler[key]} of {length} steps"
+                raise UserError(what, where="param_scheduler", hint=f"set {key}={length}, or train_cfg.{length_key}")
+
+
 def _set_resumed_checkpoint(cfg: Config) -> None:
     """Set ``load_from`` to the checkpoint to resume from, which makes pretrained weights superfluous."""
     path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
     if path is not None:
         cfg.load_from = str(path)
-        if "backbone" in cfg.model:
-            cfg.model.backbone.init_cfg = None
+        _drop_pretrained_weights(cfg)
+
+
+def _drop_pretrained_weights(cfg: Config) -> None:
+    if "backbone" in cfg.model:
+        cfg.model.backbone.init_cfg = None
 
 
 def _wrap_with_tta(cfg: Config) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
+from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
@@ -16,6 +19,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
     restrict_checkpoint_loading,
     state_dict_of,
 )
+from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.distributed import process_group
@@ -27,10 +31,12 @@ from rotated_atss.detection.engine.prepare import (
     missing_validation_data,
     prepare_test,
     prepare_train,
+    unreached_milestones,
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
-from rotated_atss.detection.engine.resume import check_resumable
+from rotated_atss.detection.engine.resume import check_resumable, is_finished
+from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
 
@@ -71,12 +77,23 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         runner = build_runner(cfg)
         network = unwrap_model(runner.model)
         if resumed is not None:
-            check_resumable(network, resumed)
+            content = check_resumable(network, resumed, config_classes(cfg, "train_dataloader"))
+            finished = is_finished(content, cfg)
+            if finished is not None:
+                runner.logger.warning(f"{resumed}: {finished}")
+                return Path(cfg.work_dir)
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
         if missing is not None:
             missing_type = "file" if missing.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing}: no such {missing_type}, training without validation")
+        if resumed is None:
+            for line in check_pretrained_parts(network):
+                runner.logger.warning(line)
+            if cfg.get("load_from"):
+                runner.register_hook(StartWeightsHook(cfg.load_from, options.reset_class_layer))
+        for line in unreached_milestones(cfg):
+            runner.logger.warning(line)
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(network)
@@ -111,13 +128,29 @@ def test(
     """
     options = options or TestOptions()
     cfg = prepare_test(load_config(config, options.cfg_options), options)
-    state = state_dict_of(read_checkpoint(checkpoint))
+    content = read_checkpoint(checkpoint)
+    _adopt_classes(cfg, content, checkpoint)
     check_data(cfg, "test_dataloader", "--data DIR")
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
-        load_weights(unwrap_model(runner.model), state, checkpoint)
+        load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
         with strip_worker_traceback():
             return runner.test()
+
+
+def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
+    """Set the order of the config's classes to that of the checkpoint.
+
+    Raises:
+        UserError: The checkpoint was trained on other classes.
+    """
+    trained, classes = recorded_classes(content), config_classes(cfg)
+    if not trained or not classes or tuple(trained) == tuple(classes):
+        return
+    if sorted(trained) != sorted(classes):
+        what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
+        raise UserError(what, where=checkpoint, hint=f"--classes {','.join(trained)}")
+    set_classes(cfg, trained)
 
 
 def build_runner(cfg: Config) -> AtomicCheckpointRunner:

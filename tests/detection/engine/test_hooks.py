@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.detection.engine.config import build_model, load_config
-from rotated_atss.detection.engine.hooks import describe_batch
+from rotated_atss.detection.engine.hooks import NonFiniteLossHook, describe_batch
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
@@ -92,3 +92,30 @@ def test_channels_last_and_fused_sgd_train_alike(tiles, tiny_options):
     slow, quick = (torch.tensor(curve) for curve in curves)
     assert slow[-1] < 0.9 * slow[0]
     assert ((quick - slow).abs() / slow).max() < 1e-3
+
+
+def test_a_gradient_that_is_not_finite_makes_no_step(run, monkeypatch, tiles, tmp_path, fault):
+    plain, calls = RotatedRetinaHead.loss_from_targets, []
+
+    def broken(self, logits, deltas, priors, gt_index, gt_instances):
+        losses = plain(self, logits, deltas, priors, gt_index, gt_instances)
+        calls.append(1)
+        if len(calls) == 2:
+            zero = sum(part.sum() for part in deltas) * 0
+            losses["loss_bbox"] = losses["loss_bbox"] + (zero.abs() + 0).sqrt() * 0  # finite, with a NaN gradient
+        return losses
+
+    monkeypatch.setattr(RotatedRetinaHead, "loss_from_targets", broken)
+    message = fault(run, {"train_cfg.max_iters": 2, "default_hooks.checkpoint.interval": 1})
+    assert message.startswith("the gradient of ")
+    assert "is not finite at iteration 2; the batch was P00" in message
+    assert len(calls) == 2
+    assert not list(tmp_path.glob("*/iter_2.pth"))
+    assert list(tmp_path.glob("*/iter_1.pth"))
+
+
+def test_weights_that_are_not_finite_are_not_written(fault):
+    hook = NonFiniteLossHook()
+    hook.before_save_checkpoint(None, {"state_dict": {"w": torch.zeros(1), "n": torch.tensor(3)}})
+    broken = {"state_dict": {"w": torch.tensor([math.nan])}}
+    assert "w (one of 1 weights) is not finite; no checkpoint" in fault(hook.before_save_checkpoint, None, broken)

@@ -1,17 +1,16 @@
-"""Mixed precision."""
+"""Mixed precision in bfloat16 on the CPU."""
 
-import pytest
+import torch
 
-PUBLISHED = "rotated_atss_obb_r50_fpn_1x_dota_le90"
-
-pytestmark = pytest.mark.usefixtures("quick")
+from rotated_atss.detection.engine.optim_wrapper import BFloat16OptimWrapper
 
 
-def test_amp_on_the_cpu(run_published, tmp_path, read_scalars):
-    one_step = {"train_dataloader.dataset.indices": 2, "val_dataloader.dataset.data_root": "none"}
-    full = read_scalars(run_published(one_step, seed=0, work_dir=str(tmp_path / "full")))
-    folder = run_published(one_step, amp=True, seed=0)
-    assert "BFloat16OptimWrapper" in (folder / f"{PUBLISHED}.py").read_text()
-    mixed = read_scalars(folder)
-    assert mixed == [(1, pytest.approx(full[0][1], rel=0.02))]
-    assert mixed != full
+def test_convolutions_of_small_maps_stay_in_float32():
+    layer = torch.nn.Conv2d(4, 4, 3, padding=1)
+    wrapper = BFloat16OptimWrapper(torch.optim.SGD(layer.parameters(), 0.1))
+    with wrapper.optim_context(layer):
+        assert layer(torch.zeros(2, 4, 1, 16)).dtype == torch.float32
+        assert layer(torch.zeros(2, 4, 2, 2).bfloat16()).dtype == torch.float32
+        assert layer(torch.zeros(2, 4, 16, 16)).dtype == torch.bfloat16
+    layer(torch.zeros(1, 4, 1, 1)).sum().backward()
+    assert layer.weight.grad.dtype == torch.float32

@@ -42,7 +42,7 @@ def test_bare_weights_are_not_resumed_but_loaded(run, tmp_path, fault):
     torch.save({"state_dict": content["state_dict"], "meta": {}}, tmp_path / "bare.pth")
     error = fault(run, resume=str(tmp_path / "bare.pth"))
     assert "no training state to resume (no message_hub, optimizer, param_schedulers)" in error
-    assert "--cfg-options load_from=PATH" in error
+    assert "start from these weights with --init-from" in error
     run({"train_cfg.max_iters": 1, "load_from": str(tmp_path / "bare.pth")})
 
 

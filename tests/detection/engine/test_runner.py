@@ -11,6 +11,7 @@ from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
 from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
+from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_detections
 
 DEMO, PUBLISHED = "rotated_atss_obb_r18_demo_le90", "rotated_atss_obb_r50_fpn_1x_dota_le90"
@@ -143,7 +144,7 @@ def test_tensorboard_scalars(run, tiny_options):
 def test_old_checkpoints_and_bare_weights_are_tested(run, tiny_options, tiles, tmp_path):
     content = read_checkpoint(run({"train_cfg.max_iters": 1}) / "iter_1.pth")
     state = {f"module.{name}": value for name, value in content["state_dict"].items()}
-    old = dict(meta=dict(mmrotate_version="0.3.4", CLASSES=("plane",), epoch=12), state_dict=state, optimizer={})
+    old = dict(meta=dict(mmrotate_version="0.3.4", CLASSES=CLASSES["v1.0"], epoch=12), state_dict=state, optimizer={})
     for name, weights in (("old", old), ("bare", content["state_dict"])):
         torch.save(weights, tmp_path / f"{name}.pth")
         runner.test(

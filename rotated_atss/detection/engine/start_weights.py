@@ -1,0 +1,109 @@
+"""Weights that start a training: ``load_from``, and pretrained weights of parts of the model (``init_cfg``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from rotated_atss.checkpoints.compatibility import (
+    compare_partially,
+    recorded_classes,
+    reorder_class_layer,
+    tensor_shapes,
+)
+from rotated_atss.detection.engine.checkpoint_io import state_dict_of
+from rotated_atss.detection.engine.class_names import config_classes
+from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.errors import UserError
+
+BACKBONE_PREFIX = "backbone."
+
+
+class StartWeightsHook(Hook):
+    """Check the weights of ``load_from`` before they are loaded, and log how many of them are used.
+
+    MMEngine loads what fits and trains the rest from random values.
+
+    Args:
+        path: The checkpoint, for messages.
+        reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
+    """
+
+    def __init__(self, path: str, reset_class_layer: bool = False) -> None:
+        self.path, self.reset_class_layer = path, reset_class_layer
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the weights with the model and bring the class layer into the order of the config's classes.
+
+        Raises:
+            UserError: As :func:`rotated_atss.checkpoints.compatibility.compare_partially`, or the class layer has the
+                size of the model's but other classes.
+        """
+        state, expected = state_dict_of(checkpoint), tensor_shapes(unwrap_model(runner.model).state_dict())
+        fit = compare_partially(
+            tensor_shapes(state), expected, where=self.path, reset_class_layer=self.reset_class_layer
+        )
+        trained, classes = recorded_classes(checkpoint), config_classes(runner.cfg, "train_dataloader")
+        if not fit.reset and trained and classes:
+            if self.reset_class_layer and sorted(trained) != sorted(classes):
+                dropped = [name for name in fit.matched if name.rpartition(".")[0].endswith("_cls")]
+                fit = fit._replace(matched=[name for name in fit.matched if name not in dropped], reset=dropped)
+            else:
+                state = reorder_class_layer(state, trained, classes, where=self.path)
+        level = "warning" if fit.missing or fit.reset else "info"
+        getattr(runner.logger, level)(f"{self.path}: {fit.describe()}")
+        checkpoint["state_dict"] = {name: state[name] for name in fit.matched}
+
+
+def check_pretrained_parts(model: nn.Module) -> list[str]:
+    """Check the files named by ``init_cfg=dict(type="Pretrained")`` of the model's parts before training.
+
+    MMEngine loads what fits and leaves the rest at random values, which a backbone may even freeze. A file of a whole
+    detector is recognized by the prefix ``backbone.`` of its weights.
+
+    Args:
+        model: The detector without wrappers. The ``prefix`` of an ``init_cfg`` is set in place.
+
+    Returns:
+        One line per file that lacks weights of its part.
+
+    Raises:
+        UserError: A file has no weight of its part.
+
+    Example:
+        >>> check_pretrained_parts(nn.Linear(2, 1))
+        []
+    """
+    lines = []
+    for name, part in model.named_modules():
+        init_cfg: Any = getattr(part, "init_cfg", None)
+        if not isinstance(init_cfg, dict) or init_cfg.get("type") != "Pretrained" or not init_cfg.get("checkpoint"):
+            continue
+        path = init_cfg["checkpoint"]
+        given = tensor_shapes(state_dict_of(CheckpointLoader.load_checkpoint(path, map_location="cpu")))
+        prefix = init_cfg.get("prefix") or ""
+        expected = tensor_shapes(part.state_dict())
+        if not prefix and not set(given) & set(expected) and any(key.startswith(BACKBONE_PREFIX) for key in given):
+            prefix = init_cfg["prefix"] = BACKBONE_PREFIX
+        stripped = {key[len(prefix) :]: shape for key, shape in given.items() if key.startswith(prefix)}
+        fit = compare_partially(stripped, expected, where=f"{path} as {name or 'model'}")
+        if fit.missing:
+            lines.append(f"{path} as {name or 'model'}: {fit._replace(unused=[]).describe()}")
+    return lines
+
+
+def refuse_other_classes(content: dict, classes: tuple[str, ...] | None, path: object) -> None:
+    """Raise an error if a training that resumes has other classes, or another order, than its checkpoint.
+
+    Example:
+        >>> refuse_other_classes({"meta": {"CLASSES": ("plane",)}}, ("plane",), "a.pth")
+    """
+    trained = recorded_classes(content)
+    if trained and classes and tuple(trained) != tuple(classes):
+        what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
+        hint = f"resume with --classes {','.join(trained)}, or start a new training with --init-from"
+        raise UserError(what, where=path, hint=hint)
