@@ -1,7 +1,6 @@
 # Every target that needs .venv makes it first (scripts/bootstrap.py).
 #   PYTHON=python3.12   Python to make .venv with
 #   ARGS="..."          arguments passed on, as in: make test ARGS="tests/ops -k iou"
-#   MMCV_CUDA=1         compile mmcv's CUDA ops, which this package does not need
 
 PYTHON ?= python3
 ARGS ?=
@@ -10,13 +9,16 @@ BIN := .venv/bin
 MATCH := $(if $(filter file,$(origin PYTHON)),,--match-python)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
+.PHONY: help setup setup-baselines demo test test-baselines check-wheel pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and install everything, unless it is up to date
 	@$(PYTHON) scripts/bootstrap.py $(MATCH)
+
+setup-baselines: ## Compile mmcv and DOTA_devkit into .venv, with which some tests and benchmarks compare
+	@$(PYTHON) scripts/bootstrap.py $(MATCH) --baselines
 
 demo: setup ## Run the whole pipeline on synthetic scenes: split, train, test, merge, evaluate, draw
 	@$(BIN)/python -m rotated_atss demo $(ARGS)
@@ -25,6 +27,12 @@ test: lint typecheck pytest ## Check style and types and run the tests
 
 pytest: setup ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-baselines: setup-baselines ## Run the tests that compare with mmcv's compiled ops and DOTA_devkit
+	@$(BIN)/python -m pytest -m baseline $(ARGS)
+
+check-wheel: setup ## Build the wheel, install it without a compiler into a fresh environment, and run the commands there
+	@$(BIN)/python scripts/check_wheel.py $(ARGS)
 
 lint: setup ## Check style, formatting and import contracts
 	@$(BIN)/python -m ruff check .

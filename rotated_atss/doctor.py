@@ -1,74 +1,57 @@
 """Checks of an installation, with the command that fixes a problem.
 
-Checks are independent and none raises, so that one problem does not hide another. An untested version is a warning.
+Checks are independent and none raises. The required versions are those of pyproject.toml (the package's metadata).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import io
-import json
 import math
+import operator
 import os
 import platform
 import re
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import rotated_atss
 from rotated_atss.io.processes import available_cores
+from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
 
 Status = Literal["ok", "warn", "fail"]
 
-_import = importlib.import_module
-
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
-OLDEST_TORCH, NEWEST_TORCH = (2, 6), (2, 14)  # 2.6: torch.load is safe by default; 2.15: mmcv does not compile
-TORCH_PIN, TORCHVISION_PIN = "2.11.0", "0.26.0"
 PIP = f"{sys.executable} -m pip"  # a plain pip can belong to another Python
 BOOTSTRAP = "python3 scripts/bootstrap.py --force"
-OPENCV = "opencv-python-headless<5"
-OPENCV_DISTRIBUTIONS = (
-    "opencv-python-headless",
-    "opencv-python",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-)
-OVERWRITING = "they install into the same folder and overwrite each other"
 FREE_GIB = 5
+# Import name -> distribution, where they differ. Other distributions with the same import name overwrite its files.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless", "faster_coco_eval": "faster-coco-eval",
+    "mmengine": "onedl-mmengine", "mmcv": "onedl-mmcv", "mmdet": "onedl-mmdetection", "mmrotate": "onedl-mmrotate",
+}  # fmt: skip
+CONFLICTING = {
+    "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
+    "onedl-mmdetection": ("mmdet",), "onedl-mmrotate": ("mmrotate",),
+}  # fmt: skip
+EXTRAS = {"train": "training, testing and prediction do not work", "fast": "PNG files are slower"}
 
-# import package -> pinned distribution of `make setup`, then other distributions of the same import package
-TRAINING_STACK = {
-    "mmengine": ("onedl-mmengine==0.10.12", "mmengine", "mmengine-lite"),
-    "mmcv": ("onedl-mmcv==2.3.6", "mmcv", "mmcv-full", "mmcv-lite"),
-    "mmdet": ("onedl-mmdetection==3.5.1", "mmdet"),
-    "mmrotate": ("onedl-mmrotate==1.2.1", "mmrotate"),
-}
+_import = importlib.import_module
 
 
 @dataclass(frozen=True)
 class Check:
-    """Result of a check.
-
-    Args:
-        name: Subject of the check, such as a package.
-        status: ``ok``; ``warn``: missing or untested, without effect on the rest; ``fail``: broken.
-        detail: Version or problem.
-        fix: Command that fixes the problem, or an empty string.
-    """
+    """Result of a check: its subject, what was found, and the command that fixes a problem."""
 
     name: str
-    status: Status
+    status: Status  # warn: missing or untested, without effect on the rest
     detail: str
     fix: str = ""
 
@@ -80,7 +63,9 @@ def collect() -> list[Check]:
 
         failures = [check for check in collect() if check.status == "fail"]
     """
-    with _suppress_output():
+    silent = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        warnings.simplefilter("ignore")
         return [result for check in CHECKS for result in _run_check(check)]
 
 
@@ -108,318 +93,174 @@ def as_text(checks: list[Check]) -> str:
         lines.append(f"{check.status:<5} {check.name:<{width}}  {check.detail}")
         if check.fix:
             lines.append(f"{'':<5} {'':<{width}}  fix: {check.fix}")
-    failed, warnings = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
-    lines.append(f"{failed} failed, {warnings} warnings" if failed or warnings else "no problems found")
+    failed, warned = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
+    lines.append(f"{failed} failed, {warned} warnings" if failed or warned else "no problems found")
     return "\n".join(lines)
-
-
-def as_json(checks: list[Check]) -> str:
-    """Format results as JSON: ``{"ok": bool, "checks": [{"name", "status", "detail", "fix"}, ...]}``.
-
-    Example:
-        >>> json.loads(as_json([Check("torch", "ok", "2.11.0")]))["ok"]
-        True
-    """
-    return json.dumps({"ok": not exit_code(checks), "checks": [asdict(check) for check in checks]}, indent=2)
-
-
-def _checkout() -> Path | None:
-    """Return the checkout that contains this package, or None if it was installed from a wheel."""
-    root = Path(rotated_atss.__file__).resolve().parents[1]
-    return root if (root / "Makefile").exists() and (root / "scripts" / "bootstrap.py").exists() else None
 
 
 def install_command(package: str) -> str:
     """Return the command that installs or repairs an import package, such as ``cv2``, in this kind of installation.
 
     Example:
-        >>> install_command("shapely") in (BOOTSTRAP, f"{PIP} install shapely")
+        >>> install_command("shapely") in (BOOTSTRAP, f"{PIP} install --upgrade 'rotated-atss'")
         True
     """
-    if _bootstrapped():
-        return BOOTSTRAP
-    if package in TRAINING_STACK:
-        return _stack_command()
-    if package == "torch":
-        return f"{PIP} install torch=={TORCH_PIN} torchvision=={TORCHVISION_PIN}"
-    if package == "torchvision":
-        return f"{PIP} install torchvision=={_matching_torchvision(_version_of('torch') or TORCH_PIN)}"
-    return f"{PIP} install {OPENCV!r}" if package == "cv2" else f"{PIP} install {package}"
-
-
-def _stack_command() -> str:
-    """Return the command that installs the training stack.
-
-    mmcv compiles against the installed torch, hence without build isolation. pip's cache ignores the torch version.
-    """
-    names = " ".join(names[0] for names in TRAINING_STACK.values())
-    return (
-        f"{PIP} install torch=={TORCH_PIN} torchvision=={TORCHVISION_PIN} 'setuptools>=77,<82' wheel ninja && "
-        f"CFLAGS=-g0 {PIP} install --no-cache-dir --no-build-isolation {names}"
-    )
-
-
-def _replace_command(distributions: Sequence[str], package: str) -> str:
-    """Return the command that uninstalls distributions and installs the pinned one of an import package."""
-    return f"{PIP} uninstall -y {' '.join(distributions)} && {install_command(package)}"
-
-
-def _bootstrapped() -> bool:
-    """Return whether this Python is the .venv that scripts/bootstrap.py maintains."""
     root = _checkout()
-    return root is not None and Path(sys.prefix).resolve() == root / ".venv"
+    if root is not None and Path(sys.prefix).resolve() == root / ".venv":
+        return BOOTSTRAP
+    name = DISTRIBUTIONS.get(package, package)
+    extra = next((extra for extra, required, _ in _requirements() if required == name), None)
+    return f"{PIP} install --upgrade 'rotated-atss{f'[{extra}]' if extra else ''}'"
 
 
-def _version_of(*distributions: str) -> str | None:
-    """Return the version of the first installed distribution, or None."""
-    for name in distributions:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return metadata.version(name)
+def version_fits(version: str, specifiers: str) -> bool:
+    """Return whether a version fits comma-separated comparisons of pyproject.toml.
+
+    Example:
+        >>> version_fits("2.11.0+cu130", ">=2.6,<2.15"), version_fits("0.10.7", "==0.10.12")
+        (True, False)
+    """
+    compare = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
+    for symbol, number in re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers):
+        mine, limit = ((*_numbers(text), 0, 0, 0)[:3] for text in (version, number))
+        if not compare[symbol](mine, limit):
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
+
+
+def _requirements() -> Iterator[tuple[str | None, str, str]]:
+    """Yield the extra (None: always), the name and the version specifiers of every requirement of this package."""
+    for line in metadata.requires("rotated-atss") or []:
+        requirement, _, marker = line.partition(";")
+        extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", marker)
+        name = re.match(r"[\w.-]+", requirement)
+        if name:
+            yield extra[1] if extra else None, name[0], requirement[name.end() :].strip().strip("()")
+
+
+def _version_of(distribution: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(distribution)
     return None
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+def _checkout() -> Path | None:
+    """Return the checkout that contains this package, or None if it was installed from a wheel."""
+    root = Path(rotated_atss.__file__).resolve().parents[1]
+    return root if (root / "scripts" / "bootstrap.py").exists() else None
 
 
 def _project() -> Iterator[Check]:
     root = _checkout()
     location = f"checkout {root}" if root else f"installed in {Path(rotated_atss.__file__).parent}"
     yield Check("rotated-atss", "ok", f"{rotated_atss.__version__}, {location}")
-
-
-def _python() -> Iterator[Check]:
-    version = sys.version_info[:2]
-    detail = f"{platform.python_version()} ({sys.executable})"
-    if version < OLDEST_PYTHON:
-        yield Check(
-            "python", "fail", f"{detail}; requires 3.10 or newer", "make clean-venv && make PYTHON=python3.12 setup"
-        )
-    elif version > NEWEST_PYTHON:
-        yield Check("python", "warn", f"{detail}; untested, tested are 3.{OLDEST_PYTHON[1]} to 3.{NEWEST_PYTHON[1]}")
-    else:
-        yield Check("python", "ok", detail)
-
-
-def _machine() -> Iterator[Check]:
-    yield Check("machine", "ok", f"{platform.system()} {platform.machine()}, {available_cores()} cores")
+    version = ".".join(map(str, sys.version_info[:2]))
+    classifiers = metadata.metadata("rotated-atss").get_all("Classifier") or []
+    tested = [name.rpartition(" ")[2] for name in classifiers if ":: 3." in name]
+    detail = f"{platform.python_version()} ({sys.executable}), tested: {', '.join(tested)}"
+    yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    status: Status = "ok" if free >= FREE_GIB else "warn"
-    yield Check("disk", status, f"{free:.0f} GiB free in {Path.cwd()}")
+    detail = f"{platform.system()} {platform.machine()}, {available_cores()} cores, {free:.0f} GiB free in {Path.cwd()}"
+    yield Check("machine", "ok" if free >= FREE_GIB else "warn", detail)
 
 
-def _torch() -> Iterator[Check]:
-    torch = _import("torch")
-    version = _major_minor(torch.__version__)
-    if version < OLDEST_TORCH:
-        yield Check("torch", "fail", f"{torch.__version__}; requires 2.6 or newer", install_command("torch"))
-    elif version > NEWEST_TORCH:
-        yield Check(
-            "torch", "warn", f"{torch.__version__}; untested, mmcv does not compile with it", install_command("torch")
-        )
-    else:
-        yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
-    yield _cuda(torch)
+def _packages() -> Iterator[Check]:
+    """Check the version and the import of every requirement, and that no other distribution overwrites its files."""
+    import_names = {distribution: package for package, distribution in DISTRIBUTIONS.items()}
+    missing: dict[str, list[str]] = {}
+    for extra, name, specifiers in _requirements():
+        package = import_names.get(name, name)
+        version = _version_of(name) if extra not in (None, *EXTRAS) or find_spec(package) else None
+        others = [other for other in CONFLICTING.get(name, ()) if _version_of(other)]
+        if version or others:
+            if extra is None or extra in EXTRAS:
+                yield _installed_package(package, name, specifiers, [*([name] if version else []), *others])
+        elif extra is None:
+            yield Check(package, "fail", f"{package} is not installed", install_command(package))
+        elif extra in EXTRAS:
+            missing.setdefault(extra, []).append(package)
+    for extra, packages in missing.items():
+        detail = f"{', '.join(packages)} not installed: {EXTRAS[extra]}"
+        yield Check(extra, "warn", detail, f"{PIP} install 'rotated-atss[{extra}]'")
 
 
-def _cuda(torch: ModuleType) -> Check:
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        return Check("cuda", "ok", f"CUDA {torch.version.cuda}: {', '.join(names)}")
-    if not shutil.which("nvidia-smi"):
-        return Check("cuda", "ok", "no GPU, everything runs on the CPU")
-    if torch.version.cuda is None:
-        return Check(
-            "cuda",
-            "warn",
-            "an NVIDIA driver is installed, but this torch is built without CUDA",
-            install_command("torch"),
-        )
-    detail = (
-        f"an NVIDIA driver is installed, but torch finds no GPU; it needs a driver for CUDA >= {torch.version.cuda}"
-    )
-    return Check(
-        "cuda", "warn", detail, "nvidia-smi  # prints the driver's CUDA version; check CUDA_VISIBLE_DEVICES too"
-    )
-
-
-def _torchvision() -> Iterator[Check]:
-    if _version_of("torchvision") is None:
-        yield Check(
-            "torchvision", "warn", "not installed: required for training and testing", install_command("torchvision")
-        )
-        return
-    torch_version = _version_of("torch") or ""
-    detail = f"{_version_of('torchvision')} with torch {torch_version}"
-    try:
-        _import("torchvision").ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
-    except (ImportError, RuntimeError, AttributeError, OSError) as error:
-        yield Check("torchvision", "fail", f"{detail}: {_one_line(error)}", install_command("torchvision"))
-        return
-    required = _torch_of_torchvision()
-    if required and _major_minor(required) != _major_minor(torch_version):
-        yield Check("torchvision", "fail", f"{detail}, built for torch {required}", install_command("torchvision"))
-    else:
-        yield Check("torchvision", "ok", detail)
-
-
-def _plain_packages() -> Iterator[Check]:
-    for name in ("numpy", "shapely", "tqdm"):
-        yield Check(name, "ok", str(_import(name).__version__))
-    yield Check("isal", "ok", _version_of("isal") or "not installed: writing and reading PNG tiles is slower")
-    yield Check("pyspng", "ok", _version_of("pyspng") or "not installed: reading PNG images is slower")
-
-
-def _opencv() -> Iterator[Check]:
-    installed = [name for name in OPENCV_DISTRIBUTIONS if _version_of(name)]
-    cv2 = _import("cv2")
-    detail = f"cv2 {cv2.__version__} of {', '.join(installed) or 'no known distribution'}"
-    if len(installed) < 2:
-        yield Check("opencv", "ok", detail)
-        return
-    fix = install_command("cv2") if _bootstrapped() else _replace_command(installed, "cv2")
-    yield Check("opencv", "warn", f"{detail}: {OVERWRITING}", fix)
-
-
-def _stack() -> Iterator[Check]:
-    missing = [package for package in TRAINING_STACK if importlib.util.find_spec(package) is None]
-    for package, (pinned, *others) in TRAINING_STACK.items():
-        if package not in missing:
-            yield _stack_package(package, [pinned.partition("==")[0], *others])
-    if missing:
-        detail = f"{', '.join(missing)} not installed: geometry, splitting, merging, evaluation work, training does not"
-        yield Check("training", "warn", detail, install_command("mmcv"))
-    else:
-        yield _mmcv_ops()
-        yield _training()
-    if _version_of("tensorboard") is None:
-        yield Check(
-            "tensorboard", "warn", "not installed: training logs no TensorBoard scalars", install_command("tensorboard")
-        )
-
-
-def _stack_package(package: str, distributions: list[str]) -> Check:
-    installed = [name for name in distributions if _version_of(name)]
-    detail = ", ".join(f"{name} {_version_of(name)}" for name in installed) or "of unknown version"
+def _installed_package(package: str, name: str, specifiers: str, installed: Sequence[str]) -> Check:
+    detail, fix = ", ".join(f"{each} {_version_of(each)}" for each in installed), install_command(package)
     if len(installed) > 1:
-        return Check(package, "warn", f"{detail}: {OVERWRITING}", _replace_command(installed, package))
+        detail += ": they install into the same folder and overwrite each other"
+        return Check(package, "warn", detail, f"{PIP} uninstall -y {' '.join(installed)} && {fix}")
+    if installed[0] == name and not version_fits(_version_of(name) or "", specifiers):
+        return Check(package, "warn", f"{detail}, tested is {specifiers}", fix)
     try:
+        if package in ("mmcv", "mmdet", "mmrotate"):
+            _import("rotated_atss.detection")  # provides mmcv.ops where they are not compiled
         _import(package)
+        if package == "torchvision":
+            _import(package).ops.nms  # noqa: B018  (fails if torchvision was built for another torch)
     except Exception as error:  # OpenMMLab packages assert version ranges of each other at import
-        return Check(package, "fail", f"{detail} cannot be imported: {_one_line(error)}", install_command(package))
+        if "libGL" in str(error):
+            fix = f"{PIP} install --force-reinstall --no-deps opencv-python-headless"
+        elif package == "torchvision":  # 0.(n + 15) belongs to torch 2.n
+            fix = f"{PIP} install torchvision==0.{_numbers(_version_of('torch') or '0.0')[1] + 15}.*"
+        return Check(package, "fail", f"{detail} cannot be imported: {_one_line(error)}", fix)
     return Check(package, "ok", detail)
 
 
-def _mmcv_ops() -> Check:
-    try:
-        ops = _import("mmcv._ext")
-    except ImportError as error:
-        detail = f"not compiled, or compiled for another torch: {_one_line(error)}"
-        return Check("mmcv ops", "fail", detail, _replace_command(["onedl-mmcv"], "mmcv"))
-    cuda = ops.get_compiling_cuda_version()
-    target = f"with CUDA {cuda}" if cuda[:1].isdigit() else "for the CPU (this package needs no CUDA ops of mmcv)"
-    return Check("mmcv ops", "ok", f"compiled by {ops.get_compiler_version()} {target}")
-
-
-def _training() -> Check:
-    try:
+def _training() -> Iterator[Check]:
+    if find_spec("mmcv") and find_spec("mmdet"):
         _import("rotated_atss.detection")
         _import("mmdet.models")
-    except Exception as error:
-        return Check("training", "fail", f"the models cannot be imported: {_one_line(error)}", install_command("mmcv"))
-    return Check("training", "ok", "the models can be imported")
-
-
-def _geometry() -> Iterator[Check]:
-    torch = _import("torch")
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        yield _iou_check(torch, device)
-        yield _nms_check(torch, device)
-
-
-def _iou_check(torch: ModuleType, device: str) -> Check:
-    """Check the IoU of a unit square and the same square rotated by 45 degrees, 1 / sqrt(2)."""
-    boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
-    iou = _import("rotated_atss.ops").rotated_iou(boxes[:1], boxes[1:]).item()
-    detail = f"{_backend(device)} backend on {device}"
-    if abs(iou - math.sqrt(0.5)) < 1e-5:
-        return Check("rotated IoU", "ok", detail)
-    return Check("rotated IoU", "fail", f"{detail}: got {iou:.6f}, expected 0.707107", install_command("torch"))
-
-
-def _nms_check(torch: ModuleType, device: str) -> Check:
-    """Check NMS of two overlapping boxes and a separate one: the lower-scoring overlapping box is suppressed."""
-    boxes = torch.tensor([[5.0, 5, 4, 2, 0.3], [5.0, 5, 4, 2, 0.4], [50.0, 5, 4, 2, 0]], device=device)
-    scores, labels = torch.tensor([0.5, 0.9, 0.7], device=device), torch.zeros(3, dtype=torch.long, device=device)
-    kept = _import("rotated_atss.ops").rotated_nms(boxes, scores, labels, 0.1).tolist()
-    detail = f"{_backend(device)} backend on {device}"
-    if kept == [1, 2]:
-        return Check("rotated NMS", "ok", detail)
-    return Check("rotated NMS", "fail", f"{detail}: kept {kept}, expected [1, 2]", install_command("torch"))
-
-
-def _backend(device: str) -> str:
-    """Return the default backend, ``torch`` or ``triton``."""
-    return str(_import("rotated_atss.ops.backend").default_backend(device))
-
-
-def _triton() -> Iterator[Check]:
-    version = _version_of("triton", "pytorch-triton", "triton-windows")
-    if not _import("torch").cuda.is_available():
+        yield Check("training", "ok", "the models can be imported")
         yield Check(
-            "triton", "ok", f"{version}, not used: no GPU" if version else "not installed, not needed without a GPU"
+            "mmcv ops", "ok", "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
         )
-        return
-    backend = _import("rotated_atss.ops.backend")
-    if backend.default_backend("cuda") == "triton":
-        yield Check("triton", "ok", f"{version}, used on cuda")
-    elif os.environ.get(backend.VARIABLE):
-        yield Check("triton", "ok", f"{version or 'not installed'}, not used: {backend.VARIABLE}=torch")
+
+
+def _devices() -> Iterator[Check]:
+    torch = _import("torch")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        yield Check("cuda", "ok", f"CUDA {torch.version.cuda}: {', '.join(names)}")
+    elif not shutil.which("nvidia-smi"):
+        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {torch.get_num_threads()} threads")
     else:
-        reason = backend.unavailable_reason("cuda")
-        detail = f"{version or ''} not used, rotated IoU and NMS are slower: {reason}".strip()
-        yield Check("triton", "warn", detail, "" if version else f"{PIP} install triton")
+        needed = (
+            f"it needs a driver for CUDA >= {torch.version.cuda}" if torch.version.cuda else "it is built without CUDA"
+        )
+        detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
+        yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        yield _geometry(torch, device)
+
+
+def _geometry(torch: Any, device: str) -> Check:
+    """Check the IoU of a square with itself rotated by 45 degrees, 1 / sqrt(2), and NMS of both."""
+    ops, backend = _import("rotated_atss.ops"), _import("rotated_atss.ops.backend")
+    detail = f"{backend.default_backend(device)} on {device}"
+    boxes = torch.tensor([[5.0, 5.0, 1.0, 1.0, 0.0], [5.0, 5.0, 1.0, 1.0, math.pi / 4]], device=device)
+    iou = ops.rotated_iou(boxes[:1], boxes[1:]).item()
+    scores, labels = torch.tensor([0.5, 0.9], device=device), torch.zeros(2, dtype=torch.long, device=device)
+    kept = ops.rotated_nms(boxes, scores, labels, 0.1).tolist()
+    if abs(iou - math.sqrt(0.5)) > 1e-5 or kept != [1]:
+        detail += f": IoU {iou:.6f}, expected 0.707107; NMS kept {kept}, expected [1]"
+        return Check("rotated IoU and NMS", "fail", detail, install_command("torch"))
+    if device == "cuda" and detail.startswith("torch") and not os.environ.get(backend.VARIABLE):
+        detail += f", slower than triton, which is not used: {backend.unavailable_reason(device)}"
+        return Check("rotated IoU and NMS", "warn", detail, f"{PIP} install triton")
+    return Check("rotated IoU and NMS", "ok", detail)
 
 
 def _configs() -> Iterator[Check]:
     configs = _import("rotated_atss.configs")
-    names = [name for name in configs.config_names() if "dota" in name]
-    if names:
-        yield Check("configs", "ok", f"{len(names)} for DOTA in {configs.config_folder()}")
-    else:
-        yield Check("configs", "warn", "no configs found, bare config names do not work", _reinstall_command())
+    number = len(configs.config_names())
+    yield Check("configs", "ok" if number else "warn", f"{number} in {configs.config_folder()}")
 
 
-def _wheel_folder() -> Iterator[Check]:
-    if _checkout() is None:
-        return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("ROTATED_ATSS_WHEELS") or cache / "rotated-atss" / "wheels").expanduser()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not _writable(existing):
-        fix = "export ROTATED_ATSS_WHEELS=/path/to/a/writable/folder"
-        yield Check("wheel folder", "warn", f"{folder} is not writable: every setup compiles mmcv again", fix)
-        return
-    count = len(list(folder.glob("*/*.whl")))
-    yield Check("wheel folder", "ok", f"{folder}, {count} mmcv wheel{'' if count == 1 else 's'}")
-
-
-CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
-    _project,
-    _python,
-    _machine,
-    _torch,
-    _torchvision,
-    _plain_packages,
-    _opencv,
-    _geometry,
-    _triton,
-    _stack,
-    _configs,
-    _wheel_folder,
-)
-
-
-# --- helpers ----------------------------------------------------------------------------------------------------------
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_project, _packages, _devices, _training, _configs)
 
 
 def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -431,55 +272,9 @@ def _run_check(check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
         package = (error.name or "").partition(".")[0]
         yield Check(name, "fail", f"{package} is not installed", install_command(package))
     except Exception as error:
-        yield Check(name, "fail", _one_line(error), _suggest_fix(error))
-
-
-def _suggest_fix(error: Exception) -> str:
-    if "libGL" not in str(error) or _bootstrapped():
-        return _reinstall_command()
-    return _replace_command(OPENCV_DISTRIBUTIONS, "cv2")
-
-
-def _reinstall_command() -> str:
-    return BOOTSTRAP if _checkout() else f"{PIP} install --force-reinstall rotated-atss"
+        yield Check(name, "fail", _one_line(error), install_command("rotated-atss"))
 
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) < 200 else text[:200] + " ..."
-
-
-def _major_minor(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _torch_of_torchvision() -> str:
-    """Return the torch version that the installed torchvision requires, or an empty string if it states none."""
-    requirements = metadata.requires("torchvision") or []
-    matches = (re.match(r"torch\s*\(?==\s*([\d.]+)", requirement) for requirement in requirements)
-    return next((match.group(1) for match in matches if match), "")
-
-
-def _matching_torchvision(torch_version: str) -> str:
-    """Return the torchvision version of a torch version: 0.(n + 15) for torch 2.n."""
-    return f"0.{_major_minor(torch_version)[1] + 15}.*"
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def _suppress_output() -> Iterator[None]:
-    """Suppress the output and the warnings of packages at import."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 
 from rotated_atss import doctor
 
@@ -10,10 +12,18 @@ HELP = "Check the installed packages, the active backends and the configs, and p
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print machine-readable JSON")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     checks = doctor.collect()
-    print(doctor.as_json(checks) if args.json else doctor.as_text(checks))
-    return doctor.exit_code(checks)
+    code = doctor.exit_code(checks)
+    if args.json:
+        print(json.dumps({"ok": not code, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        print(doctor.as_text(checks))
+    return code

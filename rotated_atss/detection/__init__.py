@@ -9,7 +9,10 @@ import io
 
 from mmengine.config.utils import MODULE2PACKAGE
 
+from rotated_atss.mmcv_ext import provide_mmcv_ext
+
 with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package is missing
+    provide_mmcv_ext()
     import mmdet.datasets  # noqa: F401
 
 from rotated_atss.detection.datasets import box_type, coco, dota, loading, transforms
