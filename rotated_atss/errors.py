@@ -24,11 +24,38 @@ class UserError(Exception):
         self.what, self.where, self.hint = what, where, hint
         prefix = f"{where}: " if where is not None else ""
         suffix = f" ({hint})" if hint else ""
-        super().__init__(" ".join(f"{prefix}{what}{suffix}".split()))
+        super().__init__(printable(f"{prefix}{what}{suffix}"))
 
     def __reduce__(self) -> tuple[Callable[..., UserError], tuple[str, object, str]]:
         # Exceptions with keyword arguments are not picklable by default; workers send errors to their parent process.
         return (_rebuild, (self.what, self.where, self.hint))
+
+
+def printable(text: str, max_length: int = 2000) -> str:
+    r"""Return text as one line without control characters, so that names from files cannot control a terminal.
+
+    Args:
+        text: Any text.
+        max_length: Longer text is shortened in the middle.
+
+    Example:
+        >>> printable("a\x1b[31m\nb")
+        'a\\x1b[31m b'
+    """
+    if len(text) > max_length:
+        text = f"{text[: max_length // 2]} ... {text[-max_length // 2 :]}"
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+
+
+def quote(value: object, max_length: int = 80) -> str:
+    """Return a value in quotes for a message, shortened.
+
+    Example:
+        >>> quote("ship"), quote("x" * 500, max_length=8)
+        ("'ship'", "'xxxx ... xxxx'")
+    """
+    return f"'{printable(str(value), max_length)}'"
 
 
 def _rebuild(what: str, where: object, hint: str) -> UserError:

@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 from rotated_atss.io.files import read_bytes
+
+_MAX_INTEGER = 2**63 - 1
 
 
 def read_json(path: str | Path) -> Any:
@@ -29,7 +31,7 @@ def read_json(path: str | Path) -> Any:
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg} at column {error.colno}"
         raise UserError(message, where=f"{path}:{error.lineno}", hint="is the file truncated?") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:  # not UTF-8, nested too deeply, huge integers
         raise UserError(f"not valid JSON: {error}", where=path) from error
 
 
@@ -55,8 +57,8 @@ def get_integer(entry: Any, key: str, label: str, path: str | Path) -> int:
         raise UserError(f"{label} has no {key}", where=path)
     value = entry[key]
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_INTEGER:
         raise UserError(f"{label}: {key} must be an integer, got {value!r:.40}", where=path)
     return value
 
@@ -73,7 +75,9 @@ def get_bbox(entry: dict, label: str, path: str | Path) -> list[float]:
     """
     bbox = entry.get("bbox")
     if not isinstance(bbox, (list, tuple)) or len(bbox) != 4 or not all(map(is_finite_number, bbox)):
-        raise UserError(f"{label}: bbox must be four numbers x, y, width, height, got {bbox!r}", where=path)
+        raise UserError(
+            f"{label}: bbox must be four numbers x, y, width, height, got {printable(repr(bbox), 80)}", where=path
+        )
     return [float(value) for value in bbox]
 
 
@@ -84,4 +88,6 @@ def is_finite_number(value: Any) -> bool:
         >>> is_finite_number(0.5), is_finite_number("0.5"), is_finite_number(float("nan"))
         (True, False, False)
     """
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return (isinstance(value, float) and math.isfinite(value)) or (
+        isinstance(value, int) and abs(value) <= _MAX_INTEGER
+    )

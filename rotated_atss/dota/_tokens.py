@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rotated_atss.dota._fields import MAX_FIELD_BYTES, parse_number
+
 _BLOCK = 1 << 15  # tokens per block: temporary arrays stay in the cache
 _MAX_WIDTH = 15  # characters of a number that is parsed in bulk: that many digits are exact in float64
 _ZERO, _DOT, _MINUS = b"0.-"
+_IS_CONTROL = np.array([byte < 9 or 13 < byte < 32 or byte == 127 for byte in range(256)])
 _POWERS = 10.0 ** np.arange(_MAX_WIDTH + 2)
 
 
@@ -14,22 +17,22 @@ def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarra
     r"""Find the tokens of a text in which every line is blank or has ``fields`` tokens.
 
     Args:
-        buffer: (B,) uint8, the text. Every byte up to 32 separates tokens.
+        buffer: (B,) uint8, the text. ASCII white space separates tokens.
         fields: Number of tokens per line.
 
     Returns:
         starts, ends: (N, fields) int64 each; ``buffer[start:end]`` is a token.
 
     Raises:
-        ValueError: A line has another number of tokens, or the text holds a zero byte.
+        ValueError: A line has another number of tokens, a token is too long, or the text holds a control character.
 
     Example:
         >>> starts, ends = token_bounds(np.frombuffer(b"P1 0.5\nP2 1", np.uint8), fields=2)
         >>> starts.tolist(), ends.tolist()
         ([[0, 3], [7, 10]], [[2, 6], [9, 11]])
     """
-    if not buffer.all():
-        raise ValueError("the text holds a zero byte")
+    if len(buffer) and _IS_CONTROL[buffer].any():
+        raise ValueError("the text holds a control character")
     inside = np.zeros(len(buffer) + 2, dtype=bool)
     np.greater(buffer, 32, out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])  # start, end, start, end, ...
@@ -38,6 +41,8 @@ def token_bounds(buffer: np.ndarray, fields: int) -> tuple[np.ndarray, np.ndarra
     counts = np.diff(np.searchsorted(starts, line_ends), prepend=0)
     if not ((counts == fields) | (counts == 0)).all():
         raise ValueError(f"a line does not have {fields} fields")
+    if len(starts) and (ends - starts).max() > MAX_FIELD_BYTES:
+        raise ValueError("a field is too long")
     return starts.reshape(-1, fields), ends.reshape(-1, fields)
 
 
@@ -143,7 +148,7 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
     values = _place_values(digits, is_dot)
     np.negative(values, out=values, where=negative)
     for row in np.flatnonzero(~plain).tolist():
-        values[row] = float(buffer[starts[row] : ends[row]].tobytes())
+        values[row] = parse_number(buffer[starts[row] : ends[row]].tobytes().decode(errors="replace"))
     return values
 
 

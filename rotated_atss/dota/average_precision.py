@@ -43,9 +43,9 @@ def average_precision(
 
 def _eleven_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
     first = np.searchsorted(recall, _RECALL_LEVELS, side="left")
-    return float(sum(envelope[row] / 11.0 for row in first if row < len(recall)))
+    return min(1.0, float(sum(envelope[row] / 11.0 for row in first if row < len(recall))))  # rounding can exceed 1
 
 
 def _area_under_curve(recall: np.ndarray, envelope: np.ndarray) -> float:
     steps = np.diff(recall, prepend=0.0)
-    return float((steps * envelope).sum())
+    return min(1.0, float((steps * envelope).sum()))

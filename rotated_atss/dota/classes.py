@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 
 _V10 = (
     "plane",
@@ -143,8 +143,8 @@ def _validate(names: Sequence[str], where: object) -> tuple[str, ...]:
     if not names:
         raise UserError("the class list is empty", where=where, hint="give at least one class name")
     for name in names:
-        if not isinstance(name, str) or len(name.split()) != 1 or "/" in name or "\\" in name:
-            raise UserError(f"{name!r} is not a class name", where=where, hint="use one word without spaces or slashes")
+        if not isinstance(name, str) or len(name.split()) != 1 or "/" in name or "\\" in name or not name.isprintable():
+            raise UserError(f"{quote(name)} is not a class name", where=where, hint="use one word without slashes")
     duplicates = sorted({name for name in names if list(names).count(name) > 1})
     if duplicates:
         raise UserError(f"the class '{duplicates[0]}' is listed twice", where=where, hint="list each class once")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.dota._detection_columns import parse_detection_columns
-from rotated_atss.dota._fields import parse_finite
+from rotated_atss.dota._fields import parse_finite, split_fields
 from rotated_atss.dota._tokens import format_decimals, join_columns
 from rotated_atss.dota.classes import unknown_class_error
-from rotated_atss.dota.folders import list_files
+from rotated_atss.dota.folders import check_image_name, list_files
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, read_bytes
 from rotated_atss.io.threads import map_in_threads
@@ -135,6 +135,9 @@ def format_detections(detections: Detections) -> bytes:
 
     Scores are written as they were read, or at full precision, so that parsing the result gives the same numbers.
 
+    Raises:
+        UserError: An image id cannot be a field of the text (:func:`rotated_atss.dota.folders.check_image_name`).
+
     Example:
         >>> import numpy as np
         >>> format_detections(Detections.from_ids(["P1"], np.array([0.5]), np.array([1, 2, 11, 2, 11, 8, 1, 8])))
@@ -142,6 +145,8 @@ def format_detections(detections: Detections) -> bytes:
     """
     if not len(detections):
         return b""
+    for name in detections.images:
+        check_image_name(name)
     names = np.array([name.encode() for name in detections.images], dtype=np.bytes_)
     scores = detections.score_texts
     if scores is None:
@@ -220,10 +225,7 @@ def read_task1_folder(
 def _raise_first_error(data: bytes, path: object) -> None:
     """Find the first malformed line, which the vectorized parser does not name."""
     for line_number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            fields = line.decode().split()
-        except UnicodeDecodeError:
-            raise UserError("not UTF-8 text", where=f"{path}:{line_number}") from None
+        fields = split_fields(line, path, line_number)
         if fields and len(fields) != 10:
             hint = "write image_id score x1 y1 x2 y2 x3 y3 x4 y4, separated by spaces"
             message = f"a detection line has 10 fields, got {len(fields)}"

@@ -2,16 +2,22 @@
 
 from pathlib import Path
 
-from rotated_atss.errors import UserError
+from rotated_atss.dota._fields import MAX_FIELD_BYTES
+from rotated_atss.errors import UserError, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_OTHER_IMAGE_SUFFIXES = (
+    *(".gif", ".webp", ".jp2", ".j2k", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
+    *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
+)
 
 
 def list_images(folder: str | Path) -> list[Path]:
     """List the image files of a folder, sorted by name.
 
     Raises:
-        UserError: The folder is missing, holds no image, or holds two images of one stem (``P1.png`` and ``P1.jpg``).
+        UserError: The folder is missing, holds no image, or holds two images of one name (``P1.png`` and ``P1.jpg``, or
+            ``p1.png``), or a name cannot be an image id (:func:`check_image_name`).
 
     Example:
         >>> import tempfile
@@ -25,11 +31,50 @@ def list_images(folder: str | Path) -> list[Path]:
         raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     by_stem: dict[str, Path] = {}
     for image in images:
-        first = by_stem.setdefault(image.stem, image)
+        check_image_name(image.stem, folder)
+        first = by_stem.setdefault(image.stem.casefold(), image)
         if first is not image:
             message = f"two images share one name, {first.name} and {image.name}"
             raise UserError(message, where=folder, hint="remove one")
     return images
+
+
+def check_image_name(name: str, where: object = None) -> None:
+    """Raise an error unless the name of an image, without suffix, can be an image id of DOTA text.
+
+    Args:
+        name: Name of the image.
+        where: Folder of the image, for the error.
+
+    Raises:
+        UserError: The name has white space or other characters that are not printable, is not Unicode, or is too long.
+
+    Example:
+        >>> check_image_name("P0001")
+        >>> check_image_name("harbor 1")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: the image name 'harbor 1' has a space or a control character (rename ...
+    """
+    if not name or name.split() != [name] or not name.isprintable():
+        what = f"the image name {quote(name)} has a space or a control character"
+        raise UserError(what, where=where, hint="rename the image: fields of the result files are separated by spaces")
+    if len(name.encode()) > MAX_FIELD_BYTES:
+        raise UserError(f"the image name {quote(name)} is too long", where=where, hint="rename the image")
+
+
+def skipped_images(folder: str | Path) -> list[str]:
+    """Return the names of files that look like images but are of a format that is not read, sorted.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a.webp", "b.png", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     skipped_images(folder)
+        ['a.webp']
+    """
+    return [path.name for path in list_files(folder, _OTHER_IMAGE_SUFFIXES)]
 
 
 def list_label_files(folder: str | Path) -> list[Path]:
@@ -70,7 +115,10 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
     if not folder.is_dir():
         raise UserError("no such folder" if not folder.exists() else "not a folder", where=folder)
     files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
-    return sorted((path for path in files if path.is_file()), key=lambda path: path.name)
+    try:
+        return sorted((path for path in files if path.is_file()), key=lambda path: path.name)
+    except OSError as error:  # such as a link to itself
+        raise UserError(f"cannot read: {error.strerror or error}", where=error.filename or folder) from error
 
 
 def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> list[tuple[Path, Path | None]]:

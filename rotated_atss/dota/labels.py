@@ -7,17 +7,19 @@ splitting), and 0 where its column is missing.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rotated_atss.dota._fields import parse_finite
+from rotated_atss.dota._fields import parse_finite, parse_number, split_fields
 from rotated_atss.dota.classes import unknown_class_error
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
 
+_FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
@@ -48,7 +50,8 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
 
     Args:
         path: UTF-8 text file. CRLF, a byte-order mark, blank lines and a missing difficult column are accepted.
-        classes: Accepted class names; None accepts every name.
+        classes: Accepted class names; None accepts every name. A name with spaces is found in the file and returned
+            with hyphens, because the text formats separate fields by spaces.
         skip_unknown: Skip objects of other classes instead of raising.
 
     Raises:
@@ -64,7 +67,7 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
         >>> labels.names, labels.difficult.tolist(), labels.polygons.shape
         (('ship',), [1], (1, 8))
     """
-    known = None if classes is None else frozenset(classes)
+    known = None if classes is None else frozenset("-".join(name.split()) for name in classes)
     data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     return _parse_lines(data, path, known, classes or (), skip_unknown)
 
@@ -107,11 +110,17 @@ def format_labels(
         difficult: N difficult flags.
         header: Lines to write before the objects.
 
+    Raises:
+        UserError: A class name cannot be read back, because it has spaces or is a number.
+
     Example:
         >>> import numpy as np
         >>> format_labels(np.array([[1, 2, 11, 2, 11, 8, 1, 8]]), ["ship"], [0])
         b'1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 ship 0\n'
     """
+    for name in set(names):
+        if name.split() != [name] or _NUMBER.fullmatch(name):
+            raise UserError(f"{quote(name)} cannot be a class name of DOTA text", hint="use one word that is no number")
     rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
     lines = [*header]
     for row, name, flag in zip(rows, names, difficult, strict=True):
@@ -124,13 +133,16 @@ def _parse_lines(
 ) -> Labels:
     """Parse the lines of a label file."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
-    for line_number, line in enumerate(_decode(data, path).split("\n"), start=1):
-        fields = line.split()
+    spaced = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
+    for line_number, line in enumerate(data.split(b"\n"), start=1):
+        fields = split_fields(line, path, line_number)
         if not fields:
             continue
-        if len(fields) < 9 and _HEADER.match(line.lstrip()):
-            header.append(line.strip())
+        if len(fields) < 9 and _HEADER.match(fields[0] + "".join(fields[1:2])):
+            header.append(line.decode().strip())
             continue
+        if spaced:
+            fields = _join_class_name(fields, spaced)
         polygon, flag = _parse_object(fields, path, line_number)
         if known is not None and fields[8] not in known:
             if skip_unknown:
@@ -140,6 +152,7 @@ def _parse_lines(
         names.append(fields[8])
         difficult.append(flag)
         line_numbers.append(line_number)
+    _reject_normalized(polygons, path)
     return Labels(
         np.array(polygons, dtype=np.float64).reshape(-1, 8),
         tuple(names),
@@ -149,26 +162,63 @@ def _parse_lines(
     )
 
 
+def _join_class_name(fields: list[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:
+    """Join the fields of a class name with spaces, such as ``Small Car``, which becomes ``Small-Car``."""
+    for end in (len(fields), len(fields) - 1):
+        name = spaced.get(tuple(fields[8:end]))
+        if name is not None:
+            return [*fields[:8], name, *fields[end:]]
+    return fields
+
+
 def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[list[float], int]:
     """Parse the polygon and the difficult flag from the fields of one line."""
+    where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
-        hint = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, separated by spaces"
-        message = f"a label line has 9 or 10 fields, got {len(fields)}"
-        raise UserError(message, where=f"{path}:{line_number}", hint=hint)
+        raise UserError(
+            f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=_FORM
+        )
     try:
-        polygon = list(map(float, fields[:8]))
+        polygon = list(map(parse_number, fields[:8]))
     except ValueError:
         polygon = [math.nan]
     if not math.isfinite(sum(polygon)):  # one test per line; the fields are tested one by one only on failure
+        other = _other_format(fields)
+        if other:
+            raise UserError(f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_FORM)
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
+    if _NUMBER.fullmatch(fields[8]):
+        other = _other_format(fields)
+        raise UserError(f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_FORM)
     flag = fields[9] if len(fields) == 10 else "0"
-    if not (flag.isascii() and flag.isdigit()):
-        raise UserError(f"the difficult flag must be 0, 1 or 2, got '{flag}'", where=f"{path}:{line_number}")
+    if flag not in ("0", "1", "2"):
+        what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
+        hint = f"is {quote(' '.join(fields[8:]))} a class name? Write it without spaces, or name it in --classes"
+        raise UserError(what, where=where, hint=hint)
     return polygon, int(flag)
 
 
-def _decode(data: bytes, path: object) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError("not UTF-8 text", where=path) from error
+def _other_format(fields: list[str]) -> str:
+    """Return which other label format a line seems to have, or an empty text."""
+    numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
+    if fields[0].isdigit() and all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:]):
+        kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))
+        if kind or len(fields) > 5:
+            return f" (this looks like {kind or 'YOLO segmentation'}: class number, then coordinates from 0 to 1)"
+    if fields[0][0] in "{[":
+        return " (this looks like JSON)"
+    if fields[0][0] == "<":
+        return " (this looks like XML)"
+    if fields[0].count(",") >= 3 or (fields[0].endswith(",") and len(fields) >= 4):
+        return " (this looks like CSV: fields are separated by spaces)"
+    if not numbers[0] and len(fields) >= 9 and all(numbers[1:9]):
+        return " (this looks like class name first)"
+    return ""
+
+
+def _reject_normalized(polygons: Sequence[Sequence[float]], path: object) -> None:
+    """Refuse a file all of whose coordinates lie between 0 and 1: they are shares of the image size, not pixels."""
+    values = np.array(polygons)
+    if len(polygons) and values.min() >= 0 and values.max() <= 1 and (values != values.round()).any():
+        what = "all coordinates lie between 0 and 1: they must be pixels"
+        raise UserError(what, where=path, hint="multiply them by width and height of the image")

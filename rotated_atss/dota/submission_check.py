@@ -13,11 +13,12 @@ from rotated_atss.dota.classes import unknown_class_hint
 from rotated_atss.dota.detections import TASK1_PREFIX, Detections, parse_detections
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.tiles import is_tile_name
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 from rotated_atss.io.files import read_bytes
 
 # A share of images with detections up to this value suggests that the test run is incomplete.
 _INCOMPLETE_SHARE = 0.55
+MAX_CONTENT_BYTES = 4 << 30
 _MIN_SCORES = 100  # number of scores from which their decimals are checked
 
 
@@ -36,7 +37,7 @@ class Finding:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.where}: {self.message}"
+        return printable(f"{self.level}: {self.where}: {self.message}")
 
 
 def check_submission(
@@ -59,8 +60,8 @@ def check_submission(
         ...     [str(finding) for finding in check_submission(folder, ("plane",))]
         ['warning: Task1_plane.txt: scores outside 0 to 1']
     """
-    files = _read_files(Path(path))
-    findings = list(_check_names(files, classes))
+    files, findings = _read_files(Path(path), classes)
+    findings += _check_names(files, classes)
     detections: dict[str, Detections] = {}
     for name in sorted(files):
         if _class_of(name) not in classes:
@@ -79,15 +80,36 @@ def check_submission(
     return sorted(findings, key=lambda finding: finding.level)
 
 
-def _read_files(path: Path) -> dict[str, bytes]:
-    """Read the files of a zip or folder, by their names within it."""
+def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], list[Finding]]:
+    """Read the files of a zip or folder, by their names within it.
+
+    Of a zip only the files of the classes are read, up to a total size.
+    """
     if path.is_dir():
-        return {file.relative_to(path).as_posix(): read_bytes(file) for file in path.rglob("*") if file.is_file()}
+        files = (file for file in sorted(path.rglob("*")) if file.is_file())
+        return {file.relative_to(path).as_posix(): read_bytes(file) for file in files}, []
+    contents: dict[str, bytes] = {}
+    findings = []
+    room = MAX_CONTENT_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
-            return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, other compression
-        raise UserError(f"not a readable zip: {error}", where=path) from error
+            for info in (info for info in archive.infolist() if not info.is_dir()):
+                if info.filename in contents:
+                    findings.append(Finding("error", printable(info.filename), "twice in the zip"))
+                    continue
+                contents[info.filename] = b""
+                if _class_of(info.filename) in classes:
+                    with archive.open(info) as file:
+                        contents[info.filename] = file.read(room + 1)
+                room -= len(contents[info.filename])
+                if room < 0:
+                    what = f"the files of the zip have more than {MAX_CONTENT_BYTES >> 30} GiB"
+                    raise UserError(what, where=path, hint="is this a submission?")
+    except UserError:
+        raise
+    except Exception as error:  # a damaged zip raises errors of zipfile, zlib, lzma, struct and others
+        raise UserError(f"not a readable zip: {error or type(error).__name__}", where=path) from error
+    return contents, findings
 
 
 def _class_of(name: str) -> str | None:

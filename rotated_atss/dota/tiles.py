@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 
 MIN_WINDOW_SIZE = 32
 """Smallest window side in pixels; in a tile name, smaller numbers are resize rates."""
 
-_NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)")
+_NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d{1,9}(?:\.\d{1,9})?)__(?P<x>-?\d{1,9})___(?P<y>-?\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def parse_tile_name(name: str) -> TileName:
     rate = 1.0 if is_window_size else float(scale)
     if match is None or rate <= 0:
         hint = "use IMAGE__SIZE__X___Y, such as P0001__1024__0___824, or IMAGE__RATE__X___Y"
-        raise UserError(f"'{name}' is not a tile name", hint=hint)
+        raise UserError(f"{quote(name)} is not a tile name", hint=hint)
     return TileName(match["image"], rate, int(match["x"]), int(match["y"]))
 
 

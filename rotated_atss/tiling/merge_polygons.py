@@ -97,4 +97,4 @@ def _parse(tile: str, path: str | Path | None) -> TileName:
 def _line_of(path: str | Path, tile: str) -> int:
     """Return the number of the first line of a tile."""
     lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return 1 + next(number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()])
+    return 1 + next((number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()]), 0)

@@ -39,7 +39,7 @@ def test_names_from_a_file_a_text_or_a_sequence(tmp_path):
         ((), "the class list is empty"),
         (",", "the class list is empty"),
         (("ship", "ship"), "'ship' is listed twice"),
-        (("ship", 3), "3 is not a class name"),
+        (("ship", 3), "'3' is not a class name"),
         (("large vehicle",), "'large vehicle' is not a class name"),
         (("",), "'' is not a class name"),
         (("../x",), "is not a class name"),
