@@ -7,6 +7,7 @@ import rotated_atss.tiling.merge_text
 from rotated_atss.dota.detections import Detections, read_detections, task1_path, write_detections
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.merge_text import merge_folder
+from tests.tiling.task1_rows import rows_of
 
 BOX = "10 10 30 10 30 20 10 20"
 
@@ -15,11 +16,6 @@ def write_task1(folder, name, *lines):
     folder.mkdir(exist_ok=True)
     (folder / f"Task1_{name}.txt").write_text("".join(f"{line}\n" for line in lines))
     return folder
-
-
-def rows_of(detections):
-    polygons = map(tuple, np.round(detections.polygons, 6).tolist())
-    return list(zip(detections.image_ids.tolist(), detections.scores.tolist(), polygons))
 
 
 def random_tiles(rng, count):
