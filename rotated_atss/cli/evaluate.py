@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rotated_atss.dota.classes import DOTA_VERSIONS
 from rotated_atss.errors import UserError
@@ -74,6 +74,7 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.coco_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.coco.results_file import read_results
+    from rotated_atss.io.files import write_json
 
     rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabeled)
     if rules != ("voc07", "v1.0", None, None, False):
@@ -81,7 +82,8 @@ def _run_coco(args: argparse.Namespace) -> int:
     instances = read_instances(args.coco_annotations)
     result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
-    _write_json(args.json, result_to_json(result))
+    if args.json:
+        write_json(args.json, result_to_json(result))
     return 0
 
 
@@ -89,6 +91,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.ap_result import format_table, result_to_json
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
+    from rotated_atss.io.files import write_json
 
     classes = resolve_classes(args.classes or args.version)
     # With --classes, files of other DOTA classes are accepted and ignored.
@@ -99,17 +102,9 @@ def _run_dota(args: argparse.Namespace) -> int:
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
         print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
-    _write_json(args.json, result_to_json(result))
+    if args.json:
+        write_json(args.json, result_to_json(result))
     return 0
-
-
-def _write_json(path: str | None, content: Mapping[str, Any]) -> None:
-    import json
-
-    from rotated_atss.io.files import atomic_write
-
-    if path:
-        atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _evaluate_with_progress(

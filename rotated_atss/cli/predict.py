@@ -181,10 +181,8 @@ def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetecti
 def _write(
     detections: Sequence[BoxDetections], model_classes: Sequence[str], classes: Sequence[str], args: argparse.Namespace
 ) -> None:
-    import json
-
     from rotated_atss.dota.detections import task1_path, write_detections
-    from rotated_atss.io.files import atomic_write
+    from rotated_atss.io.files import write_json
     from rotated_atss.tiling.merge_boxes import to_task1
     from rotated_atss.tiling.predict import to_coco_results
 
@@ -192,4 +190,4 @@ def _write(
         if name in classes:
             write_detections(task1_path(Path(args.out) / DETECTIONS, hyphenate(name)), of_class)
     if args.json:
-        atomic_write(args.json, (json.dumps(to_coco_results(detections, model_classes)) + "\n").encode())
+        write_json(args.json, to_coco_results(detections, model_classes), indent=None)

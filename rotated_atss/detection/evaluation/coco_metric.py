@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate
 from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import write_json
 
 
 @METRICS.register_module()
@@ -81,7 +80,7 @@ class CocoBoxMetric(BaseMetric):
             for row in _results_of_image(image_id, boxes, scores, labels, cat_ids)
         ]
         if self.out_dir is not None:
-            _write_json(Path(self.out_dir) / "results.json", detections)
+            write_json(Path(self.out_dir) / "results.json", detections, indent=None)
             logger.info(f"wrote {len(detections)} detections to {Path(self.out_dir) / 'results.json'}")
         ground_truth = read_instances(self.ann_file or self.dataset_meta["ann_file"])
         if ground_truth.annotations is None:
@@ -93,7 +92,7 @@ class CocoBoxMetric(BaseMetric):
         )
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
-            _write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
+            write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
         return result.values()
 
 
@@ -109,7 +108,3 @@ def _results_of_image(
         {"image_id": image_id, "category_id": cat_ids[label], "bbox": box, "score": float(f"{score:.9g}")}
         for box, score, label in zip(xywh, scores.tolist(), labels.tolist())
     ]
-
-
-def _write_json(path: Path, content: object) -> None:
-    atomic_write(path, (json.dumps(content) + "\n").encode())
