@@ -44,15 +44,13 @@ def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config)
     if args.data and not Path(args.data).exists():
         raise UserError("no such file or folder", where=args.data)
-    import json
-
     from rotated_atss.analysis.positive_counts import summarize
     from rotated_atss.analysis.positive_plots import plot_report
     from rotated_atss.analysis.positive_tables import format_report
     from rotated_atss.detection.engine.assigner_statistics import count_positives
     from rotated_atss.detection.engine.config import load_config
     from rotated_atss.detection.engine.dataset_records import load_records
-    from rotated_atss.io.files import atomic_write, check_output_apart
+    from rotated_atss.io.files import atomic_write, check_output_apart, write_json
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit must be at least 1, got {args.limit}")
@@ -73,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images}"))
         print(f"\nplots: {folder / 'assignment.png'}")
     if args.json:
-        atomic_write(args.json, (json.dumps(report, indent=1) + "\n").encode())
+        write_json(args.json, report)
     return 0
 
 

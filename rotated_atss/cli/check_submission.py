@@ -15,7 +15,7 @@ HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or folder of its Task1_<class>.txt")
     parser.add_argument(
-        "--version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
+        "--dota-version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
     parser.add_argument(
         "--classes", metavar="CLASSES", help="classes of another task: comma-separated names, or a file of names"
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.dota.submission_check import check_submission
 
-    findings = check_submission(args.submission, resolve_classes(args.classes or args.version), args.images)
+    findings = check_submission(args.submission, resolve_classes(args.classes or args.dota_version), args.images)
     for finding in findings:
         print(finding)
     errors = sum(finding.level == "error" for finding in findings)

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     paths = find_images(args.images)
     _check_outputs(args, paths)
     labels, detections = _read_sources(args, paths)
-    classes = select_classes(args.classes, [name for source in labels + detections for name in source.classes])
+    known = [name for source in labels + detections for name in source.classes]
+    classes = None if args.classes is None else select_classes(args.classes, known)
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{len(paths) - len(failures)} pictures written to {args.out}")
     if failures:
@@ -70,7 +71,7 @@ def _draw(
     path: Path,
     labels: Sequence[LayerSource],
     detections: Sequence[LayerSource],
-    classes: Collection[str],
+    classes: Collection[str] | None,
     args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.images import read_image
@@ -78,5 +79,6 @@ def _draw(
     image = read_image(path)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
-    layers = [select_boxes(layer, classes) for layer in layers]
+    if classes is not None:
+        layers = [select_boxes(layer, classes) for layer in layers]
     write_picture(picture_path(args.out, path), image, layers, args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rotated_atss.dota.classes import DOTA_VERSIONS
 from rotated_atss.errors import UserError
@@ -51,12 +51,12 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         help="voc07 (default): 11-point interpolated AP, as DOTA; area: area under the precision envelope",
     )  # fmt: skip
     rules.add_argument(
-        "--version", default="v1.0", choices=DOTA_VERSIONS,
+        "--dota-version", default="v1.0", choices=DOTA_VERSIONS,
         help="DOTA version, which sets the classes and the rule for difficult objects (default: v1.0)",
     )  # fmt: skip
     rules.add_argument(
         "--classes", metavar="CLASSES",
-        help="classes to evaluate: comma-separated names, or a file of names (default: those of --version)",
+        help="classes to evaluate: comma-separated names, or a file of names (default: those of --dota-version)",
     )  # fmt: skip
     rules.add_argument(
         "--difficult", choices=("ignore", "count"),
@@ -74,14 +74,16 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.coco_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.coco.results_file import read_results
+    from rotated_atss.io.files import write_json
 
-    rules = (args.metric, args.version, args.classes, args.difficult, args.ignore_unlabeled)
+    rules = (args.metric, args.dota_version, args.classes, args.difficult, args.ignore_unlabeled)
     if rules != ("voc07", "v1.0", None, None, False):
-        raise UserError("--metric, --version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
+        raise UserError("--metric, --dota-version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
     instances = read_instances(args.coco_annotations)
     result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
-    _write_json(args.json, result_to_json(result))
+    if args.json:
+        write_json(args.json, result_to_json(result))
     return 0
 
 
@@ -89,8 +91,9 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.ap_result import format_table, result_to_json
     from rotated_atss.dota.classes import CLASSES, resolve_classes
     from rotated_atss.dota.detections import list_task1_files
+    from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.version)
+    classes = resolve_classes(args.classes or args.dota_version)
     # With --classes, files of other DOTA classes are accepted and ignored.
     known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
     result = _evaluate_with_progress(args, classes, known)
@@ -99,17 +102,9 @@ def _run_dota(args: argparse.Namespace) -> int:
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
         print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
-    _write_json(args.json, result_to_json(result))
+    if args.json:
+        write_json(args.json, result_to_json(result))
     return 0
-
-
-def _write_json(path: str | None, content: Mapping[str, Any]) -> None:
-    import json
-
-    from rotated_atss.io.files import atomic_write
-
-    if path:
-        atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _evaluate_with_progress(
@@ -141,7 +136,7 @@ def _evaluate_with_progress(
             {name: detections[name] for name in classes},
             labels,
             metric=args.metric,
-            version=args.version,
+            version=args.dota_version,
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,

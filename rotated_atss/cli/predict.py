@@ -181,15 +181,23 @@ def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetecti
 def _write(
     detections: Sequence[BoxDetections], model_classes: Sequence[str], classes: Sequence[str], args: argparse.Namespace
 ) -> None:
-    import json
-
+    from rotated_atss.coco.results_file import default_category_ids, image_id_of_name, to_coco_results
     from rotated_atss.dota.detections import task1_path, write_detections
-    from rotated_atss.io.files import atomic_write
+    from rotated_atss.io.files import write_json
+    from rotated_atss.ops.boxes import obb_to_hbb
     from rotated_atss.tiling.merge_boxes import to_task1
-    from rotated_atss.tiling.predict import to_coco_results
 
     for name, of_class in to_task1(detections, model_classes).items():
         if name in classes:
             write_detections(task1_path(Path(args.out) / DETECTIONS, hyphenate(name)), of_class)
     if args.json:
-        atomic_write(args.json, (json.dumps(to_coco_results(detections, model_classes)) + "\n").encode())
+        category_ids = default_category_ids(model_classes)
+        rows = [
+            row
+            for image in detections
+            for row in to_coco_results(
+                image_id_of_name(image.name), obb_to_hbb(image.boxes).numpy(), image.scores.numpy(),
+                image.labels.numpy(), category_ids,
+            )
+        ]  # fmt: skip
+        write_json(args.json, rows, indent=None)

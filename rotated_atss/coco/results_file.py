@@ -1,13 +1,68 @@
-"""Reading of detections in COCO's results format (https://cocodataset.org/#format-results)."""
+"""Detections in COCO's results format (https://cocodataset.org/#format-results)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rotated_atss.coco.instances import Instances
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
 from rotated_atss.errors import UserError
+from rotated_atss.io.numbers import shortest_float64
+
+# COCO has 80 categories with ids between 1 and 90; these ids are unused.
+_UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+_FIRST_AND_LAST = ("person", "toothbrush")
+
+
+def to_coco_results(
+    image_id: int | str, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Convert the detections on an image to COCO's results format.
+
+    Args:
+        image_id: Id of the image.
+        boxes: (N, 4) ``x1, y1, x2, y2``, pixels. The result is rounded to a thousandth of a pixel.
+        scores: (N,) scores, written with the fewest digits that represent a float32 exactly.
+        labels: (N,) class indices.
+        category_ids: Category id of each class.
+
+    Example:
+        >>> scores = np.array([0.9], np.float32)
+        >>> to_coco_results(7, np.array([[6, 8, 14, 12.0]]), scores, np.array([0]), [3])
+        [{'image_id': 7, 'category_id': 3, 'bbox': [6.0, 8.0, 8.0, 4.0], 'score': 0.9}]
+    """
+    corners = boxes.astype(np.float64)
+    xywh = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1).round(3).tolist()
+    return [
+        {"image_id": image_id, "category_id": category_ids[label], "bbox": box, "score": score}
+        for box, score, label in zip(xywh, shortest_float64(scores).tolist(), labels.tolist())
+    ]
+
+
+def image_id_of_name(name: str) -> int | str:
+    """Return the image id of a file name without its suffix: an integer for a name of digits.
+
+    Example:
+        >>> image_id_of_name("000000000139"), image_id_of_name("P0001")
+        (139, 'P0001')
+    """
+    return int(name) if name.isascii() and name.isdigit() else name
+
+
+def default_category_ids(classes: Sequence[str]) -> list[int]:
+    """Return category ids for classes without an instances JSON: COCO's for its 80 classes, otherwise 1, 2, ...
+
+    Example:
+        >>> default_category_ids(["plane", "ship"])
+        [1, 2]
+    """
+    if len(classes) == 80 and (classes[0], classes[-1]) == _FIRST_AND_LAST:
+        return [category for category in range(1, 91) if category not in _UNUSED_IDS]
+    return list(range(1, len(classes) + 1))
 
 
 def read_results(path: str | Path, instances: Instances) -> list[dict]:

@@ -1,9 +1,11 @@
 """Whole-file reading and atomic writing, with errors that name the file."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rotated_atss.errors import UserError
 
@@ -85,6 +87,27 @@ def atomic_write(path: str | Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> None:
+    """Write a JSON file atomically.
+
+    Args:
+        path: File to write or replace.
+        content: Dictionaries, lists, texts, numbers, booleans and None.
+        indent: Spaces per level; None writes a single line.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder, "a.json"), {"AP50": 0.75}, indent=None)
+        ...     Path(folder, "a.json").read_text().strip()
+        '{"AP50": 0.75}'
+    """
+    atomic_write(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
 def check_output_apart(

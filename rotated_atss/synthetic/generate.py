@@ -11,7 +11,7 @@ import numpy as np
 
 from rotated_atss.dota.labels import write_labels
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import atomic_write, write_json
 from rotated_atss.io.images import encode_image
 from rotated_atss.io.processes import available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
@@ -45,7 +45,7 @@ class _Record:
 
     def write(self, folder: Path, *, complete: bool) -> None:
         entries = {"written_by": WRITTEN_BY, "complete": complete, **asdict(self)}
-        atomic_write(folder / RECORD_FILE, (json.dumps(entries, indent=1) + "\n").encode())
+        write_json(folder / RECORD_FILE, entries)
 
 
 def generate_scenes(

@@ -13,6 +13,7 @@ from torch import Tensor
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.io.numbers import shortest_float64
 from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.box_transforms import scale_obb
 from rotated_atss.ops.boxes import obb_to_poly
@@ -105,18 +106,6 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
         )
         for i, name in enumerate(classes)
     }
-
-
-def shortest_float64(scores: np.ndarray) -> np.ndarray:
-    """Convert float32 to the float64 with the shortest text that reads back as the same float32.
-
-    Example:
-        >>> import numpy as np
-        >>> scores = np.array([0.9], dtype=np.float32)
-        >>> scores.astype(np.float64).tolist(), shortest_float64(scores).tolist()
-        ([0.8999999761581421], [0.9])
-    """
-    return scores.astype(np.str_).astype(np.float64) if len(scores) else scores.astype(np.float64)
 
 
 def _on_image(tile: BoxDetections) -> tuple[str, Tensor]:

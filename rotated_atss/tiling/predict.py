@@ -6,10 +6,10 @@ splitting, testing and merging.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -18,8 +18,8 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.images import read_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb
-from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, shortest_float64
+from rotated_atss.ops.boxes import hbb_to_obb
+from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -27,10 +27,6 @@ from rotated_atss.tiling.windows import sliding_windows
 
 WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
 _ID = "image"  # used internally, because an image id that is a tile name would shift the boxes
-
-# COCO has 80 categories with ids between 1 and 90; these ids are unused.
-_COCO_UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-_COCO_FIRST_AND_LAST = ("person", "toothbrush")
 
 
 class Detector(Protocol):
@@ -154,36 +150,6 @@ def resolve_tiling(
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)
-
-
-def to_coco_results(images: Iterable[BoxDetections], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Convert detections to COCO's results format, oriented boxes to their axis-aligned bounding boxes.
-
-    Args:
-        images: Detections on full images. A name of digits is converted to an integer id (000000000139 to 139).
-        classes: Class names in the order of the labels. COCO's 80 classes get COCO's category ids, others 1, 2, ...
-
-    Example:
-        >>> import torch
-        >>> image = BoxDetections("7", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
-        >>> to_coco_results([image], ["ship"])
-        [{'image_id': 7, 'category_id': 1, 'bbox': [6.0, 8.0, 8.0, 4.0], 'score': 0.5}]
-    """
-    ids = _category_ids(classes)
-    results = []
-    for image in images:
-        image_id = int(image.name) if image.name.isascii() and image.name.isdigit() else image.name
-        scores = shortest_float64(image.scores.numpy()).tolist()
-        for box, score, label in zip(obb_to_hbb(image.boxes).tolist(), scores, image.labels.tolist()):
-            bbox = [round(value, 2) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1])]
-            results.append({"image_id": image_id, "category_id": ids[label], "bbox": bbox, "score": score})
-    return results
-
-
-def _category_ids(classes: Sequence[str]) -> list[int]:
-    if len(classes) == 80 and (classes[0], classes[-1]) == _COCO_FIRST_AND_LAST:
-        return [category for category in range(1, 91) if category not in _COCO_UNUSED_IDS]
-    return list(range(1, len(classes) + 1))
 
 
 def _detect_on_windows(

@@ -1,11 +1,9 @@
-"""Models of mmrotate, MMDetection and this package with random weights, and a distance between boxes."""
+"""Models of mmrotate, MMDetection and this package with random weights."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-
-from rotated_atss.ops.boxes import obb_to_corners
 
 WIDTH = 64
 BACKBONE = {
@@ -28,17 +26,6 @@ def narrow():
         return {**BACKBONE, **widths, **refine}
 
     return changes
-
-
-@pytest.fixture(scope="session")
-def corner_distance():
-    """Largest corner distance (N,) between rectangles (N, 5), independent of the first corner."""
-
-    def distance(boxes, others):
-        distances = torch.cdist(obb_to_corners(boxes.double()), obb_to_corners(others.double()))  # (N, 4, 4)
-        return torch.maximum(distances.amin(-1).amax(-1), distances.amin(-2).amax(-1))
-
-    return distance
 
 
 def randomize_heads(model):

@@ -15,6 +15,7 @@ from rotated_atss.checkpoints.deltas import (
     with_mmrotate_1x_priors,
     with_upright_priors,
 )
+from tests.references.corners import corner_distance
 
 HALF_PI = math.pi / 2
 PRIORS = ((32.0, 32.0, 0.0), (40.0, 20.0, 0.0), (20.0, 40.0, 0.0))
@@ -58,7 +59,7 @@ ENCODINGS = [
 
 
 @pytest.mark.parametrize("number", range(len(ENCODINGS)))
-def test_decoded_rectangles_are_equal(number, corner_distance):
+def test_decoded_rectangles_are_equal(number):
     source = ENCODINGS[number]
     for target in ENCODINGS:
         weight, bias, feature = random_branch(3)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.references.corners import corner_distance
+
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
@@ -76,7 +78,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_boxes_of_mmrotate_1x_are_equal(case, mmrotate_1x, build_converted, convert, corner_distance):
+def test_boxes_of_mmrotate_1x_are_equal(case, mmrotate_1x, build_converted, convert):
     config, changes, name = CASES[case]
     text, baseline = mmrotate_1x(config, changes)
     conversion = convert(content_1x(text, baseline), name)
@@ -152,7 +154,7 @@ CASES_0X = {
 
 @pytest.mark.parametrize("family", ["atss", "retinanet"])
 @pytest.mark.parametrize("angle_version", CASES_0X)
-def test_boxes_of_mmrotate_0x_are_equal(family, angle_version, mmrotate_1x, build_converted, convert, corner_distance):
+def test_boxes_of_mmrotate_0x_are_equal(family, angle_version, mmrotate_1x, build_converted, convert):
     assigned, coder = CASES_0X[angle_version]
     config = RETINANET.format("hbox-oc" if angle_version == "oc" else f"rbox-{angle_version}")
     _, baseline = mmrotate_1x(
@@ -230,7 +232,7 @@ def package_stages(model):
 
 @pytest.mark.parametrize("model", ["r3det", "r3det_atss"])
 @pytest.mark.parametrize("source", ["mmrotate-0.x", "mmrotate-1.x"])
-def test_boxes_of_r3det_are_equal(model, source, mmrotate_1x, build_converted, convert, corner_distance):
+def test_boxes_of_r3det_are_equal(model, source, mmrotate_1x, build_converted, convert):
     first = "model.bbox_head_init.anchor_generator"
     changes = {f"{first}.scales_per_octave": 1, f"{first}.ratios": [1.0]} if model == "r3det_atss" else {}
     if source == "mmrotate-0.x":  # as mmrotate 1.x documents for weights of 0.x

@@ -13,6 +13,7 @@ pytest.importorskip("mmcv.ops")
 from rotated_atss.checkpoints import read_safetensors
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
+from tests.references.pickles import Trap
 
 NARROW = {
     "model.backbone.base_channels": 4,
@@ -150,14 +151,6 @@ def test_number_of_classes_must_match_the_config(tmp_path, capsys):
     assert "2 of another shape (bbox_head 2; first: " in error
     assert "another number of classes: name them with --classes" in error
     assert not (tmp_path / "other.pth").exists()
-
-
-class Trap:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 def refusals(folder, state):

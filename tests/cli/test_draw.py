@@ -69,6 +69,21 @@ def test_draw_selected_classes(drawable):
     assert not draw(drawable, "--labels", drawable / "labels", "--classes", "helipad", "--box-only").any()
 
 
+def test_draw_all_classes_of_the_files(drawable):
+    """Without --classes nothing is left out, whatever a class is called."""
+    (drawable / "labels" / "P1.txt").write_text(f"{BOX} wind-turbine 0\n")
+    (drawable / "detections" / "Task1_ship.txt").rename(drawable / "detections" / "Task1_barge.txt")
+    for words in (["--labels", drawable / "labels"], ["--detections", drawable / "detections"]):
+        assert draw(drawable, *words, "--box-only")[20, 10].any()
+    content = {
+        "images": [{"id": 7, "file_name": "P1.png", "width": 120, "height": 100}],
+        "categories": [{"id": 3, "name": "people (crowd)"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 10, 30, 20], "iscrowd": 0}],
+    }
+    (drawable / "a.json").write_text(json.dumps(content))
+    assert draw(drawable, "--coco", drawable / "a.json", "--box-only")[20, 10].any()
+
+
 def test_draw_side_by_side(drawable):
     picture = draw(drawable, "--labels", drawable / "labels", "--side-by-side", "--box-only")
     assert picture.shape == (100, 246, 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotated_atss.cli import COMMANDS, load_command, main
+from rotated_atss.cli import COMMANDS, build_parser, load_command, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +45,13 @@ def test_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert all(re.search(rf"^  {name} +\S", out, re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_version_of_dota_is_called_dota_version(name: str) -> None:
+    options = build_parser(name)._option_string_actions
+    versions = [option for option in options if option.endswith("version") and option != "--angle-version"]
+    assert versions == (["--dota-version"] if name in {"test", "evaluate", "check-submission"} else [])
 
 
 @pytest.mark.parametrize("line", COMMANDS.values())

@@ -55,13 +55,13 @@ def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
 
 def test_evaluation_rules_are_options(folders, capsys):
     merge(folders)
-    evaluate(folders, "--version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))
+    evaluate(folders, "--dota-version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))
     figures = json.loads((folders / "ap.json").read_text())
     assert figures["AP50"] == pytest.approx(0.5)
     assert len(figures["per_class"]) == 18
     assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
     assert "classes without a Task1 file, evaluated as without detections: plane" in capsys.readouterr().out
-    evaluate(folders, "--version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
+    evaluate(folders, "--dota-version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
 
 

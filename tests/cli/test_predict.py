@@ -12,6 +12,7 @@ import pytest
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_detections, read_task1_folder
+from tests.references.images import smooth_noise
 
 CONFIG = """
 _base_ = ["{base}"]
@@ -54,18 +55,13 @@ def model(tmp_path_factory):
     return models
 
 
-def noise(height, width, seed=0):
-    small = np.random.default_rng(seed).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
-    return cv2.resize(small, None, fx=4, fy=4)[:height, :width].copy()
-
-
 @pytest.fixture
 def images(tmp_path):
     """A folder of two images, the second one smaller than a window."""
     folder = tmp_path / "images"
     folder.mkdir()
-    cv2.imwrite(str(folder / "P1.png"), noise(120, 150))
-    cv2.imwrite(str(folder / "P2.jpg"), noise(60, 80, 1))
+    cv2.imwrite(str(folder / "P1.png"), smooth_noise(120, 150))
+    cv2.imwrite(str(folder / "P2.jpg"), smooth_noise(60, 80, 1))
     return folder
 
 
@@ -162,7 +158,7 @@ def test_predict_with_a_horizontal_model(model, images, tmp_path, capsys):
 @pytest.mark.parametrize("kind", ["gray", "gray 16 bit", "16 bit", "alpha", "jpeg", "tiff", "palette"])
 def test_image_formats(model, images, tmp_path, kind, monkeypatch):
     """Every format is converted to 8-bit color and gives detections."""
-    image = noise(96, 96, 2)
+    image = smooth_noise(96, 96, 2)
     deep = (image.astype(np.uint16) * 257, "png")
     formats = {
         "gray": (image[..., 0], "png"), "gray 16 bit": (deep[0][..., 0], "tif"), "16 bit": deep,
@@ -180,7 +176,7 @@ def test_image_formats(model, images, tmp_path, kind, monkeypatch):
 def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
     (images / "b c.png").write_bytes((images / "P1.png").read_bytes())
-    cv2.imwrite(str(images / "F.tif"), noise(20, 20).astype(np.float32))
+    cv2.imwrite(str(images / "F.tif"), smooth_noise(20, 20).astype(np.float32))
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out) == 2
     captured = capsys.readouterr()
@@ -214,7 +210,7 @@ def test_argument_errors_of_predict_precede_loading_the_model(images, tmp_path, 
     (tmp_path / "text" / "a.txt").write_text("")
     (tmp_path / "file").write_text("")
     (tmp_path / "foreign" / "pictures").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), noise(9, 9))
+    cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), smooth_noise(9, 9))
     for where, more, message in (
         (tmp_path / "gone.png", [], "gone.png: no such image or folder"),
         (empty, [], "empty: no images here (.png, "),

@@ -1,12 +1,15 @@
-"""Results JSON: validation of every field."""
+"""Results JSON: written rows, and validation of every field that is read."""
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from rotated_atss.coco.instances import read_instances
-from rotated_atss.coco.results_file import read_results
+from rotated_atss.coco.results_file import default_category_ids, image_id_of_name, read_results, to_coco_results
 from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import obb_to_hbb
 
 INSTANCES = {
     "images": [{"id": 0, "file_name": "0.jpg", "width": 500, "height": 500}],
@@ -34,3 +37,36 @@ def test_invalid_results_raise(tmp_path, rows, message):
     results.write_text(json.dumps(rows))
     with pytest.raises(UserError, match=f"results.json: {message}"):
         read_results(results, read_instances(instances))
+
+
+def test_rows_of_an_image():
+    oriented = torch.tensor([[15.0, 24.5, 10, 39, 0], [10, 10, 8, 2, np.pi / 2]], dtype=torch.float64)
+    scores, labels = np.array([0.9, 0.1], np.float32), np.array([1, 0])
+    assert to_coco_results(139, obb_to_hbb(oriented).numpy(), scores, labels, [1, 2]) == [
+        {"image_id": 139, "category_id": 2, "bbox": [10, 5, 10, 39], "score": 0.9},
+        {"image_id": 139, "category_id": 1, "bbox": [9, 6, 2, 8], "score": 0.1},
+    ]
+    assert to_coco_results("P0001", np.zeros((0, 4)), scores[:0], labels[:0], [1, 2]) == []
+
+
+def test_boxes_are_rounded_and_scores_read_back_as_the_same_float32():
+    scores = np.random.default_rng(0).random(1000, dtype=np.float32)
+    boxes = np.random.default_rng(1).random((1000, 4), dtype=np.float32) * 100
+    rows = to_coco_results(1, boxes, scores, np.zeros(1000, int), [5])
+    assert np.array_equal(np.array([row["score"] for row in rows], np.float32), scores)
+    expected = np.concatenate((boxes[:, :2], boxes[:, 2:].astype(float) - boxes[:, :2]), 1)
+    assert np.abs(np.array([row["bbox"] for row in rows]) - expected).max() <= 0.0005 + 1e-9
+    assert all(value == round(value, 3) for row in rows for value in row["bbox"])
+
+
+@pytest.mark.parametrize(
+    ("name", "image_id"), [("000000000139", 139), ("P0001", "P0001"), ("-1", "-1"), ("\u0661", "\u0661")]
+)
+def test_image_ids_of_file_names(name, image_id):
+    assert image_id_of_name(name) == image_id
+
+
+def test_coco_classes_get_coco_category_ids(shared_data):
+    content = json.loads(shared_data("coco_tiny", "annotations", "instances_val2017.json").read_text())
+    categories = sorted(content["categories"], key=lambda each: each["id"])
+    assert default_category_ids([each["name"] for each in categories]) == [each["id"] for each in categories]

@@ -1,19 +1,9 @@
 """Fixtures for tests of the configs."""
 
 import pytest
-import torch
 
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
-
-
-@pytest.fixture
-def one_thread():
-    """Run torch on one thread, which is faster for images as small as these."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -161,3 +161,11 @@ def _wait_for_a_new_log(work_dir):
     """Wait until MMEngine, which names the log of a run by the second, starts a new one."""
     if Path(work_dir).is_dir():
         time.sleep(1.05)
+
+
+@pytest.fixture
+def exact_convolutions():
+    """Disable TF32, which rounds the inputs of float32 convolutions to 10 bits."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    yield
+    torch.backends.cudnn.allow_tf32 = before

@@ -13,6 +13,7 @@ from rotated_atss.ops.feature_align import align_features
 DEVICE = "cuda"
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.usefixtures("exact_convolutions"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
 ]
 
@@ -25,13 +26,6 @@ FAMILIES = [
     "atss_dcnv2_r50_fpn_1x_coco",
 ]
 LOSS_TOLERANCE = 2e-3  # relative; the boxes of R3Det's first stage, rounded differently, are priors of the second
-
-
-@pytest.fixture(autouse=True)
-def exact_convolutions():
-    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
 
 
 def boxes(number, size=256, seed=0):

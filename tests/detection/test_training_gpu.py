@@ -23,6 +23,7 @@ from rotated_atss.ops.losses import rotated_iou_loss, sigmoid_focal_loss
 DEVICE = "cuda"
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.usefixtures("exact_convolutions"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
 ]
 
@@ -30,14 +31,6 @@ pytestmark = [
 IOU_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
 LOSS_TOLERANCE = 1e-4  # relative, float32 convolutions without TF32
 BFLOAT16_TOLERANCE = 0.05
-
-
-@pytest.fixture(autouse=True)
-def exact_convolutions():
-    """Disable TF32, which rounds the inputs of float32 convolutions to 10 bits."""
-    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
 
 
 def random_boxes(number, seed=0, size=256, dtype=torch.float32):

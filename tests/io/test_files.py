@@ -1,12 +1,13 @@
 """Reading and atomic writing of files."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, read_bytes
+from rotated_atss.io.files import atomic_write, read_bytes, write_json
 
 
 def test_atomic_write_creates_and_replaces(tmp_path):
@@ -31,6 +32,16 @@ def test_failed_atomic_write_keeps_the_old_file(tmp_path, monkeypatch):
         atomic_write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_json_creates_folders_and_ends_with_a_newline(tmp_path):
+    content = {"names": ["ship"], "AP50": None}
+    for indent, text in ((1, '{\n "names": [\n  "ship"\n ],\n "AP50": null\n}\n'), (None, json.dumps(content) + "\n")):
+        write_json(tmp_path / "new" / "a.json", content, indent=indent)
+        assert read_bytes(tmp_path / "new" / "a.json").decode() == text
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.json"]
+    with pytest.raises(UserError, match="cannot be written"):
+        write_json(tmp_path / "new" / "a.json" / "b.json", content)
 
 
 def test_unreadable_and_unwritable_paths_raise(tmp_path):

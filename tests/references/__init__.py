@@ -1,1 +1,1 @@
-"""Slow, obvious reference implementations that the tests of several folders compare with."""
+"""Slow, obvious reference implementations and inputs that the tests of several folders share."""

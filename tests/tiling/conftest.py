@@ -1,5 +1,6 @@
 """Fixtures that write small DOTA folders and split them."""
 
+import importlib.util
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import pytest
 
 from rotated_atss.tiling.split import split_dota
 from rotated_atss.tiling.split_settings import SplitSettings
-
-ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
+from tests.tiling.dota_folder import ORDINARY
 
 
 def _write_image(path, width, height, **kind):
@@ -59,3 +59,13 @@ def tree():
     return lambda folder: {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
+
+
+@pytest.fixture(scope="session")
+def img_split() -> Path:
+    """The splitting script of mmrotate."""
+    found = importlib.util.find_spec("mmrotate")
+    path = found and Path(str(found.origin)).parent / ".mim/tools/data/dota/split/img_split.py"
+    if not path or not path.exists():
+        pytest.skip("mmrotate's img_split.py is not installed")
+    return path

@@ -5,11 +5,7 @@ import numpy as np
 from rotated_atss.dota.detections import Detections, list_task1_files, read_detections, task1_path
 from rotated_atss.ops.polygon_iou import polygon_ious
 from rotated_atss.tiling.merge_polygons import merge_detections, to_full_images
-
-
-def rows_of(detections):
-    polygons = map(tuple, np.round(detections.polygons, 6).tolist())
-    return list(zip(detections.image_ids.tolist(), detections.scores.tolist(), polygons))
+from tests.tiling.task1_rows import rows_of
 
 
 def detections(*rows):

@@ -12,7 +12,7 @@ import torch
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling, to_coco_results
+from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling
 from rotated_atss.tiling.split import split_dota
 from rotated_atss.tiling.split_settings import SplitSettings
 
@@ -214,28 +214,3 @@ def test_attributes_of_the_detector_are_the_defaults() -> None:
     detector.size, detector.iou_threshold = WHOLE_IMAGE, 0.6  # type: ignore[attr-defined]
     assert resolve_tiling(detector, batch_size=2) == Tiling(WHOLE_IMAGE, 200, 2, 0.6)
     assert resolve_tiling(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)
-
-
-def test_coco_results() -> None:
-    image = BoxDetections(
-        "000000000139",
-        torch.tensor([[15.0, 24.5, 10, 39, 0], [10, 10, 8, 2, np.pi / 2]], dtype=torch.float64),
-        torch.tensor([0.9, 0.1]),
-        torch.tensor([1, 0]),
-    )
-    assert to_coco_results([image], ["a", "b"]) == [
-        {"image_id": 139, "category_id": 2, "bbox": [10, 5, 10, 39], "score": 0.9},
-        {"image_id": 139, "category_id": 1, "bbox": [9, 6, 2, 8], "score": 0.1},
-    ]
-    other = BoxDetections("P0001", image.boxes[:1], image.scores[:1], image.labels[:1])
-    assert to_coco_results([other], ["a", "b"])[0]["image_id"] == "P0001"
-
-
-def test_coco_classes_get_coco_category_ids(shared_data) -> None:
-    import json
-
-    content = json.loads(shared_data("coco_tiny", "annotations", "instances_val2017.json").read_text())
-    categories = sorted(content["categories"], key=lambda each: each["id"])
-    images = [BoxDetections("1", torch.ones(80, 5), torch.ones(80), torch.arange(80))]
-    results = to_coco_results(images, [each["name"] for each in categories])
-    assert [each["category_id"] for each in results] == [each["id"] for each in categories]

@@ -12,9 +12,7 @@ import pytest
 
 import rotated_atss.tiling.split
 from rotated_atss.errors import UserError
-
-ORDINARY = "10 10 60 10 60 40 10 40 ship 0"
-
+from tests.tiling.dota_folder import ORDINARY
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
-from mmengine.logging import print_log
 
 from rotated_atss.coco.instances import CocoImage, Instances, category_ids, read_instances, reject_missing_images
+from rotated_atss.detection.datasets.log import warn
 from rotated_atss.errors import UserError
 
 
@@ -68,7 +67,7 @@ class CocoInstancesDataset(CocoDataset):
         unused = [name for cat_id, name in instances.categories.items() if cat_id not in self.cat2label]
         if unused:
             more = ", ..." if len(unused) > 1 else ""
-            _warn(f"{self.ann_file}: {len(unused)} categories are not classes of the config: {unused[0]}{more}")
+            warn(f"{self.ann_file}: {len(unused)} categories are not classes of the config: {unused[0]}{more}")
 
     def filter_data(self) -> list[dict]:
         """Drop images from training as ``filter_cfg`` specifies."""
@@ -92,8 +91,4 @@ def _warn_dropped_and_clipped(instances: Instances) -> None:
         ("clipped {} boxes that exceed their image", instances.clipped),
     ):
         if boxes:
-            _warn(f"{instances.path}: {effect.format(len(boxes))}, the first is {boxes[0]}")
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger="current", level=logging.WARNING)
+            warn(f"{instances.path}: {effect.format(len(boxes))}, the first is {boxes[0]}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 
+from rotated_atss.detection.datasets.log import warn
 from rotated_atss.dota.classes import PALETTE, resolve_classes
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
@@ -71,7 +70,7 @@ class DOTADataset(BaseDataset):
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         first = pairs[0][0]
         if not is_tile_name(first.stem):
-            _warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
+            warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         dropped: list[str] = []
         data_list = []
         for image, label in pairs:
@@ -81,7 +80,7 @@ class DOTADataset(BaseDataset):
                 dropped += without_area
             data_list.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
         if dropped:
-            _warn(f"dropped {len(dropped)} objects without area, the first at {dropped[0]}")
+            warn(f"dropped {len(dropped)} objects without area, the first at {dropped[0]}")
         return data_list
 
     def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
@@ -145,7 +144,3 @@ def source_label_folders(data_root: str | None) -> list[str]:
     except (ValueError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
     return [folder for folder in labels if Path(folder).is_dir()]
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger="current", level=logging.WARNING)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from mmdet.registry import METRICS
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
@@ -15,8 +13,9 @@ from mmengine.logging import MMLogger
 from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
 from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
+from rotated_atss.coco.results_file import to_coco_results
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import write_json
 
 
 @METRICS.register_module()
@@ -62,7 +61,7 @@ class CocoBoxMetric(BaseMetric):
         for sample in data_samples:
             pred = sample["pred_instances"]
             boxes = get_box_tensor(pred["bboxes"]).detach().cpu().double()
-            self.results.append((sample["img_id"], boxes, pred["scores"].cpu(), pred["labels"].cpu()))
+            self.results.append((sample["img_id"], boxes, pred["scores"].cpu().float(), pred["labels"].cpu()))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Write the detections and evaluate them on the tested images.
@@ -78,10 +77,10 @@ class CocoBoxMetric(BaseMetric):
         detections = [
             row
             for image_id, boxes, scores, labels in results
-            for row in _results_of_image(image_id, boxes, scores, labels, cat_ids)
+            for row in to_coco_results(image_id, boxes.numpy(), scores.numpy(), labels.numpy(), cat_ids)
         ]
         if self.out_dir is not None:
-            _write_json(Path(self.out_dir) / "results.json", detections)
+            write_json(Path(self.out_dir) / "results.json", detections, indent=None)
             logger.info(f"wrote {len(detections)} detections to {Path(self.out_dir) / 'results.json'}")
         ground_truth = read_instances(self.ann_file or self.dataset_meta["ann_file"])
         if ground_truth.annotations is None:
@@ -93,23 +92,5 @@ class CocoBoxMetric(BaseMetric):
         )
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
-            _write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
+            write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
         return result.values()
-
-
-def _results_of_image(
-    image_id: int, boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cat_ids: Sequence[int]
-) -> list[dict]:
-    """Convert detections with boxes (N, 4), scores (N,) and labels (N,) to COCO's results format.
-
-    Boxes are rounded to a thousandth of a pixel, scores to the nine digits that represent a float32 exactly.
-    """
-    xywh = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().round(decimals=3).tolist()
-    return [
-        {"image_id": image_id, "category_id": cat_ids[label], "bbox": box, "score": float(f"{score:.9g}")}
-        for box, score, label in zip(xywh, scores.tolist(), labels.tolist())
-    ]
-
-
-def _write_json(path: Path, content: object) -> None:
-    atomic_write(path, (json.dumps(content) + "\n").encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
 from rotated_atss.dota.task1_evaluation import METRICS as METRICS_OF_EVALUATION
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import write_json
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 
 
@@ -121,7 +120,7 @@ class DOTAMetric(BaseMetric):
         )
         logger.info("on merged full images\n" + format_table(result))
         if self.out_dir is not None:
-            atomic_write(Path(self.out_dir) / "ap.json", (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+            write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
         return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
 
 

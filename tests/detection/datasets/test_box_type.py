@@ -9,6 +9,7 @@ import torch
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import obb_to_corners, obb_to_hbb, points_in_obb
+from tests.references.corners import corner_distance
 
 SHAPE = (90, 140)  # height, width
 BOX = (96.3, 34.2, 50.4, 17.6, 0.53)
@@ -18,12 +19,6 @@ def random_boxes(number=50, seed=0):
     unit = torch.rand(number, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     low = torch.tensor([-20, -20, 3, 3, -3.0], dtype=torch.float64)
     return unit * torch.tensor([180, 130, 60, 40, 6.0], dtype=torch.float64) + low
-
-
-def corner_gap(boxes, corners):
-    """Largest distance between the corners of boxes and expected corners (N, 4, 2), in both directions."""
-    distance = (obb_to_corners(boxes).unsqueeze(-2) - corners.unsqueeze(-3)).norm(dim=-1)
-    return float(torch.maximum(distance.amin(-1).max(), distance.amin(-2).max()))
 
 
 def pixels_inside(shape, box):
@@ -74,7 +69,7 @@ def test_flip_flips_the_corners(direction, flipped):
         if flipped[axis]:
             corners[..., axis] = size - corners[..., axis]
     boxes.flip_(SHAPE, direction)
-    assert corner_gap(boxes.tensor, corners) < 1e-9
+    assert corner_distance(boxes.tensor, corners).max() < 1e-9
 
 
 @pytest.mark.parametrize("degrees", [30, 90, -135])
@@ -85,7 +80,7 @@ def test_rotate_rotates_the_corners(degrees):
     origin = torch.tensor(center, dtype=torch.float64)
     corners = (obb_to_corners(boxes.tensor) - origin) @ rotation + origin
     boxes.rotate_(center, degrees)
-    assert corner_gap(boxes.tensor, corners) < 1e-9
+    assert corner_distance(boxes.tensor, corners).max() < 1e-9
 
 
 def test_similarity_maps_the_corners():
@@ -93,7 +88,7 @@ def test_similarity_maps_the_corners():
     matrix = np.array([[0.6, -0.8, 5], [0.8, 0.6, -7], [0, 0, 0.5]])
     corners = obb_to_corners(boxes.tensor) @ torch.tensor(matrix[:2, :2].T) + torch.tensor(matrix[:2, 2])
     boxes.project_(matrix)
-    assert corner_gap(boxes.tensor, corners / 0.5) < 1e-6
+    assert corner_distance(boxes.tensor, corners / 0.5).max() < 1e-6
 
 
 def test_perspective_projection_encloses_the_corners():
@@ -110,7 +105,7 @@ def test_rescale_and_resize():
     boxes, stretched = OrientedBoxes(random_boxes()), OrientedBoxes(random_boxes())
     corners = obb_to_corners(boxes.tensor)
     boxes.rescale_((0.5, 0.5))
-    assert corner_gap(boxes.tensor, corners / 2) < 1e-9
+    assert corner_distance(boxes.tensor, corners / 2).max() < 1e-9
     stretched.rescale_((2.0, 0.5))
     scaled = corners * torch.tensor([2, 0.5], dtype=torch.float64)
     assert bool(points_in_obb(scaled, stretched.tensor[:, None], margin=-1e-6).all())  # encloses the parallelogram

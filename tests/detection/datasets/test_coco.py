@@ -30,7 +30,7 @@ def warnings(monkeypatch):
     """Log lines of the dataset."""
     lines = []
     monkeypatch.setattr(
-        "rotated_atss.detection.datasets.coco.print_log",
+        "rotated_atss.detection.datasets.log.print_log",
         lambda text, logger=None, level=logging.INFO: lines.append(text),
     )
     return lines

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from rotated_atss.errors import UserError
+from tests.references.pickles import Trap
 
 
 @pytest.fixture
@@ -41,16 +41,6 @@ def read_scalars():
         return [(row["step"], row[key]) for row in rows if key in row]
 
     return read
-
-
-class Trap:
-    """Creates a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture

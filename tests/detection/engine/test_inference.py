@@ -20,6 +20,9 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_boxes import to_task1
 from rotated_atss.tiling.predict import WHOLE_IMAGE, predict_image
+from tests.references.images import smooth_noise
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
 NARROW = """
@@ -32,14 +35,6 @@ model = dict(
     test_cfg=dict(nms_pre=60, max_per_img=100),
 )
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def eager_weights(model, layer):
@@ -80,18 +75,12 @@ def horizontal(request, tmp_path_factory):
 SMALL = {"test_dataloader.dataset.pipeline.1.scale": (160, 96)}
 
 
-def noise(height, width, seed=0):
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
-    return cv2.resize(small, None, fx=4, fy=4)[:height, :width].copy()
-
-
 @pytest.fixture
 def images(tmp_path):
     """Three noisy images, one of them smaller than a tile."""
     (tmp_path / "images").mkdir()
     for number, (height, width) in enumerate([(150, 200), (60, 90), (128, 128)]):
-        cv2.imwrite(str(tmp_path / "images" / f"P{number}.png"), noise(height, width, number))
+        cv2.imwrite(str(tmp_path / "images" / f"P{number}.png"), smooth_noise(height, width, number))
     return tmp_path / "images"
 
 
@@ -117,7 +106,7 @@ def test_detections_equal_those_of_split_and_test(oriented, images, tmp_path):
 
 
 def test_batched_tiles_give_the_detections_of_single_tiles(oriented):
-    detector, image = load_detector(*oriented, device="cpu"), noise(200, 300)
+    detector, image = load_detector(*oriented, device="cpu"), smooth_noise(200, 300)
     one, four = (predict_image(detector, image, size=96, gap=16, batch_size=batch_size) for batch_size in (1, 4))
     assert len(one.scores) == len(four.scores) > 50
     torch.testing.assert_close(one.scores, four.scores, rtol=0, atol=1e-4)
@@ -136,7 +125,7 @@ def test_docstring_example_runs(oriented, images, monkeypatch, capsys):
 
 def test_horizontal_model_equals_inference_detector_on_a_whole_image(horizontal):
     config, checkpoint = horizontal
-    detector, image = load_detector(config, checkpoint, device="cpu", cfg_options=SMALL), noise(120, 200)
+    detector, image = load_detector(config, checkpoint, device="cpu", cfg_options=SMALL), smooth_noise(120, 200)
     assert (detector.size, detector.iou_threshold, len(detector.classes)) == (WHOLE_IMAGE, 0.6, 80)
     assert detector.classes[9] == "traffic light"
     detections = predict_image(detector, image)
@@ -156,7 +145,7 @@ def test_horizontal_model_equals_inference_detector_on_a_whole_image(horizontal)
 
 def test_horizontal_model_on_windows(horizontal):
     detector = load_detector(*horizontal, device="cpu", cfg_options=SMALL)
-    detections = predict_image(detector, noise(150, 200), size=96, gap=32)
+    detections = predict_image(detector, smooth_noise(150, 200), size=96, gap=32)
     assert len(detections.scores) > 20
     assert (detections.boxes[:, 4] == 0).all()
     assert detections.boxes[:, 0].max() > 110
@@ -165,7 +154,7 @@ def test_horizontal_model_on_windows(horizontal):
 
 @pytest.mark.parametrize("options", [{"amp": True}, {"channels_last": True}])
 def test_faster_settings_give_similar_detections(oriented, options):
-    image = noise(96, 96)
+    image = smooth_noise(96, 96)
     plain, fast = (
         predict_image(load_detector(*oriented, device="cpu", **each), image, size=96, gap=0) for each in ({}, options)
     )
@@ -179,7 +168,7 @@ def test_safetensors_give_the_same_boxes(oriented, tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     state = torch.load(oriented[1])["state_dict"]
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "a.safetensors")
-    image = noise(96, 96)
+    image = smooth_noise(96, 96)
     detections = [
         predict_image(load_detector(oriented[0], path, device="cpu"), image, size=96, gap=0)
         for path in (oriented[1], tmp_path / "a.safetensors")
@@ -251,8 +240,8 @@ def test_out_of_memory_is_reported_in_one_line(oriented, error, monkeypatch, fau
         raise error
 
     monkeypatch.setattr(detector.model, "test_step", raise_error)
-    message = fault(predict_image, detector, noise(200, 200), size=96, gap=0)
+    message = fault(predict_image, detector, smooth_noise(200, 200), size=96, gap=0)
     assert message.startswith("out of memory with 4 tiles per batch on cpu (use a smaller batch (--batch)")
     monkeypatch.setattr(detector.model, "test_step", lambda batch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        predict_image(detector, noise(96, 96), size=96, gap=0)
+        predict_image(detector, smooth_noise(96, 96), size=96, gap=0)
