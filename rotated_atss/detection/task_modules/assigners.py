@@ -9,7 +9,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.assign import Grid, atss_assign, atss_assign_batch, find_grids, max_iou_assign
+from rotated_atss.assign import CENTER_MARGIN_PX, Grid, atss_assign, atss_assign_batch, find_grids, max_iou_assign
 from rotated_atss.assign.validation import check_at_least_one, check_thresholds
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.ops.boxes import obb_to_hbb
@@ -23,6 +23,7 @@ class RotatedATSSAssigner(TensorAssigner):
 
     Args:
         topk: Candidate locations per level.
+        center_margin: The center of a positive lies in its box by more than this, in pixels.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -32,10 +33,10 @@ class RotatedATSSAssigner(TensorAssigner):
         tensor([-1,  0, -1, -1])
     """
 
-    def __init__(self, topk: int = 9, **kwargs: Any) -> None:
+    def __init__(self, topk: int = 9, *, center_margin: float = CENTER_MARGIN_PX, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_at_least_one(topk=topk)
-        self.topk = topk
+        self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
         """Return an upper bound of the number of positives: the number of candidates."""
@@ -47,7 +48,7 @@ class RotatedATSSAssigner(TensorAssigner):
         return atss_assign(
             priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.num_priors_per_location(priors),
             grids=find_grids(priors, level_sizes), gt_boxes_ignore=gt_boxes_ignore,
-            ignore_iof_threshold=self.ignore_iof_threshold,
+            ignore_iof_threshold=self.ignore_iof_threshold, center_margin=self.center_margin,
         )  # fmt: skip
 
     def assign_batch(
@@ -72,7 +73,7 @@ class RotatedATSSAssigner(TensorAssigner):
         return atss_assign_batch(
             priors, level_sizes, gt_boxes_list, topk=self.topk, priors_per_location=priors_per_location, grids=grids,
             valid_hw=valid_hw, gt_boxes_ignore_list=gt_boxes_ignore_list,
-            ignore_iof_threshold=self.ignore_iof_threshold,
+            ignore_iof_threshold=self.ignore_iof_threshold, center_margin=self.center_margin,
         )[0]  # fmt: skip
 
 
@@ -87,10 +88,23 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
         ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, treats crowd regions as
             background.
         priors_per_location: As for :class:`TensorAssigner`.
+        center_margin: As for :class:`RotatedATSSAssigner`.
     """
 
-    def __init__(self, topk: int = 9, *, ignore_iof_thr: float = -1, priors_per_location: int | None = 1) -> None:
-        super().__init__(topk, ignore_iof_threshold=ignore_iof_thr, priors_per_location=priors_per_location)
+    def __init__(
+        self,
+        topk: int = 9,
+        *,
+        ignore_iof_thr: float = -1,
+        priors_per_location: int | None = 1,
+        center_margin: float = CENTER_MARGIN_PX,
+    ) -> None:
+        super().__init__(
+            topk,
+            ignore_iof_threshold=ignore_iof_thr,
+            priors_per_location=priors_per_location,
+            center_margin=center_margin,
+        )
 
 
 @TASK_UTILS.register_module()
