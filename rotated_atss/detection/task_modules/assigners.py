@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from rotated_atss.assign import CENTER_MARGIN_PX, Grid, atss_assign, atss_assign_batch, find_grids, max_iou_assign
+from rotated_atss.assign.max_iou import check_low_quality_rule
 from rotated_atss.assign.validation import check_at_least_one, check_thresholds
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.ops.boxes import obb_to_hbb
@@ -117,11 +118,13 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: Smallest IoU of a low-quality match.
         match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it.
         gt_max_assign_all: Whether low-quality matches include all priors of equal IoU.
+        low_quality_rule: Box that a low-quality match is assigned to, ``claiming_gt`` as in MMDetection or ``best_gt``;
+            see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
         ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, ignores nothing.
 
     Raises:
-        ValueError: A threshold is out of range.
+        ValueError: A threshold is out of range or the rule is unknown.
     """
 
     def __init__(
@@ -132,14 +135,18 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: float = 0.0,
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
+        low_quality_rule: str = "claiming_gt",
         assign_by_circumhbbox: bool | str | None = None,
         ignore_iof_thr: float = 0.5,
     ) -> None:
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
         self.low_quality: dict[str, Any] = dict(
-            match_low_quality=match_low_quality, gt_max_assign_all=gt_max_assign_all
+            match_low_quality=match_low_quality,
+            gt_max_assign_all=gt_max_assign_all,
+            low_quality_rule=low_quality_rule,
         )
+        check_low_quality_rule(low_quality_rule)
         check_thresholds(**self.thresholds)
 
     def _assign_boxes(
