@@ -18,7 +18,11 @@ _MAX_BOXES_TRITON = 32_768  # the kernels store one bit per pair: 134 MB
 
 
 @overload
-def rotated_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, *, backend: str | None = None) -> Tensor: ...
+def rotated_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, /, *, backend: str | None = None) -> Tensor: ...
+
+
+@overload
+def rotated_nms(boxes: Tensor, scores: Tensor, *, iou_threshold: float, backend: str | None = None) -> Tensor: ...
 
 
 @overload

@@ -80,8 +80,8 @@ class OfficialATSSHead(HorizontalATSSHead):
         """
         with torch.autocast(cls_scores[0].device.type, enabled=False):
             sizes = [level.shape[-2:] for level in cls_scores]
-            priors, flags = self.get_anchors(sizes, batch_img_metas, device=cls_scores[0].device)
-            targets = self.get_targets(priors, flags, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
+            anchors = self.get_anchors(sizes, batch_img_metas, device=cls_scores[0].device)
+            targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
             priors, labels, weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
             logits, deltas, centerness = (
                 upcast(flatten_levels(levels, channels)).flatten(0, 1)
