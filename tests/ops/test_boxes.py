@@ -129,6 +129,37 @@ def test_minimum_area_rectangle_equals_opencv():
         assert float(box[2] * box[3]) == pytest.approx(w * h, rel=1e-3, abs=1e-2)
 
 
+RHOMBUS = [10.0, 0, 20, 5, 10, 10, 0, 5]  # two rectangles of equal area, along either pair of edges
+
+
+@pytest.mark.parametrize("angle_version", geometry.ANGLE_VERSIONS)
+def test_rectangles_of_opencv(angle_version):
+    cv2 = pytest.importorskip("cv2")
+    polys = np.random.default_rng(1).uniform(0, 200, (50, 8)).astype(np.float32)
+    polys = torch.from_numpy(np.concatenate([polys, [np.float32(np.roll(RHOMBUS, 2 * turn)) for turn in range(4)]]))
+    fitted = geometry.poly_to_obb(polys, angle_version, rect="cv2")
+    assert fitted.dtype == torch.float32
+    for poly, box in zip(polys.numpy(), fitted):
+        (cx, cy), (w, h), degrees = cv2.minAreaRect(poly.reshape(4, 2))
+        expected = torch.tensor([cx, cy, w, h, math.radians(degrees)], dtype=torch.float64)
+        expected = geometry.normalize_obb(expected, angle_version).float()
+        assert torch.allclose(box, expected, atol=1e-6)
+    assert geometry.poly_to_obb(torch.zeros(0, 8), angle_version, rect="cv2").shape == (0, 5)
+    with pytest.raises(ValueError, match="rect must be one of edge, cv2, got 'exact'"):
+        geometry.poly_to_obb(polys, angle_version, rect="exact")
+
+
+def test_first_edge_decides_between_rectangles_of_equal_area():
+    for turn in range(4):
+        points = torch.tensor(RHOMBUS).roll(2 * turn)
+        box = geometry.poly_to_obb(points, "le90")
+        edge = points[2:4] - points[:2]
+        direction = torch.atan2(edge[1], edge[0])
+        assert float(torch.sin(2 * (box[4] - direction)).abs()) < 1e-5  # parallel or at right angles
+        other = geometry.poly_to_obb(points, "le90", rect="cv2")
+        assert float(other[2:4].prod()) == pytest.approx(float(box[2:4].prod()), rel=1e-5)
+
+
 def test_degenerate_polygons():
     point = torch.full((1, 8), 7.0)
     line = torch.tensor([[0.0, 0, 4, 0, 4, 0, 0, 0]])

@@ -18,7 +18,7 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import poly_to_obb
+from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
@@ -34,6 +34,9 @@ class DOTADataset(BaseDataset):
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
         difficult_from: Lowest flag of a difficult object: 1, or 2 for only the objects that splitting truncated.
+        rect: Rectangle of a label that several smallest ones fit: ``edge``, along its first edge that gives one, or
+            ``cv2``, the one of ``cv2.minAreaRect``, as mmrotate trains
+            (:func:`rotated_atss.ops.boxes.poly_to_obb`).
         metainfo: ``classes`` and ``palette``, instead of the defaults.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
             skips tiles without objects; by default they are background.
@@ -50,12 +53,15 @@ class DOTADataset(BaseDataset):
         data_prefix: dict | None = None,
         difficult: str = "keep",
         difficult_from: int = 1,
+        rect: str = "edge",
         metainfo: dict | None = None,
         **kwargs: Any,
     ) -> None:
         if difficult not in DIFFICULT_CHOICES:
             raise UserError(f"difficult must be one of {', '.join(DIFFICULT_CHOICES)}, got {difficult!r}")
-        self.difficult, self.difficult_from = difficult, difficult_from
+        if rect not in RECT_CHOICES:
+            raise UserError(f"rect must be one of {', '.join(RECT_CHOICES)}, got {rect!r}")
+        self.difficult, self.difficult_from, self.rect = difficult, difficult_from, rect
         metainfo = dict(metainfo or {})
         names = resolve_classes(metainfo.get("classes", classes))
         palette = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
@@ -92,7 +98,7 @@ class DOTADataset(BaseDataset):
         has_area = polygon_areas(labels.polygons) > 0
         is_difficult = labels.difficult >= self.difficult_from
         keep = has_area & ~is_difficult if self.difficult == "drop" else has_area
-        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep])).numpy().astype(np.float32)
+        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep]), rect=self.rect).numpy().astype(np.float32)
         ignore_flags = is_difficult[keep] & (self.difficult == "ignore")
         label_indices = [names.index(name) for name, is_kept in zip(labels.names, keep) if is_kept]
         instances = [

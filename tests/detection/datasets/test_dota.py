@@ -15,7 +15,7 @@ from rotated_atss.detection.datasets import loading as _registers  # noqa: F401
 from rotated_atss.detection.datasets.dota import DOTADataset, source_label_folders
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import obb_to_corners
+from rotated_atss.ops.boxes import normalize_obb, obb_to_corners
 
 BOX = "10 10 50 10 50 30 10 30"
 
@@ -49,6 +49,18 @@ def error_of(root, **kwargs):
 
 
 # -- valid folders -----------------------------------------------------------------------------------------------------
+
+
+def test_rectangles_of_opencv_on_request(tmp_path):
+    folder = write(tmp_path / "tiles", {"a": ["10 0 20 5 10 10 0 5 ship 0", "20 5 10 10 0 5 10 0 ship 0"]})
+    boxes = [
+        [each["bbox"] for each in load(folder, rect=rect).get_data_info(0)["instances"]] for rect in ("edge", "cv2")
+    ]
+    (_, _), (w, h), degrees = cv2.minAreaRect(np.float32([[10, 0], [20, 5], [10, 10], [0, 5]]))
+    expected = normalize_obb(torch.tensor([10, 5, w, h, math.radians(degrees)]), "le90")
+    assert np.allclose(boxes[1][0], expected, atol=1e-4)
+    assert not np.allclose(boxes[0][0], boxes[0][1], atol=1e-2)  # each along its own first edge
+    assert "rect must be one of edge, cv2, got 'opencv'" in error_of(folder, rect="opencv")
 
 
 def test_records_are_sorted_and_contain_boxes_classes_and_paths(folder):
