@@ -115,13 +115,16 @@ class DOTAMetric(BaseMetric):
         if not folders:
             logger.info("no labels of the full images are available: nothing is evaluated (set them with --labels)")
             return {}
+        logger.info(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in folders)}")
         labels = read_labels_of_images(folders, image_ids, self.dataset_meta["classes"])
         result = evaluate_detections(
             detections, labels, metric=self.metric, difficult=self.difficult, version=self.version
         )
-        logger.info("on merged full images\n" + format_table(result))
+        notes = list(self.dataset_meta.get("notes", []))
+        logger.info("\n".join(["on merged full images", format_table(result), *notes]))
         if self.out_dir is not None:
-            atomic_write(Path(self.out_dir) / "ap.json", (json.dumps(result_to_json(result), indent=1) + "\n").encode())
+            content = {**result_to_json(result), **({"notes": notes} if notes else {})}
+            atomic_write(Path(self.out_dir) / "ap.json", (json.dumps(content, indent=1) + "\n").encode())
         return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
 
 
