@@ -63,7 +63,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, metavar="PX",
         help="window size; 0: the whole image (default: 1024 for models trained on DOTA tiles, otherwise 0)",
     )  # fmt: skip
-    windows.add_argument("--gap", type=int, default=200, metavar="PX", help="overlap of windows (default: 200)")
+    windows.add_argument("--gap", type=int, metavar="PX", help="overlap of windows (default: 200/1024 of the size)")
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
@@ -183,13 +183,12 @@ def _write(
 ) -> None:
     import json
 
-    from rotated_atss.dota.detections import task1_path, write_detections
+    from rotated_atss.dota.detections import write_task1_folder
     from rotated_atss.io.files import atomic_write
     from rotated_atss.tiling.merge_boxes import to_task1
     from rotated_atss.tiling.predict import to_coco_results
 
-    for name, of_class in to_task1(detections, model_classes).items():
-        if name in classes:
-            write_detections(task1_path(Path(args.out) / DETECTIONS, hyphenate(name)), of_class)
+    per_class = {hyphenate(name): rows for name, rows in to_task1(detections, model_classes).items() if name in classes}
+    write_task1_folder(Path(args.out) / DETECTIONS, per_class)
     if args.json:
         atomic_write(args.json, (json.dumps(to_coco_results(detections, model_classes)) + "\n").encode())

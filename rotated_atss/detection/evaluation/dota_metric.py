@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 
 from rotated_atss.dota.ap_result import format_table, result_to_json
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.detections import task1_path, write_detections
+from rotated_atss.dota.detections import write_task1_folder
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
@@ -101,8 +101,7 @@ class DOTAMetric(BaseMetric):
             f"into {num_detections} detections on {len(images)} images"
         )
         if self.out_dir is not None:
-            for name, of_class in detections.items():
-                write_detections(task1_path(self.out_dir, name), of_class)
+            write_task1_folder(self.out_dir, detections)
             logger.info(f"wrote Task1_*.txt to {self.out_dir}")
         if self.submission is not None:
             write_submission(self.submission, detections, classes)
