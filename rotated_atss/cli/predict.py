@@ -63,7 +63,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, metavar="PX",
         help="window size; 0: the whole image (default: 1024 for models trained on DOTA tiles, otherwise 0)",
     )  # fmt: skip
-    windows.add_argument("--gap", type=int, default=200, metavar="PX", help="overlap of windows (default: 200)")
+    windows.add_argument("--gap", type=int, metavar="PX", help="overlap of windows (default: 200/1024 of the size)")
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
@@ -182,14 +182,13 @@ def _write(
     detections: Sequence[BoxDetections], model_classes: Sequence[str], classes: Sequence[str], args: argparse.Namespace
 ) -> None:
     from rotated_atss.coco.results_file import default_category_ids, image_id_of_name, to_coco_results
-    from rotated_atss.dota.detections import task1_path, write_detections
+    from rotated_atss.dota.detections import write_task1_folder
     from rotated_atss.io.files import write_json
     from rotated_atss.ops.boxes import obb_to_hbb
     from rotated_atss.tiling.merge_boxes import to_task1
 
-    for name, of_class in to_task1(detections, model_classes).items():
-        if name in classes:
-            write_detections(task1_path(Path(args.out) / DETECTIONS, hyphenate(name)), of_class)
+    per_class = {hyphenate(name): rows for name, rows in to_task1(detections, model_classes).items() if name in classes}
+    write_task1_folder(Path(args.out) / DETECTIONS, per_class)
     if args.json:
         category_ids = default_category_ids(model_classes)
         rows = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rotated_atss import __version__
 from rotated_atss.tiling.source_images import SourceImage
@@ -55,14 +57,16 @@ def manifest_bytes(
     folders: Sequence[tuple[str, str | None]],
     sources: Sequence[SourceImage],
     stats: Sequence[SplitStats],
+    out: str | Path = ".",
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
     Args:
         settings: The settings of the split.
-        folders: Pairs of image and label folder, as given.
+        folders: Pairs of image and label folder.
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
+        out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -74,7 +78,10 @@ def manifest_bytes(
         "format": FORMAT,
         "version": __version__,
         "settings": asdict(settings),
-        "folders": [{"images": image_folder, "labels": label_folder} for image_folder, label_folder in folders],
+        "folders": [
+            {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
+            for images, labels in folders
+        ],
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
@@ -84,6 +91,15 @@ def manifest_bytes(
         ],
     }
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _relative(folder: str, out: str | Path) -> str:
+    """Return a folder relative to ``out``; on another drive of Windows, absolute."""
+    target = Path(folder).resolve()
+    try:
+        return Path(os.path.relpath(target, Path(out).resolve())).as_posix()
+    except ValueError:
+        return target.as_posix()
 
 
 def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:

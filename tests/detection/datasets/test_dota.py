@@ -147,6 +147,33 @@ def test_label_folders_of_the_full_images_come_from_the_manifest(folder, tmp_pat
     assert source_label_folders(None) == source_label_folders(str(tmp_path)) == []
 
 
+def test_label_folders_are_relative_to_the_manifest(tmp_path, monkeypatch):
+    folder = write(tmp_path / "project" / "tiles", {"a": []})
+    (folder / "manifest.json").write_text(json.dumps({"folders": [{"images": "../raw", "labels": "../raw"}]}))
+    for root in (tmp_path / "project", tmp_path / "elsewhere"):
+        (root / "raw").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load(folder).metainfo["source_labels"] == [str((tmp_path / "project" / "raw").resolve())]
+    (tmp_path / "project").rename(tmp_path / "moved")
+    assert source_label_folders(str(tmp_path / "moved" / "tiles")) == [str((tmp_path / "moved" / "raw").resolve())]
+
+
+def test_tiles_must_be_those_of_the_manifest(folder):
+    def list_tiles(names, **settings):
+        content = {"tiles": [{"name": name} for name in names], "settings": settings}
+        (folder / "manifest.json").write_text(json.dumps(content))
+
+    list_tiles("abc")
+    assert load(folder).metainfo["notes"] == []
+    list_tiles("abc", keep_empty=False)
+    assert "AP is biased" in load(folder, test_mode=True).metainfo["notes"][0]
+    list_tiles("ab")
+    assert "1 of the 3 tiles are not in the manifest, the first is c" in error_of(folder)
+    list_tiles("abcd")
+    assert "1 of the 4 tiles of the manifest are missing, the first is d" in error_of(folder)
+    assert "AP is of a subset: 1 of the 4" in load(folder, allow_missing_tiles=True).metainfo["notes"][0]
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '{"folders": [3]}', '{"folders": 3}', "\x00"])
 def test_invalid_manifest_raises(folder, text):
     (folder / "manifest.json").write_text(text)
