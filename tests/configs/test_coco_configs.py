@@ -212,4 +212,6 @@ def test_no_compiled_kernel_is_called():
     sum(sum(value) for key, value in losses.items() if "loss" in key).backward()
     model.eval()
     with torch.no_grad():
-        model(**model.data_preprocessor(batch((3,), 64), False), mode="predict")
+        (sample,) = model(**model.data_preprocessor(batch((3,), 64), False), mode="predict")
+    assert torch.isfinite(sample.pred_instances.scores).all()
+    assert all(param.grad.isfinite().all() for param in model.parameters() if param.grad is not None)
