@@ -54,7 +54,10 @@ def batch(counts, size):
     return dict(inputs=images, data_samples=samples)
 
 
-@pytest.mark.parametrize("name", horizontal_names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if "dcnv2_x101" in name else []) for name in horizontal_names()],
+)
 def test_training_step_with_and_without_objects_and_inference(name):
     model = build_model(load_config(name, WITHOUT_WEIGHTS))
     size = 64
