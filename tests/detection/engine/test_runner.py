@@ -78,6 +78,7 @@ def test_same_seed_gives_same_losses(run, workers, read_scalars):
         assert read_scalars(run(changes, seed=8)) != first
 
 
+@pytest.mark.slow
 def test_published_config_trains_an_epoch_and_validates(run_published, read_scalars, read_log):
     folder = run_published()
     assert (folder / "epoch_1.pth").is_file()
@@ -177,11 +178,12 @@ def test_detections_are_placed_in_the_full_image(tiny_published_options, tmp_pat
     ]
 
 
-def test_load_from_and_resume_of_the_config_are_ignored_in_a_test(run, tiny_options, tmp_path):
+def test_load_from_and_resume_of_the_config_are_ignored_in_a_test(run, tiny_options, tmp_path, read_log):
     folder = run({"train_cfg.max_iters": 1})
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     changes = {**tiny_options, "load_from": str(tmp_path / "none.pth"), "resume": True}
     runner.test(DEMO, folder / "iter_1.pth", TestOptions(work_dir=str(tmp_path / "test"), cfg_options=changes))
+    assert "Iter(test) [3/3]" in read_log(tmp_path / "test")
 
 
 def test_label_of_extreme_size_is_ignored_with_a_warning(run_published, tmp_path, tiles, read_scalars):
