@@ -140,6 +140,7 @@ def _evaluate_with_progress(args: argparse.Namespace, classes: tuple[str, ...]) 
         result = evaluate_detections(
             detections,
             labels,
+            classes=classes,
             metric=args.metric,
             version=args.dota_version,
             difficult=args.difficult,
