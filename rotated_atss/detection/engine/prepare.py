@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,13 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
     return cfg
 
 
-def prepare_test(cfg: Config, options: TestOptions) -> Config:
+def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | None = None) -> Config:
     """Return the config of a test run.
 
     Args:
         cfg: A config loaded with ``options.cfg_options``. It is not changed.
         options: Options of the run.
+        checkpoint: The tested checkpoint. Its folder is the default of ``work_dir``.
 
     Returns:
         A changed copy without training and validation, which loads no weights by itself.
@@ -87,6 +89,8 @@ def prepare_test(cfg: Config, options: TestOptions) -> Config:
         'merged'
     """
     require_keys(cfg, "model", "test_dataloader", "test_cfg", "test_evaluator")
+    if checkpoint is not None and options.work_dir is None and cfg.get("work_dir") is None:
+        options = dataclasses.replace(options, work_dir=Path(checkpoint).parent)
     cfg = _prepare_run(cfg, options)
     cfg.load_from, cfg.resume = None, False  # the checkpoint of the command is loaded instead
     cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
@@ -174,7 +178,7 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = randomness
+        cfg.randomness = {"seed": None, **randomness}  # MMEngine draws one
 
 
 def _limit_iterations(cfg: Config, iterations: int) -> None:

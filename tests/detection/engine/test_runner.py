@@ -58,6 +58,21 @@ def test_train_then_resume_then_test(run, tiles, tiny_options, tmp_path, read_sc
     assert (tmp_path / "s.zip").is_file()
 
 
+def test_config_inherited_by_package_name_trains(run_published, tmp_path, read_scalars):
+    own = tmp_path / "own.py"
+    own.write_text(f'_base_ = "rotated_atss::dota/{PUBLISHED}.py"\n')
+    folder = run_published(config=own, iterations=1)
+    assert [step for step, _ in read_scalars(folder)] == [1]
+    assert (folder / "iter_1.pth").is_file()
+
+
+def test_logged_number_of_positives_is_averaged(run, read_scalars):
+    each = [value for _, value in read_scalars(run(seed=3), "num_pos")]
+    smooth = [value for _, value in read_scalars(run({"log_processor.window_size": 4}, seed=3), "num_pos")]
+    assert len(set(each)) > 1
+    assert smooth == [pytest.approx(sum(each[:number]) / number) for number in range(1, 5)]
+
+
 def test_model_is_built_once(run, monkeypatch):
     built, init = [], RotatedRetinaHead.__init__
     monkeypatch.setattr(
