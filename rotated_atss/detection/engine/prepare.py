@@ -1,4 +1,4 @@
-"""Configs of a run: the options of a command applied to a copy of the config."""
+"""Apply the options of a command to a copy of its config."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
         checkpoint: The tested checkpoint. Its folder is the default of ``work_dir``.
 
     Returns:
-        A changed copy without training and validation, which loads no weights by itself.
+        A changed copy without training and validation. It names no weights to load: the runner loads the checkpoint.
 
     Raises:
         UserError: The config cannot be tested, an option does not fit it, or an output overlaps an input.
@@ -201,7 +201,7 @@ def _limit_iterations(cfg: Config, iterations: int) -> None:
 
 
 def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Let schedules that span the whole run follow its length, which ``--cfg-options`` may have changed.
+    """Fit schedules that span the whole run to its length, which ``--cfg-options`` may have changed.
 
     Raises:
         UserError: A schedule that the user has changed ends before the run.
@@ -228,7 +228,7 @@ def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:
-    """Set ``load_from`` to the checkpoint to resume from, which makes pretrained weights superfluous."""
+    """Set ``load_from`` to the checkpoint to resume from, and drop pretrained weights, which it replaces."""
     path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
     if path is not None:
         cfg.load_from = str(path)
