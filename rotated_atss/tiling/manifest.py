@@ -55,6 +55,7 @@ def manifest_bytes(
     folders: Sequence[tuple[str, str | None]],
     sources: Sequence[SourceImage],
     stats: Sequence[SplitStats],
+    formats: Sequence[str | None] = (),
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
@@ -63,6 +64,7 @@ def manifest_bytes(
         folders: Pairs of image and label folder, as given.
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
+        formats: Label format per folder; other formats than ``dota`` are recorded.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -74,7 +76,7 @@ def manifest_bytes(
         "format": FORMAT,
         "version": __version__,
         "settings": asdict(settings),
-        "folders": [{"images": image_folder, "labels": label_folder} for image_folder, label_folder in folders],
+        "folders": [_folder_entry(pair, formats[index] if formats else None) for index, pair in enumerate(folders)],
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
@@ -84,6 +86,11 @@ def manifest_bytes(
         ],
     }
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _folder_entry(pair: tuple[str, str | None], label_format: str | None) -> dict[str, str | None]:
+    entry = {"images": pair[0], "labels": pair[1]}
+    return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
 
 
 def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:

@@ -122,7 +122,7 @@ def source_label_folders(data_root: str | None) -> list[str]:
         data_root: Output folder of a split, with its ``manifest.json``.
 
     Returns:
-        The existing label folders recorded in the manifest; empty without a manifest.
+        The existing label folders of DOTA text recorded in the manifest; empty without a manifest.
 
     Raises:
         UserError: The manifest is not one of a split.
@@ -140,7 +140,8 @@ def source_label_folders(data_root: str | None) -> list[str]:
         return []
     try:
         folders = json.loads(manifest.read_text(encoding="utf-8")).get("folders", [])
-        labels = [folder["labels"] for folder in folders if folder.get("labels")]
+        text = [folder for folder in folders if folder.get("label_format", "dota") == "dota"]
+        labels = [folder["labels"] for folder in text if folder.get("labels")]
     except (ValueError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
     return [folder for folder in labels if Path(folder).is_dir()]
