@@ -82,7 +82,9 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
         above.append(all(y < 0 for _, y in ring))
-        properties = feature.get("properties") or {}
+        properties = feature.get("properties")
+        if not isinstance(properties, dict):
+            raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
         score = properties.get("score")
         if score is not None and not is_finite_number(score):
             raise UserError(f"score must be a number, got {quote(score)}", where=where)

@@ -155,10 +155,10 @@ class ObjectList:
             header: Header lines of DOTA text.
 
         Raises:
-            UserError: The name is empty.
+            UserError: The name is empty or has control characters.
         """
-        if not image_id_of(name).strip(" ."):
-            raise UserError(f"the image has no name, got {quote(name)}", where=source)
+        if not image_id_of(name).strip(" .") or not name.isprintable():
+            raise UserError(f"the name of an image must be printable, got {quote(name)}", where=source)
         polygons, classes, difficult, scores, lines = zip(*self._rows) if self._rows else ((), (), (), (), ())
         scored = bool(scores) and scores[0] is not None
         return ImageLabels(

@@ -38,6 +38,14 @@ def polygon_json(count: int) -> str:
     return json.dumps({"shapes": [shape], "imagePath": "P1.png", "imageWidth": 500, "imageHeight": 500})
 
 
+def feature_collection(properties: object = None, **members: object) -> str:
+    ring = [[1, 2], [11, 2], [11, 8], [1, 8], [1, 2]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": geometry}
+    feature["properties"] = {"class": "ship"} if properties is None else properties
+    return json.dumps({"type": "FeatureCollection", "features": [feature], **members})
+
+
 def test_another_format_than_asked_for(fails):
     match = r"P1.txt: this file is yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
@@ -110,6 +118,8 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.xml": "<html/>"}, r"P1.xml: not a label file of a known format"),
         ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
         ({"P1.json": '[{"image_id": 1}]'}, r"P1.json: COCO results name neither images nor classes"),
+        ({"P1.geojson": feature_collection(properties=[])}, r"features\[0\]: properties must be an object, got '\[\]'"),
+        ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
         ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
         ({"notes.md": ""}, r"in: no label files here"),
