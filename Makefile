@@ -60,11 +60,11 @@ bench-table: ## Generate docs/benchmarks.md from benchmarks/results
 	@$(PYTHON) benchmarks/make_table.py $(ARGS)
 
 models: setup ## Count parameters and GFLOPs of every config and generate docs/models.md
-	@$(BIN)/python benchmarks/bench_models.py --no-timing $(ARGS)
-	@$(BIN)/python benchmarks/make_models.py
+	@$(BIN)/python benchmarks/harness.py models --no-timing $(ARGS)
+	@$(BIN)/python benchmarks/make_table.py models
 
 models-table: setup ## Generate docs/models.md from the configs and benchmarks/results
-	@$(BIN)/python benchmarks/make_models.py $(ARGS)
+	@$(BIN)/python benchmarks/make_table.py models $(ARGS)
 
 doctor: setup ## Check the installation and suggest fixes
 	@$(BIN)/python -m rotated_atss doctor

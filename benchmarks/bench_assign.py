@@ -1,8 +1,5 @@
 """ATSS assignment: time, extra memory and result, compared with mmrotate's dense RotatedATSSAssigner.
 
-    python benchmarks/bench_assign.py [--num-gt 10 100 500 2000 5000] [--baseline-max-gt 500] [--repeats 15]
-                                      [--large 4096] [--baseline-repeats 3] [--scenes 3] [--scene-gt 60] [--device cuda]
-
 Images of 1024 x 1024 px with every number of boxes, also without the grid layout of the priors; 500 boxes also on
 --large pixels; 16 images of 100 boxes in one call and in 16 calls.
 
@@ -16,14 +13,10 @@ those of priors. Every differing prior is recorded with its cause (explain.py).
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import assignment, baselines, harness, inputs
 from benchmarks.baselines import Assign
@@ -31,6 +24,11 @@ from benchmarks.explain import UNEXPLAINED, explain
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import settle_allocator, time_one, time_pair
 from rotated_atss.assign import atss_assign, atss_assign_batch
+
+OPTIONS = dict(
+    device="cpu", repeats=15, num_gt=[10, 100, 500, 2000, 5000], baseline_max_gt=500, baseline_repeats=3, large=4096,
+    scenes=3, scene_gt=60,
+)  # fmt: skip
 
 SCENES: dict[str, dict[str, Any]] = {
     "random": {},
@@ -136,14 +134,3 @@ def measure(args: argparse.Namespace) -> Record:
         "baseline_missing": missing, "targets": targets(rows, sizes, comparisons), "rows": rows, "sizes": sizes,
         "batch": batch, "comparisons": comparisons,
     }  # fmt: skip
-
-
-def main() -> None:
-    harness.main(
-        "assign", __doc__, measure, repeats=15, num_gt=[10, 100, 500, 2000, 5000], baseline_max_gt=500,
-        baseline_repeats=3, large=4096, scenes=3, scene_gt=60,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Evaluating a million detections of 500 images at ten IoU thresholds, compared with dotadevkit at one threshold.
 
-    python benchmarks/bench_evaluate.py [--detections 1000000] [--compared 50000] [--repeats 5]
-
 Synthetic detections and labels of DOTA's 15 classes (task1.py), five detections per object, text files included. Memory
 is that of the command ``rotated-atss evaluate``. dotadevkit needs minutes for a million detections and is compared on
 --compared of them.
@@ -17,9 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import harness
 from benchmarks.memory import command_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.task1 import CLASS_MIX, write_merged
@@ -100,15 +95,10 @@ def targets(full: Row, compared: Row) -> list[Row]:
     ]
 
 
+OPTIONS = dict(repeats=5, detections=DETECTIONS, compared=COMPARED)
+
+
 def measure(args: argparse.Namespace) -> Record:
     with tempfile.TemporaryDirectory(prefix="bench_evaluate_") as folder:
         rows = [full_row(args, Path(folder) / "full"), compared_row(args, Path(folder) / "compared")]
     return {"targets": targets(*rows), "rows": rows}
-
-
-def main() -> None:
-    harness.main("evaluate", __doc__, measure, gpu=False, repeats=5, detections=DETECTIONS, compared=COMPARED)
-
-
-if __name__ == "__main__":
-    main()

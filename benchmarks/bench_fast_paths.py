@@ -1,8 +1,5 @@
 """Whole commands with each fast path of the file code, compared with the same command without it.
 
-    python benchmarks/bench_fast_paths.py [--detections 1000000] [--images 100] [--repeats 5] [--processes 2]
-                                          [--only NAME ...]
-
 Every run is a fresh interpreter that executes ``rotated-atss merge`` or ``split``. The fast path is
 switched off by replacing one attribute in that process and, by fork, in its workers. Runs with and without it
 alternate. The speed-up is seconds without the fast path over seconds with it, for the command that a user runs.
@@ -12,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import dota_data, harness, task1
+from benchmarks import dota_data, task1
 from benchmarks.bench_merge import IMAGES
 from benchmarks.bench_split import run_python
 from benchmarks.records import Record, Row
@@ -90,6 +84,9 @@ def fast_path_row(name: str, options: list[object], repeats: int, folder: Path) 
     return {"fast_path": name, "command": path.command, **times}
 
 
+OPTIONS = dict(repeats=5, detections=1_000_000, images=100, processes=2, data="", only=list(FAST_PATHS))
+
+
 def measure(args: argparse.Namespace) -> Record:
     if unknown := set(args.only) - set(FAST_PATHS):
         raise SystemExit(f"unknown fast path {sorted(unknown)}. Choose from {list(FAST_PATHS)}.")
@@ -99,14 +96,3 @@ def measure(args: argparse.Namespace) -> Record:
         rows = [fast_path_row(name, options[FAST_PATHS[name].command], args.repeats, folder) for name in args.only]
     settings = {"detections": args.detections, "images": args.images, "processes": args.processes}
     return {"settings": settings, "rows": rows}
-
-
-def main() -> None:
-    harness.main(
-        "fast_paths", __doc__, measure, gpu=False, repeats=5, detections=1_000_000, images=100, processes=2, data="",
-        only=list(FAST_PATHS),
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,5 @@
 """Inference of the R50 le90 config by part, compared with the same network run by mmrotate.
 
-    python benchmarks/bench_inference.py [--size 1024] [--batch 1 2] [--candidates 1500] [--repeats 5]
-                                         [--baseline-repeats 3] [--no-baseline] [--baseline-amp] [--device cuda]
-
 A test step: normalization, network, decoding, NMS. rotated-atss runs as configured (channels last), in float32 and with
 --amp (bfloat16). The baseline is onedl-mmrotate's RetinaNet R50 with one prior per location, the same layers and
 weights, in float32 and with --baseline-amp in bfloat16 too; its outputs are cast to float32 because mmcv's NMS does not
@@ -16,19 +13,20 @@ image. Differences of the kept boxes are attributed to their causes (postprocess
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, head_outputs, models, postprocess
 from benchmarks.baselines import first_line, mmcv_ops
 from benchmarks.memory import extra_megabytes, held_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
+
+OPTIONS = dict(
+    device="cpu", repeats=5, size=1024, batch=[1, 2], candidates=1500, scene_candidates=2000, baseline_repeats=3,
+    no_baseline=False, baseline_amp=False,
+)  # fmt: skip
 
 PARTS = ("backbone and neck", "head", "post-processing", "rest")
 OWN_AMP, OWN_FLOAT32 = "rotated-atss, --amp", "rotated-atss, float32"
@@ -201,14 +199,3 @@ def measure(args: argparse.Namespace) -> Record:
         "baseline_missing": missing, "settings": settings, "targets": targets(rows, scenes, args), "rows": rows,
         "scenes": scenes,
     }  # fmt: skip
-
-
-def main() -> None:
-    harness.main(
-        "inference", __doc__, measure, repeats=5, size=1024, batch=[1, 2], candidates=1500, scene_candidates=2000,
-        baseline_repeats=3, no_baseline=False, baseline_amp=False,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Rotated IoU: time per pair and largest error, compared with mmcv's box_iou_rotated.
 
-    python benchmarks/bench_iou.py [--pairs 200000] [--repeats 9] [--baseline-repeats 5] [--exact 2000] [--device cuda]
-
 Reference in float32: the closed form in float64 on all pairs. Reference in float64: rational arithmetic on --exact
 random pairs of each kind and on those with the largest disagreement between the closed form, its transpose and shapely.
 
@@ -13,15 +11,11 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, inputs
 from benchmarks.baselines import mmcv_ops
@@ -31,6 +25,8 @@ from benchmarks.timing import time_pair
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.backend import default_backend
 from rotated_atss.ops.boxes import obb_to_poly
+
+OPTIONS = dict(device="cpu", repeats=9, pairs=200_000, scene_boxes=2000, baseline_repeats=5, exact=2000)
 
 WRONG = 0.01  # an IoU off by more than this is wrong, not rounded
 SHAPELY_TOLERANCE = 1e-9
@@ -215,11 +211,3 @@ def measure(args: argparse.Namespace) -> Record:
         row = dense_row("crowd", f"{CROWD:,} x {CROWD:,} that all overlap", crowds, dense, args)
         rows.append(row | throughput(row, args.device))
     return {"baseline_missing": missing, "targets": targets(rows, gpu=gpu), "rows": rows}
-
-
-def main() -> None:
-    harness.main("iou", __doc__, measure, repeats=9, pairs=200_000, scene_boxes=2000, baseline_repeats=5, exact=2000)
-
-
-if __name__ == "__main__":
-    main()

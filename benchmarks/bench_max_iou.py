@@ -1,8 +1,5 @@
 """Max-IoU assignment with nine priors per location, compared with MMDetection's MaxIoUAssigner on mmrotate's IoU.
 
-    python benchmarks/bench_max_iou.py [--num-gt 10 100 500 2000] [--baseline-max-gt 20] [--repeats 5]
-                                       [--baseline-repeats 1] [--device cuda]
-
 Images of 1024 x 1024 px; memory as in bench_assign.py. The baseline takes about half a second per box on a CPU and is
 skipped above --baseline-max-gt. A difference is explained where the IoU of the prior is within 1e-4 of a threshold or
 of the best IoU of the ground-truth box or of the prior.
@@ -11,19 +8,17 @@ of the best IoU of the ground-truth box or of the prior.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import assignment, baselines, harness, inputs
+from benchmarks import assignment, baselines, inputs
 from benchmarks.baselines import Assign
 from benchmarks.records import Record, Row, target
 from rotated_atss.assign import max_iou_assign
 from rotated_atss.ops import rotated_iou
+
+OPTIONS = dict(device="cpu", repeats=5, num_gt=[10, 100, 500, 2000], baseline_max_gt=20, baseline_repeats=1)
 
 WARMUP_GT = 3
 NEAR_TIE = 1e-4
@@ -94,13 +89,3 @@ def measure(args: argparse.Namespace) -> Record:
     own, baseline = build_own(args.device), None if package is None else build_baseline(args.device)
     rows = [assign_row(num_gt, own, baseline, args) for num_gt in args.num_gt]
     return {"baseline_missing": missing, "targets": targets(rows), "rows": rows}
-
-
-def main() -> None:
-    harness.main(
-        "max_iou", __doc__, measure, repeats=5, num_gt=[10, 100, 500, 2000], baseline_max_gt=20, baseline_repeats=1,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Merging a million tile detections into full images, compared with dotadevkit, files included.
 
-    python benchmarks/bench_merge.py [--detections 1000000] [--repeats 3] [--processes 2]
-
 Synthetic tiles of 500 images (task1.py) and two processes; one case with DOTA's 15 classes, one with a single class,
 which dotadevkit processes in one process. Memory is that of the command ``rotated-atss merge`` with its processes.
 """
@@ -16,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import dota_data, harness
+from benchmarks import dota_data
 from benchmarks.memory import command_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.task1 import CLASS_MIX, ONE_CLASS, write_tiles
 from benchmarks.timing import time_one, time_pair
 from rotated_atss.dota.detections import list_task1_files, read_detections, task1_path
 from rotated_atss.tiling.merge_text import merge_folder
+
+OPTIONS = dict(repeats=3, detections=1_000_000, processes=2)
 
 IMAGES = 500
 IOU_THRESHOLD = 0.1
@@ -90,11 +88,3 @@ def measure(args: argparse.Namespace) -> Record:
         with tempfile.TemporaryDirectory(prefix="bench_merge_") as folder:
             rows.append(merge_row(case, args, Path(folder)))
     return {"targets": targets(rows), "rows": rows}
-
-
-def main() -> None:
-    harness.main("merge", __doc__, measure, gpu=False, repeats=3, detections=1_000_000, processes=2)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Size and speed of the configs: parameters, multiply-adds, seconds and memory of one inference.
 
-    python benchmarks/bench_models.py [--no-timing] [--time NAME ...] [--size 1024] [--repeats 5] [--device cuda]
-
 Parameters are all weights, frozen ones included. Multiply-adds are those of convolutions and matrix products of
 backbone, neck and head for one image, counted by torch.utils.flop_counter.FlopCounterMode on fake tensors; one
 multiply-add counts as one operation, as in the figures of MMDetection and mmrotate. A deformable convolution counts as
@@ -18,13 +16,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, models
 from benchmarks.memory import extra_megabytes
@@ -101,6 +95,9 @@ def timed_configs(args: argparse.Namespace) -> list[str]:
     return list(args.time or (TIMED_ON_CPU if args.device == "cpu" else config_names()))
 
 
+OPTIONS = dict(device="cpu", repeats=5, no_timing=False, time=[], size=SIDE)
+
+
 def measure(args: argparse.Namespace) -> Record | None:
     """Save the record of sizes and return the record of speeds."""
     where = environment()  # sizes do not depend on the device
@@ -110,11 +107,3 @@ def measure(args: argparse.Namespace) -> Record | None:
         for config in timed_configs(args)
     ]
     return {"name": "models_speed", "settings": {"size": args.size}, "rows": rows} if rows else None
-
-
-def main() -> None:
-    harness.main("models", __doc__, measure, repeats=5, no_timing=False, time=[], size=SIDE)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Rotated NMS, compared with mmcv's batched_nms over its compiled nms_rotated, as mmrotate's heads call it.
 
-    python benchmarks/bench_nms.py [--repeats 9] [--baseline-repeats 3] [--baseline-seconds 180] [--device cuda]
-
 The CPU kernel of mmcv's nms_rotated ignores its labels; batched_nms offsets the boxes of each class. The time of the
 baseline on the larger scene is estimated from the smaller one: from 10 s on it runs once, above --baseline-seconds not.
 """
@@ -9,14 +7,10 @@ baseline on the larger scene is estimated from the smaller one: from 10 s on it 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import harness, inputs
 from benchmarks.baselines import NMS, batched_nms, mmcv_ops
@@ -24,6 +18,8 @@ from benchmarks.records import Record, Row, target
 from benchmarks.timing import time_pair
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.backend import default_backend
+
+OPTIONS = dict(device="cpu", repeats=9, baseline_repeats=3, baseline_seconds=180.0)
 
 IOU_THRESHOLD = 0.1
 SLOW_SECONDS = 10
@@ -104,11 +100,3 @@ def measure(args: argparse.Namespace) -> Record:
     gpu = args.device != "cpu"
     settings = {"iou_threshold": IOU_THRESHOLD, **({"backend": default_backend("cuda")} if gpu else {})}
     return {"baseline_missing": missing, "settings": settings, "targets": targets(rows, gpu=gpu), "rows": rows}
-
-
-def main() -> None:
-    harness.main("nms", __doc__, measure, repeats=9, baseline_repeats=3, baseline_seconds=180.0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """IoU, NMS and splitting of oriented boxes, compared with supervision, sahi and ultralytics where they are installed.
 
-    python benchmarks/bench_others.py [--repeats 5] [--split-repeats 3] [--images 40] [--processes 2] [--data FOLDER]
-
 None of them is installed with rotated-atss. A missing one is reported with the reason; without any, no record is
 written. A row states where a package computes another quantity, and the record lists the tasks that are not comparable
 (others.py). FOLDER is as in bench_split.py. Splitting runs in this process, so that start-up and imports are not timed,
@@ -11,7 +9,6 @@ and rotated-atss writes the same kind of files as the baseline.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import dota_data, harness, inputs, others
+from benchmarks import dota_data, inputs, others
 from benchmarks.baselines import optional
 from benchmarks.bench_iou import errors
 from benchmarks.bench_nms import Scene, mistakes
@@ -36,6 +31,8 @@ from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.ops import rotated_iou, rotated_nms
+
+OPTIONS = dict(repeats=5, split_repeats=3, images=40, processes=2, data="")
 
 IOU_THRESHOLD = 0.1
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # candidates for the best threshold of another quantity
@@ -177,11 +174,3 @@ def measure(args: argparse.Namespace) -> Record | None:
     other_tasks = [dict(zip(("library", "task", "reason"), each)) for each in others.NOT_COMPARABLE]
     ships = {"two_ships": others.kept_of_two_ships()} if "sahi" in installed else {}
     return {"settings": settings, "rows": rows, "missing": missing, "other_tasks": other_tasks, **ships}
-
-
-def main() -> None:
-    harness.main("others", __doc__, measure, gpu=False, repeats=5, split_repeats=3, images=40, processes=2, data="")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,7 @@
 """Growth of the time of each stage with pixels, boxes, detections and processes, on one machine.
 
-    python benchmarks/bench_scaling.py [--repeats 3] [--sizes 256 512 1024] [--detections 125000 250000 500000 1000000]
-
 There is no baseline. The network is that of the R50 le90 config with --amp on one image; two processes train the
-demo's network (gloo, one thread each), compared with one. make_scaling.py makes docs/scaling.md from the record.
+demo's network (gloo, one thread each), compared with one. make_table.py makes docs/scaling.md from the record.
 """
 
 from __future__ import annotations
@@ -24,9 +22,7 @@ import cv2
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import harness, inputs, models, task1
+from benchmarks import inputs, models, task1
 from benchmarks.bench_evaluate import IMAGES, evaluate
 from benchmarks.records import ROOT, Record, Row
 from benchmarks.timing import summary, time_one
@@ -34,6 +30,8 @@ from rotated_atss.assign import atss_assign
 from rotated_atss.cli import main as rotated_atss
 from rotated_atss.ops import rotated_nms
 from rotated_atss.tiling.merge_text import merge_folder
+
+OPTIONS = dict(repeats=3, sizes=[256, 512, 1024], detections=[125_000, 250_000, 500_000, 1_000_000])
 
 NUM_GT = 100
 STEPS, WARMUP_STEPS, BATCH, DEMO, DEMO_PX = 8, 2, 4, "rotated_atss_obb_r18_demo_le90", 256
@@ -199,14 +197,3 @@ def measure(args: argparse.Namespace) -> Record:
         stages = text_stages(Path(folder), args.detections)
         rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]
     return {"rows": rows, "processes": process_row(args.repeats)}
-
-
-def main() -> None:
-    harness.main(
-        "scaling", __doc__, measure, gpu=False, repeats=3, sizes=[256, 512, 1024],
-        detections=[125_000, 250_000, 500_000, 1_000_000],
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

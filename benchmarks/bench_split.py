@@ -1,7 +1,5 @@
 """Splitting DOTA images at 1024/200, compared with mmrotate's img_split.py and dotadevkit.
 
-    python benchmarks/bench_split.py [--data FOLDER] [--images 100] [--repeats 3] [--processes 2]
-
 Every run starts a fresh interpreter, as a user does, and writes into an empty folder. FOLDER holds images/ and
 labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic images of the
 same sizes. The images are duplicated until there are --images. Also measured: one large image with one and two
@@ -24,14 +22,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import codecs, dota_data, harness
+from benchmarks import codecs, dota_data
 from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.timing import time_one, time_pair
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.io.images import read_image
+
+OPTIONS = dict(repeats=3, data="", images=100, processes=2)
 
 SIZE, GAP = 1024, 200
 LARGE_PX = 8000
@@ -174,11 +172,3 @@ def measure(args: argparse.Namespace) -> Record:
         tiles = codecs.measure(sample_tiles(data, folder / "tiles"), 2)
     settings = {"data": title, "images": args.images}
     return {"settings": settings, "targets": targets(rows), "rows": rows, "large": large, "codecs": tiles}
-
-
-def main() -> None:
-    harness.main("split", __doc__, measure, gpu=False, repeats=3, data="", images=100, processes=2)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,5 @@
 """One training step of the R50 le90 config by part, compared with the same network trained by mmrotate.
 
-    python benchmarks/bench_train_step.py [--size 1024] [--batch 1] [--num-gt 100] [--repeats 5] [--baseline-repeats 3]
-                                          [--no-baseline] [--baseline-amp] [--device cuda]
-
 rotated-atss trains as configured (channels last, fused optimizer), in float32 and with ``--amp`` (bfloat16). The
 baseline is onedl-mmrotate's RetinaNet R50 with one prior per location and its own ATSS assigner, in float32 unless
 --baseline-amp: the same layers and losses. (Its own Rotated ATSS config needs CUDA for the IoU loss.)
@@ -14,7 +11,6 @@ tile of gradients and noise, which decodes like a real one.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +18,16 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from benchmarks import harness, models
 from benchmarks.baselines import first_line
 from benchmarks.memory import extra_megabytes, held_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
+
+OPTIONS = dict(
+    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, no_baseline=False,
+    baseline_amp=False,
+)  # fmt: skip
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
 OWN_AMP, OWN_FLOAT32, BASELINE = "rotated-atss, --amp", "rotated-atss, float32", "mmrotate"
@@ -156,14 +155,3 @@ def measure(args: argparse.Namespace) -> Record:
         "baseline_missing": missing, "settings": settings, "targets": targets(rows, args),
         "rows": list(rows.values()), "loading": loading,
     }  # fmt: skip
-
-
-def main() -> None:
-    harness.main(
-        "train_step", __doc__, measure, repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3,
-        no_baseline=False, baseline_amp=False,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

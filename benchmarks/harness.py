@@ -1,4 +1,11 @@
-"""Command line of the benchmarks: parse options, measure, save the record, print its section and its targets."""
+"""Run one benchmark: parse its options, measure, save the record, print its section and its targets.
+
+A benchmark is a module ``bench_<name>.py`` with ``OPTIONS`` and ``measure``:
+
+- ``OPTIONS``: default of each option; a list takes several values, False makes a flag. ``device`` is among them if the
+  benchmark supports CUDA.
+- ``measure(args)``: returns the record without name and environment, or None where there is nothing to record.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +13,20 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import targets_table
-from benchmarks.records import ROOT, Record, environment, save
-from benchmarks.sections import SECTIONS, section
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-Measure = Callable[[argparse.Namespace], Record | None]
+from benchmarks.page import targets_table
+from benchmarks.records import ROOT, environment, save
+from benchmarks.sections import SECTIONS, section
 
 HELP = {
     "repeats": "measured runs",
+    "seconds": "seconds per task",
     "split_repeats": "measured runs of splitting",
     "baseline_repeats": "measured runs of the baseline",
     "no_baseline": "skip the baseline",
@@ -47,42 +56,38 @@ HELP = {
 }
 
 
-def main(name: str, doc: str | None, measure: Measure, *, gpu: bool = True, **options: Any) -> None:
-    """Run one benchmark script.
-
-    Args:
-        name: Name of the record.
-        doc: The script's docstring, shown by ``--help``.
-        measure: Takes the parsed options and returns the record without name and environment, or None where there is
-            nothing to record.
-        gpu: Whether the benchmark also runs on CUDA.
-        **options: Defaults of the script's options; a list takes several values, False makes a flag.
-    """
-    args = parse(doc, gpu, options)
-    if not gpu and args.device != "cpu":
-        print(f"bench_{name}.py measures on the CPU; --device {args.device} is ignored")
+def run(name: str, words: Sequence[str]) -> None:
+    """Run the benchmark ``name`` with the given command line."""
+    benchmark = import_module(f"benchmarks.bench_{name.replace('-', '_')}")
+    args = parse(name, benchmark.__doc__, benchmark.OPTIONS, words)
+    if "device" not in benchmark.OPTIONS and args.device != "cpu":
+        print(f"{name} measures on the CPU; --device {args.device} is ignored")
         args.device = "cpu"
     check_device(args.device)
     where = environment(args.device)  # before a tracked record is rewritten
-    measured = measure(args)
+    measured = benchmark.measure(args)
     if measured is None:
         return
-    record = {"name": name, "environment": where, **measured}
+    record = {"name": name.replace("-", "_"), "environment": where, **measured}
     path = save(record)
-    if name in SECTIONS:
+    if record["name"] in SECTIONS:
         print(section(record))
     if record.get("targets"):
         print(targets_table([record]))
     print(path)
 
 
-def parse(doc: str | None, gpu: bool, options: dict[str, Any]) -> argparse.Namespace:
-    """Parse the command line of a script; the type of an option is that of its default."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    devices = "cpu (default), cuda or cuda:<index>" if gpu else "ignored: this benchmark measures on the CPU"
+def parse(name: str, doc: str | None, options: dict[str, Any], words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of a benchmark; the type of an option is that of its default."""
+    parser = argparse.ArgumentParser(
+        f"run.py {name}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    devices = "cpu (default), cuda or cuda:<index>" if "device" in options else "ignored: measures on the CPU"
     parser.add_argument("--device", default="cpu", help=devices)
-    for name, default in options.items():
-        flag, help_text = f"--{name.replace('_', '-')}", HELP[name]
+    for option, default in options.items():
+        if option == "device":
+            continue
+        flag, help_text = f"--{option.replace('_', '-')}", HELP[option]
         if default is False:
             parser.add_argument(flag, action="store_true", help=help_text)
             continue
@@ -91,7 +96,7 @@ def parse(doc: str | None, gpu: bool, options: dict[str, Any]) -> argparse.Names
         if default:
             help_text += f" (default: {' '.join(map(str, default)) if several else default})"
         parser.add_argument(flag, type=kind, nargs="+" if several else None, default=default, help=help_text)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def check_device(device: str) -> None:
@@ -117,9 +122,9 @@ def synchronizer(device: str) -> Callable[[], object] | None:
 
 def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of a benchmark module in a fresh interpreter; arguments and result pass as JSON."""
-    module = f"benchmarks.{Path(function.__code__.co_filename).stem}"  # __module__ is __main__ in a script
     code = (
-        f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); from {module} import {function.__name__} as run; "
+        f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); "
+        f"from {function.__module__} import {function.__name__} as run; "
         "print(json.dumps(run(*json.loads(sys.argv[1]))))"
     )
     done = subprocess.run([sys.executable, "-c", code, json.dumps(args)], cwd=ROOT, capture_output=True, text=True)
@@ -127,3 +132,7 @@ def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
         message = " ".join(done.stderr.strip().splitlines()[-1:])
         raise SystemExit(f"{function.__name__}{args} failed in a new process: {message}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], sys.argv[2:])

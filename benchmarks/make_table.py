@@ -1,22 +1,26 @@
-"""Write docs/benchmarks.md and the table of README.md from the records in benchmarks/results.
+"""Write docs/benchmarks.md and the table of README.md, docs/scaling.md or docs/models.md.
 
-    python benchmarks/make_table.py [--check] [--show]
+    python benchmarks/make_table.py [benchmarks] [scaling] [models] [--check] [--show]
 
-Every figure of both comes from a record.
+Every measured figure comes from a record in benchmarks/results.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import page
-from benchmarks.records import RESULTS, ROOT, Record, Row, load
+from benchmarks.records import RESULTS, ROOT, Record, Row, load, write_text
 from benchmarks.sections import SECTIONS, section
 
+# group of pages -> module with ``pages``; those of models need the training packages
+PAGES = {"benchmarks": "make_table", "scaling": "scaling_page", "models": "models_page"}
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 BEGIN, END = "<!-- speed: made by make bench-table -->\n", "<!-- end of speed -->\n"
 
@@ -43,7 +47,7 @@ def not_measured(records: Sequence[Record]) -> str:
     """List the benchmarks without a record."""
     on_cpu = {record["name"] for record in records if record["environment"]["device"] == "cpu"}
     lines = [
-        f"- {layout.title}: `python benchmarks/bench_{name}.py`"
+        f"- {layout.title}: `python benchmarks/run.py {name}`"
         for name, layout in SECTIONS.items()
         if name not in on_cpu
     ]
@@ -131,7 +135,27 @@ def pages(records: Sequence[Record] | None = None) -> dict[Path, str]:
 
 
 def main() -> int:
-    return page.main(__doc__, pages)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", metavar="PAGE", nargs="*", help=f"{', '.join(PAGES)} (default: benchmarks)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
+    parser.add_argument("--show", action="store_true", help="print the first page")
+    args = parser.parse_args()
+    texts: dict[Path, str] = {}
+    for name in args.names or ["benchmarks"]:
+        if name not in PAGES:
+            parser.error(f"unknown page '{name}'. Choose from {', '.join(PAGES)}.")
+        texts |= import_module(f"benchmarks.{PAGES[name]}").pages()
+    if args.show:
+        print(next(iter(texts.values())))
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in texts:
+        name = path.relative_to(ROOT)
+        print(f"{name} is {'out of date' if path in stale else 'up to date'}" if args.check else name)
+    if args.check:
+        return int(bool(stale))
+    for path in stale:
+        write_text(path, texts[path])
+    return 0
 
 
 if __name__ == "__main__":

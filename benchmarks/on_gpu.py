@@ -26,14 +26,14 @@ def steps(device: str, batch: int, inference_batch: list[int]) -> dict[str, str]
     batches = " ".join(map(str, inference_batch))
     return {
         "GPU tests": "-m pytest -q -m gpu tests",
-        "IoU": f"benchmarks/bench_iou.py --device {device}",
-        "NMS": f"benchmarks/bench_nms.py --device {device}",
-        "assignment": f"benchmarks/bench_assign.py --device {device} --baseline-max-gt 5000",
-        "training step": f"benchmarks/bench_train_step.py --device {device} --batch {batch} --repeats 10 "
+        "IoU": f"benchmarks/harness.py iou --device {device}",
+        "NMS": f"benchmarks/harness.py nms --device {device}",
+        "assignment": f"benchmarks/harness.py assign --device {device} --baseline-max-gt 5000",
+        "training step": f"benchmarks/harness.py train-step --device {device} --batch {batch} --repeats 10 "
         "--baseline-amp",
-        "inference": f"benchmarks/bench_inference.py --device {device} --batch {batches} --repeats 20 "
+        "inference": f"benchmarks/harness.py inference --device {device} --batch {batches} --repeats 20 "
         "--baseline-repeats 10 --baseline-amp",
-        "models": f"benchmarks/bench_models.py --device {device}",
+        "models": f"benchmarks/harness.py models --device {device}",
         "tables": "benchmarks/make_table.py --show",
     }
 

@@ -1,13 +1,11 @@
-"""Markdown tables from records, and generated pages: formats of cells, columns, writing and checking."""
+"""Markdown tables from records, and generated pages: formats of cells, columns, provenance."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks.records import ROOT, Record, Row, write_text
+from benchmarks.records import Record, Row
 
 Format = str | Callable[[Any], object]  # as in "{:,}", or a function
 # head -> dotted path of a value, (path, format), or a function of the row
@@ -112,23 +110,3 @@ def provenance(record: Record) -> str:
     load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
     machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
     return f"bench_{record['name']}.py, commit {where['commit']}; {machine}; {versions}"
-
-
-def main(doc: str | None, pages: Callable[[], Mapping[Path, str]]) -> int:
-    """Write generated pages, or check that they are up to date with ``--check``; return the exit status."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is out of date")
-    parser.add_argument("--show", action="store_true", help="print the first page")
-    args = parser.parse_args()
-    texts = pages()
-    if args.show:
-        print(next(iter(texts.values())))
-    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    for path in texts:
-        name = path.relative_to(ROOT)
-        print(f"{name} is {'out of date' if path in stale else 'up to date'}" if args.check else name)
-    if args.check:
-        return int(bool(stale))
-    for path in stale:
-        write_text(path, texts[path])
-    return 0

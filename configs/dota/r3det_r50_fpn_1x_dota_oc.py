@@ -48,19 +48,9 @@ model = dict(
                 neg_iou_thr=0.4,
                 min_pos_iou=0.0,
                 assign_by_circumhbbox="oc",
-            ),
-            allowed_border=-1,
-            pos_weight=-1,
-            debug=False,
-        ),
-        refine=[
-            dict(
-                assigner=dict(type="RotatedMaxIoUAssigner", pos_iou_thr=0.6, neg_iou_thr=0.5, min_pos_iou=0.0),
-                allowed_border=-1,
-                pos_weight=-1,
-                debug=False,
             )
-        ],
+        ),
+        refine=[dict(assigner=dict(type="RotatedMaxIoUAssigner", pos_iou_thr=0.6, neg_iou_thr=0.5, min_pos_iou=0.0))],
         stage_loss_weights=[1.0],
     ),
     test_cfg=dict(nms_pre=2000, min_bbox_size=0, score_thr=0.05, nms=dict(iou_threshold=0.1), max_per_img=2000),

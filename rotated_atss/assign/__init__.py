@@ -15,7 +15,8 @@ Steps of ATSS: :func:`nearest_priors`, :func:`nearest_priors_on_grids`, :func:`a
 :func:`count_candidates_above_threshold`. The center of a positive lies in its box by more than
 :data:`CENTER_MARGIN_PX`.
 
-Arrangement of priors: :class:`Grid`, :class:`PriorLayout`, :func:`find_grids`, :func:`count_priors_per_location`.
+Priors: :func:`square_priors`. Their arrangement: :class:`Grid`, :class:`PriorLayout`, :func:`find_grids`,
+:func:`count_priors_per_location`.
 """
 
 from rotated_atss.assign.atss import (
@@ -31,6 +32,7 @@ from rotated_atss.assign.grid_detection import count_priors_per_location, find_g
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.max_iou import ignore_outside_gt, max_iou_assign
 from rotated_atss.assign.prior_layout import PriorLayout
+from rotated_atss.assign.square_priors import square_priors
 from rotated_atss.assign.ssc import center_sampling_assign, ssc_assign
 from rotated_atss.assign.topk import topk_assign
 
@@ -51,6 +53,7 @@ __all__ = [
     "max_iou_assign",
     "nearest_priors",
     "nearest_priors_on_grids",
+    "square_priors",
     "ssc_assign",
     "topk_assign",
 ]

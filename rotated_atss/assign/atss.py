@@ -15,7 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rotated_atss.assign.box_formats import candidate_iou, centers, detach_and_upcast, points_in_indexed_boxes
+from rotated_atss.assign.box_formats import (
+    CENTER_MARGIN_PX,
+    candidate_iou,
+    centers,
+    detach_and_upcast,
+    points_in_indexed_boxes,
+)
 from rotated_atss.assign.candidates import select_candidates
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
@@ -38,6 +44,7 @@ def atss_assign(
     grids: Sequence[Grid | tuple] | None = None,
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
+    center_margin: float = CENTER_MARGIN_PX,
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS.
 
@@ -61,6 +68,7 @@ def atss_assign(
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither candidate nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
+        center_margin: The center of a positive lies in its box by more than this, in pixels.
 
     Returns:
         ``gt_index`` (A,) int64, the index of the ground-truth box of each prior, :data:`BACKGROUND` (-1) or
@@ -87,6 +95,7 @@ def atss_assign(
     gt_index, iou = atss_assign_batch(
         priors, level_sizes, [gt_boxes], topk=topk, priors_per_location=priors_per_location, grids=grids,
         gt_boxes_ignore_list=[gt_boxes_ignore], ignore_iof_threshold=ignore_iof_threshold,
+        center_margin=center_margin,
     )  # fmt: skip
     return gt_index[0], iou[0]
 
@@ -103,6 +112,7 @@ def atss_assign_batch(
     valid_hw: Sequence[Sequence[tuple[int, int]]] | None = None,
     gt_boxes_ignore_list: Sequence[Tensor | None] | None = None,
     ignore_iof_threshold: float = 0.5,
+    center_margin: float = CENTER_MARGIN_PX,
 ) -> tuple[Tensor, Tensor]:
     """Assign ground-truth boxes to priors with ATSS for a batch of images that share their priors.
 
@@ -119,6 +129,7 @@ def atss_assign_batch(
             are ignored. Needs ``grids``.
         gt_boxes_ignore_list: Ignored boxes of each image, or None.
         ignore_iof_threshold: As for :func:`atss_assign`.
+        center_margin: As for :func:`atss_assign`.
 
     Returns:
         ``gt_index`` (B, A) int64 with indices into the boxes of each image, and ``iou`` (B, A).
@@ -159,7 +170,7 @@ def atss_assign_batch(
         candidates = select_candidates(  # lines 2 to 6 of Algorithm 1
             centers(priors), layout, centers(gt_boxes), image_index, num_candidates, ignore_masks
         )
-        pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes))  # lines 7 to 15
+        pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes), center_margin)  # lines 7 to 15
         slot = pairs.prior_index + image_index[pairs.gt_index] * len(priors)  # in the flattened (B, A) result
         gt_index, iou = resolve_conflicts(  # line 17: other priors are negative
             gt_index.numel(), slot, index_in_image[pairs.gt_index], pairs.iou, pairs.is_positive
@@ -190,17 +201,21 @@ class _Pairs(NamedTuple):
     is_positive: Tensor  # bool
 
 
-def _select_positives(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor) -> _Pairs:
+def _select_positives(
+    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
+) -> _Pairs:
     """Apply lines 7 to 15 of Algorithm 1 to (G, K) candidates, in chunks of boxes."""
     step = max(1, _PAIRS_PER_CHUNK.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
     chunks = [slice(start, start + step) for start in range(0, max(1, len(gt_boxes)), step)]
-    pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c]) for c in chunks]
+    pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c], center_margin) for c in chunks]
     gt_index = torch.cat([part.gt_index + chunk.start for part, chunk in zip(pairs, chunks)])
     prior_index, _, iou, is_positive = (torch.cat(column) for column in zip(*pairs))
     return _Pairs(prior_index, gt_index, iou, is_positive)
 
 
-def _select_positives_of_chunk(priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor) -> _Pairs:
+def _select_positives_of_chunk(
+    priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
+) -> _Pairs:
     iou, is_positive = _iou_and_above_threshold(priors, gt_boxes, candidates)
     is_positive &= valid_gt[:, None]
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
@@ -213,7 +228,7 @@ def _select_positives_of_chunk(priors: Tensor, gt_boxes: Tensor, candidates: Ten
         )
     prior_index = prior_index.clamp(min=0)
     prior_centers = centers(priors.index_select(0, prior_index))
-    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index)  # line 12, "center of c in g"
+    is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index, center_margin)  # line 12, "center of c in g"
     return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)
 
 

@@ -93,8 +93,8 @@ def side_distances(points: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat((half + offset, half - offset), 1)
 
 
-def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
-    """Test row by row whether (N, 2) points lie in boxes by more than :data:`CENTER_MARGIN_PX`; (N,) bool.
+def points_in_boxes(points: Tensor, boxes: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
+    """Test row by row whether (N, 2) points lie in boxes by more than ``margin`` pixels; (N,) bool.
 
     Example:
         >>> import torch
@@ -103,12 +103,12 @@ def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
         tensor([ True, False])
     """
     if boxes.shape[1] == 5:
-        return points_in_obb(points, boxes, CENTER_MARGIN_PX)
-    return torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), 1).amin(1) > CENTER_MARGIN_PX
+        return points_in_obb(points, boxes, margin)
+    return torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), 1).amin(1) > margin
 
 
-def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
-    """Compute ``points_in_boxes(points, boxes[index])``.
+def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor, margin: float = CENTER_MARGIN_PX) -> Tensor:
+    """Compute ``points_in_boxes(points, boxes[index], margin)``.
 
     Example:
         >>> import torch
@@ -119,11 +119,11 @@ def points_in_indexed_boxes(points: Tensor, boxes: Tensor, index: Tensor) -> Ten
     """
     indexed = boxes.index_select(0, index)
     if boxes.shape[1] == 4:
-        return points_in_boxes(points, indexed)
+        return points_in_boxes(points, indexed, margin)
     # Cosines are computed per box, not per point: beyond 2,000 values torch starts its threads, which costs more time
     # than they save.
     cos_sin = boxes[:, 4].cos().index_select(0, index), boxes[:, 4].sin().index_select(0, index)
-    return points_in_obb(points, indexed, CENTER_MARGIN_PX, cos_sin)
+    return points_in_obb(points, indexed, margin, cos_sin)
 
 
 def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:

@@ -1,6 +1,10 @@
 """Assignment by IoU thresholds, as in RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN.
 
-IoUs are computed only for pairs whose circumscribed boxes overlap. No tensor has the size priors x boxes.
+IoUs are computed only for pairs whose circumscribed boxes overlap; no (priors x boxes) tensor is built.
+
+Several priors can have the same highest IoU with a box: all priors that contain a tiny box, or priors along an
+elongated one. Rounding makes such IoUs differ, by amounts that depend on dtype and device, so IoUs within
+:data:`TIE_TOLERANCE` of the highest count as equal to it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_thresholds, prepare_boxes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
+TIE_TOLERANCE = 1e-4  # relative; ten times the rounding error of float32 for boxes a hundred times as long as wide
+LOW_QUALITY_RULES = ("claiming_gt", "best_gt")
+
 
 @single_threaded
 def max_iou_assign(
@@ -26,6 +33,7 @@ def max_iou_assign(
     min_pos_iou: float = 0.0,
     match_low_quality: bool = True,
     gt_max_assign_all: bool = True,
+    low_quality_rule: str = "claiming_gt",
     gt_boxes_ignore: Tensor | None = None,
     ignore_iof_threshold: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
@@ -40,11 +48,16 @@ def max_iou_assign(
             are assigned to no prior; a warning reports their number.
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
-        min_pos_iou: Smallest IoU of a low-quality match.
-        match_low_quality: Also assign each box to the priors of highest IoU with it, regardless of the thresholds and
-            of other assignments of these priors; of several such boxes the highest index wins. Unlike in MMDetection,
-            a box that overlaps no prior is assigned to none, also with ``min_pos_iou=0``.
-        gt_max_assign_all: Match low quality with all priors of equal highest IoU instead of the lowest index only.
+        min_pos_iou: Boxes whose highest IoU is below this have no low-quality matches.
+        match_low_quality: Each box also claims the priors of highest IoU with it, which become positive regardless of
+            the thresholds. Unlike in MMDetection, a box that overlaps no prior claims none, also with
+            ``min_pos_iou=0``.
+        gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
+            instead of only the prior of lowest index.
+        low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it; if several
+            do, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU with
+            the prior, which need not be one that claims it (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision
+            and the official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
@@ -55,7 +68,7 @@ def max_iou_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or thresholds do not match.
+        ValueError: Shapes do not match, or a threshold or rule is invalid.
 
     Example:
         >>> import torch
@@ -66,6 +79,7 @@ def max_iou_assign(
         tensor([ 0,  0, -2, -1])
     """
     check_thresholds(pos_iou, neg_iou, min_pos_iou)
+    check_low_quality_rule(low_quality_rule)
     priors, gt_boxes, ignore_mask = prepare_boxes(priors, gt_boxes, gt_boxes_ignore, ignore_iof_threshold)
     valid_gt_mask(gt_boxes)  # only for its warning: invalid boxes overlap nothing
     best = _BestMatches(priors)
@@ -77,12 +91,25 @@ def max_iou_assign(
         best.update(prior_index, gt_index, iou)
         if match_low_quality:
             best.update_low_quality(prior_index, gt_index, iou, min_pos_iou, gt_max_assign_all)
-    gt_index, iou = best.assign(pos_iou, neg_iou)
+    gt_index, iou = best.assign(pos_iou, neg_iou, low_quality_rule)
     return apply_ignore_mask(gt_index, ignore_mask), iou
 
 
+def check_low_quality_rule(low_quality_rule: str) -> None:
+    """Raise ``ValueError`` unless the rule is one of :data:`LOW_QUALITY_RULES`.
+
+    Example:
+        >>> from rotated_atss.assign.max_iou import check_low_quality_rule
+        >>> check_low_quality_rule("best")
+        Traceback (most recent call last):
+        ValueError: low_quality_rule must be one of claiming_gt, best_gt, got 'best'
+    """
+    if low_quality_rule not in LOW_QUALITY_RULES:
+        raise ValueError(f"low_quality_rule must be one of {', '.join(LOW_QUALITY_RULES)}, got {low_quality_rule!r}")
+
+
 class _BestMatches:
-    """Best ground-truth box of every prior, updated with chunks of pairs; a chunk holds all pairs of its boxes."""
+    """Best ground-truth box of every prior, updated chunk by chunk; a chunk has all pairs of its ground-truth boxes."""
 
     def __init__(self, priors: Tensor) -> None:
         self.iou = priors.new_zeros(len(priors))
@@ -104,7 +131,9 @@ class _BestMatches:
             return
         index_in_chunk = gt_index - int(gt_index[0])
         highest = iou.new_zeros(int(index_in_chunk[-1]) + 1).scatter_reduce_(0, index_in_chunk, iou, "amax")
-        best = torch.nonzero((iou == highest[index_in_chunk]) & (iou > 0) & (iou >= min_pos_iou)).squeeze(1)
+        highest_of_pair = highest[index_in_chunk]
+        is_highest = (iou >= highest_of_pair * (1 - TIE_TOLERANCE)) & (iou > 0)
+        best = torch.nonzero(is_highest & (highest_of_pair >= min_pos_iou)).squeeze(1)
         if not assign_all:
             lowest = torch.full_like(highest, len(self.iou), dtype=torch.int64)
             lowest.scatter_reduce_(0, index_in_chunk[best], prior_index[best], "amin")
@@ -113,20 +142,23 @@ class _BestMatches:
         last = best[self.low_quality_gt_index[prior_index[best]] == gt_index[best]]
         self.low_quality_iou[prior_index[last]] = iou[last]
 
-    def assign(self, pos_iou: float, neg_iou: float) -> tuple[Tensor, Tensor]:
+    def assign(self, pos_iou: float, neg_iou: float, low_quality_rule: str) -> tuple[Tensor, Tensor]:
         is_low_quality = self.low_quality_gt_index >= 0
+        claimed_index, claimed_iou = self.low_quality_gt_index, self.low_quality_iou
+        if low_quality_rule == "best_gt":
+            claimed_index, claimed_iou = self.gt_index, self.iou
         below_pos = torch.where(self.iou >= neg_iou, IGNORE, BACKGROUND)
         gt_index = torch.where(self.iou >= pos_iou, self.gt_index, below_pos)
-        gt_index = torch.where(is_low_quality, self.low_quality_gt_index, gt_index)
-        iou = torch.where(is_low_quality, self.low_quality_iou, self.iou)
+        gt_index = torch.where(is_low_quality, claimed_index, gt_index)
+        iou = torch.where(is_low_quality, claimed_iou, self.iou)
         return gt_index, torch.where(gt_index >= 0, iou, 0)
 
 
 def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """Set positives whose center lies outside their ground-truth box to :data:`IGNORE`.
 
-    The official code of ATSS does this to positives by IoU thresholds, so that they can be compared with those of the
-    other strategies (Zhang et al., arXiv 1912.02424, section 3).
+    The official code of ATSS applies this after assignment by IoU thresholds, so that these positives, like those
+    of ATSS, have their centers inside the box (Zhang et al., arXiv 1912.02424, section 3).
 
     Args:
         priors: (A, 5) or (A, 4).

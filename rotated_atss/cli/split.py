@@ -58,6 +58,8 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "settings": SplitSettings(**given),
             "classes": args.classes,
         }
+    if "sizes" in given and "gaps" not in given:  # the preset's share of overlap
+        given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
     images, labels = preset.folders(args.data_root)
     return {
         "images": args.images or images,
@@ -127,7 +129,8 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--gap", dest="gaps", type=int, nargs="+", metavar="PX",
-        help=f"overlap of neighboring windows, one per size or one for all (default: {defaults.gaps[0]})",
+        help="overlap of neighboring windows, one per size or one for all "
+        f"(default: {defaults.gaps[0]}/{defaults.sizes[0]} of the size)",
     )  # fmt: skip
     windows.add_argument(
         "--rates", type=float, nargs="+", metavar="RATE",

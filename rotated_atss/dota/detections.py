@@ -4,7 +4,7 @@ A Task1 file holds one detection per line, ``image_id score x1 y1 x2 y2 x3 y3 x4
 ``Task1_<class>.txt``, gives the class.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rotated_atss.dota._tokens import format_decimals, join_columns
 from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.dota.folders import check_image_name, list_files
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, read_bytes
+from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes
 from rotated_atss.io.threads import map_in_threads
 
 TASK1_PREFIX = "Task1_"
@@ -130,6 +130,26 @@ def write_detections(path: str | Path, detections: Detections) -> None:
     atomic_write(path, format_detections(detections))
 
 
+def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections]) -> None:
+    """Write one Task1 file per class; the files of an earlier result stay until all new ones are written.
+
+    Args:
+        folder: Output folder, created if missing.
+        detections: Detections by class name.
+
+    Raises:
+        UserError: A file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_task1_folder(folder, {"ship": EMPTY_DETECTIONS, "plane": EMPTY_DETECTIONS})
+        ...     sorted(list_task1_files(folder))
+        ['plane', 'ship']
+    """
+    atomic_write_all({task1_path(folder, name): format_detections(rows) for name, rows in detections.items()})
+
+
 def format_detections(detections: Detections) -> bytes:
     r"""Format detections as the content of a Task1 file.
 
@@ -189,6 +209,7 @@ def read_task1_folder(
     folder: str | Path,
     classes: Sequence[str],
     *,
+    skip_unknown: bool = False,
     workers: int = 1,
     on_done: Callable[[Path], object] | None = None,
 ) -> dict[str, Detections]:
@@ -196,7 +217,8 @@ def read_task1_folder(
 
     Args:
         folder: Folder with ``Task1_<class>.txt`` files.
-        classes: Accepted class names.
+        classes: Class names to read.
+        skip_unknown: Skip files of other classes instead of raising.
         workers: Number of threads.
         on_done: Called with the path of each file that has been read.
 
@@ -216,8 +238,9 @@ def read_task1_folder(
     """
     paths = list_task1_files(folder)
     for name, path in paths.items():
-        if name not in classes:
+        if name not in classes and not skip_unknown:
             raise unknown_class_error(name, classes, path)
+    paths = {name: path for name, path in paths.items() if name in classes}
     by_class = dict(zip(paths, map_in_threads(read_detections, list(paths.values()), workers, on_done), strict=True))
     return {name: by_class.get(name, EMPTY_DETECTIONS) for name in classes}
 

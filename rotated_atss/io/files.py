@@ -1,10 +1,11 @@
 """Whole-file reading and atomic writing, with errors that name the file."""
 
+import glob
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,44 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise _write_error(out, error) from error
+
+
+def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write several files of one result: all under temporary names first, then all are renamed.
+
+    A full disk or a process killed while writing leaves the files of an earlier result unchanged. Temporary files that
+    a killed process left behind are removed.
+
+    Args:
+        contents: Content by path.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     atomic_write_all({Path(folder, "a.txt"): b"plane", Path(folder, "b.txt"): b"ship"})
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['a.txt', 'b.txt']
+    """
+    temporaries: dict[Path, Path] = {}
+    path = Path()
+    try:
+        try:
+            for path, data in contents.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for stale in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+                    stale.unlink(missing_ok=True)
+                temporaries[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+                temporaries[path].write_bytes(data)
+            for path, temporary in temporaries.items():
+                os.replace(temporary, path)
+        finally:
+            for temporary in temporaries.values():
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _write_error(path, error) from error
 
 
 def check_output_apart(

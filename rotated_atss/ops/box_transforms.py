@@ -44,6 +44,29 @@ def flip_obb(boxes: Tensor, image_wh: tuple[float, float], direction: str, angle
     return flipped if angle_version is None else normalize_obb(flipped, angle_version)
 
 
+def clamp_centers(boxes: Tensor, image_hw: Tensor) -> Tensor:
+    """Clamp the centers of oriented boxes to the pixel indices of an image, as mmrotate's box coders do.
+
+    Sizes and angles do not change, so a clamped box covers another region.
+
+    Args:
+        boxes: (..., 5).
+        image_hw: (2,) height and width in pixels, or (..., 2), one per box.
+
+    Returns:
+        (..., 5) with ``0 <= cx <= width - 1`` and ``0 <= cy <= height - 1``.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.box_transforms import clamp_centers
+        >>> clamp_centers(torch.tensor([-3.0, 70.0, 8.0, 4.0, 0.5]), torch.tensor([64, 96]))
+        tensor([ 0.0000, 63.0000,  8.0000,  4.0000,  0.5000])
+    """
+    boxes = upcast(boxes)
+    centers = torch.minimum(boxes[..., :2].clamp(min=0), (image_hw.flip(-1) - 1).to(boxes))
+    return torch.cat((centers, boxes[..., 2:]), -1)
+
+
 def flip_hbb(boxes: Tensor, image_wh: tuple[float, float], direction: str) -> Tensor:
     """Flip horizontal boxes together with their image.
 

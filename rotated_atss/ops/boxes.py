@@ -29,6 +29,7 @@ from torch import Tensor
 from rotated_atss.ops.dtypes import upcast
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
+RECT_CHOICES = ("edge", "cv2")
 HALF_PI = math.pi / 2
 LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle
 
@@ -177,7 +178,23 @@ def hbb_to_obb(hbbs: Tensor) -> Tensor:
     return torch.cat(((low + high) / 2, high - low, torch.zeros_like(low[..., :1])), -1)
 
 
-def poly_to_obb(polys: Tensor, angle_version: str = "le90") -> Tensor:
+def check_rect(rect: str) -> str:
+    """Return ``rect`` if it is one of :data:`RECT_CHOICES`.
+
+    Raises:
+        ValueError: The choice is unknown.
+
+    Example:
+        >>> from rotated_atss.ops.boxes import check_rect
+        >>> check_rect("cv2")
+        'cv2'
+    """
+    if rect not in RECT_CHOICES:
+        raise ValueError(f"rect must be one of {', '.join(RECT_CHOICES)}, got {rect!r}")
+    return rect
+
+
+def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 
     The minimum-area rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975). The hull's edges
@@ -187,11 +204,16 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90") -> Tensor:
     Args:
         polys: (..., 8) pixels, in either order, convex or not.
         angle_version: Angle version of the result.
+        rect: Rectangle among several of equal area, which about one DOTA label in twenty has: ``edge``, along the
+            first edge that gives one (areas within 1e-9 are equal), so that a rectangle keeps the direction of its
+            annotation; or ``cv2``, the one that ``cv2.minAreaRect`` returns on float32, as mmrotate uses it. Its
+            choice depends on rounding and on the version of OpenCV. One call per polygon on the CPU.
 
     Returns:
-        (..., 5) in the dtype of ``polys`` (half precision as float32). Among directions of equal area (within 1e-9)
-        the first edge is used, so that a rectangle keeps the direction of its annotation. Coinciding points give a box
-        of zero size.
+        (..., 5) in the dtype of ``polys`` (half precision as float32). Coinciding points give a box of zero size.
+
+    Raises:
+        ValueError: ``angle_version`` or ``rect`` is unknown.
 
     Example:
         >>> import torch
@@ -200,6 +222,8 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90") -> Tensor:
         tensor([10., 20.,  6.,  4.,  0.])
     """
     dtype = upcast(polys).dtype
+    if check_rect(rect) == "cv2":
+        return normalize_obb(_min_area_rects_of_opencv(polys).to(dtype), angle_version)
     points = polys.double().unflatten(-1, (4, 2))
     center = points.mean(-2, keepdim=True)
     points = points - center
@@ -226,6 +250,18 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90") -> Tensor:
     cy = center[..., 0, 1] + mid_along * uy + mid_across * ux
     boxes = torch.stack((cx, cy, pick(along_high - along_low), pick(across_high - across_low), torch.atan2(uy, ux)), -1)
     return normalize_obb(boxes.to(dtype), angle_version)
+
+
+def _min_area_rects_of_opencv(polys: Tensor) -> Tensor:
+    """Fit the (..., 5) rectangles of ``cv2.minAreaRect`` to (..., 8) polygons, in float64."""
+    import cv2
+
+    rows = []
+    for points in polys.detach().reshape(-1, 4, 2).float().cpu().numpy():
+        (cx, cy), (w, h), degrees = cv2.minAreaRect(points)
+        rows.append((cx, cy, w, h, math.radians(degrees)))
+    boxes = torch.tensor(rows, dtype=torch.float64, device=polys.device)
+    return boxes.reshape(*polys.shape[:-1], 5)
 
 
 def points_in_obb(

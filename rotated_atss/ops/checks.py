@@ -18,8 +18,10 @@ def check_tensors(**named: object) -> None:
         >>> from rotated_atss.ops.checks import check_tensors
         >>> check_tensors(boxes=[1, 2])
         Traceback (most recent call last):
-        TypeError: boxes must be a torch.Tensor, got list
+        TypeError: boxes must be a torch.Tensor, got list. Convert it with torch.as_tensor.
     """
     for name, value in named.items():
         if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+            raise TypeError(
+                f"{name} must be a torch.Tensor, got {type(value).__name__}. Convert it with torch.as_tensor."
+            )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rotated_atss.ops.checks import check_tensors
+
 
 def upcast(values: Tensor) -> Tensor:
     """Convert half-precision and integer tensors to float32; float32 and float64 are returned unchanged.
@@ -17,10 +19,14 @@ def upcast(values: Tensor) -> Tensor:
     Returns:
         Tensor of the same shape, float32 or float64.
 
+    Raises:
+        TypeError: ``values`` is not a tensor.
+
     Example:
         >>> import torch
         >>> from rotated_atss.ops.dtypes import upcast
         >>> upcast(torch.ones(2, dtype=torch.float16)).dtype
         torch.float32
     """
+    check_tensors(values=values)
     return values if values.dtype in (torch.float32, torch.float64) else values.float()

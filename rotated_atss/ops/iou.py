@@ -15,13 +15,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from rotated_atss.ops.backend import select_backend
+from rotated_atss.ops.backend import CHOICES, select_backend
 from rotated_atss.ops.checks import check_tensors
 from rotated_atss.ops.single_thread import single_thread
 
 Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
-BACKENDS = ("torch", "triton", "mmcv")
 MODES = ("iou", "iof")
 
 # On the CPU 4 x 8000 numbers fit into the cache of a core and stay below the size from which torch uses several
@@ -41,9 +40,9 @@ def rotated_iou(
         boxes2: (M, 5); M = N if ``aligned``.
         aligned: Compare row by row instead of all pairs.
         mode: ``iou`` (intersection over union) or ``iof`` (intersection over the area of ``boxes1``).
-        backend: ``torch`` (CPU and CUDA, differentiable), ``triton`` (CUDA kernels; aligned IoU is differentiable once,
-            the gradient of all pairs is computed by torch) or ``mmcv`` (mmcv's compiled op, for comparison). None
-            selects triton on CUDA if it works there, unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
+        backend: ``torch`` (CPU and CUDA, differentiable) or ``triton`` (CUDA kernels; aligned IoU is differentiable
+            once, the gradient of all pairs is computed by torch). None selects triton on CUDA if it works there,
+            unless ``$ROTATED_ATSS_BACKEND`` is ``torch``.
 
     Returns:
         (N, M), or (N,) if ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
@@ -68,8 +67,6 @@ def rotated_iou(
         dtype = torch.float32
     compute_dtype = torch.float64 if dtype == torch.float64 else torch.float32
     boxes1, boxes2 = boxes1.to(compute_dtype), boxes2.to(compute_dtype)
-    if backend == "mmcv":
-        return _mmcv_iou(boxes1, boxes2, aligned, mode).to(dtype)
     if backend == "triton":
         return _triton_iou(boxes1, boxes2, aligned, mode).to(dtype)
     num_pairs = len(boxes1) if aligned else len(boxes1) * len(boxes2)
@@ -87,14 +84,8 @@ def _check(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str, backend: st
         raise ValueError(f"aligned boxes1 and boxes2 must have equal lengths, got {len(boxes1)} and {len(boxes2)}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-    if backend is not None and backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-
-
-def _mmcv_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:
-    from mmcv.ops import box_iou_rotated
-
-    return box_iou_rotated(boxes1, boxes2, mode=mode, aligned=aligned)
+    if backend not in (None, *CHOICES):
+        raise ValueError(f"backend must be one of {', '.join(CHOICES)}, got {backend!r}")
 
 
 def _triton_iou(boxes1: Tensor, boxes2: Tensor, aligned: bool, mode: str) -> Tensor:

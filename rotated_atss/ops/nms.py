@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 from torch import Tensor
 
@@ -16,20 +18,42 @@ from rotated_atss.ops.single_thread import single_threaded
 _MAX_BOXES_TRITON = 32_768  # the kernels store one bit per pair: 134 MB
 
 
+@overload
+def rotated_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, /, *, backend: str | None = None) -> Tensor: ...
+
+
+@overload
+def rotated_nms(boxes: Tensor, scores: Tensor, *, iou_threshold: float, backend: str | None = None) -> Tensor: ...
+
+
+@overload
+def rotated_nms(
+    boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None
+) -> Tensor: ...
+
+
 @single_threaded
 def rotated_nms(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | float | None = None,
+    iou_threshold: float | None = None,
+    *,
+    backend: str | None = None,
 ) -> Tensor:
-    """Perform non-maximum suppression (NMS) on oriented boxes of several classes by their rotated IoU.
+    """Perform non-maximum suppression (NMS) on oriented boxes by their rotated IoU, within each class.
 
     NMS iteratively removes lower-scoring boxes whose IoU with a higher-scoring kept box of the same class exceeds
-    ``iou_threshold``.
+    ``iou_threshold``. The arguments are those of torchvision: ``rotated_nms(boxes, scores, iou_threshold)`` as ``nms``,
+    ``rotated_nms(boxes, scores, labels, iou_threshold)`` as ``batched_nms``.
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians; coordinates can be negative. Half precision is
-            computed in float32.
+            computed in float32. A box without area or with a value that is not finite overlaps nothing, so it is kept
+            and suppresses nothing.
         scores: (N,). Equal scores rank in input order, NaN ranks last.
-        labels: (N,) integers. Boxes of different classes never suppress each other.
+        labels: (N,) integers. Boxes of different classes never suppress each other. Without labels all boxes are of
+            one class.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box **exceeds** this value are suppressed.
         backend: ``torch`` or ``triton``. None selects triton on CUDA if it works there, unless
             ``$ROTATED_ATSS_BACKEND`` is ``torch``. More than 32,768 boxes are always computed by torch.
@@ -38,27 +62,36 @@ def rotated_nms(
         (K,) int64 indices of the kept boxes in descending order of score.
 
     Raises:
-        TypeError: An argument is not a tensor.
+        TypeError: An argument is not a tensor, or there is no threshold.
         ValueError: Shapes do not match, the threshold lies outside [0, 1], or the backend is unknown or unavailable.
 
     Example:
         >>> import torch
         >>> from rotated_atss.ops import rotated_nms
         >>> boxes = torch.tensor([[50.0, 40, 30, 10, 0.3], [51, 40, 30, 10, 0.3], [50, 40, 10, 30, 0.3]])
-        >>> rotated_nms(boxes, scores=torch.tensor([0.8, 0.9, 0.7]), labels=torch.zeros(3), iou_threshold=0.5)
+        >>> scores, labels = torch.tensor([0.8, 0.9, 0.7]), torch.tensor([0, 1, 0])
+        >>> rotated_nms(boxes, scores, 0.5)
         tensor([1, 2])
+        >>> rotated_nms(boxes, scores, labels, 0.5)
+        tensor([1, 0, 2])
     """
+    if isinstance(labels, (int, float)):
+        if iou_threshold is not None:
+            raise TypeError(f"labels must be a torch.Tensor, got {labels}. Pass one label per box, or no labels.")
+        labels, iou_threshold = None, labels
+    if iou_threshold is None:
+        raise TypeError("iou_threshold is missing, got None. Call rotated_nms(boxes, scores, iou_threshold).")
     order, keep = rotated_nms_mask(boxes, scores, labels, iou_threshold, backend=backend)
     return order[keep]
 
 
 @single_threaded
 def rotated_nms_mask(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, *, backend: str | None = None
+    boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None
 ) -> tuple[Tensor, Tensor]:
     """Perform :func:`rotated_nms` and return outputs of fixed size, so that triton never synchronizes with the host.
 
-    Arguments and errors are those of :func:`rotated_nms`.
+    Arguments and errors are those of :func:`rotated_nms`; ``labels`` can be None.
 
     Returns:
         order: (N,) int64 indices of all boxes in descending order of score.
@@ -71,6 +104,9 @@ def rotated_nms_mask(
         >>> rotated_nms_mask(boxes, torch.tensor([0.8, 0.9, 0.7]), torch.zeros(3), 0.5)
         (tensor([1, 0, 2]), tensor([ True, False,  True]))
     """
+    check_tensors(boxes=boxes, scores=scores, labels=labels)
+    if labels is None:
+        labels = torch.zeros_like(scores, dtype=torch.int64)
     _check(boxes, scores, labels, iou_threshold, backend)
     backend = select_backend(backend, boxes, scores, labels)
     boxes, scores = boxes.detach(), scores.detach()
@@ -88,7 +124,6 @@ def rotated_nms_mask(
 
 
 def _check(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, backend: str | None) -> None:
-    check_tensors(boxes=boxes, scores=scores, labels=labels)
     if boxes.ndim != 2 or boxes.shape[1] != 5 or scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
         shapes = ", ".join(str(tuple(part.shape)) for part in (boxes, scores, labels))
         raise ValueError(f"boxes, scores and labels must have shapes (N, 5), (N,), (N,), got {shapes}")

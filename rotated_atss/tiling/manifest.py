@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rotated_atss import __version__
 from rotated_atss.tiling.source_images import SourceImage
@@ -55,15 +57,17 @@ def manifest_bytes(
     folders: Sequence[tuple[str, str | None]],
     sources: Sequence[SourceImage],
     stats: Sequence[SplitStats],
+    out: str | Path = ".",
     formats: Sequence[str | None] = (),
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
     Args:
         settings: The settings of the split.
-        folders: Pairs of image and label folder, as given.
+        folders: Pairs of image and label folder.
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
+        out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
         formats: Label format per folder; other formats than ``dota`` are recorded.
 
     Example:
@@ -76,7 +80,10 @@ def manifest_bytes(
         "format": FORMAT,
         "version": __version__,
         "settings": asdict(settings),
-        "folders": [_folder_entry(pair, formats[index] if formats else None) for index, pair in enumerate(folders)],
+        "folders": [
+            _folder_entry(images, labels, formats[index] if formats else None, out)
+            for index, (images, labels) in enumerate(folders)
+        ],
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
@@ -88,9 +95,18 @@ def manifest_bytes(
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _folder_entry(pair: tuple[str, str | None], label_format: str | None) -> dict[str, str | None]:
-    entry = {"images": pair[0], "labels": pair[1]}
+def _folder_entry(images: str, labels: str | None, label_format: str | None, out: str | Path) -> dict[str, str | None]:
+    entry = {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
     return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
+
+
+def _relative(folder: str, out: str | Path) -> str:
+    """Return a folder relative to ``out``; on another drive of Windows, absolute."""
+    target = Path(folder).resolve()
+    try:
+        return Path(os.path.relpath(target, Path(out).resolve())).as_posix()
+    except ValueError:
+        return target.as_posix()
 
 
 def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:

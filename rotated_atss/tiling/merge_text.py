@@ -17,7 +17,7 @@ from tqdm import tqdm
 from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
 from rotated_atss.dota.detections import format_detections, list_task1_files, parse_detections, task1_path
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, check_output_apart, read_bytes
+from rotated_atss.io.files import atomic_write_all, check_output_apart, read_bytes
 from rotated_atss.io.processes import available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD, merge_detections
@@ -94,8 +94,7 @@ def merge_folder(
     present = {name: files[name] for name in names if name in files}
     merged = {name: (ClassMerge(name, 0, 0, 0, 0), b"") for name in names}
     merged |= _merge_files(present, iou_threshold, workers, progress)
-    for name, (_, content) in merged.items():
-        atomic_write(task1_path(out_dir, name), content)
+    atomic_write_all({task1_path(out_dir, name): content for name, (_, content) in merged.items()})
     return [counts for counts, _ in merged.values()]
 
 

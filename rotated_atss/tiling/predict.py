@@ -50,7 +50,7 @@ class Tiling:
 
     Attributes:
         size: Side of the windows, pixels, or ``WHOLE_IMAGE``.
-        gap: Overlap of neighboring windows, pixels.
+        gap: Overlap of neighboring windows, pixels; None uses :func:`default_gap`.
         batch_size: Windows per call of the detector.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
@@ -63,7 +63,7 @@ class Tiling:
     """
 
     size: int = 1024
-    gap: int = 200
+    gap: int | None = None
     batch_size: int = 4
     iou_threshold: float = IOU_THRESHOLD
 
@@ -77,7 +77,7 @@ class Tiling:
 
     def split_settings(self) -> SplitSettings:
         """Return the settings of a split with the same windows."""
-        return SplitSettings(sizes=(self.size,), gaps=(self.gap,))
+        return SplitSettings(sizes=(self.size,), gaps=() if self.gap is None else (self.gap,))
 
 
 def predict_image(
@@ -85,7 +85,7 @@ def predict_image(
     image: Image | str | Path,
     *,
     size: int | None = None,
-    gap: int = 200,
+    gap: int | None = None,
     batch_size: int = 4,
     iou_threshold: float | None = None,
     name: str | None = None,
@@ -101,7 +101,7 @@ def predict_image(
         image: A file, or (H, W, 3), uint8, BGR.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
-        gap: Overlap of neighboring windows, pixels.
+        gap: Overlap of neighboring windows, pixels; None uses 200 at 1024 px, in proportion to the size.
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
@@ -138,7 +138,11 @@ def predict_image(
 
 
 def resolve_tiling(
-    detector: Detector, size: int | None = None, gap: int = 200, batch_size: int = 4, iou_threshold: float | None = None
+    detector: Detector,
+    size: int | None = None,
+    gap: int | None = None,
+    batch_size: int = 4,
+    iou_threshold: float | None = None,
 ) -> Tiling:
     """Replace unset values by the attributes of the detector, or by the defaults.
 

@@ -106,7 +106,7 @@ def split_dota(
     with staged(Path(out), overwrite=overwrite) as folder:
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, available_cores() if workers is None else workers, progress)
-        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, formats))
+        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
     return SplitResult(Path(out), sum_stats(stats), time.perf_counter() - started, unknown)

@@ -23,7 +23,7 @@ class SplitSettings:
 
     Attributes:
         sizes: Sides of the windows, pixels.
-        gaps: Overlap of neighboring windows, pixels; one per size, or one for all.
+        gaps: Overlap of neighboring windows, pixels; one per size, or one for all. Empty uses :func:`default_gap`.
         rates: Scales. In the mmrotate style a rate of 0.5 doubles the window, without resampling; in the devkit style
             it halves the image.
         iof_threshold: An object belongs to the tiles that contain at least this share of its area, in (0, 1].
@@ -42,7 +42,7 @@ class SplitSettings:
     """
 
     sizes: tuple[int, ...] = (1024,)
-    gaps: tuple[int, ...] = (200,)
+    gaps: tuple[int, ...] = ()
     rates: tuple[float, ...] = (1.0,)
     iof_threshold: float = 0.7
     image_ratio: float = 0.6
@@ -65,8 +65,8 @@ class SplitSettings:
             _check_sizes(*zip(*self.grids()))
 
     def _normalize(self) -> None:
-        """Turn sequences into tuples, rates into floats, and repeat a single gap for every size."""
-        gaps = tuple(self.gaps)
+        """Turn sequences into tuples, rates into floats, and fill in or repeat the gap for every size."""
+        gaps = tuple(self.gaps) or tuple(default_gap(size) for size in self.sizes)
         values = {
             "sizes": tuple(self.sizes),
             "gaps": gaps * len(self.sizes) if len(gaps) == 1 else gaps,
@@ -101,6 +101,19 @@ class SplitSettings:
         x_start, y_start, x_stop, _ = window
         scale = _rate_text(rate) if self.resamples else str(x_stop - x_start)
         return f"{image_id}__{scale}__{x_start}___{y_start}"
+
+
+def default_gap(size: int) -> int:
+    """Return the default overlap of windows, 200 px at 1024 px (the published DOTA results) in proportion to the size.
+
+    Args:
+        size: Side of the windows, pixels.
+
+    Example:
+        >>> default_gap(1024), default_gap(256)
+        (200, 50)
+    """
+    return size * 200 // 1024
 
 
 def _rate_text(rate: float) -> str:

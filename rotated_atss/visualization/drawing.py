@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.dota.classes import CLASSES, PALETTE
+from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
 from rotated_atss.visualization.captions import Annotation, Color, place_captions, place_legend, write_text
@@ -20,7 +21,7 @@ _FRONT = (255, 255, 255)
 
 def draw_boxes(
     image_bgr: Image,
-    polygons: NDArray[Any],
+    polygons: Any,
     labels: Sequence[str] | None = None,
     scores: NDArray[Any] | Sequence[float] | None = None,
     colors: Mapping[str, Color] | Sequence[Color] | None = None,
@@ -32,14 +33,15 @@ def draw_boxes(
     legend: bool = False,
     text_scale: float = 0.36,
 ) -> Image:
-    """Draw the outlines of polygons, with class and score, on a copy of an image.
+    """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
     A caption that would hide a small box, the outline of a large box or another caption is shortened to the score,
     and left out where that does not fit either.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
-        polygons: (N, 8) or (N, 4, 2), pixels; the upper left corner of the first pixel is (0, 0).
+        polygons: Array or tensor, in pixels; the upper left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
+            corners, or (N, 5) oriented boxes ``cx, cy, w, h, angle``.
         labels: Class name per polygon.
         scores: Score per polygon. Higher scores are drawn on top.
         colors: RGB per class name, or RGB per polygon. By default a class has its color of ``PALETTE``.
@@ -54,7 +56,8 @@ def draw_boxes(
         A new image, (H, W, 3), uint8, BGR.
 
     Raises:
-        UserError: The image is unsupported, or there is not one label, score or color per polygon.
+        UserError: The image is unsupported, the polygons have another shape or are not finite, or there is not one
+            label, score or color per polygon.
 
     Example:
         >>> import numpy as np
@@ -62,6 +65,8 @@ def draw_boxes(
         >>> drawn = draw_boxes(image, np.array([[10, 10, 40, 10, 40, 30, 10, 30]]), ["ship"], [0.9])
         >>> drawn.shape, bool(drawn.any()), bool(image.any())
         ((60, 80, 3), True, False)
+        >>> bool((draw_boxes(image, np.array([[25.0, 20, 30, 20, 0]]), ["ship"], [0.9]) == drawn).all())
+        True
     """
     canvas = copy_as_bgr(image_bgr)
     annotations = _annotations(polygons, labels, scores, colors)
@@ -91,12 +96,12 @@ def class_color(name: str) -> Color:
 
 
 def _annotations(
-    polygons: NDArray[Any],
+    polygons: Any,
     labels: Sequence[str] | None,
     scores: NDArray[Any] | Sequence[float] | None,
     colors: Mapping[str, Color] | Sequence[Color] | None,
 ) -> list[Annotation]:
-    quads = np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+    quads = _quads(polygons)
     check_count("labels", labels, len(quads))
     check_count("scores", scores, len(quads))
     names = [None] * len(quads) if labels is None else [str(name) for name in labels]
@@ -105,6 +110,25 @@ def _annotations(
         Annotation(quad, rgb[::-1], name, score)
         for quad, rgb, name, score in zip(quads, _colors(names, colors), names, numbers)
     ]
+
+
+def _quads(polygons: Any) -> NDArray[np.float64]:
+    """Convert (N, 8), (N, 4, 2) or (N, 5) boxes to (N, 4, 2) corners."""
+    values = np.asarray(polygons, np.float64)
+    if not values.size:
+        return np.empty((0, 4, 2))
+    if values.shape[1:] not in ((8,), (4, 2), (5,)):
+        raise UserError(f"polygons must have shape (N, 8), (N, 4, 2) or (N, 5), got {values.shape}")
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise UserError(f"polygons must be finite, got {values[row].tolist()} in row {row}")
+    if values.shape[1:] == (5,):
+        import torch  # not needed to draw polygons
+
+        from rotated_atss.ops.boxes import obb_to_corners
+
+        return obb_to_corners(torch.from_numpy(values)).numpy()
+    return values.reshape(-1, 4, 2)
 
 
 def _colors(names: Sequence[str | None], colors: Mapping[str, Color] | Sequence[Color] | None) -> list[Color]:

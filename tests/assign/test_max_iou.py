@@ -9,6 +9,7 @@ import torch
 
 from rotated_atss.assign import BACKGROUND, IGNORE, ignore_outside_gt, max_iou_assign
 from rotated_atss.assign.box_formats import aligned_iou
+from rotated_atss.assign.max_iou import TIE_TOLERANCE
 from rotated_atss.ops.boxes import obb_to_hbb
 from tests.references.scenes import grid_priors, random_boxes
 from tests.references.slow_atss import contains_center
@@ -41,15 +42,17 @@ def slow_max_iou(
     min_pos_iou=0.0,
     match_low_quality=True,
     gt_max_assign_all=True,
+    low_quality_rule="claiming_gt",
     gt_boxes_ignore=None,
 ):
     ious = pairwise_iou(gt_boxes, priors)  # (G, A)
     ignored = torch.zeros(len(priors), dtype=torch.bool)
     if gt_boxes_ignore is not None:
         ignored = (pairwise_iou(priors, gt_boxes_ignore, "iof") > 0.5).any(1)
-    gt_index, iou = [], []
+    gt_index, iou, best_of_prior = [], [], []
     for a in range(len(priors)):
         column = [float(value) for value in ious[:, a]]
+        best_of_prior.append((column.index(max(column)), max(column)) if column else None)
         best = max(column, default=0)
         index = column.index(best) if best >= pos_iou else (IGNORE if best >= neg_iou else BACKGROUND)
         gt_index.append(index)
@@ -58,9 +61,9 @@ def slow_max_iou(
         row = [float(value) if not ignored[a] else -1 for a, value in enumerate(ious[g])]
         best = max(row)
         if best > 0 and best >= min_pos_iou:
-            matches = [a for a, value in enumerate(row) if value == best]
+            matches = [a for a, value in enumerate(row) if value >= best * (1 - TIE_TOLERANCE)]
             for a in matches if gt_max_assign_all else matches[:1]:
-                gt_index[a], iou[a] = g, best
+                gt_index[a], iou[a] = (g, row[a]) if low_quality_rule == "claiming_gt" else best_of_prior[a]
     gt_index, iou = torch.tensor(gt_index), torch.tensor(iou)
     gt_index[ignored], iou[ignored] = IGNORE, 0
     return gt_index, iou
@@ -77,6 +80,7 @@ FORMS = pytest.mark.parametrize("form", [torch.clone, obb_to_hbb], ids=["oriente
         dict(match_low_quality=False),
         dict(pos_iou=0.6, neg_iou=0.5, min_pos_iou=0.3),
         dict(gt_max_assign_all=False),
+        dict(low_quality_rule="best_gt"),
     ],
 )
 def test_equals_the_slow_reference(form, options):
@@ -107,6 +111,12 @@ def test_ignored_boxes(form):
     assert torch.equal(negative, without)
 
 
+def merge_ties(ious):
+    """Make the IoUs of each box that count as equal to its highest one equal."""
+    highest = ious.amax(1, keepdim=True)
+    return torch.where(ious >= highest * (1 - TIE_TOLERANCE), highest, ious)
+
+
 def mmdet_assign(ious):
     from mmdet.models.task_modules import MaxIoUAssigner
 
@@ -121,7 +131,50 @@ def test_equals_mmdetection(form):
     priors = form(retina_priors())
     for seed in range(4):
         gt_boxes = form(random_boxes(25, seed, SIZE))
-        assert torch.equal(max_iou_assign(priors, gt_boxes)[0], mmdet_assign(pairwise_iou(gt_boxes, priors)))
+        assert torch.equal(
+            max_iou_assign(priors, gt_boxes)[0], mmdet_assign(merge_ties(pairwise_iou(gt_boxes, priors)))
+        )
+
+
+def matcher_assign(ious):
+    """The rule of torchvision's Matcher, which is that of maskrcnn-benchmark; its codes are those of this package."""
+    from torchvision.models.detection._utils import Matcher
+
+    return Matcher(0.5, 0.4, allow_low_quality_matches=True)(ious)
+
+
+@FORMS
+def test_best_gt_equals_the_matcher_of_the_official_code(form):
+    pytest.importorskip("torchvision")
+    priors, differences = form(retina_priors()), 0
+    for seed in range(4):
+        gt_boxes = form(random_boxes(25, seed, SIZE))
+        gt_index = max_iou_assign(priors, gt_boxes, low_quality_rule="best_gt")[0]
+        # merging is only for the claims: the best box of a prior is the one of the unchanged IoUs
+        assert torch.equal(gt_index, matcher_assign(merge_ties(pairwise_iou(gt_boxes, priors))))
+        differences += int((gt_index != max_iou_assign(priors, gt_boxes)[0]).sum())
+    assert differences > 0
+
+
+def tied_boxes():
+    """Boxes inside many priors of one size, and long ones that stick out of priors in the same way."""
+    tiny = [[x, y, 3.0, 2.0, angle] for x, y, angle in ((35.3, 41.7, 0.4), (50.1, 22.9, -1.1), (61.7, 70.3, 1.3))]
+    long = [[44.0, 44, 90, 3, 0.0], [52.0, 36, 3, 80, 0.0], [28.0, 60, 70, 2, math.pi / 2]]
+    return torch.tensor(tiny + long, dtype=torch.float64)
+
+
+def test_ties_do_not_depend_on_the_dtype_or_on_rounding():
+    priors = grid_priors(SIZE, (8, 16, 32))[0].double()
+    expected = max_iou_assign(priors, tied_boxes())[0]
+    assert int((expected >= 0).sum()) == 60
+    for offset in (0.0, 1000.0, 20000.0):  # rounding depends on the distance from the origin
+        shift = torch.tensor([offset, offset, 0, 0, 0])
+        for dtype in (torch.float32, torch.float64):
+            gt_index = max_iou_assign((priors + shift).to(dtype), (tied_boxes() + shift).to(dtype))[0]
+            assert torch.equal(gt_index, expected)
+    iou = pairwise_iou(tied_boxes().float(), priors.float())
+    exact = [int((row == row.max()).sum()) for row in iou]
+    assert exact != [int((row == row.max()).sum()) for row in merge_ties(iou)]  # rounding splits ties
 
 
 def test_box_that_overlaps_no_prior_gets_none():
@@ -193,6 +246,8 @@ def test_invalid_arguments():
         max_iou_assign(priors, torch.ones(2, 4))
     with pytest.raises(ValueError, match=r"priors must have shape \(N, 5\) or \(N, 4\), got \(7, 3\)"):
         max_iou_assign(torch.ones(7, 3), torch.ones(2, 3))
+    with pytest.raises(ValueError, match="low_quality_rule must be one of claiming_gt, best_gt, got 'best'"):
+        max_iou_assign(priors, torch.ones(2, 5), low_quality_rule="best")
     for wrong in (dict(pos_iou=0.3), dict(neg_iou=0), dict(pos_iou=1.5), dict(min_pos_iou=-1)):
         with pytest.raises(ValueError, match="thresholds must satisfy 0 < neg_iou <= pos_iou <= 1"):
             max_iou_assign(priors, random_boxes(1, 0, SIZE), **wrong)

@@ -8,8 +8,8 @@ import torch
 
 from benchmarks import harness, make_table, on_gpu, page, records, run
 
-SCRIPTS = sorted(path.stem for path in (records.ROOT / "benchmarks").glob("bench_*.py"))
-OTHER_SCRIPTS = ["make_table", "make_models", "make_scaling", "record_accuracy", "on_gpu", "run"]
+README = records.ROOT / "benchmarks" / "README.md"
+SCRIPTS = ["make_table", "record_accuracy", "on_gpu", "run"]
 
 
 def test_an_unavailable_device_is_reported_in_one_line(monkeypatch):
@@ -28,7 +28,7 @@ def test_a_function_runs_in_a_fresh_process():
         harness.in_new_process(page.seconds, "text")
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, *OTHER_SCRIPTS])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_answers_help_and_is_named_in_the_readme(script, capsys, monkeypatch):
     main = importlib.import_module(f"benchmarks.{script}").main
     monkeypatch.setattr("sys.argv", [f"{script}.py", "--help"])
@@ -36,10 +36,31 @@ def test_every_script_answers_help_and_is_named_in_the_readme(script, capsys, mo
         main()
     assert ended.value.code == 0
     assert f"{script}.py" in capsys.readouterr().out
-    readme = (records.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
-    name = script.removeprefix("bench_")
-    assert name in (*make_table.SECTIONS, "models", "scaling") or not script.startswith("bench_")
-    assert f"{script}.py" in readme
+    assert f"{script}.py" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", run.find_benchmarks())
+def test_every_benchmark_lists_its_options_and_is_named_in_the_readme(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        harness.run(name, ["--help"])
+    assert ended.value.code == 0
+    output = capsys.readouterr().out
+    module = name.replace("-", "_")
+    options = importlib.import_module(f"benchmarks.bench_{module}").OPTIONS
+    assert f"run.py {name}" in output
+    assert all(f"--{option.replace('_', '-')}" in output for option in options)
+    assert module in (*make_table.SECTIONS, "models", "scaling")
+    assert f"bench_{module}.py" in README.read_text(encoding="utf-8")
+
+
+def test_pages_are_checked_without_being_written(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["make_table.py", "scaling", "--check"])
+    assert make_table.main() == 0
+    assert capsys.readouterr().out.strip().endswith("scaling.md is up to date")
+    monkeypatch.setattr("sys.argv", ["make_table.py", "nothing"])
+    with pytest.raises(SystemExit):
+        make_table.main()
+    assert "unknown page 'nothing'. Choose from benchmarks, scaling, models." in capsys.readouterr().err
 
 
 def test_no_gpu_is_reported_in_one_line(capsys, monkeypatch):
@@ -51,12 +72,14 @@ def test_no_gpu_is_reported_in_one_line(capsys, monkeypatch):
 
 @pytest.fixture
 def scripts(tmp_path, monkeypatch):
-    """Three small scripts that print their options; one of them fails."""
-    for name, code in (("one_step", 0), ("broken", 3), ("two", 0)):
-        text = (
-            f'"""Measure {name}."""\nimport os, sys\nprint("{name}", sys.argv[1:], os.environ.get("BENCH_RESULTS"))\n'
-        )
-        (tmp_path / f"bench_{name}.py").write_text(f"{text}sys.exit({code})\n")
+    """Three benchmarks, run by a harness that prints their options and fails for one of them."""
+    for name in ("one_step", "broken", "two"):
+        (tmp_path / f"bench_{name}.py").write_text(f'"""Measure {name}."""\n')
+    (tmp_path / "harness.py").write_text(
+        "import os, sys\n"
+        "print(sys.argv[1], sys.argv[2:], os.environ.get('BENCH_RESULTS'))\n"
+        "sys.exit(3 if sys.argv[1] == 'broken' else 0)\n"
+    )
     (tmp_path / "make_table.py").write_text("print('page')\n")
     monkeypatch.setattr(run, "FOLDER", tmp_path)
 
@@ -81,7 +104,7 @@ def test_the_runner_passes_options_on_and_updates_the_page(scripts, capfd):
     assert scripts("one_step", "two", "--repeats", "3", "--device", "cuda") == 0
     words = "['--repeats', '3', '--device', 'cuda']"
     output = [line for line in capfd.readouterr().out.splitlines() if not line.startswith("==")]
-    assert output == [f"one_step {words} None", f"two {words} None", "page"]
+    assert output == [f"one-step {words} None", f"two {words} None", "page"]
 
 
 def test_the_runner_reports_failures_and_leaves_the_page_with_other_results(scripts, capfd, tmp_path):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import bench_inference, records
+from benchmarks import bench_inference, harness, records
 from benchmarks.sections import section
 
 pytest.importorskip("mmdet")
@@ -127,8 +127,7 @@ def test_a_small_run_makes_a_record_and_a_section(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     monkeypatch.setattr(bench_inference, "SCENE_BATCHES", (1, 2))
     words = "--size 128 --batch 2 --candidates 40 --scene-candidates 60 --repeats 1 --baseline-repeats 1 --baseline-amp"
-    monkeypatch.setattr("sys.argv", ["bench_inference.py", *words.split()])
-    bench_inference.main()
+    harness.run("inference", words.split())
     capsys.readouterr()
     record = json.loads((tmp_path / "inference.json").read_text())
     names = [row["implementation"] for row in record["rows"]]

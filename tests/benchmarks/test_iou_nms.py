@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import bench_iou, bench_nms, inputs, records
+from benchmarks import bench_iou, bench_nms, harness, inputs, records
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,12 @@ def test_shapely_agrees_with_a_known_iou():
 def test_small_runs_make_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     sizes = ["--pairs", "20", "--scene-boxes", "10", "--exact", "3"]
-    monkeypatch.setattr("sys.argv", ["bench_iou.py", *sizes, "--repeats", "1", "--baseline-repeats", "1"])
-    bench_iou.main()
+    harness.run("iou", [*sizes, "--repeats", "1", "--baseline-repeats", "1"])
     record = json.loads((tmp_path / "iou.json").read_text())
     assert [row["kind"] for row in record["rows"]] == [*inputs.PAIR_KINDS, *inputs.PAIR_KINDS, "scene"]
     assert max(row["rotated_atss_error"]["worst"] for row in record["rows"]) < 1e-5
     monkeypatch.setattr(bench_nms, "SCENES", {name: lambda: inputs.harbour(20, 3) for name in bench_nms.SCENES})
-    monkeypatch.setattr("sys.argv", ["bench_nms.py", "--repeats", "1", "--baseline-repeats", "1"])
-    bench_nms.main()
+    harness.run("nms", ["--repeats", "1", "--baseline-repeats", "1"])
     record = json.loads((tmp_path / "nms.json").read_text())
     assert [sum(row["rotated_atss_mistakes"].values()) for row in record["rows"]] == [0, 0]
     assert "## Rotated NMS (baseline: mmcv)" in capsys.readouterr().out

@@ -14,7 +14,7 @@ def test_both_pages_are_up_to_date():
 
 def test_the_page_lists_missed_targets_and_missing_records(tmp_path):
     empty = make_table.benchmark_page(records.load(tmp_path))
-    assert all(f"bench_{name}.py" in empty for name in make_table.SECTIONS)
+    assert all(f"run.py {name}`" in empty for name in make_table.SECTIONS)
     assert "bench-gpu" in empty
     times = {"median": 0.5, "min": 0.4, "max": 0.6, "runs": 3}
     record = {
@@ -29,7 +29,7 @@ def test_the_page_lists_missed_targets_and_missing_records(tmp_path):
     assert "| 500 | 500 (400 to 600) | 12.0 |" in text
     assert "Baseline not measured: mmrotate is absent." in text
     assert "bench-gpu" not in text
-    assert "bench_assign.py`" in text
+    assert "run.py assign`" in text
 
 
 def test_the_readme_keeps_its_text_around_the_markers():

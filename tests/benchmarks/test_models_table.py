@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("mmdet")
 
-from benchmarks import bench_models, make_models, record_accuracy, records
+from benchmarks import bench_models, models_page, record_accuracy, records
 from benchmarks.zoo import Card, card
 from rotated_atss.configs import config_names, find_config
 
@@ -18,19 +18,19 @@ LE90 = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 
 def test_the_page_is_up_to_date():
     """A failure means: run `make models-table`."""
-    assert all(path.read_text(encoding="utf-8") == text for path, text in make_models.pages().items())
+    assert all(path.read_text(encoding="utf-8") == text for path, text in models_page.pages().items())
 
 
 def test_the_record_has_the_size_of_every_config():
     """A failure means: run `make models`."""
-    record = make_models.load(records.RESULTS).sizes
+    record = models_page.load(records.RESULTS).sizes
     assert [row["config"] for row in record["rows"]] == config_names()
 
 
 @pytest.mark.parametrize("config", [DEMO, LE90])
 def test_the_recorded_size_is_that_of_the_model(config):
     """A failure means: the model has changed, run `make models`."""
-    record = make_models.load(records.RESULTS).sizes
+    record = models_page.load(records.RESULTS).sizes
     row = next(row for row in record["rows"] if row["config"] == config)
     assert row == bench_models.size_row(config)
     assert row["parameters"] == sum(each.numel() for each in bench_models.build(config).parameters())
@@ -126,9 +126,9 @@ def line_of(page, name):
 
 
 def test_missing_figures_are_marked():
-    page = make_models.models_page([sample()], make_models.Records(None, [], []))
-    assert line_of(page, "some_model").count(make_models.MISSING) == 4  # parameters, GFLOPs, accuracy, seconds
-    assert "bench_models.py --device cuda" in page
+    page = models_page.models_page([sample()], models_page.Records(None, [], []))
+    assert line_of(page, "some_model").count(models_page.MISSING) == 4  # parameters, GFLOPs, accuracy, seconds
+    assert "run.py models --device cuda" in page
     assert "None yet" in page
 
 
@@ -146,14 +146,14 @@ def test_a_row_with_all_figures():
         dict(metric="mAP", value=71, source="two"),
         dict(metric="AP75", value=40, source="one"),
     ]
-    measured_records = make_models.Records({"environment": where, "rows": sizes}, [speed], [measured])
-    page = make_models.models_page([sample(published=published), sample("another")], measured_records)
+    measured_records = models_page.Records({"environment": where, "rows": sizes}, [speed], [measured])
+    page = models_page.models_page([sample(published=published), sample("another")], measured_records)
     line = line_of(page, "some_model")
     assert "| 12.35 | 207.1 |" in line
     assert "| 0.05 (0.04 to 0.07) | 512 |" in line
     assert "| mAP: 70.64 (one), 71 (two); AP75: 40 (one) | 71.2 AP50, voc07, DOTA-v1.0 val |" in line
     assert "| 458 | abc1234 | NVIDIA H200 | `python tools/test.py some_model x.pth` |" in page
-    assert line_of(page, "another").count(make_models.MISSING) == 4
+    assert line_of(page, "another").count(models_page.MISSING) == 4
     assert "on a GPU: not measured" not in page
 
 
@@ -162,10 +162,10 @@ def test_models_are_grouped_by_folder_and_rows_have_equal_cells():
         sample("b", "demo"), sample("z", "coco", horizontal=True), sample("a", "coco", horizontal=True),
         sample("own", "somewhere"), sample("a", "ablation"), sample("b", "ablation", horizontal=True),
     ]  # fmt: skip
-    page = make_models.models_page(cards, make_models.Records(None, [], []))
+    page = models_page.models_page(cards, models_page.Records(None, [], []))
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     kinds = ("coco", "ablation", "demo")
-    assert titles == [*(make_models.TITLES[kind] for kind in kinds), "somewhere", "Measured accuracies"]
+    assert titles == [*(models_page.TITLES[kind] for kind in kinds), "somewhere", "Measured accuracies"]
     assert page.index("configs/coco/a.py") < page.index("configs/coco/z.py")
     for table in page.split("## ")[1:-1]:
         assert len({line.count(" | ") for line in table.splitlines() if line.startswith("|")}) == 1
@@ -183,7 +183,7 @@ def record(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["record_accuracy.py", *words, *more])
         status = record_accuracy.main()
         output = capsys.readouterr()
-        rows = make_models.load(records.RESULTS).accuracies if records.RESULTS.is_dir() else []
+        rows = models_page.load(records.RESULTS).accuracies if records.RESULTS.is_dir() else []
         return status, output.err if status else output.out, rows
 
     return run
@@ -226,7 +226,7 @@ def test_accuracy_of_dota_and_coco_is_recorded(record):
     assert [row["metric"] for row in rows] == ["AP", "AP50", "AP50, voc07"]
     _, _, rows = record(coco_figures(0.401), config="atss_r50_fpn_1x_coco", data="COCO minival")
     assert [row["value"] for row in rows] == [40.1, 60, 100]
-    page = make_models.models_page([card(LE90)], make_models.Records(None, [], rows))
+    page = models_page.models_page([card(LE90)], models_page.Records(None, [], rows))
     assert "100.0 AP50, voc07, val" in line_of(page, LE90)
 
 

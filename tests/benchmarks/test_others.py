@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench_others, inputs, others, records
+from benchmarks import bench_others, harness, inputs, others, records
 from benchmarks.baselines import optional
 from benchmarks.sections import section
 
@@ -61,8 +61,7 @@ def test_without_any_package_every_reason_is_printed_and_no_record_written(
     none_installed, monkeypatch, tmp_path, capsys
 ):  # fmt: skip
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr("sys.argv", ["bench_others.py"])
-    bench_others.main()
+    harness.run("others", [])
     output = capsys.readouterr().out
     assert all(f"{name} cannot be used" in output for name in others.REQUIRED)
     assert "no record is written" in output

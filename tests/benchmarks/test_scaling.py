@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import bench_scaling, make_scaling
+from benchmarks import bench_scaling, scaling_page
 
 
 def row(stage, unit, amounts, seconds, exponent):
@@ -22,12 +22,12 @@ def record():
 
 
 def test_the_page_is_up_to_date():
-    """A failure means: run `python benchmarks/make_scaling.py`."""
-    assert all(path.read_text(encoding="utf-8") == text for path, text in make_scaling.pages().items())
+    """A failure means: run `python benchmarks/make_table.py scaling`."""
+    assert all(path.read_text(encoding="utf-8") == text for path, text in scaling_page.pages().items())
 
 
 def test_projections_are_computed_from_the_rows(record):
-    page = make_scaling.scaling_page(record)
+    page = scaling_page.scaling_page(record)
     assert "efficiency 80%" in page
     assert "NMS (exponent 2.0)" in page
     assert "| 11,268 | 130,273 |" in page
@@ -36,7 +36,7 @@ def test_projections_are_computed_from_the_rows(record):
 
 
 def test_without_a_record_the_page_has_no_figures():
-    assert "Not measured yet" in make_scaling.scaling_page(None)
+    assert "Not measured yet" in scaling_page.scaling_page(None)
 
 
 def test_exponent_and_marginal_cost_of_known_growth(monkeypatch):

@@ -158,7 +158,12 @@ def test_options_take_precedence_over_the_preset(data_root, tmp_path):
     images, labels = data_root / "val" / "images", data_root / "val" / "labelTxt"
     more = ["--size", "64", "128", "--gap", "32", "--images", str(images), "--labels", str(labels)]
     manifest = split_preset("dota_v1.0_ms_test", data_root, tmp_path / "out", *more)
-    assert manifest["folders"] == [{"images": images.as_posix(), "labels": labels.as_posix()}]
+    assert split_preset("dota_v1.0_ms_test", data_root, tmp_path / "share", "--size", "256")["settings"]["gaps"] == [
+        125
+    ]
+    folders = {"images": images, "labels": labels}
+    relative = {name: os.path.relpath(folder, tmp_path / "out") for name, folder in folders.items()}
+    assert manifest["folders"] == [relative]
     assert (manifest["settings"]["sizes"], manifest["settings"]["gaps"]) == ([64, 128], [32, 32])
     assert manifest["settings"]["rates"] == [0.5, 1.0, 1.5]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, read_bytes, staged_folder, write_json
+from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes, staged_folder, write_json
 
 
 def test_atomic_write_creates_and_replaces(tmp_path):
@@ -44,6 +44,27 @@ def test_write_json_creates_folders_and_ends_with_a_newline(tmp_path):
         write_json(tmp_path / "new" / "a.json" / "b.json", content)
 
 
+def test_failed_write_of_several_files_keeps_all_old_files(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.txt", "b.txt")]
+    atomic_write_all(dict.fromkeys(paths, b"old"))
+    write_bytes = Path.write_bytes
+
+    def fail_at_b(self, data):
+        if ".b.txt" in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail_at_b)
+        with pytest.raises(UserError, match=r"b\.txt: cannot be written: No space left on device"):
+            atomic_write_all(dict.fromkeys(paths, b"new"))
+    assert [path.read_bytes() for path in paths] == [b"old", b"old"]
+    (tmp_path / ".a.txt.0123abcd.part").touch()
+    atomic_write_all(dict.fromkeys(paths, b"new"))
+    assert sorted(tmp_path.iterdir()) == paths
+    assert [path.read_bytes() for path in paths] == [b"new", b"new"]
+
+
 def test_unreadable_and_unwritable_paths_raise(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_bytes(tmp_path / "a.txt")
@@ -56,9 +77,8 @@ def test_unreadable_and_unwritable_paths_raise(tmp_path):
 
 def test_staged_folder_appears_complete_or_not_at_all(tmp_path):
     out = tmp_path / "new" / "out"
-    with pytest.raises(RuntimeError), staged_folder(out) as folder:
-        (folder / "a.txt").touch()
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), staged_folder(out) as folder:
+        (folder / "a.txt").write_text(str(1 / 0))
     assert list((tmp_path / "new").iterdir()) == []
     with staged_folder(out) as folder:
         (folder / "a.txt").touch()

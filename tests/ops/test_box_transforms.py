@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rotated_atss.ops.box_transforms import flip_obb, rot90_obb, rotate_obb, scale_obb
+from rotated_atss.ops.box_transforms import clamp_centers, flip_obb, rot90_obb, rotate_obb, scale_obb
 from rotated_atss.ops.boxes import ANGLE_VERSIONS, obb_to_corners, poly_to_obb
 from tests.ops.test_boxes import random_boxes
 from tests.references.corners import corner_distance
@@ -65,3 +65,11 @@ def test_resizing():
     unequal = scale_obb(boxes, (2.0, 0.5))
     corners = (obb_to_corners(boxes) * torch.tensor([2.0, 0.5], dtype=torch.float64)).flatten(1)
     assert torch.allclose(unequal, poly_to_obb(corners))
+
+
+def test_centers_are_clamped_to_pixel_indices_of_each_image():
+    boxes = torch.tensor([[-5.0, 10, 8, 4, 0.3], [200, 90, 8, 4, 0.3], [40, 63.5, 8, 4, 0.3]])
+    clamped = clamp_centers(boxes, torch.tensor([[64, 100], [64, 100], [100, 100]]))
+    assert clamped[:, :2].tolist() == [[0, 10], [99, 63], [40, 63.5]]
+    assert torch.equal(clamped[:, 2:], boxes[:, 2:])
+    assert clamp_centers(boxes[:0], torch.tensor([64, 100])).shape == (0, 5)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rotated_atss.ops import boxes as geometry
+from tests.references import tolerances
 from tests.references.corners import corner_distance
 
 RANGES = {"oc": (0.0, math.pi / 2), "le90": (-math.pi / 2, math.pi / 2), "le135": (-math.pi / 4, 3 * math.pi / 4)}
@@ -25,8 +26,8 @@ def test_normalize_keeps_the_rectangle_and_the_angle_range(angle_version, dtype)
     special = torch.tensor([[10.0, 20.0, w, h, a] for a in SPECIAL_ANGLES for w, h in ((8, 3), (3, 8), (5, 5))])
     for boxes in (random_boxes(5000, dtype), special.to(dtype)):
         normal = geometry.normalize_obb(boxes, angle_version)
-        tolerance = 1e-9 if dtype == torch.float64 else 1e-3
-        assert corner_distance(geometry.obb_to_corners(normal), geometry.obb_to_corners(boxes)).max() < tolerance
+        distance = corner_distance(geometry.obb_to_corners(normal), geometry.obb_to_corners(boxes)).max()
+        assert distance < tolerances.CORNERS[dtype]
         low, high = RANGES[angle_version]
         # compared in float64 and in the boxes' dtype, so that no rounding of pi leaves the range
         for angle, low_, high_ in ((normal[:, 4].double(), low, high), (normal[:, 4], low, high)):
@@ -127,6 +128,37 @@ def test_minimum_area_rectangle_equals_opencv():
     for poly, box in zip(polys, fitted):
         (_, _), (w, h), _ = cv2.minAreaRect(poly.reshape(4, 2))
         assert float(box[2] * box[3]) == pytest.approx(w * h, rel=1e-3, abs=1e-2)
+
+
+RHOMBUS = [10.0, 0, 20, 5, 10, 10, 0, 5]  # two rectangles of equal area, along either pair of edges
+
+
+@pytest.mark.parametrize("angle_version", geometry.ANGLE_VERSIONS)
+def test_rectangles_of_opencv(angle_version):
+    cv2 = pytest.importorskip("cv2")
+    polys = np.random.default_rng(1).uniform(0, 200, (50, 8)).astype(np.float32)
+    polys = torch.from_numpy(np.concatenate([polys, [np.float32(np.roll(RHOMBUS, 2 * turn)) for turn in range(4)]]))
+    fitted = geometry.poly_to_obb(polys, angle_version, rect="cv2")
+    assert fitted.dtype == torch.float32
+    for poly, box in zip(polys.numpy(), fitted):
+        (cx, cy), (w, h), degrees = cv2.minAreaRect(poly.reshape(4, 2))
+        expected = torch.tensor([cx, cy, w, h, math.radians(degrees)], dtype=torch.float64)
+        expected = geometry.normalize_obb(expected, angle_version).float()
+        assert torch.allclose(box, expected, atol=1e-6)
+    assert geometry.poly_to_obb(torch.zeros(0, 8), angle_version, rect="cv2").shape == (0, 5)
+    with pytest.raises(ValueError, match="rect must be one of edge, cv2, got 'exact'"):
+        geometry.poly_to_obb(polys, angle_version, rect="exact")
+
+
+def test_first_edge_decides_between_rectangles_of_equal_area():
+    for turn in range(4):
+        points = torch.tensor(RHOMBUS).roll(2 * turn)
+        box = geometry.poly_to_obb(points, "le90")
+        edge = points[2:4] - points[:2]
+        direction = torch.atan2(edge[1], edge[0])
+        assert float(torch.sin(2 * (box[4] - direction)).abs()) < 1e-5  # parallel or at right angles
+        other = geometry.poly_to_obb(points, "le90", rect="cv2")
+        assert float(other[2:4].prod()) == pytest.approx(float(box[2:4].prod()), rel=1e-5)
 
 
 def test_degenerate_polygons():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rotated_atss.ops import box_pairs, nms, rotated_iou, rotated_nms
+from rotated_atss.ops.boxes import normalize_obb, obb_to_hbb, obb_to_poly
 from rotated_atss.ops.greedy_suppression import decide_in_rounds
 
 
@@ -83,6 +84,24 @@ def test_empty_input_single_box_and_nan_score():
     assert rotated_nms(boxes, torch.tensor([float("nan"), 0.1]), torch.zeros(2, dtype=torch.int64), 0.1).tolist() == [1]
 
 
+def test_without_labels_all_boxes_are_of_one_class():
+    boxes, scores, _ = scene(2, 200)
+    expected = rotated_nms(boxes, scores, torch.zeros(200, dtype=torch.int64), 0.2)
+    assert torch.equal(rotated_nms(boxes, scores, 0.2), expected)
+    assert torch.equal(rotated_nms(boxes, scores, iou_threshold=0.2), expected)
+    assert torch.equal(rotated_nms(boxes, scores, None, 0.2), expected)
+    order, keep = nms.rotated_nms_mask(boxes, scores, None, 0.2)
+    assert torch.equal(order[keep], expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("column", range(5))
+def test_box_that_is_not_finite_is_kept_and_suppresses_nothing(column, value):
+    boxes = torch.tensor([[20.0, 20, 10, 10, 0.1]]).repeat(3, 1)
+    boxes[0, column] = value
+    assert rotated_nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.1).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
     boxes, scores, labels = (part.to(dtype) if part.is_floating_point() else part for part in scene(5, 120))
@@ -102,6 +121,10 @@ def test_invalid_arguments():
         rotated_nms(torch.ones(3, 5), torch.ones(2), torch.zeros(3), 0.1)
     with pytest.raises(ValueError, match=r"iou_threshold must lie in \[0, 1\], got 1.5"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3), 1.5)
+    with pytest.raises(TypeError, match=r"labels must be a torch\.Tensor, got 0\. Pass one label per box"):
+        rotated_nms(torch.ones(3, 5), torch.ones(3), 0, 0.1)
+    with pytest.raises(TypeError, match="iou_threshold is missing"):
+        rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3))
     with pytest.raises(ValueError, match="backend must be one of torch, triton, got 'mmcv'"):
         rotated_nms(torch.ones(3, 5), torch.ones(3), torch.zeros(3), 0.1, backend="mmcv")
 
@@ -110,5 +133,8 @@ def test_arguments_that_are_not_tensors_are_named_in_the_error():
     boxes, scores, labels = scene(0, 3)
     with pytest.raises(TypeError, match=r"scores must be a torch.Tensor, got list"):
         rotated_nms(boxes, scores.tolist(), labels, 0.1)
-    with pytest.raises(TypeError, match=r"boxes2 must be a torch.Tensor, got ndarray"):
+    with pytest.raises(TypeError, match=r"boxes2 must be a torch.Tensor, got ndarray. Convert it with torch.as_tensor"):
         rotated_iou(boxes, boxes.numpy())
+    for convert in (obb_to_poly, obb_to_hbb, lambda array: normalize_obb(array, "le90")):
+        with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got ndarray\. Convert it"):
+            convert(boxes.numpy())

@@ -208,9 +208,14 @@ def test_detector_must_return_one_result_per_tile() -> None:
         predict_image(lambda tiles: [], np.zeros((60, 60, 3), np.uint8))
 
 
+def test_default_gap_follows_the_size() -> None:
+    assert [Tiling(size).split_settings().gaps for size in (256, 1024)] == [(50,), (200,)]
+    assert SplitSettings(sizes=(512, 1024)).gaps == (100, 200)
+
+
 def test_attributes_of_the_detector_are_the_defaults() -> None:
     detector = Spots()
-    assert resolve_tiling(detector) == Tiling(1024, 200, 4, 0.1)
+    assert resolve_tiling(detector) == Tiling(1024, None, 4, 0.1)
     detector.size, detector.iou_threshold = WHOLE_IMAGE, 0.6  # type: ignore[attr-defined]
-    assert resolve_tiling(detector, batch_size=2) == Tiling(WHOLE_IMAGE, 200, 2, 0.6)
+    assert resolve_tiling(detector, batch_size=2) == Tiling(WHOLE_IMAGE, None, 2, 0.6)
     assert resolve_tiling(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)

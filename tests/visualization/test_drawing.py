@@ -37,6 +37,24 @@ def test_input_image_is_not_modified(box_only: bool) -> None:
     assert not np.shares_memory(image, drawn)
 
 
+def test_oriented_boxes_are_drawn_as_their_corners() -> None:
+    torch = pytest.importorskip("torch")
+    from rotated_atss.ops.boxes import obb_to_poly
+
+    boxes = torch.tensor([[80.0, 70, 60, 30, 0.4], [120, 90, 20, 40, -0.2]], dtype=torch.float64)
+    expected = draw_boxes(gray_image(), obb_to_poly(boxes).numpy(), ["ship", "plane"], [0.9, 0.8])
+    for given in (boxes, boxes.numpy(), boxes.tolist()):
+        assert (draw_boxes(gray_image(), given, ["ship", "plane"], [0.9, 0.8]) == expected).all()
+    assert (draw_boxes(gray_image(), np.empty((0, 5))) == gray_image()).all()
+
+
+def test_boxes_of_another_shape_or_not_finite_raise() -> None:
+    with pytest.raises(UserError, match=r"polygons must have shape \(N, 8\), \(N, 4, 2\) or \(N, 5\), got \(3, 4\)"):
+        draw_boxes(gray_image(), np.zeros((3, 4)))
+    with pytest.raises(UserError, match=r"polygons must be finite, got \[1.0, 2.0, nan, 4.0, 5.0\] in row 1"):
+        draw_boxes(gray_image(), np.array([[1, 2, 3, 4, 5], [1, 2, np.nan, 4, 5]]))
+
+
 def test_no_boxes_give_an_equal_copy() -> None:
     image = gray_image()
     drawn = draw_boxes(image, np.empty((0, 8)), [], [], legend=True)

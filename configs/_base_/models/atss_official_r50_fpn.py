@@ -16,4 +16,5 @@ model = dict(
         # stride / 2 + 0.5: see rotated_atss.detection.heads.official_atss_head
         anchor_generator=dict(centers=[(4.5, 4.5), (8.5, 8.5), (16.5, 16.5), (32.5, 32.5), (64.5, 64.5)]),
     ),
+    train_cfg=dict(assigner=dict(center_margin=0.51)),  # 0.01 px between the centers of the outer pixels
 )

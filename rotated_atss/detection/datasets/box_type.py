@@ -84,6 +84,9 @@ class OrientedBoxes(BaseBoxes):
     def is_inside(self, img_shape: tuple[int, int], all_inside: bool = False, allowed_border: int = 0) -> Tensor:
         """Check whether the circumscribed boxes overlap the image.
 
+        This follows the text of MMDetection's ``BaseBoxes`` ("part inside the image"). ``RotatedBoxes`` of mmrotate
+        checks whether the center lies in the image instead, and does not distinguish ``all_inside``.
+
         Args:
             img_shape: (height, width) of the image.
             all_inside: Whether the circumscribed box must lie inside the image.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import poly_to_obb
+from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
@@ -34,12 +35,17 @@ class DOTADataset(BaseDataset):
         data_prefix: ``img_path``, the folder of images below ``data_root``.
         difficult: Use of difficult objects: ``keep`` as ground truth, ``ignore`` the priors inside them, or ``drop``.
         difficult_from: Lowest flag of a difficult object: 1, or 2 for only the objects that splitting truncated.
+        rect: Rectangle of a label that several smallest ones fit: ``edge``, along its first edge that gives one, or
+            ``cv2``, the one of ``cv2.minAreaRect``, as mmrotate trains
+            (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+        allow_missing_tiles: Accept a folder without some of the tiles in the manifest of its split.
         metainfo: ``classes`` and ``palette``, instead of the defaults.
         args, kwargs: Arguments of MMEngine's ``BaseDataset``. With ``filter_cfg=dict(filter_empty_gt=True)`` training
             skips tiles without objects; by default they are background.
 
     Raises:
-        UserError: A folder or label file is missing, a label is malformed, or a class or setting is unknown.
+        UserError: A folder or label file is missing, a label is malformed, a class or setting is unknown, or the
+            tiles differ from the manifest of their split.
     """
 
     def __init__(
@@ -50,12 +56,17 @@ class DOTADataset(BaseDataset):
         data_prefix: dict | None = None,
         difficult: str = "keep",
         difficult_from: int = 1,
+        rect: str = "edge",
+        allow_missing_tiles: bool = False,
         metainfo: dict | None = None,
         **kwargs: Any,
     ) -> None:
         if difficult not in DIFFICULT_CHOICES:
             raise UserError(f"difficult must be one of {', '.join(DIFFICULT_CHOICES)}, got {difficult!r}")
-        self.difficult, self.difficult_from = difficult, difficult_from
+        if rect not in RECT_CHOICES:
+            raise UserError(f"rect must be one of {', '.join(RECT_CHOICES)}, got {rect!r}")
+        self.difficult, self.difficult_from, self.rect = difficult, difficult_from, rect
+        self.allow_missing_tiles = allow_missing_tiles
         metainfo = dict(metainfo or {})
         names = resolve_classes(metainfo.get("classes", classes))
         palette = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
@@ -68,6 +79,7 @@ class DOTADataset(BaseDataset):
         """Read the label files of all images."""
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
+        self._metainfo["notes"] = self._check_manifest({image.stem for image, _ in pairs})
         first = pairs[0][0]
         if not is_tile_name(first.stem):
             warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
@@ -83,6 +95,34 @@ class DOTADataset(BaseDataset):
             warn(f"dropped {len(dropped)} objects without area, the first at {dropped[0]}")
         return data_list
 
+    def _check_manifest(self, names: set[str]) -> list[str]:
+        """Compare the tiles with the manifest of the split; return what makes AP on these tiles incomparable."""
+        manifest = _read_manifest(self.data_root)
+        listed = {tile["name"] for tile in manifest.get("tiles", [])}
+        missing = sorted(listed - names)
+        if missing and not self.allow_missing_tiles:
+            raise UserError(
+                f"{len(missing)} of the {len(listed)} tiles of the manifest are missing, the first is {missing[0]}",
+                where=self.data_prefix["img_path"],
+                hint="copy or split again, or set allow_missing_tiles=True on the dataset",
+            )
+        foreign = sorted(names - listed) if listed else []
+        if foreign:
+            raise UserError(
+                f"{len(foreign)} of the {len(names)} tiles are not in the manifest, the first is {foreign[0]}",
+                where=self.data_prefix["img_path"],
+                hint="split again into a new folder",
+            )
+        notes = []
+        if missing:
+            notes.append(f"AP is of a subset: {len(missing)} of the {len(listed)} tiles of the split are missing")
+        if manifest.get("settings", {}).get("keep_empty", True) is False:
+            notes.append("AP is biased: the split left out tiles without objects, and false positives there")
+        if self.test_mode:
+            for note in notes:
+                warn(note)
+        return notes
+
     def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
         """Read the objects of a label file, and ``path:line`` of those dropped because they have no area."""
         names = self.metainfo["classes"]
@@ -92,7 +132,7 @@ class DOTADataset(BaseDataset):
         has_area = polygon_areas(labels.polygons) > 0
         is_difficult = labels.difficult >= self.difficult_from
         keep = has_area & ~is_difficult if self.difficult == "drop" else has_area
-        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep])).numpy().astype(np.float32)
+        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep]), rect=self.rect).numpy().astype(np.float32)
         ignore_flags = is_difficult[keep] & (self.difficult == "ignore")
         label_indices = [names.index(name) for name, is_kept in zip(labels.names, keep) if is_kept]
         instances = [
@@ -122,7 +162,8 @@ def source_label_folders(data_root: str | None) -> list[str]:
         data_root: Output folder of a split, with its ``manifest.json``.
 
     Returns:
-        The existing label folders of DOTA text recorded in the manifest; empty without a manifest.
+        The existing label folders of DOTA text recorded in the manifest, whose paths are absolute or relative to it;
+        empty without a manifest.
 
     Raises:
         UserError: The manifest is not one of a split.
@@ -135,13 +176,25 @@ def source_label_folders(data_root: str | None) -> list[str]:
         ...     source_label_folders(folder) == [folder]
         True
     """
-    manifest = Path(data_root or "") / "manifest.json"
-    if not data_root or not manifest.is_file():
-        return []
+    entries = _read_manifest(data_root).get("folders", [])
+    text = [folder for folder in entries if folder.get("label_format", "dota") == "dota"]
+    labels = [folder["labels"] for folder in text if folder.get("labels")]
+    folders = [os.path.normpath(Path(data_root or "").resolve() / folder) for folder in labels]
+    return [folder for folder in folders if Path(folder).is_dir()]
+
+
+def _read_manifest(data_root: str | None) -> dict[str, Any]:
+    """Read the manifest below ``data_root``; return an empty one if there is none."""
+    path = Path(data_root or "") / "manifest.json"
+    if not data_root or not path.is_file():
+        return {}
     try:
-        folders = json.loads(manifest.read_text(encoding="utf-8")).get("folders", [])
-        text = [folder for folder in folders if folder.get("label_format", "dota") == "dota"]
-        labels = [folder["labels"] for folder in text if folder.get("labels")]
-    except (ValueError, AttributeError, TypeError, OSError) as error:
-        raise UserError(f"not a manifest of a split: {error}", where=manifest, hint="split again") from error
-    return [folder for folder in labels if Path(folder).is_dir()]
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        for folder in manifest.get("folders", []):
+            folder.get("labels")
+        for tile in manifest.get("tiles", []):
+            tile["name"]
+        manifest.get("settings", {}).get("keep_empty")
+    except (ValueError, AttributeError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"not a manifest of a split: {error}", where=path, hint="split again") from error
+    return manifest

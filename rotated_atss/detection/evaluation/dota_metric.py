@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 
 from rotated_atss.dota.ap_result import format_table, result_to_json
 from rotated_atss.dota.classes import CLASSES
-from rotated_atss.dota.detections import task1_path, write_detections
+from rotated_atss.dota.detections import write_task1_folder
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
@@ -100,8 +100,7 @@ class DOTAMetric(BaseMetric):
             f"into {num_detections} detections on {len(images)} images"
         )
         if self.out_dir is not None:
-            for name, of_class in detections.items():
-                write_detections(task1_path(self.out_dir, name), of_class)
+            write_task1_folder(self.out_dir, detections)
             logger.info(f"wrote Task1_*.txt to {self.out_dir}")
         if self.submission is not None:
             write_submission(self.submission, detections, classes)
@@ -114,13 +113,16 @@ class DOTAMetric(BaseMetric):
         if not folders:
             logger.info("no labels of the full images are available: nothing is evaluated (set them with --labels)")
             return {}
+        logger.info(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in folders)}")
         labels = read_labels_of_images(folders, image_ids, self.dataset_meta["classes"])
         result = evaluate_detections(
             detections, labels, metric=self.metric, difficult=self.difficult, version=self.version
         )
-        logger.info("on merged full images\n" + format_table(result))
+        notes = list(self.dataset_meta.get("notes", []))
+        logger.info("\n".join(["on merged full images", format_table(result), *notes]))
         if self.out_dir is not None:
-            write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
+            content = {**result_to_json(result), **({"notes": notes} if notes else {})}
+            write_json(Path(self.out_dir) / "ap.json", content)
         return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
 
 

@@ -29,14 +29,14 @@ class RotatedATSSHead(OrientedDenseHead, ATSSHead):
             ``reg_decoded_bbox=False``.
 
     Raises:
-        ValueError: Losses, assigner and ``centerness_frame`` do not match.
+        ValueError: Losses, assigner and ``centerness_frame`` do not match, or a training setting is not supported.
     """
 
     average_over_processes = True
 
     def __init__(self, *args: Any, centerness_frame: str = "hbb", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.check_losses()
+        self.check_settings()
         if centerness_frame not in FRAMES:
             raise ValueError(f"centerness_frame must be one of {', '.join(FRAMES)}, got {centerness_frame!r}")
         if centerness_frame == "obb" and getattr(getattr(self, "assigner", None), "by_hbb", False):

@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from rotated_atss.assign import BACKGROUND, IGNORE
 from rotated_atss.detection.heads.loss_targets import check_loss_target, loss_target
 from rotated_atss.detection.heads.positives import Positives, gather_positives
-from rotated_atss.detection.heads.postprocess import best_candidates, postprocess_detections, rescale_to_image
+from rotated_atss.detection.heads.postprocess import (
+    best_candidates,
+    clamp_to_image,
+    postprocess_detections,
+    rescale_to_image,
+)
 from rotated_atss.detection.heads.prior_grids import prior_grids, valid_hw
 from rotated_atss.ops.dtypes import upcast
 
@@ -37,19 +42,33 @@ class OrientedDenseHead:
     prior_generator: Any
     loss_cls: nn.Module
     loss_bbox: nn.Module
+    train_cfg: Any
     test_cfg: Any
 
-    def check_losses(self) -> None:
-        """Reject losses that do not match the head.
+    def check_settings(self) -> None:
+        """Reject losses and training settings that do not match the head.
 
         Raises:
-            ValueError: A softmax classification loss, or a box loss that does not match ``reg_decoded_bbox``.
+            ValueError: A softmax classification loss, a box loss that does not match ``reg_decoded_bbox``, or a
+                setting of MMDetection's anchor heads that the oriented heads do not support.
         """
         if not self.use_sigmoid_cls:  # MMDetection reads use_sigmoid from the config, not the loss's default
             raise ValueError(
                 "loss_cls must be a sigmoid loss, got use_sigmoid unset or False. Set use_sigmoid=True in loss_cls."
             )
         check_loss_target(self.loss_bbox, self.reg_decoded_bbox)
+        train_cfg = self.train_cfg or {}
+        border, pos_weight = train_cfg.get("allowed_border", -1), train_cfg.get("pos_weight", -1)
+        if border >= 0:
+            raise ValueError(
+                f"the oriented heads do not drop priors that cross the image border, got allowed_border={border}. "
+                "Remove it from train_cfg."
+            )
+        if pos_weight > 0 and pos_weight != 1:
+            raise ValueError(
+                f"the oriented heads weight positives and negatives equally, got pos_weight={pos_weight}. "
+                "Remove it from train_cfg."
+            )
 
     def multi_level_priors(self, featmap_sizes: list[torch.Size], device: torch.device | str) -> list[Tensor]:
         """Generate the priors of each level, (H * W * priors per location, 5) float32."""
@@ -167,7 +186,9 @@ class OrientedDenseHead:
             bbox_preds: Deltas per level, (B, priors * 5, H, W).
             score_factors: Centerness logits per level; scores are multiplied after the top-k, as in MMDetection.
             batch_img_metas: Meta information of each image, with ``scale_factor``.
-            cfg: Test settings instead of those of the head.
+            cfg: Test settings instead of those of the head: ``score_thr``, ``nms_pre``, those of
+                :func:`postprocess_detections`, and ``clamp_centers``, which clamps decoded centers to the image as
+                mmrotate does (default False).
             rescale: Whether to return boxes in the original image.
             with_nms: Whether to apply NMS.
             priors: Priors per level (B, N, 5) instead of those of the generator.
@@ -190,6 +211,8 @@ class OrientedDenseHead:
             all_priors = torch.cat(priors, -2)
             boxes = self.bbox_coder.decode(candidates.gather_priors(all_priors), candidates.gather(deltas))
             metas = batch_img_metas or []
+            if cfg.get("clamp_centers", False):
+                boxes = clamp_to_image(boxes, candidates.image_index, metas)
             if rescale:
                 boxes = rescale_to_image(boxes, candidates.image_index, metas)
             return postprocess_detections(boxes, candidates, len(metas), self.cls_out_channels, cfg, with_nms)

@@ -1,9 +1,17 @@
 """Head of the official ATSS implementation, for the weights of its authors.
 
-The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and priors are centerd at
+The official code uses inclusive pixel coordinates: the width of a box is ``x2 - x1 + 1``, and priors are centered at
 ``stride / 2`` in pixel indices. With continuous coordinates, where a box ends at the far edge of its last pixel, this
-is the usual arithmetic with priors centerd at ``(stride + 1) / 2``. The remaining differences are implemented here:
-biases in the towers, scores that are square roots, top-k selection by these scores, and scaling of inclusive boxes.
+is the usual arithmetic with priors centered at ``(stride + 1) / 2``. The remaining differences are implemented here:
+
+- network: biases in the towers;
+- training: the test of the center (``center_margin`` of the assigner), the centerness targets and the GIoU loss measure
+  boxes between the centers of their first and last pixels; priors in the padding of a batch are trained as background;
+  normalizers count the whole batch;
+- inference: scores that are square roots, top-k selection by these scores, and scaling of inclusive boxes.
+
+Not reproduced: the official code also scales the ground truth of a resized image by the indices of its pixels, which
+moves right and lower sides by ``scale - 1`` pixels.
 """
 
 from __future__ import annotations
@@ -13,10 +21,13 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor
+from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from rotated_atss.detection.heads.dense_head import flatten_levels
 from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead
+from rotated_atss.ops.dtypes import upcast
 
 
 @MODELS.register_module()
@@ -24,7 +35,8 @@ class OfficialATSSHead(HorizontalATSSHead):
     """Head of the official ATSS implementation.
 
     Tower convolutions have a bias before their GroupNorm. The score is ``sqrt(class score * centerness)``, and it
-    selects the ``nms_pre`` candidates per level.
+    selects the ``nms_pre`` candidates per level. Training requires an assigner with ``center_margin=0.51``, as in the
+    configs.
 
     Args:
         kwargs: Arguments of :class:`HorizontalATSSHead`.
@@ -34,6 +46,64 @@ class OfficialATSSHead(HorizontalATSSHead):
         super()._init_layers()
         for layer in (*self.cls_convs, *self.reg_convs):
             layer.conv.bias = nn.Parameter(torch.zeros(self.feat_channels))
+
+    def get_anchors(self, *args: Any, **kwargs: Any) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Generate the priors of each image, all of them valid, also those in the padding of the batch."""
+        priors, flags = super().get_anchors(*args, **kwargs)
+        return priors, [[torch.ones_like(level) for level in image] for image in flags]
+
+    def centerness_target(self, anchors: Tensor, gts: Tensor) -> Tensor:
+        """Compute the (N,) centerness of priors between the centers of the outer pixels of their objects."""
+        return super().centerness_target(anchors, between_pixel_centers(gts))
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        centernesses: list[Tensor],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch from the outputs of the head.
+
+        Args:
+            cls_scores: Class logits per level, (B, C, H, W).
+            bbox_preds: Deltas per level, (B, 4, H, W).
+            centernesses: Centerness logits per level, (B, 1, H, W).
+            batch_gt_instances: Ground truth of each image.
+            batch_img_metas: Meta information of each image.
+            batch_gt_instances_ignore: Ignored regions of each image.
+
+        Returns:
+            ``loss_cls``, ``loss_bbox``, ``loss_centerness`` and ``num_pos``, the mean number of positives per image.
+        """
+        with torch.autocast(cls_scores[0].device.type, enabled=False):
+            sizes = [level.shape[-2:] for level in cls_scores]
+            anchors = self.get_anchors(sizes, batch_img_metas, device=cls_scores[0].device)
+            targets = self.get_targets(*anchors, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore)
+            priors, labels, weights, gt_boxes = (torch.cat(levels, 1).flatten(0, 1) for levels in targets[:4])
+            logits, deltas, centerness = (
+                upcast(flatten_levels(levels, channels)).flatten(0, 1)
+                for levels, channels in ((cls_scores, self.cls_out_channels), (bbox_preds, 4), (centernesses, 1))
+            )
+            positive = torch.nonzero(labels < self.num_classes).squeeze(1)
+            avg_factor = reduce_mean(logits.new_tensor(len(positive))).clamp(min=1)
+            target = self.centerness_target(priors[positive], gt_boxes[positive])
+            total_weight = reduce_mean(target.sum()).clamp(min=torch.finfo(target.dtype).tiny)
+            losses = {"loss_cls": self.loss_cls(logits, labels, weights, avg_factor=avg_factor)}
+            if len(positive):
+                boxes = self.bbox_coder.decode(priors[positive], deltas[positive])
+                losses["loss_bbox"] = self.loss_bbox(
+                    between_pixel_centers(boxes),
+                    between_pixel_centers(gt_boxes[positive]),
+                    weight=target,
+                    avg_factor=total_weight,
+                )
+                losses["loss_centerness"] = self.loss_centerness(centerness[positive, 0], target, avg_factor=avg_factor)
+            else:
+                losses |= {"loss_bbox": deltas.sum() * 0, "loss_centerness": centerness.sum() * 0}
+        return {**losses, "num_pos": self._num_pos}
 
     def predict_by_feat(
         self,
@@ -93,6 +163,23 @@ def mask_all_but_topk(logits: Tensor, centerness: Tensor, score_thr: float, topk
         return logits
     lowest_kept = products.flatten(1).topk(topk).values[:, -1]
     return logits.masked_fill(products < lowest_kept[:, None, None, None], -torch.inf)
+
+
+def between_pixel_centers(boxes: Tensor) -> Tensor:
+    """Shrink boxes to the rectangles between the centers of their first and last pixels.
+
+    Args:
+        boxes: (N, 4) ``x1, y1, x2, y2``.
+
+    Returns:
+        (N, 4); a box smaller than a pixel has no extent.
+
+    Example:
+        >>> between_pixel_centers(torch.tensor([[20.0, 5.0, 24.0, 6.0]]))
+        tensor([[20.5000,  5.5000, 23.5000,  5.5000]])
+    """
+    low = boxes[:, :2] + 0.5
+    return torch.cat((low, torch.maximum(low, boxes[:, 2:] - 0.5)), 1)
 
 
 def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rotated_atss.detection.heads.positives import PriorPairs
 from rotated_atss.ops import rotated_nms
-from rotated_atss.ops.box_transforms import scale_obb
+from rotated_atss.ops.box_transforms import clamp_centers, scale_obb
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,26 @@ def rank_within_groups(group: Tensor) -> Tensor:
         [0, 1, 0, 1, 2, 0]
     """
     return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+
+
+def clamp_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
+    """Clamp the centers of boxes to the images, as mmrotate does at test time (``test_cfg.clamp_centers=True``).
+
+    Args:
+        boxes: (N, 5) in the network input.
+        image_index: (N,) int64, image of each box.
+        batch_img_metas: Meta information of each image, with ``img_shape`` (height, width) in pixels.
+
+    Returns:
+        (N, 5), see :func:`rotated_atss.ops.box_transforms.clamp_centers`.
+
+    Example:
+        >>> boxes = torch.tensor([[-3.0, 70.0, 8.0, 4.0, 0.0]])
+        >>> clamp_to_image(boxes, torch.tensor([0]), [{"img_shape": (64, 96)}])
+        tensor([[ 0., 63.,  8.,  4.,  0.]])
+    """
+    shapes = boxes.new_tensor([meta["img_shape"][:2] for meta in batch_img_metas])
+    return clamp_centers(boxes, shapes[image_index])
 
 
 def rescale_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:

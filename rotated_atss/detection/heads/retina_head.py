@@ -25,12 +25,12 @@ class RotatedRetinaHead(OrientedDenseHead, RetinaHead):
             labels (N,), ``loss_bbox`` on deltas, or on boxes with ``reg_decoded_bbox=True``.
 
     Raises:
-        ValueError: A loss does not match the head.
+        ValueError: A loss or a training setting does not match the head.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.check_losses()
+        self.check_settings()
 
     def loss_by_feat(
         self,

@@ -9,7 +9,8 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.assign import Grid, atss_assign, atss_assign_batch, find_grids, max_iou_assign
+from rotated_atss.assign import CENTER_MARGIN_PX, Grid, atss_assign, atss_assign_batch, find_grids, max_iou_assign
+from rotated_atss.assign.max_iou import check_low_quality_rule
 from rotated_atss.assign.validation import check_at_least_one, check_thresholds
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.ops.boxes import obb_to_hbb
@@ -23,6 +24,7 @@ class RotatedATSSAssigner(TensorAssigner):
 
     Args:
         topk: Candidate locations per level.
+        center_margin: The center of a positive lies in its box by more than this, in pixels.
         kwargs: As for :class:`TensorAssigner`.
 
     Example:
@@ -32,10 +34,10 @@ class RotatedATSSAssigner(TensorAssigner):
         tensor([-1,  0, -1, -1])
     """
 
-    def __init__(self, topk: int = 9, **kwargs: Any) -> None:
+    def __init__(self, topk: int = 9, *, center_margin: float = CENTER_MARGIN_PX, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_at_least_one(topk=topk)
-        self.topk = topk
+        self.topk, self.center_margin = topk, center_margin
 
     def max_num_pos(self, num_gts: int, num_levels: int, priors_per_location: int) -> int:
         """Return an upper bound of the number of positives: the number of candidates."""
@@ -47,7 +49,7 @@ class RotatedATSSAssigner(TensorAssigner):
         return atss_assign(
             priors, level_sizes, gt_boxes, topk=self.topk, priors_per_location=self.num_priors_per_location(priors),
             grids=find_grids(priors, level_sizes), gt_boxes_ignore=gt_boxes_ignore,
-            ignore_iof_threshold=self.ignore_iof_threshold,
+            ignore_iof_threshold=self.ignore_iof_threshold, center_margin=self.center_margin,
         )  # fmt: skip
 
     def assign_batch(
@@ -72,7 +74,7 @@ class RotatedATSSAssigner(TensorAssigner):
         return atss_assign_batch(
             priors, level_sizes, gt_boxes_list, topk=self.topk, priors_per_location=priors_per_location, grids=grids,
             valid_hw=valid_hw, gt_boxes_ignore_list=gt_boxes_ignore_list,
-            ignore_iof_threshold=self.ignore_iof_threshold,
+            ignore_iof_threshold=self.ignore_iof_threshold, center_margin=self.center_margin,
         )[0]  # fmt: skip
 
 
@@ -87,10 +89,23 @@ class HorizontalATSSAssigner(RotatedATSSAssigner):
         ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, treats crowd regions as
             background.
         priors_per_location: As for :class:`TensorAssigner`.
+        center_margin: As for :class:`RotatedATSSAssigner`.
     """
 
-    def __init__(self, topk: int = 9, *, ignore_iof_thr: float = -1, priors_per_location: int | None = 1) -> None:
-        super().__init__(topk, ignore_iof_threshold=ignore_iof_thr, priors_per_location=priors_per_location)
+    def __init__(
+        self,
+        topk: int = 9,
+        *,
+        ignore_iof_thr: float = -1,
+        priors_per_location: int | None = 1,
+        center_margin: float = CENTER_MARGIN_PX,
+    ) -> None:
+        super().__init__(
+            topk,
+            ignore_iof_threshold=ignore_iof_thr,
+            priors_per_location=priors_per_location,
+            center_margin=center_margin,
+        )
 
 
 @TASK_UTILS.register_module()
@@ -103,11 +118,13 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: Smallest IoU of a low-quality match.
         match_low_quality: Whether each ground-truth box is also assigned to the priors of highest IoU with it.
         gt_max_assign_all: Whether low-quality matches include all priors of equal IoU.
+        low_quality_rule: Box that a low-quality match is assigned to, ``claiming_gt`` as in MMDetection or ``best_gt``;
+            see :func:`rotated_atss.assign.max_iou_assign`.
         assign_by_circumhbbox: As for :class:`TensorAssigner`.
         ignore_iof_thr: IoF threshold of ignored boxes; negative, MMDetection's default, ignores nothing.
 
     Raises:
-        ValueError: A threshold is out of range.
+        ValueError: A threshold is out of range or the rule is unknown.
     """
 
     def __init__(
@@ -118,14 +135,18 @@ class RotatedMaxIoUAssigner(TensorAssigner):
         min_pos_iou: float = 0.0,
         match_low_quality: bool = True,
         gt_max_assign_all: bool = True,
+        low_quality_rule: str = "claiming_gt",
         assign_by_circumhbbox: bool | str | None = None,
         ignore_iof_thr: float = 0.5,
     ) -> None:
         super().__init__(assign_by_circumhbbox=assign_by_circumhbbox, ignore_iof_threshold=ignore_iof_thr)
         self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, min_pos_iou=min_pos_iou)
         self.low_quality: dict[str, Any] = dict(
-            match_low_quality=match_low_quality, gt_max_assign_all=gt_max_assign_all
+            match_low_quality=match_low_quality,
+            gt_max_assign_all=gt_max_assign_all,
+            low_quality_rule=low_quality_rule,
         )
+        check_low_quality_rule(low_quality_rule)
         check_thresholds(**self.thresholds)
 
     def _assign_boxes(

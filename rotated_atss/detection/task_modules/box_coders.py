@@ -10,6 +10,7 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from torch import Tensor
 
+from rotated_atss.ops.box_transforms import clamp_centers
 from rotated_atss.ops.boxes import check_angle_version
 from rotated_atss.ops.delta_coder import decode_deltas, encode_deltas
 from rotated_atss.ops.distance_coder import decode_distances, encode_distances
@@ -68,14 +69,32 @@ class OrientedDeltaCoder(BaseBBoxCoder):
         )  # fmt: skip
         return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
 
-    def decode(self, bboxes: Tensor, pred_bboxes: Tensor, normalize: bool = True) -> Tensor:
-        """Decode (N, 5) deltas ``pred_bboxes`` to boxes; ``normalize`` puts the angle into the angle version."""
+    def decode(
+        self,
+        bboxes: Tensor,
+        pred_bboxes: Tensor,
+        max_shape: Sequence[int] | None = None,
+        *,
+        normalize: bool = True,
+    ) -> Tensor:
+        """Decode (N, 5) deltas.
+
+        Args:
+            bboxes: (N, 5) priors.
+            pred_bboxes: (N, 5) deltas.
+            max_shape: (height, width) of an image in pixels: centers are clamped to it as by :func:`clamp_centers`.
+            normalize: Put the angle into the angle version.
+
+        Returns:
+            (N, 5).
+        """
         pred_bboxes = upcast(pred_bboxes)
         deltas = pred_bboxes * pred_bboxes.new_tensor(self.stds) + pred_bboxes.new_tensor(self.means)
-        return decode_deltas(
+        boxes = decode_deltas(
             get_box_tensor(bboxes), deltas, self.angle_version,
             proj_xy=self.proj_xy, norm_factor=self.norm_factor, normalize=normalize,
         )  # fmt: skip
+        return boxes if max_shape is None else clamp_centers(boxes, boxes.new_tensor(max_shape[:2]))
 
 
 @TASK_UTILS.register_module()
@@ -136,12 +155,22 @@ class PointDistanceCoder(BaseBBoxCoder):
     def decode(
         self, bboxes: Tensor, pred_bboxes: Tensor, max_shape: Sequence[int] | None = None
     ) -> Tensor | HorizontalBoxes:
-        """Decode distances ``pred_bboxes`` to boxes; ``max_shape`` is the image's (height, width) in pixels."""
+        """Decode distances ``pred_bboxes`` to boxes.
+
+        Args:
+            bboxes: (N, 4) or (N, 5) priors.
+            pred_bboxes: (N, 4) or (N, 5) distances in strides.
+            max_shape: (height, width) of the image in pixels: clips horizontal boxes if ``clip_border`` is set, and
+                clamps the centers of oriented boxes as :func:`clamp_centers`.
+
+        Returns:
+            (N, 4) or (N, 5).
+        """
         pred_bboxes = upcast(pred_bboxes)
         distances = pred_bboxes + self._means(pred_bboxes)
         boxes = decode_distances(get_box_tensor(bboxes), distances, self.angle_version, anchor_scale=self.anchor_scale)
         if self.angle_version is not None:
-            return boxes
+            return boxes if max_shape is None else clamp_centers(boxes, boxes.new_tensor(max_shape[:2]))
         if self.clip_border and max_shape is not None:
             height, width = max_shape[:2]
             boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor((width, height, width, height)))

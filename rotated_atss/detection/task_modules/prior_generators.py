@@ -21,7 +21,7 @@ class OrientedAnchorGenerator(AnchorGenerator):
         args: Positional arguments of ``AnchorGenerator``.
         angle: Angle of every prior in radians, valid in every angle version.
         kwargs: Keyword arguments of ``AnchorGenerator``. With ``octave_base_scale=4, scales_per_octave=1,
-            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centerd on
+            ratios=[1.0]`` the location (column, row) of a level has one square prior with side 4 x stride, centered on
             (column x stride, row x stride).
 
     Example:
@@ -37,7 +37,14 @@ class OrientedAnchorGenerator(AnchorGenerator):
 
     def single_level_grid_priors(self, *args: Any, **kwargs: Any) -> Tensor:
         """Generate the (N, 5) priors of one level; arguments as for ``AnchorGenerator``."""
-        priors = hbb_to_obb(get_box_tensor(super().single_level_grid_priors(*args, **kwargs)))
+        return self._orient(super().single_level_grid_priors(*args, **kwargs))
+
+    def sparse_priors(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Generate the (N, 5) priors of given indices of a level; arguments as for ``AnchorGenerator``."""
+        return self._orient(super().sparse_priors(*args, **kwargs))
+
+    def _orient(self, hbbs: Any) -> Tensor:
+        priors = hbb_to_obb(get_box_tensor(hbbs))
         priors[:, 4] = self.angle
         return priors
 

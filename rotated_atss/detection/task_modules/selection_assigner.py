@@ -17,6 +17,7 @@ from rotated_atss.assign import (
     ssc_assign,
     topk_assign,
 )
+from rotated_atss.assign.max_iou import check_low_quality_rule
 from rotated_atss.assign.ssc import SCALE_RANGES_PX
 from rotated_atss.assign.validation import check_at_least_one, check_scale_ranges, check_thresholds
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
@@ -39,6 +40,8 @@ class SelectionAssigner(TensorAssigner):
         scale_ranges: Borders in pixels between the levels of ``ssc`` and ``center_sampling``, one fewer than levels.
         pos_iou_thr: Lower threshold of positives of ``iou``.
         neg_iou_thr: Upper threshold of negatives of ``iou``.
+        low_quality_rule: Box that a low-quality match of ``iou`` is assigned to: ``best_gt``, as in the official code,
+            or ``claiming_gt``, as in MMDetection; see :func:`rotated_atss.assign.max_iou_assign`.
         center_inside: With ``iou``, ignore positives whose center lies outside their ground-truth box. The paper's
             comparison does this; a centerness branch requires it.
         priors_per_location: As for :class:`TensorAssigner`, but counted by default.
@@ -62,6 +65,7 @@ class SelectionAssigner(TensorAssigner):
         scale_ranges: Sequence[float] = SCALE_RANGES_PX,
         pos_iou_thr: float = 0.5,
         neg_iou_thr: float = 0.4,
+        low_quality_rule: str = "best_gt",
         center_inside: bool = True,
         priors_per_location: int | None = None,
         **kwargs: Any,
@@ -72,8 +76,11 @@ class SelectionAssigner(TensorAssigner):
         check_at_least_one(topk=topk)
         check_scale_ranges(scale_ranges, len(scale_ranges) + 1)
         check_thresholds(pos_iou_thr, neg_iou_thr)
+        check_low_quality_rule(low_quality_rule)
         self.strategy, self.topk, self.scale_ranges = strategy, topk, tuple(scale_ranges)
-        self.thresholds: dict[str, Any] = dict(pos_iou=pos_iou_thr, neg_iou=neg_iou_thr)
+        self.iou_options: dict[str, Any] = dict(
+            pos_iou=pos_iou_thr, neg_iou=neg_iou_thr, low_quality_rule=low_quality_rule
+        )
         self.center_inside = center_inside
 
     def _assign_boxes(
@@ -81,7 +88,7 @@ class SelectionAssigner(TensorAssigner):
     ) -> tuple[Tensor, Tensor]:
         ignore: dict[str, Any] = dict(gt_boxes_ignore=gt_boxes_ignore, ignore_iof_threshold=self.ignore_iof_threshold)
         if self.strategy == "iou":
-            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.thresholds, **ignore)
+            gt_index, iou = max_iou_assign(priors, gt_boxes, **self.iou_options, **ignore)
             return ignore_outside_gt(priors, gt_boxes, gt_index, iou) if self.center_inside else (gt_index, iou)
         options: dict[str, Any] = {}
         if self.strategy in ("ssc", "center_sampling"):

@@ -141,6 +141,6 @@ class TensorAssigner(BaseAssigner):
         gt_index, iou = self.assign_image(priors, num_level_priors, gt_boxes, gt_boxes_ignore)
         positive = gt_index >= 0
         labels = gt_index.new_full(gt_index.shape, -1)
-        labels[positive] = gt_instances.labels[gt_index[positive]]
+        labels[positive] = gt_instances.labels[gt_index[positive]].to(labels)  # no objects: often float labels
         gt_inds = torch.where(positive, gt_index + 1, torch.where(gt_index == BACKGROUND, 0, -1))
         return AssignResult(len(gt_boxes), gt_inds, iou, labels=labels)

@@ -15,7 +15,7 @@ from rotated_atss.detection.datasets import loading as _registers  # noqa: F401
 from rotated_atss.detection.datasets.dota import DOTADataset, source_label_folders
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import obb_to_corners
+from rotated_atss.ops.boxes import normalize_obb, obb_to_corners
 
 BOX = "10 10 50 10 50 30 10 30"
 
@@ -49,6 +49,18 @@ def error_of(root, **kwargs):
 
 
 # -- valid folders -----------------------------------------------------------------------------------------------------
+
+
+def test_rectangles_of_opencv_on_request(tmp_path):
+    folder = write(tmp_path / "tiles", {"a": ["10 0 20 5 10 10 0 5 ship 0", "20 5 10 10 0 5 10 0 ship 0"]})
+    boxes = [
+        [each["bbox"] for each in load(folder, rect=rect).get_data_info(0)["instances"]] for rect in ("edge", "cv2")
+    ]
+    (_, _), (w, h), degrees = cv2.minAreaRect(np.float32([[10, 0], [20, 5], [10, 10], [0, 5]]))
+    expected = normalize_obb(torch.tensor([10, 5, w, h, math.radians(degrees)]), "le90")
+    assert np.allclose(boxes[1][0], expected, atol=1e-4)
+    assert not np.allclose(boxes[0][0], boxes[0][1], atol=1e-2)  # each along its own first edge
+    assert "rect must be one of edge, cv2, got 'opencv'" in error_of(folder, rect="opencv")
 
 
 def test_records_are_sorted_and_contain_boxes_classes_and_paths(folder):
@@ -133,6 +145,33 @@ def test_label_folders_of_the_full_images_come_from_the_manifest(folder, tmp_pat
     (folder / "manifest.json").write_text(json.dumps({"folders": [*folders, {"images": "z", "labels": None}]}))
     assert load(folder).metainfo["source_labels"] == [str(tmp_path / "raw")]
     assert source_label_folders(None) == source_label_folders(str(tmp_path)) == []
+
+
+def test_label_folders_are_relative_to_the_manifest(tmp_path, monkeypatch):
+    folder = write(tmp_path / "project" / "tiles", {"a": []})
+    (folder / "manifest.json").write_text(json.dumps({"folders": [{"images": "../raw", "labels": "../raw"}]}))
+    for root in (tmp_path / "project", tmp_path / "elsewhere"):
+        (root / "raw").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load(folder).metainfo["source_labels"] == [str((tmp_path / "project" / "raw").resolve())]
+    (tmp_path / "project").rename(tmp_path / "moved")
+    assert source_label_folders(str(tmp_path / "moved" / "tiles")) == [str((tmp_path / "moved" / "raw").resolve())]
+
+
+def test_tiles_must_be_those_of_the_manifest(folder):
+    def list_tiles(names, **settings):
+        content = {"tiles": [{"name": name} for name in names], "settings": settings}
+        (folder / "manifest.json").write_text(json.dumps(content))
+
+    list_tiles("abc")
+    assert load(folder).metainfo["notes"] == []
+    list_tiles("abc", keep_empty=False)
+    assert "AP is biased" in load(folder, test_mode=True).metainfo["notes"][0]
+    list_tiles("ab")
+    assert "1 of the 3 tiles are not in the manifest, the first is c" in error_of(folder)
+    list_tiles("abcd")
+    assert "1 of the 4 tiles of the manifest are missing, the first is d" in error_of(folder)
+    assert "AP is of a subset: 1 of the 4" in load(folder, allow_missing_tiles=True).metainfo["notes"][0]
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"folders": [3]}', '{"folders": 3}', "\x00"])

@@ -119,6 +119,16 @@ def test_labels_come_from_the_manifest_unless_given(labels, log):
         assert evaluate(perfect_samples(labels), **settings)["dota/AP50"] == pytest.approx(1)
 
 
+def test_notes_of_the_dataset_are_in_the_log_and_the_json(labels, tmp_path, log):
+    metric = DOTAMetric(labels=[str(labels)], out_dir=str(tmp_path))
+    metric.dataset_meta = {"classes": NAMES, "notes": ["AP is biased"]}
+    metric.process({}, perfect_samples(labels))
+    metric.evaluate(len(TILES))
+    assert json.loads((tmp_path / "ap.json").read_text())["notes"] == ["AP is biased"]
+    assert any(line.startswith("on merged") and line.endswith("\nAP is biased") for line in log)
+    assert f"labels of the full images: {labels.resolve()}" in log
+
+
 def test_without_labels_files_are_written_but_not_evaluated(labels, tmp_path, log):
     assert evaluate(perfect_samples(labels), out_dir=str(tmp_path / "out")) == {}
     assert len(list((tmp_path / "out").iterdir())) == 15

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from rotated_atss.assign import IGNORE
@@ -216,3 +217,13 @@ def test_padded_positives_give_the_same_losses(decoded, monkeypatch):
 def test_losses_that_do_not_match_the_head_raise(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
+
+
+@pytest.mark.parametrize(
+    "setting, message", [(dict(allowed_border=0), "allowed_border=0"), (dict(pos_weight=2.0), "pos_weight=2.0")]
+)
+def test_settings_without_effect_are_refused(setting, message):
+    train_cfg = ConfigDict(assigner=dict(type="RotatedATSSAssigner"), **setting)
+    with pytest.raises(ValueError, match=rf"got {message}\. Remove it from train_cfg"):
+        build(train_cfg=train_cfg)
+    build(train_cfg=ConfigDict(assigner=dict(type="RotatedATSSAssigner"), allowed_border=-1, pos_weight=-1))

@@ -46,6 +46,33 @@ def test_detections_equal_the_reference(ratios):
         assert bool((result.scores.diff() <= 0).all())
 
 
+def test_clamped_centers_are_those_of_mmrotates_coder():
+    """Mmrotate clamps decoded centers to [0, width - 1] and [0, height - 1] of the image, before NMS."""
+    coders = pytest.importorskip("mmrotate.models.task_modules.coders")
+    head = build(bbox_coder=dict(type="OrientedDeltaCoder", angle_version="le90"))
+    baseline = coders.DeltaXYWHTRBBoxCoder(angle_version="le90", use_box_type=False)
+    shapes = [(100, 128), (128, 70)]
+    metas = [meta(shape) for shape in shapes]
+    with torch.no_grad():
+        scores, deltas = random_outputs(2)
+        plain = head.predict_by_feat(scores, deltas, batch_img_metas=metas, with_nms=False)
+        cfg = ConfigDict({**head.test_cfg, "clamp_centers": True})
+        clamped = head.predict_by_feat(scores, deltas, batch_img_metas=metas, with_nms=False, cfg=cfg)
+        priors = torch.cat(head.multi_level_priors([level.shape[-2:] for level in scores], "cpu"))
+        for before, after, (height, width), image in zip(plain, clamped, shapes, range(2)):
+            expected = before.bboxes.clone()
+            expected[:, 0], expected[:, 1] = (
+                before.bboxes[:, 0].clamp(0, width - 1),
+                before.bboxes[:, 1].clamp(0, height - 1),
+            )
+            assert torch.equal(after.bboxes, expected)
+            assert not torch.equal(after.bboxes, before.bboxes)
+            flat = torch.cat([level[image].permute(1, 2, 0).reshape(-1, 5) for level in deltas])
+            decoded = head.bbox_coder.decode(priors, flat, max_shape=(height, width))
+            mmrotate = baseline.decode(priors, flat, max_shape=(height, width))
+            assert torch.allclose(decoded[:, :2], mmrotate[:, :2], atol=1e-3)
+
+
 def test_high_score_of_one_prior_gives_its_box():
     head = build(anchor_generator=dict(ratios=[0.5, 2.0]))
     scores = [torch.full((1, 2 * CLASSES, 128 // stride, 128 // stride), -9.0) for stride in STRIDES]

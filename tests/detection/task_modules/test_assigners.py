@@ -11,6 +11,7 @@ from rotated_atss.assign import (
     count_priors_per_location,
     max_iou_assign,
 )
+from rotated_atss.assign.max_iou import TIE_TOLERANCE
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.detection.task_modules.assigners import (
     HorizontalATSSAssigner,
@@ -124,6 +125,15 @@ def test_horizontal_atss_equals_mmdetection(threshold):
         assert (result.gt_inds == -1).any() == (threshold > 0)
 
 
+class MaxIoUAssignerWithMergedTies(MaxIoUAssigner):
+    """MMDetection's assigner on IoUs in which those that count as equal to the highest one of a box are equal."""
+
+    def assign_wrt_overlaps(self, overlaps, gt_labels):
+        highest = overlaps.amax(1, keepdim=True)
+        merged = torch.where(overlaps >= highest * (1 - TIE_TOLERANCE), highest, overlaps)
+        return super().assign_wrt_overlaps(merged, gt_labels)
+
+
 @pytest.mark.parametrize("threshold", [-1, 0.5])
 def test_max_iou_equals_mmdetection(threshold):
     priors = obb_to_hbb(generate_priors(scales_per_octave=3, ratios=[1.0, 0.5, 2.0])[0])
@@ -131,7 +141,7 @@ def test_max_iou_equals_mmdetection(threshold):
     for seed in range(5):
         gt_instances = instances(obb_to_hbb(long_boxes(seed=seed)))
         assigner = RotatedMaxIoUAssigner(ignore_iof_thr=threshold)
-        baseline = MaxIoUAssigner(0.5, 0.4, ignore_iof_thr=threshold)
+        baseline = MaxIoUAssignerWithMergedTies(0.5, 0.4, ignore_iof_thr=threshold)
         result, expected = (
             each.assign(InstanceData(priors=priors), gt_instances, crowd) for each in (assigner, baseline)
         )

@@ -25,7 +25,9 @@ EXPECTED = dict(
     ssc=lambda p, s, g: ssc_assign(p, s, g, scale_ranges=RANGES),
     topk=lambda p, s, g: topk_assign(p, s, g, topk=5),
     center_sampling=lambda p, s, g: center_sampling_assign(p, s, g, topk=5, scale_ranges=RANGES),
-    iou=lambda p, s, g: ignore_outside_gt(p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3)),
+    iou=lambda p, s, g: ignore_outside_gt(
+        p, g, *max_iou_assign(p, g, pos_iou=0.4, neg_iou=0.3, low_quality_rule="best_gt")
+    ),
 )
 
 
@@ -61,7 +63,9 @@ def test_strategies_with_several_priors_per_location():
 def test_positives_by_iou_outside_their_box_can_be_kept():
     priors, sizes = generate_priors()
     kept = SelectionAssigner("iou", center_inside=False).assign_image(priors, sizes, long_boxes())[0]
-    assert torch.equal(kept, max_iou_assign(priors, long_boxes())[0])
+    assert torch.equal(kept, max_iou_assign(priors, long_boxes(), low_quality_rule="best_gt")[0])
+    claimed = SelectionAssigner("iou", center_inside=False, low_quality_rule="claiming_gt")
+    assert torch.equal(claimed.assign_image(priors, sizes, long_boxes())[0], max_iou_assign(priors, long_boxes())[0])
 
 
 @pytest.mark.parametrize(

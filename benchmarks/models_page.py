@@ -1,21 +1,13 @@
-"""Write docs/models.md from the configs and the records benchmarks/results/models*.json.
-
-    python benchmarks/make_models.py [--check] [--show]
-
-Every measured figure comes from a record.
-"""
+"""docs/models.md, from the configs and the records benchmarks/results/models*.json."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks import page, records
+from benchmarks import records
 from benchmarks.page import Columns, markdown, number, spread
 from benchmarks.records import ROOT, Record, Row
 from benchmarks.zoo import Card, card
@@ -170,18 +162,10 @@ def provenance(measured: Records) -> str:
     if not measured.speeds:
         lines.append(f"seconds and memory: {MISSING}")
     if all(record["environment"]["device"] == "cpu" for record in measured.speeds):
-        lines.append(f"on a GPU: {MISSING}, by `python benchmarks/bench_models.py --device cuda`")
+        lines.append(f"on a GPU: {MISSING}, by `python benchmarks/run.py models --device cuda`")
     return f"<sub>bench_models.py: {'; '.join(lines)}</sub>\n"
 
 
 def pages() -> dict[Path, str]:
     """Return the text of docs/models.md."""
     return {PAGE: models_page([card(name) for name in config_names()], load(records.RESULTS))}
-
-
-def main() -> int:
-    return page.main(__doc__, pages)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
