@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._class_filter import hyphenate, select_classes
+from rotated_atss.cli._class_filter import select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._images import check_output_folders, find_images, process_images
 from rotated_atss.cli._pictures import (
@@ -19,6 +19,7 @@ from rotated_atss.cli._pictures import (
     write_picture,
 )
 from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
