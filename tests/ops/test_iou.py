@@ -272,6 +272,7 @@ def test_invalid_arguments():
         rotated_iou(boxes, boxes, backend="cuda_kernel")
 
 
+@pytest.mark.baseline
 def test_equals_mmcv_on_random_boxes():
     mmcv_ops = pytest.importorskip("mmcv.ops")
     first, second = (boxes.float() for boxes in make_pairs("random", 500))
