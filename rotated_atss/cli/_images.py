@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -36,6 +37,36 @@ def find_images(source: str | Path) -> list[Path]:
         raise UserError("no such image or folder", where=path)
     check_image_name(path.stem, path.parent)
     return [path]
+
+
+def add_bits_argument(group: argparse._ActionsContainer) -> None:
+    """Add ``--bits``."""
+    group.add_argument(
+        "--bits", type=int, metavar="N",
+        help="used bits of 16-bit images: values are divided by 2^(N - 8) (default: counted over all images)",
+    )  # fmt: skip
+
+
+def resolve_bits(paths: Sequence[Path], bits: int | None) -> int | None:
+    """Find one scaling for the 16-bit images of a run, and print how images are converted.
+
+    Args:
+        paths: Image files.
+        bits: The value of ``--bits``.
+
+    Returns:
+        Used bits of the 16-bit images; None if there are none.
+
+    Example:
+        >>> resolve_bits([], None) is None
+        True
+    """
+    from rotated_atss.io.conversion import plan_conversion
+
+    conversion = plan_conversion(paths, bits)
+    for note in conversion.notes:
+        print(note)
+    return conversion.bits
 
 
 def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> None:

@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from rotated_atss.cli._class_filter import select_classes
-from rotated_atss.cli._images import check_output_folders, find_images, process_images
+from rotated_atss.cli._images import (
+    add_bits_argument,
+    check_output_folders,
+    find_images,
+    process_images,
+    resolve_bits,
+)
 from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
 from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
 from rotated_atss.errors import UserError
@@ -31,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
+    add_bits_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     labels, detections = _read_sources(args, paths)
     known = [name for source in labels + detections for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known)
+    args.bits = resolve_bits(paths, args.bits)
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{len(paths) - len(failures)} pictures written to {args.out}")
     if failures:
@@ -76,7 +84,7 @@ def _draw(
 ) -> None:
     from rotated_atss.io.images import read_image
 
-    image = read_image(path)
+    image = read_image(path, args.bits)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
     if classes is not None:

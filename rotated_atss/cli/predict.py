@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._class_filter import select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
-from rotated_atss.cli._images import check_output_folders, find_images, process_images
+from rotated_atss.cli._images import (
+    add_bits_argument,
+    check_output_folders,
+    find_images,
+    process_images,
+    resolve_bits,
+)
 from rotated_atss.cli._pictures import (
     Layer,
     add_picture_arguments,
@@ -31,8 +37,8 @@ HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
     "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color. An unreadable image is reported and skipped; the exit "
-    "code is then 2."
+    "16-bit and transparent images are converted to 8-bit color, 16-bit images by one scaling for all. An unreadable "
+    "image is reported and skipped; the exit code is then 2."
 )
 
 DETECTIONS, PICTURES = "detections", "pictures"
@@ -78,6 +84,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     inference.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if available)")
+    add_bits_argument(inference)
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
         "--channels-last", action="store_true", help="use the channels-last memory layout, often faster"
@@ -100,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     classes = select_classes(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, [hyphenate(name) for name in classes])
+    args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
     detections: list[BoxDetections] = []
     failures = process_images(
         paths, lambda path: _predict_one(detector, tiling, classes, path, detections, args), "predict"
@@ -120,11 +128,13 @@ def _summary(detections: Sequence[BoxDetections], score: float) -> str:
 
 def _check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and list the images."""
+    from rotated_atss.io.bit_depth import check_bits
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
+    check_bits(args.bits)
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
     paths = find_images(args.images)
@@ -160,7 +170,7 @@ def _predict_one(
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.tiling.predict import predict_image
 
-    image = read_image(path)
+    image = read_image(path, args.bits)
     detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
     detections = _keep_labels(detections, [detector.classes.index(name) for name in classes])
     results.append(detections)

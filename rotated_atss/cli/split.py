@@ -168,4 +168,8 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
         "--format", dest="image_format", metavar="FORMAT",
         help=f"{', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
     )  # fmt: skip
+    tiles.add_argument(
+        "--bits", type=int, metavar="N",
+        help="used bits of 16-bit images: values are divided by 2^(N - 8) (default: counted over all images)",
+    )  # fmt: skip
     tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

@@ -98,7 +98,8 @@ def predict_image(
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, or (H, W, 3), uint8, BGR.
+        image: A file, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute ``bits``, or by its
+            own used bits.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels; None uses 200 at 1024 px, in proportion to the size.
@@ -126,7 +127,7 @@ def predict_image(
     """
     tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
-        pixels, name = read_image(image), Path(image).stem if name is None else name
+        pixels, name = read_image(image, getattr(detector, "bits", None)), Path(image).stem if name is None else name
     else:
         pixels, name = _check_image(image), _ID if name is None else name
     if tiling.size == WHOLE_IMAGE:

@@ -1,8 +1,9 @@
 """Split folders of DOTA images and labels into tiles.
 
-Every image is read once, in worker processes. The output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``,
-all of it or nothing. The rules and the defaults are those of mmrotate's ``img_split.py`` with the settings of the
-published DOTA results: equal input gives the same tiles, pixel by pixel, with the same objects.
+Every image is read once, in worker processes; 16-bit images are read twice, as their used bits are counted first. The
+output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``, all of it or nothing. The rules and the defaults
+are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results: equal 8-bit input gives the
+same tiles, pixel by pixel, with the same objects.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
+from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
@@ -103,9 +105,16 @@ def split_dota(
     # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
     label_sets = _read_all(sources, folders, formats, accepted)
+    workers = available_cores() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"at least 1 worker is needed, got {workers}")
     with staged(Path(out), overwrite=overwrite) as folder:
+        conversion = plan_conversion([source.image for source in sources], settings.bits, workers)
+        for note in conversion.notes:
+            logger.warning("%s", note)
+        settings = replace(settings, bits=conversion.bits)
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
-        stats = _split_all(jobs, available_cores() if workers is None else workers, progress)
+        stats = _split_all(jobs, workers, progress)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
@@ -136,8 +145,6 @@ def _unknown_classes(label_sets: Sequence[Labels | None]) -> tuple[str, ...]:
 
 def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
     """Run the jobs and return their statistics in the order of the jobs."""
-    if workers < 1:
-        raise UserError(f"at least 1 worker is needed, got {workers}")
     for name in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
         (jobs[0].folder / name).mkdir()
     stats: dict[int, SplitStats] = {}

@@ -99,7 +99,7 @@ def split_image(job: SplitJob) -> SplitStats:
         ...     split_image(SplitJob(Path(folder, "P1.png"), None, Path(folder), settings)).tiles
         (Tile(name='P1__64__0___0', objects=0, truncated=0),)
     """
-    image = read_image(job.image)
+    image = read_image(job.image, job.settings.bits)
     height, width = image.shape[:2]
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []

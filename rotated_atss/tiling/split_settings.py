@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rotated_atss.dota.tiles import MIN_WINDOW_SIZE
 from rotated_atss.errors import UserError
+from rotated_atss.io.bit_depth import check_bits
 from rotated_atss.io.images import IMAGE_FORMATS
 from rotated_atss.tiling.windows import sizes_at_rates
 
@@ -32,6 +33,7 @@ class SplitSettings:
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
+        bits: Used bits of 16-bit images, 8 to 16; None counts them over all images. 8-bit images are never scaled.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -50,6 +52,7 @@ class SplitSettings:
     name_style: str = "mmrotate"
     image_format: str = "png"
     keep_empty: bool = True
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         self._normalize()
@@ -59,6 +62,7 @@ class SplitSettings:
         _check_choice("name style", self.name_style, NAME_STYLES)
         _check_choice("image format", self.image_format, IMAGE_FORMATS)
         _check_padding(self.padding)
+        check_bits(self.bits)
         if self.resamples:
             _check_devkit(self.sizes, self.rates)
         else:

@@ -91,6 +91,17 @@ def test_draw_side_by_side(drawable):
     assert picture[:, 126:].any()
 
 
+def test_draw_on_16_bit_images(drawable, capsys):
+    """All images have one scaling, which is printed once."""
+    cv2.imwrite(str(drawable / "images" / "P1.png"), np.full((100, 120, 3), 400, np.uint16))
+    cv2.imwrite(str(drawable / "images" / "P2.png"), np.full((100, 120, 3), 2000, np.uint16))
+    (drawable / "labels" / "P2.txt").write_text("")
+    assert draw(drawable, "--labels", drawable / "labels")[0, -1].tolist() == [50, 50, 50]
+    note = "2 of 2 images have 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)"
+    assert capsys.readouterr().out.splitlines()[0] == note
+    assert draw(drawable, "--labels", drawable / "labels", "--bits", "10")[0, -1].tolist() == [100, 100, 100]
+
+
 def test_draw_on_one_image(drawable):
     (drawable / "images" / "P2.png").write_bytes(b"not read")
     draw(drawable, "--labels", drawable / "labels", images="images/P1.png")

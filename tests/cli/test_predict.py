@@ -180,6 +180,26 @@ def test_image_formats(model, images, tmp_path, kind, monkeypatch):
     assert any(path.stat().st_size for path in (tmp_path / "out" / "detections").iterdir())
 
 
+def test_16_bit_images_give_the_detections_of_8_bit_images(model, tmp_path, capsys):
+    """The bits are counted, given by an option, or taken from the config's loader."""
+    image = smooth_noise(96, 96, 2)
+    image[:2] = 255
+    for name, pixels in (("eight", image), ("sixteen", image.astype(np.uint16) * 16)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "a.png"), pixels)
+    loader = ["--cfg-options", "test_dataloader.dataset.pipeline.0.bits=12"]
+    runs = {"eight": [], "sixteen": [], "option": ["--bits", 12], "config": loader, "dark": ["--bits", 16]}
+    results = {}
+    for name, words in runs.items():
+        folder = tmp_path / ("eight" if name == "eight" else "sixteen")
+        assert predict(model["oriented"], folder, tmp_path / f"out_{name}", "--no-pictures", *words) == 0
+        assert ("12 used bits: values are divided by 16" in capsys.readouterr().out) == (name not in ("eight", "dark"))
+        results[name] = contents(tmp_path / f"out_{name}" / "detections")
+    assert results["eight"] == results["sixteen"] == results["option"] == results["config"] != results["dark"]
+    assert predict(model["oriented"], tmp_path / "eight", tmp_path / "out", "--bits", 4) == 2
+    assert "must be 8 to 16, got 4" in capsys.readouterr().err
+
+
 def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
     cv2.imwrite(str(images / "F.tif"), smooth_noise(20, 20).astype(np.float32))
@@ -188,8 +208,8 @@ def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, cap
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or damaged "
-        "(download or convert it again)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 32-bit "
+        "floating-point values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
     ]
     assert captured.out.splitlines()[0].startswith("2 images, ")
     assert captured.out.splitlines()[1] == "2 of 4 images failed"

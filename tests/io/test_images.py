@@ -122,3 +122,31 @@ def test_image_size_is_that_of_the_image_as_read(image_format, tmp_path):
     path.write_bytes(b"")
     with pytest.raises(UserError, match="empty"):
         image_size(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".bmp"])
+@pytest.mark.parametrize("value", [0, None], ids=["flat", "noise"])
+def test_estimated_memory_depends_on_the_size_of_the_image_alone(tmp_path, suffix, value):
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), noise(300, 400) if value is None else np.zeros((300, 400, 3), np.uint8))
+    assert estimate_decode_bytes(path) == 300 * 400 * 6
+
+
+def test_estimated_memory_of_16_bits_and_four_bands(tmp_path):
+    path = tmp_path / "a.tif"
+    cv2.imwrite(str(path), noise(300, 400, 4, np.uint16))
+    assert estimate_decode_bytes(path) == 300 * 400 * (4 * 2 + 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_images_are_scaled_by_their_used_bits_or_the_given_ones(tmp_path, suffix):
+    path, image = tmp_path / f"a{suffix}", noise(20, 30)
+    cv2.imwrite(str(path), image.astype(np.uint16) * 8)
+    assert np.array_equal(read_image(path), image)
+    assert np.array_equal(read_image(path, bits=12), image // 2)
+    assert np.array_equal(read_image(path, bits=16), image // 32)
+
+
+def test_8_bit_images_are_never_scaled(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 3, np.uint8))
+    assert (read_image(tmp_path / "a.png", bits=11) == 3).all()

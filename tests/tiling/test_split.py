@@ -106,3 +106,31 @@ def test_other_formats(tmp_path, image_format, make_folder, split):
     source = cv2.imread(str(folders[0] / "P1.jpg"))
     assert tile.shape == source.shape
     assert image_format == "jpg" or np.array_equal(tile, source)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_16_bit_images_have_one_scaling_that_is_stated_and_recorded(tmp_path, split, caplog, workers):
+    """11 of 16 bits used: the upper 8 bits alone are black."""
+    images = tmp_path / "images"
+    images.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    cv2.imwrite(str(images / "bright.png"), pixels.astype(np.uint16) * 8)
+    cv2.imwrite(str(images / "dark.tif"), pixels.astype(np.uint16))
+    cv2.imwrite(str(images / "plain.png"), pixels // 16)
+    split(images, None, tmp_path / "out", workers=workers, padding=None)
+    expected = {"bright": pixels, "dark": pixels // 8, "plain": pixels // 16}
+    for name, tile in expected.items():
+        assert np.array_equal(cv2.imread(str(tmp_path / "out" / "images" / f"{name}__128__0___0.png")), tile)
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 of 3 images have 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)"
+    ]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]["bits"] == 11
+    split(images, None, tmp_path / "given", bits=12, padding=None)
+    tile = cv2.imread(str(tmp_path / "given" / "images" / "bright__128__0___0.png"))
+    assert np.array_equal(tile, pixels // 2)
+
+
+def test_bits_are_recorded_only_for_16_bit_images(tmp_path, make_folder, split, caplog):
+    split(*make_folder(tmp_path, {"P1.png": (100, 70)}), tmp_path / "out", bits=11)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]["bits"] is None
+    assert not caplog.records

@@ -1,47 +1,77 @@
-"""Image loading of MMDetection's pipelines, with one-line errors and a faster PNG decoder."""
+"""Image loading of MMDetection's pipelines with :func:`rotated_atss.io.images.read_image`."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
-from mmengine import fileio
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.bit_depth import MAX_BITS, check_bits, used_bits
+from rotated_atss.io.image_header import UnreadableImageError
+from rotated_atss.io.images import check_header, count_pixel_values, read_image
 from rotated_atss.io.opencv import silent_opencv
-from rotated_atss.io.png import decode_png
 
 
 @TRANSFORMS.register_module()
 class LoadTile(LoadImageFromFile):
-    """Load the image of a tile: MMCV's ``LoadImageFromFile`` with a faster decoder for plain color PNGs.
+    """Load the image of a tile: MMCV's ``LoadImageFromFile`` with the reader of ``split`` and ``predict``.
 
-    The pixels are those of ``LoadImageFromFile``. An unreadable image raises a one-line :class:`UserError`.
+    The pixels are those of ``LoadImageFromFile``, with three exceptions: alpha and other fourth bands of a TIFF file
+    change nothing, 16-bit images are scaled by ``bits``, and an image that cannot be read right raises a one-line
+    :class:`UserError`. Images of a remote backend, or in another color type, are loaded by MMCV.
+
+    Args:
+        bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). None refuses 16-bit images, as a
+            number counted per image or per data set would differ between training and testing.
+        kwargs: Arguments of ``LoadImageFromFile``.
     """
 
     _hint = "split again or remove the tile"
 
+    def __init__(self, bits: int | None = None, **kwargs: Any) -> None:
+        check_bits(bits)
+        super().__init__(**kwargs)
+        self.bits = bits
+
     def transform(self, results: dict) -> dict:
         """Load ``img_path`` and add ``img``, ``img_shape`` and ``ori_shape``."""
         path = results["img_path"]
+        if self._is_plain(path):
+            image = self._read(Path(path))
+            return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
         try:
-            image = self._decode_plain_png(path)
-            if image is not None:
-                return {**results, "img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
             with silent_opencv():
                 return super().transform(results)
         except OSError as error:
             raise UserError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
-            raise UserError("not a readable image, or cut short", where=path, hint=self._hint) from error
+            raise UserError("not a readable image, or damaged", where=path, hint=self._hint) from error
 
-    def _decode_plain_png(self, path: str) -> np.ndarray | None:
-        """Decode a plain PNG to the pixels of OpenCV; None for other files and for settings that change the result."""
-        if (self.color_type, self.imdecode_backend, self.file_client_args) != ("color", "cv2", None):
-            return None
-        image = decode_png(fileio.get(path, backend_args=self.backend_args))
-        return image.astype(np.float32) if image is not None and self.to_float32 else image
+    def _is_plain(self, path: str) -> bool:
+        """Return whether the image is a local file, to be loaded in color."""
+        settings = self.color_type, self.imdecode_backend, self.file_client_args, self.backend_args, self.ignore_empty
+        return settings == ("color", "cv2", None, None, False) and "://" not in path
+
+    def _read(self, path: Path) -> np.ndarray:
+        try:
+            header = check_header(path)
+            if self.bits is None and header is not None and header.depth == MAX_BITS:
+                raise self._depth_error(path)
+            image = read_image(path, self.bits)
+        except UnreadableImageError as error:
+            raise UserError(error.what, where=path, hint=self._hint) from error
+        return image.astype(np.float32) if self.to_float32 else image
+
+    def _depth_error(self, path: Path) -> UserError:
+        counts = count_pixel_values(path)
+        used = "" if counts is None else f", got {used_bits(counts)} of {MAX_BITS} bits used"
+        hint = f"set bits of {type(self).__name__} in all pipelines of the config, or split the images first"
+        return UserError(f"16-bit images need the number of used bits{used}", where=path, hint=hint)
 
 
 @TRANSFORMS.register_module()

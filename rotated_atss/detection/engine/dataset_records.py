@@ -10,12 +10,11 @@ import torch
 from mmcv.image.geometric import rescale_size
 from mmdet.registry import DATASETS
 from mmengine.config import Config
-from PIL import Image
 from torch import Tensor
 
 from rotated_atss.coco.instances import category_ids, read_instances
-from rotated_atss.detection.engine.build_errors import one_line
 from rotated_atss.errors import UserError
+from rotated_atss.io.image_header import read_header
 from rotated_atss.ops.box_transforms import scale_obb
 
 
@@ -145,8 +144,7 @@ def _median_scale(scale: Sequence) -> tuple[int, int]:
 
 def _image_wh(path: str) -> tuple[int, int]:
     """Read the size from the header of an image file."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the image's size: {one_line(error)}", where=path) from error
+    header = read_header(path)
+    if header is None or not (header.width and header.height):
+        raise UserError("cannot read the image's size: not an image, or damaged", where=path, hint="replace the image")
+    return header.width, header.height

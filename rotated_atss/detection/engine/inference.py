@@ -39,6 +39,7 @@ class LoadedDetector:
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last.
+        bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class LoadedDetector:
         iou_threshold: float = Tiling.iou_threshold,
         amp: bool = False,
         channels_last: bool = False,
+        bits: int | None = None,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
-        self.size, self.iou_threshold = size, iou_threshold
+        self.size, self.iou_threshold, self.bits = size, iou_threshold, bits
 
     @property
     def device(self) -> torch.device:
@@ -140,6 +142,7 @@ def load_detector(
         iou_threshold=_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
     )
 
 

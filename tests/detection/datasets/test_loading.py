@@ -9,7 +9,9 @@ from mmcv.transforms import LoadImageFromFile
 from rotated_atss.detection.datasets.dota import DOTADataset
 from rotated_atss.detection.datasets.loading import LoadCocoImage, LoadTile
 from rotated_atss.errors import UserError
+from rotated_atss.io.images import read_image
 from rotated_atss.io.png import encode_png
+from tests.io.tiff_file import tiff_bytes
 
 
 def noise(height, width):
@@ -24,12 +26,20 @@ def write_damaged_image(folder, kind):
     return path
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "cut PNG", "cut JPEG"])
+DAMAGE = {
+    "empty": "the image file is empty",
+    "text": "not a readable image, or damaged",
+    "cut PNG": "the image is truncated",
+    "cut JPEG": "the image is truncated",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_image_raises_one_line(tmp_path, kind):
     path = write_damaged_image(tmp_path, kind)
     with pytest.raises(UserError) as caught:
         LoadTile()({"img_path": str(path)})
-    assert str(caught.value) == f"{path}: not a readable image, or cut short (split again or remove the tile)"
+    assert str(caught.value) == f"{path}: {DAMAGE[kind]} (split again or remove the tile)"
 
 
 def test_missing_image_raises_one_line(tmp_path):
@@ -48,7 +58,7 @@ def test_damaged_image_in_a_worker_process_raises_one_line(tmp_path):
     loader = torch.utils.data.DataLoader(dataset, num_workers=1, collate_fn=list)
     with pytest.raises(UserError) as caught, strip_worker_traceback():
         list(loader)
-    assert str(caught.value) == f"{path}: not a readable image, or cut short (split again or remove the tile)"
+    assert str(caught.value) == f"{path}: the image is truncated (split again or remove the tile)"
 
 
 @pytest.mark.parametrize(
@@ -78,4 +88,29 @@ def test_damaged_coco_image_names_the_json(tmp_path):
     path = write_damaged_image(tmp_path, "cut PNG")
     with pytest.raises(UserError) as caught:
         LoadCocoImage()({"img_path": str(path)})
-    assert str(caught.value) == f"{path}: not a readable image, or cut short (fix the image or remove it from the JSON)"
+    assert str(caught.value) == f"{path}: the image is truncated (fix the image or remove it from the JSON)"
+
+
+def test_16_bit_tiles_need_the_number_of_used_bits(tmp_path):
+    image = noise(20, 30)
+    cv2.imwrite(str(tmp_path / "a.png"), image.astype(np.uint16) * 8)
+    with pytest.raises(UserError) as caught:
+        LoadTile()({"img_path": str(tmp_path / "a.png")})
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.png'}: 16-bit images need the number of used bits, got 11 of 16 bits used "
+        "(set bits of LoadTile in all pipelines of the config, or split the images first)"
+    )
+    assert np.array_equal(LoadTile(bits=11)({"img_path": str(tmp_path / "a.png")})["img"], image)
+    with pytest.raises(UserError, match="must be 8 to 16, got 7"):
+        LoadTile(bits=7)
+
+
+def test_training_reads_the_pixels_of_split_and_predict(tmp_path):
+    pixels = np.dstack([noise(20, 30), noise(20, 30)[..., :1]])
+    (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels, 2, extra=[2]))
+    image = LoadTile()({"img_path": str(tmp_path / "a.tif")})["img"]
+    assert np.array_equal(image, read_image(tmp_path / "a.tif"))
+    assert np.array_equal(image[..., ::-1], pixels[..., :3])
+    (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels.astype(np.float32), 2, extra=[0]))
+    with pytest.raises(UserError, match="got 32-bit floating-point values"):
+        LoadTile()({"img_path": str(tmp_path / "a.tif")})

@@ -19,5 +19,5 @@ def test_error_of_a_loader_process_is_one_line(run, tiles, tmp_path, fault):
             "train_dataloader.num_workers": workers,
         }
         error = fault(run, changes)
-        assert error.endswith(".png: not a readable image, or cut short (split again or remove the tile)")
+        assert error.endswith(".png: the image is truncated (split again or remove the tile)")
         assert Path(error.split(": ")[0]) in broken

@@ -1,5 +1,7 @@
 """Sizes and boxes of dataset records after the resize of the pipeline."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -58,3 +60,10 @@ def test_unreadable_image(tmp_path):
     (tmp_path / "P0001.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"P0001\.png: cannot read the image's size"):
         build_assignment_input(dict(img_path=str(tmp_path / "P0001.png"), instances=[]), [])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
+def test_size_of_a_record_without_size(tmp_path, suffix):
+    path = str(tmp_path / f"a.{suffix}")
+    cv2.imwrite(path, np.zeros((30, 50, 3), np.uint8))
+    assert build_assignment_input(dict(img_path=path, instances=[]), []).image_wh == (50, 30)

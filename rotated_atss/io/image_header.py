@@ -1,0 +1,233 @@
+"""Headers of PNG, JPEG, TIFF and BMP files: size, bands, depth, and where the pixels end."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from rotated_atss.errors import UserError
+from rotated_atss.io import tiff
+from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
+
+_PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
+_TAIL_BYTES = 4096  # the end marker is searched in the last bytes, as some writers append data
+_SWAPPING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_BMP_UNCOMPRESSED = (0, 3, 6)
+_PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
+_SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
+
+
+class UnreadableImageError(UserError):
+    """Error in an image file that is missing, empty, truncated, damaged or no image.
+
+    Example:
+        >>> print(UnreadableImageError("the image is truncated", where="a.png"))
+        a.png: the image is truncated
+    """
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """Contents of an image header.
+
+    Attributes:
+        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"`` or ``"BMP"``.
+        width: Width in pixels, after the EXIF orientation is applied.
+        height: Height in pixels, likewise.
+        bands: Samples per pixel, alpha included; 1 for palette images.
+        depth: Bits per sample.
+        unsupported: What :func:`rotated_atss.io.images.read_image` does not support, in words; empty otherwise.
+        truncated: The file ends before its pixels do.
+        directory: The directory of a TIFF file.
+    """
+
+    file_format: str
+    width: int
+    height: int
+    bands: int
+    depth: int
+    unsupported: str = ""
+    truncated: bool = False
+    directory: TiffDirectory | None = field(default=None, repr=False)
+
+    @property
+    def has_extra_band(self) -> bool:
+        """Whether a TIFF file has a fourth band that :func:`rotated_atss.io.images.read_image` leaves out."""
+        cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
+        return self.file_format == "TIFF" and self.bands == 4 and not cmyk
+
+
+def read_header(path: str | Path) -> ImageHeader | None:
+    """Read the header of an image file, without decoding pixels.
+
+    Returns:
+        The header; None for other formats and damaged headers.
+
+    Raises:
+        UnreadableImageError: The file is missing, empty or cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.tif", np.zeros((20, 30, 3), np.uint16))
+        ...     header = read_header(f"{folder}/a.tif")
+        >>> (header.file_format, header.width, header.height, header.bands, header.depth)
+        ('TIFF', 30, 20, 3, 16)
+    """
+    try:
+        with open(path, "rb") as file:
+            return parse_header(file, path)
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
+    r"""Parse the header of an open image file, as :func:`read_header` does.
+
+    Args:
+        file: The file, open for binary reading.
+        path: Its path, for error messages.
+
+    Raises:
+        UnreadableImageError: The file is empty.
+
+    Example:
+        >>> import io
+        >>> parse_header(io.BytesIO(b"no image"), "a.png") is None
+        True
+    """
+    file.seek(0)
+    head = file.read(64)
+    if not head:
+        raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
+    parsers = {_PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp}
+    parsers |= {b"II": _parse_tiff, b"MM": _parse_tiff}
+    parse = next((parse for signature, parse in parsers.items() if head.startswith(signature)), None)
+    try:
+        return None if parse is None else parse(file, head)
+    except TruncatedFile:
+        return ImageHeader("", 0, 0, 0, 0, truncated=True)
+    except struct.error:
+        return None
+
+
+def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
+    if len(head) < 29:
+        raise TruncatedFile
+    if head[:8] != _PNG_SIGNATURE or head[12:16] != b"IHDR":
+        return None
+    width, height, depth, color_type = struct.unpack_from(">IIBB", head, 16)
+    bands = _PNG_BANDS.get(color_type)
+    if bands is None or width == 0 or height == 0:
+        return None
+    return ImageHeader("PNG", width, height, bands, depth, truncated=b"IEND" not in _tail(file))
+
+
+def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
+    truncated = b"\xff\xd9" not in _tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
+    position, swapped = 2, False
+    while True:
+        file.seek(position)
+        start = file.read(4)
+        if len(start) < 4:
+            raise TruncatedFile
+        marker, length = struct.unpack(">HH", start)
+        if marker == 0xFFFF:  # a fill byte
+            position += 1
+            continue
+        if marker >> 8 != 0xFF or marker == 0xFFDA:  # no marker, or the pixels before a frame header
+            return None
+        if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
+            swapped = _swaps_axes(file, position + 10)
+        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):  # tables and reserved, not frames
+            break
+        position += 2 + length
+    frame = file.read(6)
+    if len(frame) < 6:
+        raise TruncatedFile
+    depth, height, width, bands = struct.unpack(">BHHB", frame)
+    if swapped:
+        width, height = height, width
+    unsupported = "" if depth == 8 else f"{depth}-bit JPEG values"
+    return ImageHeader("JPEG", width, height, bands, depth, unsupported, truncated)
+
+
+def _swaps_axes(file: BinaryIO, start: int) -> bool:
+    """Return whether an EXIF orientation exchanges width and height."""
+    try:
+        directory = tiff.read_directory(file, start)
+    except TruncatedFile:
+        return False
+    return directory is not None and directory.value(tiff.ORIENTATION, 1) in _SWAPPING
+
+
+def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
+    if len(head) < 30:
+        raise TruncatedFile
+    pixels, header_size = struct.unpack_from("<II", head, 10)
+    if header_size == 12:  # OS/2
+        width, height, _, depth = struct.unpack_from("<HHHH", head, 18)
+        compression = 0
+    else:
+        width, height, _, depth, compression = struct.unpack_from("<iiHHI", head, 18)
+    row = (abs(width) * depth + 31) // 32 * 4
+    end = pixels + row * abs(height) if compression in _BMP_UNCOMPRESSED else pixels
+    bands = 4 if depth == 32 else 3 if depth in (16, 24) else 1
+    truncated = _file_size(file) < end
+    return ImageHeader("BMP", abs(width), abs(height), bands, 8 if depth > 8 else depth, truncated=truncated)
+
+
+def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
+    directory = tiff.read_directory(file)
+    if directory is None:
+        return None
+    depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
+    return ImageHeader(
+        "TIFF",
+        directory.value(tiff.WIDTH, 0),
+        directory.value(tiff.HEIGHT, 0),
+        directory.value(tiff.SAMPLES_PER_PIXEL, 1),
+        1 if depths is None or not len(depths.values) else int(depths.values.max()),
+        _unsupported_tiff(directory),
+        directory.data_end() > _file_size(file),
+        directory,
+    )
+
+
+def _unsupported_tiff(directory: TiffDirectory) -> str:
+    """Name what OpenCV decodes to wrong pixels, or not at all; empty if the pixels are right."""
+    bands, photometric = directory.value(tiff.SAMPLES_PER_PIXEL, 1), directory.value(tiff.PHOTOMETRIC, 1)
+    depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
+    depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
+    sample_kind = directory.value(tiff.SAMPLE_FORMAT, 1)
+    if sample_kind not in (1, 4):  # 4: undefined, in practice unsigned
+        return f"{depth}-bit {_SAMPLE_KINDS.get(sample_kind, 'unknown')} values"
+    if depth not in (1, 8, 16):
+        return f"{depth}-bit values"
+    if depths is not None and (depths.values != depth).any():
+        return "bands of different depth"
+    if photometric not in _PHOTOMETRIC:
+        return f"color model {photometric} (PhotometricInterpretation)"
+    if bands > 4 or (depth == 16 and bands == 2):
+        return f"{bands} bands of {depth} bits"
+    if depth == 16 and photometric not in (1, 2):
+        return f"16-bit {_PHOTOMETRIC[photometric]}"
+    if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == 2:
+        return "16-bit bands in separate planes (INTERLEAVE=BAND)"
+    if directory.value(tiff.ORIENTATION, 1) in _SWAPPING:
+        return f"orientation {directory.value(tiff.ORIENTATION, 1)}"
+    return ""
+
+
+def _tail(file: BinaryIO) -> bytes:
+    file.seek(max(_file_size(file) - _TAIL_BYTES, 0))
+    return file.read()
+
+
+def _file_size(file: BinaryIO) -> int:
+    return file.seek(0, 2)
