@@ -229,4 +229,4 @@ def test_train_in_a_subprocess(tiles, tmp_path, repo_root):
     assert "Traceback" not in done.stderr + done.stdout
     assert done.stderr.startswith(f"rotated-atss train: error: {tiles / 'images'}")
     assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith(": not a readable image, or damaged (split again or remove the tile)\n")
+    assert done.stderr.endswith(": the image is truncated (split again or remove the tile)\n")
