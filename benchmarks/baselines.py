@@ -16,12 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
+
 NMS = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+NO_OPS = "mmcv has no compiled ops (make setup-baselines)"
+
 Assign = Callable[[Tensor], Tensor]
 
 
 def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
     """Return ``mmcv.ops`` if its rotated kernels run on the device, else None and the reason."""
+    if not has_compiled_mmcv_ops():
+        return None, NO_OPS
     try:
         import mmcv.ops
     except ImportError as error:
@@ -36,6 +42,8 @@ def mmcv_ops(device: str) -> tuple[ModuleType | None, str]:
 
 def mmrotate() -> tuple[ModuleType | None, str]:
     """Return ``mmrotate`` with its models registered, else None and the reason."""
+    if not has_compiled_mmcv_ops():  # its assigners compute IoU with them
+        return None, NO_OPS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

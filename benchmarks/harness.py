@@ -26,6 +26,7 @@ from benchmarks.sections import SECTIONS, section
 
 HELP = {
     "repeats": "measured runs",
+    "seconds": "seconds per task",
     "split_repeats": "measured runs of splitting",
     "baseline_repeats": "measured runs of the baseline",
     "no_baseline": "skip the baseline",

@@ -51,6 +51,7 @@ def test_working_installation_has_no_failure(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_geometry_works_without_the_training_stack() -> None:
     code, checks = run_doctor_without("mmengine", "mmcv", "mmdet", "mmrotate")
     assert code == 0

@@ -15,7 +15,9 @@ env_cfg = dict(
 )
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 visualizer = dict(type="DetLocalVisualizer", vis_backends=vis_backends, name="visualizer")
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_processor = dict(
+    type="LogProcessor", window_size=50, by_epoch=True, mean_pattern=r".*(loss|time|data_time|grad_norm|num_pos).*"
+)
 log_level = "INFO"
 load_from = None
 resume = False

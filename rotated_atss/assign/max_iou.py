@@ -1,10 +1,10 @@
 """Assignment by IoU thresholds, as in RetinaNet (Lin et al., arXiv 1708.02002, section 4) and Faster R-CNN.
 
-IoUs are computed only for pairs whose circumscribed boxes overlap. No tensor has the size priors x boxes.
+IoUs are computed only for pairs whose circumscribed boxes overlap; no (priors x boxes) tensor is built.
 
-Many priors can have the same highest IoU with a box: all that contain a tiny one, or those along a long one. Rounding
-makes such IoUs unequal, differently per dtype and device, so IoUs within :data:`TIE_TOLERANCE` of the highest count as
-equal to it.
+Several priors can have the same highest IoU with a box: all priors that contain a tiny box, or priors along an
+elongated one. Rounding makes such IoUs differ, by amounts that depend on dtype and device, so IoUs within
+:data:`TIE_TOLERANCE` of the highest count as equal to it.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def max_iou_assign(
             the thresholds. Unlike in MMDetection, a box that overlaps no prior claims none, also with
             ``min_pos_iou=0``.
         gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
-            instead of the one of lowest index.
-        low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it, of several
-            the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU with the
-            prior, which can be another one (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision and the
-            official code of ATSS).
+            instead of only the prior of lowest index.
+        low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it; if several
+            do, the one of highest index (MMDetection's ``MaxIoUAssigner``). ``best_gt``: the box of highest IoU with
+            the prior, which need not be one that claims it (``Matcher`` of maskrcnn-benchmark, Detectron2, torchvision
+            and the official code of ATSS).
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither positive nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
@@ -68,7 +68,7 @@ def max_iou_assign(
 
     Raises:
         TypeError: Boxes are not tensors.
-        ValueError: Shapes or thresholds do not match.
+        ValueError: Shapes do not match, or a threshold or rule is invalid.
 
     Example:
         >>> import torch
@@ -109,7 +109,7 @@ def check_low_quality_rule(low_quality_rule: str) -> None:
 
 
 class _BestMatches:
-    """Best ground-truth box of every prior, updated with chunks of pairs; a chunk holds all pairs of its boxes."""
+    """Best ground-truth box of every prior, updated chunk by chunk; a chunk has all pairs of its ground-truth boxes."""
 
     def __init__(self, priors: Tensor) -> None:
         self.iou = priors.new_zeros(len(priors))
@@ -157,8 +157,8 @@ class _BestMatches:
 def ignore_outside_gt(priors: Tensor, gt_boxes: Tensor, gt_index: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
     """Set positives whose center lies outside their ground-truth box to :data:`IGNORE`.
 
-    The official code of ATSS does this to positives by IoU thresholds, so that they can be compared with those of the
-    other strategies (Zhang et al., arXiv 1912.02424, section 3).
+    The official code of ATSS applies this after assignment by IoU thresholds, so that these positives, like those
+    of ATSS, have their centers inside the box (Zhang et al., arXiv 1912.02424, section 3).
 
     Args:
         priors: (A, 5) or (A, 4).

@@ -45,16 +45,16 @@ def ssc_assign(
     """Assign ground-truth boxes to the priors inside them on the levels of their scale, as FCOS does.
 
     A prior is positive if its center lies in the box and the largest distance from the center to a side of the box, in
-    the box's own frame, is in the range of the prior's level. Of several such boxes the smallest gets the prior; the
-    lowest index wins among equal areas.
+    the box's own frame, is in the range of the prior's level. If several boxes qualify, the prior is assigned to the
+    smallest; among equal areas, to the one of lowest index.
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
             after level.
         level_sizes: Number of priors per level; their sum is A.
         gt_boxes: (G, 5) or (G, 4), in the format of the priors.
-        scale_ranges: Increasing borders in pixels between the ranges of consecutive levels, one fewer than levels. The
-            first range starts at 0, the last one has no end. A distance on a border belongs to both ranges.
+        scale_ranges: Increasing limits in pixels between the ranges of consecutive levels, one fewer than levels. The
+            first range starts at 0 and the last is unbounded. A distance equal to a limit belongs to both ranges.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes, as for :func:`rotated_atss.assign.atss_assign`.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
 

@@ -1,9 +1,10 @@
-"""Reading of ``.pth`` files without running code from them.
+"""Read ``.pth`` files without running code from them.
 
-A ``.pth`` file is a pickle, and unpickling calls what the file names. ``torch.load(weights_only=True)`` calls only the
-functions of a list, which :data:`ALLOWED_GLOBALS` extends by what the logs of MMEngine hold: NumPy arrays and numbers,
-and the statistics of ``HistoryBuffer``. Each entry stands for a class or function of this module that stores plain
-values. None of the named classes is created, and ``getattr`` of a file reaches no attribute.
+A ``.pth`` file is a pickle, and unpickling calls the functions that the file names. ``torch.load(weights_only=True)``
+calls only functions on an allow-list. :data:`ALLOWED_GLOBALS` adds what MMEngine's logs contain: NumPy arrays and
+scalars, and the statistics of ``HistoryBuffer``. Except for ``slice``, each allowed name is replaced by a class or
+function of this module that stores plain values. No object of the named classes is created, and a ``getattr`` in the
+file accesses no attribute.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class LogHistory:
         return history
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the values of a pickled ``HistoryBuffer`` and leave its functions."""
+        """Take the values of a pickled ``HistoryBuffer``, not its functions."""
         arrays = {}
         for name in ("_log_history", "_count_history"):
             value = state[name]
@@ -97,7 +98,7 @@ class _Array:
 
 
 class _Schedule:
-    """Stands for the class of a one-cycle schedule, whose functions a resumed training makes from its config."""
+    """Placeholder for a one-cycle schedule; a resumed training builds its functions from the config."""
 
     __slots__ = ()
 
@@ -106,7 +107,7 @@ class _Schedule:
 
 
 class _Function:
-    """Stands for a function of a log or schedule."""
+    """Placeholder for a function of a log or schedule."""
 
     __slots__ = ()
 
@@ -124,14 +125,14 @@ def _scalar(dtype: Any, data: Any = b"") -> Any:
 
 
 def _named_function(owner: Any, name: Any) -> _Function:
-    """Replace ``getattr``: a file names its functions by it."""
+    """Replace ``getattr``, by which a file refers to methods of logs and schedules."""
     allowed = _STATISTICS if owner is LogHistory else _SCHEDULE_FUNCTIONS if owner is _Schedule else ()
     if not isinstance(name, str) or name not in allowed:
         raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")
     return _Function()
 
 
-# What a file may name, in addition to what torch reads with weights_only=True, and what stands for it.
+# Names that a file may use in addition to those that torch allows with weights_only=True, with their replacements.
 ALLOWED_GLOBALS: dict[str, Any] = {
     "builtins.getattr": _named_function,
     "builtins.slice": slice,
@@ -155,14 +156,14 @@ def load_restricted(
     Args:
         file: Path, or open binary file.
         map_location: As for :func:`torch.load`.
-        make_history: Makes the log object that the result holds from the values of a log.
+        make_history: Builds the log object of the result from the values of a log.
 
     Returns:
-        The content; tensors are dense and have as many values in the file as in memory.
+        The content. Its tensors are dense, and the file has all their values.
 
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
-        UserError: The file is compressed, or a tensor is not a plain one.
+        UserError: The file is compressed, or a tensor is sparse, quantized or incomplete.
         Exception: The file is damaged.
 
     Example:
@@ -205,7 +206,7 @@ def _name_of(file: Any) -> Any:
 
 
 class _Cleaner:
-    """Replaces the stand-ins of this module in loaded content and checks its tensors."""
+    """Replace the placeholders of this module in loaded content and check its tensors."""
 
     def __init__(self, file: Any, make_history: Callable[[LogHistory], Any]) -> None:
         self._file, self._make_history = file, make_history

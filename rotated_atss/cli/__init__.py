@@ -23,6 +23,7 @@ PROGRAM = "rotated-atss"
 # command -> line of the overview
 COMMANDS = {
     "split": "Cut DOTA images and labels into tiles.",
+    "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
     "predict": "Detect objects on images of any size, write text files and pictures.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 
 
@@ -38,13 +39,3 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise UserError(f"no class name, got '{spec}'", where="--classes", hint="give comma-separated names")
     return tuple(dict.fromkeys(by_spelling[name] for name in names))
-
-
-def hyphenate(name: str) -> str:
-    """Replace spaces and slashes of a class name by hyphens, as DOTA's text files require.
-
-    Example:
-        >>> hyphenate("traffic light")
-        'traffic-light'
-    """
-    return "-".join(name.replace("/", " ").split())

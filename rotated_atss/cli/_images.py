@@ -27,13 +27,14 @@ def find_images(source: str | Path) -> list[Path]:
         ...     [path.name for path in find_images(folder)]
         ['P1.png']
     """
-    from rotated_atss.dota.folders import list_images
+    from rotated_atss.dota.folders import check_image_name, list_images
 
     path = Path(source)
     if path.is_dir():
         return list_images(path)
     if not path.is_file():
         raise UserError("no such image or folder", where=path)
+    check_image_name(path.stem, path.parent)
     return [path]
 
 

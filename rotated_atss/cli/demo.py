@@ -18,6 +18,7 @@ HELP = (
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 WINDOWS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
 MAX_PICTURES, MIN_SCORE = 12, 0.4
+MAX_LOG_INTERVAL = 50  # iterations, that of the config
 SPLIT_OF_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 
 
@@ -82,13 +83,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _schedule(args: argparse.Namespace) -> dict:
-    """Return the config values that set the length of the training."""
+    """Return the config values that set the length of the training, with at least ten log lines if it is short."""
     if args.iterations is None:
         return {}
     return {
         "train_cfg.max_iters": args.iterations,
         "param_scheduler.0.total_steps": args.iterations,
         "default_hooks.checkpoint.interval": args.iterations,
+        "default_hooks.logger.interval": min(args.iterations // 10, MAX_LOG_INTERVAL),
     }
 
 

@@ -89,15 +89,15 @@ def _run_coco(args: argparse.Namespace) -> int:
 
 def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.ap_result import format_table, result_to_json
-    from rotated_atss.dota.classes import CLASSES, resolve_classes
+    from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
     classes = resolve_classes(args.classes or args.dota_version)
-    # With --classes, files of other DOTA classes are accepted and ignored.
-    known = tuple(dict.fromkeys([*classes, *CLASSES["v2.0"]])) if args.classes else classes
-    result = _evaluate_with_progress(args, classes, known)
+    result, left_out = _evaluate_with_progress(args, classes)
     print(format_table(result))
+    if left_out:
+        print(f"not evaluated (not in --classes): {', '.join(left_out)}")
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
@@ -107,10 +107,11 @@ def _run_dota(args: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate_with_progress(
-    args: argparse.Namespace, classes: tuple[str, ...], known: tuple[str, ...]
-) -> EvaluationResult:
-    """Read and evaluate with a progress bar that counts the bytes read and evaluated."""
+def _evaluate_with_progress(args: argparse.Namespace, classes: tuple[str, ...]) -> tuple[EvaluationResult, list[str]]:
+    """Read and evaluate with a progress bar that counts the bytes read and evaluated.
+
+    With ``--classes``, other classes of the files are not evaluated; their names are returned.
+    """
     from rotated_atss.dota.detections import list_task1_files, read_task1_folder
     from rotated_atss.dota.task1_evaluation import evaluate_detections
     from rotated_atss.io.processes import available_cores
@@ -129,12 +130,17 @@ def _evaluate_with_progress(
         def on_evaluated(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
-        detections = read_task1_folder(args.detections, known, workers=workers, on_done=on_read)
-        labels = _read_labels(label_files, known, on_read)
+        detections = read_task1_folder(
+            args.detections, classes, skip_unknown=bool(args.classes), workers=workers, on_done=on_read
+        )
+        labels = _read_labels(label_files, None if args.classes else classes, on_read)
         _reject_unknown_classes(classes, detections, labels)
-        return evaluate_detections(
-            {name: detections[name] for name in classes},
+        labeled = {name for label_set in labels.values() for name in label_set.names}
+        left_out = sorted((labeled | set(files)) - set(classes))
+        result = evaluate_detections(
+            detections,
             labels,
+            classes=classes,
             metric=args.metric,
             version=args.dota_version,
             difficult=args.difficult,
@@ -142,6 +148,7 @@ def _evaluate_with_progress(
             workers=workers,
             on_done=on_evaluated,
         )
+        return result, left_out
 
 
 def _reject_unknown_classes(
@@ -175,7 +182,7 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
 
 
 def _read_labels(
-    files: Mapping[str, Path], classes: tuple[str, ...], done: Callable[[Path], object]
+    files: Mapping[str, Path], classes: tuple[str, ...] | None, done: Callable[[Path], object]
 ) -> dict[str, Labels]:
     """Read the labels of every image, and call ``done`` with each file that has been read."""
     from rotated_atss.dota.labels import read_labels

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
     parser.add_argument(
-        "tiles", metavar="TILES_DIR",
+        "tiles", metavar="TASK1_DIR",
         help="folder of Task1_<class>.txt with tile names as image ids: P0001__1024__0___824 (window size) or "
         "P0001__0.5__0___824 (rate)",
     )  # fmt: skip

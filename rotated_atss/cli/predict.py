@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.cli._class_filter import hyphenate, select_classes
+from rotated_atss.cli._class_filter import select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._images import check_output_folders, find_images, process_images
 from rotated_atss.cli._pictures import (
@@ -19,6 +19,7 @@ from rotated_atss.cli._pictures import (
     write_picture,
 )
 from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="also write COCO results (horizontal boxes); image ids are the file names, as integers where numeric; "
-        "category ids are COCO's for its 80 classes, otherwise 1, 2, ...",
+        help="also write COCO results (horizontal boxes); the ids of images and categories are those of "
+        "--coco-annotations, or are listed in FILE.ids.json: file names that are distinct numbers, otherwise 1, 2, ...",
     )  # fmt: skip
+    parser.add_argument(
+        "--coco-annotations", metavar="JSON", help="instances JSON that gives --json the ids of images and categories"
+    )
     _add_windows(parser)
     _add_inference(parser)
     add_picture_arguments(parser)
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         paths, lambda path: _predict_one(detector, tiling, classes, path, detections, args), "predict"
     )
     if detections:
-        _write(detections, detector.classes, classes, args)
+        _write(detections, detector.classes, classes, paths, args)
         print(f"{_summary(detections, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     if failures:
         print(f"{len(failures)} of {len(paths)} images failed")
@@ -125,6 +129,8 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
     paths = find_images(args.images)
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
+    if args.coco_annotations and not args.json:
+        raise UserError("--coco-annotations gives the ids of --json, which is missing", hint="add --json FILE")
     if args.json:
         check_output_apart(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
@@ -154,10 +160,6 @@ def _predict_one(
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.tiling.predict import predict_image
 
-    if len(path.stem.split()) != 1:
-        raise UserError(
-            "the file name contains a space, which DOTA's text files do not allow", where=path, hint="rename the image"
-        )
     image = read_image(path)
     detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
     detections = _keep_labels(detections, [detector.classes.index(name) for name in classes])
@@ -179,24 +181,52 @@ def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetecti
 
 
 def _write(
-    detections: Sequence[BoxDetections], model_classes: Sequence[str], classes: Sequence[str], args: argparse.Namespace
+    detections: Sequence[BoxDetections],
+    model_classes: Sequence[str],
+    classes: Sequence[str],
+    paths: Sequence[Path],
+    args: argparse.Namespace,
 ) -> None:
-    from rotated_atss.coco.results_file import default_category_ids, image_id_of_name, to_coco_results
     from rotated_atss.dota.detections import write_task1_folder
-    from rotated_atss.io.files import write_json
-    from rotated_atss.ops.boxes import obb_to_hbb
     from rotated_atss.tiling.merge_boxes import to_task1
 
     per_class = {hyphenate(name): rows for name, rows in to_task1(detections, model_classes).items() if name in classes}
     write_task1_folder(Path(args.out) / DETECTIONS, per_class)
     if args.json:
-        category_ids = default_category_ids(model_classes)
-        rows = [
-            row
-            for image in detections
-            for row in to_coco_results(
-                image_id_of_name(image.name), obb_to_hbb(image.boxes).numpy(), image.scores.numpy(),
-                image.labels.numpy(), category_ids,
-            )
-        ]  # fmt: skip
-        write_json(args.json, rows, indent=None)
+        _write_coco_results(detections, model_classes, paths, args)
+
+
+def _write_coco_results(
+    detections: Sequence[BoxDetections], model_classes: Sequence[str], paths: Sequence[Path], args: argparse.Namespace
+) -> None:
+    """Write the results JSON; without annotations also the ids of images and categories, beside it."""
+    from rotated_atss.coco.instances import category_ids as match_category_ids
+    from rotated_atss.coco.instances import read_instances
+    from rotated_atss.coco.results_file import (
+        assign_image_ids,
+        default_category_ids,
+        match_image_ids,
+        to_coco_results,
+    )
+    from rotated_atss.io.files import write_json
+    from rotated_atss.ops.boxes import obb_to_hbb
+
+    if args.coco_annotations:
+        instances = read_instances(args.coco_annotations)
+        by_file = match_image_ids([path.name for path in paths], instances)
+        image_ids = {path.stem: by_file[path.name] for path in paths}
+        category_ids = match_category_ids(instances, model_classes)
+    else:
+        image_ids, category_ids = assign_image_ids([path.stem for path in paths]), default_category_ids(model_classes)
+        images = [{"id": image_ids[path.stem], "file_name": path.name} for path in paths]
+        categories = [{"id": number, "name": name} for number, name in zip(category_ids, model_classes)]
+        write_json(Path(args.json).with_suffix(".ids.json"), {"images": images, "categories": categories})
+    rows = [
+        row
+        for image in detections
+        for row in to_coco_results(
+            image_ids[image.name], obb_to_hbb(image.boxes).numpy(), image.scores.numpy(), image.labels.numpy(),
+            category_ids,
+        )
+    ]  # fmt: skip
+    write_json(args.json, rows, indent=None)

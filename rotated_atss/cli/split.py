@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
     options = _split_arguments(args)
     result = split_dota(
-        **options, workers=args.workers, overwrite=args.overwrite, progress=False if args.quiet else None
+        **options,
+        label_format=args.label_format,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        progress=False if args.quiet else None,
     )
     if not args.quiet:
         print(_summary(result, labeled=options["labels"] is not None))
@@ -101,6 +106,10 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
         help="label files (labelTxt) per --images, in the same order; omit for a test set",
+    )  # fmt: skip
+    folders.add_argument(
+        "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
+        help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
     )  # fmt: skip
     folders.add_argument(
         "--classes", metavar="CLASSES", help="reject other classes: v1.0, v1.5, v2.0, comma-separated names, or a file"

@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dota-version", choices=DOTA_VERSIONS,
         help="evaluation rules for difficult objects (default: those of the config)",
     )  # fmt: skip
-    parser.add_argument("--work-dir", metavar="DIR", help="folder for logs (default: work_dirs/CONFIG)")
+    parser.add_argument(
+        "--work-dir", metavar="DIR", help="folder for logs and results (default: the folder of CHECKPOINT)"
+    )
     add_shared_arguments(parser)
 
 

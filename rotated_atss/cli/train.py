@@ -53,7 +53,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
         help="data loading processes per GPU (default: the config's value; on a GPU, its share of the cores up to 8); "
-        "results with a fixed seed depend on it",
+        "results with a fixed seed do not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--launcher", choices=("none", "pytorch"), default="none",

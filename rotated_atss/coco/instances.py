@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 
 # Boxes that extend beyond their image by less are clipped without a report: rounding of the annotation tool.
 CLIP_TOLERANCE_PX = 1.0
@@ -221,6 +222,10 @@ def _parse_image(entry: Any, index: int, path: Path) -> CocoImage:
     name = entry.get("file_name")
     if not isinstance(name, str) or not name:
         raise UserError(f"{label} (id {number}) has no file_name", where=path)
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name) or not name.isprintable():
+        what = f"{label} (id {number}): file_name must be a path below the image folder, got {quote(name)}"
+        raise UserError(what, where=path)
     width, height = (get_integer(entry, key, f"{label} ({name})", path) for key in ("width", "height"))
     if width < 1 or height < 1:
         raise UserError(f"{label} ({name}): size must be positive, got {width} x {height} pixels", where=path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rotated_atss.coco.instances import Instances
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 from rotated_atss.io.numbers import shortest_float64
 
 # COCO has 80 categories with ids between 1 and 90; these ids are unused.
@@ -43,14 +43,44 @@ def to_coco_results(
     ]
 
 
-def image_id_of_name(name: str) -> int | str:
-    """Return the image id of a file name without its suffix: an integer for a name of digits.
+def assign_image_ids(names: Sequence[str]) -> dict[str, int]:
+    """Return a distinct image id for each file name without its suffix.
+
+    Names of digits keep their number (``000000000139`` is 139) if all names are digits and no two are the same number.
+    Otherwise the ids are 1, 2, ... in the order of the names.
 
     Example:
-        >>> image_id_of_name("000000000139"), image_id_of_name("P0001")
-        (139, 'P0001')
+        >>> assign_image_ids(["000000000139", "7"]), assign_image_ids(["01", "1"])
+        ({'000000000139': 139, '7': 7}, {'01': 1, '1': 2})
     """
-    return int(name) if name.isascii() and name.isdigit() else name
+    numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 18]
+    if len(set(numbers)) == len(names):
+        return dict(zip(names, numbers))
+    return {name: number for number, name in enumerate(names, start=1)}
+
+
+def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str, int]:
+    """Return the image id of each file name, with suffix, in a ground truth.
+
+    Raises:
+        UserError: A file is not among the images of ``instances``, or is there twice.
+
+    Example:
+        >>> from rotated_atss.coco.instances import CocoImage
+        >>> match_image_ids(["a.png"], Instances(Path("a.json"), [CocoImage(7, "val/a.png", 20, 20)], {}, None))
+        {'a.png': 7}
+    """
+    ids: dict[str, int] = {}
+    for image in instances.images:
+        name = Path(image.file_name).name
+        if name in ids and name in file_names:
+            raise UserError(f"two images have the file name {quote(name)}", where=instances.path)
+        ids[name] = image.id
+    unknown = [name for name in file_names if name not in ids]
+    if unknown:
+        what = f"{len(unknown)} of {len(file_names)} images are not among its images, the first is {quote(unknown[0])}"
+        raise UserError(what, where=instances.path, hint="give the annotations of these images")
+    return {name: ids[name] for name in file_names}
 
 
 def default_category_ids(classes: Sequence[str]) -> list[int]:

@@ -81,6 +81,16 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     return _validate(spec, None)
 
 
+def hyphenate(name: str) -> str:
+    """Replace spaces and slashes of a class name by hyphens, as DOTA's text files require.
+
+    Example:
+        >>> hyphenate("traffic light")
+        'traffic-light'
+    """
+    return "-".join(name.replace("/", " ").split())
+
+
 def _nearest_class(name: str, classes: Iterable[str]) -> str | None:
     """Return the class with the most similar spelling, or None if no class is similar."""
     normalized = {known.lower().replace("_", "-"): known for known in classes}

@@ -209,6 +209,7 @@ def read_task1_folder(
     folder: str | Path,
     classes: Sequence[str],
     *,
+    skip_unknown: bool = False,
     workers: int = 1,
     on_done: Callable[[Path], object] | None = None,
 ) -> dict[str, Detections]:
@@ -216,7 +217,8 @@ def read_task1_folder(
 
     Args:
         folder: Folder with ``Task1_<class>.txt`` files.
-        classes: Accepted class names.
+        classes: Class names to read.
+        skip_unknown: Skip files of other classes instead of raising.
         workers: Number of threads.
         on_done: Called with the path of each file that has been read.
 
@@ -236,8 +238,9 @@ def read_task1_folder(
     """
     paths = list_task1_files(folder)
     for name, path in paths.items():
-        if name not in classes:
+        if name not in classes and not skip_unknown:
             raise unknown_class_error(name, classes, path)
+    paths = {name: path for name, path in paths.items() if name in classes}
     by_class = dict(zip(paths, map_in_threads(read_detections, list(paths.values()), workers, on_done), strict=True))
     return {name: by_class.get(name, EMPTY_DETECTIONS) for name in classes}
 

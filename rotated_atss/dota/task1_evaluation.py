@@ -55,7 +55,8 @@ def evaluate_detections(
         version: DOTA version, which selects the rule for difficult objects if ``difficult`` is None.
         difficult: ``ignore`` or ``count``. Every flag except 0 is difficult.
         iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50:95 is the mean over all.
-        classes: Classes to evaluate; by default the keys of ``detections_by_class``.
+        classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
+            labels, so that a class that was never detected counts as AP 0.
         ignore_unlabeled: Drop detections on images without labels instead of raising.
         workers: Number of threads. The result does not depend on it.
         on_done: Called with the name of each class that has been evaluated.
@@ -72,7 +73,10 @@ def evaluate_detections(
         >>> evaluate_detections({"ship": detections}, {"P0001": labels}, metric="area").ap50
         0.5
     """
-    classes = tuple(detections_by_class) if classes is None else tuple(classes)
+    if classes is None:
+        labeled = sorted({name for labels in labels_by_image.values() for name in labels.names})
+        classes = tuple(dict.fromkeys([*detections_by_class, *labeled]))
+    classes = tuple(classes)
     difficult = _difficult_rule(version) if difficult is None else difficult
     _check_choice("metric", metric, METRICS)
     _check_choice("rule for difficult objects", difficult, DIFFICULT_RULES)

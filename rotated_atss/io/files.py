@@ -4,7 +4,9 @@ import glob
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,44 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
         '{"AP50": 0.75}'
     """
     atomic_write(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+@contextmanager
+def staged_folder(out: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out`` when the block succeeds.
+
+    If the block fails, the temporary folder is removed and ``out`` is unchanged.
+
+    Args:
+        out: A new or empty folder.
+
+    Raises:
+        UserError: ``out`` is not an empty folder, or cannot be created.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     with staged_folder(Path(parent, "out")) as folder:
+        ...         write_bytes(folder / "a.txt", b"plane")
+        ...     [path.name for path in Path(parent, "out").iterdir()]
+        ['a.txt']
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
+        raise UserError(what, where=out, hint="choose a new or empty folder")
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if out.exists():
+                out.rmdir()
+            os.replace(temporary, out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise _write_error(out, error) from error
 
 
 def atomic_write_all(contents: Mapping[Path, bytes]) -> None:

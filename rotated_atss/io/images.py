@@ -61,6 +61,30 @@ def _read_with_opencv(path: Path) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return width and height of the image that :func:`read_image` returns, from the header of a PNG file.
+
+    Raises:
+        UserError: As :func:`read_image`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.png").write_bytes(encode_image(np.zeros((2, 3, 3), np.uint8), "png"))
+        ...     image_size(Path(folder, "a.png"))
+        (3, 2)
+    """
+    path = Path(path)
+    _check_complete(path)
+    with path.open("rb") as file:
+        head = file.read(24)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
+        width, height = struct.unpack(">II", head[16:24])
+        return width, height
+    height, width = read_image(path).shape[:2]
+    return width, height
+
+
 def encode_image(image: Image, image_format: str) -> bytes:
     """Encode an image in a file format.
 

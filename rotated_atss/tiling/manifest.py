@@ -58,6 +58,7 @@ def manifest_bytes(
     sources: Sequence[SourceImage],
     stats: Sequence[SplitStats],
     out: str | Path = ".",
+    formats: Sequence[str | None] = (),
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
@@ -67,6 +68,7 @@ def manifest_bytes(
         sources: The images.
         stats: Statistics per image, in the order of ``sources``.
         out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
+        formats: Label format per folder; other formats than ``dota`` are recorded.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -79,8 +81,8 @@ def manifest_bytes(
         "version": __version__,
         "settings": asdict(settings),
         "folders": [
-            {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
-            for images, labels in folders
+            _folder_entry(images, labels, formats[index] if formats else None, out)
+            for index, (images, labels) in enumerate(folders)
         ],
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
@@ -91,6 +93,11 @@ def manifest_bytes(
         ],
     }
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _folder_entry(images: str, labels: str | None, label_format: str | None, out: str | Path) -> dict[str, str | None]:
+    entry = {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
+    return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
 
 
 def _relative(folder: str, out: str | Path) -> str:

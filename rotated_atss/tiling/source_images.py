@@ -44,11 +44,15 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
     return [(Path(image).as_posix(), Path(label).as_posix()) for image, label in zip(images, labels)]
 
 
-def find_source_images(folders: Sequence[tuple[str, str | None]]) -> list[SourceImage]:
+def find_source_images(
+    folders: Sequence[tuple[str, str | None]], formats: Sequence[str | None] = ()
+) -> list[SourceImage]:
     """List the images of all folders with their label files, sorted within each folder.
 
     Args:
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
+        formats: Label format per folder, ``dota`` if not given. Images are paired with files of the ``dota`` format
+            only; for other formats ``labels`` is the folder or file of the labels.
 
     Raises:
         UserError: A folder is missing, an image or label file has no counterpart, or an image id occurs twice.
@@ -63,10 +67,13 @@ def find_source_images(folders: Sequence[tuple[str, str | None]]) -> list[Source
     first_image: dict[str, Path] = {}
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
-        for image, labels in pair_images_and_labels(image_folder, label_folder):
+        other = bool(formats) and formats[index] not in (None, "dota")
+        for image, labels in pair_images_and_labels(image_folder, None if other else label_folder):
             first = first_image.setdefault(image.stem, image)
             if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
                 raise UserError(f"the image id {image.stem} occurs twice, also as {first}", where=image, hint=hint)
+            if other and label_folder is not None:
+                labels = Path(label_folder)
             sources.append(SourceImage(image, labels, index))
     return sources

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rotated_atss.dota.classes import CLASSES, resolve_classes
-from rotated_atss.dota.labels import Labels, read_labels
+from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.images import estimate_decode_bytes
@@ -22,6 +22,7 @@ from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_job
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
+from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, split_image
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.staging import MANIFEST, staged
@@ -54,6 +55,7 @@ def split_dota(
     out: PathLike,
     settings: SplitSettings | None = None,
     *,
+    label_format: str = AUTO,
     classes: str | Sequence[str] | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -63,9 +65,10 @@ def split_dota(
 
     Args:
         images: Image folder or folders.
-        labels: Label folder per image folder, in the same order; None for unlabeled images (a test set).
+        labels: Label folder or file per image folder, in the same order; None for unlabeled images (a test set).
         out: A new or empty folder.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
+        label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         classes: Accepted class names, or a DOTA version (``"v1.0"``); None accepts any name.
         workers: Processes; None uses one per core. The output does not depend on it.
         overwrite: Replace an earlier split in ``out``, complete or not. Other folders are never replaced.
@@ -95,17 +98,35 @@ def split_dota(
     check_output_apart(Path(out), [Path(folder) for pair in folders for folder in pair if folder is not None])
     if labels is None and not settings.keep_empty:
         raise UserError("empty tiles cannot be dropped without labels", hint="give the labels, or keep empty tiles")
-    sources = find_source_images(folders)
+    formats = [None if label is None else find_label_format(label, label_format) for _, label in folders]
+    sources = find_source_images(folders, formats)
     # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
-    label_sets = [None if source.labels is None else read_labels(source.labels, accepted) for source in sources]
+    label_sets = _read_all(sources, folders, formats, accepted)
     with staged(Path(out), overwrite=overwrite) as folder:
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, available_cores() if workers is None else workers, progress)
-        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out))
+        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
     return SplitResult(Path(out), sum_stats(stats), time.perf_counter() - started, unknown)
+
+
+def _read_all(
+    sources: Sequence[SourceImage],
+    folders: Sequence[tuple[str, str | None]],
+    formats: Sequence[str | None],
+    classes: Sequence[str] | None,
+) -> list[Labels | None]:
+    """Return the labels per image, in the order of ``sources``, which is that of the folders."""
+    label_sets: list[Labels | None] = []
+    for index, ((image_folder, labels), name) in enumerate(zip(folders, formats, strict=True)):
+        inside = [source for source in sources if source.folder == index]
+        if labels is None or name is None:
+            label_sets += [None] * len(inside)
+        else:
+            label_sets += read_source_labels(inside, image_folder, labels, name, classes)
+    return label_sets
 
 
 def _unknown_classes(label_sets: Sequence[Labels | None]) -> tuple[str, ...]:
@@ -137,7 +158,9 @@ def _threads(job_bytes: int, jobs: int, workers: int) -> int:
 
 def _warn_without_area(sources: Sequence[SourceImage], stats: Sequence[SplitStats]) -> None:
     lines = [
-        f"{source.labels}:{line}" for source, image_stats in zip(sources, stats) for line in image_stats.without_area
+        f"{source.labels}:{line}" if line else f"{source.labels}"
+        for source, image_stats in zip(sources, stats)
+        for line in image_stats.without_area
     ]
     if lines:
         logger.warning("%d objects without area left out, the first at %s", len(lines), lines[0])

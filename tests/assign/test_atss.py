@@ -38,6 +38,7 @@ def test_equals_algorithm_1(number, topk, per_location, step):
         assert (iou[gt_index >= 0] > 0).all()
 
 
+@pytest.mark.baseline
 def test_equals_mmrotate_on_random_scenes():
     pytest.importorskip("mmrotate")
     pytest.importorskip("mmcv.ops")

@@ -230,6 +230,7 @@ def package_stages(model):
     return first, [refining.bbox_coder.decode(boxes, flat(deltas)) for boxes, deltas in zip(first, levels)]
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("model", ["r3det", "r3det_atss"])
 @pytest.mark.parametrize("source", ["mmrotate-0.x", "mmrotate-1.x"])
 def test_boxes_of_r3det_are_equal(model, source, mmrotate_1x, build_converted, convert):

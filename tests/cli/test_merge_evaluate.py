@@ -69,7 +69,18 @@ def test_classes_option_limits_the_evaluation(folders, capsys):
     merge(folders, "--quiet")
     assert capsys.readouterr().out == ""
     assert evaluate(folders, "--classes", "ship,") == 0
-    assert "plane" not in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "plane" in line] == ["not evaluated (not in --classes): plane"]
+
+
+def test_other_names_than_those_of_dota_can_be_left_out(folders, capsys):
+    merge(folders, "--quiet")
+    (folders / "merged" / "Task1_roof.txt").write_text("")
+    with open(folders / "labels" / "P1.txt", "a") as file:
+        file.write(f"{BOX} roof 0\n")
+    capsys.readouterr()
+    assert evaluate(folders, "--classes", "ship,") == 0
+    assert "not evaluated (not in --classes): plane, roof" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

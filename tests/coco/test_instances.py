@@ -100,6 +100,10 @@ def test_invalid_boxes_are_reported_and_stay_in_the_ground_truth(written):
         (content(images=["a.jpg"]), r"images\[0\] must be an object, got 'a.jpg'"),
         (content(images=[{"file_name": "a.jpg"}]), r"images\[0\] has no id"),
         (content(images=[{"id": 1}]), r"images\[0\] \(id 1\) has no file_name"),
+        *(
+            (content(images=[{"id": 1, "file_name": name}]), "file_name must be a path below the image folder")
+            for name in ("../a.png", "a/../../b.png", "/dev/zero", "C:\\a.png", "\\\\host\\a.png", "a\x1b[2J.png")
+        ),
         (content(images=[{"id": 1, "file_name": "a.jpg", "width": 5}]), r"images\[0\] \(a.jpg\) has no height"),
         (
             content(images=[{"id": 1, "file_name": "a", "width": 0, "height": 4}]),

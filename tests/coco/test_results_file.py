@@ -1,13 +1,20 @@
 """Results JSON: written rows, and validation of every field that is read."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rotated_atss.coco.instances import read_instances
-from rotated_atss.coco.results_file import default_category_ids, image_id_of_name, read_results, to_coco_results
+from rotated_atss.coco.instances import CocoImage, Instances, read_instances
+from rotated_atss.coco.results_file import (
+    assign_image_ids,
+    default_category_ids,
+    match_image_ids,
+    read_results,
+    to_coco_results,
+)
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
 
@@ -59,14 +66,26 @@ def test_boxes_are_rounded_and_scores_read_back_as_the_same_float32():
     assert all(value == round(value, 3) for row in rows for value in row["bbox"])
 
 
-@pytest.mark.parametrize(
-    ("name", "image_id"), [("000000000139", 139), ("P0001", "P0001"), ("-1", "-1"), ("\u0661", "\u0661")]
-)
-def test_image_ids_of_file_names(name, image_id):
-    assert image_id_of_name(name) == image_id
-
-
 def test_coco_classes_get_coco_category_ids(shared_data):
     content = json.loads(shared_data("coco_tiny", "annotations", "instances_val2017.json").read_text())
     categories = sorted(content["categories"], key=lambda each: each["id"])
     assert default_category_ids([each["name"] for each in categories]) == [each["id"] for each in categories]
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [(["000139", "7"], [139, 7]), (["01", "1"], [1, 2]), (["2", "a"], [1, 2]), (["9" * 30, "3"], [1, 2]), ([], [])],
+)
+def test_image_ids_are_distinct(names, ids):
+    assert list(assign_image_ids(names).values()) == ids
+
+
+def test_image_ids_of_annotations_are_found_by_file_name():
+    images = [CocoImage(5, "a/2.png", 8, 8), CocoImage(6, "01.png", 8, 8), CocoImage(7, "1.png", 8, 8)]
+    instances = Instances(Path("gt.json"), images, {0: "plane"}, None)
+    assert match_image_ids(["1.png", "01.png", "2.png"], instances) == {"1.png": 7, "01.png": 6, "2.png": 5}
+    with pytest.raises(UserError, match=r"gt\.json: 1 of 2 images are not among its images, the first is '3\.png'"):
+        match_image_ids(["1.png", "3.png"], instances)
+    images.append(CocoImage(8, "b/1.png", 8, 8))
+    with pytest.raises(UserError, match=r"two images have the file name '1\.png'"):
+        match_image_ids(["1.png"], instances)

@@ -240,7 +240,9 @@ def test_no_compiled_kernel_is_called(name, built):
     sum(value for key, value in losses.items() if "loss" in key).backward()
     model.eval()
     with torch.no_grad():
-        model(**model.data_preprocessor(batch((5,)), False), mode="predict")
+        (sample,) = model(**model.data_preprocessor(batch((5,)), False), mode="predict")
+    assert torch.isfinite(sample.pred_instances.scores).all()
+    assert all(param.grad.isfinite().all() for param in model.parameters() if param.grad is not None)
 
 
 def test_find_config_by_name_or_path(tmp_path):

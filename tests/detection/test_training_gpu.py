@@ -19,6 +19,7 @@ from rotated_atss.assign import (
 from rotated_atss.ops import rotated_iou, rotated_nms
 from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
 from rotated_atss.ops.losses import rotated_iou_loss, sigmoid_focal_loss
+from tests.references import tolerances
 
 DEVICE = "cuda"
 pytestmark = [
@@ -27,8 +28,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
 ]
 
-# CUDA rounds sine, cosine and fused multiplications differently
-IOU_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
 LOSS_TOLERANCE = 1e-4  # relative, float32 convolutions without TF32
 BFLOAT16_TOLERANCE = 0.05
 
@@ -67,10 +66,11 @@ def test_iou_equals_the_cpu(dtype, mode):
     on_gpu = rotated_iou(first.to(DEVICE), second.to(DEVICE), aligned=True, mode=mode)
     assert on_gpu.device.type == DEVICE
     assert on_gpu.dtype == dtype
-    assert (on_gpu.cpu() - rotated_iou(first, second, aligned=True, mode=mode)).abs().max() <= IOU_TOLERANCE[dtype]
+    on_cpu = rotated_iou(first, second, aligned=True, mode=mode)
+    assert (on_gpu.cpu() - on_cpu).abs().max() <= tolerances.IOU_BETWEEN_DEVICES[dtype]
     first, second = first[:700], second[:900]
     on_gpu = rotated_iou(first.to(DEVICE), second.to(DEVICE), mode=mode)
-    assert (on_gpu.cpu() - rotated_iou(first, second, mode=mode)).abs().max() <= IOU_TOLERANCE[dtype]
+    assert (on_gpu.cpu() - rotated_iou(first, second, mode=mode)).abs().max() <= tolerances.IOU_BETWEEN_DEVICES[dtype]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -98,7 +98,7 @@ def test_losses_equal_the_cpu():
     assert torch.allclose(focal, sigmoid_focal_loss(logits, labels), rtol=1e-5, atol=1e-7)
     pred, target = near_pairs(2000, torch.float32)
     on_gpu = rotated_iou_loss(pred.to(DEVICE), target.to(DEVICE)).cpu()
-    assert (on_gpu - rotated_iou_loss(pred, target)).abs().max() <= IOU_TOLERANCE[torch.float32]
+    assert (on_gpu - rotated_iou_loss(pred, target)).abs().max() <= tolerances.IOU_BETWEEN_DEVICES[torch.float32]
 
 
 @pytest.mark.parametrize("number, classes, threshold", [(0, 3, 0.1), (1, 3, 0.1), (800, 15, 0.1), (3000, 1, 0.5)])
@@ -135,7 +135,7 @@ def test_assignment_equals_the_cpu(number, grid):
     assert not unexplained, f"prior: (CPU, CUDA) {unexplained}"
     assert len(differing) <= max(1, number // 100)
     same = on_cpu == on_gpu
-    assert (iou - gpu_iou.cpu())[same].abs().max() <= IOU_TOLERANCE[torch.float32]
+    assert (iou - gpu_iou.cpu())[same].abs().max() <= tolerances.IOU_BETWEEN_DEVICES[torch.float32]
 
 
 @pytest.mark.parametrize("form", [torch.clone, obb_to_hbb])
@@ -161,7 +161,7 @@ def test_every_strategy_equals_the_cpu_in_double_precision(assign, number, form)
     on_gpu = assign(priors.to(DEVICE), sizes, gt_boxes.to(DEVICE), gt_boxes_ignore=ignored_region.to(DEVICE))
     assert torch.equal(on_cpu, on_gpu[0].cpu())
     assert (on_cpu == IGNORE).any()
-    assert (iou - on_gpu[1].cpu()).abs().max() <= IOU_TOLERANCE[torch.float64]
+    assert (iou - on_gpu[1].cpu()).abs().max() <= tolerances.IOU_BETWEEN_DEVICES[torch.float64]
 
 
 def decided_by_rounding(prior, priors, sizes, gt_boxes, ignored, tolerance=1e-5):

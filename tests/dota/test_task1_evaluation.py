@@ -242,3 +242,11 @@ def test_json_and_table():
     assert len({len(line) for line in lines[:5]}) == 1
     assert "area under the curve" in lines[-1]
     assert "0 difficult objects ignored" in lines[-1]
+
+
+def test_a_labeled_class_that_was_never_detected_counts():
+    square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+    labels = Labels(np.vstack([square, square + 50]), ("car", "roof"), np.zeros(2, int), np.array([1, 2]))
+    cars = {"car": Detections.from_ids(["P1"], np.array([0.9]), square)}
+    assert evaluate_detections(cars, {"P1": labels}).ap50 == 0.5
+    assert evaluate_detections(cars, {"P1": labels}, classes=["car"]).ap50 == 1.0

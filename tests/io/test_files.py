@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes, write_json
+from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes, staged_folder, write_json
 
 
 def test_atomic_write_creates_and_replaces(tmp_path):
@@ -73,3 +73,26 @@ def test_unreadable_and_unwritable_paths_raise(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be written"):
         atomic_write(tmp_path / "file" / "a.txt", b"")
+
+
+def test_staged_folder_appears_complete_or_not_at_all(tmp_path):
+    out = tmp_path / "new" / "out"
+    with pytest.raises(ZeroDivisionError), staged_folder(out) as folder:
+        (folder / "a.txt").write_text(str(1 / 0))
+    assert list((tmp_path / "new").iterdir()) == []
+    with staged_folder(out) as folder:
+        (folder / "a.txt").touch()
+        assert not out.exists()
+    assert [path.name for path in out.iterdir()] == ["a.txt"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_staged_folder_replaces_only_an_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with staged_folder(tmp_path / "empty") as folder:
+        (folder / "a.txt").touch()
+    with pytest.raises(UserError, match="empty: the output folder is not empty"), staged_folder(tmp_path / "empty"):
+        pass
+    with pytest.raises(UserError, match="not a folder"), staged_folder(tmp_path / "empty" / "a.txt"):
+        pass
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["a.txt"]

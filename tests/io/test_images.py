@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, read_image
+from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, image_size, read_image
 from rotated_atss.io.png import can_decode_png
 from rotated_atss.tiling.split import split_dota
 
@@ -112,3 +112,13 @@ def test_estimated_memory(tmp_path):
     path = tmp_path / "a.jpg"
     cv2.imwrite(str(path), np.zeros((300, 400, 3), np.uint8))
     assert estimate_decode_bytes(path) >= path.stat().st_size
+
+
+@pytest.mark.parametrize("image_format", IMAGE_FORMATS)
+def test_image_size_is_that_of_the_image_as_read(image_format, tmp_path):
+    path = tmp_path / f"a.{image_format}"
+    path.write_bytes(encode_image(noise(40, 50), image_format))
+    assert image_size(path) == (50, 40)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="empty"):
+        image_size(path)

@@ -11,11 +11,11 @@ import torch
 from rotated_atss.ops import nms, rotated_iou, rotated_nms, rotated_nms_mask
 from rotated_atss.ops.kernels import iou_kernels as kernels
 from tests.ops.test_iou import KINDS, REPORTED, bound, make_pairs
+from tests.references import tolerances
 
 # NumPy, used by the interpreter, warns about NaN and infinite boxes
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 DTYPES = [torch.float32, torch.float64]
-GRADIENT_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 def triton_iou(first, second, **options):
@@ -176,7 +176,7 @@ def test_gradient_equals_plain_torch(kind, dtype, mode):
     found, expected = (gradients(first, second, backend, mode, weight) for backend in ("triton", "torch"))
     # the derivatives of nested boxes cancel, so the error is relative to the inverse of the size
     scale = torch.maximum(expected.abs().amax(1), 1 / first[:, 2:4].amin(1))[:, None]
-    assert ((found - expected).abs() <= GRADIENT_TOLERANCE[dtype] * scale).all()
+    assert ((found - expected).abs() <= tolerances.IOU_GRADIENT[dtype] * scale).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

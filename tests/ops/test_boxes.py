@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rotated_atss.ops import boxes as geometry
+from tests.references import tolerances
 from tests.references.corners import corner_distance
 
 RANGES = {"oc": (0.0, math.pi / 2), "le90": (-math.pi / 2, math.pi / 2), "le135": (-math.pi / 4, 3 * math.pi / 4)}
@@ -25,8 +26,8 @@ def test_normalize_keeps_the_rectangle_and_the_angle_range(angle_version, dtype)
     special = torch.tensor([[10.0, 20.0, w, h, a] for a in SPECIAL_ANGLES for w, h in ((8, 3), (3, 8), (5, 5))])
     for boxes in (random_boxes(5000, dtype), special.to(dtype)):
         normal = geometry.normalize_obb(boxes, angle_version)
-        tolerance = 1e-9 if dtype == torch.float64 else 1e-3
-        assert corner_distance(geometry.obb_to_corners(normal), geometry.obb_to_corners(boxes)).max() < tolerance
+        distance = corner_distance(geometry.obb_to_corners(normal), geometry.obb_to_corners(boxes)).max()
+        assert distance < tolerances.CORNERS[dtype]
         low, high = RANGES[angle_version]
         # compared in float64 and in the boxes' dtype, so that no rounding of pi leaves the range
         for angle, low_, high_ in ((normal[:, 4].double(), low, high), (normal[:, 4], low, high)):

@@ -48,6 +48,7 @@ def test_features_at_the_center_of_the_box_are_added():
     assert torch.equal(transposed, features + 9)  # row 2, column 1
 
 
+@pytest.mark.baseline
 def test_transposed_sampling_equals_mmcv():
     ops = pytest.importorskip("mmcv.ops")
     generator = torch.Generator().manual_seed(0)

@@ -12,16 +12,15 @@ from benchmarks.exact import exact_iou
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.ops.iou import overlap_of_columns
-
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}
+from tests.references import tolerances
 
 
 def bound(boxes1, boxes2, dtype):
     """Return the allowed error (N,): in float32 it grows with the aspect ratio, because the angle itself is rounded."""
     if dtype == torch.float64:
-        return torch.full((len(boxes1),), TOLERANCE[dtype], dtype=torch.float64)
+        return torch.full((len(boxes1),), tolerances.IOU[dtype], dtype=torch.float64)
     sides = torch.stack([boxes.double()[:, 2:4].amax(1) / boxes.double()[:, 2:4].amin(1) for boxes in (boxes1, boxes2)])
-    return (1e-7 * sides.amax(0)).clamp(min=TOLERANCE[dtype])
+    return (1e-7 * sides.amax(0)).clamp(min=tolerances.IOU[dtype])
 
 
 def shapely_overlap(boxes1, boxes2, mode="iou"):
@@ -95,7 +94,7 @@ def test_against_rational_arithmetic(kind):
     first, second = make_pairs(kind, 150, seed=2)
     exact = [exact_iou(*pair) for pair in zip(first.tolist(), second.tolist())]
     exact = torch.tensor(exact, dtype=torch.float64)
-    assert (rotated_iou(first, second, aligned=True) - exact).abs().max() <= TOLERANCE[torch.float64]
+    assert (rotated_iou(first, second, aligned=True) - exact).abs().max() <= tolerances.IOU[torch.float64]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -273,6 +272,7 @@ def test_invalid_arguments():
         rotated_iou(boxes, boxes, backend="cuda_kernel")
 
 
+@pytest.mark.baseline
 def test_equals_mmcv_on_random_boxes():
     mmcv_ops = pytest.importorskip("mmcv.ops")
     first, second = (boxes.float() for boxes in make_pairs("random", 500))

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import inputs
 from rotated_atss.ops import backend, rotated_iou, rotated_nms, rotated_nms_mask
+from tests.references import tolerances
 
 DEVICE = "cuda"
 pytestmark = [
@@ -14,7 +15,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
 ]
 DTYPES = [torch.float32, torch.float64]
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-11}  # for aspect ratios up to 31
 
 
 def test_triton_is_the_default_backend():
@@ -28,7 +28,7 @@ def test_triton_is_the_default_backend():
 def test_aligned(kind, dtype, mode):
     first, second = (boxes.to(DEVICE, dtype) for boxes in inputs.pairs(kind, 200_000))
     found, expected = (rotated_iou(first, second, aligned=True, mode=mode, backend=b) for b in ("triton", "torch"))
-    assert (found - expected).abs().max() <= TOLERANCE[dtype]
+    assert (found - expected).abs().max() <= tolerances.IOU[dtype]
     assert found.isfinite().all()
     assert found.min() >= 0
     assert found.max() <= 1
@@ -40,7 +40,7 @@ def test_aligned(kind, dtype, mode):
 def test_pairwise(make, dtype, mode):
     first, second = (make(number, seed).to(DEVICE, dtype) for number, seed in ((1503, 0), (2001, 1)))
     found, expected = (rotated_iou(first, second, mode=mode, backend=b) for b in ("triton", "torch"))
-    assert (found - expected).abs().max() <= TOLERANCE[dtype]
+    assert (found - expected).abs().max() <= tolerances.IOU[dtype]
     # the order of the pair list varies between runs
     assert torch.equal(found, rotated_iou(first, second, mode=mode, backend="triton"))
     if make is inputs.scene:
@@ -68,8 +68,8 @@ def test_disjoint_and_invalid_boxes_have_an_iou_of_exactly_0(dtype):
 
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-def test_gradient(dtype, tolerance, mode):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient(dtype, mode):
     gradients = []
     for name in ("triton", "torch"):
         first, second = (boxes.to(DEVICE, dtype).requires_grad_() for boxes in inputs.pairs("random", 100_000))
@@ -81,7 +81,7 @@ def test_gradient(dtype, tolerance, mode):
     scale = torch.maximum(expected.abs().amax(1), 1 / smallest)[:, None]
     error = ((found - expected).abs() / scale).amax(1)
     # where edges nearly coincide, rounding to float32 decides between the two one-sided derivatives
-    assert (error > tolerance).double().mean() <= (1e-3 if dtype == torch.float32 else 0)
+    assert (error > tolerances.IOU_GRADIENT[dtype]).double().mean() <= (1e-3 if dtype == torch.float32 else 0)
     assert found.isfinite().all()
 
 

@@ -162,8 +162,8 @@ def source_label_folders(data_root: str | None) -> list[str]:
         data_root: Output folder of a split, with its ``manifest.json``.
 
     Returns:
-        The existing label folders recorded in the manifest, whose paths are absolute or relative to it; empty without a
-        manifest.
+        The existing label folders of DOTA text recorded in the manifest, whose paths are absolute or relative to it;
+        empty without a manifest.
 
     Raises:
         UserError: The manifest is not one of a split.
@@ -176,7 +176,9 @@ def source_label_folders(data_root: str | None) -> list[str]:
         ...     source_label_folders(folder) == [folder]
         True
     """
-    labels = [folder["labels"] for folder in _read_manifest(data_root).get("folders", []) if folder.get("labels")]
+    entries = _read_manifest(data_root).get("folders", [])
+    text = [folder for folder in entries if folder.get("label_format", "dota") == "dota"]
+    labels = [folder["labels"] for folder in text if folder.get("labels")]
     folders = [os.path.normpath(Path(data_root or "").resolve() / folder) for folder in labels]
     return [folder for folder in folders if Path(folder).is_dir()]
 

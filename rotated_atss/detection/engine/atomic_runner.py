@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.random_numbers import seed_samples
 from rotated_atss.errors import UserError
 
 
@@ -20,6 +21,8 @@ class AtomicCheckpointRunner(Runner):
     A checkpoint is written to a temporary file and renamed when it is complete, so a full disk or an interrupt leaves
     no partial checkpoint and keeps an older one of the same name.
     """
+
+    _train_dataloader: Any  # the config, until the loop is built
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint atomically.
@@ -66,7 +69,9 @@ class AtomicCheckpointRunner(Runner):
 
     @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
-        """Build the training loop with its data loader."""
+        """Build the training loop with its data loader, which augments samples independently of its processes."""
+        if isinstance(self._train_dataloader, dict):
+            self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
         return super().build_train_loop(loop)
 
     @build_errors("val_cfg, val_dataloader or val_evaluator of this config")

@@ -39,6 +39,7 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
+    _remove_own_scope(cfg._cfg_dict)
     register_all_modules(init_default_scope=True)
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
@@ -46,6 +47,21 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         raise UserError(f"these options do not fit the config: {one_line(error)}", where=path) from error
     cfg.config_name = path.stem
     return cfg
+
+
+def _remove_own_scope(part: Any) -> None:
+    """Remove the scope that MMEngine gives to what a config inherits from ``rotated_atss::...``, in place.
+
+    This package registers its classes in MMDetection's registries, not in registries of its own.
+    """
+    if isinstance(part, dict):
+        if part.get("_scope_") == "rotated_atss":
+            del part["_scope_"]
+        for value in part.values():
+            _remove_own_scope(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            _remove_own_scope(value)
 
 
 def require_keys(cfg: Config, *keys: str) -> None:

@@ -17,7 +17,7 @@ from rotated_atss.checkpoints.compatibility import differing_class_layers, recor
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
-from rotated_atss.detection.engine.network import num_classes
+from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -37,7 +37,7 @@ class LoadedDetector:
             for others.
         iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
             its NMS.
-        amp: Run the network in bfloat16.
+        amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last.
     """
 
@@ -80,7 +80,8 @@ class LoadedDetector:
             print(change, file=sys.stderr)
         batch = pseudo_collate([self.pipeline({"img": tile, "img_id": index}) for index, tile in enumerate(tiles)])
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            amp = self.amp and has_fast_bfloat16(self.device.type)
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
                 detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):

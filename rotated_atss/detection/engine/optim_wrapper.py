@@ -7,27 +7,39 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from rotated_atss.detection.engine.network import has_fast_bfloat16
 
 _SMALL_MAP_PIXELS = 16
 
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Autocast to bfloat16 on CPU and CUDA.
+    """Autocast to bfloat16 on CPU and CUDA; float32 on CPUs that are slower in bfloat16.
 
     bfloat16 has the exponent range of float32, so the loss is not scaled. On the CPU, convolutions of feature maps of a
     few pixels stay in float32: for some of these shapes oneDNN's weight gradient in bfloat16 reads uninitialized memory
     on some processors, and tiles of 64 px trained to NaN.
     """
 
+    _reported = False
+
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
         """Run the forward pass of ``model`` under autocast."""
         device = next(model.parameters()).device.type
+        if not has_fast_bfloat16(device):
+            if not self._reported:
+                self._reported = True
+                print_log("this CPU has no bfloat16 instructions: training in float32", logger="current")
+            with super().optim_context(model):
+                yield
+            return
         small_maps = _SmallMapsInFloat32() if device == "cpu" else nullcontext()
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16), small_maps:
             yield

@@ -15,7 +15,8 @@ class RunOptions:
     """Options that training and testing share.
 
     Attributes:
-        work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>``.
+        work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>`` in training and
+            the checkpoint's folder in testing.
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.

@@ -21,11 +21,12 @@ def check_data(cfg: Config, loader: str, option: str = "") -> None:
 
     Args:
         cfg: The config.
-        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; a missing one passes.
+        loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; a loader that the config lacks passes.
         option: Option of the command that chooses other data, for the hint.
 
     Raises:
-        UserError: A folder or file is missing, tiles and labels do not pair, or a small JSON is broken.
+        UserError: A folder or file is missing, tiles and labels do not pair, or a COCO JSON of up to 32 MiB is
+            invalid.
 
     Example:
         >>> dataset = dict(type="DOTADataset", data_root="no/such")

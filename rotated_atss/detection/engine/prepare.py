@@ -1,8 +1,9 @@
-"""Configs of a run: the options of a command applied to a copy of the config."""
+"""Apply the options of a command to a copy of its config."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -67,15 +68,16 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
     return cfg
 
 
-def prepare_test(cfg: Config, options: TestOptions) -> Config:
+def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | None = None) -> Config:
     """Return the config of a test run.
 
     Args:
         cfg: A config loaded with ``options.cfg_options``. It is not changed.
         options: Options of the run.
+        checkpoint: The tested checkpoint. Its folder is the default of ``work_dir``.
 
     Returns:
-        A changed copy without training and validation, which loads no weights by itself.
+        A changed copy without training and validation. It names no weights to load: the runner loads the checkpoint.
 
     Raises:
         UserError: The config cannot be tested, an option does not fit it, or an output overlaps an input.
@@ -87,6 +89,8 @@ def prepare_test(cfg: Config, options: TestOptions) -> Config:
         'merged'
     """
     require_keys(cfg, "model", "test_dataloader", "test_cfg", "test_evaluator")
+    if checkpoint is not None and options.work_dir is None and cfg.get("work_dir") is None:
+        options = dataclasses.replace(options, work_dir=Path(checkpoint).parent)
     cfg = _prepare_run(cfg, options)
     cfg.load_from, cfg.resume = None, False  # the checkpoint of the command is loaded instead
     cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
@@ -174,7 +178,7 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
     if deterministic:
         randomness["deterministic"] = True
     if randomness:
-        cfg.randomness = randomness
+        cfg.randomness = {"seed": None, **randomness}  # MMEngine draws one
 
 
 def _limit_iterations(cfg: Config, iterations: int) -> None:
@@ -197,7 +201,7 @@ def _limit_iterations(cfg: Config, iterations: int) -> None:
 
 
 def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Let schedules that span the whole run follow its length, which ``--cfg-options`` may have changed.
+    """Fit schedules that span the whole run to its length, which ``--cfg-options`` may have changed.
 
     Raises:
         UserError: A schedule that the user has changed ends before the run.
@@ -224,7 +228,7 @@ def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:
-    """Set ``load_from`` to the checkpoint to resume from, which makes pretrained weights superfluous."""
+    """Set ``load_from`` to the checkpoint to resume from, and drop pretrained weights, which it replaces."""
     path = cfg.get("load_from") or latest_checkpoint(Path(cfg.work_dir))
     if path is not None:
         cfg.load_from = str(path)

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint, state_dict_of
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, state_dict_of
 from rotated_atss.detection.engine.start_weights import refuse_other_classes
 from rotated_atss.errors import UserError
 
@@ -42,30 +42,24 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     raise UserError(what, where=pointer, hint="give one: --resume CHECKPOINT")
 
 
-def check_resumable(model: nn.Module, path: str | Path, classes: tuple[str, ...] | None = None) -> dict:
+def check_resumable(
+    model: nn.Module, content: Mapping[str, Any], path: str | Path, classes: tuple[str, ...] | None = None
+) -> None:
     """Raise an error unless training can resume from a checkpoint.
 
     Args:
         model: The detector without wrappers.
-        path: The checkpoint.
+        content: The content of the checkpoint.
+        path: Path of the checkpoint, for the error.
         classes: Class names of the training data, if known.
 
-    Returns:
-        The content of the checkpoint.
-
     Raises:
-        UserError: The file cannot be read, its weights do not fit the model, it was trained on other classes, or it has
-            no training state.
+        UserError: The weights do not fit the model, it was trained on other classes, or there is no training state.
 
     Example:
-        >>> import tempfile, torch
         >>> model = nn.Linear(2, 1)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save(dict.fromkeys(TRAINING_STATE, {}) | {"state_dict": model.state_dict()}, f"{folder}/a.pth")
-        ...     sorted(check_resumable(model, f"{folder}/a.pth"))[0]
-        'message_hub'
+        >>> check_resumable(model, dict.fromkeys(TRAINING_STATE, {}) | {"state_dict": model.state_dict()}, "a.pth")
     """
-    content = read_checkpoint(path)
     check_weights_fit(model, state_dict_of(content), path)
     refuse_other_classes(content, classes, path)
     missing = [part for part in TRAINING_STATE if part not in content]
@@ -75,7 +69,29 @@ def check_resumable(model: nn.Module, path: str | Path, classes: tuple[str, ...]
             where=path,
             hint="start from these weights with --init-from",
         )
-    return content
+
+
+def resume_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:
+    """Set the seed of a config to that of the checkpoint's training, in place.
+
+    Data is then drawn in the order of that training. MMEngine sets the seed only after the data loader is built.
+
+    Returns:
+        A line that says which seed applies if the config has another one.
+
+    Example:
+        >>> print(resume_seed(Config(dict(randomness=dict(seed=4))), {"meta": {"seed": 3}}))
+        the seed is 3 in the checkpoint and 4 in the config; the checkpoint's applies
+    """
+    seed = (content.get("meta") or {}).get("seed")
+    if not isinstance(seed, int):
+        return None
+    randomness: dict[str, Any] = dict(cfg.get("randomness") or {})
+    given = randomness.get("seed")
+    cfg.randomness = {**randomness, "seed": seed}
+    if given is None or given == seed:
+        return None
+    return f"the seed is {seed} in the checkpoint and {given} in the config; the checkpoint's applies"
 
 
 def is_finished(content: Mapping[str, Any], cfg: Config) -> str | None:

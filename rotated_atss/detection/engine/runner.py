@@ -35,7 +35,9 @@ from rotated_atss.detection.engine.prepare import (
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
-from rotated_atss.detection.engine.resume import check_resumable, is_finished
+from rotated_atss.detection.engine.random_numbers import StepSeedHook
+from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
+from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
@@ -73,15 +75,21 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     resumed = cfg.get("load_from") if cfg.get("resume") else None
     if resumed is None:
         fetch_backbone_weights(cfg)
+    else:
+        content = read_checkpoint(resumed)
+        other_seed = resume_seed(cfg, content)
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
         network = unwrap_model(runner.model)
         if resumed is not None:
-            content = check_resumable(network, resumed, config_classes(cfg, "train_dataloader"))
+            check_resumable(network, content, resumed, config_classes(cfg, "train_dataloader"))
             finished = is_finished(content, cfg)
             if finished is not None:
                 runner.logger.warning(f"{resumed}: {finished}")
                 return Path(cfg.work_dir)
+            if other_seed is not None:
+                runner.logger.warning(f"{resumed}: {other_seed}")
+            runner.register_hook(ResumedScheduleHook(resumed))
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
         if missing is not None:
@@ -127,7 +135,7 @@ def test(
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
-    cfg = prepare_test(load_config(config, options.cfg_options), options)
+    cfg = prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     _adopt_classes(cfg, content, checkpoint)
     check_data(cfg, "test_dataloader", "--data DIR")
@@ -174,6 +182,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
         what = f"cannot write here: {error.strerror or error}"
         raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
     runner.register_hook(StripCallablesHook())
+    runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
     if not torch.cuda.is_available():
         runner.register_hook(CpuThreadsHook())

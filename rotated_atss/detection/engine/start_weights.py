@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -96,7 +97,7 @@ def check_pretrained_parts(model: nn.Module) -> list[str]:
     return lines
 
 
-def refuse_other_classes(content: dict, classes: tuple[str, ...] | None, path: object) -> None:
+def refuse_other_classes(content: Mapping[str, Any], classes: tuple[str, ...] | None, path: object) -> None:
     """Raise an error if a training that resumes has other classes, or another order, than its checkpoint.
 
     Example:

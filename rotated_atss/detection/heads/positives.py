@@ -29,8 +29,8 @@ class PriorPairs:
 class Positives(PriorPairs):
     """Positive pairs with their ground-truth boxes.
 
-    Counting positives on CUDA would synchronize with the device. With an upper bound instead of a count the rows after
-    the last positive are padding: they refer to the first prior of the first image and have weight 0.
+    Counting positives on CUDA synchronizes with the device. With an upper bound instead of a count, the rows after the
+    last positive are padding: they refer to the first prior of the first image and have weight 0.
     """
 
     gt_boxes: Tensor  # (P, 5)
@@ -45,10 +45,10 @@ def gather_positives(
     Args:
         gt_index: (B, A) int64, index of the ground-truth box assigned to each prior; negative if there is none.
         batch_gt_instances: Ground truth of each image, with ``bboxes`` (G, 5).
-        max_num_pos: Upper bound of the number of positives. None counts them, which synchronizes with the device.
+        max_num_pos: Upper bound on the number of positives; None counts them, which synchronizes with the device.
 
     Returns:
-        Positives in the order of images and priors, padded to ``max_num_pos`` rows if that is given.
+        Positives, ordered by image and then by prior, padded to ``max_num_pos`` rows if that is given.
 
     Example:
         >>> gt_index = torch.tensor([[-1, 0, -1], [1, -1, -1]])

@@ -201,15 +201,14 @@ def test_loaded_weights_are_those_of_the_file(model):
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-def test_only_the_state_of_a_training_is_resumed(tmp_path, model, fault):
+def test_only_the_state_of_a_training_is_resumed(model, fault):
     whole = dict(state_dict=model.state_dict(), meta={}, message_hub={}, optimizer={}, param_schedulers=[])
-    check_resumable(model, saved(tmp_path / "whole.pth", whole))
-    bare = saved(tmp_path / "bare.pth", model.state_dict())
-    assert fault(check_resumable, model, bare).startswith(
-        f"{bare}: holds weights but no training state to resume (no meta, message_hub, optimizer"
+    check_resumable(model, whole, "whole.pth")
+    assert fault(check_resumable, model, model.state_dict(), "bare.pth").startswith(
+        "bare.pth: holds weights but no training state to resume (no meta, message_hub, optimizer"
     )
-    other = saved(tmp_path / "other.pth", {**whole, "state_dict": {}})
-    assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other)
+    other = {**whole, "state_dict": {}}
+    assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other, "other.pth")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.engine.config import find_test_dataset, load_config
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
 
@@ -58,3 +58,10 @@ def test_test_dataset_is_found_inside_a_wrapper():
     inner = {"type": "DOTADataset", "pipeline": [{"type": "LoadTile"}]}
     cfg = Config({"test_dataloader": {"dataset": {"type": "RepeatDataset", "dataset": inner}}})
     assert find_test_dataset(cfg)["type"] == "DOTADataset"
+
+
+def test_config_inherited_by_package_name_is_that_config(tmp_path):
+    own, name = tmp_path / "own.py", "rotated_atss_obb_r50_fpn_1x_dota_le90"
+    own.write_text(f'_base_ = "rotated_atss::dota/{name}.py"\n')
+    inherited, original = (load_config(config)._cfg_dict.to_dict() for config in (own, name))
+    assert {**inherited, "config_name": name} == original

@@ -63,6 +63,7 @@ def test_batch_description_lists_invalid_boxes_first():
     assert describe_batch(None) == "unknown"
 
 
+@pytest.mark.slow
 def test_channels_last_and_fused_sgd_train_alike(tiles, tiny_options):
     """The losses of fifty float32 steps on one batch agree to 0.1 %.
 

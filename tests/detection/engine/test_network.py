@@ -11,6 +11,7 @@ from rotated_atss.errors import UserError
 DEMO = "rotated_atss_obb_r18_demo_le90"
 
 
+@pytest.mark.slow
 def test_compiled_network_has_the_same_weights_and_features(tiles, tiny_options):
     cfg = load_config(DEMO, tiny_options)
     torch.manual_seed(0)

@@ -61,3 +61,16 @@ def test_default_work_folder_is_named_after_the_config():
 def test_seed_out_of_range(fault):
     error = fault(prepare_train, load_config(DEMO), TrainOptions(seed=-1))
     assert error == "the seed must be between 0 and 2^32 - 1, got -1"
+
+
+def test_results_are_written_beside_the_checkpoint():
+    cfg = load_config(DEMO)
+    prepared = prepare_test(cfg, TestOptions(), "runs/a/iter_4.pth")
+    assert (prepared.work_dir, prepared.test_evaluator.out_dir) == ("runs/a", "runs/a/merged")
+    assert prepare_test(cfg, TestOptions(work_dir="b"), "runs/a/iter_4.pth").work_dir == "b"
+    cfg.work_dir = "c"
+    assert prepare_test(cfg, TestOptions(), "runs/a/iter_4.pth").work_dir == "c"
+
+
+def test_deterministic_training_without_a_seed():
+    assert prepare_train(load_config(DEMO), TrainOptions(deterministic=True)).randomness["seed"] is None

@@ -58,6 +58,21 @@ def test_train_then_resume_then_test(run, tiles, tiny_options, tmp_path, read_sc
     assert (tmp_path / "s.zip").is_file()
 
 
+def test_config_inherited_by_package_name_trains(run_published, tmp_path, read_scalars):
+    own = tmp_path / "own.py"
+    own.write_text(f'_base_ = "rotated_atss::dota/{PUBLISHED}.py"\n')
+    folder = run_published(config=own, iterations=1)
+    assert [step for step, _ in read_scalars(folder)] == [1]
+    assert (folder / "iter_1.pth").is_file()
+
+
+def test_logged_number_of_positives_is_averaged(run, read_scalars):
+    each = [value for _, value in read_scalars(run(seed=3), "num_pos")]
+    smooth = [value for _, value in read_scalars(run({"log_processor.window_size": 4}, seed=3), "num_pos")]
+    assert len(set(each)) > 1
+    assert smooth == [pytest.approx(sum(each[:number]) / number) for number in range(1, 5)]
+
+
 def test_model_is_built_once(run, monkeypatch):
     built, init = [], RotatedRetinaHead.__init__
     monkeypatch.setattr(
@@ -78,6 +93,7 @@ def test_same_seed_gives_same_losses(run, workers, read_scalars):
         assert read_scalars(run(changes, seed=8)) != first
 
 
+@pytest.mark.slow
 def test_published_config_trains_an_epoch_and_validates(run_published, read_scalars, read_log):
     folder = run_published()
     assert (folder / "epoch_1.pth").is_file()
@@ -177,11 +193,12 @@ def test_detections_are_placed_in_the_full_image(tiny_published_options, tmp_pat
     ]
 
 
-def test_load_from_and_resume_of_the_config_are_ignored_in_a_test(run, tiny_options, tmp_path):
+def test_load_from_and_resume_of_the_config_are_ignored_in_a_test(run, tiny_options, tmp_path, read_log):
     folder = run({"train_cfg.max_iters": 1})
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     changes = {**tiny_options, "load_from": str(tmp_path / "none.pth"), "resume": True}
     runner.test(DEMO, folder / "iter_1.pth", TestOptions(work_dir=str(tmp_path / "test"), cfg_options=changes))
+    assert "Iter(test) [3/3]" in read_log(tmp_path / "test")
 
 
 def test_label_of_extreme_size_is_ignored_with_a_warning(run_published, tmp_path, tiles, read_scalars):

@@ -48,4 +48,4 @@ def test_mismatch_raises_with_both_remedies(name, reg_decoded_bbox, message):
 
 @pytest.mark.parametrize("name, reg_decoded_bbox", [("GIoULoss", True), ("L1Loss", False), ("KFIoULoss", False)])
 def test_matching_loss_is_accepted(name, reg_decoded_bbox):
-    check_loss_target(build(name), reg_decoded_bbox)
+    assert check_loss_target(build(name), reg_decoded_bbox) is None

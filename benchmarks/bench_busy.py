@@ -1,0 +1,128 @@
+"""Assignment, IoU, a training step and inference beside other busy processes.
+
+Each row is a fresh process that measures all tasks, with 0, 1 or 2 processes in endless loops beside it: with torch's
+defaults, as this package's commands set up the threads, and with one thread. A task gets its share of the cores if it
+takes no longer than one thread that has the share of a core that the scheduler leaves: a whole core while there are
+fewer busy processes than cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.records import ROOT, Record, Row, target
+from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy, update_threads
+from rotated_atss.io.processes import available_cores
+
+OPTIONS = dict(seconds=6.0)
+
+TASKS = ("assign", "iou", "train", "predict")
+DEFAULT, COMMAND, ONE = "torch's defaults", "as a command", "one thread"
+SETTLE_S = 2.5  # the number of threads follows the load once per second
+DEMO = "rotated_atss_obb_r18_demo_le90"
+
+
+def measure(args: argparse.Namespace) -> Record:
+    """Measure every combination of setting and number of busy processes."""
+    settings = [(setting, busy) for busy in (0, 1, 2) for setting in (DEFAULT, COMMAND)]
+    rows = [measure_row(setting, busy, args.seconds) for setting, busy in [(ONE, 0), *settings]]
+    return {"rows": rows, "targets": targets(rows)}
+
+
+def measure_row(setting: str, busy: int, seconds: float) -> Row:
+    """Measure all tasks in one process beside ``busy`` others; milliseconds per task."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
+    if setting == ONE:
+        environment["OMP_NUM_THREADS"] = "1"
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    try:
+        code = f"from benchmarks import bench_busy; bench_busy.work({setting == COMMAND}, {seconds})"
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+    return {"setting": setting, "busy": busy, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def work(follow: bool, seconds: float) -> None:
+    """Measure all tasks in this process and print the median milliseconds of each as JSON."""
+    if follow:
+        set_wait_policy()
+        follow_cpu_load()
+    import torch
+
+    torch.manual_seed(0)
+    print(json.dumps({name: median_ms(task, seconds) for name, task in tasks().items()}))
+
+
+def tasks() -> dict[str, Callable[[], Any]]:
+    """Return a function per task."""
+    import torch
+
+    from benchmarks import inputs, models
+    from rotated_atss.assign import atss_assign
+    from rotated_atss.detection.engine.config import build_model, load_config
+    from rotated_atss.ops import rotated_iou
+
+    priors, sizes = inputs.priors(1024)
+    crowd = inputs.crowd(5000)
+    first, second = (boxes.float() for boxes in inputs.pairs("random", 100_000))
+    with models._quiet():
+        model = build_model(load_config(DEMO, {"model.backbone.init_cfg": None}))
+        model.init_weights()
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    batch, tiles = models.batch(4, 20, 256), models.batch(4, 20, 256)
+
+    def train() -> None:
+        loss, _ = model.parse_losses(model.train()(**model.data_preprocessor(batch, True), mode="loss"))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def predict() -> None:
+        with torch.inference_mode():
+            model.eval().test_step(tiles)
+
+    return {
+        "assign": lambda: atss_assign(priors, sizes, crowd),
+        "iou": lambda: rotated_iou(first, second, aligned=True),
+        "train": train,
+        "predict": predict,
+    }
+
+
+def median_ms(task: Callable[[], Any], seconds: float) -> float:
+    """Return the median duration of a task in milliseconds, after the threads have settled."""
+    durations, begin = [], time.monotonic()
+    while (elapsed := time.monotonic() - begin) < SETTLE_S + seconds or not durations:
+        start = time.perf_counter()
+        task()
+        if elapsed > SETTLE_S:
+            durations.append(time.perf_counter() - start)
+        update_threads()
+    return round(sorted(durations)[len(durations) // 2] * 1e3, 2)
+
+
+def targets(rows: list[Row]) -> list[Row]:
+    """Compare with torch's defaults on an idle machine, and with the share of the cores on a busy one."""
+    by_key = {(row["setting"], row["busy"]): row for row in rows}
+    cores, found = available_cores(), []
+    for task in TASKS:
+        idle = by_key[COMMAND, 0][task] / by_key[DEFAULT, 0][task]
+        found.append(target(f"{task} on an idle machine, time over torch's defaults", round(idle, 3), at_most=1.03))
+        for busy in (1, 2):
+            share = 1.0 if busy < cores else cores / (busy + 1)
+            ratio = by_key[COMMAND, busy][task] / (by_key[ONE, 0][task] / share)
+            name = f"{task} beside {busy} busy processes, time over one thread's share of a core"
+            found.append(target(name, round(ratio, 3), at_most=1.1))
+    return found

@@ -1,0 +1,69 @@
+"""``rotated-atss convert-labels``: convert labels and detections between formats."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = (
+    "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
+    "DIOR-R and GeoJSON."
+)
+FORMAT_NAMES = (
+    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
+)  # as in label_formats.registry, whose import takes longer than --help
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="IN", help="folder of label files, or a single file (COCO, CVAT)")
+    parser.add_argument("out", metavar="OUT", help="a new or empty folder")
+    parser.add_argument(
+        "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
+        help="format of IN: auto (default: recognized from the files), or one of the formats of --to",
+    )  # fmt: skip
+    parser.add_argument(
+        "--to", dest="target_format", required=True, choices=FORMAT_NAMES, metavar="FORMAT",
+        help=f"format of OUT: {', '.join(FORMAT_NAMES)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", metavar="FOLDER", help="images, for their sizes and file names where IN does not state them"
+    )
+    parser.add_argument(
+        "--classes", metavar="CLASSES",
+        help="classes of IN in the order of their numbers; others are errors: v1.0, v1.5, v2.0, comma-separated names, "
+        "or a file (default: all, as IN numbers them, else sorted)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--class-map", metavar="OLD=NEW,...",
+        help="rename classes; OLD= leaves a class out, *=NEW renames all others, and a class that is not named is an "
+        "error",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fit-polygons", action="store_true",
+        help="replace polygons without four corners by their minimum-area rectangles",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rotated_atss.dota.classes import resolve_classes
+    from rotated_atss.label_formats.class_map import parse_class_map
+    from rotated_atss.label_formats.convert import convert_labels
+
+    result = convert_labels(
+        args.source,
+        args.out,
+        args.target_format,
+        source_format=args.source_format,
+        images=args.images,
+        classes=None if args.classes is None else resolve_classes(args.classes),
+        class_map=None if args.class_map is None else parse_class_map(args.class_map),
+        fit_polygons=args.fit_polygons,
+    )
+    if not args.quiet:
+        for note in result.notes:
+            print(note)
+        print(
+            f"{result.images} images, {result.objects} objects, {len(result.classes)} classes; "
+            f"{result.source_format} -> {args.target_format}; written to {args.out}"
+        )
+    return 0

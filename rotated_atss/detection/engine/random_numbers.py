@@ -1,0 +1,181 @@
+"""Random numbers of training, derived from the seed and the position in the run.
+
+The augmentation of a sample and the random numbers of a training step depend neither on what the process has drawn
+before nor on the number of data loading processes. A resumed run therefore continues like an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.runner import Runner
+from torch.utils.data import Dataset, Sampler
+
+SAMPLES, STEPS = 0, 1  # first number of a derived seed, which keeps the two kinds of seeds apart
+
+
+class SeededIndex(int):
+    """Index of a sample, with the seed of the sample's augmentation.
+
+    Args:
+        index: The index.
+        seed: Any integer in [0, 2^32).
+
+    Example:
+        >>> index = SeededIndex(5, seed=7)
+        >>> index + 1, index.seed
+        (6, 7)
+    """
+
+    seed: int
+
+    def __new__(cls, index: int, seed: int) -> SeededIndex:
+        """Create the index."""
+        self = super().__new__(cls, index)
+        self.seed = seed
+        return self
+
+    def __reduce__(self) -> tuple:
+        """Pickle for the data loading processes."""
+        return SeededIndex, (int(self), self.seed)
+
+
+class SeededSampler(Sampler):
+    """Add a seed to every index that another sampler yields.
+
+    The seed is derived from the run's seed, the epoch and the position of the sample in the epoch over all GPUs.
+
+    Args:
+        dataset: The dataset, for the other sampler.
+        seed: Seed of the other sampler.
+        sampler: Config of the other sampler.
+        sample_seed: Seed of the run.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int | None, sampler: dict, sample_seed: int) -> None:
+        self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
+        self.sample_seed, self.epoch, self.position = sample_seed, 0, 0
+        self.rank, self.world_size = get_dist_info()
+        if hasattr(self.sampler, "skip"):  # MMEngine resumes without loading data if a sampler has this method
+            self.skip = self._skip
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        """Yield the indices; without ``set_epoch``, positions continue from the previous iteration."""
+        for index in self.sampler:
+            position = self.position * self.world_size + self.rank
+            self.position += 1
+            yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, position))
+
+    def __len__(self) -> int:
+        """Return the length of the other sampler."""
+        return len(self.sampler)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the other sampler."""
+        if name == "sampler":
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start an epoch at its first position."""
+        self.epoch, self.position = epoch, 0
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def _skip(self, num_samples: int) -> None:
+        self.position = num_samples
+        self.sampler.skip(num_samples)
+
+
+class SeededDataset(Dataset):
+    """Seed the random number generators before every sample of another dataset.
+
+    All attributes are those of the other dataset.
+
+    Args:
+        dataset: Config of the other dataset.
+    """
+
+    def __init__(self, dataset: dict) -> None:
+        self.__dict__["dataset"] = DATASETS.build(dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        """Load a sample; an index without a seed leaves the generators as they are."""
+        if isinstance(index, SeededIndex):
+            seed_generators(index.seed)
+        return self.dataset[int(index)]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the other dataset."""
+        if name == "dataset" or name.startswith("__"):  # DataLoader would prefer a __getitems__ of the other dataset
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute of the other dataset, as hooks that replace ``pipeline`` do."""
+        setattr(self.dataset, name, value)
+
+
+class StepSeedHook(Hook):
+    """Seed the random number generators before every training step, for models that draw random numbers."""
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed with the iteration and the rank of the process."""
+        seed_generators(derive_seed(runner.seed, STEPS, runner.iter, get_rank()))
+
+
+def seed_samples(dataloader: dict, seed: int) -> dict:
+    """Return the config of a data loader whose samples are augmented with a seed each.
+
+    Args:
+        dataloader: Config of the training data loader. It is not changed.
+        seed: Seed of the run.
+
+    Example:
+        >>> seed_samples(dict(dataset=dict(type="A"), sampler=dict(type="InfiniteSampler")), 3)["dataset"]["dataset"]
+        {'type': 'A'}
+    """
+    dataset, sampler = dataloader["dataset"], dataloader.get("sampler")
+    if not isinstance(dataset, dict) or not isinstance(sampler, dict):
+        return dataloader
+    seeded = dict(type=SeededSampler, sampler=sampler, sample_seed=seed)
+    return {**dataloader, "dataset": dict(type=SeededDataset, dataset=dataset), "sampler": seeded}
+
+
+def derive_seed(*numbers: int) -> int:
+    """Return a seed in [0, 2^32) that depends on all numbers.
+
+    Args:
+        numbers: Integers of at least 0.
+
+    Example:
+        >>> derive_seed(3, 0, 1) == derive_seed(3, 0, 1), derive_seed(3, 0, 1) == derive_seed(3, 1, 0)
+        (True, False)
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and PyTorch.
+
+    Example:
+        >>> seed_generators(3)
+        >>> first = random.random()
+        >>> seed_generators(3)
+        >>> random.random() == first
+        True
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (MMCV's transforms draw from the global generator)
+    torch.manual_seed(seed)

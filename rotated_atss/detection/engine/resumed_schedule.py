@@ -1,0 +1,162 @@
+"""Schedules and optimizer settings of a resumed training: the config's apply, differences are logged."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.runner import Runner
+
+from rotated_atss.errors import UserError
+
+SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
+SCHEDULED_PREFIXES = ("initial_", "max_", "min_")  # keys that schedules add to a parameter group
+
+
+class ResumedScheduleHook(Hook):
+    """Apply the config's schedules and optimizer settings to a training that resumes.
+
+    MMEngine loads them with the state of the checkpoint, so that changes in the config have no effect. If they differ,
+    the config's schedules are stepped anew up to the checkpoint's iteration. The learning rate is then that of an
+    uninterrupted training with this config.
+
+    Args:
+        path: The checkpoint, for messages.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Log the differences, and change the training state of the checkpoint to the config's values.
+
+        Raises:
+            UserError: The checkpoint has the state of another optimizer.
+        """
+        schedulers, states = runner.param_schedulers or [], checkpoint.get("param_schedulers") or []
+        if not isinstance(runner.optim_wrapper, OptimWrapper) or isinstance(schedulers, dict):
+            return  # several optimizers
+        groups, saved = _param_groups(runner.optim_wrapper), _saved_groups(checkpoint["optimizer"])
+        _check_same_optimizer(groups, saved, self.path)
+        lines = [*_schedule_differences(schedulers, states), *_group_differences(groups, saved)]
+        if not lines:
+            return
+        steps_replayable = not any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
+        which = "config" if steps_replayable else "checkpoint"
+        for line in lines:
+            runner.logger.warning(f"{self.path}: {line}; the {which}'s applies")
+        if steps_replayable:
+            meta = checkpoint["meta"]
+            replay(schedulers, iterations=meta["iter"], epochs=meta["epoch"])
+            for group, target in zip(groups, saved, strict=True):
+                target.update({key: value for key, value in group.items() if key != "params"})
+            checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
+
+
+def replay(schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int) -> None:
+    """Step new schedules as a training does.
+
+    Args:
+        schedulers: Schedules without any step. Their optimizer's values change.
+        iterations: Number of iterations.
+        epochs: Number of complete epochs within these iterations; 0 in training by iterations.
+
+    Example:
+        >>> import torch
+        >>> from mmengine.optim import MultiStepLR
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        >>> replay([MultiStepLR(optimizer, milestones=[2])], iterations=30, epochs=3)
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the optimizer has made no step
+        done = 0
+        for epoch in range(epochs + 1):
+            end = iterations if epoch == epochs else iterations * (epoch + 1) // epochs
+            for _ in range(done, end):
+                _step(schedulers, by_epoch=False)
+            done = end
+            if epoch < epochs:
+                _step(schedulers, by_epoch=True)
+
+
+def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:
+    for scheduler in schedulers:
+        if scheduler.by_epoch == by_epoch:
+            scheduler.step()
+
+
+def _param_groups(optim_wrapper: OptimWrapper) -> list[dict]:
+    return list(optim_wrapper.param_groups)
+
+
+def _saved_groups(optimizer: Mapping[str, Any]) -> list[dict]:
+    """Return the parameter groups of a saved optimizer, with MMEngine's extra group for the config's settings."""
+    extra = optimizer.get("base_param_settings")
+    return [*optimizer["param_groups"], *([extra] if extra else [])]
+
+
+def _check_same_optimizer(groups: Sequence[Mapping], saved: Sequence[Mapping], path: str) -> None:
+    hint = "resume with the optimizer of that training, or start a new one with --init-from"
+    if len(groups) != len(saved):
+        what = f"the optimizer has {len(saved)} parameter groups; the config's has {len(groups)}"
+        raise UserError(what, where=path, hint=hint)
+    for group, old in zip(groups, saved, strict=True):
+        names, old_names = (
+            {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, old)
+        )
+        if names - old_names and old_names - names:  # another version of PyTorch only adds or only lacks settings
+            what = f"the optimizer has the settings {', '.join(sorted(old_names - names))}"
+            raise UserError(f"{what}; the config's has {', '.join(sorted(names - old_names))}", where=path, hint=hint)
+
+
+def _schedule_differences(schedulers: Sequence[_ParamScheduler], states: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line per setting of a schedule that differs."""
+    if len(schedulers) != len(states):
+        return [_difference("the number of schedules", len(states), len(schedulers))]
+    lines = []
+    for number, (scheduler, state) in enumerate(zip(schedulers, states, strict=True)):
+        settings, saved = _settings(scheduler.state_dict()), _settings(state)
+        names = [name for name in sorted({*settings, *saved}) if settings.get(name) != saved.get(name)]
+        # private values are derived from the others, unless they are all that differs
+        names = [name for name in names if not name.startswith("_")] or names
+        lines += [
+            _difference(f"param_scheduler[{number}].{name.lstrip('_')}", saved.get(name), settings.get(name))
+            for name in names
+        ]
+    return lines
+
+
+def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a schedule that its steps do not change."""
+    return {name: value for name, value in state.items() if name not in SCHEDULE_STATE and not callable(value)}
+
+
+def _group_differences(groups: Sequence[Mapping], saved: Sequence[Mapping]) -> list[str]:
+    """Return one line per optimizer setting that differs, with the values of the first such group."""
+    lines: dict[str, str] = {}
+    for group, old in zip(groups, saved, strict=True):
+        for name in group:
+            if name == "params" or name not in old or name.startswith(SCHEDULED_PREFIXES):
+                continue
+            before, now = (settings.get(f"initial_{name}", settings[name]) for settings in (old, group))
+            if before != now and not (isinstance(now, Sequence) and list(now) == list(before)):
+                label = "the base learning rate" if name == "lr" else f"the optimizer's {name}"
+                lines.setdefault(name, _difference(label, before, now))
+    return list(lines.values())
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    return f"{name} is {_text(before)} in the checkpoint and {_text(now)} in the config"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Counter):  # the milestones of MultiStepLR
+        return str(sorted(value.elements()))
+    return f"{value:.6g}" if isinstance(value, float) else f"{value!r:.80}"

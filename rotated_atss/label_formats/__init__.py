@@ -1,0 +1,1 @@
+"""Label formats of oriented boxes: read, recognize, convert and write them."""

@@ -1,0 +1,98 @@
+"""Class lists beside YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
+
+NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
+_ITEM = re.compile(r"\s+(?:(\d+)\s*:|-)\s*(\S.*)|-\s+(\S.*)")
+
+
+def find_class_names(folder: Path) -> tuple[str, ...] | None:
+    r"""Return the class names in a file of a label folder or of a folder up to two levels above it.
+
+    Returns:
+        Names in the order of class numbers; None if there is no such file.
+
+    Raises:
+        UserError: The file has no names in a form that is read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "classes.txt").write_text("plane\nship\n")
+        ...     find_class_names(Path(folder, "labels"))
+        ('plane', 'ship')
+    """
+    for parent in (folder, *folder.resolve().parents[:2]):
+        for name in NAMES_FILES:
+            path = parent / name
+            if path.is_file():
+                return read_class_names(path)
+    return None
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upwards.
+
+    Raises:
+        UserError: The file is not UTF-8, or has no names in one of these forms.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "data.yaml").write_text("path: .\nnames:\n  0: plane\n  1: 'small vehicle'\n")
+        ...     read_class_names(Path(folder, "data.yaml"))
+        ('plane', 'small vehicle')
+    """
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError("the class names are not UTF-8 text", where=path) from None
+    listed = [line.strip() for line in lines if line.strip()]
+    names = _yaml_names(lines) if path.suffix in (".yaml", ".yml") else listed
+    if not names or len(set(names)) < len(names):
+        what = "no list of distinct class names found"
+        raise UserError(what, where=path, hint="write names: [plane, ship], or pass the names with --classes")
+    return tuple(names)
+
+
+def _yaml_names(lines: list[str]) -> list[str]:
+    """Return the entries of ``names``; empty if they are in no form that is understood."""
+    start = next((index for index, line in enumerate(lines) if line.startswith("names:")), None)
+    if start is None:
+        return []
+    value = _without_comment(lines[start].partition(":")[2])
+    if value:
+        inside = value
+        for line in lines[start + 1 :]:
+            if "]" in inside:
+                break
+            inside += " " + _without_comment(line)
+        if not (inside.startswith("[") and inside.endswith("]")):
+            return []
+        return [_unquote(name) for name in inside[1:-1].split(",") if name.strip()]
+    entries: list[tuple[int, str]] = []
+    for line in lines[start + 1 :]:
+        if not _without_comment(line):
+            continue
+        match = _ITEM.fullmatch(line.rstrip())
+        if match is None:
+            break
+        number = int(match[1]) if match[1] else len(entries)
+        entries.append((number, _unquote(_without_comment(match[2] or match[3]))))
+    entries.sort()
+    return [name for _, name in entries] if [number for number, _ in entries] == list(range(len(entries))) else []
+
+
+def _without_comment(text: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", text).strip()
+
+
+def _unquote(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text

@@ -1,0 +1,54 @@
+"""Renaming of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rotated_atss.errors import UserError, quote
+
+OTHERS = "*"
+"""Key of a class map for all classes that it does not name."""
+
+
+def parse_class_map(text: str) -> dict[str, str]:
+    """Parse ``old=new,...``.
+
+    Args:
+        text: Pairs separated by commas. An empty new name leaves the objects of a class out; ``*=new`` renames all
+            classes that are not named.
+
+    Raises:
+        UserError: A pair has no ``=``, or an old name is empty or occurs twice.
+
+    Example:
+        >>> parse_class_map("Small Car=small-vehicle,Bus=")
+        {'Small Car': 'small-vehicle', 'Bus': ''}
+    """
+    class_map: dict[str, str] = {}
+    for pair in text.split(","):
+        old, equals, new = (part.strip() for part in pair.partition("="))
+        if not equals or not old or old in class_map:
+            what = f"{quote(pair)} names a class twice" if old in class_map else f"{quote(pair)} is no old=new"
+            raise UserError(what, where="--class-map", hint="write old=new,old=new")
+        class_map[old] = new
+    return class_map
+
+
+def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
+    """Return the new name of a class; empty if its objects are left out.
+
+    Raises:
+        UserError: The map does not name the class.
+
+    Example:
+        >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3")
+        'vehicle'
+        >>> map_class("Bus", {"Van": "vehicle"}, "P1.xml:3")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: P1.xml:3: the class 'Bus' is not in the class map (add Bus=NEW, ...
+    """
+    new = class_map.get(name, class_map.get(OTHERS))
+    if new is None:
+        hint = f"add {name}=NEW, {name}= to leave its objects out, or *=NEW for all others"
+        raise UserError(f"the class {quote(name)} is not in the class map", where=where, hint=hint)
+    return new

@@ -1,0 +1,219 @@
+"""COCO instances JSON: polygons in ``segmentation``, or five numbers in ``bbox`` as Detectron2 has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.coco.json_file import get_integer, is_finite_number, read_json
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import write_json
+from rotated_atss.label_formats.geometry import (
+    HORIZONTAL,
+    boxes_to_polygons,
+    horizontal_polygon,
+    polygons_to_boxes,
+    quadrilateral,
+)
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+
+FILE = "annotations.json"
+_Polygon = Callable[[dict, ReadOptions, str], list[float]]
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read instances JSON with the quadrilateral as the only polygon of ``segmentation``.
+
+    The optional keys ``difficult`` and ``score`` of an annotation are read. ``iscrowd`` counts as difficult. An
+    annotation without a polygon is read from ``bbox``.
+
+    Raises:
+        UserError: A file is not in this format, or a polygon does not have four corners (see
+            :func:`rotated_atss.label_formats.geometry.quadrilateral`).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.json").write_text('''{"images": [{"id": 1, "file_name": "P1.png", "width": 20,
+        ...         "height": 10}], "categories": [{"id": 1, "name": "ship"}], "annotations": [{"id": 1, "image_id": 1,
+        ...         "category_id": 1, "segmentation": [[1, 2, 11, 2, 11, 8, 1, 8]]}]}''')
+        ...     read([Path(folder, "a.json")], ReadOptions())[0].polygons[0, :4].tolist()
+        [1.0, 2.0, 11.0, 2.0]
+    """
+    return [image for path in paths for image in _read_file(path, options, _segmentation_polygon)]
+
+
+def read_rotated(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counter-clockwise.
+
+    Raises:
+        UserError: A file is not in this format.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.json").write_text('''{"images": [{"id": 1, "file_name": "P1.png", "width": 20,
+        ...         "height": 10}], "categories": [{"id": 1, "name": "ship"}], "annotations": [{"id": 1, "image_id": 1,
+        ...         "category_id": 1, "bbox": [6, 5, 10, 6, 90]}]}''')
+        ...     read_rotated([Path(folder, "a.json")], ReadOptions())[0].polygons[0, :4].tolist()
+        [3.0, 10.0, 3.0, 0.0]
+    """
+    return [image for path in paths for image in _read_file(path, options, _rotated_polygon)]
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write ``annotations.json`` with the quadrilaterals as ``segmentation`` and horizontal boxes as ``bbox``.
+
+    Args:
+        images: The images, with their sizes.
+        classes: Class names; category ids are 1, 2, ... in their order.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([], ["ship"], Path(folder))
+        ...     read_json(Path(folder, "annotations.json"))["categories"]
+        [{'id': 1, 'name': 'ship'}]
+    """
+    _write_file(images, classes, folder, _segmentation_entries)
+
+
+def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write ``annotations.json`` with ``bbox`` as ``cx, cy, w, h, angle``; the arguments are those of :func:`write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_rotated([], ["ship"], Path(folder))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['annotations.json']
+    """
+    _write_file(images, classes, folder, _rotated_entries)
+
+
+def _read_file(path: Path, options: ReadOptions, read_polygon: _Polygon) -> list[ImageLabels]:
+    content = read_json(path)
+    if isinstance(content, list):
+        what = "COCO results name neither images nor classes"
+        raise UserError(what, where=path, hint="put each score into its annotation of an instances JSON")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            hint = "expected an object with images, annotations and categories"
+            raise UserError(f"not in COCO's instances format: no list '{key}'", where=path, hint=hint)
+    names = {
+        get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
+        for index, entry in enumerate(content["categories"])
+    }
+    options.class_order.update(dict.fromkeys(str(names[number]) for number in sorted(names)))
+    objects: dict[int, ObjectList] = {}
+    for index, entry in enumerate(content["images"]):
+        number = get_integer(entry, "id", f"images[{index}]", path)
+        if number in objects:
+            raise UserError(f"duplicate image id {number}", where=path)
+        objects[number] = ObjectList()
+    for index, entry in enumerate(content["annotations"]):
+        label = f"annotations[{index}]"
+        image_id, category_id = (get_integer(entry, key, label, path) for key in ("image_id", "category_id"))
+        for key, value, known in (("image_id", image_id, objects), ("category_id", category_id, names)):
+            if value not in known:
+                raise UserError(f"{label}: no such {key} {value}", where=path)
+        where = f"{path}: {label}"
+        if entry.get("iscrowd") and "difficult" not in entry:
+            options.notes["{} crowd annotations: read as difficult"] += 1
+        difficult, score = entry.get("difficult", int(bool(entry.get("iscrowd", 0)))), entry.get("score")
+        if score is not None and not is_finite_number(score):
+            raise UserError(f"score must be a number, got {quote(score)}", where=where)
+        polygon = read_polygon(entry, options, where)
+        objects[image_id].add(polygon, names[category_id], where=where, difficult=difficult, score=score)
+    return [_build(entry, objects[int(entry["id"])], path) for entry in content["images"]]
+
+
+def _build(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:
+    name, width, height = entry.get("file_name"), entry.get("width"), entry.get("height")
+    if not isinstance(name, str):
+        raise UserError(f"image {entry['id']} has no file_name", where=path)
+    size = None
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        size = (width, height)
+    return objects.build(name, path, size)
+
+
+def _segmentation_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
+    parts = entry.get("segmentation")
+    if not isinstance(parts, list) or not parts:  # absent, or a mask in run-length encoding
+        x, y, w, h = _numbers(entry.get("bbox"), 4, "bbox must be four numbers x, y, width, height", where)
+        options.notes[HORIZONTAL] += 1
+        return horizontal_polygon(x, y, x + w, y + h)
+    points = []
+    for part in parts:
+        count = len(part) if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 else 8
+        values = _numbers(part, count, "a polygon must be a list x1, y1, x2, y2, ... of numbers", where)
+        points += list(zip(values[0::2], values[1::2]))
+    return quadrilateral(points, options, where)
+
+
+def _rotated_polygon(entry: dict, options: ReadOptions, where: str) -> list[float]:
+    what = "bbox must be five numbers cx, cy, width, height, angle"
+    cx, cy, w, h, degrees = _numbers(entry.get("bbox"), 5, what, where)
+    return boxes_to_polygons(np.array([[cx, cy, w, h, -math.radians(degrees)]]))[0].tolist()
+
+
+def _numbers(values: Any, count: int, what: str, where: str) -> list[float]:
+    if not isinstance(values, list) or len(values) != count or not all(map(is_finite_number, values)):
+        raise UserError(f"{what}, got {quote(values)}", where=where)
+    return [float(value) for value in values]
+
+
+def _write_file(
+    images: Sequence[ImageLabels],
+    classes: Sequence[str],
+    folder: Path,
+    entries_of: Callable[[ImageLabels], list[dict[str, Any]]],
+) -> None:
+    numbers = {name: number for number, name in enumerate(classes, start=1)}
+    annotations: list[dict[str, Any]] = []
+    for image_number, image in enumerate(images, start=1):
+        for row, entry in enumerate(entries_of(image)):
+            annotation = {"id": len(annotations) + 1, "image_id": image_number, **entry, "iscrowd": 0}
+            annotation["category_id"] = numbers[image.classes[row]]
+            if image.difficult[row]:
+                annotation["difficult"] = int(image.difficult[row])
+            if image.scores is not None:
+                annotation["score"] = float(image.scores[row])
+            annotations.append(annotation)
+    content = {
+        "images": [
+            {"id": number, "file_name": image.name, **dict(zip(("width", "height"), image.size or ()))}
+            for number, image in enumerate(images, start=1)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
+    }
+    write_json(folder / FILE, content, indent=None)
+
+
+def _segmentation_entries(image: ImageLabels) -> list[dict[str, Any]]:
+    corners = image.polygons.reshape(-1, 4, 2)
+    following = np.roll(corners, -1, axis=1)
+    areas = np.abs((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1)) / 2
+    low = corners.min(axis=1)
+    bboxes = np.round(np.concatenate((low, corners.max(axis=1) - low), axis=1), 6)
+    return [
+        {"segmentation": [polygon], "bbox": bbox, "area": round(area, 6)}
+        for polygon, bbox, area in zip(image.polygons.tolist(), bboxes.tolist(), areas.tolist())
+    ]
+
+
+def _rotated_entries(image: ImageLabels) -> list[dict[str, Any]]:
+    boxes = polygons_to_boxes(image.polygons).boxes
+    sides = np.round(boxes[:, :4], 9)
+    degrees = np.round(np.degrees(-boxes[:, 4]), 9) + 0.0
+    return [
+        {"bbox": [*side, angle], "area": round(side[2] * side[3], 6)}
+        for side, angle in zip(sides.tolist(), degrees.tolist())
+    ]

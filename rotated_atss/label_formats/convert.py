@@ -1,0 +1,256 @@
+"""Conversion of labels and detections between formats, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota.classes import hyphenate, unknown_class_error
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import check_output_apart, staged_folder
+from rotated_atss.label_formats.class_map import map_class
+from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.reading import AUTO, read_label_set
+from rotated_atss.label_formats.records import ImageLabels, LabelSet
+from rotated_atss.label_formats.registry import LabelFormat, get_format
+from rotated_atss.label_formats.yolo_obb import clip_to_image
+
+_DEFAULT_SUFFIX = ".png"
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """Result of a conversion.
+
+    Attributes:
+        source_format: Format that was read.
+        images: Number of images.
+        objects: Number of objects written.
+        classes: Class names, in the order of class numbers.
+        notes: What was left out or changed, one line each.
+    """
+
+    source_format: str
+    images: int
+    objects: int
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def convert_labels(
+    source: str | Path,
+    out: str | Path,
+    target_format: str,
+    *,
+    source_format: str = AUTO,
+    images: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    class_map: Mapping[str, str] | None = None,
+    fit_polygons: bool = False,
+) -> ConvertResult:
+    """Convert labels or detections to another format.
+
+    Args:
+        source: A file, or a folder of label files.
+        out: A new or empty folder.
+        target_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
+        source_format: Likewise, or ``auto``.
+        images: Folder of the images, for their sizes and file names where the source does not state them.
+        classes: Class names of the source, in the order of class numbers; other classes are errors. None accepts any
+            class, sorted by name unless the source numbers them.
+        class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
+        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+
+    Raises:
+        UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
+            known, or it differs from the image. Nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 1")
+        ...     result = convert_labels(f"{folder}/P1.txt", f"{folder}/out", "fair1m")
+        ...     [path.name for path in Path(folder, "out").iterdir()]
+        ['P1.xml']
+        >>> for note in result.notes:
+        ...     print(note)
+        1 image file names are not known: written with .png (--images gives them)
+        1 difficult flags: left out
+    """
+    target = get_format(target_format)
+    check_output_apart(out, [source] if images is None else [source, images], may_contain_inputs=False)
+    files = None if images is None else ImageFiles(images)
+    labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
+    notes: Counter[str] = Counter()
+    records = [_rename(record, classes, class_map, notes) for record in labels.images]
+    names = _class_order(labels, records, classes, class_map)
+    records = [_complete(record, target, files, notes) for record in records]
+    if target.name == "dota":
+        records, names = _hyphenate(records, names, notes)
+    scored = any(record.scores is not None for record in records)
+    for record in records:
+        _note_losses(record, target, notes, scored=scored)
+    shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
+    with staged_folder(out) as folder:
+        target.write(records, names, folder)
+    return ConvertResult(
+        source_format=labels.format_name,
+        images=len(records),
+        objects=sum(map(len, records)),
+        classes=tuple(names),
+        notes=(*labels.notes, *(text.format(count, shift=shift) for text, count in notes.items())),
+    )
+
+
+def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
+    """Return a record whose class names are spelled as in ``classes``, which can replace spaces by hyphens.
+
+    Raises:
+        UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
+
+    Example:
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> objects = ObjectList()
+        >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "Small Car", where="P1.xml:3", line=3)
+        >>> check_classes(objects.build("P1", Path("P1.xml")), ["Small-Car"]).classes
+        ('Small-Car',)
+    """
+    spellings = {spelling: name for name in classes for spelling in (name, hyphenate(name))}
+    names = []
+    for row, name in enumerate(record.classes):
+        known = spellings.get(name) or spellings.get(hyphenate(name))
+        if known is None:
+            raise unknown_class_error(name, classes, where_of(record, row))
+        names.append(known)
+    return replace(record, classes=tuple(names))
+
+
+def where_of(record: ImageLabels, row: int) -> str:
+    """Return ``path:line`` of an object, or the path for a format without lines.
+
+    Example:
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> objects = ObjectList()
+        >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.xml:3", line=3)
+        >>> where_of(objects.build("P1", Path("P1.xml")), 0)
+        'P1.xml:3'
+    """
+    return f"{record.source}:{record.lines[row]}" if record.lines[row] else str(record.source)
+
+
+def _rename(
+    record: ImageLabels,
+    classes: Sequence[str] | None,
+    class_map: Mapping[str, str] | None,
+    notes: Counter[str],
+) -> ImageLabels:
+    if classes is not None:
+        record = check_classes(record, classes)
+    if class_map is None:
+        return record
+    names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
+    keep = np.array([bool(name) for name in names], dtype=bool)
+    if not keep.all():
+        notes["{} objects of classes that the class map leaves out"] += int((~keep).sum())
+    return replace(
+        record,
+        polygons=record.polygons[keep],
+        classes=tuple(name for name in names if name),
+        difficult=record.difficult[keep],
+        scores=None if record.scores is None else record.scores[keep],
+        lines=record.lines[keep],
+    )
+
+
+def _class_order(
+    labels: LabelSet,
+    records: Sequence[ImageLabels],
+    classes: Sequence[str] | None,
+    class_map: Mapping[str, str] | None,
+) -> list[str]:
+    """Return the classes of the output in the order of their numbers."""
+    numbered = list(classes or labels.classes)
+    if class_map is not None:
+        numbered = [new for name in numbered if (new := class_map.get(name, class_map.get("*", "")))]
+    found = {name for record in records for name in record.classes}
+    return [*dict.fromkeys(numbered), *sorted(found - set(numbered))]
+
+
+def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[str]) -> ImageLabels:
+    """Return a record with the size and the file name that the target needs."""
+    name, size = record.name, record.size
+    if files is not None:
+        path = files.path(record.image_id, record.source)
+        actual = files.size(record.image_id)
+        if size is not None and size != actual:
+            what = f"the size must be that of the image, {_size_text(actual)}, got {_size_text(size)}"
+            hint = "were the labels made on another version of the image?"
+            raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
+        name, size = (path.name if name == record.image_id else name), actual
+    if size is None and target.needs_size:
+        hint = "pass the folder of the images with --images"
+        what = f"the size of the image {record.image_id} is not known, which {target.name} needs"
+        raise UserError(what, where=record.source, hint=hint)
+    if target.names_files and name == record.image_id:
+        name += _DEFAULT_SUFFIX
+        notes[f"{{}} image file names are not known: written with {_DEFAULT_SUFFIX} (--images gives them)"] += 1
+    return replace(record, name=name, size=size)
+
+
+def _hyphenate(
+    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[str]
+) -> tuple[list[ImageLabels], list[str]]:
+    """Replace the spaces of class names, which DOTA text cannot hold."""
+    spaced = [name for name in names if name != hyphenate(name)]
+    if not spaced:
+        return list(records), list(names)
+    new_names = [hyphenate(name) for name in names]
+    if len(set(new_names)) < len(new_names):
+        name = next(name for name in spaced if new_names.count(hyphenate(name)) > 1)
+        hint = "rename one with --class-map"
+        raise UserError(f"the class '{name}' becomes {hyphenate(name)}, another class", hint=hint)
+    notes[f"{{}} class names with spaces: written with hyphens ({spaced[0]} as {hyphenate(spaced[0])})"] += len(spaced)
+    renamed = [replace(record, classes=tuple(map(hyphenate, record.classes))) for record in records]
+    return renamed, new_names
+
+
+def _note_losses(record: ImageLabels, target: LabelFormat, notes: Counter[str], *, scored: bool) -> None:
+    """Count what the target cannot hold, or holds in another way."""
+
+    def note(text: str, count: int) -> None:
+        if count:
+            notes[text] += count
+
+    if target.max_difficult == 0 or (target.name == "dota" and scored):
+        note("{} difficult flags: left out", int((record.difficult > 0).sum()))
+    elif target.max_difficult == 1:
+        note("{} objects with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
+    if target.name == "dota" and scored:
+        note("{} images without detections: in no Task1 file", int(len(record) == 0))
+    if not target.scores and record.scores is not None:
+        note("{} scores: left out", len(record))
+    if target.name != "dota" or scored:
+        note("{} header lines (imagesource, gsd): left out", len(record.header))
+    if target.name == "yolo-obb":
+        outside = (clip_to_image(record) != record.polygons).any(axis=1)
+        note("{} objects reach outside their image: corners moved to its border", int(outside.sum()))
+    if target.rectangles:
+        boxes = polygons_to_boxes(record.polygons)
+        note(
+            "{} quadrilaterals are no rectangles: minimum-area rectangles written (largest shift {shift:.2f} px)",
+            int((boxes.shifts > SAME_PX).sum()),
+        )
+        note("{} objects with counter-clockwise corners: written clockwise", int(boxes.reversed.sum()))
+
+
+def _largest_shift(record: ImageLabels) -> float:
+    return float(polygons_to_boxes(record.polygons).shifts.max(initial=0))
+
+
+def _size_text(size: tuple[int, int] | None) -> str:
+    return "unknown" if size is None else f"{size[0]} x {size[1]}"

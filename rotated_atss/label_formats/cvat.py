@@ -1,0 +1,140 @@
+"""CVAT for images 1.1: one XML file with boxes (rotation in degrees, clockwise) and polygons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota._fields import parse_finite
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import write_bytes
+from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes, quadrilateral
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_attributes, xml_tag
+
+FILE = "annotations.xml"
+_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read ``box`` and ``polygon`` of annotation files; other shapes are left out.
+
+    An attribute ``difficult`` of a shape is read as its flag.
+
+    Raises:
+        UserError: A file is not well formed, belongs to a video, or a polygon does not have four corners.
+
+    Example:
+        >>> import tempfile
+        >>> text = '''<annotations><image id="0" name="P1.png" width="20" height="10">
+        ...     <box label="ship" xtl="1" ytl="2" xbr="11" ybr="8" rotation="90"/></image></annotations>'''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "annotations.xml").write_text(text)
+        ...     read([Path(folder, "annotations.xml")], ReadOptions())[0].polygons.tolist()
+        [[9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]]
+    """
+    return [_read_image(element, path, options) for path in paths for element in _image_elements(path)]
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write ``annotations.xml``: rectangles as ``box``, other quadrilaterals as ``polygon``.
+
+    Args:
+        images: The images, with their sizes.
+        classes: Class names, listed as labels of the task.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], ["ship"], Path(folder))
+        ...     read([Path(folder, "annotations.xml")], ReadOptions())[0].size
+        (20, 10)
+    """
+    attribute = (
+        "<attributes><attribute><name>difficult</name><mutable>False</mutable><input_type>select</input_type>"
+        "<default_value>0</default_value><values>0\n1\n2</values></attribute></attributes>"
+    )
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>", "  <meta><task>"]
+    lines.append("    <labels>")
+    lines += [f"      <label>{xml_tag('name', name)}<type>any</type>{attribute}</label>" for name in classes]
+    lines += ["    </labels>", "  </task></meta>"]
+    for number, image in enumerate(images):
+        assert image.size is not None
+        head = xml_attributes(id=number, name=image.name, width=image.size[0], height=image.size[1])
+        lines += [f"  <image{head}>", *_shape_lines(image), "  </image>"]
+    write_bytes(folder / FILE, "\n".join([*lines, "</annotations>", ""]).encode())
+
+
+def _image_elements(path: Path) -> list[XmlElement]:
+    root = read_xml(path)
+    if root.find("track") is not None:
+        what = "these are annotations of a video"
+        raise UserError(what, where=root.get("track").where, hint="export as 'CVAT for images 1.1'")
+    return root.find_all("image")
+
+
+def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageLabels:
+    objects = ObjectList()
+    for shape in element.children:
+        if shape.tag in _SHAPES:
+            options.notes[f"{{}} shapes are no boxes or polygons ({shape.tag}): left out"] += 1
+        if shape.tag not in ("box", "polygon"):
+            continue
+        polygon = _box(shape) if shape.tag == "box" else _polygon(shape, options)
+        objects.add(
+            polygon, shape.attribute("label"), where=shape.where, difficult=_difficult(shape), line=shape.line
+        )  # fmt: skip
+    width, height = element.attribute_number("width"), element.attribute_number("height")
+    return objects.build(element.attribute("name"), path, (int(width), int(height)))
+
+
+def _box(shape: XmlElement) -> list[float]:
+    x1, y1, x2, y2 = (shape.attribute_number(name) for name in ("xtl", "ytl", "xbr", "ybr"))
+    degrees = shape.attribute_number("rotation") if "rotation" in shape.attributes else 0.0
+    box = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees)]
+    return boxes_to_polygons(np.array([box]))[0].tolist()
+
+
+def _polygon(shape: XmlElement, options: ReadOptions) -> list[float]:
+    points = [point.split(",") for point in shape.attribute("points").split(";") if point.strip()]
+    if any(len(point) != 2 for point in points):
+        raise UserError(f"points must be 'x,y;x,y;...', got {quote(shape.attribute('points'))}", where=shape.where)
+    return quadrilateral([[parse_finite(value.strip(), shape.path, shape.line) for value in point] for point in points],
+                         options, shape.where)  # fmt: skip
+
+
+def _difficult(shape: XmlElement) -> int:
+    for attribute in shape.find_all("attribute"):
+        if attribute.attributes.get("name") == "difficult":
+            text = attribute.text.strip().lower()
+            values = {"0": 0, "1": 1, "2": 2, "false": 0, "true": 1, "": 0}
+            if text not in values:
+                raise UserError(f"the attribute difficult must be 0, 1 or 2, got {quote(text)}", where=attribute.where)
+            return values[text]
+    return 0
+
+
+def _shape_lines(image: ImageLabels) -> list[str]:
+    boxes = polygons_to_boxes(image.polygons).boxes
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
+    low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
+    high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
+    same = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)  # also the order of the corners
+    lines = []
+    for row, name in enumerate(image.classes):
+        if same[row]:
+            (x1, y1), (x2, y2) = low[row].tolist(), high[row].tolist()
+            shape = {"xtl": x1, "ytl": y1, "xbr": x2, "ybr": y2, "rotation": degrees[row].item()}
+            tag = "box"
+        else:
+            corners = image.polygons[row].tolist()
+            shape = {"points": ";".join(f"{x},{y}" for x, y in zip(corners[0::2], corners[1::2]))}
+            tag = "polygon"
+        head = xml_attributes(label=name, source="file", occluded=0, **shape, z_order=0)
+        flag = int(image.difficult[row])
+        lines.append(f'    <{tag}{head}><attribute name="difficult">{flag}</attribute></{tag}>')
+    return lines

@@ -1,0 +1,125 @@
+"""DOTA text: one label file per image, or Task1 detection files, one per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota.detections import TASK1_PREFIX, Detections, format_detections, read_detections, task1_path
+from rotated_atss.dota.folders import check_image_name
+from rotated_atss.dota.labels import format_labels, read_labels
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import write_bytes
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read label files, one per image, or all ``Task1_<class>.txt`` of a folder of detections.
+
+    Args:
+        paths: The files.
+        options: ``classes`` names the classes with spaces, which are read with hyphens.
+
+    Raises:
+        UserError: A file is malformed, or labels and detections are mixed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 1")
+        ...     read([Path(folder, "P1.txt")], ReadOptions())[0].classes
+        ('ship',)
+    """
+    task1 = [path for path in paths if path.name.startswith(TASK1_PREFIX)]
+    if not task1:
+        return [_read_file(path, options.classes) for path in paths]
+    if len(task1) < len(paths):
+        other = next(path for path in paths if path not in task1)
+        raise UserError(f"the folder also holds the detections {task1[0].name}", where=other, hint="separate them")
+    return _read_task1(task1)
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write one label file per image, or one Task1 file per class if the objects have scores.
+
+    Args:
+        images: The images; class names are single words.
+        classes: Class names; every class gets a Task1 file.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([ObjectList().build("P1.png", Path("P1.xml"))], [], Path(folder))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['P1.txt']
+    """
+    if any(image.scores is not None for image in images):
+        _write_task1(images, classes, folder)
+        return
+    for image in images:
+        check_image_name(image.image_id, image.source)
+        text = format_labels(image.polygons, image.classes, image.difficult, header=image.header)
+        write_bytes(folder / f"{image.image_id}.txt", text)
+
+
+def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
+    # only names with spaces must be known to be found; the caller checks the others
+    spaced = any(" " in name for name in classes or ())
+    labels = read_labels(path, classes if spaced else None)
+    return ImageLabels(
+        name=path.stem,
+        source=path,
+        polygons=labels.polygons,
+        classes=labels.names,
+        difficult=labels.difficult,
+        lines=labels.line_numbers,
+        header=labels.header,
+    )
+
+
+def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
+    """Read Task1 files and gather their detections by image, sorted by image id."""
+    by_class = {path.stem.removeprefix(TASK1_PREFIX): read_detections(path) for path in paths}
+    names = sorted({name for detections in by_class.values() for name in detections.images})
+    numbers = {name: index for index, name in enumerate(names)}
+    polygons = np.concatenate([detections.polygons for detections in by_class.values()])
+    scores = np.concatenate([detections.scores for detections in by_class.values()])
+    image_index = np.concatenate(
+        [
+            np.array([numbers[name] for name in detections.images], dtype=np.int64)[detections.image_index]
+            for detections in by_class.values()
+        ]
+    )
+    classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
+    order = np.argsort(image_index, kind="stable")
+    rows_of = np.split(order, np.searchsorted(image_index[order], np.arange(1, len(names)))) if names else []
+    return [
+        ImageLabels(
+            name=name,
+            source=paths[0].parent,
+            polygons=polygons[rows],
+            classes=tuple(classes[row] for row in rows),
+            difficult=np.zeros(len(rows), dtype=np.int64),
+            scores=scores[rows],
+            lines=np.zeros(len(rows), dtype=np.int64),
+        )
+        for name, rows in zip(names, rows_of)
+    ]
+
+
+def _write_task1(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    for name in classes:
+        ids: list[str] = []
+        polygons, scores = [np.empty((0, 8))], [np.empty(0)]
+        for image in images:
+            rows = [row for row, found in enumerate(image.classes) if found == name]
+            if rows and image.scores is not None:
+                ids += [image.image_id] * len(rows)
+                polygons.append(image.polygons[rows])
+                scores.append(image.scores[rows])
+        detections = Detections.from_ids(ids, np.concatenate(scores), np.concatenate(polygons))
+        write_bytes(task1_path(folder, name), format_detections(detections))

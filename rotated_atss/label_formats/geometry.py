@@ -1,0 +1,123 @@
+"""Polygons of label formats: quadrilaterals from points, and boxes with an angle from quadrilaterals and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rotated_atss.errors import UserError
+from rotated_atss.label_formats.records import ReadOptions
+from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
+
+SAME_PX = 0.01
+"""Corners that a rectangle moves by no more than this are not reported, pixels."""
+
+HORIZONTAL = "{} objects have a horizontal box only: read as rectangles with angle 0"
+
+
+class Boxes(NamedTuple):
+    """Rectangles of quadrilaterals.
+
+    Attributes:
+        boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
+            corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
+        shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
+        reversed: (N,) bool, whether the polygon runs counter-clockwise, unlike the rectangle.
+    """
+
+    boxes: np.ndarray
+    shifts: np.ndarray
+    reversed: np.ndarray
+
+
+def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where: object) -> list[float]:
+    """Return a polygon as eight numbers.
+
+    Args:
+        points: Corners ``x, y`` in pixels; a repeated first corner at the end is dropped.
+        options: ``fit_polygons`` decides on polygons without four corners.
+        where: File, or ``path:line``, for the error.
+
+    Raises:
+        UserError: The polygon does not have four corners and ``fit_polygons`` is off, or it has no area.
+
+    Example:
+        >>> quadrilateral([[1, 2], [11, 2], [11, 8], [1, 8], [1, 2]], ReadOptions(), "P1.json")
+        [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]
+        >>> quadrilateral([[1, 2], [11, 2], [11, 8]], ReadOptions(), "P1.json")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (--fit-polygons ...)
+    """
+    corners = [(float(x), float(y)) for x, y in points]
+    if len(corners) > 4 and corners[0] == corners[-1]:
+        corners.pop()
+    if len(corners) != 4:
+        if not options.fit_polygons:
+            hint = "--fit-polygons of convert-labels replaces it by its minimum-area rectangle"
+            raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
+        corners = _fit_rectangle(corners, where)
+        options.notes["{} polygons do not have four corners: replaced by their minimum-area rectangles"] += 1
+    return [value for corner in corners for value in corner]
+
+
+def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float]:
+    """Return the corners of a horizontal box, clockwise on the image from its upper left.
+
+    Example:
+        >>> horizontal_polygon(1, 2, 11, 8)
+        [1, 2, 11, 2, 11, 8, 1, 8]
+    """
+    return [x1, y1, x2, y1, x2, y2, x1, y2]
+
+
+def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
+    """Convert boxes (N, 5) ``cx, cy, w, h, angle`` to polygons (N, 8), rounded to 1e-6 so that 23.3 stays 23.3.
+
+    Args:
+        boxes: Pixels and radians, clockwise on the image; any angle.
+
+    Example:
+        >>> boxes_to_polygons(np.array([[10.0, 20, 6, 4, 0]])).tolist()
+        [[7.0, 18.0, 13.0, 18.0, 13.0, 22.0, 7.0, 22.0]]
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
+    return np.round(obb_to_poly(torch.from_numpy(boxes)).numpy(), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
+    """Convert quadrilaterals (N, 8) to rectangles that start at the same corner.
+
+    A rectangle stays as it is; any other quadrilateral gets its minimum-area rectangle.
+
+    Example:
+        >>> result = polygons_to_boxes(np.array([[13.0, 18, 13, 22, 7, 22, 7, 18]]))
+        >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.reversed.tolist()
+        ([[10.0, 20.0, 4.0, 6.0, 1.5708]], [0.0], [False])
+    """
+    polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
+    fitted = poly_to_obb(torch.from_numpy(polygons))
+    cx, cy, w, h, angle = fitted.numpy().T
+    corners = obb_to_poly(fitted).numpy().reshape(-1, 4, 2)
+    points = polygons.reshape(-1, 4, 2)
+    distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)  # (N, polygon, box)
+    quarter_turns = distances[:, 0].argmin(axis=1)
+    swap = quarter_turns % 2 == 1
+    turned = angle + quarter_turns * (math.pi / 2)
+    turned = np.where(turned > math.pi, turned - 2 * math.pi, turned)
+    boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), turned), axis=1)
+    following = np.roll(points, -1, axis=1)
+    signed_areas = (points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]).sum(axis=1)
+    return Boxes(boxes, distances.min(axis=2).max(axis=1, initial=0), signed_areas < 0)
+
+
+def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:
+    import shapely  # takes 0.1 s
+
+    hull = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
+    if hull is None or hull.geom_type != "Polygon":
+        raise UserError(f"a polygon of {len(corners)} corners has no area", where=where, hint="remove it")
+    return [(round(x, 6), round(y, 6)) for x, y in hull.exterior.coords[:4]]

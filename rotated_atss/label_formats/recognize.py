@@ -1,0 +1,149 @@
+"""Recognition of label formats from the content of files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.coco.json_file import read_json
+from rotated_atss.dota.detections import TASK1_PREFIX
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.xml_file import read_xml
+
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_HEADER = re.compile(rb"\s*(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
+_HEAD_BYTES = 1 << 14
+
+
+def recognize_format(paths: Sequence[Path]) -> str:
+    """Return the format that all files have.
+
+    Args:
+        paths: The files, at least one.
+
+    Raises:
+        UserError: A file has no known format, or another one than the files before it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     recognize_format([Path(folder, "P1.txt")])
+        'dota'
+    """
+    possible = frozenset(FORMATS)
+    first = paths[0]
+    for path in paths:
+        formats = possible_formats(path)
+        if not formats:
+            hint = f"known: {', '.join(FORMATS)}; --from FORMAT shows what is wrong with the file"
+            raise UserError("not a label file of a known format", where=path, hint=hint)
+        if not possible & formats:
+            what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"
+            raise UserError(what, where=path, hint="put the formats into separate folders")
+        if possible & formats < possible:
+            possible, first = possible & formats, path
+    return next(name for name in FORMATS if name in possible)
+
+
+def check_format(paths: Sequence[Path], name: str) -> None:
+    """Raise an error if a file is recognized as another format than ``name``.
+
+    Raises:
+        UserError: As described. Files of no known format are left to the reader, whose error is more precise.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     check_format([Path(folder, "P1.txt")], "yolo-obb")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...P1.txt: this file is dota, not yolo-obb (...)
+    """
+    for path in paths:
+        formats = possible_formats(path)
+        if formats and name not in formats:
+            raise UserError(f"this file is {_any_of(formats)}, not {name}", where=path, hint="name its format, or auto")
+
+
+def possible_formats(path: Path) -> frozenset[str]:
+    """Return the formats that a file can have; several for a file without objects, none if no format fits.
+
+    Raises:
+        UserError: The file is not well-formed XML or JSON.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "P1.txt").touch()
+        ...     sorted(possible_formats(Path(folder, "P1.txt")))
+        ['dota', 'yolo-obb']
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
+        return _xml_formats(path)
+    if suffix in (".json", ".geojson"):
+        return _json_formats(read_json(path))
+    return _text_formats(path)
+
+
+def _text_formats(path: Path) -> frozenset[str]:
+    if path.name.startswith(TASK1_PREFIX):
+        return frozenset({"dota"})
+    for line in read_bytes(path, length=_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").splitlines():
+        fields = line.split()
+        if not fields:
+            continue
+        if _HEADER.match(line):
+            return frozenset({"dota"})
+        numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
+        if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
+            return frozenset({"yolo-obb"})
+        if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
+            return frozenset({"dota"})
+        return frozenset()
+    return frozenset({"dota", "yolo-obb"})
+
+
+def _xml_formats(path: Path) -> frozenset[str]:
+    root = read_xml(path)
+    if root.tag == "annotations":
+        return frozenset({"cvat"})
+    if root.tag == "HRSC_Image":
+        return frozenset({"voc"})
+    if root.tag != "annotation":
+        return frozenset()
+    if root.find("objects") is not None:
+        return frozenset({"fair1m"})
+    objects = root.find_all("object")
+    if any(element.find("robndbox", "x_left_top") is not None for element in objects):
+        return frozenset({"dior"})
+    return frozenset({"voc"} if objects else {"voc", "dior"})
+
+
+def _json_formats(content: Any) -> frozenset[str]:
+    if isinstance(content, list):
+        return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
+    if not isinstance(content, dict):
+        return frozenset()
+    if "shapes" in content:
+        return frozenset({"labelme"})
+    if content.get("type") == "FeatureCollection":
+        return frozenset({"geojson"})
+    entries = content.get("annotations")
+    if "images" not in content or not isinstance(entries, list):
+        return frozenset()
+    entries = [entry for entry in entries if isinstance(entry, dict)]
+    rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
+    polygons = any(entry.get("segmentation") for entry in entries)
+    if any(rotated) and not polygons:
+        return frozenset({"coco-rotated"})
+    return frozenset({"coco", "coco-rotated"} if not entries or all(rotated) else {"coco"})
+
+
+def _any_of(formats: frozenset[str]) -> str:
+    return " or ".join(name for name in FORMATS if name in formats)

@@ -1,0 +1,189 @@
+"""The objects of an image in memory, in the form that every label format is read into and written from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from rotated_atss.errors import UserError, quote
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """Objects of one image, labels or detections.
+
+    Attributes:
+        name: File name of the image; without suffix and folder where the format does not state them.
+        source: File that the objects were read from.
+        polygons: (N, 8) float64, corners in pixels, in the order of the file.
+        classes: N class names.
+        difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
+        scores: (N,) float64 for detections; None for labels.
+        size: Width and height of the image in pixels, or None if not stated.
+        lines: (N,) int64, line of each object in ``source``; 0 for formats without lines.
+        header: Header lines of DOTA text.
+    """
+
+    name: str
+    source: Path
+    polygons: np.ndarray
+    classes: tuple[str, ...]
+    difficult: np.ndarray
+    scores: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    header: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def image_id(self) -> str:
+        """The name without folder and suffix."""
+        return image_id_of(self.name)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The images of a label folder or file.
+
+    Attributes:
+        format_name: Name of the format.
+        images: Images, in the order of the files.
+        classes: Class names in the order of the source's class numbers; empty for formats without class numbers.
+        notes: What was left out or changed in reading, one line each.
+    """
+
+    format_name: str
+    images: tuple[ImageLabels, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class ReadOptions:
+    """What a reader needs besides the file.
+
+    Attributes:
+        classes: Class names in the order of class numbers, for formats that store numbers.
+        size_of: Returns width and height of the image with an id, or None if its file is not known.
+        fit_polygons: Replace polygons without four corners by their minimum-area rectangle instead of raising.
+        notes: Collects what is left out or changed: text with ``{}`` for the count, and the count.
+        class_order: Collects the classes of a format that numbers them, in their order.
+    """
+
+    classes: tuple[str, ...] | None = None
+    size_of: Callable[[str], tuple[int, int] | None] = lambda image_id: None
+    fit_polygons: bool = False
+    notes: Counter[str] = field(default_factory=Counter)
+    class_order: dict[str, None] = field(default_factory=dict)
+
+    def note_lines(self) -> tuple[str, ...]:
+        """Return one line per note.
+
+        Example:
+            >>> options = ReadOptions()
+            >>> options.notes["{} shapes are points: left out"] += 2
+            >>> options.note_lines()
+            ('2 shapes are points: left out',)
+        """
+        return tuple(text.format(count) for text, count in self.notes.items())
+
+
+class ObjectList:
+    """Objects of an image, collected one by one.
+
+    Example:
+        >>> objects = ObjectList()
+        >>> objects.add([1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.json")
+        >>> objects.build("P1.png", Path("P1.json"), (20, 10)).polygons.shape
+        (1, 8)
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Sequence[float], str, int, float | None, int]] = []
+
+    def add(
+        self,
+        polygon: Sequence[float],
+        name: object,
+        *,
+        where: object,
+        difficult: int = 0,
+        score: float | None = None,
+        line: int = 0,
+    ) -> None:
+        """Add an object.
+
+        Args:
+            polygon: Eight numbers, pixels.
+            name: Class name.
+            where: File, or ``path:line``, for the error.
+            difficult: 0, 1 or 2.
+            score: Confidence of a detection; None for a label.
+            line: Line of the object in the file.
+
+        Raises:
+            UserError: The name is empty or no text, the flag is out of range, the score is not finite, or only some
+                objects have a score.
+        """
+        if not isinstance(name, str) or not name.strip() or not name.strip().isprintable():
+            raise UserError(f"the class name must be a text, got {quote(name)}", where=where)
+        if difficult not in (0, 1, 2):
+            raise UserError(f"the difficult flag must be 0, 1 or 2, got {quote(difficult)}", where=where)
+        if score is not None and not math.isfinite(score):
+            raise UserError(f"the score must be a finite number, got {score}", where=where)
+        if self._rows and (self._rows[0][3] is None) != (score is None):
+            hint = "labels have no score, detections have one each"
+            raise UserError("some objects of the image have a score and others have none", where=where, hint=hint)
+        self._rows.append((polygon, name.strip(), difficult, score, line))
+
+    def build(
+        self, name: str, source: Path, size: tuple[int, int] | None = None, header: Iterable[str] = ()
+    ) -> ImageLabels:
+        """Return the objects as one record.
+
+        Args:
+            name: File name of the image, or its id.
+            source: File that the objects were read from.
+            size: Width and height in pixels, or None.
+            header: Header lines of DOTA text.
+
+        Raises:
+            UserError: The name is empty or has control characters.
+        """
+        if not image_id_of(name).strip(" .") or not name.isprintable():
+            raise UserError(f"the name of an image must be printable, got {quote(name)}", where=source)
+        polygons, classes, difficult, scores, lines = zip(*self._rows) if self._rows else ((), (), (), (), ())
+        scored = bool(scores) and scores[0] is not None
+        return ImageLabels(
+            name=name,
+            source=source,
+            polygons=np.array(polygons, dtype=np.float64).reshape(-1, 8),
+            classes=tuple(classes),
+            difficult=np.array(difficult, dtype=np.int64),
+            scores=np.array(scores, dtype=np.float64) if scored else None,
+            size=size,
+            lines=np.array(lines, dtype=np.int64),
+            header=tuple(header),
+        )
+
+
+def image_id_of(name: str) -> str:
+    r"""Return the name of an image without folder and suffix.
+
+    Example:
+        >>> image_id_of("train/P0001.png"), image_id_of("C:\\data\\P0001.v2.tif"), image_id_of("P0001")
+        ('P0001', 'P0001.v2', 'P0001')
+    """
+    base = PurePosixPath(name.replace("\\", "/")).name
+    stem, dot, suffix = base.rpartition(".")
+    return stem if dot and stem and suffix.lower() in _SUFFIXES else base
+
+
+_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])

@@ -1,0 +1,77 @@
+"""The table of label formats: how each is read and written, and what it can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.label_formats import coco as coco_json
+from rotated_atss.label_formats import cvat, dior, dota, fair1m, geojson, labelme, voc, yolo_obb
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A label format.
+
+    Attributes:
+        name: Name on the command line.
+        suffixes: Suffixes of its files.
+        read: Reads files into records.
+        write: Writes records into an empty folder.
+        needs_size: Whether the size of every image must be known to write.
+        names_files: Whether the format states the file names of the images.
+        rectangles: Whether an object must be a rectangle.
+        max_difficult: Largest difficult flag that it holds.
+        scores: Whether it holds scores.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Sequence[Path], ReadOptions], list[ImageLabels]]
+    write: Callable[[Sequence[ImageLabels], Sequence[str], Path], None]
+    needs_size: bool = False
+    names_files: bool = True
+    rectangles: bool = False
+    max_difficult: int = 2
+    scores: bool = True
+
+
+FORMATS: dict[str, LabelFormat] = {
+    each.name: each
+    for each in (
+        LabelFormat("dota", (".txt",), dota.read, dota.write, names_files=False),
+        LabelFormat(
+            "yolo-obb", (".txt",), yolo_obb.read, yolo_obb.write, needs_size=True, names_files=False, max_difficult=0
+        ),
+        LabelFormat("coco", (".json",), coco_json.read, coco_json.write, needs_size=True),
+        LabelFormat(
+            "coco-rotated", (".json",), coco_json.read_rotated, coco_json.write_rotated, needs_size=True,
+            rectangles=True,
+        ),
+        LabelFormat("voc", (".xml",), voc.read, voc.write, rectangles=True, max_difficult=1, scores=False),
+        LabelFormat("labelme", (".json",), labelme.read, labelme.write, needs_size=True, max_difficult=1),
+        LabelFormat("cvat", (".xml",), cvat.read, cvat.write, needs_size=True, scores=False),
+        LabelFormat("fair1m", (".xml",), fair1m.read, fair1m.write, max_difficult=0),
+        LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, scores=False),
+        LabelFormat("geojson", (".geojson", ".json"), geojson.read, geojson.write),
+    )
+}  # fmt: skip
+"""Formats by name; where a file can be of several formats, the first one counts."""
+
+
+def get_format(name: str) -> LabelFormat:
+    """Return a format by its name.
+
+    Raises:
+        UserError: There is no such format.
+
+    Example:
+        >>> get_format("yolo-obb").needs_size
+        True
+    """
+    if name not in FORMATS:
+        raise UserError(f"unknown label format {quote(name)}", hint=f"choose from {', '.join(FORMATS)}")
+    return FORMATS[name]

@@ -1,0 +1,151 @@
+"""Pascal VOC XML, roLabelImg's ``robndbox`` with an angle, and the XML of HRSC2016."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import write_bytes
+from rotated_atss.label_formats.geometry import HORIZONTAL, boxes_to_polygons, horizontal_polygon, polygons_to_boxes
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_tag
+
+HRSC_CLASSES = {
+    "01": "ship", "02": "aircraft carrier", "03": "warcraft", "04": "merchant ship", "05": "Nimitz",
+    "06": "Enterprise", "07": "Arleigh Burke", "08": "WhidbeyIsland", "09": "Perry", "10": "Sanantonio",
+    "11": "Ticonderoga", "12": "Kitty Hawk", "13": "Kuznetsov", "14": "Abukuma", "15": "Austen", "16": "Tarawa",
+    "17": "Blue Ridge", "18": "Container", "19": "OXo|--)", "20": "Car carrier([]==[])", "22": "Hovercraft",
+    "24": "yacht", "25": "CntShip(_|.--.--|_]=", "26": "Cruise", "27": "submarine", "28": "lute", "29": "Medical",
+    "30": "Car carrier(======|", "31": "Ford-class", "32": "Midway-class", "33": "Invincible-class",
+}  # fmt: skip
+"""Class names of HRSC2016 by the last two digits of ``Class_ID``, as mmrotate spells them."""
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal) or HRSC2016.
+
+    The id of an image is the name of its XML file.
+
+    Raises:
+        UserError: A file is not well formed, or an element is missing or not a number.
+
+    Example:
+        >>> import tempfile
+        >>> text = '''<annotation><filename>P1.png</filename><object><name>ship</name><robndbox>
+        ...     <cx>6</cx><cy>5</cy><w>10</w><h>6</h><angle>0</angle></robndbox></object></annotation>'''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.xml").write_text(text)
+        ...     read([Path(folder, "P1.xml")], ReadOptions())[0].polygons.tolist()
+        [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
+    """
+    return [_read_file(path, options) for path in paths]
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write one XML file per image as roLabelImg does: ``robndbox`` with its angle in radians, clockwise.
+
+    Args:
+        images: The images.
+        classes: Class names, which this format does not list.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], [], Path(folder))
+        ...     read([Path(folder, "P1.xml")], ReadOptions())[0].size
+        (20, 10)
+    """
+    for image in images:
+        boxes = np.round(polygons_to_boxes(image.polygons).boxes, 9) + 0.0
+        shapes = [
+            "<robndbox>" + "".join(map(xml_tag, ("cx", "cy", "w", "h", "angle"), box)) + "</robndbox>"
+            for box in boxes.tolist()
+        ]
+        write_bytes(folder / f"{image.image_id}.xml", format_annotation(image, shapes))
+
+
+def file_name(root: XmlElement, path: Path) -> str:
+    """Return the name of the image: that of the XML file, with the suffix of ``filename``.
+
+    Example:
+        >>> file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))
+        'P1'
+    """
+    stated = PurePosixPath(root.child_text("filename", root.child_text("Img_FileName")).replace("\\", "/"))
+    suffix = stated.suffix or root.child_text("Img_FileFmt")
+    return f"{path.stem}.{suffix.lstrip('.')}" if suffix else path.stem
+
+
+def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
+    """Format a VOC file.
+
+    Args:
+        image: The image and its objects.
+        shapes: XML of the ``robndbox`` of each object.
+
+    Example:
+        >>> image = ObjectList().build("P1.png", Path("P1.txt"), (20, 10))
+        >>> format_annotation(image, []).decode().splitlines()[1]
+        '  <filename>P1.png</filename>'
+    """
+    lines = ["<annotation>", f"  {xml_tag('filename', image.name)}"]
+    if image.size:
+        width, height = image.size
+        lines.append(f"  <size>{xml_tag('width', width)}{xml_tag('height', height)}{xml_tag('depth', 3)}</size>")
+    for name, flag, shape in zip(image.classes, image.difficult.tolist(), shapes):
+        lines += [
+            "  <object>",
+            f"    {xml_tag('type', 'robndbox')}",
+            f"    {xml_tag('name', name)}",
+            f"    {xml_tag('truncated', int(flag == 2))}",
+            f"    {xml_tag('difficult', min(flag, 1))}",
+            f"    {shape}",
+            "  </object>",
+        ]
+    return "\n".join([*lines, "</annotation>", ""]).encode()
+
+
+def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
+    root = read_xml(path)
+    objects = ObjectList()
+    if root.tag == "HRSC_Image":
+        return _read_hrsc(root, path, objects)
+    for element in root.find_all("object"):
+        polygon = _polygon(element, options)
+        objects.add(
+            polygon, element.child_text("name"), where=element.where, difficult=element.flag("difficult"),
+            line=element.line,
+        )  # fmt: skip
+    return objects.build(file_name(root, path), path, root.size())
+
+
+def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
+    rotated = element.find("robndbox")
+    if rotated is not None:
+        return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
+    if element.find("bndbox") is None:
+        raise UserError("<object> has neither <robndbox> nor <bndbox>", where=element.where)
+    options.notes[HORIZONTAL] += 1
+    box = element.get("bndbox")
+    return horizontal_polygon(*(box.number(tag) for tag in ("xmin", "ymin", "xmax", "ymax")))
+
+
+def _read_hrsc(root: XmlElement, path: Path, objects: ObjectList) -> ImageLabels:
+    container = root.find("HRSC_Objects")
+    for element in container.find_all("HRSC_Object") if container is not None else ():
+        polygon = _box_polygon([element.number(f"mbox_{key}") for key in ("cx", "cy", "w", "h", "ang")])
+        class_id = element.child_text("Class_ID")
+        name = HRSC_CLASSES.get(class_id[-2:], f"HRSC-{class_id}")
+        objects.add(polygon, name, where=element.where, difficult=element.flag("difficult"), line=element.line)
+    size = None
+    if root.find("Img_SizeWidth") is not None:
+        size = (int(root.number("Img_SizeWidth")), int(root.number("Img_SizeHeight")))
+    return objects.build(file_name(root, path), path, size)
+
+
+def _box_polygon(box: Sequence[float]) -> list[float]:
+    return boxes_to_polygons(np.array([box]))[0].tolist()

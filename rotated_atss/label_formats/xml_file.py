@@ -1,0 +1,156 @@
+"""XML files of label formats: a parser that keeps line numbers and refuses document types and entities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from rotated_atss.dota._fields import parse_finite
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes
+
+
+@dataclass
+class XmlElement:
+    """An element: its tag, attributes, text and children, and the line of its start."""
+
+    tag: str
+    attributes: dict[str, str]
+    path: Path
+    line: int
+    text: str = ""
+    children: list[XmlElement] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """``path:line`` of the start tag."""
+        return f"{self.path}:{self.line}"
+
+    def find_all(self, tag: str) -> list[XmlElement]:
+        """Return the children with a tag."""
+        return [child for child in self.children if child.tag == tag]
+
+    def find(self, *tags: str) -> XmlElement | None:
+        """Return the first descendant along a path of tags, or None."""
+        element: XmlElement | None = self
+        for tag in tags:
+            element = next((child for child in element.children if child.tag == tag), None) if element else None
+        return element
+
+    def get(self, tag: str) -> XmlElement:
+        """Return the first child with a tag.
+
+        Raises:
+            UserError: There is none. The message has ``path:line``.
+        """
+        child = self.find(tag)
+        if child is None:
+            raise UserError(f"<{self.tag}> has no <{tag}>", where=self.where)
+        return child
+
+    def child_text(self, tag: str, default: str = "") -> str:
+        """Return the text of the first child with a tag, without white space around it."""
+        child = self.find(tag)
+        return default if child is None else child.text.strip() or default
+
+    def number(self, tag: str) -> float:
+        """Return the text of the first child with a tag as a finite number. Raises UserError otherwise."""
+        child = self.get(tag)
+        return parse_finite(child.text.strip(), child.path, child.line)
+
+    def attribute(self, name: str) -> str:
+        """Return an attribute. Raises UserError if it is missing."""
+        if name not in self.attributes:
+            raise UserError(f"<{self.tag}> has no attribute {name}", where=self.where)
+        return self.attributes[name]
+
+    def attribute_number(self, name: str) -> float:
+        """Return an attribute as a finite number. Raises UserError otherwise."""
+        return parse_finite(self.attribute(name), self.path, self.line)
+
+    def flag(self, tag: str) -> int:
+        """Return the text of a child as 0, 1 or 2; 0 where it is missing. Raises UserError otherwise."""
+        text = self.child_text(tag, "0")
+        if text not in ("0", "1", "2"):
+            raise UserError(f"<{tag}> must be 0, 1 or 2, got {quote(text)}", where=self.where)
+        return int(text)
+
+    def size(self) -> tuple[int, int] | None:
+        """Return width and height of the child ``size``; None if it is missing or zero, as some tools write it."""
+        size = self.find("size")
+        if size is None:
+            return None
+        width, height = size.number("width"), size.number("height")
+        return (int(width), int(height)) if width >= 1 and height >= 1 else None
+
+
+def read_xml(path: Path) -> XmlElement:
+    r"""Read an XML file.
+
+    Returns:
+        The root element.
+
+    Raises:
+        UserError: The file is missing, not well formed, or declares a document type or an entity.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.xml").write_text("<annotation>\n<filename>a.png</filename></annotation>")
+        ...     root = read_xml(Path(folder, "a.xml"))
+        >>> root.tag, root.child_text("filename"), root.children[0].line
+        ('annotation', 'a.png', 2)
+    """
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    open_elements: list[XmlElement] = []
+    roots: list[XmlElement] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        element = XmlElement(tag, attributes, path, parser.CurrentLineNumber)
+        (open_elements[-1].children if open_elements else roots).append(element)
+        open_elements.append(element)
+
+    def refuse(*_: object) -> None:
+        what = "the file declares a document type or an entity, which is not read"
+        raise UserError(what, where=f"{path}:{parser.CurrentLineNumber}", hint="remove the DOCTYPE")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: open_elements.pop()
+    parser.CharacterDataHandler = lambda text: _append_text(open_elements[-1], text)
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(read_bytes(path), True)
+    except expat.ExpatError as error:
+        message = f"not well-formed XML: {expat.ErrorString(error.code)}"
+        raise UserError(message, where=f"{path}:{error.lineno}", hint="is the file truncated?") from None
+    except (ValueError, LookupError) as error:  # an encoding that Python does not know
+        raise UserError(f"not readable XML: {error}", where=path) from None
+    return roots[0]
+
+
+def xml_tag(tag: str, content: object) -> str:
+    """Return an element with text, escaped.
+
+    Example:
+        >>> xml_tag("name", "a & b")
+        '<name>a &amp; b</name>'
+    """
+    return f"<{tag}>{escape(str(content))}</{tag}>"
+
+
+def xml_attributes(**attributes: object) -> str:
+    """Return attributes of a start tag, escaped, with a leading space each.
+
+    Example:
+        >>> xml_attributes(label="a < b", xtl=1.5)
+        ' label="a &lt; b" xtl="1.5"'
+    """
+    return "".join(f" {name}={quoteattr(str(value))}" for name, value in attributes.items())
+
+
+def _append_text(element: XmlElement, text: str) -> None:
+    element.text += text

@@ -1,0 +1,120 @@
+"""YOLO-OBB text: ``class x1 y1 x2 y2 x3 y3 x4 y4 [score]`` per line, coordinates divided by width and height."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.dota._fields import parse_finite, split_fields
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes, write_bytes
+from rotated_atss.label_formats.class_list import find_class_names
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+
+_FORM = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
+_LIMIT = 2.0  # larger coordinates are pixels, not shares of the image size
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read label files, one per image.
+
+    Args:
+        paths: The files.
+        options: ``size_of`` is needed for images with objects. ``classes`` gives the names by number unless
+            ``data.yaml`` or ``classes.txt`` is beside the files or up to two folders above.
+
+    Raises:
+        UserError: A line is malformed, or class names or an image size are not known.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("0 0.1 0.2 0.3 0.2 0.3 0.4 0.1 0.4")
+        ...     options = ReadOptions(classes=("ship",), size_of=lambda image_id: (100, 50))
+        ...     read([Path(folder, "P1.txt")], options)[0].polygons.tolist()
+        [[10.0, 10.0, 30.0, 10.0, 30.0, 20.0, 10.0, 20.0]]
+    """
+    names = (find_class_names(paths[0].parent) if paths else None) or options.classes
+    options.class_order.update(dict.fromkeys(names or ()))
+    return [_read_file(path, names, options) for path in paths]
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write ``labels/<image>.txt`` and ``data.yaml``.
+
+    Args:
+        images: The images, with their sizes.
+        classes: Class names in the order of their numbers.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([], ["ship"], Path(folder))
+        ...     Path(folder, "data.yaml").read_text().splitlines()[-1]
+        '  0: "ship"'
+    """
+    numbers = {name: number for number, name in enumerate(classes)}
+    (folder / "labels").mkdir()
+    for image in images:
+        assert image.size is not None
+        shares = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)
+        lines = []
+        for row, (name, polygon) in enumerate(zip(image.classes, shares.tolist())):
+            score = "" if image.scores is None else f" {float(image.scores[row])!r}"
+            lines.append(f"{numbers[name]} {' '.join(map(repr, polygon))}{score}\n")
+        write_bytes(folder / "labels" / f"{image.image_id}.txt", "".join(lines).encode())
+    listed = "".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for name, number in numbers.items())
+    write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}".encode())
+
+
+def clip_to_image(image: ImageLabels) -> np.ndarray:
+    """Return the polygons (N, 8) with every corner moved into the image, as YOLO requires.
+
+    Example:
+        >>> objects = ObjectList()
+        >>> objects.add([-1, 2, 11, 2, 11, 8, 1, 8], "ship", where="P1.txt")
+        >>> clip_to_image(objects.build("P1.png", Path("P1.txt"), (10, 20))).tolist()
+        [[0.0, 2.0, 10.0, 2.0, 10.0, 8.0, 1.0, 8.0]]
+    """
+    assert image.size is not None
+    return np.clip(image.polygons, 0.0, np.array(image.size * 4, dtype=np.float64))
+
+
+def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) -> ImageLabels:
+    objects = ObjectList()
+    size = options.size_of(path.stem)
+    for number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        fields = split_fields(line, path, number)
+        if not fields:
+            continue
+        where = f"{path}:{number}"
+        if len(fields) not in (9, 10):
+            kind = " (this looks like YOLO with horizontal boxes)" if len(fields) == 5 else ""
+            raise UserError(f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{kind}", where=where, hint=_FORM)
+        values = [parse_finite(field, path, number) for field in fields[1:]]
+        if max(map(abs, values[:8])) > _LIMIT:
+            what = f"coordinates must be divided by width and height, got {max(values[:8], key=abs):g}"
+            raise UserError(what, where=where, hint=_FORM)
+        if size is None:
+            hint = "pass the folder of the images with --images"
+            raise UserError("the size of the image is not known, which YOLO-OBB needs", where=path, hint=hint)
+        shares = np.array(values[:8]) * np.array(size * 4)
+        polygon = (np.round(shares, 6) + 0.0).tolist()  # so that 23.3 stays 23.3
+        score = values[8] if len(values) == 9 else None
+        objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=number)
+    return objects.build(path.stem, path, size)
+
+
+def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
+    if not (field.isascii() and field.isdigit()):
+        raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_FORM)
+    if names is None:
+        hint = "put data.yaml or classes.txt beside the labels, or pass the names with --classes"
+        raise UserError(f"the name of class {field} is not known", where=where, hint=hint)
+    if int(field) >= len(names):
+        raise UserError(f"class {field} is not one of {len(names)} classes", where=where, hint="check the class list")
+    return names[int(field)]

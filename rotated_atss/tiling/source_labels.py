@@ -1,0 +1,117 @@
+"""Labels of the images to split, read from any label format."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.dota.folders import list_files
+from rotated_atss.dota.labels import Labels, read_labels
+from rotated_atss.errors import UserError
+from rotated_atss.label_formats.class_list import NAMES_FILES
+from rotated_atss.label_formats.convert import check_classes
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set
+from rotated_atss.label_formats.recognize import possible_formats, recognize_format
+from rotated_atss.label_formats.records import ImageLabels
+from rotated_atss.label_formats.registry import get_format
+from rotated_atss.tiling.source_images import SourceImage
+
+DOTA = "dota"
+
+logger = logging.getLogger(__name__)
+
+
+def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
+    """Return the format of a label folder or file.
+
+    Args:
+        labels: Folder or file.
+        format_name: A format, which is returned, or ``auto``.
+
+    Returns:
+        ``dota`` for a folder of text files unless they are YOLO-OBB, so that its reader reports malformed lines.
+
+    Raises:
+        UserError: There is no such format, or the files are of no known format or of several.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     find_label_format(folder)
+        'dota'
+    """
+    if format_name != AUTO:
+        return get_format(format_name).name
+    labels = Path(labels)
+    if labels.is_dir():
+        texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
+        for path in texts:
+            formats = possible_formats(path)
+            if len(formats) != 2:  # neither empty nor ambiguous: the first file with objects decides
+                return "yolo-obb" if "yolo-obb" in formats else DOTA
+        if texts:
+            return DOTA
+    try:
+        paths = list_label_paths(labels)
+    except UserError:
+        return DOTA  # whose reader reports what is missing
+    return recognize_format(paths)
+
+
+def read_source_labels(
+    sources: Sequence[SourceImage],
+    image_folder: str | Path,
+    labels: str | Path,
+    format_name: str,
+    classes: Sequence[str] | None,
+) -> list[Labels]:
+    """Read the labels of the images of one folder.
+
+    Args:
+        sources: The images, with their label files in DOTA format.
+        image_folder: Their folder.
+        labels: Label folder or file.
+        format_name: Format of the labels, as :func:`find_label_format` returns it.
+        classes: Accepted class names; None accepts any name.
+
+    Returns:
+        Labels per image. Class names have hyphens for spaces.
+
+    Raises:
+        UserError: A file is malformed, a class is unknown, or an image or its labels are missing.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     source = SourceImage(Path(folder, "P1.png"), Path(folder, "P1.txt"), 0)
+        ...     read_source_labels([source], folder, folder, "dota", None)[0].names
+        ('ship',)
+    """
+    if format_name == DOTA:
+        return [read_labels(source.labels, classes) for source in sources if source.labels is not None]
+    label_set = read_label_set(labels, format_name, images=ImageFiles(image_folder), classes=classes)
+    for note in label_set.notes:
+        logger.warning("%s: %s", labels, note)
+    by_image = {record.image_id: record for record in label_set.images}
+    stems = {source.image_id for source in sources}
+    for image_id, record in by_image.items():
+        if image_id not in stems:
+            raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=f"in {record.source}")
+        if record.scores is not None:
+            hint = "split needs labels"
+            raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
+    for source in sources:
+        if source.image_id not in by_image:
+            raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
+    return [_to_labels(by_image[source.image_id], classes) for source in sources]
+
+
+def _to_labels(record: ImageLabels, classes: Sequence[str] | None) -> Labels:
+    checked = record if classes is None else check_classes(record, classes)
+    names = tuple(map(hyphenate, checked.classes))
+    return Labels(record.polygons, names, record.difficult, record.lines)

@@ -1,0 +1,34 @@
+"""The command ``rotated-atss convert-labels``."""
+
+from __future__ import annotations
+
+from rotated_atss.cli import main
+from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.label_formats.registry import FORMATS
+
+
+def test_options_name_every_format():
+    assert tuple(FORMATS) == FORMAT_NAMES
+
+
+def test_notes_and_summary(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 1\n1 2 11 2 11 8 1 8 car 0\n")
+    words = ["convert-labels", tmp_path / "in", tmp_path / "out", "--to", "geojson", "--class-map", "ship=boat,car="]
+    assert main(list(map(str, words))) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1 objects of classes that the class map leaves out",
+        "1 image file names are not known: written with .png (--images gives them)",
+        f"1 images, 1 objects, 1 classes; dota -> geojson; written to {tmp_path / 'out'}",
+    ]
+    assert main([*map(str, words[:2]), str(tmp_path / "more"), "--to", "dota", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_errors_are_one_line(tmp_path, user_error):
+    (tmp_path / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 1\n")
+    line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "coco")
+    assert "the size of the image P1 is not known, which coco needs" in line
+    line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "dota", "--class-map", "ship")
+    assert "--class-map: 'ship' is no old=new" in line
+    assert not (tmp_path / "out").exists()

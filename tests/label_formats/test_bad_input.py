@@ -1,0 +1,163 @@
+"""Bad input: one line that names the file, and nothing written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rotated_atss.errors import UserError
+from rotated_atss.label_formats.class_map import parse_class_map
+from rotated_atss.label_formats.convert import convert_labels
+from rotated_atss.label_formats.reading import read_label_set
+
+DOTA_LINE = "1 2 11 2 11 8 1 8 ship 0\n"
+YOLO_LINE = "0 0.1 0.2 0.3 0.2 0.3 0.4 0.1 0.4\n"
+VOC = "<annotation>\n<object><name>ship</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+
+
+@pytest.fixture
+def fails(tmp_path):
+    """Write files, convert the folder, and check that it fails and writes nothing."""
+
+    def run(files: dict[str, str], match: str, target: str = "fair1m", **options: object) -> None:
+        for name, text in files.items():
+            path = tmp_path / "in" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        with pytest.raises(UserError, match=match) as caught:
+            convert_labels(tmp_path / "in", tmp_path / "out", target, **options)
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in tmp_path.iterdir() if path.name not in ("in", "images")] == []
+
+    return run
+
+
+def polygon_json(count: int) -> str:
+    shape = {"label": "ship", "points": [[number, number * number] for number in range(count)]}
+    return json.dumps({"shapes": [shape], "imagePath": "P1.png", "imageWidth": 500, "imageHeight": 500})
+
+
+def feature_collection(properties: object = None, **members: object) -> str:
+    ring = [[1, 2], [11, 2], [11, 8], [1, 8], [1, 2]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": geometry}
+    feature["properties"] = {"class": "ship"} if properties is None else properties
+    return json.dumps({"type": "FeatureCollection", "features": [feature], **members})
+
+
+def test_another_format_than_asked_for(fails):
+    match = r"P1.txt: this file is yolo-obb, not dota \("
+    fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
+
+
+@pytest.mark.parametrize(
+    "files, match",
+    [
+        ({"P1.txt": DOTA_LINE, "P2.txt": YOLO_LINE}, r"P2.txt: this file is yolo-obb, P1.txt is dota"),
+        ({"P1.txt": DOTA_LINE, "P2.xml": VOC}, r"P2.xml: this file is voc, P1.txt is dota"),
+        ({"P1.txt": "", "P2.txt": DOTA_LINE, "P3.txt": YOLO_LINE}, r"P3.txt: this file is yolo-obb, P2.txt is dota"),
+    ],
+)
+def test_mixed_formats(fails, files, match):
+    fails(files, match)
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_polygons_without_four_corners(fails, tmp_path, count):
+    files = {"P1.json": polygon_json(count)}
+    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(--fit-polygons")
+    result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
+    assert result.notes == ("1 polygons do not have four corners: replaced by their minimum-area rectangles",)
+
+
+def test_fitted_rectangle_of_a_rectangle_without_a_corner(tmp_path):
+    shape = {"label": "ship", "points": [[0, 0], [8, 0], [8, 4], [3, 4], [0, 3]]}
+    (tmp_path / "P1.json").write_text(json.dumps({"shapes": [shape]}))
+    (image,) = read_label_set(tmp_path, fit_polygons=True).images
+    assert {tuple(corner) for corner in image.polygons.reshape(4, 2).tolist()} == {(0, 0), (8, 0), (8, 4), (0, 4)}
+
+
+def test_class_that_the_map_does_not_name(fails, tmp_path):
+    files = {"P1.txt": DOTA_LINE + DOTA_LINE.replace("ship", "car")}
+    fails(files, r"P1.txt:2: the class 'car' is not in the class map", class_map={"ship": "boat"})
+    class_map = parse_class_map("ship=,*=vehicle")
+    result = convert_labels(tmp_path / "in", tmp_path / "out", "dota", class_map=class_map)
+    assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
+    assert result.classes == ("vehicle",)
+    assert result.notes == ("1 objects of classes that the class map leaves out",)
+
+
+def test_unknown_class(fails):
+    fails({"P1.txt": DOTA_LINE}, r"P1.txt:1: unknown class 'ship'", classes=("car",))
+
+
+def test_image_sizes_are_needed(fails):
+    match = r"P1.txt: the size of the image P1 is not known, which yolo-obb needs \(pass .* --images\)"
+    fails({"P1.txt": DOTA_LINE}, match, target="yolo-obb")
+
+
+def test_size_that_is_not_that_of_the_image(fails, tmp_path, write_noise):
+    write_noise(tmp_path / "images" / "P1.png", 20, 12)
+    text = "<annotation><size><width>12</width><height>20</height></size></annotation>"
+    match = r"the size must be that of the image, 20 x 12, got 12 x 20"
+    fails({"P1.xml": text}, match, images=tmp_path / "images", source_format="voc")
+
+
+def test_labels_without_their_image(fails, tmp_path, write_noise):
+    write_noise(tmp_path / "images" / "P2.png", 20, 12)
+    fails({"P1.txt": DOTA_LINE}, r"images: no image P1\.\*", images=tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    "files, match",
+    [
+        ({"P1.xml": VOC}, r"P1.xml:2: <bndbox> has no <ymin>"),
+        ({"P1.xml": "<annotation>\n<object>\n"}, r"P1.xml:3: not well-formed XML"),
+        ({"P1.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, r"P1.xml:1: the file declares a document type"),
+        ({"P1.xml": "<html/>"}, r"P1.xml: not a label file of a known format"),
+        ({"P1.json": "{"}, r"P1.json:1: not valid JSON"),
+        ({"P1.json": '[{"image_id": 1}]'}, r"P1.json: COCO results name neither images nor classes"),
+        ({"P1.geojson": feature_collection(properties=[])}, r"features\[0\]: properties must be an object, got '\[\]'"),
+        ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
+        ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
+        ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
+        ({"notes.md": ""}, r"in: no label files here"),
+        ({"P1.txt": "hello"}, r"P1.txt: not a label file of a known format"),
+        ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also holds"),
+    ],
+)
+def test_malformed_files(fails, files, match):
+    fails(files, match)
+
+
+def test_class_names_that_become_one(fails):
+    text = polygon_json(4).replace('"ship"', '"Small Car"')
+    second = polygon_json(4).replace('"ship"', '"Small-Car"')
+    fails({"P1.json": text, "P2.json": second}, "the class 'Small Car' becomes Small-Car", target="dota")
+
+
+def test_output_folder_must_be_empty_and_apart(fails, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "P1.txt").write_text(DOTA_LINE)
+    with pytest.raises(UserError, match="the output overlaps the input"):
+        convert_labels(tmp_path / "in", tmp_path / "in" / "out", "fair1m")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    with pytest.raises(UserError, match="the output folder is not empty"):
+        convert_labels(tmp_path / "in", tmp_path / "out", "fair1m")
+
+
+def test_what_the_target_cannot_hold_is_said(tmp_path, write_noise):
+    write_noise(tmp_path / "images" / "P1.png", 10, 12)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "P1.txt").write_text("gsd:1\n1 2 11 2 11 8 1 8 ship 2\n0 0 10 0 10 6 3 6 ship 0\n")
+    voc = convert_labels(tmp_path / "in", tmp_path / "voc", "voc")
+    assert voc.notes == (
+        "1 image file names are not known: written with .png (--images gives them)",
+        "1 objects with difficult 2 (truncated): written as 1",
+        "1 header lines (imagesource, gsd): left out",
+        "1 quadrilaterals are no rectangles: minimum-area rectangles written (largest shift 3.00 px)",
+    )
+    yolo = convert_labels(tmp_path / "in", tmp_path / "yolo", "yolo-obb", images=tmp_path / "images")
+    assert "1 objects reach outside their image: corners moved to its border" in yolo.notes

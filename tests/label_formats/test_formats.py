@@ -1,0 +1,256 @@
+"""Every format: files written by hand in these tests, with expectations derived by hand, and round trips."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rotated_atss.errors import UserError
+from rotated_atss.label_formats.convert import convert_labels
+from rotated_atss.label_formats.geometry import polygons_to_boxes
+from rotated_atss.label_formats.reading import read_label_set
+from rotated_atss.label_formats.records import ImageLabels, LabelSet
+from rotated_atss.label_formats.registry import FORMATS
+
+SQUARE = [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]  # center (6, 5), width 10, height 6
+QUARTER_TURN = [9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]  # the same, turned clockwise by 90 degrees
+TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counter-clockwise by 90 degrees
+
+
+def labels_of(path: Path, format_name: str = "auto", **options: object) -> LabelSet:
+    return read_label_set(path, format_name, **options)
+
+
+def only(labels: LabelSet) -> ImageLabels:
+    (image,) = labels.images
+    return image
+
+
+def test_rolabelimg_angles_are_radians_clockwise(tmp_path):
+    (tmp_path / "P1.xml").write_text(
+        f"""<annotation verified="no">
+  <filename>other_name.bmp</filename>
+  <size><width>20</width><height>12</height><depth>3</depth></size>
+  <object><type>robndbox</type><name>ship</name><difficult>1</difficult>
+    <robndbox><cx>6</cx><cy>5</cy><w>10</w><h>6</h><angle>{math.pi / 2}</angle></robndbox></object>
+  <object><type>bndbox</type><name>car</name>
+    <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>8</ymax></bndbox></object>
+</annotation>"""
+    )
+    labels = labels_of(tmp_path)
+    image = only(labels)
+    assert labels.format_name == "voc"
+    assert image.polygons.tolist() == [QUARTER_TURN, SQUARE]
+    assert (image.name, image.size, image.classes) == ("P1.bmp", (20, 12), ("ship", "car"))
+    assert image.difficult.tolist() == [1, 0]
+    assert image.lines.tolist() == [4, 6]
+    assert labels.notes == ("1 objects have a horizontal box only: read as rectangles with angle 0",)
+
+
+def test_hrsc_class_ids_become_names(tmp_path):
+    (tmp_path / "100000001.xml").write_text(
+        """<HRSC_Image><Img_FileName>100000001</Img_FileName><Img_FileFmt>bmp</Img_FileFmt>
+<Img_SizeWidth>1166</Img_SizeWidth><Img_SizeHeight>753</Img_SizeHeight><HRSC_Objects>
+<HRSC_Object><Class_ID>100000002</Class_ID><difficult>0</difficult><mbox_cx>6</mbox_cx><mbox_cy>5</mbox_cy>
+<mbox_w>10</mbox_w><mbox_h>6</mbox_h><mbox_ang>0</mbox_ang></HRSC_Object></HRSC_Objects></HRSC_Image>"""
+    )
+    image = only(labels_of(tmp_path))
+    assert image.classes == ("aircraft carrier",)
+    assert image.polygons.tolist() == [SQUARE]
+    assert (image.name, image.size) == ("100000001.bmp", (1166, 753))
+
+
+def test_dior_corners_are_read_by_name(tmp_path):
+    tags = {"x_left_top": 1, "y_left_bottom": 8, "x_left_bottom": 1, "y_left_top": 2, "x_right_top": 11}
+    tags |= {"y_right_top": 2, "x_right_bottom": 11, "y_right_bottom": 8}
+    box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags.items())
+    text = f"<annotation><object><name>ship</name><robndbox>{box}</robndbox></object></annotation>"
+    (tmp_path / "00001.xml").write_text(text)
+    labels = labels_of(tmp_path)
+    assert labels.format_name == "dior"
+    assert only(labels).polygons.tolist() == [SQUARE]
+
+
+def test_fair1m_closes_its_rings_and_has_probabilities(tmp_path):
+    points = "".join(f"<point>{x:f},{y:f}</point>" for x, y in [(1, 2), (11, 2), (11, 8), (1, 8), (1, 2)])
+    text = f"""<annotation><source><filename>7.tif</filename></source><objects><object>
+<coordinate>pixel</coordinate><possibleresult><name>Small Car</name><probability>0.75</probability></possibleresult>
+<points>{points}</points></object></objects></annotation>"""
+    (tmp_path / "7.xml").write_text(text)
+    labels = labels_of(tmp_path)
+    image = only(labels)
+    assert labels.format_name == "fair1m"
+    assert (image.name, image.classes, image.scores.tolist()) == ("7.tif", ("Small Car",), [0.75])
+    assert image.polygons.tolist() == [SQUARE]
+    (tmp_path / "7.xml").write_text(text.replace(">pixel<", ">geodegree<"))
+    with pytest.raises(UserError, match=r"7.xml:1: coordinates must be pixels, got 'geodegree'"):
+        labels_of(tmp_path)
+
+
+def test_cvat_rotation_is_degrees_clockwise_about_the_center(tmp_path):
+    (tmp_path / "annotations.xml").write_text(
+        """<annotations><version>1.1</version>
+<image id="0" name="train/P1.jpg" width="20" height="12">
+<box label="ship" xtl="1" ytl="2" xbr="11" ybr="8" rotation="90"><attribute name="difficult">true</attribute></box>
+<polygon label="car" points="1.00,2.00;11.00,2.00;11.00,8.00;1.00,8.00"/>
+<points label="car" points="1,2"/></image><image id="1" name="P2.jpg" width="5" height="6"/></annotations>"""
+    )
+    labels = labels_of(tmp_path / "annotations.xml")
+    first, second = labels.images
+    assert first.polygons.tolist() == [QUARTER_TURN, SQUARE]
+    assert (first.image_id, first.size, first.difficult.tolist()) == ("P1", (20, 12), [1, 0])
+    assert (len(second), second.size) == (0, (5, 6))
+    assert labels.notes == ("1 shapes are no boxes or polygons (points): left out",)
+
+
+def test_labelme_points_count_not_the_direction(tmp_path):
+    corners = [[1, 2], [11, 2], [11, 8], [1, 8]]
+    shapes = [
+        {"label": "ship", "points": corners, "shape_type": "rotation", "direction": 1.2, "difficult": True},
+        {"label": "car", "points": [[11, 8], [1, 2]], "shape_type": "rectangle"},
+        {"label": "car", "points": [[11, 8]], "shape_type": "point"},
+    ]
+    content = {"shapes": shapes, "imagePath": "..\\x\\P9.tif", "imageWidth": 20, "imageHeight": 12, "imageData": "AA"}
+    (tmp_path / "P1.json").write_text(json.dumps(content))
+    labels = labels_of(tmp_path)
+    image = only(labels)
+    assert (image.name, image.size, image.difficult.tolist()) == ("P1.tif", (20, 12), [1, 0])
+    assert image.polygons.tolist() == [SQUARE, SQUARE]
+    assert len(labels.notes) == 2
+
+
+def coco(**annotation: object) -> dict:
+    return {
+        "images": [{"id": 7, "file_name": "P1.png", "width": 20, "height": 12}],
+        "categories": [{"id": 5, "name": "ship"}, {"id": 2, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 5, **annotation}],
+    }
+
+
+def test_coco_polygon_crowd_and_box(tmp_path):
+    content = coco(segmentation=[SQUARE], bbox=[1, 2, 10, 6], iscrowd=1)
+    content["annotations"].append({"id": 2, "image_id": 7, "category_id": 2, "bbox": [1, 2, 10, 6]})
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    labels = labels_of(tmp_path / "a.json")
+    image = only(labels)
+    assert (labels.format_name, labels.classes) == ("coco", ("car", "ship"))  # by category id
+    assert image.polygons.tolist() == [SQUARE, SQUARE]
+    assert (image.classes, image.difficult.tolist()) == (("ship", "car"), [1, 0])
+    assert len(labels.notes) == 2
+
+
+def test_coco_rotated_angle_is_degrees_counter_clockwise(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(coco(bbox=[6, 5, 10, 6, 90])))
+    labels = labels_of(tmp_path / "a.json")
+    assert labels.format_name == "coco-rotated"
+    assert only(labels).polygons.tolist() == [TURNED_BACK]
+
+
+def test_yolo_coordinates_are_shares_of_the_image_size(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "P1.txt").write_text("1 0.05 0.2 0.55 0.2 0.55 0.8 0.05 0.8\n")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [car, 'small ship']  # two\n")
+    from rotated_atss.label_formats.records import ReadOptions
+    from rotated_atss.label_formats.yolo_obb import read
+
+    options = ReadOptions(size_of=lambda image_id: (20, 10))
+    (image,) = read([tmp_path / "labels" / "P1.txt"], options)
+    assert image.polygons.tolist() == [SQUARE]
+    assert image.classes == ("small ship",)
+    with pytest.raises(UserError, match=r"the size of the image is not known, which YOLO-OBB needs .*--images"):
+        labels_of(tmp_path)
+
+
+def test_geojson_ring_is_closed_and_map_coordinates_are_refused(tmp_path):
+    corners = np.array(SQUARE).reshape(4, 2).tolist()
+    geometry = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+    feature = {"type": "Feature", "properties": {"classification": {"name": "ship"}}, "geometry": geometry}
+    path = tmp_path / "P1.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    image = only(labels_of(tmp_path))
+    assert (image.name, image.classes, image.polygons.tolist()) == ("P1", ("ship",), [SQUARE])
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature], "crs": {"type": "name"}}))
+    with pytest.raises(UserError, match="coordinates must be pixels, got a coordinate reference system"):
+        labels_of(tmp_path)
+
+
+def test_boxes_keep_the_first_corner_of_their_polygon():
+    polygons = np.array([SQUARE, QUARTER_TURN, TURNED_BACK])
+    result = polygons_to_boxes(polygons)
+    assert result.boxes[:, :4] == pytest.approx(np.array([[6, 5, 10, 6]] * 3))
+    assert result.boxes[:, 4] == pytest.approx([0, math.pi / 2, -math.pi / 2])
+    assert result.shifts == pytest.approx([0, 0, 0], abs=1e-9)
+    assert not result.reversed.any()
+    counter_clockwise = polygons_to_boxes(np.array([[1.0, 2, 1, 8, 11, 8, 11, 2]]))
+    assert counter_clockwise.reversed.tolist() == [True]
+    assert polygons_to_boxes(np.array([[0.0, 0, 10, 0, 10, 6, 3, 6]])).shifts == pytest.approx([3])
+
+
+DOTA = """imagesource:GoogleEarth
+gsd:0.5
+1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 ship 1
+3.3 0.1 9.7 4.05 8.25 11.2 2.125 9.0 plane 0
+9.0 0.0 9.0 10.0 3.0 10.0 3.0 0.0 ship 2
+"""
+
+
+@pytest.fixture
+def dota(tmp_path, write_noise):
+    (tmp_path / "dota").mkdir()
+    (tmp_path / "dota" / "P1.txt").write_text(DOTA)
+    (tmp_path / "dota" / "P2.txt").write_text("")
+    write_noise(tmp_path / "images" / "P1.png", 20, 12)
+    write_noise(tmp_path / "images" / "P2.png", 7, 9)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_round_trip_from_dota(dota, name):
+    images = dota / "images"
+    convert_labels(dota / "dota", dota / "there", name, images=images)
+    result = convert_labels(dota / "there", dota / "back", "dota", images=images)
+    assert result.source_format == name
+    before, after = (labels_of(dota / folder).images for folder in ("dota", "back"))
+    assert [image.name for image in after] == ["P1", "P2"]
+    assert after[0].classes == ("ship", "plane", "ship")
+    exact = [0, 2] if FORMATS[name].rectangles else [0, 1, 2]  # rectangles are exact in every format
+    assert after[0].polygons[exact].tolist() == before[0].polygons[exact].tolist()
+    expected = np.minimum([1, 0, 2], FORMATS[name].max_difficult)
+    assert after[0].difficult.tolist() == expected.tolist()
+    assert len(after[1]) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].scores])
+def test_round_trip_of_detections(dota, name):
+    (dota / "task1").mkdir()
+    (dota / "task1" / "Task1_ship.txt").write_text(f"P2 0.5 {' '.join(map(str, SQUARE))}\n".replace("11.0", "6.0"))
+    (dota / "task1" / "Task1_plane.txt").write_text(f"P1 0.9375 {' '.join(map(str, QUARTER_TURN))}\n")
+    convert_labels(dota / "task1", dota / "there", name, images=dota / "images")
+    convert_labels(dota / "there", dota / "back", "dota", images=dota / "images")
+    for file in ("Task1_ship.txt", "Task1_plane.txt"):
+        expected, actual = ((dota / folder / file).read_text().split() for folder in ("task1", "back"))
+        assert actual[0] == expected[0]
+        assert list(map(float, actual[1:])) == list(map(float, expected[1:]))
+
+
+def test_yolo_files_are_what_ultralytics_reads(dota):
+    result = convert_labels(dota / "dota", dota / "out", "yolo-obb", images=dota / "images", classes=("ship", "plane"))
+    first, second, _ = (dota / "out" / "labels" / "P1.txt").read_text().splitlines()
+    assert first.split()[0] == "0"
+    assert second.split()[0] == "1"
+    assert list(map(float, first.split()[1:])) == pytest.approx([0.05, 1 / 6, 0.55, 1 / 6, 0.55, 2 / 3, 0.05, 2 / 3])
+    assert (dota / "out" / "data.yaml").read_text().endswith('names:\n  0: "ship"\n  1: "plane"\n')
+    assert "2 difficult flags: left out" in result.notes
+
+
+def test_coco_file_is_what_detectron2_reads(dota):
+    convert_labels(dota / "dota", dota / "out", "coco-rotated", images=dota / "images")
+    content = json.loads((dota / "out" / "annotations.json").read_text())
+    assert content["images"][0] == {"id": 1, "file_name": "P1.png", "width": 20, "height": 12}
+    assert content["categories"] == [{"id": 1, "name": "plane"}, {"id": 2, "name": "ship"}]
+    assert content["annotations"][0]["bbox"] == pytest.approx([6, 5, 10, 6, 0])
+    assert content["annotations"][2]["bbox"] == pytest.approx([6, 5, 10, 6, -90])  # clockwise is negative

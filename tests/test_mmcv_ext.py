@@ -1,0 +1,73 @@
+"""The stand-in for mmcv's compiled ops.
+
+That training, testing, prediction and conversion reach none of the ops is shown by all other tests: `make test` runs
+them without compiled ops, where every op raises.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from rotated_atss.errors import UserError
+from rotated_atss.mmcv_ext import NAME, _Finder, provide_mmcv_ext
+
+pytest.importorskip("mmcv")
+
+HIDE_COMPILED = """
+import sys
+from importlib.machinery import PathFinder
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = classmethod(lambda cls, name, *args: None if name == "mmcv._ext" else find_spec(name, *args))
+"""
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", HIDE_COMPILED + code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_finder_is_added_once_and_last():
+    provide_mmcv_ext()
+    provide_mmcv_ext()
+    finders = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]
+    assert len(finders) == 1
+
+
+def test_only_mmcv_ext_is_found():
+    assert _Finder().find_spec("mmcv.other", None) is None
+    assert _Finder().find_spec(NAME, None).name == NAME
+
+
+def test_an_op_raises_one_line_with_its_name():
+    module = _Finder().create_module(_Finder().find_spec(NAME, None))
+    with pytest.raises(UserError, match=r"this mmcv has no compiled ops, and 'nms_rotated' of mmcv\.ops was called \("):
+        module.nms_rotated(1, threshold=2)
+    with pytest.raises(AttributeError):
+        module.__wrapped__  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import rotated_atss.detection, mmcv.ops, mmdet.models, mmrotate.models",
+        "import mmdet; from rotated_atss.detection.heads import retina_head; import mmdet.models, mmcv.ops",
+        "from mmengine.config import Config; from rotated_atss.configs import find_config; "
+        "Config.fromfile(find_config('rotated_atss_obb_r18_demo_le90')); import mmcv.ops",
+        "from rotated_atss.detection.engine.inference import load_detector; import mmcv.ops",
+        "import mmdet\ntry:\n    import mmdet.models\nexcept ModuleNotFoundError:\n    pass\n"
+        "import rotated_atss.detection, mmdet.models, mmcv.ops",
+    ],
+)
+def test_every_order_of_imports_works_without_compiled_ops(imports):
+    assert "stand-in" in run(f"{imports}\nprint(sys.modules['mmcv._ext'].__doc__.lower())")
+
+
+@pytest.mark.slow
+@pytest.mark.baseline
+def test_compiled_ops_take_precedence():
+    code = "import rotated_atss.detection, mmcv.ops, mmcv._ext; print(mmcv._ext.__file__)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert "_ext" in done.stdout

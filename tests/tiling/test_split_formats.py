@@ -1,0 +1,80 @@
+"""Splitting reads every label format directly."""
+
+import json
+import logging
+import shutil
+
+import pytest
+
+from rotated_atss.detection.datasets.dota import source_label_folders
+from rotated_atss.errors import UserError
+from rotated_atss.label_formats.convert import convert_labels
+from rotated_atss.label_formats.registry import FORMATS
+
+LINES = ["10 10 60 10 60 40 10 40 ship 0", "170.5 60 180.25 60 180.25 70 170.5 70 plane 0"]
+
+
+@pytest.fixture
+def folders(tmp_path, make_folder):
+    return make_folder(tmp_path, {"P1.png": (224, 128), "P2.png": (90, 70)}, {"P1.png": LINES, "P2.png": []})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_tiles_of_every_format_are_those_of_dota(tmp_path, folders, split, tree, name):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "converted", name, images=images)
+    split(images, labels, tmp_path / "expected")
+    for label_format in ("auto", name):
+        out = tmp_path / f"out_{label_format}"
+        split(images, tmp_path / "converted", out, label_format=label_format, classes="v1.0")
+        assert tree(out / "labelTxt") == tree(tmp_path / "expected" / "labelTxt")
+
+
+def test_manifest_names_the_format_so_that_evaluation_skips_the_folder(tmp_path, folders, split):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "coco", "coco", images=images)
+    split(images, tmp_path / "coco", tmp_path / "out")
+    (entry,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["folders"]
+    assert entry["label_format"] == "coco"
+    assert source_label_folders(str(tmp_path / "out")) == []
+    split(images, labels, tmp_path / "dota")
+    assert source_label_folders(str(tmp_path / "dota")) == [str(labels)]
+
+
+def test_missing_images_and_labels(tmp_path, folders, split):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "coco", "coco", images=images)
+    (images / "P2.png").rename(images / "P3.png")
+    with pytest.raises(UserError, match=r"no image for the labels of P2.png"):
+        split(images, tmp_path / "coco", tmp_path / "out")
+    (images / "P3.png").rename(images / "P2.png")
+    shutil.copy(images / "P1.png", images / "P4.png")
+    with pytest.raises(UserError, match=r"no labels for the image P4.png"):
+        split(images, tmp_path / "coco", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_class_and_another_format(tmp_path, folders, split):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "voc", "voc", images=images)
+    with pytest.raises(UserError, match=r"P1.xml:\d+: unknown class 'ship'"):
+        split(images, tmp_path / "voc", tmp_path / "out", classes=("plane",))
+    with pytest.raises(UserError, match=r"P1.xml: this file is voc, not dior"):
+        split(images, tmp_path / "voc", tmp_path / "out", label_format="dior")
+    with pytest.raises(UserError, match="unknown label format 'xml'"):
+        split(images, tmp_path / "voc", tmp_path / "out", label_format="xml")
+
+
+def test_notes_of_the_reader_are_logged_and_names_get_hyphens(tmp_path, folders, split, caplog):
+    images, _ = folders
+    box = "<bndbox><xmin>10</xmin><ymin>10</ymin><xmax>60</xmax><ymax>40</ymax></bndbox>"
+    text = f"<annotation><object><name>Small Car</name>{box}</object></annotation>"
+    (tmp_path / "voc").mkdir()
+    for name in ("P1", "P2"):
+        (tmp_path / "voc" / f"{name}.xml").write_text(text)
+    with caplog.at_level(logging.WARNING):
+        split(images, tmp_path / "voc", tmp_path / "out", classes=("Small-Car",))
+    (record,) = caplog.records
+    assert record.getMessage().endswith("2 objects have a horizontal box only: read as rectangles with angle 0")
+    tile = tmp_path / "out" / "labelTxt" / "P2__128__0___0.txt"
+    assert tile.read_text() == "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 Small-Car 0\n"
