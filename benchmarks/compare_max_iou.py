@@ -1,6 +1,6 @@
 """Compare max-IoU assignment with MMDetection's on the tiles of real images, with nine priors per location.
 
-    python benchmarks/compare_max_iou.py [--data FOLDER] [--size 1024] [--gap 200]
+    python benchmarks/compare_max_iou.py [--data FOLDER]
 
 FOLDER holds images/ and labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA. The baseline is MMDetection's
 assigner on mmcv's IoU, computed only for pairs whose circumscribed boxes overlap; all other pairs have an IoU of 0.
@@ -21,6 +21,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.bench_max_iou import nine_priors
+from benchmarks.bench_split import GAP, SIZE, split
 from benchmarks.dota_data import find_data
 from rotated_atss.assign import max_iou_assign
 from rotated_atss.assign.max_iou import TIE_TOLERANCE
@@ -70,29 +71,19 @@ def compare_tile(priors: Tensor, gt_boxes: Tensor) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="", help="folder with images/ and labelTxt/")
-    parser.add_argument("--size", type=int, default=1024, help="tile size in pixels")
-    parser.add_argument("--gap", type=int, default=200, help="overlap of tiles in pixels")
     args = parser.parse_args()
-    priors, totals = nine_priors(args.size), dict[str, int]()
+    priors, totals = nine_priors(SIZE), dict[str, int]()
     with tempfile.TemporaryDirectory() as folder:
         data, name = find_data(args.data, Path(folder))
-        split(data, Path(folder, "tiles"), args)
+        split(data, Path(folder, "tiles"), 1)
         for path in sorted(Path(folder, "tiles", "labelTxt").glob("*.txt")):
             polygons = torch.from_numpy(read_labels(path).polygons)
             if len(polygons):
                 for key, value in compare_tile(priors, poly_to_obb(polygons).float()).items():
                     totals[key] = totals.get(key, 0) + value
-    print(f"{name}, tiles of {args.size} px with a gap of {args.gap} px")
+    print(f"{name}, tiles of {SIZE} px with a gap of {GAP} px")
     for key, value in totals.items():
         print(f"{key}: {value:,}")
-
-
-def split(data: Path, out: Path, args: argparse.Namespace) -> None:
-    """Split the images of a folder."""
-    from rotated_atss.cli import main as run
-
-    run(["split", "--images", f"{data}/images", "--labels", f"{data}/labelTxt", "--out", str(out),
-         "--size", str(args.size), "--gap", str(args.gap)])  # fmt: skip
 
 
 if __name__ == "__main__":
