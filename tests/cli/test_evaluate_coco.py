@@ -78,3 +78,11 @@ def test_labels_and_coco_annotations_exclude_each_other(files, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", "--detections", str(files / "results.json")])
     assert "--coco-annotations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["instances.json", "results.json"])
+def test_results_do_not_overwrite_an_input(files, capsys, name):
+    content = (files / name).read_text()
+    assert evaluate(files, "--json", str(files / name)) == 2
+    assert "the output overlaps the input" in capsys.readouterr().err
+    assert (files / name).read_text() == content
