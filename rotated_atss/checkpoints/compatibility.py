@@ -186,7 +186,7 @@ def reorder_class_layer(
         where: Path of the checkpoint, for the error.
 
     Raises:
-        UserError: The names are not the same.
+        UserError: The names are not the same, or one occurs twice.
 
     Example:
         >>> import torch
@@ -196,7 +196,7 @@ def reorder_class_layer(
     """
     if tuple(given) == tuple(expected):
         return dict(state)
-    if sorted(given) != sorted(expected):
+    if sorted(given) != sorted(expected) or len(set(given)) < len(given):
         what = f"trained on the classes {', '.join(given)}; the config has {', '.join(expected)}"
         raise UserError(what, where=where, hint=f"--classes {','.join(given)}")
     order = [list(given).index(name) for name in expected]

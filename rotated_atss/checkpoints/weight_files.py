@@ -27,8 +27,8 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
         ['model.v1.pth', 'model.v1.safetensors']
     """
     out = Path(out)
-    stem = out.name[: -len(out.suffix)] if out.suffix in _SUFFIXES else out.name
-    if out.name in _SUFFIXES or not stem or out.is_dir():
+    stem = out.name[: -len(out.suffix)] if out.suffix.lower() in _SUFFIXES else out.name
+    if out.name.lower() in _SUFFIXES or not stem or out.is_dir():
         raise UserError("not a file name", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
     return out.with_name(f"{stem}.pth"), out.with_name(f"{stem}.safetensors")
 
@@ -98,5 +98,5 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
 def _parse_json(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

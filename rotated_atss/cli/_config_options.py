@@ -8,6 +8,11 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
+# Keys whose values are paths or class names: text, even where they look like numbers.
+TEXT_KEYS = frozenset(
+    ("classes", "data_root", "ann_file", "img_path", "img", "work_dir", "load_from", "checkpoint", "out_dir", "labels")
+)
+
 
 def add_cfg_options(parser: argparse._ActionsContainer) -> None:
     """Add ``--cfg-options`` to a parser or an argument group."""
@@ -23,7 +28,8 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         pairs: Dotted config keys with their values, such as ``["train_cfg.max_epochs=24"]``.
 
     Returns:
-        Values by key; numbers, booleans, lists and tuples are converted, everything else stays text.
+        Values by key; numbers, booleans, lists and tuples are converted, everything else stays text. The values of
+        :data:`TEXT_KEYS` and values in quotes are never numbers.
 
     Raises:
         UserError: A text has no ``=`` or no key, or its brackets are not balanced.
@@ -31,6 +37,8 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     Example:
         >>> parse_cfg_options(["model.backbone.depth=18"])
         {'model.backbone.depth': 18}
+        >>> parse_cfg_options(["test_dataloader.dataset.data_root=2024"])
+        {'test_dataloader.dataset.data_root': '2024'}
     """
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
@@ -42,6 +50,20 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     parser.add_argument("--options", nargs="+", action=DictAction, default={})
     try:
-        return parser.parse_args(["--options", *pairs]).options
+        options = parser.parse_args(["--options", *pairs]).options
     except AssertionError as error:
         raise UserError(f"--cfg-options: {error}") from error
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        options[key] = _restore_text(options[key], text.strip(), key.rpartition(".")[2] in TEXT_KEYS)
+    return options
+
+
+def _restore_text(value: Any, text: str, stays_text: bool) -> Any:
+    """Return the text of a value that was converted to a number although it is a path, a name or in quotes."""
+    if isinstance(value, (list, tuple)):
+        items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
+        if len(items) == len(value):  # else nested
+            return type(value)(_restore_text(*pair, stays_text) for pair in zip(value, items))
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text.strip("'\"") if isinstance(value, (int, float)) and (stays_text or is_quoted) else value

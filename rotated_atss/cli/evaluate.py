@@ -74,11 +74,13 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.coco_result import format_table, result_to_json
     from rotated_atss.coco.instances import read_instances
     from rotated_atss.coco.results_file import read_results
-    from rotated_atss.io.files import write_json
+    from rotated_atss.io.files import check_output_apart, write_json
 
     rules = (args.metric, args.dota_version, args.classes, args.difficult, args.ignore_unlabeled)
     if rules != ("voc07", "v1.0", None, None, False):
         raise UserError("--metric, --dota-version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
+    if args.json:
+        check_output_apart(args.json, [args.coco_annotations, args.detections], hint="choose another --json")
     instances = read_instances(args.coco_annotations)
     result = evaluate_boxes(instances, read_results(args.detections, instances))
     print(format_table(result, args.per_class))
@@ -114,13 +116,18 @@ def _evaluate_with_progress(args: argparse.Namespace, classes: tuple[str, ...]) 
     """
     from rotated_atss.dota.detections import list_task1_files, read_task1_folder
     from rotated_atss.dota.task1_evaluation import evaluate_detections
+    from rotated_atss.io.files import check_output_apart
     from rotated_atss.io.processes import available_cores
     from rotated_atss.io.progress import progress_bar
 
     files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
+    if args.json:
+        check_output_apart(args.json, [*files.values(), *label_files.values()], hint="choose another --json")
     bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
     total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
-    workers = args.workers or available_cores()
+    workers = available_cores() if args.workers is None else args.workers
+    if workers < 1:
+        raise UserError(f"at least 1 worker is needed, got {workers}", where="--workers")
     show = False if args.quiet else None
     with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
 

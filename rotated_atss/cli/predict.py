@@ -215,6 +215,7 @@ def _write_coco_results(
     from rotated_atss.coco.results_file import (
         assign_image_ids,
         default_category_ids,
+        ids_path,
         match_image_ids,
         to_coco_results,
     )
@@ -226,11 +227,12 @@ def _write_coco_results(
         by_file = match_image_ids([path.name for path in paths], instances)
         image_ids = {path.stem: by_file[path.name] for path in paths}
         category_ids = match_category_ids(instances, model_classes)
+        ids_path(args.json).unlink(missing_ok=True)  # of an earlier run without annotations
     else:
         image_ids, category_ids = assign_image_ids([path.stem for path in paths]), default_category_ids(model_classes)
         images = [{"id": image_ids[path.stem], "file_name": path.name} for path in paths]
         categories = [{"id": number, "name": name} for number, name in zip(category_ids, model_classes)]
-        write_json(Path(args.json).with_suffix(".ids.json"), {"images": images, "categories": categories})
+        write_json(ids_path(args.json), {"images": images, "categories": categories})
     rows = [
         row
         for image in detections

@@ -95,6 +95,32 @@ def default_category_ids(classes: Sequence[str]) -> list[int]:
     return list(range(1, len(classes) + 1))
 
 
+def ids_path(results: str | Path) -> Path:
+    """Return the path of the file that lists the ids of a results JSON written without annotations.
+
+    Example:
+        >>> ids_path("results.json").name
+        'results.ids.json'
+    """
+    return Path(results).with_suffix(".ids.json")
+
+
+def _check_listed_ids(path: Path, instances: Instances) -> None:
+    """Raise an error if an id of a file of :func:`ids_path`, if there is one, has another name in ``instances``."""
+    if not path.is_file():
+        return
+    content = read_json(path)
+    files = {image.id: Path(image.file_name).name for image in instances.images}
+    for kind, key, names in (("images", "file_name", files), ("categories", "name", instances.categories)):
+        entries = content.get(kind) if isinstance(content, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            number = get_integer(entry, "id", kind, path)
+            if number in names and names[number] != entry.get(key):
+                what = f"{kind}: the id {number} is {quote(entry.get(key))} here and {quote(names[number])}"
+                hint = f"run predict with --coco-annotations {instances.path}"
+                raise UserError(f"{what} in {instances.path}", where=path, hint=hint)
+
+
 def read_results(path: str | Path, instances: Instances) -> list[dict]:
     """Read the detections of a results JSON on the images of a ground truth.
 
@@ -102,7 +128,8 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
         Rows ``image_id, category_id, bbox (x, y, width, height in pixels), score``.
 
     Raises:
-        UserError: The file does not have the results format, or an image or category is not in ``instances``.
+        UserError: The file does not have the results format, an image or category is not in ``instances``, or the ids
+            of ``predict --json``, listed beside the file, belong to other images or categories there.
 
     Example:
         >>> import tempfile
@@ -117,6 +144,7 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
     content = read_json(path)
     if not isinstance(content, list):
         raise UserError("not in COCO's results format", where=path, hint="expected a list of detections")
+    _check_listed_ids(ids_path(path), instances)
     image_ids = set(instances.image_ids)
     return [
         _parse_detection(entry, f"detection {index}", image_ids, instances, Path(path))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rotated_atss.dota._fields import MAX_NUMBER
 from rotated_atss.dota._tokens import gather_tokens, parse_decimals, token_bounds
 
 _CHUNK_BYTES = 1 << 21
@@ -42,8 +43,8 @@ def _parse_chunk(buffer: np.ndarray, numbers: dict[bytes, int]) -> tuple[np.ndar
     image_index = _number_texts(gather_tokens(buffer, starts[:, 0], ends[:, 0]), numbers)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
-    if not (np.isfinite(scores).all() and np.isfinite(polygons).all()):
-        raise ValueError("not finite")
+    if not all((np.abs(values) <= MAX_NUMBER).all() for values in (scores, polygons)):
+        raise ValueError("not finite, or too large")
     return image_index, scores, polygons, gather_tokens(buffer, starts[:, 1], ends[:, 1])
 
 

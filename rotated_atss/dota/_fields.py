@@ -8,6 +8,9 @@ from rotated_atss.errors import UserError, quote
 MAX_FIELD_BYTES = 512
 """Longest field that is accepted. Fields become columns of equal width, so one long field would fill the memory."""
 
+MAX_NUMBER = 1e15
+"""Largest magnitude of a coordinate in pixels or of a score. Products of much larger ones overflow in float32."""
+
 # Fields are separated by ASCII white space; other control characters belong to no field.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
@@ -40,7 +43,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
 
 
 def parse_finite(field: str, path: object, line_number: int) -> float:
-    """Parse a field as a finite number. Raises UserError with ``path:line`` otherwise."""
+    """Parse a field as a number of at most :data:`MAX_NUMBER`. Raises UserError with ``path:line`` otherwise."""
     where = f"{path}:{line_number}"
     try:
         value = parse_number(field)
@@ -48,7 +51,23 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
         raise UserError(f"{quote(field)} is not a number", where=where) from None
     if not math.isfinite(value):
         raise UserError(f"{quote(field)} is not finite", where=where)
+    if abs(value) > MAX_NUMBER:
+        raise UserError(f"{quote(field)} is too large", where=where, hint=f"at most {MAX_NUMBER:g}")
     return value
+
+
+def is_number(field: str) -> bool:
+    """Return whether a field reads as a number, so that it cannot be a name: also ``nan``, ``inf`` and ``1_0``.
+
+    Example:
+        >>> is_number("737"), is_number("nan"), is_number("Boeing-737")
+        (True, True, False)
+    """
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_number(field: str) -> float:

@@ -63,14 +63,15 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
             per line, or a sequence of names.
 
     Returns:
-        The names, in order of label index.
+        The names, in order of label index. Spaces within a name become hyphens, as the text formats require.
 
     Raises:
-        UserError: ``spec`` is none of these, is empty, repeats a name, or has a name that is not a single word.
+        UserError: ``spec`` is none of these, is empty, repeats a name, or has a name with a slash or a control
+            character.
 
     Example:
-        >>> resolve_classes("plane,ship")
-        ('plane', 'ship')
+        >>> resolve_classes("plane,Small Car")
+        ('plane', 'Small-Car')
         >>> len(resolve_classes("v1.5"))
         16
     """
@@ -153,9 +154,10 @@ def _validate(names: Sequence[str], where: object) -> tuple[str, ...]:
     if not names:
         raise UserError("the class list is empty", where=where, hint="give at least one class name")
     for name in names:
-        if not isinstance(name, str) or len(name.split()) != 1 or "/" in name or "\\" in name or not name.isprintable():
-            raise UserError(f"{quote(name)} is not a class name", where=where, hint="use one word without slashes")
-    duplicates = sorted({name for name in names if list(names).count(name) > 1})
+        if not isinstance(name, str) or not name.strip() or "/" in name or "\\" in name or not name.isprintable():
+            raise UserError(f"{quote(name)} is not a class name", where=where, hint="use words without slashes")
+    hyphenated = tuple("-".join(name.split()) for name in names)
+    duplicates = sorted({name for name in hyphenated if hyphenated.count(name) > 1})
     if duplicates:
         raise UserError(f"the class '{duplicates[0]}' is listed twice", where=where, hint="list each class once")
-    return tuple(names)
+    return hyphenated

@@ -14,7 +14,7 @@ from rotated_atss.dota._detection_columns import parse_detection_columns
 from rotated_atss.dota._fields import parse_finite, split_fields
 from rotated_atss.dota._tokens import format_decimals, join_columns
 from rotated_atss.dota.classes import unknown_class_error
-from rotated_atss.dota.folders import check_image_name, list_files
+from rotated_atss.dota.folders import check_image_name, list_label_files
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes
 from rotated_atss.io.threads import map_in_threads
@@ -189,7 +189,7 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing or holds no Task1 file.
+        UserError: The folder is missing, holds no Task1 file, or holds two files of one name.
 
     Example:
         >>> import tempfile
@@ -198,7 +198,7 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
         ...     list(list_task1_files(folder))
         ['ship']
     """
-    paths = (path for path in list_files(folder, (".txt",)) if path.name.startswith(TASK1_PREFIX))
+    paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:
         raise UserError("no Task1_<class>.txt in this folder", where=folder)

@@ -29,14 +29,20 @@ def list_images(folder: str | Path) -> list[Path]:
     images = list_files(folder, IMAGE_SUFFIXES)
     if not images:
         raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
-    by_stem: dict[str, Path] = {}
     for image in images:
         check_image_name(image.stem, folder)
-        first = by_stem.setdefault(image.stem.casefold(), image)
-        if first is not image:
-            message = f"two images share one name, {first.name} and {image.name}"
-            raise UserError(message, where=folder, hint="remove one")
+    _reject_shared_names(images, "images")
     return images
+
+
+def _reject_shared_names(paths: list[Path], kind: str) -> None:
+    """Raise an error if two files of a folder differ only in their suffix or in the case of their name."""
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        first = by_stem.setdefault(path.stem.casefold(), path)
+        if first is not path:
+            message = f"two {kind} share one name, {first.name} and {path.name}"
+            raise UserError(message, where=path.parent, hint="remove one")
 
 
 def check_image_name(name: str, where: object = None) -> None:
@@ -81,7 +87,7 @@ def list_label_files(folder: str | Path) -> list[Path]:
     """List the ``.txt`` files of a folder, sorted by name.
 
     Raises:
-        UserError: The folder is missing.
+        UserError: The folder is missing, or holds two files of one name (``P1.txt`` and ``P1.TXT``, or ``p1.txt``).
 
     Example:
         >>> import tempfile
@@ -90,7 +96,9 @@ def list_label_files(folder: str | Path) -> list[Path]:
         ...     [path.name for path in list_label_files(folder)]
         ['P0001.txt']
     """
-    return list_files(folder, (".txt",))
+    files = list_files(folder, (".txt",))
+    _reject_shared_names(files, "text files")
+    return files
 
 
 def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:

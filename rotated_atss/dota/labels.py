@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rotated_atss.dota._fields import parse_finite, parse_number, split_fields
+from rotated_atss.dota._fields import MAX_NUMBER, is_number, parse_finite, parse_number, split_fields
 from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
 
 _FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 
@@ -50,8 +49,9 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
 
     Args:
         path: UTF-8 text file. CRLF, a byte-order mark, blank lines and a missing difficult column are accepted.
-        classes: Accepted class names; None accepts every name. A name with spaces is found in the file and returned
-            with hyphens, because the text formats separate fields by spaces.
+        classes: Accepted class names; None accepts every name. A name with hyphens, such as ``Small-Car``, is also
+            found with spaces, ``Small Car``. Names are returned with hyphens, because the text formats separate fields
+            by spaces.
         skip_unknown: Skip objects of other classes instead of raising.
 
     Raises:
@@ -119,7 +119,7 @@ def format_labels(
         b'1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 ship 0\n'
     """
     for name in set(names):
-        if name.split() != [name] or _NUMBER.fullmatch(name):
+        if name.split() != [name] or is_number(name):
             raise UserError(f"{quote(name)} cannot be a class name of DOTA text", hint="use one word that is no number")
     rows = np.asarray(polygons, dtype=np.float64).reshape(len(names), 8).tolist()
     lines = [*header]
@@ -141,8 +141,8 @@ def _parse_lines(
         if len(fields) < 9 and _HEADER.match(fields[0] + "".join(fields[1:2])):
             header.append(line.decode().strip())
             continue
-        if spaced:
-            fields = _join_class_name(fields, spaced)
+        if known is not None and len(fields) > 9:
+            fields = _join_class_name(fields, known, spaced)
         polygon, flag = _parse_object(fields, path, line_number)
         if known is not None and fields[8] not in known:
             if skip_unknown:
@@ -162,10 +162,15 @@ def _parse_lines(
     )
 
 
-def _join_class_name(fields: list[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:
-    """Join the fields of a class name with spaces, such as ``Small Car``, which becomes ``Small-Car``."""
+def _join_class_name(fields: list[str], known: frozenset[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:
+    """Join the fields of a class name with spaces, such as ``Small Car``, which becomes ``Small-Car``.
+
+    A name that ``classes`` gives with spaces comes first. Else the ninth field alone is the name if it is one.
+    """
     for end in (len(fields), len(fields) - 1):
         name = spaced.get(tuple(fields[8:end]))
+        if name is None and fields[8] not in known and "-".join(fields[8:end]) in known:
+            name = "-".join(fields[8:end])
         if name is not None:
             return [*fields[:8], name, *fields[end:]]
     return fields
@@ -175,32 +180,42 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
     """Parse the polygon and the difficult flag from the fields of one line."""
     where = f"{path}:{line_number}"
     if not 9 <= len(fields) <= 10:
+        hint = _spaced_name_hint(fields) or _FORM
         raise UserError(
-            f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=_FORM
+            f"a label line has 9 or 10 fields, got {len(fields)}{_other_format(fields)}", where=where, hint=hint
         )
     try:
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
-        polygon = [math.nan]
-    if not math.isfinite(sum(polygon)):  # one test per line; the fields are tested one by one only on failure
+        polygon = [math.inf]
+    if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one test per line; the fields are tested one by one only on failure
         other = _other_format(fields)
         if other:
             raise UserError(f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_FORM)
         polygon = [parse_finite(field, path, line_number) for field in fields[:8]]
-    if _NUMBER.fullmatch(fields[8]):
+    if is_number(fields[8]):
         other = _other_format(fields)
         raise UserError(f"the class name must not be a number, got {quote(fields[8])}{other}", where=where, hint=_FORM)
     flag = fields[9] if len(fields) == 10 else "0"
     if flag not in ("0", "1", "2"):
         what = f"the difficult flag must be 0, 1 or 2, got {quote(flag)}"
-        hint = f"is {quote(' '.join(fields[8:]))} a class name? Write it without spaces, or name it in --classes"
-        raise UserError(what, where=where, hint=hint)
+        raise UserError(what, where=where, hint=_spaced_name_hint(fields) or _FORM)
     return polygon, int(flag)
+
+
+def _spaced_name_hint(fields: list[str]) -> str:
+    """Return a hint for a line whose class name seems to have spaces, or an empty text."""
+    words = fields[8:]
+    if len(words) > 2 and words[-1] in ("0", "1", "2"):
+        words = words[:-1]
+    if len(words) < 2 or not all(map(is_number, fields[:8])) or is_number(words[0]):
+        return ""
+    return f"is {quote(' '.join(words))} a class name? Write it without spaces, or name it in --classes"
 
 
 def _other_format(fields: list[str]) -> str:
     """Return which other label format a line seems to have, or an empty text."""
-    numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
+    numbers = [is_number(field) for field in fields]
     if fields[0].isdigit() and all(numbers) and all(0 <= float(field) <= 1 for field in fields[1:]):
         kind = {9: "YOLO-OBB", 5: "YOLO"}.get(len(fields))
         if kind or len(fields) > 5:

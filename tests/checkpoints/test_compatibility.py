@@ -86,6 +86,8 @@ def test_class_layers_are_reordered_for_every_prior_of_a_location():
 def test_other_classes_are_refused_with_both_lists():
     with pytest.raises(UserError, match=r"trained on the classes a, b; the config has a, c \(--classes a,b\)"):
         reorder_class_layer({}, ["a", "b"], ["a", "c"], where="a.pth")
+    with pytest.raises(UserError, match="trained on the classes a, a, b; the config has a, b, a"):
+        reorder_class_layer({}, ["a", "a", "b"], ["a", "b", "a"], where="a.pth")
 
 
 @pytest.mark.parametrize(

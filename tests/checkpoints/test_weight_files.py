@@ -55,6 +55,8 @@ def test_file_of_another_writer(tmp_path):
     assert read_safetensors(tmp_path / "other.safetensors")["meta"] == {}
     save_file({"w": torch.ones(2)}, tmp_path / "named.safetensors", metadata={"format": "pt", "note": "{not json"})
     assert read_safetensors(tmp_path / "named.safetensors")["meta"] == {"format": "pt", "note": "{not json"}
+    save_file({"w": torch.ones(2)}, tmp_path / "nested.safetensors", metadata={"note": "[" * 100_000})
+    assert read_safetensors(tmp_path / "nested.safetensors")["meta"]["note"].startswith("[[[")
 
 
 def test_damaged_and_missing_files_raise(tmp_path):

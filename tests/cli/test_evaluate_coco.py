@@ -43,8 +43,12 @@ def test_table_and_json(files, capsys):
 
 def test_empty_results_print_a_warning(files, capsys):
     assert evaluate(files) == 0
+    (files / "results.ids.json").write_text('{"images": 5}')
+    assert evaluate(files) == 0
     assert "warning" not in capsys.readouterr().out
     (files / "results.json").write_text("[]")
+    assert evaluate(files) == 0
+    (files / "results.ids.json").write_text('{"images": 5}')
     assert evaluate(files) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "warning: there are no detections"
@@ -78,3 +82,33 @@ def test_labels_and_coco_annotations_exclude_each_other(files, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", "--detections", str(files / "results.json")])
     assert "--coco-annotations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["instances.json", "results.json"])
+def test_results_do_not_overwrite_an_input(files, capsys, name):
+    content = (files / name).read_text()
+    assert evaluate(files, "--json", str(files / name)) == 2
+    assert "the output overlaps the input" in capsys.readouterr().err
+    assert (files / name).read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ({"images": [{"id": 4, "file_name": "b.jpg"}]}, "images: the id 4 is 'b.jpg' here and 'a.jpg' in"),
+        ({"categories": [{"id": 1, "name": "cat"}]}, "categories: the id 1 is 'cat' here and 'dog' in"),
+        ({"images": [3]}, "images must be an object"),
+    ],
+)
+def test_ids_of_predict_that_are_not_those_of_the_annotations(files, capsys, listed, message):
+    (files / "results.ids.json").write_text(json.dumps(listed))
+    assert evaluate(files) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_ids_of_predict_that_agree_with_the_annotations(files):
+    listed = {"images": [{"id": 4, "file_name": "a.jpg"}], "categories": [{"id": 2, "name": "cat"}]}
+    (files / "results.ids.json").write_text(json.dumps(listed))
+    assert evaluate(files) == 0
+    (files / "results.ids.json").write_text('{"images": 5}')
+    assert evaluate(files) == 0

@@ -104,6 +104,22 @@ def test_user_error_is_one_line(folders, capsys, change, message):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["merged/Task1_ship.txt", "labels/P1.txt"])
+def test_results_do_not_overwrite_an_input(folders, capsys, name):
+    merge(folders)
+    content = (folders / name).read_text()
+    assert evaluate(folders, "--json", str(folders / name)) == 2
+    assert "the output overlaps the input" in capsys.readouterr().err
+    assert (folders / name).read_text() == content
+
+
+@pytest.mark.parametrize("workers", ["0", "-3"])
+def test_at_least_one_thread(folders, capsys, workers):
+    merge(folders)
+    assert evaluate(folders, "--workers", workers) == 2
+    assert f"--workers: at least 1 worker is needed, got {workers}" in capsys.readouterr().err
+
+
 def test_tile_detections_are_refused(folders, capsys):
     for more in ((), ("--ignore-unlabeled",)):  # ignoring all of them would report an AP of 0
         assert evaluate(folders, *more, detections="tiles") == 2

@@ -40,7 +40,8 @@ def test_names_from_a_file_a_text_or_a_sequence(tmp_path):
         (",", "the class list is empty"),
         (("ship", "ship"), "'ship' is listed twice"),
         (("ship", 3), "'3' is not a class name"),
-        (("large vehicle",), "'large vehicle' is not a class name"),
+        (("large vehicle", "large-vehicle"), "the class 'large-vehicle' is listed twice"),
+        ((" ",), "is not a class name"),
         (("",), "'' is not a class name"),
         (("../x",), "is not a class name"),
     ],
@@ -48,6 +49,12 @@ def test_names_from_a_file_a_text_or_a_sequence(tmp_path):
 def test_invalid_class_list_raises(spec, message):
     with pytest.raises(UserError, match=message):
         resolve_classes(spec)
+
+
+def test_spaces_in_names_become_hyphens(tmp_path):
+    (tmp_path / "names.txt").write_text("Small Car\nBoeing 737\n")
+    assert resolve_classes(tmp_path / "names.txt") == ("Small-Car", "Boeing-737")
+    assert resolve_classes("Small Car, Boeing  737") == ("Small-Car", "Boeing-737")
 
 
 def test_file_without_names_raises(tmp_path):

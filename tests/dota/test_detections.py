@@ -48,6 +48,8 @@ def test_file_without_detections(tmp_path, text):
         (f"P1 abc {LINE}", "'abc' is not a number"),
         ("P1 0.5 1 2 inf 2 11 8 1 8", "'inf' is not finite"),
         (f"P1 nan {LINE}", "'nan' is not finite"),
+        ("P1 0.5 1 2 1e300 2 11 8 1 8", "'1e300' is too large"),
+        ("P1 0.5 1 2 -2e15 2 11 8 1 8", "'-2e15' is too large"),
         ("P1 0.5 1 2 1-1 2 11 8 1 8", "'1-1' is not a number"),
         ("P1 0.5 1 2 - 2 11 8 1 8", "'-' is not a number"),
         ("P1 0.5 1 2 . 2 11 8 1 8", "'.' is not a number"),

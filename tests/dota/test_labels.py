@@ -53,6 +53,13 @@ def test_objects_outside_the_image_or_without_area_are_kept(tmp_path):
         ("1 2 nan 4 5 6 7 8 ship 0", "'nan' is not finite"),
         ("1 2 1e999 4 5 6 7 8 ship 0", "'1e999' is not finite"),
         ("1,2,3,4,5,6,7,8,ship,0", "separated by spaces"),
+        ("1 2 3 4 5 6 7 1e300 ship 0", "'1e300' is too large"),
+        (f"{LINE} Boeing 737 1", "is 'Boeing 737' a class name"),
+        (f"{LINE} Small Car 0", "is 'Small Car' a class name"),
+        (f"{LINE} Small Car", "is 'Small Car' a class name"),
+        (f"{LINE} nan 0", "must not be a number, got 'nan'"),
+        (f"{LINE} inf", "must not be a number, got 'inf'"),
+        (f"{LINE} 1_0 0", "must not be a number, got '1_0'"),
     ],
 )
 def test_malformed_line_raises_with_path_and_line(tmp_path, line, message):
@@ -73,6 +80,20 @@ def test_malformed_line_raises_with_path_and_line(tmp_path, line, message):
 def test_unknown_class_raises_with_a_hint(tmp_path, name, hint):
     with pytest.raises(UserError, match=f"P1.txt:1: unknown class '{name}'.*{hint}"):
         write_and_read(tmp_path, f"{LINE} {name} 0\n", classes=CLASSES["v1.0"])
+
+
+@pytest.mark.parametrize("classes", [("Small Car", "Boeing 737"), ("Small-Car", "Boeing-737")])
+def test_class_names_with_spaces_are_matched(tmp_path, classes):
+    lines = f"{LINE} Small Car\n{LINE} Small Car 1\n{LINE} Boeing 737\n{LINE} Small-Car 2\n"
+    labels = write_and_read(tmp_path, lines, classes=classes)
+    assert labels.names == ("Small-Car", "Small-Car", "Boeing-737", "Small-Car")
+    assert labels.difficult.tolist() == [0, 1, 0, 2]
+
+
+def test_a_difficult_flag_is_not_joined_to_a_known_name(tmp_path):
+    labels = write_and_read(tmp_path, f"{LINE} Type 1\n", classes=("Type", "Type-1"))
+    assert (labels.names, labels.difficult.tolist()) == (("Type",), [1])
+    assert write_and_read(tmp_path, f"{LINE} Type 1\n", classes=("Type-1", "Type-2")).names == ("Type-1",)
 
 
 def test_unknown_class_is_skipped_on_request(tmp_path):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rotated_atss.checkpoints.compatibility import check_state_dict_fits, tensor_shapes
 from rotated_atss.checkpoints.restricted_load import LogHistory, load_restricted
 from rotated_atss.checkpoints.weight_files import read_safetensors
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 
 
 def restrict_checkpoint_loading() -> None:
@@ -45,7 +45,7 @@ def _load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | 
 
     ``weights_only``, a parameter of MMEngine's loader, is ignored: loading is always restricted.
     """
-    if str(file).endswith(".safetensors"):
+    if str(file).lower().endswith(".safetensors"):
         content = read_safetensors(file)
         check_content(content, file)
         return content
@@ -72,7 +72,7 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
         path: Path of the checkpoint, for the error.
 
     Raises:
-        UserError: A part has another type than expected, or a weight is NaN or infinite.
+        UserError: A part has another type than expected, or a weight is complex, NaN, or infinite in float32.
 
     Example:
         >>> import torch
@@ -87,14 +87,61 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
     names = [name for name in content.get("state_dict", content) if not isinstance(name, str)]
     if names:
         raise UserError(f"names of weights must be text, got {names[0]!r:.80}", where=path)
-    broken = [
-        name
-        for name, value in state_dict_of(content).items()
-        if (value.is_floating_point() or value.is_complex()) and not bool(value.isfinite().all())
-    ]
+    _check_class_names({"meta": meta or {}, "meta.dataset_meta": parts["meta.dataset_meta"]}, path)
+    _check_progress(meta or {}, path)
+    _check_weights(content, path)
+
+
+def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
+    """Refuse recorded class names that are neither a text nor a sequence of texts."""
+    for name, meta in metas.items():
+        for key in ("classes", "CLASSES"):
+            recorded = meta.get(key)
+            is_list = isinstance(recorded, (list, tuple)) and all(isinstance(entry, str) for entry in recorded)
+            if recorded is not None and not isinstance(recorded, str) and not is_list:
+                got = printable(repr(recorded), 80)
+                raise UserError(f"{name}.{key} must be a list of class names, got {got}", where=path)
+
+
+def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
+    """Refuse counts of epochs and iterations that are no counts."""
+    for key in ("epoch", "iter"):
+        count = meta.get(key, 0)
+        if type(count) is not int or count < 0:
+            raise UserError(f"meta.{key} must be a count, got {printable(repr(count), 80)}", where=path)
+
+
+def _check_weights(content: Mapping[str, Any], path: Any) -> None:
+    """Refuse weights that a float32 model cannot hold, and weights that occur twice.
+
+    Values above the range of float32, such as float64 allows, become infinite in the model.
+    """
+    state, averaged = state_dict_of(content), content.get("ema_state_dict")
+    prefixed = [name for name in content.get("state_dict", content) if name.removeprefix("module.") != name]
+    twice = [name for name in prefixed if name.removeprefix("module.") in content.get("state_dict", content)]
+    if twice:
+        raise UserError(f"holds {twice[0]} and {twice[0].removeprefix('module.')}, two weights of one name", where=path)
+    if isinstance(averaged, Mapping):
+        state.update({f"ema_state_dict.{name}": value for name, value in averaged.items()})
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    complex_ones = [name for name, value in tensors.items() if value.is_complex()]
+    if complex_ones:
+        raise UserError(f"{len(complex_ones)} weights are complex (first: {complex_ones[0]})", where=path)
+    broken = [name for name, value in tensors.items() if not is_finite(value)]
     if broken:
         what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"
         raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
+
+
+def is_finite(value: Tensor) -> bool:
+    """Return whether all values of a tensor are finite numbers of float32.
+
+    Example:
+        >>> import torch
+        >>> is_finite(torch.tensor([1e30])), is_finite(torch.tensor([1e300], dtype=torch.float64))
+        (True, False)
+    """
+    return not value.is_floating_point() or bool(value.float().isfinite().all())
 
 
 def read_checkpoint(path: str | Path) -> dict:

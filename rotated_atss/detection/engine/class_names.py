@@ -114,7 +114,9 @@ def _candidates(content: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, 
 def _dataset_candidates(dataset: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     named = (dataset.get("metainfo") or {}).get("classes")
     if named:
-        yield "in the config's metainfo", (named,) if isinstance(named, str) else tuple(named)
+        names = (named,) if isinstance(named, str) else tuple(named)
+        is_dota = dataset.get("type") == "DOTADataset"  # whose names have hyphens for spaces
+        yield "in the config's metainfo", resolve_classes(names) if is_dota else names
     if dataset.get("classes"):
         yield "in the config", tuple(resolve_classes(dataset["classes"]))
     dataset_class = DATASETS.get(dataset.get("type", ""))

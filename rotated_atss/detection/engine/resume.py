@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
-from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, state_dict_of
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, is_finite, state_dict_of
 from rotated_atss.detection.engine.start_weights import refuse_other_classes
 from rotated_atss.errors import UserError
 
@@ -54,7 +54,8 @@ def check_resumable(
         classes: Class names of the training data, if known.
 
     Raises:
-        UserError: The weights do not fit the model, it was trained on other classes, or there is no training state.
+        UserError: The weights do not fit the model, it was trained on other classes, there is no training state,
+            or the optimizer's is not finite.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -69,6 +70,21 @@ def check_resumable(
             where=path,
             hint="start from these weights with --init-from",
         )
+    if not all(map(is_finite, _tensors_in(content["optimizer"]))):
+        what = "the state of the optimizer is NaN or infinite"
+        raise UserError(what, where=path, hint="resume an earlier checkpoint, or use --init-from")
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of nested dictionaries and lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors_in(item)
 
 
 def resume_seed(cfg: Config, content: Mapping[str, Any]) -> str | None:

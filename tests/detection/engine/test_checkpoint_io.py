@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import save_file
 
 from rotated_atss.detection.engine.checkpoint_io import (
     check_weights_fit,
@@ -207,6 +208,10 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
     assert fault(check_resumable, model, model.state_dict(), "bare.pth").startswith(
         "bare.pth: holds weights but no training state to resume (no meta, message_hub, optimizer"
     )
+    for value in (float("nan"), float("inf")):
+        diverged = {**whole, "optimizer": {"state": {0: {"momentum_buffer": torch.tensor([value])}}}}
+        message = fault(check_resumable, model, diverged, "a.pth")
+        assert message.startswith("a.pth: the state of the optimizer is NaN or infinite")
     other = {**whole, "state_dict": {}}
     assert "6 missing (0 2, 1 4; first: 0.weight)" in fault(check_resumable, model, other, "other.pth")
 
@@ -221,11 +226,34 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
         ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be text, got 7"),
         ({"state_dict": {"w": torch.tensor([0.0, float("nan")])}}, "1 weights are NaN or infinite (first: w)"),
         ({"w": torch.tensor([float("inf")])}, "1 weights are NaN or infinite (first: w)"),
+        ({"w": torch.tensor([1e300], dtype=torch.float64)}, "1 weights are NaN or infinite (first: w)"),
+        ({"w": torch.tensor([float("nan")]).to(torch.float8_e5m2)}, "1 weights are NaN or infinite (first: w)"),
+        ({"state_dict": {}, "ema_state_dict": {"w": torch.tensor([float("nan")])}}, "1 weights are NaN or infinite"),
+        ({"w": torch.zeros(1, dtype=torch.complex64)}, "1 weights are complex (first: w)"),
+        ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "holds module.w and w, two weights of one name"),
+        *(
+            (
+                {"meta": {"dataset_meta": {"classes": classes}}},
+                "meta.dataset_meta.classes must be a list of class names",
+            )
+            for classes in (5, 0, True, 1.5, [1, 2], [["a"]], [None, "a"], {"a": 0}, b"ab", torch.zeros(2), np.zeros(2))
+        ),
+        ({"meta": {"CLASSES": 3}}, "meta.CLASSES must be a list of class names, got 3"),
+        *(
+            ({"meta": {key: count}}, f"meta.{key} must be a count, got {count!r}")
+            for key in ("iter", "epoch")
+            for count in ("abc", None, -5, float("nan"), True)
+        ),
     ],
 )
 def test_content_that_no_checkpoint_has(content, message, tmp_path, fault):
     path = saved(tmp_path / "a.pth", content)
     assert fault(read_checkpoint, path).startswith(f"{path}: {message}")
+
+
+def test_the_suffix_of_safetensors_can_be_upper_case(tmp_path):
+    save_file({"w": torch.ones(1)}, tmp_path / "A.SAFETENSORS")
+    assert read_checkpoint(tmp_path / "A.SAFETENSORS")["state_dict"]["w"].tolist() == [1]
 
 
 def test_deeply_nested_content_is_one_line(tmp_path, fault):
