@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
+
+# The functions are in cv2.utils.logging or, in other builds of OpenCV 4, in cv2 itself.
+_logging: Any = getattr(cv2.utils, "logging", cv2)
+_SILENT = 0
 
 
 @contextmanager
@@ -16,8 +21,9 @@ def silent_opencv() -> Iterator[None]:
         ...     cv2.imdecode(np.zeros(9, np.uint8), cv2.IMREAD_COLOR) is None
         True
     """
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _logging.getLogLevel()
+    _logging.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _logging.setLogLevel(level)
