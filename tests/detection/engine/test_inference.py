@@ -59,7 +59,7 @@ def oriented(tmp_path_factory):
     return config, root / "a.pth"
 
 
-@pytest.fixture(scope="module", params=["rotated_atss", "mmdet"])
+@pytest.fixture(scope="module", params=["rotated_atss", pytest.param("mmdet", marks=pytest.mark.baseline)])
 def horizontal(request, tmp_path_factory):
     """Config and checkpoint of a narrow ATSS on COCO: this package's config, and MMDetection's."""
     root = tmp_path_factory.mktemp("horizontal")

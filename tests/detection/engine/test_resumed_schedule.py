@@ -163,7 +163,9 @@ def test_state_of_another_optimizer_is_refused(fault):
 
 def test_several_optimizers_are_left_to_mmengine():
     runner = SimpleNamespace(optim_wrapper=None, param_schedulers={})
-    ResumedScheduleHook("a.pth").after_load_checkpoint(runner, {})
+    checkpoint: dict = {}
+    ResumedScheduleHook("a.pth").after_load_checkpoint(runner, checkpoint)
+    assert checkpoint == {}
 
 
 @pytest.mark.usefixtures("quick")

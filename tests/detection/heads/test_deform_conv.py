@@ -26,6 +26,7 @@ def randomized(layer, seed=0, spread=0.5):
     return layer
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("shape", LAYERS)
 def test_outputs_and_gradients_equal_mmcv(shape):
     from mmcv.ops import ModulatedDeformConv2dPack

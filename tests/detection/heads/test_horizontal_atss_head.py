@@ -108,6 +108,7 @@ def test_num_pos_is_the_mean_number_of_positives_per_image(monkeypatch):
     assert float(losses["num_pos"]) == sum(counts) / 2
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("rescale", [False, True])
 def test_detections_equal_mmdetection(rescale):
     head = build("HorizontalATSSHead")

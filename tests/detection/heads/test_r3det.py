@@ -83,6 +83,7 @@ def mmrotate_detector(model, angle_version):
     return baseline.eval()
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("angle_version", ["le90", "le135"])
 def test_raw_outputs_and_boxes_equal_mmrotate(angle_version):
     """Mmrotate swaps x and y when it samples features, hence ``transposed``."""
