@@ -35,6 +35,7 @@ def test_merged_detections_and_labels_have_the_stated_counts(tmp_path):
     assert {image for each in found for image in each.images} <= set(images)
 
 
+@pytest.mark.baseline
 def test_both_evaluations_give_equal_ap(tmp_path):
     pytest.importorskip("dotadevkit.evaluate.task1")
     bench_evaluate.write(tmp_path, 2000)

@@ -67,6 +67,7 @@ def devkit_result(tmp_path, detections, labels, name, threshold, metric, version
     return task1.voc_eval(*paths, ovthresh=threshold, use_07_metric=metric == "voc07", version=version)[2]
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("threshold", [0.5, 0.75, 0.95])
 @pytest.mark.parametrize("metric", ["voc07", "area"])
 @pytest.mark.parametrize("version", ["1.0", "1.5"])
@@ -87,6 +88,7 @@ def test_equals_devkit_on_crowded_images(tmp_path, threshold, metric, version):
     assert result.per_class["ship"].ap_by_iou[threshold] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("folder", [pytest.param("nine_images", marks=pytest.mark.slow), "four_images"])
 def test_equals_devkit_at_every_threshold_without_score_ties(shared_data, tmp_path, folder):
     detections, labels = load(shared_data("dota_eval", folder))

@@ -67,6 +67,7 @@ def test_simple_quadrilaterals_against_shapely(center):
     )
 
 
+@pytest.mark.baseline
 def test_self_intersecting_quadrilaterals_equal_polyiou():
     polyiou = pytest.importorskip("dotadevkit.polyiou.polyiou")
     rng = np.random.default_rng(2)

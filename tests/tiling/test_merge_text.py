@@ -27,6 +27,7 @@ def random_tiles(rng, count):
     return names, rng.permutation(count) / count, np.round(corners + rng.normal(0, 4, (count, 8)), 1)
 
 
+@pytest.mark.baseline
 @pytest.mark.parametrize("threshold", [0.1, 0.5])
 def test_equals_dota_devkit(tmp_path, threshold):
     merge = pytest.importorskip("dotadevkit.ops.ResultMerge")

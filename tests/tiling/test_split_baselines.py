@@ -129,6 +129,7 @@ def test_same_as_mmrotate_on_real_images(tmp_path, img_split, shared_data):
     assert_same_tiles(tmp_path / "tiles", tmp_path / "baseline")
 
 
+@pytest.mark.baseline
 def test_same_pixels_as_dota_devkit(tmp_path, make_folder, split):
     pytest.importorskip("dotadevkit")
     folders = make_folder(tmp_path / "raw", {"P1.png": (333, 250), "P2.png": (100, 90)})
