@@ -55,8 +55,9 @@ def _load_restricted(file: Any, map_location: Any = "cpu", weights_only: bool | 
         raise
     except Exception as error:  # a damaged file can raise anything
         raise _load_error(error, file) from error
-    if isinstance(content, dict):
-        check_content(content, file)
+    if not isinstance(content, dict):
+        raise UserError(f"holds a {type(content).__name__} instead of weights", where=file)
+    check_content(content, file)
     return content
 
 
@@ -104,11 +105,16 @@ def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
 
 
 def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
-    """Refuse counts of epochs and iterations that are no counts."""
+    """Refuse counts of epochs and iterations that are no counts, and a seed that is none."""
     for key in ("epoch", "iter"):
         count = meta.get(key, 0)
         if type(count) is not int or count < 0:
             raise UserError(f"meta.{key} must be a count, got {printable(repr(count), 80)}", where=path)
+    seed = meta.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):
+        raise UserError(
+            f"meta.seed must be an integer from 0 to 2**32 - 1, got {printable(repr(seed), 80)}", where=path
+        )
 
 
 def _check_weights(content: Mapping[str, Any], path: Any) -> None:
@@ -127,6 +133,9 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
     complex_ones = [name for name, value in tensors.items() if value.is_complex()]
     if complex_ones:
         raise UserError(f"{len(complex_ones)} weights are complex (first: {complex_ones[0]})", where=path)
+    negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
+    if negative:
+        raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="the file is damaged")
     broken = [name for name, value in tensors.items() if not is_finite(value)]
     if broken:
         what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"
@@ -162,10 +171,7 @@ def read_checkpoint(path: str | Path) -> dict:
     """
     if not Path(path).is_file():
         raise UserError("no such checkpoint", where=path)
-    content = _load_restricted(path)
-    if not isinstance(content, dict):
-        raise UserError(f"holds a {type(content).__name__} instead of weights", where=path)
-    return content
+    return _load_restricted(path)
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ from rotated_atss.detection.engine.start_weights import refuse_other_classes
 from rotated_atss.errors import UserError
 
 TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
+_HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
+_HINT = "start from these weights with --init-from"
 
 
 def latest_checkpoint(work_dir: Path) -> Path | None:
@@ -55,11 +57,13 @@ def check_resumable(
 
     Raises:
         UserError: The weights do not fit the model, it was trained on other classes, there is no training state,
-            or the optimizer's is not finite.
+            or that state is damaged, of another model or not finite.
 
     Example:
+        >>> import pytest
         >>> model = nn.Linear(2, 1)
-        >>> check_resumable(model, dict.fromkeys(TRAINING_STATE, {}) | {"state_dict": model.state_dict()}, "a.pth")
+        >>> with pytest.raises(UserError, match="no training state to resume"):
+        ...     check_resumable(model, {"state_dict": model.state_dict()}, "a.pth")
     """
     check_weights_fit(model, state_dict_of(content), path)
     refuse_other_classes(content, classes, path)
@@ -68,11 +72,63 @@ def check_resumable(
         raise UserError(
             f"holds weights but no training state to resume (no {', '.join(missing)})",
             where=path,
-            hint="start from these weights with --init-from",
+            hint=_HINT,
         )
+    _check_training_state(content, path)
+    shapes = {parameter.shape for parameter in model.parameters()}
+    for optimizer in _optimizers(content["optimizer"]):
+        wrong = [
+            value for state in optimizer["state"].values() for value in _moments(state) if value.shape not in shapes
+        ]
+        if wrong:
+            got = tuple(wrong[0].shape)
+            raise UserError(f"the state of the optimizer has a shape {got} that no weight has", where=path, hint=_HINT)
     if not all(map(is_finite, _tensors_in(content["optimizer"]))):
         what = "the state of the optimizer is NaN or infinite"
         raise UserError(what, where=path, hint="resume an earlier checkpoint, or use --init-from")
+
+
+def _check_training_state(content: Mapping[str, Any], path: str | Path) -> None:
+    """Raise an error unless the parts of :data:`TRAINING_STATE` have the form that MMEngine writes."""
+    schedulers = content["param_schedulers"]
+    lists = list(schedulers.values()) if isinstance(schedulers, Mapping) else [schedulers]
+    hub = content["message_hub"]
+    is_whole = {
+        "meta": isinstance(content["meta"], Mapping) and {"epoch", "iter"} <= set(content["meta"]),
+        "message_hub": isinstance(hub, Mapping) and all(isinstance(hub.get(key), Mapping) for key in _HUB_KEYS),
+        "optimizer": all(map(_is_optimizer, _optimizers(content["optimizer"]))),
+        "param_schedulers": all(isinstance(part, list) and all(map(_is_mapping, part)) for part in lists),
+    }
+    for part, whole in is_whole.items():
+        if not whole:
+            raise UserError(f"{part} is not that of a training", where=path, hint=_HINT)
+
+
+def _optimizers(content: Any) -> list[Any]:
+    """Return the state of the optimizer in a list, or the states of several."""
+    if isinstance(content, Mapping) and "param_groups" not in content:
+        return [part for part in content.values() if _is_mapping(part)] or [content]
+    return [content]
+
+
+def _is_optimizer(content: Any) -> bool:
+    if not _is_mapping(content) or not isinstance(content.get("param_groups"), list):
+        return False
+    state = content.get("state")
+    groups_are_whole = all(
+        _is_mapping(group) and isinstance(group.get("params"), list) for group in content["param_groups"]
+    )
+    return groups_are_whole and isinstance(state, Mapping) and all(map(_is_mapping, state.values()))
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _moments(state: Mapping[str, Any]) -> list[Tensor]:
+    """Return the values of a weight's state that have the shape of the weight in SGD, Adam and AdamW."""
+    values = (state.get(name) for name in ("momentum_buffer", "exp_avg", "exp_avg_sq"))
+    return [value for value in values if isinstance(value, Tensor)]
 
 
 def _tensors_in(value: Any) -> Iterator[Tensor]:

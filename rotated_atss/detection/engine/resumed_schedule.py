@@ -108,6 +108,9 @@ def _check_same_optimizer(groups: Sequence[Mapping], saved: Sequence[Mapping], p
         what = f"the optimizer has {len(saved)} parameter groups; the config's has {len(groups)}"
         raise UserError(what, where=path, hint=hint)
     for group, old in zip(groups, saved, strict=True):
+        if len(group["params"]) != len(old["params"]):
+            what = f"the optimizer has {len(old['params'])} weights in a group; the config's has {len(group['params'])}"
+            raise UserError(what, where=path, hint=hint)
         names, old_names = (
             {key for key in settings if not key.startswith(SCHEDULED_PREFIXES)} for settings in (group, old)
         )

@@ -203,13 +203,23 @@ def test_loaded_weights_are_those_of_the_file(model):
 
 
 def test_only_the_state_of_a_training_is_resumed(model, fault):
-    whole = dict(state_dict=model.state_dict(), meta={}, message_hub={}, optimizer={}, param_schedulers=[])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.ones(2, 3)).sum().backward()
+    optimizer.step()
+    whole = dict(
+        state_dict=model.state_dict(),
+        meta=dict(epoch=0, iter=1),
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+        optimizer=optimizer.state_dict(),
+        param_schedulers=[{}],
+    )
     check_resumable(model, whole, "whole.pth")
     assert fault(check_resumable, model, model.state_dict(), "bare.pth").startswith(
         "bare.pth: holds weights but no training state to resume (no meta, message_hub, optimizer"
     )
     for value in (float("nan"), float("inf")):
-        diverged = {**whole, "optimizer": {"state": {0: {"momentum_buffer": torch.tensor([value])}}}}
+        state = {0: {"momentum_buffer": torch.full((2, 3), value)}}
+        diverged = {**whole, "optimizer": {**whole["optimizer"], "state": state}}
         message = fault(check_resumable, model, diverged, "a.pth")
         assert message.startswith("a.pth: the state of the optimizer is NaN or infinite")
     other = {**whole, "state_dict": {}}
@@ -217,8 +227,43 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
 
 
 @pytest.mark.parametrize(
+    "part, value",
+    [
+        ("meta", {}),
+        ("message_hub", 3),
+        ("message_hub", {}),
+        ("optimizer", 5),
+        ("optimizer", {}),
+        ("optimizer", {"param_groups": [{"params": [0]}], "state": [1]}),
+        ("optimizer", {"param_groups": [3], "state": {}}),
+        ("param_schedulers", 3),
+        ("param_schedulers", ["x"]),
+    ],
+)
+def test_a_damaged_training_state_is_refused(part, value, model, fault):
+    content = dict(
+        state_dict=model.state_dict(),
+        meta=dict(epoch=0, iter=1),
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1).state_dict(),
+        param_schedulers=[],
+    )
+    check_resumable(model, content, "a.pth")
+    assert fault(check_resumable, model, {**content, part: value}, "a.pth").startswith(
+        f"a.pth: {part} is not that of a training"
+    )
+    state = {0: {"momentum_buffer": torch.zeros(9, 9)}}
+    other = {**content, "optimizer": {**content["optimizer"], "state": state}}
+    assert "has a shape (9, 9) that no weight has" in fault(check_resumable, model, other, "a.pth")
+
+
+@pytest.mark.parametrize(
     "content, message",
     [
+        ([1], "holds a list instead of weights"),
+        ({"meta": {"seed": "abc"}}, "meta.seed must be an integer from 0"),
+        ({"meta": {"seed": -4}}, "meta.seed must be an integer from 0"),
+        ({"bn.running_var": torch.tensor([-1.0])}, "a variance is negative (first: bn.running_var)"),
         ({"state_dict": [1]}, "state_dict must be a dictionary, got list"),
         ({"state_dict": None}, "state_dict must be a dictionary, got NoneType"),
         ({"state_dict": {}, "meta": 3}, "meta must be a dictionary, got int"),
@@ -249,6 +294,8 @@ def test_only_the_state_of_a_training_is_resumed(model, fault):
 def test_content_that_no_checkpoint_has(content, message, tmp_path, fault):
     path = saved(tmp_path / "a.pth", content)
     assert fault(read_checkpoint, path).startswith(f"{path}: {message}")
+    restrict_checkpoint_loading()
+    assert fault(CheckpointLoader.load_checkpoint, str(path), "cpu").startswith(f"{path}: {message}")
 
 
 def test_the_suffix_of_safetensors_can_be_upper_case(tmp_path):
