@@ -29,6 +29,7 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.submission_check import check_submission
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.tiling.manifest import read_manifest
 from rotated_atss.tiling.merge_text import merge_folder
 
 LABEL = b"imagesource:GoogleEarth\ngsd:0.5\n20 20 80 20.5 80 60 20 60 ship 0\n1 2 11 2 11 8 1 8 large-vehicle 1\n"
@@ -39,6 +40,12 @@ INSTANCES = {
     "categories": [{"id": 1, "name": "ship"}],
 }
 RESULTS = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
+MANIFEST = {
+    "written_by": "rotated-atss split",
+    "settings": {"sizes": [1024], "keep_empty": True},
+    "folders": [{"images": "../raw", "labels": "../labelTxt"}, {"images": "x", "labels": "y", "label_format": "voc"}],
+    "tiles": [{"image": "P1.png", "name": "P1__1024__0___0", "objects": 2, "truncated": 0}],
+}
 TOKENS = (
     *(b"nan", b"inf", b"-1", b"1e400", b"9" * 400, b"\x00", b"\x1b[2J", b"\xff\xfe", b"\xc3\xa9", b"\r", b"\n", b"\t"),
     *(b"null", b"true", b"[]", b"{}", b'""', b"[" * 2000, b"{" * 50, b"1_0", b"../", b"/dev/zero", b"\xe2\x80\xa8"),
@@ -108,6 +115,7 @@ def readers(folder: Path) -> dict[str, tuple[list[bytes], Callable[[bytes], obje
         "submission": ([zipped()], in_file("s.zip", lambda path: check_submission(path, ("ship", "plane")))),
         "instances": ([json.dumps(INSTANCES).encode()], in_file("i.json", read_instances)),
         "results": ([json.dumps(RESULTS).encode()], in_file("r.json", lambda path: read_results(path, valid))),
+        "manifest": ([json.dumps(MANIFEST).encode()], in_file("manifest.json", read_manifest)),
     }
 
 

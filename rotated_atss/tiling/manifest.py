@@ -7,14 +7,35 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rotated_atss import __version__
+from rotated_atss.coco.json_file import read_json
+from rotated_atss.errors import UserError, quote
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.staging import WRITTEN_BY
 
+MANIFEST = "manifest.json"
+WRITTEN_BY = "rotated-atss split"
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The entries of a manifest that a reader of the tiles needs.
+
+    Attributes:
+        written_by: The program that wrote it; empty if it is not recorded.
+        label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
+        tiles: Names of the tiles; empty if they are not recorded.
+        keep_empty: Whether tiles without objects were written.
+    """
+
+    written_by: str = ""
+    label_folders: tuple[str, ...] = ()
+    tiles: tuple[str, ...] = ()
+    keep_empty: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,3 +141,72 @@ def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
         "in_no_tile": stats.in_no_tile,
         "tiles": len(stats.tiles),
     }
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read the manifest of a split.
+
+    Args:
+        path: The file. Folders recorded in it are absolute or relative to its own folder.
+
+    Raises:
+        UserError: The file cannot be read, or is not a manifest of a split.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, MANIFEST)
+        ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
+        ...     read_manifest(path)
+        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True)
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise _manifest_error(path, "the content", "an object", content)
+    folders = _get(content, "folders", list, [], path)
+    tiles = _get(content, "tiles", list, [], path)
+    settings = _get(content, "settings", dict, {}, path)
+    return Manifest(
+        written_by=_get(content, "written_by", str, "", path),
+        label_folders=tuple(_label_folders(folders, path)),
+        tiles=tuple(_entries(tiles, "tiles", "name", path)),
+        keep_empty=_get(settings, "keep_empty", bool, True, path),
+    )
+
+
+def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
+    root = Path(path).resolve().parent
+    labels = []
+    for index, entry in enumerate(folders):
+        if not isinstance(entry, dict):
+            raise _manifest_error(path, f"folders[{index}]", "an object", entry)
+        folder = entry.get("labels")
+        if folder is None or entry.get("label_format", "dota") != "dota":
+            continue
+        if not isinstance(folder, str) or "\0" in folder:
+            raise _manifest_error(path, f"folders[{index}].labels", "a path or null", folder)
+        if folder:
+            labels.append(os.path.normpath(root / folder))
+    return labels
+
+
+def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:
+    """Return the text ``entry[key]`` of each entry."""
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+            raise _manifest_error(path, f"{label}[{index}]", f"an object with a {key}", entry)
+    return [entry[key] for entry in entries]
+
+
+def _get(content: dict[str, Any], key: str, kind: type, default: Any, path: str | Path) -> Any:
+    value = content.get(key, default)
+    if not isinstance(value, kind):
+        names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+        raise _manifest_error(path, key, names[kind], value)
+    return value
+
+
+def _manifest_error(path: str | Path, label: str, expected: str, value: object) -> UserError:
+    shown = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else quote(value)
+    what = f"not a manifest of a split: {label} must be {expected}, got {shown}"
+    return UserError(what, where=path, hint="split again")

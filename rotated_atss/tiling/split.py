@@ -22,12 +22,12 @@ from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.tiling.manifest import SplitTotals, manifest_bytes, sum_stats
+from rotated_atss.tiling.manifest import MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, split_image
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.staging import MANIFEST, staged
+from rotated_atss.tiling.staging import staged
 
 PathLike = str | Path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rotated_atss.errors import UserError
+from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY, read_manifest
 
 PARTIAL = "split.partial"
-MANIFEST = "manifest.json"
 PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they are moved; the manifest marks a complete split
-WRITTEN_BY = "rotated-atss split"
 
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"
@@ -79,10 +77,9 @@ def _check_replaceable(out: Path, overwrite: bool) -> None:
 def _is_split(out: Path) -> bool:
     """Return whether the folder has a manifest of this package."""
     try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        return read_manifest(out / MANIFEST).written_by == WRITTEN_BY
+    except UserError:
         return False
-    return isinstance(manifest, dict) and manifest.get("written_by") == WRITTEN_BY
 
 
 def _move_in(partial: Path, out: Path) -> None:

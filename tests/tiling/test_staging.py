@@ -7,7 +7,8 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart
-from rotated_atss.tiling.staging import MANIFEST, PARTIAL, WRITTEN_BY, staged
+from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
+from rotated_atss.tiling.staging import PARTIAL, staged
 
 
 def write_split(out, tile="a", **options):

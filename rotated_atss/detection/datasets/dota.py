@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
+from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
@@ -98,7 +98,7 @@ class DOTADataset(BaseDataset):
     def _check_manifest(self, names: set[str]) -> list[str]:
         """Compare the tiles with the manifest of the split; return what makes AP on these tiles incomparable."""
         manifest = _read_manifest(self.data_root)
-        listed = {tile["name"] for tile in manifest.get("tiles", [])}
+        listed = set(manifest.tiles)
         missing = sorted(listed - names)
         if missing and not self.allow_missing_tiles:
             raise UserError(
@@ -116,7 +116,7 @@ class DOTADataset(BaseDataset):
         notes = []
         if missing:
             notes.append(f"AP is of a subset: {len(missing)} of the {len(listed)} tiles of the split are missing")
-        if manifest.get("settings", {}).get("keep_empty", True) is False:
+        if not manifest.keep_empty:
             notes.append("AP is biased: the split left out tiles without objects, and false positives there")
         if self.test_mode:
             for note in notes:
@@ -169,6 +169,7 @@ def source_label_folders(data_root: str | None) -> list[str]:
         UserError: The manifest is not one of a split.
 
     Example:
+        >>> import json
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     manifest = {"folders": [{"images": folder, "labels": folder}]}
@@ -176,25 +177,10 @@ def source_label_folders(data_root: str | None) -> list[str]:
         ...     source_label_folders(folder) == [folder]
         True
     """
-    entries = _read_manifest(data_root).get("folders", [])
-    text = [folder for folder in entries if folder.get("label_format", "dota") == "dota"]
-    labels = [folder["labels"] for folder in text if folder.get("labels")]
-    folders = [os.path.normpath(Path(data_root or "").resolve() / folder) for folder in labels]
-    return [folder for folder in folders if Path(folder).is_dir()]
+    return [folder for folder in _read_manifest(data_root).label_folders if os.path.isdir(folder)]
 
 
-def _read_manifest(data_root: str | None) -> dict[str, Any]:
+def _read_manifest(data_root: str | None) -> Manifest:
     """Read the manifest below ``data_root``; return an empty one if there is none."""
-    path = Path(data_root or "") / "manifest.json"
-    if not data_root or not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        for folder in manifest.get("folders", []):
-            folder.get("labels")
-        for tile in manifest.get("tiles", []):
-            tile["name"]
-        manifest.get("settings", {}).get("keep_empty")
-    except (ValueError, AttributeError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"not a manifest of a split: {error}", where=path, hint="split again") from error
-    return manifest
+    path = Path(data_root or "") / MANIFEST
+    return read_manifest(path) if data_root and path.is_file() else Manifest()

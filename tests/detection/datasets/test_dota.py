@@ -174,10 +174,9 @@ def test_tiles_must_be_those_of_the_manifest(folder):
     assert "AP is of a subset: 1 of the 4" in load(folder, allow_missing_tiles=True).metainfo["notes"][0]
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"folders": [3]}', '{"folders": 3}', "\x00"])
-def test_invalid_manifest_raises(folder, text):
-    (folder / "manifest.json").write_text(text)
-    assert "manifest.json: not a manifest of a split" in error_of(folder)
+def test_invalid_manifest_raises(folder):
+    (folder / "manifest.json").write_text('{"folders": 3}')
+    assert "manifest.json: not a manifest of a split: folders must be a list, got '3'" in error_of(folder)
 
 
 def test_objects_without_area_are_dropped_with_one_warning(tmp_path):

@@ -1,0 +1,43 @@
+"""Reading of the manifest: only UserError leaves the reader."""
+
+import json
+
+import pytest
+
+from rotated_atss.errors import UserError
+from rotated_atss.tiling.manifest import Manifest, read_manifest
+
+
+def read(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    return read_manifest(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[1]", "null", "\x00", "9" * 5000, "[" * 100_000, '{"a":' * 50_000,
+        '{"folders": 3}', '{"folders": [3]}', '{"folders": [{"labels": 3}]}', '{"folders": [{"labels": "\\u0000"}]}',
+        '{"tiles": {}}', '{"tiles": [3]}', '{"tiles": [{}]}', '{"tiles": [{"name": []}]}',
+        '{"settings": []}', '{"settings": {"keep_empty": "no"}}', '{"written_by": 1}',
+    ],
+)  # fmt: skip
+def test_damaged_manifest_is_one_line(tmp_path, text):
+    with pytest.raises(
+        UserError, match=r"manifest\.json(:\d+)?: (not a manifest of a split: |not valid JSON: )"
+    ) as error:
+        read(tmp_path, text)
+    assert len(str(error.value)) < 400
+
+
+def test_entries_of_a_manifest(tmp_path):
+    folders = [
+        {"images": "raw", "labels": "../labels"}, {"images": "raw", "labels": "/data/labels"},
+        {"images": "raw", "labels": None}, {"images": "raw"}, {"labels": "x", "label_format": "voc"},
+        {"labels": "n" * 5000},
+    ]  # fmt: skip
+    content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": {"keep_empty": False}}
+    manifest = read(tmp_path, json.dumps(content))
+    expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
+    assert manifest == Manifest("a", expected, ("t",), keep_empty=False)
+    assert read(tmp_path, "{}") == Manifest()
