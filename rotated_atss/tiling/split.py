@@ -9,6 +9,7 @@ same tiles, pixel by pixel, with the same objects.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -115,6 +116,7 @@ def split_dota(
         settings = replace(settings, bits=conversion.bits)
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, workers, progress)
+        _check_tiles(folder, stats, settings.image_format, labeled=labels is not None)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
@@ -155,6 +157,24 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
             stats[index] = result
             bar.update()
     return [stats[index] for index in range(len(jobs))]
+
+
+def _check_tiles(folder: Path, stats: Sequence[SplitStats], image_format: str, *, labeled: bool) -> None:
+    """Compare the written files with the tiles that go into the manifest.
+
+    Raises:
+        UserError: A tile is missing or foreign, because another program changed the folder during the run.
+    """
+    names = {tile.name for image_stats in stats for tile in image_stats.tiles}
+    for part, suffix in (("images", image_format), ("labelTxt", "txt")) if labeled else (("images", image_format),):
+        expected, found = {f"{name}.{suffix}" for name in names}, set(os.listdir(folder / part))
+        if found != expected:
+            what = (
+                f"{len(expected - found)} of {len(expected)} written files are missing and {len(found - expected)} are "
+                f"foreign, such as {min(found ^ expected)}"
+            )
+            hint = "another program changed the folder during the run: split again"
+            raise UserError(what, where=folder / part, hint=hint)
 
 
 def _threads(job_bytes: int, jobs: int, workers: int) -> int:

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.run_lock import run_lock
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY, read_manifest
 
 PARTIAL = "split.partial"
+LOCK = ".split.lock"
 PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they are moved; the manifest marks a complete split
 
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
@@ -23,14 +25,16 @@ def staged(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder for ``PARTS`` and move them into ``out`` when the block succeeds.
 
     If the block fails or is interrupted, the temporary folder is removed and ``out`` is unchanged. Only a killed
-    process leaves the folder ``PARTIAL`` behind; the next run reports it.
+    process leaves the folder ``PARTIAL`` behind; the next run reports it. The lock ``LOCK`` in ``out`` is held
+    meanwhile: a second run into the same folder is refused, with and without ``overwrite``.
 
     Args:
         out: The output folder; it need not exist.
         overwrite: Replace an earlier split in ``out``, complete or not. Other content is never replaced.
 
     Raises:
-        UserError: ``out`` is not a folder, cannot be written, or has content that must not be replaced.
+        UserError: ``out`` is not a folder, cannot be written, has content that must not be replaced, or another run
+            writes into it.
 
     Example:
         >>> import tempfile
@@ -41,27 +45,41 @@ def staged(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
         ...     [path.name for path in Path(parent, "out").iterdir()]
         ['images']
     """
-    _check_replaceable(out, overwrite)
-    partial, created = out / PARTIAL, not out.exists()
+    if out.exists() and not out.is_dir():
+        raise UserError("not a folder", where=out, hint=_CHOOSE)
+    created = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _create_error(out, error) from error
+    try:
+        with run_lock(out / LOCK):
+            _check_replaceable(out, overwrite)
+            yield from _moved_when_complete(out)
+    finally:
+        if created and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _moved_when_complete(out: Path) -> Iterator[Path]:
+    partial = out / PARTIAL
     try:
         _remove(partial)
-        partial.mkdir(parents=True)
+        partial.mkdir()
     except OSError as error:
-        raise UserError(f"the output folder cannot be created: {error.strerror}", where=out) from error
+        raise _create_error(out, error) from error
     try:
         yield partial
         _move_in(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if created and not any(out.iterdir()):
-            out.rmdir()
+
+
+def _create_error(out: Path, error: OSError) -> UserError:
+    return UserError(f"the output folder cannot be created: {error.strerror}", where=out)
 
 
 def _check_replaceable(out: Path, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError("not a folder", where=out, hint=_CHOOSE)
     names = {path.name for path in out.iterdir() if path.name == PARTIAL or not path.name.startswith(".")}
     if not names:
         return
@@ -69,7 +87,7 @@ def _check_replaceable(out: Path, overwrite: bool) -> None:
     if not names <= {PARTIAL, *PARTS} or not (unfinished or _is_split(out)):
         raise UserError(f"the output folder contains other files ({min(names)})", where=out, hint=_CHOOSE)
     if not overwrite and unfinished:
-        raise UserError("an earlier split into this folder is unfinished or still running", where=out, hint=_REPLACE)
+        raise UserError("an earlier split into this folder is unfinished", where=out, hint=_REPLACE)
     if not overwrite:
         raise UserError("the output folder contains a finished split", where=out, hint=_REPLACE)
 

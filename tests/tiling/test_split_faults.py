@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rotated_atss.tiling.split
+from rotated_atss.cli import main
 from rotated_atss.errors import UserError
 from tests.tiling.dota_folder import ORDINARY
 
@@ -172,11 +173,62 @@ def test_killed_run_leaves_only_the_partial_folder(tmp_path, make_folder, split)
         pass
     os.killpg(process.pid, signal.SIGKILL)  # with its workers
     process.wait()
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
-    with pytest.raises(UserError, match=r"unfinished or still running.*--overwrite"):
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".split.lock", "split.partial"]
+    with pytest.raises(UserError, match=r"unfinished \(pass --overwrite"):
         split(*folders, tmp_path / "out")
     split(*folders, tmp_path / "out", overwrite=True, sizes=[1024], gaps=[200])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "labelTxt", "manifest.json"]
+
+
+_SLOW_SPLIT = """
+import sys, time
+import rotated_atss.tiling.split as module
+write = module._split_all
+def wait(*arguments):
+    stats = write(*arguments)
+    print("writing", flush=True)
+    sys.stdin.readline()
+    return stats
+module._split_all = wait
+from rotated_atss.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_second_split_into_a_folder_is_refused_while_the_first_runs(tmp_path, make_folder, overwrite, capsys):
+    images, _ = make_folder(tmp_path, {"P1.png": (300, 300)})
+    words = ["split", "--images", str(images), "--out", str(tmp_path / "out"), "--size", "128", "--workers", "1"]
+    root = Path(rotated_atss.tiling.split.__file__).parents[2]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", _SLOW_SPLIT, *words], cwd=root, **pipes) as first:
+        assert first.stdout.readline() == "writing\n"
+        assert main([*words, *overwrite]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"out/.split.lock: another run writes into this folder: process {first.pid} on " in line
+        out, _ = first.communicate("\n")
+    assert first.returncode == 0
+    assert "1 images -> 9 tiles" in out
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 9
+    assert not (tmp_path / "out" / ".split.lock").exists()
+    assert main([*words, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("damage", ["missing", "foreign"])
+def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_folder, split, damage):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300)})
+    write = rotated_atss.tiling.split._split_all
+
+    def damaged(jobs, *arguments):
+        stats = write(jobs, *arguments)
+        path = jobs[0].folder / "images" / "P1__128__0___0.png"
+        path.rename(path.with_name("b.png")) if damage == "foreign" else path.unlink()
+        return stats
+
+    monkeypatch.setattr(rotated_atss.tiling.split, "_split_all", damaged)
+    with pytest.raises(UserError, match=r"images: 1 of 9 written files are missing and [01] are foreign"):
+        split(*folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_overwrite_replaces_the_whole_split(tmp_path, make_folder, split, tree):

@@ -8,7 +8,7 @@ import pytest
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
-from rotated_atss.tiling.staging import PARTIAL, staged
+from rotated_atss.tiling.staging import LOCK, PARTIAL, staged
 
 
 def write_split(out, tile="a", **options):
@@ -27,7 +27,7 @@ def test_parts_are_moved_when_the_block_ends(tmp_path):
     with staged(out) as folder:
         (folder / "images").mkdir()
         (folder / "images" / "a").write_text("a")
-        assert [path.name for path in out.iterdir()] == [PARTIAL]
+        assert sorted(path.name for path in out.iterdir()) == [LOCK, PARTIAL]
     assert content(out) == ["images/a"]
 
 

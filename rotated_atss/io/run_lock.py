@@ -1,0 +1,108 @@
+"""Lock of an output folder for the duration of a run, so that two runs never write into it at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.errors import UserError
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_MAX_OWNER_BYTES = 200
+
+
+@contextmanager
+def run_lock(path: str | Path) -> Iterator[None]:
+    """Hold a lock file while the block runs.
+
+    On POSIX the file is locked with ``flock``, which ends with the process: the file of a killed run locks nothing.
+    Where ``flock`` is missing (Windows, some network file systems), the existence of the file ``<path>.exclusive`` is
+    the lock.
+
+    Args:
+        path: The lock file, in an existing folder. It is removed at the end.
+
+    Raises:
+        UserError: Another run holds the lock, or the file cannot be written. The message names the file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with run_lock(Path(folder, ".split.lock")):
+        ...         names = os.listdir(folder)
+        ...     len(names), os.listdir(folder)
+        (1, [])
+    """
+    path = Path(path)
+    exclusive = path.with_name(f"{path.name}.exclusive")
+    try:
+        descriptor = _lock(path)
+        held = descriptor is not None
+        if descriptor is None:
+            descriptor = _create(exclusive)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except OSError as error:
+        hint = "choose another output folder"
+        raise UserError(f"the lock cannot be written: {error.strerror}", where=path, hint=hint) from error
+    try:
+        yield
+    finally:
+        if held:  # removed before it is unlocked: another run that has opened it notices (_is_current)
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+        else:
+            os.close(descriptor)  # first, because Windows does not remove open files
+            path.unlink(missing_ok=True)
+            exclusive.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> int | None:
+    """Open and lock the file; return its descriptor, or None without ``flock``."""
+    while fcntl is not None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise _locked_error(path, "wait for it to end, or choose another output folder") from None
+        except OSError:
+            os.close(descriptor)
+            return None
+        if _is_current(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+    return None
+
+
+def _is_current(descriptor: int, path: Path) -> bool:
+    """Return whether ``path`` still names the opened file, which its owner removes at the end of a run."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _create(path: Path) -> int:
+    """Create the file whose existence is the lock."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        raise _locked_error(path, "wait for it to end; if no such process runs, remove this file") from None
+
+
+def _locked_error(path: Path, hint: str) -> UserError:
+    owner = ""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        owner = file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
+    return UserError(f"another run writes into this folder: {owner or 'unknown process'}", where=path, hint=hint)
