@@ -1,4 +1,4 @@
-"""The exception for user errors."""
+"""The exception for user errors, and the wording of messages."""
 
 from __future__ import annotations
 
@@ -56,6 +56,26 @@ def quote(value: object, max_length: int = 80) -> str:
         ("'ship'", "'xxxx ... xxxx'")
     """
     return f"'{printable(str(value), max_length)}'"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or the plural.
+
+    Args:
+        number: The number.
+        noun: An English noun in the singular.
+
+    Example:
+        >>> count_of(1, "image"), count_of(0, "image"), count_of(2, "class"), count_of(3, "category")
+        ('1 image', '0 images', '2 classes', '3 categories')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{number} {noun}es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}s"
 
 
 def _rebuild(what: str, where: object, hint: str) -> UserError:

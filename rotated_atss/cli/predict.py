@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._class_filter import select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
@@ -24,12 +24,14 @@ from rotated_atss.cli._pictures import (
     picture_path,
     write_picture,
 )
+from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
 from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.dota.classes import hyphenate
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
+    from rotated_atss.io.png import Image
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.predict import Tiling
 
@@ -38,10 +40,9 @@ HELP = (
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
     "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
     "16-bit and transparent images are converted to 8-bit color, 16-bit images by one scaling for all. An unreadable "
-    "image is reported and skipped; the exit code is then 2."
+    "image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
+    "pictures of an earlier run in OUT are removed."
 )
-
-DETECTIONS, PICTURES = "detections", "pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,30 +101,44 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
-    detector = load_detector(
-        args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
-        cfg_options=options,
-    )  # fmt: skip
-    tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-    classes = select_classes(args.classes, detector.classes)
-    _check_leftovers(Path(args.out) / DETECTIONS, [hyphenate(name) for name in classes])
-    args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
-    detections: list[BoxDetections] = []
-    failures = process_images(
-        paths, lambda path: _predict_one(detector, tiling, classes, path, detections, args), "predict"
-    )
-    if detections:
-        _write(detections, detector.classes, classes, paths, args)
-        print(f"{_summary(detections, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
+    with PredictionFiles(args.out, args.json) as files:
+        detector = load_detector(
+            args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
+            cfg_options=options,
+        )  # fmt: skip
+        tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
+        classes = select_classes(args.classes, detector.classes)
+        names = [hyphenate(name) for name in classes]
+        _check_leftovers(Path(args.out) / DETECTIONS, names)
+        ids = _coco_ids(paths, detector.classes, args) if args.json else None
+        args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+        counts: list[tuple[int, int]] = []
+
+        def predict_one(path: Path) -> None:
+            image, detections = _detect(detector, tiling, classes, path, args)
+            files.add(detections, list(map(hyphenate, detector.classes)), _coco_rows(detections, ids))
+            counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
+            if not args.no_pictures:
+                _draw(detections, detector.classes, image, files.picture_path(path), args)
+
+        failures = process_images(paths, predict_one, "predict")
+        if counts:
+            if ids is not None:
+                _write_coco_ids(ids, paths, detector.classes, args)
+            removed = files.commit(names)
+            if removed:
+                print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
+            print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     if failures:
-        print(f"{len(failures)} of {len(paths)} images failed")
+        print(f"{len(failures)} of {count_of(len(paths), 'image')} failed")
     return 2 if failures else 0
 
 
-def _summary(detections: Sequence[BoxDetections], score: float) -> str:
-    total = sum(len(image.scores) for image in detections)
-    shown = sum(int((image.scores >= score).sum()) for image in detections)
-    return f"{len(detections)} images, {total} detections, {shown} of them with a score of at least {score:g}"
+def _summary(counts: Sequence[tuple[int, int]], score: float) -> str:
+    """Format the numbers of detections of the images, and of those with a score of at least ``score``."""
+    total, shown = (sum(column) for column in zip(*counts))
+    images, detections = count_of(len(counts), "image"), count_of(total, "detection")
+    return f"{images}, {detections}, {shown} of them with a score of at least {score:g}"
 
 
 def _check_arguments(args: argparse.Namespace) -> list[Path]:
@@ -157,27 +172,26 @@ def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
             raise UserError("detections of an earlier run that this run would not replace", where=path, hint=hint)
 
 
-def _predict_one(
-    detector: LoadedDetector,
-    tiling: Tiling,
-    classes: Sequence[str],
-    path: Path,
-    results: list[BoxDetections],
-    args: argparse.Namespace,
-) -> None:
-    """Detect on one image, append the detections to ``results``, then draw: a failed picture keeps the detections."""
+def _detect(
+    detector: LoadedDetector, tiling: Tiling, classes: Sequence[str], path: Path, args: argparse.Namespace
+) -> tuple[Image, BoxDetections]:
+    """Read an image and detect on it."""
     from rotated_atss.io.images import read_image
-    from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.tiling.predict import predict_image
 
     image = read_image(path, args.bits)
     detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
-    detections = _keep_labels(detections, [detector.classes.index(name) for name in classes])
-    results.append(detections)
-    if not args.no_pictures:
-        names = [detector.classes[label] for label in detections.labels.tolist()]
-        layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist())
-        write_picture(picture_path(Path(args.out) / PICTURES, path), image, [layer], args)
+    return image, _keep_labels(detections, [detector.classes.index(name) for name in classes])
+
+
+def _draw(
+    detections: BoxDetections, model_classes: Sequence[str], image: Image, path: Path, args: argparse.Namespace
+) -> None:
+    from rotated_atss.ops.boxes import obb_to_poly
+
+    names = [model_classes[label] for label in detections.labels.tolist()]
+    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist())
+    write_picture(path, image, [layer], args)
 
 
 def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetections:
@@ -190,55 +204,41 @@ def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetecti
     return replace(detections, boxes=boxes, scores=scores, labels=detections.labels[keep])
 
 
-def _write(
-    detections: Sequence[BoxDetections],
-    model_classes: Sequence[str],
-    classes: Sequence[str],
-    paths: Sequence[Path],
-    args: argparse.Namespace,
-) -> None:
-    from rotated_atss.dota.detections import write_task1_folder
-    from rotated_atss.tiling.merge_boxes import to_task1
+def _coco_ids(
+    paths: Sequence[Path], model_classes: Sequence[str], args: argparse.Namespace
+) -> tuple[dict[str, int], list[int]]:
+    """Return the image id of each image by its name without suffix, and the category id of each class."""
+    from rotated_atss.coco.instances import category_ids, read_instances
+    from rotated_atss.coco.results_file import assign_image_ids, default_category_ids, match_image_ids
 
-    per_class = {hyphenate(name): rows for name, rows in to_task1(detections, model_classes).items() if name in classes}
-    write_task1_folder(Path(args.out) / DETECTIONS, per_class)
-    if args.json:
-        _write_coco_results(detections, model_classes, paths, args)
+    if not args.coco_annotations:
+        return assign_image_ids([path.stem for path in paths]), default_category_ids(model_classes)
+    instances = read_instances(args.coco_annotations)
+    by_file = match_image_ids([path.name for path in paths], instances)
+    return {path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes)
 
 
-def _write_coco_results(
-    detections: Sequence[BoxDetections], model_classes: Sequence[str], paths: Sequence[Path], args: argparse.Namespace
-) -> None:
-    """Write the results JSON; without annotations also the ids of images and categories, beside it."""
-    from rotated_atss.coco.instances import category_ids as match_category_ids
-    from rotated_atss.coco.instances import read_instances
-    from rotated_atss.coco.results_file import (
-        assign_image_ids,
-        default_category_ids,
-        ids_path,
-        match_image_ids,
-        to_coco_results,
-    )
-    from rotated_atss.io.files import write_json
+def _coco_rows(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
+    """Return the detections of one image in COCO's results format."""
+    from rotated_atss.coco.results_file import to_coco_results
     from rotated_atss.ops.boxes import obb_to_hbb
 
+    if ids is None:
+        return []
+    boxes = obb_to_hbb(detections.boxes).numpy()
+    return to_coco_results(ids[0][detections.name], boxes, detections.scores.numpy(), detections.labels.numpy(), ids[1])
+
+
+def _write_coco_ids(
+    ids: tuple[dict[str, int], list[int]], paths: Sequence[Path], model_classes: Sequence[str], args: argparse.Namespace
+) -> None:
+    """List the ids of images and categories beside the results; with annotations, remove the list of an earlier run."""
+    from rotated_atss.coco.results_file import ids_path
+    from rotated_atss.io.files import write_json
+
     if args.coco_annotations:
-        instances = read_instances(args.coco_annotations)
-        by_file = match_image_ids([path.name for path in paths], instances)
-        image_ids = {path.stem: by_file[path.name] for path in paths}
-        category_ids = match_category_ids(instances, model_classes)
-        ids_path(args.json).unlink(missing_ok=True)  # of an earlier run without annotations
-    else:
-        image_ids, category_ids = assign_image_ids([path.stem for path in paths]), default_category_ids(model_classes)
-        images = [{"id": image_ids[path.stem], "file_name": path.name} for path in paths]
-        categories = [{"id": number, "name": name} for number, name in zip(category_ids, model_classes)]
-        write_json(ids_path(args.json), {"images": images, "categories": categories})
-    rows = [
-        row
-        for image in detections
-        for row in to_coco_results(
-            image_ids[image.name], obb_to_hbb(image.boxes).numpy(), image.scores.numpy(), image.labels.numpy(),
-            category_ids,
-        )
-    ]  # fmt: skip
-    write_json(args.json, rows, indent=None)
+        ids_path(args.json).unlink(missing_ok=True)
+        return
+    images = [{"id": ids[0][path.stem], "file_name": path.name} for path in paths]
+    categories = [{"id": number, "name": name} for number, name in zip(ids[1], model_classes)]
+    write_json(ids_path(args.json), {"images": images, "categories": categories})

@@ -1,5 +1,6 @@
 """The command predict: written files and error lines."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.cli import main
+from rotated_atss.cli._prediction_files import PredictionFiles
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_detections, read_task1_folder
 from tests.references.images import smooth_noise
@@ -129,6 +131,68 @@ def test_second_run_replaces_the_first(model, images, tmp_path, user_error):
     assert "Task1_car.txt: detections of an earlier run that this run would not replace" in user_error(
         "predict", *words
     )
+
+
+def test_pictures_of_an_earlier_run_are_removed(model, images, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert predict(model["oriented"], images, out) == 0
+    cv2.imwrite(str(out / "pictures" / "own.png"), smooth_noise(9, 9))
+    (images / "P1.png").unlink()
+    assert predict(model["oriented"], images, out) == 0
+    assert f"1 picture of an earlier run removed from {out / 'pictures'}\n1 image, " in capsys.readouterr().out
+    assert sorted(path.name for path in (out / "pictures").iterdir()) == ["P2.png", "own.png"]
+    assert predict(model["oriented"], images, out, "--no-pictures") == 0
+    assert [path.name for path in (out / "pictures").iterdir()] == ["own.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_stopped_run_leaves_the_earlier_result(model, images, tmp_path, monkeypatch, error, capsys):
+    from rotated_atss.tiling import predict as module
+
+    out, file = tmp_path / "out", tmp_path / "results.json"
+    words = ["--json", file]
+    assert predict(model["oriented"], images, out, *words) == 0
+    before = [contents(folder) for folder in (out / "detections", out / "pictures")], file.read_bytes()
+    predict_image, calls = module.predict_image, []
+
+    def stop(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            assert (out / "predict.partial" / "pictures" / "P1.png").is_file()
+            assert any(path.stat().st_size for path in (out / "predict.partial" / "detections").iterdir())
+            raise error
+        return predict_image(*arguments, **options)
+
+    monkeypatch.setattr(module, "predict_image", stop)
+    assert predict(model["oriented"], images, out, *words, "--iou", "0.9") in (2, 130)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert ([contents(folder) for folder in (out / "detections", out / "pictures")], file.read_bytes()) == before
+    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder in which no user can write")
+@pytest.mark.parametrize("where", ["out", "detections", "pictures", "json"])
+def test_unwritable_output_is_noticed_before_the_model_is_loaded(images, tmp_path, user_error, where):
+    (tmp_path / "out" / "detections").mkdir(parents=True)
+    (tmp_path / "out" / "pictures").mkdir()
+    checkpoint, words = tmp_path / "model.pth", ["--out", tmp_path / "out"]
+    checkpoint.write_bytes(b"never read")
+    if where == "json":
+        words += ["--json", checkpoint / "results.json"]
+    else:
+        blocked = tmp_path / "out" / (where if where != "out" else ".predict.lock")
+        blocked.rmdir() if blocked.exists() else None
+        blocked.symlink_to("/proc/no_such_folder/file" if where == "out" else "/proc")
+    line = user_error("predict", "rotated_atss_obb_r18_demo_le90", checkpoint, images, *words)
+    assert "cannot be written" in line
+
+
+def test_second_predict_into_a_folder_is_refused(images, tmp_path, user_error):
+    (tmp_path / "model.pth").write_bytes(b"never read")
+    words = ["rotated_atss_obb_r18_demo_le90", tmp_path / "model.pth", images, "--out", tmp_path / "out"]
+    with PredictionFiles(tmp_path / "out"):
+        assert ".predict.lock: another run writes into this folder" in user_error("predict", *words)
 
 
 def test_predict_with_a_horizontal_model(model, images, tmp_path, capsys):
