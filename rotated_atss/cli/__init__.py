@@ -10,9 +10,12 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, ModuleType
 
 from rotated_atss import __version__
 from rotated_atss.errors import UserError
@@ -43,6 +46,8 @@ OPTIONAL_PACKAGES = (
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
 )
 
+_SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
 # Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
 OS_ERROR_HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere",
@@ -60,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command and options; None reads them from ``sys.argv``.
 
     Returns:
-        Exit code: that of the command, 2 for a user error, 130 for an interrupt.
+        Exit code: that of the command, 2 for a user error, 130 for an interrupt, 128 + n for the signal n.
 
     Example:
         >>> main(["split", "--images", "no_such_folder", "--out", "tiles"])
@@ -76,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name is None:
             return _print_overview(arguments)
         args = build_parser(name).parse_args(arguments[1:])
-        return int(load_command(name).run(args) or 0)
+        with _raise_on_signals():
+            return int(load_command(name).run(args) or 0)
     except UserError as error:
         return _print_error(label, str(error), 2)
     except ModuleNotFoundError as error:
@@ -88,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt:
         return _print_error(label, "interrupted", 130)
+    except _TerminatedError as error:
+        return _print_error(label, f"terminated by {error.signal.name}", 128 + error.signal)
     except BrokenPipeError:
         return _discard_stdout()
     except OSError as error:
@@ -95,6 +103,42 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _print_error(label, f"{where}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
+
+
+class _TerminatedError(BaseException):
+    """The process received a signal that ends it; raised so that temporary files are removed."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.signal = number
+
+
+@contextmanager
+def _raise_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, unless the caller handles or ignores them (``nohup``).
+
+    Processes of a launcher keep the default: a handler would wait for a collective operation that cannot end.
+    """
+    names = () if "LOCAL_RANK" in os.environ or threading.current_thread() is not threading.main_thread() else _SIGNALS
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    owner = os.getpid()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for each in taken:  # another signal ends the process at once
+            signal.signal(each, signal.SIG_DFL)
+        if os.getpid() != owner:  # a forked worker, which has nothing to clean up
+            os.kill(os.getpid(), number)
+            return
+        raise _TerminatedError(signal.Signals(number))
+
+    for number in taken:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def load_command(name: str) -> ModuleType:

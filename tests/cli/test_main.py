@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +59,42 @@ def test_user_error_is_one_line_and_exit_2(command, capsys: pytest.CaptureFixtur
 def test_interrupt_is_one_line_and_exit_130(command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "rotated-atss split: interrupted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signal_is_one_line_and_exit_128_plus_n(command, capsys, monkeypatch, name) -> None:
+    number = getattr(signal, name)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    cleaned = []
+
+    def body() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    assert command(body) == 128 + number
+    assert capsys.readouterr().err == f"rotated-atss split: terminated by {name}\n"
+    assert cleaned
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("launched", [False, True])
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, print])
+def test_handlers_of_the_caller_and_of_a_launcher_are_kept(command, monkeypatch, handler, launched) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    if not launched:
+        monkeypatch.delenv("LOCAL_RANK")
+    found = []
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        command(lambda: found.append(signal.getsignal(signal.SIGHUP)))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (found == [handler]) == (launched or handler is not signal.SIG_DFL)
 
 
 def test_missing_package_names_the_command_that_installs_it(command, capsys: pytest.CaptureFixture[str]) -> None:

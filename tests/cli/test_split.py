@@ -95,7 +95,15 @@ def test_error_in_a_worker_is_one_line(raw, tmp_path, repo_root):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_interrupt_is_one_line_without_output(raw, repo_root):
+@pytest.mark.parametrize(
+    ("name", "code", "line"),
+    [
+        ("SIGINT", 130, "interrupted"),
+        ("SIGTERM", 143, "terminated by SIGTERM"),
+        ("SIGHUP", 129, "terminated by SIGHUP"),
+    ],
+)
+def test_stopped_split_is_one_line_without_output(raw, repo_root, name, code, line):
     for index in range(4):
         cv2.imwrite(str(raw / "a" / "images" / f"large{index}.png"), np.zeros((2500, 2500, 3), np.uint8))
     command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(raw / "a" / "images"), "--workers", "2"]
@@ -107,13 +115,13 @@ def test_interrupt_is_one_line_without_output(raw, repo_root):
         stderr=subprocess.PIPE,
         text=True,
         # a shell starts background jobs with interrupts ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL),
     )
     while process.poll() is None and not list((raw / "out").glob("split.partial/images/*.png")):
         pass
-    os.killpg(process.pid, signal.SIGINT)  # like Ctrl-C: to the workers too
+    os.killpg(process.pid, getattr(signal, name))  # like Ctrl-C: to the workers too
     _, error = process.communicate()
-    assert (process.returncode, error) == (130, "rotated-atss split: interrupted\n")
+    assert (process.returncode, error) == (code, f"rotated-atss split: {line}\n")
     assert not (raw / "out").exists()
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from rotated_atss.errors import UserError
 
+_DEAD_WORKER = "DataLoader worker (pid"  # how PyTorch reports a loader process that was killed or exited
+
 
 def one_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or the exception's type where the message is empty.
@@ -48,7 +50,7 @@ def strip_worker_traceback() -> Iterator[None]:
     """Remove the traceback that PyTorch adds to the message of an error raised in a loader process.
 
     Raises:
-        UserError: The error of the loader process in one line; also for a missing file.
+        UserError: The error of the loader process in one line; also for a missing file and a killed process.
 
     Example:
         >>> with strip_worker_traceback():
@@ -66,3 +68,8 @@ def strip_worker_traceback() -> Iterator[None]:
         raise UserError(line) from None
     except FileNotFoundError as error:
         raise UserError(str(error)) from error
+    except RuntimeError as error:
+        if not str(error).startswith(_DEAD_WORKER):
+            raise
+        what = f"a data loader process died: {one_line(error).rstrip('. ')}"
+        raise UserError(what, hint="possibly out of memory: use fewer --workers") from None
