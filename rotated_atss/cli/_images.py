@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 
 def find_images(source: str | Path) -> list[Path]:
@@ -37,6 +37,34 @@ def find_images(source: str | Path) -> list[Path]:
         raise UserError("no such image or folder", where=path)
     check_image_name(path.stem, path.parent)
     return [path]
+
+
+def print_skipped_images(source: str | Path) -> None:
+    """Print which files of a folder look like images but are not read; nothing for a single image.
+
+    Args:
+        source: An image file, or a folder.
+    """
+    from rotated_atss.dota.folders import note_skipped_images
+
+    for note in note_skipped_images(source) if Path(source).is_dir() else ():
+        print(note)
+
+
+def print_failures(failures: Sequence[UserError], paths: Sequence[Path]) -> int:
+    """Print how many images failed and return the exit code.
+
+    Args:
+        failures: The errors of :func:`process_images`.
+        paths: All images.
+
+    Example:
+        >>> print_failures([], [Path("a.png")])
+        0
+    """
+    if failures:
+        print(f"{len(failures)} of {count_of(len(paths), 'image')} failed")
+    return 2 if failures else 0
 
 
 def add_bits_argument(group: argparse._ActionsContainer) -> None:

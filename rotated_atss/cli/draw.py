@@ -12,12 +12,14 @@ from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
     find_images,
+    print_failures,
+    print_skipped_images,
     process_images,
     resolve_bits,
 )
 from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
 from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 HELP = (
     "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes; "
@@ -47,12 +49,11 @@ def run(args: argparse.Namespace) -> int:
     labels, detections = _read_sources(args, paths)
     known = [name for source in labels + detections for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known)
+    print_skipped_images(args.images)
     args.bits = resolve_bits(paths, args.bits)
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
-    print(f"{len(paths) - len(failures)} pictures written to {args.out}")
-    if failures:
-        print(f"{len(failures)} of {len(paths)} images failed")
-    return 2 if failures else 0
+    print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
+    return print_failures(failures, paths)
 
 
 def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:

@@ -14,6 +14,8 @@ from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
     find_images,
+    print_failures,
+    print_skipped_images,
     process_images,
     resolve_bits,
 )
@@ -111,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
         names = [hyphenate(name) for name in classes]
         _check_leftovers(Path(args.out) / DETECTIONS, names)
         ids = _coco_ids(paths, detector.classes, args) if args.json else None
+        print_skipped_images(args.images)
         args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+        print(_plan(paths, tiling), flush=True)
         counts: list[tuple[int, int]] = []
 
         def predict_one(path: Path) -> None:
@@ -129,9 +133,19 @@ def run(args: argparse.Namespace) -> int:
             if removed:
                 print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
             print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
-    if failures:
-        print(f"{len(failures)} of {count_of(len(paths), 'image')} failed")
-    return 2 if failures else 0
+    return print_failures(failures, paths)
+
+
+def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
+    """Format the amount of work, which is known before the first image."""
+    from rotated_atss.tiling.predict import WHOLE_IMAGE
+    from rotated_atss.tiling.split_image import count_windows
+
+    images = count_of(len(paths), "image")
+    if tiling.size == WHOLE_IMAGE:
+        return f"{images}, each as a whole"
+    windows = sum(count_windows(path, tiling.split_settings()) for path in paths)
+    return f"{images}, {count_of(windows, 'window')} of {tiling.size} px"
 
 
 def _summary(counts: Sequence[tuple[int, int]], score: float) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
+
+_LISTED = 5  # objects in a message
 
 HELP = "Split raw DOTA images and labels into tiles: images/, labelTxt/ and manifest.json."
 
@@ -34,9 +37,14 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         overwrite=args.overwrite,
         progress=False if args.quiet else None,
+        on_start=None if args.quiet else _print_plan,
     )
     if not args.quiet:
+        if result.classes:
+            print(_class_table(result.classes))
         print(_summary(result, labeled=options["labels"] is not None))
+        if result.in_no_tile:
+            print(f"in no tile: {_first_of(result.in_no_tile)}")
         if result.unknown_classes:
             print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
     return 0
@@ -70,15 +78,31 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _print_plan(images: int, windows: int) -> None:
+    print(f"{count_of(images, 'image')}, {count_of(windows, 'window')}", flush=True)
+
+
+def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
+    """Format the objects per class as a table."""
+    rows = [("class", "objects", "in tiles"), *((name, *map(str, counts)) for name, counts in classes.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
+
+
+def _first_of(objects: Sequence[str]) -> str:
+    rest = len(objects) - _LISTED
+    return ", ".join(objects[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def _summary(result: SplitResult, *, labeled: bool) -> str:
     """Format the counts of a split as one line."""
     totals = result.totals
-    parts = [f"{totals.images} images -> {totals.tiles} tiles"]
+    parts = [f"{count_of(totals.images, 'image')} -> {count_of(totals.tiles, 'tile')}"]
     if labeled:
         parts[0] += f" ({totals.empty_tiles} without objects)"
         parts.append(
-            f"{totals.objects_in_images} objects -> {totals.objects_in_tiles} in tiles ({totals.truncated} truncated), "
-            f"{totals.in_no_tile} in no tile, {totals.without_area} without area"
+            f"{count_of(totals.objects_in_images, 'object')} -> {totals.objects_in_tiles} in tiles "
+            f"({totals.truncated} truncated), {totals.in_no_tile} in no tile, {totals.without_area} without area"
         )
     return f"{'; '.join(parts)}; {result.seconds:.1f} s; written to {result.out}"
 

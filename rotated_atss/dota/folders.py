@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from rotated_atss.dota._fields import MAX_FIELD_BYTES
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, printable, quote
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _OTHER_IMAGE_SUFFIXES = (
     *(".gif", ".webp", ".jp2", ".j2k", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
+
+_LISTED = 5  # names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -81,6 +83,29 @@ def skipped_images(folder: str | Path) -> list[str]:
         ['a.webp']
     """
     return [path.name for path in list_files(folder, _OTHER_IMAGE_SUFFIXES)]
+
+
+def note_skipped_images(folder: str | Path) -> list[str]:
+    """Return a line for the user about the files of :func:`skipped_images`; none if there are none.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a.webp", "b.gif"):
+        ...         Path(folder, name).touch()
+        ...     note_skipped_images(folder)[0].removeprefix(folder)
+        ': 2 files are not read: a.webp, b.gif (supported formats: .png, .jpg, .jpeg, .bmp, .tif, .tiff)'
+    """
+    names = skipped_images(folder)
+    if not names:
+        return []
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = printable(", ".join(names[:_LISTED]))
+    verb = "is" if len(names) == 1 else "are"
+    supported = ", ".join(IMAGE_SUFFIXES)
+    return [
+        f"{folder}: {count_of(len(names), 'file')} {verb} not read: {listed}{more} (supported formats: {supported})"
+    ]
 
 
 def list_label_files(folder: str | Path) -> list[Path]:

@@ -57,7 +57,7 @@ def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
 
     Example:
         >>> from rotated_atss.tiling.split_image import SplitStats, Tile
-        >>> sum_stats([SplitStats(100, 80, 2, (), 1, (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
+        >>> sum_stats([SplitStats(100, 80, 2, (), (1,), (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
         1
     """
     tiles = [tile for image_stats in stats for tile in image_stats.tiles]
@@ -69,7 +69,7 @@ def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
         objects_in_tiles=sum(tile.objects for tile in tiles),
         truncated=sum(tile.truncated for tile in tiles),
         without_area=sum(len(image_stats.without_area) for image_stats in stats),
-        in_no_tile=sum(image_stats.in_no_tile for image_stats in stats),
+        in_no_tile=sum(len(image_stats.in_no_tile) for image_stats in stats),
     )
 
 
@@ -138,7 +138,7 @@ def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
         "height": stats.height,
         "objects": stats.objects,
         "without_area": len(stats.without_area),
-        "in_no_tile": stats.in_no_tile,
+        "in_no_tile": len(stats.in_no_tile),
         "tiles": len(stats.tiles),
     }
 

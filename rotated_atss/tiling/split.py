@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rotated_atss.dota.classes import CLASSES, resolve_classes
+from rotated_atss.dota.folders import note_skipped_images
 from rotated_atss.dota.labels import Labels
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.images import estimate_decode_bytes
@@ -26,7 +28,7 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, split_image
+from rotated_atss.tiling.split_image import SplitJob, SplitStats, count_windows, split_image
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.staging import staged
 
@@ -44,12 +46,16 @@ class SplitResult:
         totals: Counts over all images and tiles.
         seconds: Wall time.
         unknown_classes: Class names of no DOTA version, sorted; empty if the classes were given.
+        classes: Numbers of objects in the images and in the tiles, by class, sorted by name.
+        in_no_tile: ``path:line class`` of the objects with area that belong to no tile.
     """
 
     out: Path
     totals: SplitTotals
     seconds: float
     unknown_classes: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    in_no_tile: tuple[str, ...] = ()
 
 
 def split_dota(
@@ -63,6 +69,7 @@ def split_dota(
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
+    on_start: Callable[[int, int], None] | None = None,
 ) -> SplitResult:
     """Split the images of one or several folders into tiles.
 
@@ -76,6 +83,7 @@ def split_dota(
         workers: Processes; None uses one per core. The output does not depend on it.
         overwrite: Replace an earlier split in ``out``, complete or not. Other folders are never replaced.
         progress: Show a progress bar; None shows it on a terminal.
+        on_start: Called with the numbers of images and of windows before the first image is split.
 
     Returns:
         Counts, duration and unknown classes.
@@ -109,18 +117,26 @@ def split_dota(
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
+    for image_folder, _ in folders:
+        for note in note_skipped_images(image_folder):
+            logger.warning("%s", note)
     with staged(Path(out), overwrite=overwrite) as folder:
         conversion = plan_conversion([source.image for source in sources], settings.bits, workers)
         for note in conversion.notes:
             logger.warning("%s", note)
         settings = replace(settings, bits=conversion.bits)
+        if on_start is not None:
+            on_start(len(sources), sum(count_windows(source.image, settings) for source in sources))
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, workers, progress)
         _check_tiles(folder, stats, settings.image_format, labeled=labels is not None)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
-    return SplitResult(Path(out), sum_stats(stats), time.perf_counter() - started, unknown)
+    return SplitResult(
+        Path(out), sum_stats(stats), time.perf_counter() - started, unknown, _count_classes(label_sets, stats),
+        tuple(_objects_in_no_tile(sources, label_sets, stats)),
+    )  # fmt: skip
 
 
 def _read_all(
@@ -143,6 +159,31 @@ def _read_all(
 def _unknown_classes(label_sets: Sequence[Labels | None]) -> tuple[str, ...]:
     known = set().union(*CLASSES.values())
     return tuple(sorted({name for labels in label_sets if labels is not None for name in labels.names} - known))
+
+
+def _count_classes(label_sets: Sequence[Labels | None], stats: Sequence[SplitStats]) -> dict[str, tuple[int, int]]:
+    """Return the numbers of objects in the images and in the tiles by class."""
+    in_images: Counter[str] = Counter()
+    in_tiles: Counter[str] = Counter()
+    for labels, image_stats in zip(label_sets, stats, strict=True):
+        for name, tiles in zip(labels.names if labels is not None else (), image_stats.tiles_per_object):
+            in_images[name] += 1
+            in_tiles[name] += tiles
+    return {name: (in_images[name], in_tiles[name]) for name in sorted(in_images)}
+
+
+def _objects_in_no_tile(
+    sources: Sequence[SourceImage], label_sets: Sequence[Labels | None], stats: Sequence[SplitStats]
+) -> Iterator[str]:
+    for source, labels, image_stats in zip(sources, label_sets, stats, strict=True):
+        if labels is not None:
+            for row in image_stats.in_no_tile:
+                yield f"{_object_place(source, int(labels.line_numbers[row]))} {labels.names[row]}"
+
+
+def _object_place(source: SourceImage, line: int) -> str:
+    """Return ``path:line`` of an object, or the path for a label format without lines."""
+    return f"{source.labels}:{line}" if line else f"{source.labels}"
 
 
 def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
@@ -184,13 +225,12 @@ def _threads(job_bytes: int, jobs: int, workers: int) -> int:
 
 
 def _warn_without_area(sources: Sequence[SourceImage], stats: Sequence[SplitStats]) -> None:
-    lines = [
-        f"{source.labels}:{line}" if line else f"{source.labels}"
-        for source, image_stats in zip(sources, stats)
-        for line in image_stats.without_area
+    places = [
+        _object_place(source, line) for source, image_stats in zip(sources, stats) for line in image_stats.without_area
     ]
-    if lines:
-        logger.warning("%d objects without area left out, the first at %s", len(lines), lines[0])
+    if places:
+        objects = count_of(len(places), "object")
+        logger.warning("%s without area left out, the first at %s", objects, places[0])
 
 
 def _as_tuple(value: PathLike | Sequence[PathLike]) -> tuple[PathLike, ...]:

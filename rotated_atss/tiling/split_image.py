@@ -13,6 +13,7 @@ import numpy as np
 from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
+from rotated_atss.io.image_header import read_header
 from rotated_atss.io.images import Image, encode_image, read_image
 from rotated_atss.io.threads import map_in_threads
 from rotated_atss.tiling.crop import (
@@ -66,16 +67,18 @@ class SplitStats:
         height: Height of the image, pixels.
         objects: Objects in its label file, including those without area.
         without_area: Line numbers, in the label file, of the objects without area.
-        in_no_tile: Objects with area that belong to no tile.
+        in_no_tile: Indices, among the labels, of the objects with area that belong to no tile.
         tiles: The written tiles.
+        tiles_per_object: Number of tiles that list each object.
     """
 
     width: int
     height: int
     objects: int
     without_area: tuple[int, ...]
-    in_no_tile: int
+    in_no_tile: tuple[int, ...]
     tiles: tuple[Tile, ...]
+    tiles_per_object: tuple[int, ...] = ()
 
 
 def split_image(job: SplitJob) -> SplitStats:
@@ -103,20 +106,50 @@ def split_image(job: SplitJob) -> SplitStats:
     height, width = image.shape[:2]
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
-    placed = object_areas(polygons) <= MIN_AREA  # objects without area do not count as lost
-    without_area = () if job.labels is None else tuple(job.labels.line_numbers[placed].tolist())
+    has_area = object_areas(polygons) > MIN_AREA
+    without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
+    tiles_per_object = np.zeros(len(polygons), np.int64)
     for rate, scaled in _resampled(image, job):
         windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
         placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
-        placed[placement.objects] = True
+        tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
         crops = list(_crops(job, rate, windows, placement))
         tiles += map_in_threads(partial(_write_tile, job, scaled), crops, job.threads)
-    return SplitStats(width, height, len(polygons), without_area, int((~placed).sum()), tuple(tiles))
+    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # objects without area do not count as lost
+    return SplitStats(
+        width, height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
+        tuple(tiles_per_object.tolist()),
+    )  # fmt: skip
+
+
+def count_windows(image: Path, settings: SplitSettings) -> int:
+    """Count the windows of an image from its header; 0 if the header cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     count_windows(Path(folder, "P1.png"), SplitSettings(sizes=[32], gaps=[8]))
+        6
+    """
+    try:
+        header = read_header(image)
+    except UserError:  # reading the image reports it
+        return 0
+    if header is None or not (header.width and header.height):
+        return 0
+    sizes = [(max(1, round(header.width * rate)), max(1, round(header.height * rate))) for rate in _rates(settings)]
+    return sum(len(sliding_windows(*size, settings.grids(), settings.image_ratio)) for size in sizes)
+
+
+def _rates(settings: SplitSettings) -> list[float]:
+    """Return the rates at which an image is resampled."""
+    return list(dict.fromkeys(settings.rates)) if settings.resamples else [1.0]
 
 
 def _resampled(image: Image, job: SplitJob) -> Iterator[tuple[float, Image]]:
     """Yield the image at every rate if rates resample, otherwise the unchanged image at rate 1."""
-    for rate in dict.fromkeys(job.settings.rates) if job.settings.resamples else [1.0]:
+    for rate in _rates(job.settings):
         try:
             yield rate, image if rate == 1 else _resample(image, rate)
         except (cv2.error, MemoryError):  # an empty or a too large result

@@ -40,7 +40,7 @@ def test_draw_labels(drawable, capsys):
     assert is_close(picture[20, 10], class_color("ship"))
     assert is_close(picture[65, 60], class_color("plane"))
     assert not picture[85:].any()
-    assert capsys.readouterr().out == f"1 pictures written to {drawable / 'out'}\n"
+    assert capsys.readouterr().out == f"1 picture written to {drawable / 'out'}\n"
     assert draw(drawable, "--labels", drawable / "labels")[85:].any()  # the legend
     wide = draw(drawable, "--labels", drawable / "labels", "--box-only", "--line-width", 5)
     assert (wide > 0).sum() > 2 * (picture > 0).sum()

@@ -275,8 +275,10 @@ def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, cap
         f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 32-bit "
         "floating-point values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
     ]
-    assert captured.out.splitlines()[0].startswith("2 images, ")
-    assert captured.out.splitlines()[1] == "2 of 4 images failed"
+    plan, summary, failed = captured.out.splitlines()
+    assert plan == "4 images, 10 windows of 96 px"
+    assert summary.startswith("2 images, ")
+    assert failed == "2 of 4 images failed"
     detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
     assert {name for each in detections.values() for name in each.images} == {"P1", "P2"}
     assert sorted(path.name for path in (out / "pictures").iterdir()) == ["P1.png", "P2.png"]
@@ -285,8 +287,11 @@ def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, cap
 def test_nothing_is_written_if_every_image_fails(model, images, tmp_path, capsys):
     for path in images.iterdir():
         path.write_bytes(b"")
+    (images / "P3.webp").touch()
     assert predict(model["oriented"], images, tmp_path / "out") == 2
-    assert capsys.readouterr().out == "2 of 2 images failed\n"
+    skipped, *lines = capsys.readouterr().out.splitlines()
+    assert skipped.startswith(f"{images}: 1 file is not read: P3.webp (")
+    assert lines == ["2 images, 0 windows of 96 px", "2 of 2 images failed"]
     assert not (tmp_path / "out").exists()
 
 

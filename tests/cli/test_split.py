@@ -34,18 +34,21 @@ def arguments(raw, *folders, **options):
 
 def test_repeated_folders_and_summary(raw, capsys):
     assert main(arguments(raw, "a", "b")) == 0
-    line = capsys.readouterr().out
+    plan, *table, line = capsys.readouterr().out.splitlines()
+    assert plan == "2 images, 4 windows"
+    assert table == ["class  objects  in tiles", "ship         2         2"]
     assert line.startswith(
         "2 images -> 4 tiles (2 without objects); 2 objects -> 2 in tiles (0 truncated), 0 in no tile, 0 without area; "
     )
-    assert line.rstrip().endswith(f"written to {raw / 'out'}")
+    assert line.endswith(f"written to {raw / 'out'}")
     assert len(list((raw / "out" / "images").iterdir())) == 4
 
 
 def test_several_folders_per_option_without_labels(raw, capsys):
     words = ["split", "--images", str(raw / "a" / "images"), str(raw / "b" / "images"), "--out", str(raw / "out")]
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith("2 images -> 2 tiles; ")
+    plan, line = capsys.readouterr().out.splitlines()
+    assert (plan, line.startswith("2 images -> 2 tiles; ")) == ("2 images, 2 windows", True)
     assert not (raw / "out" / "labelTxt").exists()
 
 
@@ -68,12 +71,36 @@ def test_classes_of_no_dota_version_are_listed_at_the_end(raw, capsys):
         path = raw / name / "labelTxt" / f"{name}.txt"
         path.write_text(path.read_text() + f"10 10 30 10 30 20 10 20 {class_name} 0\n10 10 30 10 30 20 10 20 Ship 0\n")
     assert main(arguments(raw, "a", "b")) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert capsys.readouterr().out.splitlines()[-1:] == [
         "classes of no DOTA version: Ship, shp (--classes v1.0 rejects them)"
     ]
     for more in (["--classes", "ship,Ship,shp,helipad"], ["--quiet"]):  # named by the user; no output requested
         assert main([*arguments(raw, "a", "b"), "--overwrite", *more]) == 0
         assert "no DOTA version" not in capsys.readouterr().out
+
+
+def test_objects_in_no_tile_are_named(raw, capsys):
+    path = raw / "a" / "labelTxt" / "a.txt"
+    path.write_text("".join(f"{x} 300 {x + 9} 300 {x + 9} 309 {x} 309 plane 0\n" for x in range(7)) + path.read_text())
+    assert main(arguments(raw, "a")) == 0
+    plan, *table, summary, lost = capsys.readouterr().out.splitlines()
+    assert plan == "1 image, 2 windows"
+    assert table == ["class  objects  in tiles", "plane        7         0", "ship         1         1"]
+    assert summary.startswith("1 image -> 2 tiles (1 without objects); 8 objects -> 1 in tiles (0 truncated), 7 in no")
+    assert lost == "in no tile: " + ", ".join(f"{path}:{line} plane" for line in range(1, 6)) + " and 2 more"
+
+
+def test_skipped_images_are_reported_once(raw, capsys, caplog):
+    folder = raw / "a" / "images"
+    for name in ("b.gif", "a.webp"):
+        (folder / name).touch()
+    line = f"{folder}: 2 files are not read: a.webp, b.gif (supported formats: .png, .jpg, .jpeg, .bmp, .tif, .tiff)"
+    assert main(arguments(raw, "a", "b")) == 0
+    assert [record.getMessage() for record in caplog.records] == [line]
+    capsys.readouterr()
+    words = ["--images", str(folder), "--labels", str(raw / "a" / "labelTxt"), "--out", str(raw / "drawn")]
+    assert main(["draw", *words]) == 0
+    assert capsys.readouterr().out.splitlines() == [line, f"1 picture written to {raw / 'drawn'}"]
 
 
 def test_error_is_one_line(raw, capsys):
