@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from rotated_atss.errors import count_of
+
 MAX_POSITIVES_SHOWN = 20
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for color-blind readers
 GROUPS = (
@@ -43,7 +45,7 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     figure = Figure(figsize=(15.6, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
-    figure.suptitle(f"{title}\n{report['objects']} objects")
+    figure.suptitle(f"{title}\n{count_of(report['objects'], 'object')}")
     for axis, (key, label) in zip(axes[0], GROUPS):
         if f"by_{key}" in next(iter(report["assigners"].values())):
             _group_bars(axis, report, key, label)

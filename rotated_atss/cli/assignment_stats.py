@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._preflight import check_inputs_exist
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}
     if not report["objects"]:
         raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
-    images = f"{num_images} images (without those that have no objects)"
-    print(f"{cfg.config_name}: {report['objects']} objects in {images}\n\n{format_report(report)}")
+    images = f"{count_of(num_images, 'image')} (without those that have no objects)"
+    print(f"{cfg.config_name}: {count_of(report['objects'], 'object')} in {images}\n\n{format_report(report)}")
     if folder is not None:
         atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images}"))
         print(f"\nplots: {folder / 'assignment.png'}")

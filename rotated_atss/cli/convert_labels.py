@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from rotated_atss.errors import count_of
+
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
     "DIOR-R and GeoJSON."
@@ -63,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         for note in result.notes:
             print(note)
         print(
-            f"{result.images} images, {result.objects} objects, {len(result.classes)} classes; "
+            f"{count_of(result.images, 'image')}, {count_of(result.objects, 'object')}, "
+            f"{count_of(len(result.classes), 'class')}; "
             f"{result.source_format} -> {args.target_format}; written to {args.out}"
         )
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rotated_atss.errors import count_of
+
 UNDEFINED = -1.0
 """COCO's value of a metric without ground truth."""
 
@@ -66,7 +68,8 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
         f"{row.key:<9}{row.iou:>10} {row.area:>7} {row.max_dets:>8} {_format_value(row.value):>7}"
         for row in result.rows
     ]
-    lines.append(f"{result.detections} detections on {result.images} images; '-': no such object in the ground truth")
+    scope = f"{count_of(result.detections, 'detection')} on {count_of(result.images, 'image')}"
+    lines.append(f"{scope}; '-': no such object in the ground truth")
     if not result.detections:
         lines.append("warning: there are no detections")
     return "\n".join(lines + (_format_classes(result) if per_class else []))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rotated_atss.coco.instances import Instances
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.io.numbers import shortest_float64
 
 # COCO has 80 categories with ids between 1 and 90; these ids are unused.
@@ -78,7 +78,8 @@ def match_image_ids(file_names: Sequence[str], instances: Instances) -> dict[str
         ids[name] = image.id
     unknown = [name for name in file_names if name not in ids]
     if unknown:
-        what = f"{len(unknown)} of {len(file_names)} images are not among its images, the first is {quote(unknown[0])}"
+        images = f"{len(unknown)} of {count_of(len(file_names), 'image')}"
+        what = f"{images} are not among its images, the first is {quote(unknown[0])}"
         raise UserError(what, where=instances.path, hint="give the annotations of these images")
     return {name: ids[name] for name in file_names}
 

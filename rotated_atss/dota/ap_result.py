@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from rotated_atss.errors import count_of
+
 
 @dataclass(frozen=True)
 class ClassResult:
@@ -140,8 +142,12 @@ def format_table(result: EvaluationResult) -> str:
 def _format_settings(result: EvaluationResult) -> list[str]:
     metric = {"voc07": "VOC07, 11 points", "area": "area under the curve"}[result.metric]
     ignored = sum(class_result.nignored for class_result in result.per_class.values())
-    rule = f"{ignored} difficult objects ignored" if result.difficult == "ignore" else "difficult objects counted"
-    scope = f"{len(result.scored)} classes on {result.images} images"
+    rule = (
+        f"{count_of(ignored, 'difficult object')} ignored"
+        if result.difficult == "ignore"
+        else "difficult objects counted"
+    )
+    scope = f"{count_of(len(result.scored), 'class')} on {count_of(result.images, 'image')}"
     lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
     excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:

@@ -17,7 +17,7 @@ from rotated_atss.dota.matching import (
     rank_detections,
 )
 from rotated_atss.dota.tiles import is_tile_name
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.threads import map_in_threads
 from rotated_atss.ops.polygon_iou import polygon_areas
 
@@ -129,11 +129,13 @@ def _number_images(
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
         used = np.bincount(detections.image_index, minlength=len(numbers)) > 0
         count = int((used & (numbers < 0)).sum())
+        place = f"{count_of(len(unlabeled), 'detection')} on {count_of(count, 'image')} without labels"
         raise UserError(
-            f"class {name}: {len(unlabeled)} detections lie on {count} images without labels, the first on '{image}'",
+            f"class {name}: {place}, the first on '{image}'",
             hint=_hint_for_unlabeled(image),
         )
-    logger.warning("class %s: dropped %d detections on images without labels", name, len(unlabeled))
+    dropped = count_of(len(unlabeled), "detection")
+    logger.warning("class %s: dropped %s on images without labels", name, dropped)
     return image_index
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS, check_bits, used_bits
 from rotated_atss.io.image_header import ImageHeader, read_header
 from rotated_atss.io.images import count_pixel_values, estimate_decode_bytes
@@ -46,7 +46,7 @@ def plan_conversion(paths: Sequence[Path], bits: int | None = None, workers: int
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.full((8, 8), 2000, np.uint16))
         ...     plan_conversion([Path(folder, "a.png")]).notes
-        ('1 of 1 images has 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)',)
+        ('1 of 1 image has 16-bit pixels with 11 used bits: values are divided by 8 (--bits 11)',)
     """
     check_bits(bits)
     headers = {path: _header(path) for path in paths}
@@ -80,4 +80,4 @@ def _count_used_bits(paths: Sequence[Path], workers: int) -> int:
 
 
 def _count(some: Sequence[object], every: Sequence[object]) -> str:
-    return f"{len(some)} of {len(every)} images {'has' if len(some) == 1 else 'have'}"
+    return f"{len(some)} of {count_of(len(every), 'image')} {'has' if len(some) == 1 else 'have'}"

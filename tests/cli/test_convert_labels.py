@@ -19,7 +19,7 @@ def test_notes_and_summary(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "1 objects of classes that the class map leaves out",
         "1 image file names are not known: written with .png (--images gives them)",
-        f"1 images, 1 objects, 1 classes; dota -> geojson; written to {tmp_path / 'out'}",
+        f"1 image, 1 object, 1 class; dota -> geojson; written to {tmp_path / 'out'}",
     ]
     assert main([*map(str, words[:2]), str(tmp_path / "more"), "--to", "dota", "--quiet"]) == 0
     assert capsys.readouterr().out == ""

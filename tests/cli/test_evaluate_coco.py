@@ -52,7 +52,7 @@ def test_empty_results_print_a_warning(files, capsys):
     assert evaluate(files) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "warning: there are no detections"
-    assert lines[-2].startswith("0 detections on 1 images")
+    assert lines[-2].startswith("0 detections on 1 image;")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
         "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
     }  # fmt: skip
     out = capsys.readouterr().out
-    assert "mAP at IoU 0.5: 1.0000 over 1 classes on 3 images (VOC07, 11 points; 1 difficult objects ignored)" in out
+    assert "mAP at IoU 0.5: 1.0000 over 1 class on 3 images (VOC07, 11 points; 1 difficult object ignored)" in out
 
 
 def test_evaluation_rules_are_options(folders, capsys):
@@ -88,7 +88,7 @@ def test_other_names_than_those_of_dota_can_be_left_out(folders, capsys):
     [
         (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} shp 0\n"), "P1.txt:1: unknown class 'shp'"),
         (lambda root: (root / "labels" / "P1.txt").write_text(f"{BOX} helipad 0\n"), "a class of DOTA v2.0"),
-        (lambda root: (root / "labels" / "P2.txt").unlink(), "1 detections lie on 1 images without labels"),
+        (lambda root: (root / "labels" / "P2.txt").unlink(), "1 detection on 1 image without labels"),
         (lambda root: (root / "merged" / "Task1_ship.txt").unlink(), "merged: no Task1_<class>.txt"),
         (lambda root: (root / "merged" / "Task1_shp.txt").write_text(""), "Task1_shp.txt: unknown class 'shp'"),
     ],
@@ -137,7 +137,7 @@ def test_ignore_unlabeled_drops_images_without_labels(folders, capsys):
     merge(folders)
     (folders / "labels" / "P2.txt").unlink()
     assert evaluate(folders, "--ignore-unlabeled") == 0
-    assert "over 1 classes on 2 images" in capsys.readouterr().out
+    assert "over 1 class on 2 images" in capsys.readouterr().out
 
 
 def test_image_with_two_label_files_is_refused(folders, capsys):

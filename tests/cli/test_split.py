@@ -227,7 +227,7 @@ def test_bits(raw, capsys, caplog):
     path = raw / "a" / "images" / "a.png"
     cv2.imwrite(str(path), np.full((100, 200, 3), 1600, np.uint16))
     assert main([*arguments(raw, "a"), "--bits", "12"]) == 0
-    assert "1 of 1 images has 16-bit pixels with 12 used bits: " in caplog.text
+    assert "1 of 1 image has 16-bit pixels with 12 used bits: " in caplog.text
     assert cv2.imread(str(raw / "out" / "images" / "a__128__0___0.png"))[0, 0].tolist() == [100, 100, 100]
     assert main([*arguments(raw, "a"), "--bits", "32", "--overwrite"]) == 2
     assert "the used bits of 16-bit images must be 8 to 16, got 32" in capsys.readouterr().err

@@ -178,7 +178,7 @@ def test_detections_on_images_without_labels():
     detections = ships_of(
         ("P8", 1.0, square(0)), ("P9", 1.0, square(0)), ("P9", 1.0, square(0)), ("P1", 0.9, square(0))
     )
-    with pytest.raises(UserError, match="3 detections lie on 2 images without labels, the first on 'P8'"):
+    with pytest.raises(UserError, match="3 detections on 2 images without labels, the first on 'P8'"):
         evaluate_detections(detections, labels)
     result = evaluate_detections(detections, labels, ignore_unlabeled=True)
     assert result.ap50 == pytest.approx(1)

@@ -9,7 +9,7 @@ from mmdet.registry import DATASETS
 
 from rotated_atss.coco.instances import CocoImage, Instances, category_ids, read_instances, reject_missing_images
 from rotated_atss.detection.datasets.log import warn
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 
 @DATASETS.register_module()
@@ -87,8 +87,8 @@ class CocoInstancesDataset(CocoDataset):
 
 def _warn_dropped_and_clipped(instances: Instances) -> None:
     for effect, boxes in (
-        ("dropped {} boxes without area inside their image", instances.dropped),
-        ("clipped {} boxes that exceed their image", instances.clipped),
+        ("dropped {} without area inside the image", instances.dropped),
+        ("clipped {} beyond the image", instances.clipped),
     ):
         if boxes:
-            warn(f"{instances.path}: {effect.format(len(boxes))}, the first is {boxes[0]}")
+            warn(f"{instances.path}: {effect.format(count_of(len(boxes), 'box'))}, the first is {boxes[0]}")

@@ -17,7 +17,7 @@ from rotated_atss.dota.classes import PALETTE, resolve_classes
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
 from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
@@ -92,30 +92,31 @@ class DOTADataset(BaseDataset):
                 dropped += without_area
             data_list.append({"img_path": str(image), "img_id": image.stem, "instances": instances})
         if dropped:
-            warn(f"dropped {len(dropped)} objects without area, the first at {dropped[0]}")
+            warn(f"dropped {count_of(len(dropped), 'object')} without area, the first at {dropped[0]}")
         return data_list
 
     def _check_manifest(self, names: set[str]) -> list[str]:
         """Compare the tiles with the manifest of the split; return what makes AP on these tiles incomparable."""
         manifest = _read_manifest(self.data_root)
         listed = set(manifest.tiles)
+        num_listed, num_tiles = count_of(len(listed), "tile"), count_of(len(names), "tile")
         missing = sorted(listed - names)
         if missing and not self.allow_missing_tiles:
             raise UserError(
-                f"{len(missing)} of the {len(listed)} tiles of the manifest are missing, the first is {missing[0]}",
+                f"{len(missing)} of the {num_listed} of the manifest are missing, the first is {missing[0]}",
                 where=self.data_prefix["img_path"],
                 hint="copy or split again, or set allow_missing_tiles=True on the dataset",
             )
         foreign = sorted(names - listed) if listed else []
         if foreign:
             raise UserError(
-                f"{len(foreign)} of the {len(names)} tiles are not in the manifest, the first is {foreign[0]}",
+                f"{len(foreign)} of the {num_tiles} are not in the manifest, the first is {foreign[0]}",
                 where=self.data_prefix["img_path"],
                 hint="split again into a new folder",
             )
         notes = []
         if missing:
-            notes.append(f"AP is of a subset: {len(missing)} of the {len(listed)} tiles of the split are missing")
+            notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split are missing")
         if not manifest.keep_empty:
             notes.append("AP is biased: the split left out tiles without objects, and false positives there")
         if self.test_mode:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
 from rotated_atss.dota.classes import resolve_classes
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 
 def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None) -> tuple[str, ...]:
@@ -33,10 +33,11 @@ def find_class_names(content: Mapping[str, Any], cfg: Config, number: int | None
     for source, names in _candidates(content, cfg):
         if number is None or len(names) == number:
             return names
-        counts.append(f"{len(names)} names {source}")
+        counts.append(f"{count_of(len(names), 'name')} {source}")
     got = f", got {', '.join(counts)}" if counts else ""
+    expected = "an unknown number of classes" if number is None else count_of(number, "class")
     raise UserError(
-        f"the model has {number} classes{got}",
+        f"the model has {expected}{got}",
         where=cfg.filename,
         hint="name them: --cfg-options test_dataloader.dataset.metainfo.classes=a,b",
     )

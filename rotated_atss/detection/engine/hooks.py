@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from rotated_atss.detection.engine.network import num_classes
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 
 @HOOKS.register_module()
@@ -141,7 +141,7 @@ class ClassCountHook(Hook):
         number, names = num_classes(runner.model), getattr(dataset, "metainfo", {}).get("classes")
         if number is not None and names is not None and len(names) != number:
             raise UserError(
-                f"the model has {number} classes, the dataset {len(names)} ({', '.join(names)})",
+                f"the model has {count_of(number, 'class')}, the dataset {len(names)} ({', '.join(names)})",
                 hint="set model.bbox_head.num_classes and the classes of every dataset to the same number",
             )
 
@@ -165,5 +165,5 @@ def describe_batch(data_batch: dict | None, max_boxes: int = 5) -> str:
         order = invalid.int().argsort(descending=True, stable=True)[:max_boxes]
         shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[order].tolist())
         rest = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
-        described.append(f"{sample.img_id} with {len(boxes)} boxes [{shown}{rest}]")
+        described.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{rest}]")
     return ", ".join(described) or "unknown"

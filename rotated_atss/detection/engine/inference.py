@@ -18,7 +18,7 @@ from rotated_atss.detection.engine.checkpoint_io import load_weights, read_check
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling
@@ -87,7 +87,7 @@ class LoadedDetector:
                 detections = [sample.pred_instances for sample in self.model.test_step(batch)]
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
-                what = f"out of memory with {len(tiles)} tiles per batch on {self.device}"
+                what = f"out of memory with {count_of(len(tiles), 'tile')} per batch on {self.device}"
                 raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
             raise
         return [(get_box_tensor(instances.bboxes), instances.scores, instances.labels) for instances in detections]

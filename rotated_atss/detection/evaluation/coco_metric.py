@@ -14,7 +14,7 @@ from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate
 from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.coco.results_file import to_coco_results
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.files import write_json
 
 
@@ -81,7 +81,7 @@ class CocoBoxMetric(BaseMetric):
         ]
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "results.json", detections, indent=None)
-            logger.info(f"wrote {len(detections)} detections to {Path(self.out_dir) / 'results.json'}")
+            logger.info(f"wrote {count_of(len(detections), 'detection')} to {Path(self.out_dir) / 'results.json'}")
         ground_truth = read_instances(self.ann_file or self.dataset_meta["ann_file"])
         if ground_truth.annotations is None:
             logger.info(f"{ground_truth.path} has no annotations: nothing is evaluated")

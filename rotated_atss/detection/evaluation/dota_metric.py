@@ -17,7 +17,7 @@ from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, evaluate_detections
 from rotated_atss.dota.task1_evaluation import METRICS as METRICS_OF_EVALUATION
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.files import write_json
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 
@@ -96,8 +96,8 @@ class DOTAMetric(BaseMetric):
         num_tile_detections = sum(len(scores) for _, _, scores, _ in results)
         num_detections = sum(len(of_class) for of_class in detections.values())
         logger.info(
-            f"merged {num_tile_detections} detections on {len(results)} tiles "
-            f"into {num_detections} detections on {len(images)} images"
+            f"merged {count_of(num_tile_detections, 'detection')} on {count_of(len(results), 'tile')} "
+            f"into {count_of(num_detections, 'detection')} on {count_of(len(images), 'image')}"
         )
         if self.out_dir is not None:
             write_task1_folder(self.out_dir, detections)

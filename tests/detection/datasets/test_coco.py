@@ -66,8 +66,8 @@ def test_records_contain_sizes_corner_boxes_and_flags(coco_folder, warnings):
     }
     assert records[5]["img_path"] == str(coco_folder / "images" / "i5.png")
     dropped, clipped = warnings
-    assert dropped.endswith("dropped 1 boxes without area inside their image, the first is annotation 6 of i5.png")
-    assert clipped.endswith("clipped 1 boxes that exceed their image, the first is annotation 5 of i5.png")
+    assert dropped.endswith("dropped 1 box without area inside the image, the first is annotation 6 of i5.png")
+    assert clipped.endswith("clipped 1 box beyond the image, the first is annotation 5 of i5.png")
     assert dataset(coco_folder).metainfo["cat_ids"] == [4, 9]
     assert dataset(coco_folder).get_cat_ids(1) == [1, 0]
 
