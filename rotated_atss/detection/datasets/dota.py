@@ -78,6 +78,8 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the label files of all images."""
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
+        recorded = _read_manifest(self.data_root).label_folders
+        self._metainfo["missing_labels"] = [folder for folder in recorded if not os.path.isdir(folder)]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         self._metainfo["notes"] = self._check_manifest({image.stem for image, _ in pairs})
         first = pairs[0][0]

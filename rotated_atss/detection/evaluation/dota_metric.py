@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmdet.registry import METRICS
 from mmdet.structures.bbox import get_box_tensor
@@ -72,6 +73,20 @@ class DOTAMetric(BaseMetric):
             if not Path(folder).is_dir():
                 raise UserError("no such folder of labels", where=folder)
         self.out_dir, self.submission = out_dir, submission
+
+    @property
+    def dataset_meta(self) -> Any:
+        """Meta information of the dataset."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        # The runner sets it before the first batch, so a wrong path is known before hours of inference.
+        self._dataset_meta = dataset_meta
+        for folder in dataset_meta.get("missing_labels", []) if self.labels is None else ():
+            MMLogger.get_current_instance().warning(
+                f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)"
+            )
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch of tiles."""

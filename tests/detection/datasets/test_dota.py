@@ -144,6 +144,7 @@ def test_label_folders_of_the_full_images_come_from_the_manifest(folder, tmp_pat
     folders = [{"images": "x", "labels": str(tmp_path / "raw")}, {"images": "y", "labels": str(tmp_path / "gone")}]
     (folder / "manifest.json").write_text(json.dumps({"folders": [*folders, {"images": "z", "labels": None}]}))
     assert load(folder).metainfo["source_labels"] == [str(tmp_path / "raw")]
+    assert load(folder).metainfo["missing_labels"] == [str(tmp_path / "gone")]
     assert source_label_folders(None) == source_label_folders(str(tmp_path)) == []
 
 

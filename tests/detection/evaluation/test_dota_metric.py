@@ -180,3 +180,11 @@ def test_invalid_settings_raise_at_construction(settings, message):
     with pytest.raises(UserError) as caught:
         DOTAMetric(**settings)
     assert str(caught.value) == message
+
+
+def test_missing_label_folders_of_the_manifest_are_reported_before_the_run(labels, log):
+    for settings, expected in (({}, 1), ({"labels": [str(labels)]}, 0)):
+        log.clear()
+        DOTAMetric(**settings).dataset_meta = {"classes": NAMES, "missing_labels": ["raw/gone"]}
+        assert len(log) == expected
+        assert not expected or log[0].startswith("raw/gone: no such folder of labels, recorded in the manifest")
