@@ -43,8 +43,14 @@ def single_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def single_threaded(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+def single_threaded(
+    function: Callable[Parameters, Result], is_small: Callable[..., bool] = lambda *args, **kwargs: True
+) -> Callable[Parameters, Result]:
     """Run a function in one thread (:func:`single_thread`) if its first argument is a tensor on the CPU.
+
+    Args:
+        function: The function.
+        is_small: Gets the arguments; returns False where more threads gain something.
 
     Example:
         >>> import torch
@@ -55,7 +61,7 @@ def single_threaded(function: Callable[Parameters, Result]) -> Callable[Paramete
 
     @functools.wraps(function)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        if not args or not isinstance(args[0], Tensor):
+        if not args or not isinstance(args[0], Tensor) or not is_small(*args, **kwargs):
             return function(*args, **kwargs)
         with single_thread(args[0].device):
             return function(*args, **kwargs)
