@@ -1,7 +1,7 @@
 """Assignment, IoU, a training step and inference beside other busy processes.
 
-Each row is a fresh process that measures all tasks, with 0, 1 or 2 processes in endless loops beside it: with torch's
-defaults, as this package's commands set up the threads, and with one thread. A task gets its share of the cores if it
+Three processes take turns: one with torch's defaults, one that sets up its threads as this package's commands do, one
+with a single thread. Beside them run 0, 1 or 2 processes in endless loops. A task gets its share of the cores if it
 takes no longer than one thread that has the share of a core that the scheduler leaves: a whole core while there are
 fewer busy processes than cores.
 """
@@ -9,8 +9,8 @@ fewer busy processes than cores.
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -21,47 +21,74 @@ from benchmarks.records import ROOT, Record, Row, target
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy, update_threads
 from rotated_atss.io.processes import available_cores
 
-OPTIONS = dict(seconds=6.0)
+OPTIONS = dict(seconds=1.5, repeats=5)
 
 TASKS = ("assign", "iou", "train", "predict")
 DEFAULT, COMMAND, ONE = "torch's defaults", "as a command", "one thread"
-SETTLE_S = 2.5  # the number of threads follows the load once per second
+SETTLE_S = 2.1  # the number of threads follows the load once per second
 DEMO = "rotated_atss_obb_r18_demo_le90"
+
+
+class Worker:
+    """A process that measures tasks with its own setting of threads."""
+
+    def __init__(self, setting: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if "OMP_" not in name and "MKL_" not in name}
+        if setting == ONE:
+            environment["OMP_NUM_THREADS"] = "1"
+        code = f"from benchmarks import bench_busy; bench_busy.work({setting == COMMAND})"
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, bufsize=1, **pipes)
+
+    def median_ms(self, task: str, seconds: float) -> float:
+        """Return the median duration of a task in milliseconds."""
+        self.process.stdin.write(f"{task} {seconds}\n")
+        for line in self.process.stdout:
+            if line.startswith("median "):
+                return float(line.split()[1])
+        raise RuntimeError(f"the process that measures {task} ended")
 
 
 def measure(args: argparse.Namespace) -> Record:
     """Measure every combination of setting and number of busy processes."""
-    settings = [(setting, busy) for busy in (0, 1, 2) for setting in (DEFAULT, COMMAND)]
-    rows = [measure_row(setting, busy, args.seconds) for setting, busy in [(ONE, 0), *settings]]
+    workers = {setting: Worker(setting) for setting in (DEFAULT, COMMAND, ONE)}
+    try:
+        rows = [row for busy in (0, 1, 2) for row in measure_rows(workers, busy, args.seconds, args.repeats)]
+    finally:
+        for worker in workers.values():
+            worker.process.kill()
     return {"rows": rows, "targets": targets(rows)}
 
 
-def measure_row(setting: str, busy: int, seconds: float) -> Row:
-    """Measure all tasks in one process beside ``busy`` others; milliseconds per task."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
-    if setting == ONE:
-        environment["OMP_NUM_THREADS"] = "1"
+def measure_rows(workers: dict[str, Worker], busy: int, seconds: float, repeats: int) -> list[Row]:
+    """Return one row per setting: the median over all repeats of each task's milliseconds."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    rows: list[Row] = [{"setting": setting, "busy": busy} for setting in workers]
     try:
-        code = f"from benchmarks import bench_busy; bench_busy.work({setting == COMMAND}, {seconds})"
-        command = [sys.executable, "-W", "ignore", "-c", code]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        for task in TASKS:
+            turns = [[worker.median_ms(task, seconds) for worker in workers.values()] for _ in range(repeats)]
+            for row, durations in zip(rows, zip(*turns)):
+                row[task] = round(statistics.median(durations), 2)
     finally:
         for process in others:
             process.kill()
             process.wait()
-    return {"setting": setting, "busy": busy, **json.loads(done.stdout.splitlines()[-1])}
+    return rows
 
 
-def work(follow: bool, seconds: float) -> None:
-    """Measure all tasks in this process and print the median milliseconds of each as JSON."""
+def work(follow: bool) -> None:
+    """Measure the task named by each line of the standard input in this process."""
     if follow:
         set_wait_policy()
         follow_cpu_load()
     import torch
 
     torch.manual_seed(0)
-    print(json.dumps({name: median_ms(task, seconds) for name, task in tasks().items()}))
+    functions = tasks()
+    for line in sys.stdin:
+        task, seconds = line.split()
+        print("median", median_ms(functions[task], float(seconds)), flush=True)
 
 
 def tasks() -> dict[str, Callable[[], Any]]:
@@ -103,14 +130,15 @@ def tasks() -> dict[str, Callable[[], Any]]:
 
 def median_ms(task: Callable[[], Any], seconds: float) -> float:
     """Return the median duration of a task in milliseconds, after the threads have settled."""
-    durations, begin = [], time.monotonic()
+    durations: list[float] = []
+    begin = time.monotonic()
     while (elapsed := time.monotonic() - begin) < SETTLE_S + seconds or not durations:
         start = time.perf_counter()
         task()
         if elapsed > SETTLE_S:
             durations.append(time.perf_counter() - start)
         update_threads()
-    return round(sorted(durations)[len(durations) // 2] * 1e3, 2)
+    return statistics.median(durations) * 1e3
 
 
 def targets(rows: list[Row]) -> list[Row]:
