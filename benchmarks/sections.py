@@ -303,7 +303,7 @@ SECTIONS = {
     "busy": Section("Beside other processes (baseline: torch's defaults)", {
         "busy processes": "busy", "threads": "setting", "5,000 objects assigned, ms": "assign",
         "100,000 IoUs, ms": "iou", "demo training step, ms": "train", "four tiles detected, ms": "predict",
-    }, lambda record: ["Busy processes run endless loops. One process measures each row, medians after 2.5 s."]),
+    }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",
