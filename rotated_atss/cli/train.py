@@ -13,6 +13,17 @@ HELP = "Train a config on tiles written by `rotated-atss split`, or on a COCO da
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument(
+        "--data", metavar="DIR",
+        help="folder of tiles, or of train/ (or trainval/) and val/ with tiles, or of a COCO dataset (default: the "
+        "config's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="number of epochs; schedules keep their proportions (default: the config's)",
+    )
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
     parser.add_argument(
         "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
@@ -23,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reset-class-layer", action="store_true",
-        help="with --init-from: initialize the class layer anew, for other classes than those of CHECKPOINT",
+        help="with --init-from: initialize the class layer anew if CHECKPOINT has other classes; --classes implies it",
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
@@ -77,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
-        launcher=args.launcher, workers=args.workers, classes=args.classes, init_from=args.init_from,
+        launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data, epochs=args.epochs,
+        init_from=args.init_from,
         reset_class_layer=args.reset_class_layer,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip

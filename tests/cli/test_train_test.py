@@ -149,7 +149,7 @@ def test_malformed_labels_stop_the_training(train, error, tiles, tmp_path):
 def test_missing_data_is_reported_before_anything_is_written(train, error, tiles, tmp_path):
     hint = "(make tiles with rotated-atss split, or name others: "
     line = error(train, changes=["train_dataloader.dataset.data_root=gone"])
-    assert f"gone/images: no such folder {hint}--cfg-options train_dataloader.dataset.data_root=PATH)" in line
+    assert f"gone/images: no such folder {hint}--data DIR)" in line
     (tiles / "labelTxt" / "P1__96__48___0.txt").unlink()
     assert "no label file for the image P1__96__48___0.png" in error(train)
     torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "any.pth")

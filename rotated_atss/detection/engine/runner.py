@@ -31,13 +31,13 @@ from rotated_atss.detection.engine.prepare import (
     missing_validation_data,
     prepare_test,
     prepare_train,
-    unreached_milestones,
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
@@ -99,13 +99,16 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
             for line in check_pretrained_parts(network):
                 runner.logger.warning(line)
             if cfg.get("load_from"):
-                runner.register_hook(StartWeightsHook(cfg.load_from, options.reset_class_layer))
+                reset_class_layer = options.reset_class_layer or options.classes is not None
+                runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
         for line in unreached_milestones(cfg):
             runner.logger.warning(line)
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(network)
         with strip_worker_traceback():
+            if options.iterations is None:
+                _fit_warm_up(runner)
             runner.train()
     return Path(cfg.work_dir)
 
@@ -138,7 +141,7 @@ def test(
     cfg = prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     _adopt_classes(cfg, content, checkpoint)
-    check_data(cfg, "test_dataloader", "--data DIR")
+    check_data(cfg, "test_dataloader")
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
@@ -187,6 +190,14 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     if not torch.cuda.is_available():
         runner.register_hook(CpuThreadsHook())
     return runner
+
+
+def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
+    """Shorten a warm-up that would take most of a short training."""
+    schedulers: Any = runner.param_schedulers or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):
+        runner.logger.warning(line)
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:
