@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.errors import count_of
 
 HELP = (
@@ -29,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="FOLDER", help="images, for their sizes and file names where IN does not state them"
     )
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes of IN in the order of their numbers; others are errors: v1.0, v1.5, v2.0, comma-separated names, "
-        "or a file (default: all, as IN numbers them, else sorted)",
-    )  # fmt: skip
+    add_classes_argument(
+        parser,
+        "classes of IN in the order of their numbers; others are errors",
+        "all, as IN numbers them, else sorted",
+    )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
         help="rename classes; OLD= leaves a class out, *=NEW renames all others, and a class that is not named is an "

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -33,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument("--labels", metavar="DIR", help="DOTA label files (labelTxt)")
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
     boxes.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt of predict, merge or test")
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to draw: comma-separated names, or v1.0, v1.5, v2.0 (default: all)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
     add_bits_argument(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._preflight import check_inputs_exist
 
@@ -55,11 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``train`` and ``test`` share."""
-    parser.add_argument(
-        "--classes", metavar="NAMES",
-        help="class names of your data for all datasets and the model: separated by commas, a file with one name per "
-        "line, or a DOTA version (default: those of the config)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes of your data, for all datasets and the model", "those of the config")
     add_cfg_options(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",

@@ -54,7 +54,7 @@ def evaluate_detections(
         metric: ``voc07`` (11 recall levels) or ``area`` (area under the precision envelope).
         version: DOTA version, which selects the rule for difficult objects if ``difficult`` is None.
         difficult: ``ignore`` or ``count``. Every flag except 0 is difficult.
-        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50:95 is the mean over all.
+        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
         ignore_unlabeled: Drop detections on images without labels instead of raising.

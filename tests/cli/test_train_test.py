@@ -195,7 +195,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
         assert figures["version"] == version
-        assert figures["per_class"]["ship"]["npos"] == objects
+        assert figures["per_class"]["ship"]["objects"] == objects
     line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
     assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version needs DOTA's metric; this config has another metric")
     with pytest.raises(SystemExit):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import nn
 
-from rotated_atss.configs import find_config
+from rotated_atss.configs import find_base_config, find_config
 from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.errors import UserError
@@ -20,7 +21,8 @@ from rotated_atss.errors import UserError
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Load a config and register MMDetection's modules.
 
-    It also calls :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
+    ``_base_`` of the config can name configs of this package. This function also calls
+    :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
 
     Args:
         config: Path, or bare name of a config of this package.
@@ -36,7 +38,10 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     restrict_checkpoint_loading()
     path = find_config(config)
     try:
-        cfg = Config.fromfile(path)
+        with _bases_by_name():
+            cfg = Config.fromfile(path)
+    except UserError:
+        raise
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
     _remove_own_scope(cfg._cfg_dict)
@@ -47,6 +52,21 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
         raise UserError(f"these options do not fit the config: {one_line(error)}", where=path) from error
     cfg.config_name = path.stem
     return cfg
+
+
+@contextmanager
+def _bases_by_name() -> Iterator[None]:
+    """Let ``_base_`` name configs of this package, as the command line does, in configs that are read in this block."""
+    resolve = Config._get_cfg_path
+
+    def resolve_name(base: str, config: str) -> tuple[str, str | None]:
+        return resolve(base, config) if "::" in base else (str(find_base_config(base, config)), None)
+
+    Config._get_cfg_path = staticmethod(resolve_name)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(resolve)
 
 
 def _remove_own_scope(part: Any) -> None:

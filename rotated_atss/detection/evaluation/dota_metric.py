@@ -138,7 +138,7 @@ class DOTAMetric(BaseMetric):
         if self.out_dir is not None:
             content = {**result_to_json(result), **({"notes": notes} if notes else {})}
             write_json(Path(self.out_dir) / "ap.json", content)
-        return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
+        return result.values()
 
 
 def _check_settings(version: str, iou_threshold: float, metric: str, difficult: str | None) -> None:
