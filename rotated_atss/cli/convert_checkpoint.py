@@ -11,7 +11,9 @@ from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from rotated_atss.checkpoints import Conversion, Origin, Target
+    from rotated_atss.checkpoints.convert import Conversion
+    from rotated_atss.checkpoints.origin import Origin
+    from rotated_atss.checkpoints.target import Target
 
 HELP = "Convert a checkpoint of mmrotate, MMDetection or the official ATSS to the parameter names of this package."
 SOURCES = ("mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x", "atss-official")
@@ -51,8 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.checkpoint)
-    from rotated_atss.checkpoints import convert_checkpoint, find_origin, save_weights
-    from rotated_atss.checkpoints.weight_files import output_paths
+    from rotated_atss.checkpoints.convert import convert_checkpoint
+    from rotated_atss.checkpoints.origin import find_origin
+    from rotated_atss.checkpoints.weight_files import output_paths, save_weights
     from rotated_atss.detection.engine.checkpoint_io import read_checkpoint
     from rotated_atss.detection.engine.conversion_target import describe_target
     from rotated_atss.io.files import check_output_apart

@@ -10,7 +10,7 @@ import torch
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
-from rotated_atss.checkpoints import read_safetensors
+from rotated_atss.checkpoints.weight_files import read_safetensors
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
 from tests.references.pickles import Trap
