@@ -86,7 +86,8 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
 def test_both_written_files_load(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint, state_dict_of
+    from rotated_atss.checkpoints.read_file import state_dict_of
+    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint
     from rotated_atss.detection.engine.config import build_model, load_config
 
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})

@@ -14,7 +14,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from torch import Tensor, nn
 
 from rotated_atss.checkpoints.compatibility import differing_class_layers, recorded_classes
-from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
+from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes

@@ -11,13 +11,13 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
+from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
     read_checkpoint,
     restrict_checkpoint_loading,
-    state_dict_of,
 )
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config
