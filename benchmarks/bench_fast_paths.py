@@ -2,7 +2,7 @@
 
 Every run is a fresh interpreter that executes ``rotated-atss merge`` or ``split``. The fast path is
 switched off by replacing one attribute in that process and, by fork, in its workers. Runs with and without it
-alternate. The speed-up is seconds without the fast path over seconds with it, for the command that a user runs.
+alternate. The speedup is seconds without the fast path over seconds with it, for the command that a user runs.
 """
 
 from __future__ import annotations

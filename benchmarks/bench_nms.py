@@ -29,7 +29,7 @@ Scene = tuple[Tensor, Tensor, Tensor]  # boxes, scores, labels
 
 SCENES: dict[str, Callable[[], Scene]] = {
     "tile, 15 classes": lambda: inputs.detections(400, 5, 15, 1024),
-    "harbour, 1 class": lambda: inputs.harbour(4000, 5),
+    "harbor, 1 class": lambda: inputs.harbor(4000, 5),
 }
 
 
@@ -77,11 +77,11 @@ def _highest_iou(boxes: Tensor, scores: Tensor, labels: Tensor, some: Tensor, ke
 
 
 def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
-    (row,) = (row for row in rows if row["scene"] == ("tile, 15 classes" if gpu else "harbour, 1 class"))
+    (row,) = (row for row in rows if row["scene"] == ("tile, 15 classes" if gpu else "harbor, 1 class"))
     seconds = row["rotated_atss"]["median"]
     if gpu:
         return [target(f"rotated NMS of {row['boxes']:,} boxes in 15 classes, ms", seconds * 1e3, at_most=0.5)]
-    return [target(f"rotated NMS of {row['boxes']:,} boxes (harbour), s", seconds, at_most=0.5)]
+    return [target(f"rotated NMS of {row['boxes']:,} boxes (harbor), s", seconds, at_most=0.5)]
 
 
 def measure(args: argparse.Namespace) -> Record:

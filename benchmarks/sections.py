@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.page import (
     Columns,
     Format,
+    factor,
     listed,
     markdown,
     milliseconds,
@@ -152,8 +153,8 @@ def split_remarks(record: Record) -> list[str]:
         f"Input: {settings['data']}, repeated to {settings['images']} images, {record['rows'][0]['processes']} "
         "processes. Compared with dotadevkit, rotated-atss uses devkit tile names and black padding; it keeps objects "
         "whole that dotadevkit clips at the tile border.",
-        f"One image of {large['px']:,} x {large['px']:,} px: {one} s with one worker, {two} s with two (speed-up "
-        f"{number(large['speedup'])}). Decoding, which is single-threaded, takes {decoding} s of it.",
+        f"One image of {large['px']:,} x {large['px']:,} px: {one} s with one worker, {two} s with two (speedup "
+        f"{factor(large['speedup'])}). Decoding, which is single-threaded, takes {decoding} s of it.",
         f"Tile encoders, milliseconds of one core per tile:\n\n{markdown(record['codecs'], columns)}",
     ]
 
@@ -177,7 +178,7 @@ def _times(baseline: str, unit: str, form: Format) -> Columns:
     """Return the columns of both times and their ratio."""
     return {
         f"rotated-atss, {unit}": ("rotated_atss", form), f"{baseline}, {unit}": ("baseline", form),
-        "speed-up": ("speedup", number),
+        "speedup": ("speedup", factor),
     }  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def _pair_times(baseline: str) -> Columns:
     """Return the columns of both times per pair and their ratio."""
     return {
         "rotated-atss, ns per pair": nanoseconds_per("rotated_atss", "pairs"),
-        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speed-up": ("speedup", number),
+        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speedup": ("speedup", factor),
     }  # fmt: skip
 
 
@@ -325,7 +326,7 @@ SECTIONS = {
     ]),
     "fast_paths": Section("Fast paths of whole commands", {
         "fast path": "fast_path", "command": ("command", "`rotated-atss {}`"),
-        "with it, s": ("with_fast_path", spread), "without it, s": ("without", spread), "speed-up": ("speedup", number),
+        "with it, s": ("with_fast_path", spread), "without it, s": ("without", spread), "speedup": ("speedup", factor),
     }, lambda record: [
         f"{record['settings']['detections']:,} detections, {record['settings']['images']} images, "
         f"{record['settings']['processes']} processes; start-up of Python included."
