@@ -77,7 +77,7 @@ def targets(rows: list[Row]) -> list[Row]:
     seconds, memory = (large["rotated_atss"]["median"], large["rotated_atss_mb"]) if large else (None, None)
     differences = sum(unexplained) if unexplained else None
     return [
-        target("max-IoU assignment: speed-up over MMDetection", speedup, at_least=1),
+        target("max-IoU assignment: speedup over MMDetection", speedup, at_least=1),
         target("max-IoU assignment of 2,000 boxes, s", seconds, at_most=60),
         target("max-IoU assignment of 2,000 boxes: extra memory, MB", memory, at_most=1000),
         target("max-IoU assignment: unexplained differences from MMDetection", differences, at_most=0),

@@ -129,7 +129,7 @@ def _times(baseline: str, unit: str, form: Format) -> Columns:
     """Return the columns of both times and their ratio."""
     return {
         f"rotated-atss, {unit}": ("rotated_atss", form), f"{baseline}, {unit}": ("baseline", form),
-        "speed-up": ("speedup", number),
+        "speedup": ("speedup", number),
     }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _pair_times(baseline: str) -> Columns:
     """Return the columns of both times per pair and their ratio."""
     return {
         "rotated-atss, ns per pair": nanoseconds_per("rotated_atss", "pairs"),
-        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speed-up": ("speedup", number),
+        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speedup": ("speedup", number),
     }  # fmt: skip
 
 

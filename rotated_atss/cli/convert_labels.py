@@ -13,7 +13,7 @@ HELP = (
 )
 FORMAT_NAMES = (
     *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
-)  # as in label_formats.registry, whose import takes longer than --help
+)  # copied from label_formats.registry: importing it would slow down --help
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,17 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes_argument(
         parser,
-        "classes of IN in the order of their numbers; others are errors",
-        "all, as IN numbers them, else sorted",
+        "class list of IN, in index order; a class that is not listed is an error",
+        "all classes, in the order of IN's class indices, or sorted if IN has none",
     )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes; OLD= leaves a class out, *=NEW renames all others, and a class that is not named is an "
-        "error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed. Without *, a class not listed "
+        "is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",
-        help="replace polygons without four corners by their minimum-area rectangles",
+        help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
+        "polygons are errors)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 

@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 
         def predict_one(path: Path) -> None:
             image, detections = _detect(detector, tiling, classes, path, args)
-            files.add(detections, list(map(hyphenate, detector.classes)), _coco_rows(detections, ids))
+            files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
             counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
@@ -229,7 +229,7 @@ def _coco_ids(
     return {path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes)
 
 
-def _coco_rows(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
+def _coco_results(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
     """Return the detections of one image in COCO's results format."""
     from rotated_atss.coco.results_file import to_coco_results
     from rotated_atss.ops.boxes import obb_to_hbb

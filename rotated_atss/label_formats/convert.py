@@ -189,7 +189,7 @@ def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None
         actual = files.size(record.image_id)
         if size is not None and size != actual:
             what = f"the size must be that of the image, {_size_text(actual)}, got {_size_text(size)}"
-            hint = "were the labels made on another version of the image?"
+            hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         name, size = (path.name if name == record.image_id else name), actual
     if size is None and target.needs_size:

@@ -182,7 +182,7 @@ def test_check_submission(folders, capsys):
     assert capsys.readouterr().out.endswith("merged: valid (0 errors, 0 warnings)\n")
     assert main(["check-submission", str(folders / "tiles")]) == 1
     out = capsys.readouterr().out
-    assert "Task1_ship.txt: names of tiles" in out
+    assert "Task1_ship.txt: image ids are tile names" in out
     assert "invalid (15 errors, 0 warnings)" in out
     (folders / "merged" / "Task1_ship.txt").unlink()
     main(["check-submission", str(folders / "merged")])
