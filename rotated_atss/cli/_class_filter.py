@@ -12,11 +12,12 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Select the classes that ``--classes`` names.
 
     Args:
-        spec: A DOTA version, or comma-separated names in which hyphens can replace spaces; None selects all.
+        spec: A DOTA version or another dataset, or comma-separated names in which hyphens can replace spaces; None
+            selects all.
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``. For a DOTA version, the classes of that version that are known.
+        Names as spelled in ``known``. For a dataset, its classes that are known.
 
     Raises:
         UserError: A name is not known, or no name is given.
@@ -25,13 +26,14 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
         ('traffic light', 'car')
     """
-    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+    from rotated_atss.dota.classes import unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
 
     if spec is None:
         return tuple(known)
-    if spec in CLASSES:
-        return tuple(name for name in CLASSES[spec] if name in known)
     by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
+    if spec in DATASETS:
+        return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
     names = [name.strip() for name in spec.split(",") if name.strip()]
     for name in names:
         if name not in by_spelling:

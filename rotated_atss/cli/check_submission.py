@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.dota.datasets import DOTA_VERSIONS
 
 HELP = (
     "Validate a submission for the DOTA server: files, image ids, coordinates and scores. The exit code is 1 if there "
