@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rotated_atss.dota.classes import CLASSES, hyphenate, resolve_classes, unknown_class_hint
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 
@@ -18,7 +19,7 @@ def add_classes_argument(parser: argparse._ActionsContainer, effect: str, defaul
         effect: What the command does with the classes.
         default: What it does without the option.
     """
-    forms = f"comma-separated names, a file with one name per line, or {', '.join(CLASSES)}"
+    forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
     parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")
 
 
@@ -26,12 +27,12 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Select the classes that ``--classes`` names.
 
     Args:
-        spec: A DOTA version, comma-separated names in which hyphens can replace spaces, or a file with one name per
-            line; None selects all.
+        spec: A DOTA version or another dataset, comma-separated names in which hyphens can replace spaces, or a file
+            with one name per line; None selects all.
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``. For a DOTA version, the classes of that version that are known.
+        Names as spelled in ``known``. For a dataset, its classes that are known.
 
     Raises:
         UserError: A name is not known, or no name is given.
@@ -40,11 +41,14 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
         ('traffic light', 'car')
     """
+    from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
+
     if spec is None:
         return tuple(known)
-    if spec in CLASSES:
-        return tuple(name for name in CLASSES[spec] if name in known)
     by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
+    if spec in DATASETS:
+        return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
     is_file = spec not in by_spelling and "," not in spec and Path(spec).is_file()
     names = resolve_classes(Path(spec)) if is_file else [name.strip() for name in spec.split(",") if name.strip()]
     for name in names:

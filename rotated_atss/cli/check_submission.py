@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rotated_atss.cli._classes_option import add_classes_argument
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.dota.datasets import DOTA_VERSIONS
 from rotated_atss.errors import count_of
 
 HELP = (

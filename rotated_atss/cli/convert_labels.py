@@ -9,11 +9,11 @@ from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R and GeoJSON."
+    "DIOR-R and GeoJSON; from SODA-A and UCAS-AOD."
 )
-FORMAT_NAMES = (
-    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
-)  # copied from label_formats.registry: importing it would slow down --help
+# copied from label_formats.registry: importing it would slow down --help
+WRITTEN_NAMES = ("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson")
+FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="a new or empty folder")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default: recognized from the files), or one of the formats of --to",
+        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a or ucas-aod",
     )  # fmt: skip
     parser.add_argument(
-        "--to", dest="target_format", required=True, choices=FORMAT_NAMES, metavar="FORMAT",
-        help=f"format of OUT: {', '.join(FORMAT_NAMES)}",
+        "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
+        help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
         "--images", metavar="FOLDER", help="images, for their sizes and file names where IN does not state them"

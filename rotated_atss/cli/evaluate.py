@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rotated_atss.dota.labels import Labels
 
 HELP = (
-    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA's "
-    "evaluation. With --coco-annotations: COCO's twelve metrics of a results JSON."
+    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA or "
+    "of another dataset. With --coco-annotations: COCO's twelve metrics of a results JSON."
 )
 
 
@@ -47,18 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("evaluation rules")
     rules.add_argument(
-        "--metric", default="voc07", choices=("voc07", "area"),
-        help="voc07 (default): 11-point interpolated AP, as DOTA; area: area under the precision envelope",
+        "--dataset", "--dota-version", dest="dataset", default="v1.0", choices=DATASET_NAMES, metavar="NAME",
+        help=f"dataset, which sets the classes and rules: {', '.join(DATASET_NAMES)} (default: v1.0, of DOTA)",
     )  # fmt: skip
     rules.add_argument(
-        "--dota-version", default="v1.0", choices=DOTA_VERSIONS,
-        help="DOTA version, which sets the classes and the rule for difficult objects (default: v1.0)",
+        "--metric", choices=("voc07", "area", "coco"),
+        help="voc07: 11-point interpolated AP, as DOTA; area: area under the precision envelope; coco: COCO's matching "
+        "and 101 points, also by object size (default: that of the dataset)",
     )  # fmt: skip
-    add_classes_argument(rules, "classes to evaluate, such as those of your data", "those of --dota-version")
+    add_classes_argument(rules, "classes to evaluate, such as those of your data", "those of --dataset")
     rules.add_argument(
         "--difficult", choices=("ignore", "count"),
         help="ignore difficult objects and the detections matched to them, or count them like any other object "
-        "(default: ignore for v1.0, count for later versions)",
+        "(default: ignore for DOTA v1.0, count for the others)",
     )  # fmt: skip
 
 
@@ -73,9 +74,10 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import check_output_apart, write_json
 
-    rules = (args.metric, args.dota_version, args.classes, args.difficult, args.ignore_unlabeled)
-    if rules != ("voc07", "v1.0", None, None, False):
-        raise UserError("--metric, --dota-version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
+    rules = (args.metric, args.dataset, args.classes, args.difficult, args.ignore_unlabeled)
+    if rules != (None, "v1.0", None, None, False):
+        options = "--metric, --dataset, --dota-version, --classes, --difficult and --ignore-unlabeled"
+        raise UserError(f"{options} do not apply with --coco-annotations")
     if args.json:
         check_output_apart(args.json, [args.coco_annotations, args.detections], hint="choose another --json")
     instances = read_instances(args.coco_annotations)
@@ -92,7 +94,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dota_version)
+    classes = resolve_classes(args.classes or args.dataset)
     result, left_out = _evaluate_with_progress(args, classes)
     print(format_table(result))
     if left_out:
@@ -146,7 +148,7 @@ def _evaluate_with_progress(args: argparse.Namespace, classes: tuple[str, ...]) 
             labels,
             classes=classes,
             metric=args.metric,
-            version=args.dota_version,
+            version=args.dataset,
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,
@@ -168,17 +170,18 @@ def _places_of_classes(
 
 
 def _reject_missing_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
-    """Refuse a class of ``--classes`` that neither DOTA v2.0 nor any file contains."""
+    """Refuse a class of ``--classes`` that neither a dataset nor any file contains."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
 
     for name in classes:
-        if name not in place_of and name not in CLASSES["v2.0"]:
+        if name not in place_of and not any(name in dataset.classes for dataset in DATASETS.values()):
             hint = unknown_class_hint(name, CLASSES["v2.0"])
             raise UserError(f"unknown class '{name}'", where="--classes", hint=hint)
 
 
 def _reject_other_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
-    """Refuse files with other classes than those of the DOTA version, and suggest ``--classes``."""
+    """Refuse files with other classes than those of the dataset, and suggest ``--classes``."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
     for name, place in place_of.items():

@@ -1,6 +1,7 @@
 """Results of the Task1 evaluation, as a table and as JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,12 @@ class EvaluationResult:
     Attributes:
         per_class: Result by class name.
         images: Number of images.
-        metric: ``voc07`` or ``area``.
+        metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
-        version: DOTA version.
+        version: DOTA version, or another dataset whose rule applies.
         iou_thresholds: Evaluated IoU thresholds.
+        by_size: For ``coco``: mean AP over IoU thresholds and classes by the name of each size range; the first range
+            is that of the other values.
     """
 
     per_class: dict[str, ClassResult]
@@ -66,6 +69,7 @@ class EvaluationResult:
     difficult: str
     version: str
     iou_thresholds: tuple[float, ...]
+    by_size: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ap50(self) -> float:
@@ -110,6 +114,7 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
     }
     return {
         **_without_nan(result.values()),
+        **({"by_size": _without_nan(result.by_size)} if result.by_size else {}),
         "per_class": per_class,
         "metric": result.metric,
         "difficult": result.difficult,
@@ -140,7 +145,8 @@ def format_table(result: EvaluationResult) -> str:
 
 
 def _format_settings(result: EvaluationResult) -> list[str]:
-    metric = {"voc07": "VOC07, 11 points", "area": "area under the curve"}[result.metric]
+    metrics = {"voc07": "VOC07, 11 points", "area": "area under the curve", "coco": "COCO, 101 points"}
+    metric = metrics[result.metric]
     ignored = sum(class_result.nignored for class_result in result.per_class.values())
     rule = (
         f"{count_of(ignored, 'difficult object')} ignored"
@@ -149,6 +155,9 @@ def _format_settings(result: EvaluationResult) -> list[str]:
     )
     scope = f"{count_of(len(result.scored), 'class')} on {count_of(result.images, 'image')}"
     lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
+    if result.by_size:
+        values = ", ".join(f"{name} {_format_value(value)}" for name, value in result.by_size.items())
+        lines.append(f"AP50:95 by size: {values}; the table is of {next(iter(result.by_size))} objects")
     excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:
         lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")

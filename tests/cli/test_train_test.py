@@ -197,7 +197,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         assert figures["version"] == version
         assert figures["per_class"]["ship"]["objects"] == objects
     line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
-    assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version needs DOTA's metric; this config has another metric")
+    assert line.endswith("atss_r50_fpn_1x_coco.py: --dataset needs DOTAMetric; this config has another metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
     assert "invalid choice: 'v3.0'" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from rotated_atss.detection.datasets.dota import source_label_folders
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.registry import WRITTEN
 
 LINES = ["10 10 60 10 60 40 10 40 ship 0", "170.5 60 180.25 60 180.25 70 170.5 70 plane 0"]
 
@@ -20,7 +20,7 @@ def folders(tmp_path, make_folder):
     return make_folder(tmp_path, {"P1.png": (224, 128), "P2.png": (90, 70)}, {"P1.png": LINES, "P2.png": []})
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_tiles_of_every_format_are_those_of_dota(tmp_path, folders, split, tree, name):
     images, labels = folders
     convert_labels(labels, tmp_path / "converted", name, images=images)

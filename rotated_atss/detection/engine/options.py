@@ -86,8 +86,8 @@ class TestOptions(RunOptions):
             (default ``<work_dir>/results``).
         submission: Zip file to write for DOTA's evaluation server.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
-        dota_version: ``v1.0``, ``v1.5`` or ``v2.0``, instead of the config's. It decides whether difficult objects
-            count.
+        dataset: Dataset whose evaluation rules apply instead of the config's, a key of
+            :data:`rotated_atss.dota.datasets.DATASETS`.
 
     Example:
         >>> TestOptions(data="data/dota/val", tta=True).tta
@@ -101,4 +101,4 @@ class TestOptions(RunOptions):
     out: str | Path | None = None
     submission: str | Path | None = None
     tta: bool = False
-    dota_version: str | None = None
+    dataset: str | None = None

@@ -15,7 +15,7 @@ from rotated_atss.detection.engine.data_folders import set_test_data, set_train_
 from rotated_atss.detection.engine.dataloaders import configure_dataloaders
 from rotated_atss.detection.engine.distributed import configure_launcher
 from rotated_atss.detection.engine.options import RunOptions, TestOptions, TrainOptions
-from rotated_atss.detection.engine.outputs import configure_outputs, set_dota_version
+from rotated_atss.detection.engine.outputs import configure_outputs, set_dataset_rules
 from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.detection.engine.schedule import fit_schedules, limit_iterations, set_epochs
 from rotated_atss.errors import UserError
@@ -102,8 +102,8 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))
     if options.data is not None:
         set_test_data(cfg, options.data)
-    if options.dota_version is not None:
-        set_dota_version(cfg, options.dota_version)
+    if options.dataset is not None:
+        set_dataset_rules(cfg, options.dataset)
     configure_outputs(cfg, options.labels, options.out, options.submission)
     if options.tta:
         _wrap_with_tta(cfg)

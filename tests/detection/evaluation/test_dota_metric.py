@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 
 from rotated_atss.detection.evaluation.dota_metric import DOTAMetric, read_labels_of_images
 from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import read_task1_folder
 from rotated_atss.dota.labels import read_labels, write_labels
 from rotated_atss.dota.submission_check import check_submission
@@ -169,8 +170,8 @@ def test_labels_are_read_from_several_folders(labels, tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(version="v3"), "version of DOTAMetric must be one of v1.0, v1.5, v2.0, got 'v3'"),
-        (dict(metric="coco"), "metric of DOTAMetric must be one of voc07, area, got 'coco'"),
+        (dict(version="v3"), f"version of DOTAMetric must be one of {', '.join(DATASETS)}, got 'v3'"),
+        (dict(metric="voc12"), "metric of DOTAMetric must be one of voc07, area, coco, got 'voc12'"),
         (dict(difficult="keep"), "difficult of DOTAMetric must be one of ignore, count, got 'keep'"),
         (dict(iou_threshold=10), "iou_threshold of DOTAMetric must be between 0 and 1, got 10"),
         (dict(labels=["/no/such"]), "/no/such: no such folder of labels"),
