@@ -17,10 +17,8 @@ from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
 
 MANIFEST = "manifest.json"
-IMAGE_LABELS = "image_labels"  # subfolder for labels of the full images that were read from another format
 WRITTEN_BY = "rotated-atss split"
 FORMAT = 1
-DOTA = "dota"
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Manifest:
 
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
-        label_folders: Absolute paths of the folders with labels of the full images as DOTA text.
+        label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; None if they are not recorded.
@@ -122,9 +120,7 @@ def manifest_bytes(
 
 def _folder_entry(images: str, labels: str | None, label_format: str | None, out: str | Path) -> dict[str, str | None]:
     entry = {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
-    if label_format in (None, DOTA):
-        return entry
-    return {**entry, "label_format": label_format, "labels_as_dota": IMAGE_LABELS}
+    return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
 
 
 def _relative(folder: str, out: str | Path) -> str:
@@ -203,15 +199,14 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
     for index, entry in enumerate(folders):
         if not isinstance(entry, dict):
             raise _manifest_error(path, f"folders[{index}]", "an object", entry)
-        key = "labels" if entry.get("label_format", DOTA) == DOTA else "labels_as_dota"
-        folder = entry.get(key)
-        if folder is None:
+        folder = entry.get("labels")
+        if folder is None or entry.get("label_format", "dota") != "dota":
             continue
         if not isinstance(folder, str) or "\0" in folder:
-            raise _manifest_error(path, f"folders[{index}].{key}", "a path or null", folder)
+            raise _manifest_error(path, f"folders[{index}].labels", "a path or null", folder)
         if folder:
             labels.append(os.path.normpath(root / folder))
-    return list(dict.fromkeys(labels))
+    return labels
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:

@@ -17,8 +17,9 @@ from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_labe
 from rotated_atss.label_formats.recognize import possible_formats, recognize_format
 from rotated_atss.label_formats.records import ImageLabels
 from rotated_atss.label_formats.registry import get_format
-from rotated_atss.tiling.manifest import DOTA
 from rotated_atss.tiling.source_images import SourceImage
+
+DOTA = "dota"
 
 logger = logging.getLogger(__name__)
 
