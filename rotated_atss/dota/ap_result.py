@@ -174,5 +174,5 @@ def _select(result: ClassResult | EvaluationResult, fields: dict[str, str]) -> d
     return {name: getattr(result, attribute) for name, attribute in fields.items()}
 
 
-def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if np.isnan(value) else value for name, value in values.items()}
