@@ -188,8 +188,8 @@ def other_remarks(record: Record) -> list[str]:
         "corners in float64, rotated-atss boxes in float32.",
         titled(f"Class-wise NMS at {settings['iou_threshold']}:", nms, OTHER_NMS),
         *(
-            f"{row['scene']}: {row['library']} makes the fewest mistakes, {total(row['best']['mistakes'])}, at a "
-            f"threshold of {row['best']['threshold']}."
+            f"{row['scene']}: at its best threshold, {row['best']['threshold']}, {row['library']} makes "
+            f"{total(row['best']['mistakes'])} mistakes."
             for row in nms
             if "best" in row
         ),
