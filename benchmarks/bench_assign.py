@@ -72,7 +72,7 @@ def targets(rows: list[Row]) -> list[Row]:
     return [
         target("assignment of 500 boxes, ms", times.get(500), at_most=5),
         target("assignment of 5,000 boxes, ms", times.get(5000), at_most=30),
-        target("assignment of 500 boxes: speed-up over mmrotate", speedup, at_least=4000),
+        target("assignment of 500 boxes: speedup over mmrotate", speedup, at_least=4000),
         target("assignment of 5,000 boxes: extra memory, MB", memory, at_most=20),
     ]
 

@@ -175,7 +175,7 @@ def targets(rows: list[Row], args: argparse.Namespace) -> list[Row]:
     cpu = args.device == "cpu"
     for images in args.batch:
         speed = {row["implementation"]: row["images_per_second"] for row in rows if row["batch"] == images}
-        name = f"batch of {images}: speed-up over mmrotate"
+        name = f"batch of {images}: speedup over mmrotate"
         speedup = _speedup(speed, OWN_AMP, BASELINE_AMP, BASELINE_FLOAT32)
         found.append(target(f"inference with --amp, {name}", speedup, at_least=1 if cpu else 2))
         if cpu:

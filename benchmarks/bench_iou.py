@@ -101,10 +101,10 @@ def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
     if gpu:
         shares = [row["share_of_peak"] for row in rows if row.get("share_of_peak")]
         name = "rotated IoU, float32, all pairs: share of the computed arithmetic peak"
-        speed = [target("rotated IoU, all pairs: speed-up over mmcv's CUDA op", lowest, at_least=5),
+        speed = [target("rotated IoU, all pairs: speedup over mmcv's CUDA op", lowest, at_least=5),
                  target(name, min(shares, default=None), at_least=0.3)]  # fmt: skip
     else:
-        speed = [target("rotated IoU, float32, aligned: lowest speed-up over mmcv", lowest, at_least=20)]
+        speed = [target("rotated IoU, float32, aligned: lowest speedup over mmcv", lowest, at_least=20)]
     return [*speed, target("rotated IoU: largest error in float32", worst, at_most=2e-6)]
 
 

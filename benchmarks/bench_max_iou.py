@@ -56,7 +56,7 @@ def targets(rows: list[Row]) -> list[Row]:
     speedup = min((row["speedup"] for row in rows if "speedup" in row), default=None)
     seconds, memory = (large["rotated_atss"]["median"], large["rotated_atss_mb"]) if large else (None, None)
     return [
-        target("max-IoU assignment: speed-up over MMDetection", speedup, at_least=1),
+        target("max-IoU assignment: speedup over MMDetection", speedup, at_least=1),
         target("max-IoU assignment of 2,000 boxes, s", seconds, at_most=60),
         target("max-IoU assignment of 2,000 boxes: extra memory, MB", memory, at_most=1000),
     ]

@@ -76,7 +76,7 @@ def targets(rows: list[Row]) -> list[Row]:
     return [
         target("merging a million detections of 500 images, s", seconds if complete else None, at_most=20),
         target("merging: peak memory of all processes, MB", memory if complete else None, at_most=1000),
-        target("merging: speed-up over dotadevkit", min(row["speedup"] for row in rows), at_least=10),
+        target("merging: speedup over dotadevkit", min(row["speedup"] for row in rows), at_least=10),
         target("merging: rows that differ from dotadevkit", differing, at_most=0),
     ]
 

@@ -26,10 +26,10 @@ ROUNDING = 1e-5  # IoUs this close to the threshold may fall on either side of i
 
 Scene = tuple[Tensor, Tensor, Tensor]  # boxes, scores, labels
 
-TILE, HARBOUR = "tile, 15 classes", "harbour, 1 class"
+TILE, HARBOR = "tile, 15 classes", "harbor, 1 class"
 SCENES: dict[str, Callable[[], Scene]] = {
     TILE: lambda: inputs.detections(400, 5, 15, 1024),
-    HARBOUR: lambda: inputs.harbour(4000, 5),
+    HARBOR: lambda: inputs.harbor(4000, 5),
 }
 
 
@@ -38,7 +38,7 @@ def nms_row(name: str, baseline: NMS | None, args: argparse.Namespace) -> Row:
     scene = SCENES[name]()
     boxes, scores, labels = (part.to(args.device) for part in scene)
     run_baseline = None if baseline is None else (lambda: baseline(boxes, scores, labels, IOU_THRESHOLD))
-    slow = name == HARBOUR and args.device == "cpu"
+    slow = name == HARBOR and args.device == "cpu"
     timed = time_pair(
         lambda: rotated_nms(boxes, scores, labels, IOU_THRESHOLD), run_baseline, args.repeats,
         baseline_repeats=1 if slow else args.baseline_repeats, baseline_warmup=0 if slow else 1,
@@ -77,11 +77,11 @@ def _highest_iou(boxes: Tensor, scores: Tensor, labels: Tensor, some: Tensor, ke
 
 
 def targets(rows: list[Row], *, gpu: bool = False) -> list[Row]:
-    (row,) = (row for row in rows if row["scene"] == (TILE if gpu else HARBOUR))
+    (row,) = (row for row in rows if row["scene"] == (TILE if gpu else HARBOR))
     seconds = row["rotated_atss"]["median"]
     if gpu:
         return [target(f"rotated NMS of {row['boxes']:,} boxes in 15 classes, ms", seconds * 1e3, at_most=0.5)]
-    return [target(f"rotated NMS of {row['boxes']:,} boxes (harbour), s", seconds, at_most=0.5)]
+    return [target(f"rotated NMS of {row['boxes']:,} boxes (harbor), s", seconds, at_most=0.5)]
 
 
 def measure(args: argparse.Namespace) -> Record:

@@ -48,7 +48,7 @@ BOXES: dict[str, Callable[[], tuple[Tensor, ...]]] = {
 }
 SCENES: dict[str, Callable[[], Scene]] = {
     "tile, 15 classes": lambda: inputs.detections(400, 5, 15, 1024),
-    "harbour, 1 class": lambda: inputs.harbour(800, 5),  # smaller than in bench_nms.py: the baselines hold all pairs
+    "harbor, 1 class": lambda: inputs.harbor(800, 5),  # smaller than in bench_nms.py: the baselines hold all pairs
 }
 
 

@@ -83,8 +83,8 @@ def assignment() -> Iterable[tuple[str, str, list[Point]]]:
 
 
 def suppression() -> list[Point]:
-    """Return NMS of a harbour with four detections per ship."""
-    scenes = [(4 * number, inputs.harbour(number, 4)) for number in (625, 1250, 2500, 5000)]
+    """Return NMS of a harbor with four detections per ship."""
+    scenes = [(4 * number, inputs.harbor(number, 4)) for number in (625, 1250, 2500, 5000)]
     return [(number, partial(rotated_nms, *scene, 0.1)) for number, scene in scenes]
 
 
@@ -123,7 +123,7 @@ def _split(images: Path, out: Path) -> None:
 def measure(args: argparse.Namespace) -> Record:
     rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
     rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
-    rows.append(stage_row("NMS of a harbour", "boxes", suppression(), args.repeats))
+    rows.append(stage_row("NMS of a harbor", "boxes", suppression(), args.repeats))
     with tempfile.TemporaryDirectory() as folder:
         rows.append(stage_row("splitting", "pixels", splitting(Path(folder)), args.repeats))
     with tempfile.TemporaryDirectory() as folder:

@@ -107,8 +107,8 @@ def targets(rows: Sequence[Row]) -> list[Row]:
     best = {row["library"]: row for row in reversed(rows)}
     differing = sum(best[library]["tiles"] - best[library]["same_pixels"] for library in ("mmrotate", "dotadevkit"))
     return [
-        target("splitting: speed-up over mmrotate", best["mmrotate"]["speedup"], at_least=1.5),
-        target("splitting: speed-up over dotadevkit", best["dotadevkit"]["speedup"], at_least=3),
+        target("splitting: speedup over mmrotate", best["mmrotate"]["speedup"], at_least=1.5),
+        target("splitting: speedup over dotadevkit", best["dotadevkit"]["speedup"], at_least=3),
         target("splitting: tiles whose pixels differ from mmrotate or dotadevkit", differing, at_most=0),
     ]
 

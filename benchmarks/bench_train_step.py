@@ -118,7 +118,7 @@ def targets(rows: dict[str, Row], args: argparse.Namespace) -> list[Row]:
     speedup = seconds[BASELINE] / seconds[OWN_AMP] if BASELINE in seconds else None
     share = rows[OWN_AMP]["assignment_and_losses"]
     found = [
-        target("training step with --amp: speed-up over mmrotate", speedup, at_least=4 if cpu else 2),
+        target("training step with --amp: speedup over mmrotate", speedup, at_least=4 if cpu else 2),
         target("assignment and losses: share of a training step with --amp", share, at_most=0.05),
     ]
     if not cpu:

@@ -17,6 +17,11 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def factor(value: float) -> str:
+    """Format a speedup, as in ``1,535x``."""
+    return f"{value:,.0f}x" if value >= 1000 else f"{number(value)}x"
+
+
 def yes_no(value: bool) -> str:
     """Format a flag."""
     return "yes" if value else "no"

@@ -129,7 +129,7 @@ def _times(baseline: str, unit: str, form: Format) -> Columns:
     """Return the columns of both times and their ratio."""
     return {
         f"rotated-atss, {unit}": ("rotated_atss", form), f"{baseline}, {unit}": ("baseline", form),
-        "speed-up": ("speedup", number),
+        "speedup": ("speedup", number),
     }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def _pair_times(baseline: str) -> Columns:
     """Return the columns of both times per pair and their ratio."""
     return {
         "rotated-atss, ns per pair": nanoseconds_per("rotated_atss", "pairs"),
-        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speed-up": ("speedup", number),
+        f"{baseline}, ns per pair": nanoseconds_per("baseline", "pairs"), "speedup": ("speedup", number),
     }  # fmt: skip
 
 
@@ -253,7 +253,7 @@ SECTIONS = {
     "busy": Section("Beside other processes (baseline: torch's defaults)", {
         "busy processes": "busy", "threads": "setting", "5,000 objects assigned, ms": "assign",
         "100,000 IoUs, ms": "iou", "demo training step, ms": "train", "four tiles detected, ms": "predict",
-    }, lambda record: ["Busy processes run endless loops. One process measures each row, medians after 2.5 s."]),
+    }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",

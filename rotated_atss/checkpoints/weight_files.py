@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rotated_atss.checkpoints.model_info import KEY
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
@@ -39,7 +40,8 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     Args:
         out: Path with either suffix or none.
         state: Weights by name.
-        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts.
+        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts, except for the
+            record of the model, which is a JSON text already.
 
     Returns:
         The two paths.
@@ -61,7 +63,7 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     buffer = io.BytesIO()
     torch.save({"meta": meta, "state_dict": state}, buffer)
     atomic_write(paths[0], buffer.getvalue())
-    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
+    header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
     atomic_write(paths[1], save(state, metadata=header))
     return paths
 
@@ -92,7 +94,8 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
             header = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError("not a readable checkpoint", where=path, hint="truncated, or another kind of file") from error
-    return {"meta": {name: _parse_json(value) for name, value in header.items()}, "state_dict": state}
+    meta = {name: value if name == KEY else _parse_json(value) for name, value in header.items()}
+    return {"meta": meta, "state_dict": state}
 
 
 def _parse_json(value: str) -> Any:

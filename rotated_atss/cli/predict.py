@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._images import (
     add_bits_argument,
@@ -52,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of this model, .pth or .safetensors")
     parser.add_argument("images", metavar="IMAGE|DIR", help="an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to keep: comma-separated names, or v1.0, v1.5, v2.0 (default: all of the model)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes to keep", "all of the model")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -120,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 
         def predict_one(path: Path) -> None:
             image, detections = _detect(detector, tiling, classes, path, args)
-            files.add(detections, list(map(hyphenate, detector.classes)), _coco_rows(detections, ids))
+            files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
             counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
@@ -232,7 +229,7 @@ def _coco_ids(
     return {path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes)
 
 
-def _coco_rows(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
+def _coco_results(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
     """Return the detections of one image in COCO's results format."""
     from rotated_atss.coco.results_file import to_coco_results
     from rotated_atss.ops.boxes import obb_to_hbb

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of
 
@@ -135,9 +136,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
         help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
     )  # fmt: skip
-    folders.add_argument(
-        "--classes", metavar="CLASSES", help="reject other classes: v1.0, v1.5, v2.0, comma-separated names, or a file"
-    )
+    add_classes_argument(folders, "classes of the labels; others are errors", "those of the preset, else all")
     folders.add_argument("--out", metavar="FOLDER", help="a new or empty folder (default: the preset's)")
     folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
 

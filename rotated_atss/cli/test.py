@@ -8,7 +8,7 @@ import os
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._preflight import check_inputs_exist
 from rotated_atss.cli.train import add_shared_arguments
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.dota.datasets import DATASET_NAMES
 
 HELP = (
     "Detect objects on tiles, merge the detections into full images, evaluate them where labels exist, and write the "
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tta", action="store_true", help="use test-time augmentation (the config's tta_pipeline) and merge its boxes"
     )
     parser.add_argument(
-        "--dota-version", choices=DOTA_VERSIONS,
-        help="evaluation rules for difficult objects (default: those of the config)",
+        "--dataset", "--dota-version", dest="dataset", choices=DATASET_NAMES, metavar="NAME",
+        help=f"dataset whose evaluation rules apply: {', '.join(DATASET_NAMES)} (default: that of the config)",
     )  # fmt: skip
     parser.add_argument(
         "--work-dir", metavar="DIR", help="folder for logs and results (default: the folder of CHECKPOINT)"
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
-        tta=args.tta, dota_version=args.dota_version, launcher=args.launcher, workers=args.workers,
+        tta=args.tta, dataset=args.dataset, launcher=args.launcher, workers=args.workers,
         classes=args.classes,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip

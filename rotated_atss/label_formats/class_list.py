@@ -37,7 +37,7 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upwards.
+    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upward.
 
     Raises:
         UserError: The file is not UTF-8, or has no names in one of these forms.

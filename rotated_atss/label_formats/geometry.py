@@ -65,7 +65,7 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
 
 
 def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    """Return the corners of a horizontal box, clockwise on the image from its upper left.
+    """Return the corners of a horizontal box, clockwise on the image from the upper-left corner.
 
     Example:
         >>> horizontal_polygon(1, 2, 11, 8)

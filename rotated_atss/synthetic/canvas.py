@@ -1,6 +1,6 @@
 """A supersampled image to paint on.
 
-Coordinates are image pixels, with the upper left corner of the first pixel at (0, 0); the supersampling is internal.
+Coordinates are image pixels, with the upper-left corner of the first pixel at (0, 0); the supersampling is internal.
 """
 
 from collections.abc import Iterable, Iterator

@@ -17,8 +17,10 @@ from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
 
 MANIFEST = "manifest.json"
+IMAGE_LABELS = "image_labels"  # subfolder for labels of the full images that were read from another format
 WRITTEN_BY = "rotated-atss split"
 FORMAT = 1
+DOTA = "dota"
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,17 @@ class Manifest:
 
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
-        label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
+        label_folders: Absolute paths of the folders with labels of the full images as DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
+        window: Size and gap of the windows at rate 1, pixels; None if they are not recorded.
     """
 
     written_by: str = ""
     label_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ def manifest_bytes(
 
 def _folder_entry(images: str, labels: str | None, label_format: str | None, out: str | Path) -> dict[str, str | None]:
     entry = {"images": _relative(images, out), "labels": None if labels is None else _relative(labels, out)}
-    return entry if label_format in (None, "dota") else {**entry, "label_format": label_format}
+    if label_format in (None, DOTA):
+        return entry
+    return {**entry, "label_format": label_format, "labels_as_dota": IMAGE_LABELS}
 
 
 def _relative(folder: str, out: str | Path) -> str:
@@ -158,7 +164,7 @@ def read_manifest(path: str | Path) -> Manifest:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
         ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True)
+        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200))
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -171,7 +177,24 @@ def read_manifest(path: str | Path) -> Manifest:
         label_folders=tuple(_label_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
+        window=_window(settings, path),
     )
+
+
+def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
+    """Return size and gap of the first windows of a split; its other rates are scales of them."""
+    if "sizes" not in settings:
+        return None
+    values = []
+    for key in ("sizes", "gaps"):
+        numbers = _get(settings, key, list, [], path)
+        if not numbers or type(numbers[0]) is not int:
+            raise _manifest_error(path, f"settings.{key}", "a list of integers", numbers)
+        values.append(numbers[0])
+    size, gap = values
+    if not 0 <= gap < size:
+        raise _manifest_error(path, "settings.gaps", f"from 0 to less than the size {size}", gap)
+    return size, gap
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
@@ -180,14 +203,15 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
     for index, entry in enumerate(folders):
         if not isinstance(entry, dict):
             raise _manifest_error(path, f"folders[{index}]", "an object", entry)
-        folder = entry.get("labels")
-        if folder is None or entry.get("label_format", "dota") != "dota":
+        key = "labels" if entry.get("label_format", DOTA) == DOTA else "labels_as_dota"
+        folder = entry.get(key)
+        if folder is None:
             continue
         if not isinstance(folder, str) or "\0" in folder:
-            raise _manifest_error(path, f"folders[{index}].labels", "a path or null", folder)
+            raise _manifest_error(path, f"folders[{index}].{key}", "a path or null", folder)
         if folder:
             labels.append(os.path.normpath(root / folder))
-    return labels
+    return list(dict.fromkeys(labels))
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:

@@ -17,9 +17,8 @@ from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_labe
 from rotated_atss.label_formats.recognize import possible_formats, recognize_format
 from rotated_atss.label_formats.records import ImageLabels
 from rotated_atss.label_formats.registry import get_format
+from rotated_atss.tiling.manifest import DOTA
 from rotated_atss.tiling.source_images import SourceImage
-
-DOTA = "dota"
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         format_name: A format, which is returned, or ``auto``.
 
     Returns:
-        ``dota`` for a folder of text files unless they are YOLO-OBB, so that its reader reports malformed lines.
+        ``dota`` for a folder of text files of no known format, so that its reader reports malformed lines.
 
     Raises:
         UserError: There is no such format, or the files are of no known format or of several.
@@ -51,8 +50,8 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in texts:
             formats = possible_formats(path)
-            if len(formats) != 2:  # neither empty nor ambiguous: the first file with objects decides
-                return "yolo-obb" if "yolo-obb" in formats else DOTA
+            if len(formats) < 2:  # an empty file can be of several formats: the first file with objects decides
+                return next(iter(formats), DOTA)
         if texts:
             return DOTA
     try:

@@ -1,9 +1,10 @@
 """Split folders of DOTA images and labels into tiles.
 
 Every image is read once, in worker processes; 16-bit images are read twice, as their used bits are counted first. The
-output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``, all of it or nothing. The rules and the defaults
-are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results: equal 8-bit input gives the
-same tiles, pixel by pixel, with the same objects.
+output folder gets ``images/``, ``labelTxt/``, ``manifest.json`` and, if the labels are not DOTA text, the labels of the
+full images as ``image_labels/``; all of it or nothing. The rules and the defaults are those of mmrotate's
+``img_split.py`` with the settings of the published DOTA results: equal 8-bit input gives the same tiles, pixel by
+pixel, with the same objects.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from pathlib import Path
 
 from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.folders import note_skipped_images
-from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.labels import Labels, write_labels
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.tiling.manifest import MANIFEST, SplitTotals, manifest_bytes, sum_stats
+from rotated_atss.tiling.manifest import IMAGE_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
-from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
+from rotated_atss.tiling.source_labels import AUTO, DOTA, find_label_format, read_source_labels
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, count_windows, split_image
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.staging import staged
@@ -130,6 +131,7 @@ def split_dota(
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, workers, progress)
         _check_tiles(folder, stats, settings.image_format, labeled=labels is not None)
+        _write_image_labels(folder, sources, label_sets, formats)
         atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
@@ -154,6 +156,17 @@ def _read_all(
         else:
             label_sets += read_source_labels(inside, image_folder, labels, name, classes)
     return label_sets
+
+
+def _write_image_labels(
+    folder: Path, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None], formats: Sequence[str | None]
+) -> None:
+    """Write the labels of the images that are not DOTA text as DOTA text, for the evaluation on full images."""
+    for source, labels in zip(sources, label_sets, strict=True):
+        if labels is not None and formats[source.folder] != DOTA:
+            (folder / IMAGE_LABELS).mkdir(exist_ok=True)
+            path = folder / IMAGE_LABELS / f"{source.image_id}.txt"
+            write_labels(path, labels.polygons, labels.names, labels.difficult)
 
 
 def _unknown_classes(label_sets: Sequence[Labels | None]) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
-from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY, read_manifest
+from rotated_atss.tiling.manifest import IMAGE_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 
 PARTIAL = "split.partial"
 LOCK = ".split.lock"
-PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they are moved; the manifest marks a complete split
+# in the order in which they are moved; the manifest marks a complete split
+PARTS = ("images", "labelTxt", IMAGE_LABELS, MANIFEST)
 
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"

@@ -100,7 +100,7 @@ def test_a_small_run_makes_a_record_and_a_section(tmp_path, monkeypatch, capsys)
     assert "## Inference of the R50 le90 config (baseline: mmrotate)" in text
     assert "| crowded scene | 2 | 120 |" in text
     amp, float32 = record["targets"]
-    assert amp["name"] == "inference with --amp, batch of 2: speed-up over mmrotate"
+    assert amp["name"] == "inference with --amp, batch of 2: speedup over mmrotate"
     assert amp["at_least"] == 1
     if record["baseline_missing"]:
         assert amp["met"] is None

@@ -28,7 +28,7 @@ def test_targets_of_a_gpu_use_all_pairs_and_the_share_of_the_peak():
         {"kind": "crowd", "speedup": 6, "share_of_peak": 0.25, **error},
     ]
     found = {each["name"]: (each["measured"], each["met"]) for each in bench_iou.targets(rows, gpu=True)}
-    assert found["rotated IoU, all pairs: speed-up over mmcv's CUDA op"] == (6, True)
+    assert found["rotated IoU, all pairs: speedup over mmcv's CUDA op"] == (6, True)
     assert found["rotated IoU, float32, all pairs: share of the computed arithmetic peak"] == (0.25, False)
     (target,) = bench_nms.targets(
         [{"scene": "tile, 15 classes", "boxes": 2000, "rotated_atss": {"median": 0.0004}}], gpu=True
@@ -38,7 +38,7 @@ def test_targets_of_a_gpu_use_all_pairs_and_the_share_of_the_peak():
 
 
 def test_the_target_of_nms_on_the_cpu():
-    (target,) = bench_nms.targets([{"scene": "harbour, 1 class", "boxes": 20_000, "rotated_atss": {"median": 0.6}}])
+    (target,) = bench_nms.targets([{"scene": "harbor, 1 class", "boxes": 20_000, "rotated_atss": {"median": 0.6}}])
     assert target["measured"] == 0.6
     assert not target["met"]
     assert "20,000" in target["name"]
@@ -63,7 +63,7 @@ def test_small_runs_make_records(tmp_path, monkeypatch, capsys):
     record = json.loads((tmp_path / "iou.json").read_text())
     assert [row["kind"] for row in record["rows"]] == [*inputs.PAIR_KINDS, "scene"]
     assert max(row["rotated_atss_error"]["worst"] for row in record["rows"]) < 1e-5
-    monkeypatch.setattr(bench_nms, "SCENES", {name: lambda: inputs.harbour(20, 3) for name in bench_nms.SCENES})
+    monkeypatch.setattr(bench_nms, "SCENES", {name: lambda: inputs.harbor(20, 3) for name in bench_nms.SCENES})
     harness.run("nms", ["--repeats", "1", "--baseline-repeats", "1"])
     record = json.loads((tmp_path / "nms.json").read_text())
     assert [sum(row["rotated_atss_mistakes"].values()) for row in record["rows"]] == [0, 0]

@@ -1,4 +1,4 @@
-"""Horizontal configs: every one trains a step with and without objects and detects; published hyper-parameters."""
+"""Horizontal configs: every one trains a step with and without objects and detects; published hyperparameters."""
 
 import gc
 

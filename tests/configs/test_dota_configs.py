@@ -1,4 +1,4 @@
-"""Oriented configs: every one trains a step with and without objects and detects; published hyper-parameters."""
+"""Oriented configs: every one trains a step with and without objects and detects; published hyperparameters."""
 
 import math
 import subprocess

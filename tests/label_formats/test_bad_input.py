@@ -92,6 +92,13 @@ def test_unknown_class(fails):
     fails({"P1.txt": DOTA_LINE}, r"P1.txt:1: unknown class 'ship'", classes=("car",))
 
 
+def test_classes_may_differ_in_case_and_hyphens(tmp_path):
+    (tmp_path / "P1.json").write_text(polygon_json(4).replace('"ship"', '"expressway-Toll station"'))
+    classes = ("Expressway-toll-station", "ship")
+    convert_labels(tmp_path / "P1.json", tmp_path / "out", "dota", classes=classes)
+    assert (tmp_path / "out" / "P1.txt").read_text().endswith(" Expressway-toll-station 0\n")
+
+
 def test_image_sizes_are_needed(fails):
     match = r"P1.txt: the size of the image P1 is not known, which yolo-obb needs \(pass .* --images\)"
     fails({"P1.txt": DOTA_LINE}, match, target="yolo-obb")

@@ -34,10 +34,15 @@ def test_entries_of_a_manifest(tmp_path):
     folders = [
         {"images": "raw", "labels": "../labels"}, {"images": "raw", "labels": "/data/labels"},
         {"images": "raw", "labels": None}, {"images": "raw"}, {"labels": "x", "label_format": "voc"},
-        {"labels": "n" * 5000},
+        {"labels": "n" * 5000}, {"labels": "x", "label_format": "voc", "labels_as_dota": "image_labels"},
     ]  # fmt: skip
     content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": {"keep_empty": False}}
     manifest = read(tmp_path, json.dumps(content))
-    expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
+    expected = (
+        str(tmp_path.parent / "labels"),
+        "/data/labels",
+        str(tmp_path / ("n" * 5000)),
+        str(tmp_path / "image_labels"),
+    )
     assert manifest == Manifest("a", expected, ("t",), keep_empty=False)
     assert read(tmp_path, "{}") == Manifest()

@@ -190,7 +190,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         tensor([[100., 150.]])
     """
     height, width = results["img"].shape[:2]
-    # OpenCV measures from pixel centers, boxes from the upper left corner of a pixel; OpenCV's angles are
+    # OpenCV measures from pixel centers, boxes from the upper-left corner of a pixel; OpenCV's angles are
     # counterclockwise
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)
     results["img"] = cv2.warpAffine(
