@@ -81,7 +81,6 @@ def split_row(
     for name, each, written in (("rotated_atss", run, out), ("baseline", run_baseline, other)):
         _clear(written)
         cpu[f"{name}_cpu_s"] = _cpu_seconds(each)
-        cpu[f"{name}_mb"] = dota_data.megabytes(written / "images")
     kind = {"library": library, "fast_extra": fast_extra, "processes": args.processes}
     return {**kind, **timed, **cpu, **compare(out, other)}
 

@@ -105,10 +105,14 @@ def targets_table(records: Sequence[Record]) -> str:
     return markdown(rows, columns)
 
 
+def machine(where: Row) -> str:
+    """Format processor, threads, device and load of a record's environment."""
+    load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
+    return f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
+
+
 def provenance(record: Record) -> str:
     """Format script, commit, machine and versions of a record."""
     where = record["environment"]
     versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
-    load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
-    machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
-    return f"bench_{record['name']}.py, commit {where['commit']}; {machine}; {versions}"
+    return f"bench_{record['name']}.py, commit {where['commit']}; {machine(where)}; {versions}"

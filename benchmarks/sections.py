@@ -188,8 +188,8 @@ def other_remarks(record: Record) -> list[str]:
         "corners in float64, rotated-atss boxes in float32.",
         titled(f"Class-wise NMS at {settings['iou_threshold']}:", nms, OTHER_NMS),
         *(
-            f"{row['scene']}: {row['library']} makes the fewest mistakes, {total(row['best']['mistakes'])}, at a "
-            f"threshold of {row['best']['threshold']}."
+            f"{row['scene']}: at its best threshold, {row['best']['threshold']}, {row['library']} makes "
+            f"{total(row['best']['mistakes'])} mistakes."
             for row in nms
             if "best" in row
         ),
@@ -235,10 +235,11 @@ SECTIONS = {
     "max_iou": Section("Max-IoU assignment of RetinaNet (baseline: MMDetection)", {
         "boxes": "num_gt", **_times("MMDetection", "ms", milliseconds),
         "rotated-atss, extra MB": "rotated_atss_mb", "MMDetection, extra MB": ("baseline_mb", number),
-        "differing priors": "agreement.differing", "of them without a near tie": "agreement.unexplained",
+        "differing priors": "differing",
     }, lambda record: [
         "Nine priors per location, 196,416 in total. The baseline is MMDetection's assigner with mmrotate's IoU. "
-        "Random boxes have few tied IoUs; on real tiles the baseline loses ties to rounding, see assignment.md."
+        "Random boxes have few tied IoUs; on real tiles the baseline loses ties to rounding, see "
+        "[assignment.md](assignment.md)."
     ]),
     "train_step": Section("Training step of the R50 le90 config (baseline: mmrotate)", {
         "implementation": "implementation", "step, s": ("seconds.step", spread), **_PARTS,
