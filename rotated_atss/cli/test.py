@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
-        tta=args.tta, dota_version=args.dota_version, launcher=args.launcher, workers=args.workers,
-        classes=args.classes,
+        tta=args.tta, dota_version=args.dota_version, device=args.device,
+        launcher=args.launcher, workers=args.workers, classes=args.classes,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     test(args.config, args.checkpoint, options)

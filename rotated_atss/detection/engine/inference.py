@@ -17,7 +17,8 @@ from rotated_atss.checkpoints.compatibility import differing_class_layers, recor
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
-from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
+from rotated_atss.detection.engine.device import resolve_device
+from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -38,7 +39,7 @@ class LoadedDetector:
         iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
-        channels_last: Store the weights channels last.
+        channels_last: Store the weights channels last (:func:`store_channels_last`).
         bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
     """
 
@@ -55,7 +56,7 @@ class LoadedDetector:
         bits: int | None = None,
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+            store_channels_last(model)
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
         self.size, self.iou_threshold, self.bits = size, iou_threshold, bits
@@ -107,7 +108,7 @@ def load_detector(
     Args:
         config: Path or name. Tiles go through its test pipeline, without the loading of a file.
         checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None for the GPU if there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
         channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
             the config's hooks.
@@ -144,27 +145,6 @@ def load_detector(
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
         bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
     )
-
-
-def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return a device after checking that it exists; None chooses the GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-
-    Example:
-        >>> resolve_device("cpu")
-        device(type='cpu')
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
-        raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
-    return resolved
 
 
 def _tile_pipeline(cfg: Config) -> Compose:
