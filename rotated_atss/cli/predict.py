@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -83,7 +84,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
 def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
-    inference.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if available)")
+    add_device_argument(inference)
     add_bits_argument(inference)
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(

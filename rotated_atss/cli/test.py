@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
-        tta=args.tta, dataset=args.dataset, launcher=args.launcher, workers=args.workers,
+        tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher, workers=args.workers,
         classes=args.classes,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip

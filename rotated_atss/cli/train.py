@@ -7,6 +7,7 @@ import os
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._preflight import check_inputs_exist
 
 HELP = "Train a config on tiles written by `rotated-atss split`, or on a COCO dataset."
@@ -58,6 +59,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``train`` and ``test`` share."""
     add_classes_argument(parser, "classes of your data, for all datasets and the model", "those of the config")
     add_cfg_options(parser)
+    add_device_argument(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
         help="data loading processes per GPU (default: the config's value; on a GPU, its share of the cores up to 8); "
@@ -85,9 +87,8 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
-        launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data, epochs=args.epochs,
-        init_from=args.init_from,
-        reset_class_layer=args.reset_class_layer,
+        device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
+        epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

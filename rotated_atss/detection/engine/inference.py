@@ -19,8 +19,9 @@ from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
+from rotated_atss.detection.engine.device import resolve_device
 from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
-from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
+from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -42,7 +43,7 @@ class LoadedDetector:
         iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
-        channels_last: Store the weights channels last.
+        channels_last: Store the weights channels last (:func:`store_channels_last`).
         bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
         info: The record of the model file; None if it has none.
     """
@@ -62,7 +63,7 @@ class LoadedDetector:
         info: ModelInfo | None = None,
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+            store_channels_last(model)
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
         self.size, self.gap, self.iou_threshold, self.bits, self.info = size, gap, iou_threshold, bits, info
@@ -115,7 +116,7 @@ def load_detector(
         config: A model file with a record, as training and conversion write it; or, with ``checkpoint``, path or name
             of a config. Tiles go through the config's test pipeline, without the loading of a file.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None for the GPU if there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
         channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
             the config's hooks.
@@ -159,27 +160,6 @@ def load_detector(
         bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
         info=info,
     )
-
-
-def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return a device after checking that it exists; None chooses the GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-
-    Example:
-        >>> resolve_device("cpu")
-        device(type='cpu')
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
-        raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
-    return resolved
 
 
 def _tile_pipeline(cfg: Config) -> Compose:

@@ -17,6 +17,7 @@ class RunOptions:
     Attributes:
         work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>`` in training and
             the checkpoint's folder in testing.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
@@ -26,6 +27,7 @@ class RunOptions:
     """
 
     work_dir: str | Path | None = None
+    device: str | None = None
     launcher: str = "none"
     workers: int | None = None
     classes: str | Sequence[str] | None = None

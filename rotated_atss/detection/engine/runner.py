@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
@@ -23,6 +23,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
@@ -59,13 +60,18 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: Config, data or weights are invalid, or the disk is full.
+        UserError: Config, data, weights or device are invalid, or the disk is full.
 
     Example::
 
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
     options = options or TrainOptions()
+    with use_device(options.device, options.launcher):
+        return _train(config, options)
+
+
+def _train(config: str | Path, options: TrainOptions) -> Path:
     if options.deterministic:
         keep_threads()
     cfg = prepare_train(load_config(config, options.config_changes), options)
@@ -134,14 +140,19 @@ def test(
         The metrics; empty without labels.
 
     Raises:
-        UserError: Config, checkpoint, data or an output path is invalid, or config and checkpoint contradict each
-            other.
+        UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
+            each other.
 
     Example::
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
+    with use_device(options.device, options.launcher):
+        return _test(config, checkpoint, options)
+
+
+def _test(config: str | Path, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)
@@ -192,7 +203,7 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
-    if not torch.cuda.is_available():
+    if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner
 
