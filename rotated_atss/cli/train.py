@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from rotated_atss.checkpoints.registry import find_file_or_entry
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._device_option import add_device_argument
@@ -32,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
     )  # fmt: skip
     parser.add_argument(
-        "--init-from", metavar="CHECKPOINT", help="start from the weights of CHECKPOINT (.pth or .safetensors)"
-    )
+        "--init-from", metavar="CHECKPOINT|NAME",
+        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
+        "downloaded (names: `rotated-atss models list`)",
+    )  # fmt: skip
     parser.add_argument(
         "--reset-class-layer", action="store_true",
         help="with --init-from: initialize the class layer anew if CHECKPOINT has other classes; --classes implies it",
@@ -79,7 +82,9 @@ def _parse_num_workers(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else args.init_from)
+    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
+    if args.init_from is not None:
+        find_file_or_entry(args.init_from)
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import train
 

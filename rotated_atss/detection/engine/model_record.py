@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -15,6 +16,7 @@ from torch import nn
 
 import rotated_atss
 from rotated_atss import __version__
+from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.config_text import format_config_text
 from rotated_atss.checkpoints.model_info import (
     KEY,
@@ -24,10 +26,20 @@ from rotated_atss.checkpoints.model_info import (
     Thresholds,
     TrainingData,
     Window,
+    read_info,
 )
+from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
-from rotated_atss.detection.engine.config import config_from_values, find_test_dataset, load_config
-from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
+from rotated_atss.detection.engine.class_names import find_class_names, set_classes
+from rotated_atss.detection.engine.config import (
+    build_model,
+    config_from_values,
+    find_test_dataset,
+    load_config,
+    require_keys,
+)
+from rotated_atss.detection.engine.network import num_classes, unwrap_model
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.image_header import read_header
@@ -116,6 +128,32 @@ def describe_model(
         package_version=__version__,
         commit=_commit(),
     )
+
+
+def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
+    """Return the record of a checkpoint: its own, or one made from a config.
+
+    Args:
+        config: Path or name of the model's config.
+        content: The checkpoint.
+        path: Its file, for errors.
+
+    Raises:
+        UserError: The weights do not fit the config, or config and record contradict each other.
+    """
+    info = read_info(content.get("meta"), path)
+    cfg = resolve_config(config, info, path, None)
+    if info is not None:
+        return info
+    require_keys(cfg, "model")
+    trained = recorded_classes(content)
+    if trained:
+        set_classes(cfg, trained)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    check_weights_fit(model, state_dict_of(content), path)
+    classes = find_class_names(content, cfg, num_classes(model))
+    return describe_model(cfg, model, classes, window=default_window(cfg))
 
 
 def default_window(cfg: Config) -> Window:
@@ -267,12 +305,16 @@ def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
 
 
 def _describe_thresholds(cfg: Config) -> Thresholds:
-    test_cfg = cfg.model.get("test_cfg") or {}
+    test_cfg: dict[str, Any] = cfg.model.get("test_cfg") or {}
+    nms: dict[str, Any] = test_cfg.get("nms") or {}
+    for key, settings in (("nms.iou_threshold", nms), ("max_per_img", test_cfg)):
+        if key.rpartition(".")[2] not in settings:
+            raise UserError(f"model.test_cfg has no {key}")
     return Thresholds(
         score=max(0.0, test_cfg.get("score_thr", 0.0)),
-        nms_iou=(test_cfg.get("nms") or {}).get("iou_threshold"),
+        nms_iou=nms["iou_threshold"],
         nms_pre=max(0, test_cfg.get("nms_pre", 0)),
-        max_per_image=test_cfg.get("max_per_img"),
+        max_per_image=test_cfg["max_per_img"],
         merge_iou=merge_iou_threshold(cfg),
         min_box_size=max(0.0, test_cfg.get("min_bbox_size", 0.0)),
     )

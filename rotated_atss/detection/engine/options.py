@@ -49,7 +49,8 @@ class TrainOptions(RunOptions):
             :func:`rotated_atss.detection.engine.data_folders.set_train_data`.
         epochs: Number of epochs instead of the config's; schedules keep their proportions.
         iterations: Train for this many iterations, log each of them and skip validation.
-        init_from: Checkpoint whose weights start the training.
+        init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
+            Of a published backbone, only the backbone is used.
         reset_class_layer: Initialize the class layer anew if that of ``init_from`` has other classes. ``classes``
             implies it.
 
