@@ -13,13 +13,14 @@ HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or folder of its Task1_<class>.txt")
+    parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or a folder with the same files")
     parser.add_argument(
         "--dota-version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
     parser.add_argument(
-        "--classes", metavar="CLASSES", help="classes of another task: comma-separated names, or a file of names"
-    )
+        "--classes", metavar="CLASSES",
+        help="class list that replaces that of --dota-version: comma-separated names, or a file with one name per line",
+    )  # fmt: skip
     parser.add_argument("--images", metavar="DIR", help="test images: check that every image id is one of them")
 
 

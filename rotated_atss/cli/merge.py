@@ -28,10 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--classes", metavar="CLASSES",
-        help="write a file per class, empty without detections, and reject other classes: v1.0, v1.5, v2.0, "
-        "comma-separated names, or a file (default: the classes with a file)",
+        help="class list of the output: v1.0, v1.5, v2.0, comma-separated names, or a file with one name per line. "
+        "Each class gets a file, even if it has no detections; a class that is not listed is an error (default: the "
+        "classes that have a file in TASK1_DIR)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
