@@ -1,5 +1,5 @@
 # Overfitting test: a small detector trained and tested on the same few dozen images, on two CPU cores. Its AP does not
-# measure generalisation. On 32 COCO images with 284 objects it reaches AP50 0.70 (AP 0.31 small, 0.88 medium, 0.91
+# measure generalization. On 32 COCO images with 284 objects it reaches AP50 0.70 (AP 0.31 small, 0.88 medium, 0.91
 # large) after 7 minutes of CPU time.
 _base_ = [
     "../_base_/default_runtime.py",

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-POSITIVE_SHARE = 0.2  # of the candidates; ATSS paper (arXiv 1912.02424, section 3.3): about 0.2 k L positives per box
+# Expected fraction of the candidates that become positive: about 0.2 k L positives per box (ATSS paper,
+# arXiv 1912.02424, section 3.3).
+POSITIVE_FRACTION = 0.2
 SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256, 512, math.inf)
 ASPECT_EDGES = (1, 1.5, 2, 3, 5, 8, math.inf)
 ANGLE_EDGES_DEG = tuple(range(-90, 91, 15))
@@ -64,12 +66,12 @@ class PositiveCounts:
 
     @property
     def positives(self) -> NDArray[np.int64]:
-        """(G,) positives of every ground-truth box."""
+        """Number of positives per ground-truth box, (G,)."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
 
     @property
     def above_threshold(self) -> NDArray[np.int64]:
-        """(G,) candidates of every ground-truth box that reach its threshold; empty for assigners other than ATSS."""
+        """Number of candidates per ground-truth box that reach its threshold, (G,); empty if not ATSS."""
         return np.concatenate([np.zeros(0, np.int64), *self._above_threshold])
 
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "evaluate": "Compute the average precision of merged detections.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
-    "assignment-stats": "Count the positive samples that an assigner gives each object.",
+    "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
     "demo": "Run the whole pipeline on synthetic scenes.",

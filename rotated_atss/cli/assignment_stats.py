@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="DIR|JSON",
         help="folder laid out like the config's data_root, or an instances JSON (default: the config's training set)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="count the first N images only")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N images")
     parser.add_argument(
         "--compare", nargs="+", metavar="ASSIGNER", default=[],
         help="assigners to compare. config: the config's assigner unchanged. obb, hbb: the same assigner with IoU of "

@@ -15,11 +15,11 @@ HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or folder of its Task1_<class>.txt")
+    parser.add_argument("submission", metavar="ZIP|DIR", help="zip file, or a folder with the same files")
     parser.add_argument(
         "--dota-version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
-    add_classes_argument(parser, "classes of the task", "those of --dota-version")
+    add_classes_argument(parser, "class list that replaces that of --dota-version", "that of --dota-version")
     parser.add_argument("--images", metavar="DIR", help="test images: check that every image id is one of them")
 
 

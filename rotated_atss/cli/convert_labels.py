@@ -18,7 +18,7 @@ FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="folder of label files, or a single file (COCO, CVAT)")
-    parser.add_argument("out", metavar="OUT", help="a new or empty folder")
+    parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
         help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a or ucas-aod",
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
-        "--images", metavar="FOLDER", help="images, for their sizes and file names where IN does not state them"
+        "--images", metavar="FOLDER", help="image folder, for sizes and file names of images that IN does not state"
     )
     add_classes_argument(
         parser,

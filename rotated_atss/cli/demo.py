@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _schedule(args: argparse.Namespace) -> dict:
-    """Return the config values that set the length of the training, with at least ten log lines if it is short."""
+    """Return the config values that set the number of iterations; a short training logs at least ten lines."""
     if args.iterations is None:
         return {}
     return {

@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", action="extend", nargs="+", metavar="DIR",
         help="label folders (labelTxt) of the full images; every image with a label file is evaluated; repeatable",
     )  # fmt: skip
-    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON: horizontal boxes")
+    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON, for horizontal boxes")
     parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: also print the AP per class")
     parser.add_argument(
         "--ignore-unlabeled", action="store_true",
-        help="ignore detections on images without a label file (default: refuse them)",
+        help="ignore detections on images without a label file (default: they are an error)",
     )  # fmt: skip
     _add_rules(parser)
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")

@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_classes_argument(
         parser,
-        "classes that get a file each, empty without detections; others are errors",
-        "the classes with a file",
+        "class list of the output. Each class gets a file, even if it has no detections; a class that is not listed is an "
+        "error",
+        "the classes that have a file in TASK1_DIR",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
-        "--tta", action="store_true", help="use test-time augmentation (the config's tta_pipeline) and merge its boxes"
+        "--tta", action="store_true", help="use test-time augmentation (the config's tta_model and tta_pipeline)"
     )
     parser.add_argument(
         "--dataset", "--dota-version", dest="dataset", choices=DATASET_NAMES, metavar="NAME",

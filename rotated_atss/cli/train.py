@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--reset-class-layer", action="store_true",
-        help="with --init-from: initialize the class layer anew if CHECKPOINT has other classes; --classes implies it",
+        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms only")
     parser.add_argument(
         "--from-scratch", action="store_true",
-        help="train all of the backbone without pretrained weights (init_cfg=None, frozen_stages=-1, norm_eval=False)",
+        help="train the whole backbone without pretrained weights (init_cfg=None, frozen_stages=-1, norm_eval=False)",
     )  # fmt: skip
     parser.add_argument(
         "--iterations", type=int, metavar="N", help="smoke test: train N iterations, log each, skip validation"
@@ -65,8 +65,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
-        help="data loading processes per GPU (default: the config's value; on a GPU, its share of the cores up to 8); "
-        "results with a fixed seed do not depend on it",
+        help="data loading processes per GPU (default: the config's value, on a GPU raised to the number of cores per "
+        "GPU, at most 8); results with a fixed seed do not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--launcher", choices=("none", "pytorch"), default="none",

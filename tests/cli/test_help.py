@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.cli import COMMANDS, build_parser, load_command, main
+from rotated_atss.dota.datasets import DATASET_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,5 +87,5 @@ def test_classes_are_given_in_one_way(name: str) -> None:
     option = build_parser(name)._option_string_actions.get("--classes")
     if option is not None:
         assert option.metavar == "CLASSES"
-        forms = ": comma-separated names, a file with one name per line, or v1.0, v1.5, v2.0 (default: "
+        forms = f": comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)} (default: "
         assert forms in str(option.help)
