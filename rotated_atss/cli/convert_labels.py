@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed. Without *, a class not listed "
-        "is an error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
+        "class not listed is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_classes_argument(
         parser,
-        "class list of the output. Each class gets a file, even if it has no detections; a class that is not listed is an "
-        "error",
+        "class list of the output. Each class gets a file, even if it has no detections; a class that is not listed is "
+        "an error",
         "the classes that have a file in TASK1_DIR",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
