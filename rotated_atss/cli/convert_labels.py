@@ -8,10 +8,10 @@ from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R and GeoJSON."
+    "DIOR-R, GeoJSON and Label Studio."
 )
 FORMAT_NAMES = (
-    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
+    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio"),
 )  # as in label_formats.registry, whose import takes longer than --help
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.label_formats import coco as coco_json
-from rotated_atss.label_formats import cvat, dior, dota, fair1m, geojson, labelme, voc, yolo_obb
+from rotated_atss.label_formats import cvat, dior, dota, fair1m, geojson, labelme, labelstudio, voc, yolo_obb
 from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 
@@ -57,6 +57,9 @@ FORMATS: dict[str, LabelFormat] = {
         LabelFormat("fair1m", (".xml",), fair1m.read, fair1m.write, max_difficult=0),
         LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, scores=False),
         LabelFormat("geojson", (".geojson", ".json"), geojson.read, geojson.write),
+        LabelFormat(
+            "labelstudio", (".json",), labelstudio.read, labelstudio.write, needs_size=True, max_difficult=0
+        ),
     )
 }  # fmt: skip
 """Formats by name; where a file can be of several formats, the first one counts."""
