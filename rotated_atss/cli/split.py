@@ -136,7 +136,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     folders.add_argument(
         "--data-root", metavar="FOLDER",
-        help="with --preset: folder of the dataset, such as one that contains {train,val,test}/{images,labelTxt} of DOTA "
+        help="with --preset: folder of the dataset, for DOTA of {train,val,test}/{images,labelTxt} "
         "(default: the preset's, such as data/DOTA)",
     )  # fmt: skip
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
