@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from rotated_atss.configs import find_config
@@ -18,7 +18,7 @@ from rotated_atss.errors import UserError
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Load a config and register MMDetection's modules.
+    """Load a config and make its scope the default of MMEngine's registries.
 
     It also calls :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
 
@@ -36,11 +36,11 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     restrict_checkpoint_loading()
     path = find_config(config)
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(path, format_python_code=False)  # formatting takes seconds per run
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
     _remove_own_scope(cfg._cfg_dict)
-    register_all_modules(init_default_scope=True)
+    init_default_scope(cfg.get("default_scope", "mmdet"))
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
