@@ -13,7 +13,7 @@ from rotated_atss.dota.classes import unknown_class_hint
 from rotated_atss.dota.detections import TASK1_PREFIX, Detections, parse_detections
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.tiles import is_tile_name
-from rotated_atss.errors import UserError, printable
+from rotated_atss.errors import UserError, count_of, printable
 from rotated_atss.io.files import read_bytes
 
 # A share of images with detections up to this value suggests that the test run is incomplete.
@@ -169,14 +169,15 @@ def _check_images(detections: Mapping[str, Detections], ids: Sequence[str]) -> I
         seen.update(rows.images)
         unknown = [image for image in rows.images if image not in known]
         if unknown:
-            yield Finding("error", name, f"{len(unknown)} unknown image ids, the first '{unknown[0]}'")
+            yield Finding("error", name, f"{count_of(len(unknown), 'unknown image id')}, the first '{unknown[0]}'")
     without = [image for image in ids if image not in seen]
     if not without:
         return
     if len(without) == len(ids):
         yield Finding("error", "images", "none of these images has a detection: is this the folder of tested images?")
         return
-    message = f"{len(without)} of {len(ids)} images have no detection, the first '{without[0]}'"
+    verb = "has" if len(without) == 1 else "have"
+    message = f"{len(without)} of {len(ids)} images {verb} no detection, the first '{without[0]}'"
     if len(ids) - len(without) <= _INCOMPLETE_SHARE * len(ids):
         message += ": were all tiles tested and merged?"
     yield Finding("warning", "images", message)

@@ -81,13 +81,13 @@ def test_image_ids_are_compared_with_a_folder(zip_path, tmp_path):
     for name in ("P1.png", "P3.png", "P4.png"):
         (folder / name).touch()
     text = findings(zip_path, images=folder)
-    assert "error: Task1_ship.txt: 1 unknown image ids, the first 'P2'" in text
+    assert "error: Task1_ship.txt: 1 unknown image id, the first 'P2'" in text
     assert "warning: images: 2 of 3 images have no detection, the first 'P3': were all tiles tested" in text
 
 
 def test_few_images_without_detections_are_a_plain_warning(zip_path):
     text = findings(zip_path, images=["P1", "P2", "P3"])
-    assert text == "warning: images: 1 of 3 images have no detection, the first 'P3'"
+    assert text == "warning: images: 1 of 3 images has no detection, the first 'P3'"
     assert findings(zip_path, images=["P1", "P2"]) == ""
 
 
