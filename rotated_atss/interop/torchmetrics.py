@@ -20,7 +20,7 @@ from rotated_atss.ops.boxes import obb_to_poly
 require("torchmetrics")
 
 from torchmetrics import Metric  # noqa: E402
-from torchmetrics.utilities import dim_zero_cat  # noqa: E402
+from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
 # Shape and type of each state without images. The counts are objects per image, in the order of the other rows: they
 # number the images in a way that concatenation over processes keeps.
