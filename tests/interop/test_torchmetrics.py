@@ -129,6 +129,15 @@ def test_iou_thresholds_and_missing_difficult_flags():
     assert values["AP50_95"] < values["AP50"]
 
 
+def test_forward_returns_the_values_of_the_batch():
+    preds, target = random_images(seed=6, count=8)
+    metric = OrientedAveragePrecision(CLASSES)
+    for rows in (slice(0, 5), slice(5, 8)):
+        values = {name: value.item() for name, value in metric(preds[rows], target[rows]).items()}
+        assert values == compute(preds[rows], target[rows])
+    assert {name: value.item() for name, value in metric.compute().items()} == compute(preds, target)
+
+
 def test_reset_pickle_and_no_images():
     metric = OrientedAveragePrecision(CLASSES)
     preds, target = random_images(seed=4, count=3)
