@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes; OLD= leaves a class out, *=NEW renames all others, and a class that is not named is an "
-        "error",
+        help="rename classes; OLD= leaves a class out, *=NEW renames all others and *=* keeps them; a class "
+        "that is not named is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",

@@ -160,7 +160,8 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes; OLD= leaves a class out, *=NEW renames all others; --classes are the new names",
+        help="rename classes; OLD= leaves a class out, *=NEW renames all others and *=* keeps them; --classes are the "
+        "new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",

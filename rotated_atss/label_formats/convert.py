@@ -179,7 +179,7 @@ def _class_order(
     """Return the classes of the output in the order of their numbers."""
     numbered = list(classes or labels.classes)
     if class_map is not None:
-        numbered = [new for name in numbered if (new := class_map.get(name, class_map.get("*", "")))]
+        numbered = [new for name in numbered if (new := map_class(name, {"*": "", **class_map}, ""))]
     found = {name for record in records for name in record.classes}
     return [*dict.fromkeys(numbered), *sorted(found - set(numbered))]
 

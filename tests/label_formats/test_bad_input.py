@@ -86,6 +86,8 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
     assert result.classes == ("vehicle",)
     assert result.notes == ("1 objects of classes that the class map leaves out",)
+    convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,*=*"))
+    assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
 
 def test_unknown_class(fails):
