@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.errors import count_of
 
 HELP = (
     "Validate a submission for the DOTA server: files, image ids, coordinates and scores. The exit code is 1 if there "
@@ -34,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
     verdict = "invalid" if errors else "valid"
-    print(f"{args.submission}: {verdict} ({errors} errors, {warnings} warnings)")
+    print(f"{args.submission}: {verdict} ({count_of(errors, 'error')}, {count_of(warnings, 'warning')})")
     return 1 if errors else 0

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if result.in_no_tile:
             print(f"in no tile: {_first_of(result.in_no_tile)}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
+            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
     return 0
 
 
