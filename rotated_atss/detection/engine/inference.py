@@ -162,7 +162,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         resolved = torch.device(device)
         torch.zeros(1, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
+        hint = f"choose from {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
     return resolved
 
@@ -171,7 +171,7 @@ def _tile_pipeline(cfg: Config) -> Compose:
     """Return a config's test pipeline for pixels in memory, without annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
-        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")
+        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
     loader = {"type": "mmdet.LoadImageFromNDArray", "to_float32": steps[0].get("to_float32", False)}
     rest = [step for step in steps[1:] if "LoadAnnotations" not in step["type"]]
     try:

@@ -45,7 +45,7 @@ class TrainOptions(RunOptions):
         from_scratch: Train without pretrained weights and freeze nothing.
         iterations: Train for this many iterations, log each of them and skip validation.
         init_from: Checkpoint whose weights start the training.
-        reset_class_layer: Initialize the class layer anew if that of ``init_from`` has another size.
+        reset_class_layer: Reinitialize the class layer if that of ``init_from`` has another size.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]

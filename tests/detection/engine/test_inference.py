@@ -205,7 +205,7 @@ def test_iou_threshold_is_that_of_the_config(oriented):
 
 @pytest.mark.parametrize("device", ["cuda:17", "gpu", "mps:0", "xla"])
 def test_missing_device_is_refused(device, oriented, fault):
-    assert f"--device: no such device: '{device}' (there are: cpu" in fault(load_detector, *oriented, device=device)
+    assert f"--device: no such device: '{device}' (choose from cpu" in fault(load_detector, *oriented, device=device)
 
 
 def test_default_device_is_the_gpu_if_there_is_one():
