@@ -1,4 +1,4 @@
-"""Class lists beside YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
+"""Class lists of YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
 
 from __future__ import annotations
 

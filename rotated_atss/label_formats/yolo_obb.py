@@ -23,8 +23,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``size_of`` is needed for images with objects. ``classes`` gives the names by number unless
-            ``data.yaml`` or ``classes.txt`` is beside the files or up to two folders above.
+        options: ``size_of`` is needed for images with objects. ``classes`` gives the class names in index order unless
+            ``data.yaml`` or ``classes.txt`` is in the same folder or up to two folders above.
 
     Raises:
         UserError: A line is malformed, or class names or an image size are not known.
@@ -113,7 +113,7 @@ def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
     if not (field.isascii() and field.isdigit()):
         raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_FORM)
     if names is None:
-        hint = "put data.yaml or classes.txt beside the labels, or pass the names with --classes"
+        hint = "put data.yaml or classes.txt into the folder of the labels, or pass the names with --classes"
         raise UserError(f"the name of class {field} is not known", where=where, hint=hint)
     if int(field) >= len(names):
         raise UserError(f"class {field} is not one of {len(names)} classes", where=where, hint="check the class list")
