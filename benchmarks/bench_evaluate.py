@@ -65,11 +65,9 @@ def write(folder: Path, detections: int) -> int:
 def full_row(args: argparse.Namespace, folder: Path) -> Row:
     """Measure this package on all detections."""
     written = write(folder, args.detections)
-    size = round(sum(path.stat().st_size for path in folder.rglob("*.txt")) / 1e6, 1)
     times = time_one(lambda: evaluate(folder), args.repeats)
     memory = command_megabytes([sys.executable, "-m", "rotated_atss", *command(folder)])
-    sizes = {"images": IMAGES, "detections": written, "input_mb": size}
-    return {**sizes, "rotated_atss": times, "rotated_atss_peak_mb": memory}
+    return {"images": IMAGES, "detections": written, "rotated_atss": times, "rotated_atss_peak_mb": memory}
 
 
 def compared_row(args: argparse.Namespace, folder: Path) -> Row:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import dota_data
 from benchmarks.memory import command_megabytes
 from benchmarks.records import Record, Row, target
 from benchmarks.task1 import CLASS_MIX, ONE_CLASS, write_tiles
@@ -62,7 +61,7 @@ def merge_row(case: str, args: argparse.Namespace, folder: Path) -> Row:
     options = ["merge", tiles, "--out", merged, "--workers", args.processes, "--quiet"]
     memory = command_megabytes([sys.executable, "-m", "rotated_atss", *map(str, options)])
     return {
-        "case": case, "images": IMAGES, "detections": written, "input_mb": dota_data.megabytes(tiles),
+        "case": case, "images": IMAGES, "detections": written,
         "processes": args.processes, **timed, "one_process": one_process, "rotated_atss_peak_mb": memory,
         "merged_rows": counts,
     }  # fmt: skip

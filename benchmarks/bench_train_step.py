@@ -25,8 +25,7 @@ from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
 OPTIONS = dict(
-    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, no_baseline=False,
-    baseline_amp=False,
+    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False,
 )  # fmt: skip
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
@@ -85,7 +84,7 @@ def own_trainer(args: argparse.Namespace, amp: bool) -> Trainer:
 
 def baseline_trainer(args: argparse.Namespace) -> tuple[Trainer | None, str]:
     """Build the baseline's trainer after one unmeasured step, or return None and the reason."""
-    missing = "skipped (--no-baseline)" if args.no_baseline else models.baseline_missing(args.device)
+    missing = models.baseline_missing(args.device)
     if missing:
         return None, missing
     from mmrotate.structures.bbox import RotatedBoxes

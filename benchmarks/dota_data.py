@@ -57,13 +57,6 @@ def repeat(data: Path, images: int, folder: Path) -> Path:
     return folder
 
 
-def write_large(path: Path, tile: np.ndarray, side: int) -> None:
-    """Write an image of ``side`` x ``side`` pixels that repeats a tile."""
-    path.parent.mkdir(parents=True)
-    down, across = (-(-side // length) for length in tile.shape[:2])
-    cv2.imwrite(str(path), np.tile(tile, (down, across, 1))[:side, :side])
-
-
 def same_pixels(path: Path, other: Path) -> bool:
     """Whether both image files exist with equal pixels."""
     return other.exists() and np.array_equal(cv2.imread(str(path)), cv2.imread(str(other)))

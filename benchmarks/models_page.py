@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.page import Columns, markdown, number, spread
+from benchmarks.page import Columns, machine, markdown, number, spread
 from benchmarks.records import ROOT, Record, Row
 from benchmarks.zoo import Card, card
 from rotated_atss.configs import config_names
@@ -154,11 +154,7 @@ def provenance(measured: Records) -> str:
         lines.append(f"parameters and GFLOPs: commit {where['commit']}, torch {where['versions']['torch']}")
     for record in measured.speeds:
         where = record["environment"]
-        machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads"
-        lines.append(
-            f"seconds and memory on {where['device']}: commit {where['commit']}, {machine}, "
-            f"load {where['load_before']} before"
-        )
+        lines.append(f"seconds and memory: commit {where['commit']}, {machine(where)}")
     if not measured.speeds:
         lines.append(f"seconds and memory: {MISSING}")
     if all(record["environment"]["device"] == "cpu" for record in measured.speeds):

@@ -44,19 +44,8 @@ def scaling_page(record: Record | None) -> str:
         return f"{HEAD}\nNot measured yet: `python benchmarks/run.py scaling`.\n"
     rows = {row["stage"]: row for row in record["rows"]}
     stages = f"## Stages\n\n{markdown(record['rows'], STAGES)}\n"
-    parts = [HEAD, stages, processes(record["processes"]), projection(rows), bottleneck(rows), provenance(record), ""]
+    parts = [HEAD, stages, projection(rows), bottleneck(rows), provenance(record), ""]
     return "\n".join(parts)
-
-
-def processes(row: Row) -> str:
-    """Describe the efficiency of two training processes."""
-    return (
-        "## Training processes\n\n"
-        "Two processes train the demo's small network (R18), each with one thread and a batch of "
-        f"{row['batch']} images of {row['size']} px: {number(row['two']['median'])} s per step, a single process "
-        f"{number(row['one']['median'])} s. Parallel efficiency {row['efficiency']:.0%}, gradients exchanged by gloo. "
-        "Scaling with the number of GPUs has not been measured.\n"
-    )
 
 
 def projection(rows: dict[str, Row]) -> str:

@@ -165,6 +165,6 @@ def test_text_has_fixes_below_checks_and_a_summary() -> None:
         "ok    a       1.0",
         "warn  longer  absent",
         "              fix: pip install longer",
-        "0 failed, 1 warnings",
+        "0 failed, 1 warning",
     ]
     assert doctor.as_text(checks[:1]).endswith("no problems found")

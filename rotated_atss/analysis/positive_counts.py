@@ -101,7 +101,7 @@ class BoxShapes:
 
     def add(self, gt_boxes: Tensor) -> None:
         """Add the (G, 5) or (G, 4) boxes of an image."""
-        gt_boxes = gt_boxes.double().cpu()
+        gt_boxes = gt_boxes.cpu().double()
         wh = (gt_boxes[:, 2:4] if self.oriented else gt_boxes[:, 2:] - gt_boxes[:, :2]).clamp(min=0)
         self.size.append(wh.prod(1).sqrt().numpy())
         self.aspect.append((wh.amax(1) / wh.amin(1).clamp(min=1e-9)).numpy())

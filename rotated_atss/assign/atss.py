@@ -29,6 +29,7 @@ from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.prior_layout import PriorLayout
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.single_thread import single_threaded
 
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # two threads assign 5,000 boxes without grids a quarter faster
@@ -269,6 +270,7 @@ def _iou_and_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tenso
     return iou, (iou >= adaptive_threshold(iou, is_candidate)[:, None]) & is_candidate  # line 12, "IoU(c, g) >= t_g"
 
 
+@float64_on_cpu
 def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
     """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
 

@@ -167,7 +167,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         tensor([[1.0000, 0.5000]])
     """
     flat = candidates.flatten()
-    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel reads rows, not columns
+    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # only the CPU screens pairs and reads columns
         gt_rows = gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(priors[flat], gt_rows, aligned=True).view_as(candidates)
     # index_select is five times as fast as indexing with brackets on the CPU

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.dota.datasets import DOTA_VERSIONS
 from rotated_atss.errors import count_of
 
 HELP = (
@@ -18,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dota-version", default="v1.0", choices=DOTA_VERSIONS, help="DOTA version of the task (default: v1.0)"
     )
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="class list that replaces that of --dota-version: comma-separated names, or a file with one name per line",
-    )  # fmt: skip
+    add_classes_argument(parser, "class list that replaces that of --dota-version", "that of --dota-version")
     parser.add_argument("--images", metavar="DIR", help="test images: check that every image id is one of them")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R and GeoJSON."
+    "DIOR-R and GeoJSON; from SODA-A and UCAS-AOD."
 )
-FORMAT_NAMES = (
-    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
-)  # copied from label_formats.registry: importing it would slow down --help
+# copied from label_formats.registry: importing it would slow down --help
+WRITTEN_NAMES = ("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson")
+FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,25 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default: recognized from the files), or one of the formats of --to",
+        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a or ucas-aod",
     )  # fmt: skip
     parser.add_argument(
-        "--to", dest="target_format", required=True, choices=FORMAT_NAMES, metavar="FORMAT",
-        help=f"format of OUT: {', '.join(FORMAT_NAMES)}",
+        "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
+        help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
         "--images", metavar="FOLDER", help="image folder, for sizes and file names of images that IN does not state"
     )
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="class list of IN, in index order: v1.0, v1.5, v2.0, comma-separated names, or a file with one name per "
-        "line. A class that is not listed is an error (default: all classes, in the order of IN's class indices, or "
-        "sorted if IN has none)",
-    )  # fmt: skip
+    add_classes_argument(
+        parser,
+        "class list of IN, in index order; a class that is not listed is an error",
+        "all classes, in the order of IN's class indices, or sorted if IN has none",
+    )
     parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed. Without *, a class not listed "
-        "is an error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
+        "class not listed is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--iterations", type=int, metavar="N", help="training iterations (default: the config's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of scenes and training (default: 0)")
+    add_device_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +61,13 @@ def run(args: argparse.Namespace) -> int:
     timer.start("train")
     data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_OF_LOADER.items()}
     folder = train(
-        CONFIG, TrainOptions(work_dir=str(out / "work"), seed=args.seed, cfg_options={**data_roots, **_schedule(args)})
+        CONFIG,
+        TrainOptions(
+            work_dir=str(out / "work"),
+            device=args.device,
+            seed=args.seed,
+            cfg_options={**data_roots, **_schedule(args)},
+        ),
     )
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
@@ -70,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint,
         TestOptions(
             work_dir=str(out / "work"),
+            device=args.device,
             labels=[str(scenes / "val" / "labelTxt")],
             out=str(out / "merged"),
             submission=str(out / "submission.zip"),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -36,11 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boxes.add_argument(
         "--detections", metavar="DIR", help="folder of Task1_<class>.txt files written by predict, merge or test"
     )
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to draw: comma-separated names, or the classes of a DOTA version: v1.0, v1.5, v2.0 (default: "
-        "all)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
     add_bits_argument(parser)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -27,7 +28,7 @@ from rotated_atss.cli._pictures import (
     write_picture,
 )
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
-from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
 
@@ -45,18 +46,13 @@ HELP = (
     "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
     "pictures of an earlier run in OUT are removed."
 )
+MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of this model, .pth or .safetensors")
-    parser.add_argument("images", metavar="IMAGE|DIR", help="an image, or a folder of images")
+    add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to keep: comma-separated names, or the classes of a DOTA version: v1.0, v1.5, v2.0 (default: all "
-        "classes of the model)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes to keep", "all classes of the model")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -76,9 +72,16 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("windows")
     windows.add_argument(
         "--size", type=int, metavar="PX",
-        help="window size; 0: the whole image (default: 1024 for models trained on DOTA tiles, otherwise 0)",
+        help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
+        "without a record 1024 for DOTA configs, otherwise 0)",
     )  # fmt: skip
-    windows.add_argument("--gap", type=int, metavar="PX", help="overlap of windows (default: 200/1024 of the size)")
+    windows.add_argument(
+        "--gap",
+        type=int,
+        metavar="PX",
+        help="overlap of windows (default: that of the model file, at most half the "
+        "size; without a record 200/1024 of the size)",
+    )
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
@@ -88,7 +91,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
 def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
-    inference.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if available)")
+    add_device_argument(inference)
     add_bits_argument(inference)
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
@@ -98,7 +101,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_inputs_exist(args.config, args.checkpoint)
+    config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.tiling.predict import resolve_tiling
@@ -106,11 +109,13 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     with PredictionFiles(args.out, args.json) as files:
+        model = (checkpoint,) if config is None else (config, checkpoint)
         detector = load_detector(
-            args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
+            *model, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
             cfg_options=options,
         )  # fmt: skip
         tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
+        _print_record(detector, checkpoint, tiling)
         classes = select_classes(args.classes, detector.classes)
         names = [hyphenate(name) for name in classes]
         _check_leftovers(Path(args.out) / DETECTIONS, names)
@@ -136,6 +141,18 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
             print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return print_failures(failures, paths)
+
+
+def _print_record(detector: LoadedDetector, checkpoint: str, tiling: Tiling) -> None:
+    """Print what the model file records, and which options replace it."""
+    if detector.info is None:
+        return
+    print(f"{checkpoint}: {detector.info.describe()}")
+    recorded = detector.info.window
+    if tiling.size != recorded.size:
+        print(f"--size {tiling.size} instead of the recorded {recorded.size}")
+    if tiling.size and tiling.split_settings().gaps[0] != recorded.gap:
+        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
 
 
 def _plan(paths: Sequence[Path], tiling: Tiling) -> str:

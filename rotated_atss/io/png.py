@@ -2,8 +2,8 @@
 
 A PNG codec spends most of its time on deflate and on the row filters. The packages ``isal`` (deflate) and ``pyspng``
 (filters) are faster than the zlib of OpenCV; both are optional and give the same pixels as OpenCV. With them
-``rotated-atss split`` is 1.85 times as fast as with OpenCV's codec (``benchmarks/bench_fast_paths.py``), and a tile
-loads in less than half the time in training (``benchmarks/bench_split.py``).
+``rotated-atss split`` takes half the time (``benchmarks/bench_split.py``), and a tile is read in 6 ms instead of 14 ms
+(measured at 0.1.0).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def parse_class_map(text: str) -> dict[str, str]:
 
     Args:
         text: Pairs separated by commas. An empty new name leaves the objects of a class out; ``*=new`` renames all
-            classes that are not named.
+            classes that are not named, and ``*=*`` keeps them.
 
     Raises:
         UserError: A pair has no ``=``, or an old name is empty or occurs twice.
@@ -41,13 +41,15 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
         UserError: The map does not name the class.
 
     Example:
-        >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3")
-        'vehicle'
+        >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3"), map_class("Bus", {"Van": "", "*": "*"}, "P1.xml:3")
+        ('vehicle', 'Bus')
         >>> map_class("Bus", {"Van": "vehicle"}, "P1.xml:3")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: P1.xml:3: the class 'Bus' is not in the class map (add Bus=NEW, ...
     """
     new = class_map.get(name, class_map.get(OTHERS))
+    if new == OTHERS:
+        return name
     if new is None:
         hint = f"add {name}=NEW, {name}= to drop the class, or *=NEW for all classes not listed"
         raise UserError(f"the class {quote(name)} is not in the class map", where=where, hint=hint)

@@ -17,7 +17,7 @@ from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, read_label_set
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
-from rotated_atss.label_formats.registry import LabelFormat, get_format
+from rotated_atss.label_formats.registry import WRITTEN, LabelFormat, get_format
 from rotated_atss.label_formats.yolo_obb import clip_to_image
 
 _DEFAULT_SUFFIX = ".png"
@@ -58,8 +58,8 @@ def convert_labels(
     Args:
         source: A file, or a folder of label files.
         out: A new or empty folder.
-        target_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
-        source_format: Likewise, or ``auto``.
+        target_format: One of :data:`rotated_atss.label_formats.registry.WRITTEN`.
+        source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Folder of the images, for their sizes and file names where the source does not state them.
         classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
             class; the order is that of the source's class indices, or by name if it has none.
@@ -83,6 +83,8 @@ def convert_labels(
         1 difficult flags: left out
     """
     target = get_format(target_format)
+    if target.write is None:
+        raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
     check_output_apart(out, [source] if images is None else [source, images], may_contain_inputs=False)
     files = None if images is None else ImageFiles(images)
     labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
@@ -108,7 +110,7 @@ def convert_labels(
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``, which can replace spaces by hyphens.
+    """Return a record whose class names are spelled as in ``classes``, with hyphens for spaces and in any case.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -120,10 +122,11 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         >>> check_classes(objects.build("P1", Path("P1.xml")), ["Small-Car"]).classes
         ('Small-Car',)
     """
-    spellings = {spelling: name for name in classes for spelling in (name, hyphenate(name))}
+    spellings = {hyphenate(name).casefold(): name for name in classes}
+    spellings |= {hyphenate(name): name for name in classes}  # an equal case comes first
     names = []
     for row, name in enumerate(record.classes):
-        known = spellings.get(name) or spellings.get(hyphenate(name))
+        known = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
         if known is None:
             raise unknown_class_error(name, classes, where_of(record, row))
         names.append(known)
@@ -176,7 +179,7 @@ def _class_order(
     """Return the classes of the output in index order."""
     numbered = list(classes or labels.classes)
     if class_map is not None:
-        numbered = [new for name in numbered if (new := class_map.get(name, class_map.get("*", "")))]
+        numbered = [new for name in numbered if (new := map_class(name, {"*": "", **class_map}, ""))]
     found = {name for record in records for name in record.classes}
     return [*dict.fromkeys(numbered), *sorted(found - set(numbered))]
 

@@ -12,6 +12,7 @@ from rotated_atss.dota.detections import TASK1_PREFIX
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.ucas_aod import NUM_NUMBERS
 from rotated_atss.label_formats.xml_file import read_xml
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -81,7 +82,7 @@ def possible_formats(path: Path) -> frozenset[str]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "P1.txt").touch()
         ...     sorted(possible_formats(Path(folder, "P1.txt")))
-        ['dota', 'yolo-obb']
+        ['dota', 'ucas-aod', 'yolo-obb']
     """
     suffix = path.suffix.lower()
     if suffix == ".xml":
@@ -103,10 +104,12 @@ def _text_formats(path: Path) -> frozenset[str]:
         numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
             return frozenset({"yolo-obb"})
+        if (len(fields) == NUM_NUMBERS and all(numbers)) or (len(fields) > NUM_NUMBERS and all(numbers[1:])):
+            return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
             return frozenset({"dota"})
         return frozenset()
-    return frozenset({"dota", "yolo-obb"})
+    return frozenset({"dota", "yolo-obb", "ucas-aod"})
 
 
 def _xml_formats(path: Path) -> frozenset[str]:
@@ -135,14 +138,20 @@ def _json_formats(content: Any) -> frozenset[str]:
     if content.get("type") == "FeatureCollection":
         return frozenset({"geojson"})
     entries = content.get("annotations")
-    if "images" not in content or not isinstance(entries, list):
+    if not isinstance(entries, list) or "categories" not in content:
         return frozenset()
     entries = [entry for entry in entries if isinstance(entry, dict)]
+    if any("poly" in entry for entry in entries):
+        return frozenset({"soda-a"})
+    if not isinstance(content.get("images"), list):
+        return frozenset() if entries else frozenset({"soda-a"})
     rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
     polygons = any(entry.get("segmentation") for entry in entries)
     if any(rotated) and not polygons:
         return frozenset({"coco-rotated"})
-    return frozenset({"coco", "coco-rotated"} if not entries or all(rotated) else {"coco"})
+    if not entries:
+        return frozenset({"coco", "coco-rotated", "soda-a"})
+    return frozenset({"coco", "coco-rotated"} if all(rotated) else {"coco"})
 
 
 def _any_of(formats: frozenset[str]) -> str:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.ops.dtypes import upcast
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 RECT_CHOICES = ("edge", "cv2")
@@ -194,6 +195,7 @@ def check_rect(rect: str) -> str:
     return rect
 
 
+@float64_on_cpu
 def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 

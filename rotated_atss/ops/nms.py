@@ -11,6 +11,7 @@ from rotated_atss.ops.backend import CHOICES, select_backend
 from rotated_atss.ops.box_pairs import overlapping_hbb_pairs
 from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.greedy_suppression import decide_in_rounds, greedy_keep
 from rotated_atss.ops.iou import rotated_iou
 from rotated_atss.ops.single_thread import single_threaded
@@ -85,6 +86,7 @@ def rotated_nms(
     return order[keep]
 
 
+@float64_on_cpu
 @single_threaded
 def rotated_nms_mask(
     boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None

@@ -17,6 +17,8 @@ from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
 
 MANIFEST = "manifest.json"
+FULL_LABELS = "labelTxt_full"
+"""Folder of a split for the labels of the full images as DOTA text, where those it was made from are something else."""
 WRITTEN_BY = "rotated-atss split"
 FORMAT = 1
 
@@ -27,15 +29,19 @@ class Manifest:
 
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
-        label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
+        label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
+        window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
+        whole_images: Whether the images were kept in one piece.
     """
 
     written_by: str = ""
     label_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
+    window: tuple[int, int] | None = None
+    whole_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def manifest_bytes(
     stats: Sequence[SplitStats],
     out: str | Path = ".",
     formats: Sequence[str | None] = (),
+    full_labels: str | None = None,
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
@@ -90,6 +97,8 @@ def manifest_bytes(
         stats: Statistics per image, in the order of ``sources``.
         out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
         formats: Label format per folder; other formats than ``dota`` are recorded.
+        full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
+            the label folders; None if there is none.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -105,6 +114,7 @@ def manifest_bytes(
             _folder_entry(images, labels, formats[index] if formats else None, out)
             for index, (images, labels) in enumerate(folders)
         ],
+        **({} if full_labels is None else {"full_labels": full_labels}),
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
@@ -158,7 +168,7 @@ def read_manifest(path: str | Path) -> Manifest:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
         ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True)
+        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200), ...
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -168,10 +178,37 @@ def read_manifest(path: str | Path) -> Manifest:
     settings = _get(content, "settings", dict, {}, path)
     return Manifest(
         written_by=_get(content, "written_by", str, "", path),
-        label_folders=tuple(_label_folders(folders, path)),
+        label_folders=_full_labels(content, path) or tuple(_label_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
+        window=_window(settings, path),
+        whole_images=_get(settings, "whole_images", bool, False, path),
     )
+
+
+def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
+    """Return size and gap of the first windows of a split; its other rates are scales of them."""
+    if settings.get("whole_images"):
+        return 0, 0
+    if "sizes" not in settings:
+        return None
+    values = []
+    for key in ("sizes", "gaps"):
+        numbers = _get(settings, key, list, [], path)
+        if not numbers or type(numbers[0]) is not int:
+            raise _manifest_error(path, f"settings.{key}", "a list of integers", numbers)
+        values.append(numbers[0])
+    size, gap = values
+    if not 0 <= gap < size:
+        raise _manifest_error(path, "settings.gaps", f"from 0 to less than the size {size}", gap)
+    return size, gap
+
+
+def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
+    folder = _get(content, "full_labels", str, "", path)
+    if "\0" in folder:
+        raise _manifest_error(path, "full_labels", "a path", folder)
+    return (os.path.normpath(Path(path).resolve().parent / folder),) if folder else ()
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

@@ -42,7 +42,7 @@ class BoxDetections:
 def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRESHOLD) -> list[BoxDetections]:
     """Map tile detections to their full images and suppress duplicates by class-wise rotated NMS.
 
-    A name that is not a tile name is the id of a full image.
+    A name that is not a tile name is the id of a full image. Computed in float64, which CPU and CUDA tensors can have.
 
     Args:
         tiles: Detections on any number of tiles of any number of images. Their order does not matter.
@@ -92,7 +92,7 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
     scores: list[list[np.ndarray]] = [[] for _ in classes]
     polygons: list[list[np.ndarray]] = [[] for _ in classes]
     for image in images:
-        image_polygons = obb_to_poly(image.boxes.double()).cpu().numpy().round(COORDINATE_DECIMALS)
+        image_polygons = obb_to_poly(image.boxes.cpu().double()).numpy().round(COORDINATE_DECIMALS)
         image_scores = shortest_float64(image.scores.cpu().numpy())
         labels = image.labels.cpu().numpy()
         for index in np.unique(labels).tolist():

@@ -34,6 +34,8 @@ class SplitSettings:
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
         bits: Used bits of 16-bit images, 8 to 16; None counts them over all images. 8-bit images are never scaled.
+        whole_images: Keep every image in one piece, under its own name, with all its objects. The other settings, but
+            ``bits`` and ``keep_empty``, have no effect; 8-bit images are copied, 16-bit images are written as PNG.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -53,6 +55,7 @@ class SplitSettings:
     image_format: str = "png"
     keep_empty: bool = True
     bits: int | None = None
+    whole_images: bool = False
 
     def __post_init__(self) -> None:
         self._normalize()

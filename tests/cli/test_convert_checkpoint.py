@@ -10,7 +10,9 @@ import torch
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
-from rotated_atss.checkpoints import read_safetensors
+from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.model_info import Window
+from rotated_atss.checkpoints.weight_files import read_safetensors
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
 from tests.references.pickles import Trap
@@ -78,6 +80,11 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
     assert written["meta"]["converted_from"] == "mmrotate-0.x"
     assert written["meta"]["config"] == LE90
     assert written["meta"]["dataset_meta"] == {"classes": list(CLASSES["v1.0"])}
+    for path in paths:
+        info = read_model_info(path)
+        assert (info.config_name, info.classes, info.angle_version) == (LE90, CLASSES["v1.0"], "le90")
+        assert (info.window, info.origin) == (Window(1024, 200), f"mmrotate-0.x, {source.name}")
+        assert info.config_values()["model"]["neck"]["out_channels"] == 16
     for content in (written, read_safetensors(paths[1])):
         assert list(state) == list(written["state_dict"])
         assert all(torch.equal(content["state_dict"][name], value) for name, value in state.items())
@@ -86,7 +93,8 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
 def test_both_written_files_load(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint, state_dict_of
+    from rotated_atss.checkpoints.read_file import state_dict_of
+    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint
     from rotated_atss.detection.engine.config import build_model, load_config
 
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rotated_atss.cli import main
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, WRITTEN_NAMES
+from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 
 def test_options_name_every_format():
     assert tuple(FORMATS) == FORMAT_NAMES
+    assert WRITTEN == WRITTEN_NAMES
 
 
 def test_notes_and_summary(tmp_path, capsys):

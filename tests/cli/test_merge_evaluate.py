@@ -44,10 +44,10 @@ def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
     assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
     figures = json.loads((folders / "ap.json").read_text())
     assert (figures["AP50"], figures["AP75"], figures["AP50_95"]) == pytest.approx((1, 1, 1))
-    assert figures["per_class"]["ship"]["npos"] == 2
+    assert figures["per_class"]["ship"]["objects"] == 2
     assert figures["images"] == 3
     assert figures["per_class"]["plane"] == {
-        "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
+        "objects": 0, "detections": 0, "recall": None, "AP50": None, "AP75": None, "AP50_95": None,
     }  # fmt: skip
     out = capsys.readouterr().out
     assert "mAP at IoU 0.5: 1.0000 over 1 class on 3 images (VOC07, 11 points; 1 difficult object ignored)" in out
@@ -113,6 +113,31 @@ def test_results_do_not_overwrite_an_input(folders, capsys, name):
     assert (folders / name).read_text() == content
 
 
+def test_own_classes_without_the_option_suggest_it(folders, capsys):
+    merge(folders, "--quiet")
+    (folders / "merged" / "Task1_roof.txt").write_text("")
+    assert evaluate(folders) == 2
+    assert capsys.readouterr().err.endswith("; if the classes are your own, add --classes plane,roof,ship)\n")
+    assert evaluate(folders, "--classes", "plane,roof,ship") == 0
+    for name in ("ship", "roof"):
+        (folders / "merged" / f"Task1_{name}.txt").unlink()
+    (folders / "merged" / "Task1_car.txt").write_text("")
+    for path in (folders / "labels").iterdir():
+        path.write_text(f"{BOX} car 0\n")
+    assert evaluate(folders) == 2
+    assert capsys.readouterr().err.endswith("add --classes car,)\n")
+    assert evaluate(folders, "--classes", "car,") == 0
+
+
+def test_table_and_json_have_the_same_fields(folders, capsys):
+    merge(folders, "--quiet")
+    capsys.readouterr()
+    assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
+    header = capsys.readouterr().out.splitlines()[0].split()
+    per_class = json.loads((folders / "ap.json").read_text())["per_class"]
+    assert header == ["class", *per_class["ship"]]
+
+
 @pytest.mark.parametrize("workers", ["0", "-3"])
 def test_at_least_one_thread(folders, capsys, workers):
     merge(folders)
@@ -159,6 +184,9 @@ def test_check_submission(folders, capsys):
     out = capsys.readouterr().out
     assert "Task1_ship.txt: image ids are tile names" in out
     assert "invalid (15 errors, 0 warnings)" in out
+    (folders / "merged" / "Task1_ship.txt").unlink()
+    main(["check-submission", str(folders / "merged")])
+    assert "(1 error, 0 warnings)" in capsys.readouterr().out
 
 
 def test_merge_and_evaluate_import_neither_torch_nor_opencv(folders):

@@ -86,10 +86,19 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
     assert result.classes == ("vehicle",)
     assert result.notes == ("1 objects of classes that the class map drops",)
+    convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,*=*"))
+    assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
 
 def test_unknown_class(fails):
     fails({"P1.txt": DOTA_LINE}, r"P1.txt:1: unknown class 'ship'", classes=("car",))
+
+
+def test_classes_may_differ_in_case_and_hyphens(tmp_path):
+    (tmp_path / "P1.json").write_text(polygon_json(4).replace('"ship"', '"expressway-Toll station"'))
+    classes = ("Expressway-toll-station", "ship")
+    convert_labels(tmp_path / "P1.json", tmp_path / "out", "dota", classes=classes)
+    assert (tmp_path / "out" / "P1.txt").read_text().endswith(" Expressway-toll-station 0\n")
 
 
 def test_image_sizes_are_needed(fails):

@@ -14,7 +14,7 @@ from rotated_atss.label_formats.convert import convert_labels
 from rotated_atss.label_formats.geometry import polygons_to_boxes
 from rotated_atss.label_formats.reading import read_label_set
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 SQUARE = [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]  # center (6, 5), width 10, height 6
 QUARTER_TURN = [9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]  # the same, turned clockwise by 90 degrees
@@ -62,6 +62,87 @@ def test_hrsc_class_ids_become_names(tmp_path):
     assert image.classes == ("aircraft carrier",)
     assert image.polygons.tolist() == [SQUARE]
     assert (image.name, image.size) == ("100000001.bmp", (1166, 753))
+
+
+def test_ssdd_corners_count_not_the_angle(tmp_path):
+    """The ``rotated_bndbox`` of SSDD's RBox labels: center, size and degrees, then the four corners."""
+    corners = "".join(f"<{axis}{number}>{value}</{axis}{number}>" for (axis, number), value in zip(
+        [(axis, number) for number in (1, 2, 3, 4) for axis in "xy"], map(int, QUARTER_TURN)
+    ))  # fmt: skip
+    (tmp_path / "000001.xml").write_text(
+        f"""<annotation><filename>000001.jpg</filename><size><width>416</width><height>323</height></size>
+<object><name>ship</name><difficult>0</difficult><bndbox><xmin>3</xmin><ymin>0</ymin><xmax>9</xmax><ymax>10</ymax>
+<bbox_w>6</bbox_w><bbox_h>10</bbox_h></bndbox><rotated_bndbox><rotated_bbox_cx>6</rotated_bbox_cx>
+<rotated_bbox_cy>5</rotated_bbox_cy><rotated_bbox_w>10</rotated_bbox_w><rotated_bbox_h>6</rotated_bbox_h>
+<rotated_bbox_theta>90</rotated_bbox_theta>{corners}</rotated_bndbox></object></annotation>"""
+    )
+    labels = labels_of(tmp_path)
+    assert labels.format_name == "voc"
+    assert labels.notes == ()
+    assert only(labels).polygons.tolist() == [QUARTER_TURN]
+    assert (only(labels).name, only(labels).size) == ("000001.jpg", (416, 323))
+
+
+def soda_a(*annotations: dict) -> str:
+    names = ("airplane", "helicopter", "ship", "ignore")
+    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
+    images = {"file_name": "00001.jpg", "height": 2700, "width": 4700, "id": 1}
+    return json.dumps({"images": images, "annotations": list(annotations), "categories": categories})
+
+
+def test_soda_a_leaves_out_ignore_regions_and_other_polygons(tmp_path):
+    pentagon = [*SQUARE, 0, 5]
+    (tmp_path / "00001.json").write_text(
+        soda_a(
+            {"id": 1, "image_id": 1, "category_id": 2, "poly": SQUARE, "area": 60},
+            {"id": 2, "image_id": 1, "category_id": 3, "poly": SQUARE, "area": 60},
+            {"id": 3, "image_id": 1, "category_id": 0, "poly": pentagon, "area": 65},
+            {"id": 4, "image_id": 1, "category_id": 0, "poly": [*QUARTER_TURN, *QUARTER_TURN[:2]], "area": 60},
+        )
+    )
+    (tmp_path / "00002.json").write_text(soda_a())
+    labels = labels_of(tmp_path)
+    first, second = labels.images
+    assert (labels.format_name, labels.classes) == ("soda-a", ("airplane", "helicopter", "ship"))
+    assert (first.name, first.classes, len(second)) == ("00001", ("ship", "airplane"), 0)
+    assert first.polygons.tolist() == [SQUARE, QUARTER_TURN]
+    assert labels.notes == (
+        "1 ignore regions: left out",
+        "1 polygons without four corners: left out, as in SODA-A's evaluation",
+    )
+    assert len(labels_of(tmp_path, fit_polygons=True).images[0]) == 3
+    (tmp_path / "00002.json").write_text(soda_a({"category_id": 2, "poly": [1, 2, 3]}))
+    with pytest.raises(UserError, match=r"00002.json: annotations\[0\]: poly must be a list x1, y1, .*, got"):
+        labels_of(tmp_path)
+    (tmp_path / "00002.json").write_text(soda_a({"category_id": 7, "poly": SQUARE}))
+    with pytest.raises(UserError, match=r"00002.json: annotations\[0\]: no such category_id 7"):
+        labels_of(tmp_path)
+
+
+def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
+    numbers = "\t".join(f"{value:e}" for value in [*SQUARE, 0, 1, 2, 10, 6])
+    for folder, line in (("CAR", numbers), ("PLANE", numbers), ("labelTxt", f"car  {numbers}\t")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "P0001.txt").write_text(f"{line}\n")
+        (tmp_path / folder / "P0002.txt").touch()
+    for folder, name in (("CAR", "car"), ("PLANE", "airplane"), ("labelTxt", "car")):
+        labels = labels_of(tmp_path / folder)
+        first, second = labels.images
+        assert (labels.format_name, first.classes, len(second)) == ("ucas-aod", (name,), 0)
+        assert first.polygons.tolist() == [SQUARE]
+        assert first.lines.tolist() == [1]
+    (tmp_path / "labelTxt" / "P0001.txt").write_text(f"{numbers}\n")
+    with pytest.raises(UserError, match=r"P0001.txt:1: no class name, got the folder labelTxt \(put the labels into"):
+        labels_of(tmp_path / "labelTxt")
+    (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")
+    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line has 13 or 14 fields, got 4"):
+        labels_of(tmp_path / "labelTxt", "ucas-aod")
+
+
+def test_formats_that_are_only_read_are_no_target(tmp_path):
+    (tmp_path / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+    with pytest.raises(UserError, match="the format soda-a is only read"):
+        convert_labels(tmp_path / "P1.txt", tmp_path / "out", "soda-a")
 
 
 def test_dior_corners_are_read_by_name(tmp_path):
@@ -208,7 +289,7 @@ def dota(tmp_path, write_noise):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_round_trip_from_dota(dota, name):
     images = dota / "images"
     convert_labels(dota / "dota", dota / "there", name, images=images)
@@ -224,7 +305,7 @@ def test_round_trip_from_dota(dota, name):
     assert len(after[1]) == 0
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].scores])
+@pytest.mark.parametrize("name", [name for name in WRITTEN if FORMATS[name].scores])
 def test_round_trip_of_detections(dota, name):
     (dota / "task1").mkdir()
     (dota / "task1" / "Task1_ship.txt").write_text(f"P2 0.5 {' '.join(map(str, SQUARE))}\n".replace("11.0", "6.0"))

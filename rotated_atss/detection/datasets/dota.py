@@ -83,7 +83,7 @@ class DOTADataset(BaseDataset):
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         self._metainfo["notes"] = self._check_manifest({image.stem for image, _ in pairs})
         first = pairs[0][0]
-        if not is_tile_name(first.stem):
+        if not is_tile_name(first.stem) and not _read_manifest(self.data_root).whole_images:
             warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         dropped: list[str] = []
         data_list = []

@@ -1,4 +1,4 @@
-"""DOTA evaluation on merged full images as a metric of MMEngine."""
+"""Evaluation on merged full images, by the rules of DOTA or of another dataset, as a metric of MMEngine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from rotated_atss.dota.ap_result import format_table, result_to_json
-from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import write_task1_folder
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
@@ -25,17 +25,19 @@ from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images, computed as the DOTA evaluation server does.
+    """Average precision on merged full images, computed as the DOTA evaluation server or another dataset does.
 
     The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
     labels of the full images are available.
 
     Args:
-        version: DOTA version. It determines whether difficult objects are ignored (v1.0) or counted (v1.5, v2.0).
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
+            v1.0 ignores difficult objects, the others count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
         labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
             labels nothing is evaluated.
-        metric: ``voc07`` (11-point interpolation) or ``area`` (area under the precision-recall curve).
+        metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
+            (COCO's matching and 101 points, also by object size), instead of that of the version.
         difficult: ``ignore`` or ``count``, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
@@ -58,7 +60,7 @@ class DOTAMetric(BaseMetric):
         version: str = "v1.0",
         iou_threshold: float = 0.1,
         labels: Sequence[str] | None = None,
-        metric: str = "voc07",
+        metric: str | None = None,
         difficult: str | None = None,
         out_dir: str | None = None,
         submission: str | None = None,
@@ -102,7 +104,7 @@ class DOTAMetric(BaseMetric):
             results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
 
         Returns:
-            ``AP50``, ``AP75`` and ``AP50_95``; empty if no labels are available.
+            ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
         """
         logger = MMLogger.get_current_instance()
         classes = self.dataset_meta["classes"]
@@ -138,14 +140,15 @@ class DOTAMetric(BaseMetric):
         if self.out_dir is not None:
             content = {**result_to_json(result), **({"notes": notes} if notes else {})}
             write_json(Path(self.out_dir) / "ap.json", content)
-        return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
+        by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
+        return {**result.values(), **by_size}
 
 
-def _check_settings(version: str, iou_threshold: float, metric: str, difficult: str | None) -> None:
+def _check_settings(version: str, iou_threshold: float, metric: str | None, difficult: str | None) -> None:
     """Reject unknown settings when the metric is built, before the test starts."""
     for name, value, choices in (
-        ("version", version, CLASSES),
-        ("metric", metric, METRICS_OF_EVALUATION),
+        ("version", version, DATASETS),
+        ("metric", metric, (None, *METRICS_OF_EVALUATION)),
         ("difficult", difficult, (None, *DIFFICULT_RULES)),
     ):
         if value not in choices:
@@ -175,7 +178,7 @@ def read_labels_of_images(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
-        ...     read_labels_of_images([folder], ["P1"], CLASSES["v1.0"])["P1"].names
+        ...     read_labels_of_images([folder], ["P1"], DATASETS["v1.0"].classes)["P1"].names
         ('ship',)
     """
     labels = {}

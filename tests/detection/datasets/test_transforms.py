@@ -215,7 +215,7 @@ def test_resize_for_range_resizes_and_adds_the_range():
     torch.testing.assert_close(results["gt_bboxes"].tensor[0, :2], torch.tensor([60 * 100 / 210, 50 * 86 / 180]))
 
 
-RANDOMLY_ROTATED = [name for name in config_names() if "_rr_" in name]
+RANDOMLY_ROTATED = [name for name in config_names() if "_dota_ms_rr_" in name]
 
 
 @pytest.mark.parametrize("name", RANDOMLY_ROTATED)
