@@ -19,14 +19,14 @@ model = dict(
 
 train_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(384, 288), keep_ratio=True),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes", box_type="hbox"),
+    dict(type="ResizeImage", scale=(384, 288), keep_ratio=True),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="Resize", scale=(384, 288), keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=(384, 288), keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 train_dataloader = dict(
     batch_size=4,

@@ -9,10 +9,12 @@ from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R and GeoJSON; from SODA-A and UCAS-AOD."
+    "DIOR-R, GeoJSON and Label Studio; from SODA-A and UCAS-AOD."
 )
 # copied from label_formats.registry: importing it would slow down --help
-WRITTEN_NAMES = ("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson")
+WRITTEN_NAMES = (
+    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio"),
+)
 FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
 
 

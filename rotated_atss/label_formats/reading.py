@@ -9,12 +9,14 @@ from rotated_atss.dota.folders import list_files
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
 from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.labelstudio import CONFIG_FILE
 from rotated_atss.label_formats.recognize import check_format, recognize_format
 from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
 _SUBFOLDERS = ("labels", "labelTxt", "Annotations")
+_NO_LABELS = (*NAMES_FILES, CONFIG_FILE)
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -45,7 +47,7 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
         raise UserError("no such file or folder", where=source)
     for folder in (source, *(source / name for name in _SUBFOLDERS)):
         files = list_files(folder, suffixes) if folder.is_dir() else []
-        files = [path for path in files if path.name not in NAMES_FILES]
+        files = [path for path in files if path.name not in _NO_LABELS]
         if files:
             return files
     raise UserError(f"no label files in this folder ({', '.join(suffixes)})", where=source)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rotated_atss import __version__
 from rotated_atss.coco.json_file import read_json
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -209,6 +209,45 @@ def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
     if "\0" in folder:
         raise _manifest_error(path, "full_labels", "a path", folder)
     return (os.path.normpath(Path(path).resolve().parent / folder),) if folder else ()
+
+
+def check_tiles(manifest: Manifest, names: Set[str], folder: str | Path, *, allow_missing: bool = False) -> list[str]:
+    """Compare the tiles of a folder with the manifest of their split.
+
+    Args:
+        manifest: The manifest. One without tiles accepts every folder.
+        names: Names of the tiles in the folder.
+        folder: The folder, for the error.
+        allow_missing: Accept that tiles of the manifest are missing.
+
+    Returns:
+        Names of the missing tiles, sorted.
+
+    Raises:
+        UserError: Tiles are missing, or not in the manifest.
+
+    Example:
+        >>> check_tiles(Manifest(tiles=("P1__32__0___0", "P1__32__8___0")), {"P1__32__0___0"}, "images")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: images: 1 of the 2 tiles of the manifest are missing, the first is ...
+    """
+    listed = set(manifest.tiles)
+    missing = sorted(listed - names)
+    if missing and not allow_missing:
+        raise UserError(
+            f"{len(missing)} of the {count_of(len(listed), 'tile')} of the manifest are missing, "
+            f"the first is {missing[0]}",
+            where=folder,
+            hint="copy or split again, or set allow_missing_tiles=True on the dataset",
+        )
+    foreign = sorted(names - listed) if listed else []
+    if foreign:
+        raise UserError(
+            f"{len(foreign)} of the {count_of(len(names), 'tile')} are not in the manifest, the first is {foreign[0]}",
+            where=folder,
+            hint="split again into a new folder",
+        )
+    return missing
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

@@ -46,6 +46,47 @@ def feature_collection(properties: object = None, **members: object) -> str:
     return json.dumps({"type": "FeatureCollection", "features": [feature], **members})
 
 
+def labelstudio(data: object = None, predictions: object = None, **region: object) -> str:
+    value = {"x": 5, "y": 5, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["ship"]}
+    region = {"type": "rectanglelabels", "original_width": 20, "original_height": 12, "value": value, **region}
+    task = {"data": {"image": "P1.png"} if data is None else data, "annotations": [{"result": [region]}]}
+    if predictions is not None:
+        task = {"data": task["data"], "predictions": predictions}
+    return json.dumps([task])
+
+
+@pytest.mark.parametrize(
+    "text, match",
+    [
+        (labelstudio(data={"text": "hello"}), r"tasks.json: tasks\[0\].data: the task must name an image"),
+        (
+            labelstudio(original_width=None, original_height=None),
+            r"result\[0\]: original_width and original_height are",
+        ),
+        (labelstudio(original_width=-1), r"must be positive integers, got '\(-1, 12\)'"),
+        (
+            labelstudio(image_rotation=90),
+            r"tasks\[0\].annotations\[0\].result\[0\]: image_rotation must be 0, got '90'",
+        ),
+        (labelstudio(value=3), r"value must be an object, got '3'"),
+        (labelstudio(value={"x": "a"}), r"x, y, width, height and rotation must be numbers"),
+        (
+            labelstudio(value={"x": 5, "y": 5, "width": 50, "height": 50, "rectanglelabels": []}),
+            r"rectanglelabels must name a class, got '\[\]'",
+        ),
+        (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of x, y"),
+        (
+            labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
+            r"a polygon has 4 corners, got 3",
+        ),
+        (labelstudio(predictions=[{"result": 7}]), r"result must be a list, got '7'"),
+        ("[" + labelstudio()[1:-1] + ', {"image": "P2.png"}]', r"tasks\[1\]: not a task of Label Studio .*JSON-MIN"),
+    ],
+)
+def test_malformed_tasks_of_labelstudio(fails, text, match):
+    fails({"tasks.json": text}, match)
+
+
 def test_another_format_than_asked_for(fails):
     match = r"P1.txt: this file is yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")

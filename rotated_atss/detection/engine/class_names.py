@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError, count_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from rotated_atss.configs import find_base_config, find_config
@@ -20,7 +20,7 @@ from rotated_atss.errors import UserError
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Load a config and register MMDetection's modules.
+    """Load a config and make its scope the default of MMEngine's registries.
 
     ``_base_`` of the config can name configs of this package. This function also calls
     :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
@@ -40,7 +40,7 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     path = find_config(config)
     try:
         with _bases_by_name():
-            cfg = Config.fromfile(path)
+            cfg = Config.fromfile(path, format_python_code=False)  # formatting takes seconds per run
     except UserError:
         raise
     except Exception as error:  # a config is Python code and can raise anything
@@ -52,7 +52,7 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
 def config_from_values(
     values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
-    """Build a config from the values that a model file records, and register MMDetection's modules.
+    """Build a config from the values that a model file records, and make its scope MMEngine's default.
 
     Args:
         values: Resolved values by top-level key.
@@ -75,8 +75,8 @@ def config_from_values(
 
 
 def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
-    """Register MMDetection's modules, apply the options and name the config."""
-    register_all_modules(init_default_scope=True)
+    """Set the default scope, apply the options and name the config."""
+    init_default_scope(cfg.get("default_scope", "mmdet"))
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
@@ -167,16 +169,26 @@ def _tile_pipeline(cfg: Config) -> Compose:
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
         raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
-    loader = {"type": "mmdet.LoadImageFromNDArray", "to_float32": steps[0].get("to_float32", False)}
-    rest = [step for step in steps[1:] if "LoadAnnotations" not in step["type"]]
+    loader = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
+    rest = [step for step in steps[1:] if not _loads_labels(step)]
     try:
         return Compose([loader, *rest])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
+def _describe_image(results: dict, dtype: type) -> dict:
+    """Add what the loader of a file adds to the pixels ``img``."""
+    shape = results["img"].shape[:2]
+    return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
+
+
 def _loads_image(step: dict) -> bool:
-    return "Load" in step.get("type", "") and "Annotations" not in step["type"]
+    return "Load" in step.get("type", "") and not _loads_labels(step)
+
+
+def _loads_labels(step: dict) -> bool:
+    return any(name in step["type"] for name in ("LoadBoxes", "LoadAnnotations"))
 
 
 def _has_channels_last(cfg: Config) -> bool:

@@ -51,7 +51,8 @@ from rotated_atss.tiling.split_settings import default_gap
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published")
 # Parts of a model that give its outputs their meaning.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
-_UNCHANGED_STEPS = ("LoadAnnotations", "PackDetInputs")
+_UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
+_RESIZING_STEPS = ("ResizeImage", "Resize")
 _CHECKED_HEADERS = 200
 
 
@@ -294,9 +295,9 @@ def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
     resize = None
     for step in steps[1:]:
         kind = step["type"].rpartition(".")[2]
-        if kind == "Resize" and step.get("scale_factor") == 1.0:
+        if kind in _RESIZING_STEPS and step.get("scale_factor") == 1.0:
             continue
-        if kind == "Resize" and step.get("keep_ratio") and step.get("scale") and resize is None:
+        if kind in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
             scale = step["scale"]
             resize = (scale, scale) if isinstance(scale, int) else tuple(scale)
         elif kind not in _UNCHANGED_STEPS:

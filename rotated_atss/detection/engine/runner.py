@@ -166,7 +166,7 @@ def test(
         return _test(config, checkpoint, options)
 
 
-def _test(config: str | Path, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
+def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)

@@ -27,10 +27,10 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 class BoxTTAModel(BaseTTAModel):
     """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
 
-    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``Resize``, or ``ResizeForRange``
-    to keep boxes of a size range only), then flips it (``RandomFlip``), and packs ``ori_shape``, ``scale_factor``,
-    ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are merged before tiles
-    are merged into images.
+    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``ResizeImage``, or
+    ``ResizeForRange`` to keep boxes of a size range only), then flips it (``FlipImage``), and packs ``ori_shape``,
+    ``scale_factor``, ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are
+    merged before tiles are merged into images.
 
     Args:
         tta_cfg: ``merge``, ``nms`` (rotated, also for horizontal boxes) or ``vote``; its ``iou_threshold`` and, for
