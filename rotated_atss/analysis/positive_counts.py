@@ -66,12 +66,12 @@ class PositiveCounts:
 
     @property
     def positives(self) -> NDArray[np.int64]:
-        """Number of positives per ground-truth box, (G,)."""
+        """Positives per ground-truth box, (G,)."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
 
     @property
     def above_threshold(self) -> NDArray[np.int64]:
-        """Number of candidates per ground-truth box that reach its threshold, (G,); empty if not ATSS."""
+        """Candidates per ground-truth box that reach its threshold, (G,); empty for assigners other than ATSS."""
         return np.concatenate([np.zeros(0, np.int64), *self._above_threshold])
 
 

@@ -32,8 +32,8 @@ from rotated_atss.assign.validation import check_at_least_one, check_box_formats
 from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.single_thread import single_threaded
 
-# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # two threads assign 5,000 boxes without grids a quarter faster
+# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
@@ -59,8 +59,8 @@ def atss_assign(
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
             after level.
         level_sizes: Number of priors per level; their sum is A.
-        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
-            are assigned to no prior; a warning reports their number.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
+            assigned to no prior; a warning reports their number.
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         grids: ``(height, width, stride, x0, y0)`` of each level if the centers of its priors are a grid, row by row:

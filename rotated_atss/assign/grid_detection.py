@@ -44,7 +44,7 @@ def count_priors_per_location(priors: Tensor) -> int:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
 
     Returns:
-        At least 1, also without priors.
+        The number; 1 if there are no priors.
 
     Example:
         >>> import torch

@@ -102,7 +102,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
-        print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
+        print(f"classes without a Task1 file, evaluated with no detections: {', '.join(missing)}")
     if args.json:
         write_json(args.json, result_to_json(result))
     return 0

@@ -42,8 +42,8 @@ HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
     "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color, 16-bit images by one scaling for all. An unreadable "
-    "image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
+    "16-bit and transparent images are converted to 8-bit color; all 16-bit images are scaled by the same factor. An "
+    "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
     "pictures of an earlier run in OUT are removed."
 )
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
@@ -52,15 +52,16 @@ MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
-    add_classes_argument(parser, "classes to keep", "all of the model")
+    add_classes_argument(parser, "classes to keep", "all classes of the model")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="also write COCO results (horizontal boxes); the ids of images and categories are those of "
-        "--coco-annotations, or are listed in FILE.ids.json: file names that are distinct numbers, otherwise 1, 2, ...",
+        help="also write COCO results (horizontal boxes) to this file. Image and category ids are those of "
+        "--coco-annotations. Without it, they are listed in a file next to it with the suffix .ids.json; image ids are "
+        "then the file names if all are different numbers, otherwise 1, 2, ...",
     )  # fmt: skip
     parser.add_argument(
-        "--coco-annotations", metavar="JSON", help="instances JSON that gives --json the ids of images and categories"
+        "--coco-annotations", metavar="JSON", help="instances JSON with the image and category ids for --json"
     )
     _add_windows(parser)
     _add_inference(parser)
@@ -83,7 +84,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
-        help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
+        help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
     )  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
 
 
 def _summary(counts: Sequence[tuple[int, int]], score: float) -> str:
-    """Format the numbers of detections of the images, and of those with a score of at least ``score``."""
+    """Format the number of detections on all images, and how many of them have a score of at least ``score``."""
     total, shown = (sum(column) for column in zip(*counts))
     images, detections = count_of(len(counts), "image"), count_of(total, "detection")
     return f"{images}, {detections}, {shown} of them with a score of at least {score:g}"
@@ -187,7 +188,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     paths = find_images(args.images)
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:
-        raise UserError("--coco-annotations gives the ids of --json, which is missing", hint="add --json FILE")
+        raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")
     if args.json:
         check_output_apart(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
@@ -264,7 +265,7 @@ def _coco_results(detections: BoxDetections, ids: tuple[dict[str, int], list[int
 def _write_coco_ids(
     ids: tuple[dict[str, int], list[int]], paths: Sequence[Path], model_classes: Sequence[str], args: argparse.Namespace
 ) -> None:
-    """List the ids of images and categories beside the results; with annotations, remove the list of an earlier run."""
+    """Write the list of image and category ids; with ``--coco-annotations``, remove the list of an earlier run."""
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.io.files import write_json
 

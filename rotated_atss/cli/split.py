@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if result.in_no_tile:
             print(f"in no tile: {_first_of(result.in_no_tile)}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
+            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
     return 0
 
 
@@ -136,8 +136,8 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     folders.add_argument(
         "--data-root", metavar="FOLDER",
-        help="with --preset: folder of the dataset, for DOTA of {train,val,test}/{images,labelTxt} "
-        "(default: the preset's, such as data/DOTA)",
+        help="with --preset: folder of the dataset; for DOTA, it contains {train,val,test}/{images,labelTxt} (default: "
+        "the preset's, such as data/DOTA)",
     )  # fmt: skip
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(

@@ -52,7 +52,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
     if not math.isfinite(value):
         raise UserError(f"{quote(field)} is not finite", where=where)
     if abs(value) > MAX_NUMBER:
-        raise UserError(f"{quote(field)} is too large", where=where, hint=f"at most {MAX_NUMBER:g}")
+        raise UserError(f"{quote(field)} is too large", where=where, hint=f"use numbers of at most {MAX_NUMBER:g}")
     return value
 
 

@@ -70,7 +70,7 @@ _RESERVED = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "
 
 
 def _polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the objects with corners as shares of width and height."""
+    """Return the objects with corners as fractions of width and height."""
     points = (record.polygons.reshape(-1, 4, 2) / np.array(size, dtype=np.float64)).tolist()
     polylines = []
     for row, name in enumerate(record.classes):

@@ -29,7 +29,7 @@ MAX_PIXELS = 1 << 26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-_UP = 2  # filter that stores the difference to the row above: compresses aerial images best without a search per row
+_UP = 2  # filter that stores differences from the row above: compresses aerial images best without a search per row
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 # Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
 # animation frames) are decoded by OpenCV.

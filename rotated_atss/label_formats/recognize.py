@@ -42,7 +42,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
     for path in paths:
         formats = possible_formats(path)
         if not formats:
-            hint = f"known: {', '.join(FORMATS)}; --from FORMAT shows what is wrong with the file"
+            hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
             what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"

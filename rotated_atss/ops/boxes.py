@@ -7,7 +7,7 @@ This module defines the conventions of the whole package.
 - Corners start at ``(-w/2, -h/2)`` in the box's own frame and run clockwise on the image.
 - A polygon (poly) is the flattened corners ``x1 y1 ... x4 y4``; a horizontal box (hbb) is ``x1 y1 x2 y2``.
 
-Warning: ``cxcywhr`` of torchvision is different. Its angle is in degrees and counter-clockwise.
+Warning: ``cxcywhr`` of torchvision is different. Its angle is in degrees and counterclockwise.
 
 Each of the three angle versions selects one of the many boxes that describe the same rectangle:
 

@@ -50,8 +50,8 @@ def rotated_nms(
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians; coordinates can be negative. Half precision is
-            computed in float32. A box without area or with a value that is not finite overlaps nothing, so it is kept
-            and suppresses nothing.
+            computed in float32. Zero-area boxes and boxes with non-finite values overlap nothing, so they are kept
+            and suppress nothing.
         scores: (N,). Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers. Boxes of different classes never suppress each other. Without labels all boxes are of
             one class.

@@ -1,4 +1,4 @@
-"""The manifest of a split: its settings, its input and its output. Equal splits give equal bytes."""
+"""The manifest of a split: its settings, its input and its output. The same split gives the same bytes."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class TileObjects(NamedTuple):
 def to_tile_objects(
     labels: Labels, classes: Sequence[str], *, angle_version: str = "le90", rect: str = "edge"
 ) -> TileObjects:
-    """Convert the labels of a tile to boxes, without the objects that have no area.
+    """Convert the labels of a tile to boxes, without zero-area objects.
 
     Args:
         labels: Labels of the tile, all of whose names are in ``classes``.

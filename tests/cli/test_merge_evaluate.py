@@ -61,7 +61,7 @@ def test_evaluation_rules_are_options(folders, capsys):
     assert figures["AP50"] == pytest.approx(0.5)
     assert len(figures["per_class"]) == 18
     assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
-    assert "classes without a Task1 file, evaluated as without detections: plane" in capsys.readouterr().out
+    assert "classes without a Task1 file, evaluated with no detections: plane" in capsys.readouterr().out
     evaluate(folders, "--dota-version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
 
@@ -167,7 +167,7 @@ def test_at_least_one_thread(folders, capsys, workers):
 def test_tile_detections_are_refused(folders, capsys):
     for more in ((), ("--ignore-unlabeled",)):  # ignoring all of them would report an AP of 0
         assert evaluate(folders, *more, detections="tiles") == 2
-        assert "that is a tile: merge into full images first" in capsys.readouterr().err
+        assert "merge tiles into full images first" in capsys.readouterr().err
 
 
 def test_misspelled_class_is_refused(folders, capsys):

@@ -100,7 +100,7 @@ def test_image_names_are_checked_where_images_are_listed(tmp_path):
 def test_two_images_of_one_name_are_refused(tmp_path, pair):
     for name in pair:
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match="two images share one name"):
+    with pytest.raises(UserError, match="two images have the same name"):
         list_images(tmp_path)
 
 

@@ -107,9 +107,9 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}
-    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(--fit-polygons")
+    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(use --fit-polygons")
     result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
-    assert result.notes == ("1 polygons do not have four corners: replaced by their minimum-area rectangles",)
+    assert result.notes == ("1 polygons do not have four corners: replaced with their minimum-area rectangles",)
 
 
 def test_fitted_rectangle_of_a_rectangle_without_a_corner(tmp_path):
@@ -126,7 +126,7 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     result = convert_labels(tmp_path / "in", tmp_path / "out", "dota", class_map=class_map)
     assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
     assert result.classes == ("vehicle",)
-    assert result.notes == ("1 objects of classes that the class map leaves out",)
+    assert result.notes == ("1 objects of classes that the class map drops",)
     convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,*=*"))
     assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
@@ -172,7 +172,7 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
         ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
-        ({"notes.md": ""}, r"in: no label files here"),
+        ({"notes.md": ""}, r"in: no label files in this folder"),
         ({"P1.txt": "hello"}, r"P1.txt: not a label file of a known format"),
         ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also holds"),
     ],
@@ -204,10 +204,10 @@ def test_what_the_target_cannot_hold_is_said(tmp_path, write_noise):
     (tmp_path / "in" / "P1.txt").write_text("gsd:1\n1 2 11 2 11 8 1 8 ship 2\n0 0 10 0 10 6 3 6 ship 0\n")
     voc = convert_labels(tmp_path / "in", tmp_path / "voc", "voc")
     assert voc.notes == (
-        "1 image file names are not known: written with .png (--images gives them)",
+        "1 image file names are not known: written with .png (use --images to read them)",
         "1 objects with difficult 2 (truncated): written as 1",
         "1 header lines (imagesource, gsd): left out",
-        "1 quadrilaterals are no rectangles: minimum-area rectangles written (largest shift 3.00 px)",
+        "1 quadrilaterals are not rectangles: minimum-area rectangles written (largest shift 3.00 px)",
     )
     yolo = convert_labels(tmp_path / "in", tmp_path / "yolo", "yolo-obb", images=tmp_path / "images")
     assert "1 objects reach outside their image: corners moved to its border" in yolo.notes

@@ -18,7 +18,7 @@ from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 SQUARE = [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]  # center (6, 5), width 10, height 6
 QUARTER_TURN = [9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]  # the same, turned clockwise by 90 degrees
-TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counter-clockwise by 90 degrees
+TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counterclockwise by 90 degrees
 
 
 def labels_of(path: Path, format_name: str = "auto", **options: object) -> LabelSet:
@@ -185,7 +185,7 @@ def test_cvat_rotation_is_degrees_clockwise_about_the_center(tmp_path):
     assert first.polygons.tolist() == [QUARTER_TURN, SQUARE]
     assert (first.image_id, first.size, first.difficult.tolist()) == ("P1", (20, 12), [1, 0])
     assert (len(second), second.size) == (0, (5, 6))
-    assert labels.notes == ("1 shapes are no boxes or polygons (points): left out",)
+    assert labels.notes == ("1 shapes are neither boxes nor polygons (points): left out",)
 
 
 def test_labelme_points_count_not_the_direction(tmp_path):

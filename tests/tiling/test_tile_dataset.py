@@ -102,11 +102,11 @@ def test_transform_may_change_the_target_in_place(tiles):
 
 
 def test_unlabeled_folder_and_images_that_are_no_tiles(write_image, tmp_path):
-    write_image(tmp_path / "images" / "harbour.png", 40, 30)
+    write_image(tmp_path / "images" / "harbor.png", 40, 30)
     ((image, target),) = TileDataset(tmp_path)
     assert image.shape == (3, 30, 40)
     assert sorted(target) == ["name", "offset", "rate"]
-    assert (target["name"], target["offset"].tolist(), target["rate"]) == ("harbour", [0, 0], 1.0)
+    assert (target["name"], target["offset"].tolist(), target["rate"]) == ("harbor", [0, 0], 1.0)
 
 
 def test_objects_without_area_are_left_out_and_named(write_image, tmp_path, caplog):

@@ -17,7 +17,7 @@ from rotated_atss.errors import UserError, count_of
 class CocoInstancesDataset(BaseDataset):
     """Dataset of the images and boxes of an instances JSON, validated when it is loaded.
 
-    Crowd boxes have ``ignore_flag=1``. Boxes without area are dropped and boxes that exceed the image are clipped, with
+    Crowd boxes have ``ignore_flag=1``. Zero-area boxes are dropped and boxes that exceed the image are clipped, with
     one warning for each.
 
     Args:
@@ -88,7 +88,8 @@ class CocoInstancesDataset(BaseDataset):
             if min(info["width"], info["height"]) >= min_size and (keep_empty or info["instances"])
         ]
         if not kept:
-            raise UserError("no image is left to train on", where=self.ann_file, hint=f"filter_cfg={self.filter_cfg}")
+            hint = f"check filter_cfg={self.filter_cfg}"
+            raise UserError("no image is left to train on", where=self.ann_file, hint=hint)
         return kept
 
 

@@ -108,7 +108,7 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resize; of several scales the median is used.
+    """Compute the size of an image after the pipeline's resize, with the median of several scales.
 
     Args:
         image_wh: Width and height in pixels.

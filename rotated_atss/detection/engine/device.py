@@ -27,7 +27,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         resolved = torch.device(device)
         torch.zeros(1, device=resolved).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(_available_devices())}"
+        hint = f"choose from {', '.join(_available_devices())}"
         if str(device).startswith("mps"):
             hint = f"mps needs macOS and an Apple GPU; {hint}"
         raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error

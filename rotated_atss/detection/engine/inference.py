@@ -168,7 +168,7 @@ def _tile_pipeline(cfg: Config) -> Compose:
     """Return a config's test pipeline for pixels in memory, without annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
-        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")
+        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
     loader = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
     rest = [step for step in steps[1:] if not _loads_labels(step)]
     try:

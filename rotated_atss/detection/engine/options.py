@@ -50,8 +50,8 @@ class TrainOptions(RunOptions):
         epochs: Number of epochs instead of the config's; schedules keep their proportions.
         iterations: Train for this many iterations, log each of them and skip validation.
         init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
-            Of a published backbone, only the backbone is used.
-        reset_class_layer: Initialize the class layer anew if that of ``init_from`` has other classes. ``classes``
+            If it is a pretrained backbone, only the backbone is used.
+        reset_class_layer: Reinitialize the class layer if that of ``init_from`` has other classes. ``classes``
             implies it.
 
     Example:

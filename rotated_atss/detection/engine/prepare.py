@@ -22,7 +22,7 @@ from rotated_atss.errors import UserError
 
 TRAINING_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
 VALIDATION_KEYS = ("val_dataloader", "val_cfg", "val_evaluator")
-LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # of MMEngine's AmpOptimWrapper
+LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # arguments of MMEngine's AmpOptimWrapper
 
 
 def prepare_train(cfg: Config, options: TrainOptions) -> Config:
@@ -61,7 +61,7 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         fit_schedules(cfg, options.cfg_options)
     if options.init_from is not None:
         if options.resume:
-            raise UserError("--init-from and --resume exclude each other", hint="--resume continues a training")
+            raise UserError("--init-from and --resume exclude each other", hint="use --resume to continue a training")
         cfg.load_from = str(options.init_from)
         _drop_pretrained_weights(cfg)
     if options.resume:

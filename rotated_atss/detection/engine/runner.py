@@ -190,7 +190,7 @@ def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Pa
         return
     if sorted(trained) != sorted(classes):
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
-        raise UserError(what, where=checkpoint, hint=f"--classes {','.join(trained)}")
+        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
     set_classes(cfg, trained)
 
 

@@ -50,7 +50,7 @@ class BoxTTAModel(BaseTTAModel):
         function, known_settings = MERGERS.get(merge, (None, set()))
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg is no merging method, got merge={merge!r}, {settings}", hint=hint)
+            raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)
         self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:

@@ -164,7 +164,7 @@ def read_labels_of_images(
     """Read the label files of images from several folders.
 
     Args:
-        folders: Label folders; of several with ``<image id>.txt``, the first is used.
+        folders: Label folders; the first that contains ``<image id>.txt`` is used.
         image_ids: Names of the images without suffix.
         classes: Class names.
 

@@ -37,7 +37,7 @@ def test_default_device_is_the_cuda_gpu_if_there_is_one():
 
 @pytest.mark.parametrize("device", ["cuda:17", "gpu", "xla", "meta"])
 def test_missing_device_is_refused(device, fault):
-    assert f"--device: no such device: '{device}' (there are: cpu" in fault(resolve_device, device)
+    assert f"--device: no such device: '{device}' (choose from cpu" in fault(resolve_device, device)
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="mps is available")
