@@ -214,7 +214,8 @@ class ModelInfo:
     commit: str | None = None
 
     def __post_init__(self) -> None:
-        check.check_text("config_name", self.config_name)
+        if any(character in check.check_text("config_name", self.config_name) for character in "/\\\0"):
+            raise check.wrong_value("config_name", "a name without slashes", self.config_name)
         _set(self, "classes", check.check_texts("classes", self.classes))
         check.check_choice("box_type", self.box_type, BOX_TYPES)
         for name, kind in (("window", Window), ("preprocessing", Preprocessing), ("thresholds", Thresholds)):

@@ -30,12 +30,14 @@ class Manifest:
         label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
+        window: Size and gap of the windows at rate 1, pixels; None if they are not recorded.
     """
 
     written_by: str = ""
     label_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def read_manifest(path: str | Path) -> Manifest:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
         ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True)
+        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200))
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -171,7 +173,24 @@ def read_manifest(path: str | Path) -> Manifest:
         label_folders=tuple(_label_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
+        window=_window(settings, path),
     )
+
+
+def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
+    """Return size and gap of the first windows of a split; its other rates are scales of them."""
+    if "sizes" not in settings:
+        return None
+    values = []
+    for key in ("sizes", "gaps"):
+        numbers = _get(settings, key, list, [], path)
+        if not numbers or type(numbers[0]) is not int:
+            raise _manifest_error(path, f"settings.{key}", "a list of integers", numbers)
+        values.append(numbers[0])
+    size, gap = values
+    if not 0 <= gap < size:
+        raise _manifest_error(path, "settings.gaps", f"from 0 to less than the size {size}", gap)
+    return size, gap
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

@@ -93,6 +93,7 @@ WRONG = {
     "training_data": ([], "training_data must be an object, got []"),
     "ground_resolution": (0, "ground_resolution must be above 0, in meters per pixel, got 0.0"),
     "config_name": (" ", "config_name must be a text, got ' '"),
+    "config_name.": ("../demo", "config_name must be a name without slashes, got '../demo'"),
     "other": (1, "the model's record has an unknown entry other"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,42 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
     _remove_own_scope(cfg._cfg_dict)
+    return _finish(cfg, path.stem, path, cfg_options)
+
+
+def config_from_values(
+    values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """Build a config from the values that a model file records, and register MMDetection's modules.
+
+    Args:
+        values: Resolved values by top-level key.
+        name: Name of the config.
+        where: The model file, for errors.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: ``cfg_options`` do not fit the config.
+
+    Example:
+        >>> config_from_values({"model": {"type": "ATSS"}}, "demo", "a.pth", {"model.type": "R3Det"}).model
+        {'type': 'R3Det'}
+    """
+    restrict_checkpoint_loading()
+    # MMEngine dumps a config under its file name into the work folder; that of the checkpoint would overwrite it. And it
+    # would read a config without text from that file.
+    cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
+    return _finish(cfg, name, where, cfg_options)
+
+
+def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
+    """Register MMDetection's modules, apply the options and name the config."""
     register_all_modules(init_default_scope=True)
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"these options do not fit the config: {one_line(error)}", where=path) from error
-    cfg.config_name = path.stem
+        raise UserError(f"these options do not fit the config: {one_line(error)}", where=where) from error
+    cfg.config_name = name
     return cfg
 
 
@@ -88,7 +119,7 @@ def build_model(cfg: Config) -> nn.Module:
     """
     restrict_checkpoint_loading()
     with build_errors("this model", where=cfg.filename):
-        return MODELS.build(cfg.model)
+        return MODELS.build(copy.deepcopy(cfg.model))  # building adds settings to the config of a head
 
 
 def find_test_dataset(cfg: Config) -> dict:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
+from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
@@ -24,6 +25,7 @@ from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
+from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
 from rotated_atss.detection.engine.preflight import check_data
@@ -100,6 +102,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
                 runner.logger.warning(line)
             if cfg.get("load_from"):
                 runner.register_hook(StartWeightsHook(cfg.load_from, options.reset_class_layer))
+        runner.register_hook(ModelInfoHook())
         for line in unreached_milestones(cfg):
             runner.logger.warning(line)
         _log_scaled_lr(runner, cfg)
@@ -111,7 +114,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
 
 
 def test(
-    config: str | Path,
+    config: str | Path | None,
     checkpoint: str | Path,
     options: TestOptions | None = None,  # noqa: PT028  (no pytest function)
 ) -> dict[str, float]:
@@ -120,7 +123,7 @@ def test(
     Detections of a DOTA config are merged from tiles to full images.
 
     Args:
-        config: Path or name.
+        config: Path or name; None for the config recorded in the checkpoint.
         checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
@@ -128,15 +131,17 @@ def test(
         The metrics; empty without labels.
 
     Raises:
-        UserError: Config, checkpoint, data or an output path is invalid.
+        UserError: Config, checkpoint, data or an output path is invalid, or config and checkpoint contradict each
+            other.
 
     Example::
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
-    cfg = prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
+    cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
+    cfg = prepare_test(cfg, options, checkpoint)
     _adopt_classes(cfg, content, checkpoint)
     check_data(cfg, "test_dataloader", "--data DIR")
     with process_group(cfg.launcher):
