@@ -21,8 +21,8 @@ from benchmarks.bench_nms import mistakes
 from benchmarks.records import Row
 from benchmarks.timing import time_pair
 from rotated_atss.detection.heads.dense_head import flatten_levels
-from rotated_atss.ops.candidates import best_candidates
 from rotated_atss.ops import rotated_nms
+from rotated_atss.ops.candidates import best_candidates
 
 CLAMPED, NMS, UNEXPLAINED = "centers that mmrotate clamps to the image", "mmcv's NMS", "unexplained"
 SCORE_TOLERANCE = 1e-6  # the order of operations in a sigmoid
