@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is None:
             return _print_overview(arguments)
-        args = build_parser(name).parse_args(arguments[1:])
+        args = parse_arguments(name, arguments[1:])
         with _raise_on_signals():
             return int(load_command(name).run(args) or 0)
     except UserError as error:
@@ -170,6 +170,25 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
     module.add_arguments(parser)
     return parser
+
+
+def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of a command.
+
+    A module with ``MODEL_FORMS`` takes ``MODEL`` or ``CONFIG CHECKPOINT``: a variable number of positional arguments,
+    between which options are allowed.
+
+    Args:
+        name: A key of ``COMMANDS``.
+        words: Arguments of the command.
+
+    Example:
+        >>> parse_arguments("predict", ["model.pth", "--out", "a", "image.png"]).inputs
+        ['model.pth', 'image.png']
+    """
+    parser = build_parser(name)
+    parse = parser.parse_intermixed_args if hasattr(load_command(name), "MODEL_FORMS") else parser.parse_args
+    return parse(words)
 
 
 def _print_overview(arguments: list[str]) -> int:

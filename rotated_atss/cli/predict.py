@@ -27,7 +27,7 @@ from rotated_atss.cli._pictures import (
     write_picture,
 )
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
-from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
 
@@ -45,12 +45,11 @@ HELP = (
     "image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
     "pictures of an earlier run in OUT are removed."
 )
+MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of this model, .pth or .safetensors")
-    parser.add_argument("images", metavar="IMAGE|DIR", help="an image, or a folder of images")
+    add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
     parser.add_argument(
         "--classes", metavar="CLASSES",
@@ -74,9 +73,16 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows = parser.add_argument_group("windows")
     windows.add_argument(
         "--size", type=int, metavar="PX",
-        help="window size; 0: the whole image (default: 1024 for models trained on DOTA tiles, otherwise 0)",
+        help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
+        "without a record 1024 for DOTA configs, otherwise 0)",
     )  # fmt: skip
-    windows.add_argument("--gap", type=int, metavar="PX", help="overlap of windows (default: 200/1024 of the size)")
+    windows.add_argument(
+        "--gap",
+        type=int,
+        metavar="PX",
+        help="overlap of windows (default: that of the model file, at most half the "
+        "size; without a record 200/1024 of the size)",
+    )
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
@@ -96,7 +102,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_inputs_exist(args.config, args.checkpoint)
+    config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.tiling.predict import resolve_tiling
@@ -104,11 +110,13 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     with PredictionFiles(args.out, args.json) as files:
+        model = (checkpoint,) if config is None else (config, checkpoint)
         detector = load_detector(
-            args.config, args.checkpoint, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
+            *model, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
             cfg_options=options,
         )  # fmt: skip
         tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
+        _print_record(detector, checkpoint, tiling)
         classes = select_classes(args.classes, detector.classes)
         names = [hyphenate(name) for name in classes]
         _check_leftovers(Path(args.out) / DETECTIONS, names)
@@ -134,6 +142,18 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
             print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return print_failures(failures, paths)
+
+
+def _print_record(detector: LoadedDetector, checkpoint: str, tiling: Tiling) -> None:
+    """Print what the model file records, and which options replace it."""
+    if detector.info is None:
+        return
+    print(f"{checkpoint}: {detector.info.describe()}")
+    recorded = detector.info.window
+    if tiling.size != recorded.size:
+        print(f"--size {tiling.size} instead of the recorded {recorded.size}")
+    if tiling.size and tiling.split_settings().gaps[0] != recorded.gap:
+        print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
 
 
 def _plan(paths: Sequence[Path], tiling: Tiling) -> str:

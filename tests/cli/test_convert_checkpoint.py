@@ -10,6 +10,8 @@ import torch
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
+from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.model_info import Window
 from rotated_atss.checkpoints.weight_files import read_safetensors
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
@@ -78,6 +80,11 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
     assert written["meta"]["converted_from"] == "mmrotate-0.x"
     assert written["meta"]["config"] == LE90
     assert written["meta"]["dataset_meta"] == {"classes": list(CLASSES["v1.0"])}
+    for path in paths:
+        info = read_model_info(path)
+        assert (info.config_name, info.classes, info.angle_version) == (LE90, CLASSES["v1.0"], "le90")
+        assert (info.window, info.origin) == (Window(1024, 200), f"mmrotate-0.x, {source.name}")
+        assert info.config_values()["model"]["neck"]["out_channels"] == 16
     for content in (written, read_safetensors(paths[1])):
         assert list(state) == list(written["state_dict"])
         assert all(torch.equal(content["state_dict"][name], value) for name, value in state.items())

@@ -63,8 +63,8 @@ def config_from_values(
         {'type': 'R3Det'}
     """
     restrict_checkpoint_loading()
-    # MMEngine dumps a config under its file name into the work folder; that of the checkpoint would overwrite it. And it
-    # would read a config without text from that file.
+    # MMEngine dumps a config under its file name into the work folder, where that of the checkpoint would overwrite it.
+    # The text keeps MMEngine from reading that file.
     cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
     return _finish(cfg, name, where, cfg_options)
 
