@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
-from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.errors import UserError
 
 HELP = (
@@ -15,13 +15,11 @@ HELP = (
     "normalization is part of the graph. Outputs: scores (B, A, classes) and boxes (B, A, 5) of all priors; selection "
     "and NMS follow outside. The exported graph is compared with torch before the file is written."
 )
+MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="MODEL|CONFIG", help="model file with a record; or a config, with CHECKPOINT")
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", nargs="?", help="checkpoint of the config, .pth or .safetensors"
-    )
+    add_model_arguments(parser, MODEL_FORMS)
     parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write")
     parser.add_argument("--torch-export", metavar="FILE", help="package of torch.export to write, .pt2")
     parser.add_argument(
@@ -36,26 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _check_arguments(args)
+    config, checkpoint, _ = split_model_arguments(args.inputs)
+    _check_arguments(args, checkpoint)
     from rotated_atss.detection.engine.export import ExportOptions, export
 
     options = ExportOptions(
         onnx=args.onnx, torch_export=args.torch_export, precision=args.precision, calibration=args.calibration,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
-    for line in export(args.config, args.checkpoint, options):
+    for line in export(config, checkpoint, options):
         print(line, flush=True)
     return 0
 
 
-def _check_arguments(args: argparse.Namespace) -> None:
+def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
     """Check all arguments that can be checked before torch is imported."""
     from rotated_atss.io.files import check_output_apart
 
-    if args.checkpoint is None:
-        check_inputs_exist(checkpoint=args.config)
-    else:
-        check_inputs_exist(args.config, args.checkpoint)
     outputs = {"--onnx": args.onnx, "--torch-export": args.torch_export}
     if not any(outputs.values()):
         raise UserError("no output: give --onnx FILE or --torch-export FILE")
@@ -71,4 +66,4 @@ def _check_arguments(args: argparse.Namespace) -> None:
         suffix = {"--onnx": ".onnx", "--torch-export": ".pt2"}[option]
         if Path(path).suffix.lower() != suffix:
             raise UserError(f"the file must end in {suffix}, got {Path(path).name}", where=option)
-        check_output_apart(path, [args.checkpoint or args.config])
+        check_output_apart(path, [checkpoint])

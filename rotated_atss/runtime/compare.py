@@ -18,30 +18,28 @@ MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
 @dataclass(frozen=True)
 class Differences:
-    """Largest differences between two outputs.
+    """Differences between two outputs, of the boxes with the highest scores.
 
     Attributes:
-        score: Of the scores of all priors.
-        corner: Of the coordinates of corners, pixels, of the boxes with the highest scores.
+        score: Largest difference of scores.
+        corner: Largest difference of coordinates of corners, pixels; of boxes with coordinates or sides above 1000 px,
+            per 1000 px.
         boxes: Number of compared boxes.
+        share: Share of them that differ by more than ``MAX_SCORE_DIFFERENCE`` or ``MAX_CORNER_DIFFERENCE``.
 
     Example:
-        >>> str(Differences(score=2e-6, corner=0.00312, boxes=2000))
-        'scores differ by at most 2e-06, the corners of 2000 boxes by at most 0.0031 px'
+        >>> str(Differences(score=2e-6, corner=0.00312, boxes=2000, share=0.0))
+        'scores of 2000 boxes differ by at most 2e-06, their corners by at most 0.0031 px'
     """
 
     score: float
     corner: float
     boxes: int
+    share: float
 
     def __str__(self) -> str:
-        corners = f"the corners of {self.boxes} boxes by at most {self.corner:.2g} px"
-        return f"scores differ by at most {self.score:.2g}, {corners}"
-
-    @property
-    def are_small(self) -> bool:
-        """Whether float32 in another runtime explains them."""
-        return self.score <= MAX_SCORE_DIFFERENCE and self.corner <= MAX_CORNER_DIFFERENCE
+        text = f"scores of {self.boxes} boxes differ by at most {self.score:.2g}, their corners by at most"
+        return f"{text} {self.corner:.2g} px" + (f"; {self.share:.1%} by more than rounding" if self.share else "")
 
 
 def compare_outputs(
@@ -55,32 +53,30 @@ def compare_outputs(
     Args:
         actual: Outputs by name: ``scores`` (B, A, C) and ``boxes`` (B, A, 5).
         expected: The same of the other runtime.
-        num_boxes: Boxes per image that are compared, those with the highest expected scores.
+        num_boxes: Boxes per image that are compared, those with the highest expected scores of any class.
 
     Returns:
-        The differences; infinite if an output has another shape, or a value that is not finite.
+        The differences; all boxes differ if an output has another shape.
 
     Example:
         >>> scores = np.array([[[0.9], [0.2]]], np.float32)
         >>> boxes = np.array([[[8, 9, 4, 2, 0], [5, 5, 3, 3, 0]]], np.float32)
         >>> turned = boxes[..., [0, 1, 3, 2, 4]] + np.array([0, 0, 0, 0, np.pi / 2], np.float32)
-        >>> compare_outputs({"scores": scores, "boxes": turned}, {"scores": scores, "boxes": boxes}).are_small
-        True
+        >>> compare_outputs({"scores": scores, "boxes": turned}, {"scores": scores, "boxes": boxes}).share
+        0.0
     """
     if any(name not in actual or actual[name].shape != expected[name].shape for name in expected):
-        return Differences(np.inf, np.inf, 0)
-    score = max(_largest(actual[name] - expected[name]) for name in expected if name != BOXES)
-    best = expected[SCORES].max(-1)
-    rows = np.argsort(-best, 1, kind="stable")[:, :num_boxes, None]
-    first, second = (
-        obb_to_corners(torch.from_numpy(np.take_along_axis(outputs[BOXES], rows, 1).astype(np.float64))).numpy()
-        for outputs in (actual, expected)
-    )
+        return Differences(np.inf, np.inf, expected[BOXES].shape[0] * expected[BOXES].shape[1], 1.0)
+    rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]
+
+    def best(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.take_along_axis(values, rows, 1).astype(np.float64)
+
+    score = np.max([np.abs(best(actual[name]) - best(expected[name])).max(-1) for name in expected if name != BOXES], 0)
+    first, second = (obb_to_corners(torch.from_numpy(best(each[BOXES]))).numpy() for each in (actual, expected))
     turned = [np.abs(np.roll(first, steps, -2) - second).max((-2, -1)) for steps in range(4)]
-    return Differences(score, _largest(np.min(turned, 0)), rows.shape[0] * rows.shape[1])
-
-
-def _largest(values: NDArray[np.floating]) -> float:
-    if not values.size:
-        return 0.0
-    return float(np.abs(values).max()) if np.isfinite(values).all() else np.inf
+    scale = np.maximum(np.abs(best(expected[BOXES])).max(-1) / 1000, 1)
+    corner = np.min(turned, 0) / scale
+    score, corner = (np.nan_to_num(each, nan=np.inf) for each in (score, corner))
+    differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
+    return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

@@ -30,6 +30,7 @@ from rotated_atss.runtime.quantize import quantize_to_int8
 from rotated_atss.runtime.session import OnnxRuntimeSession
 
 OPSET = 18
+_MAX_SHARE = 0.05  # untrained deformable convolutions and refinement amplify the rounding of some boxes
 _SIDE = 256  # pixels of the traced and compared inputs, rounded to the pad divisor
 
 
@@ -56,12 +57,12 @@ class ExportOptions:
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export(config: str | Path, checkpoint: str | Path | None, options: ExportOptions) -> Iterator[str]:
+def export(config: str | Path | None, checkpoint: str | Path, options: ExportOptions) -> Iterator[str]:
     """Export a model, and yield one line per step.
 
     Args:
-        config: A model file with a record; or, with ``checkpoint``, path or name of a config.
-        checkpoint: Weights of the config's model.
+        config: Path or name of a config; None for a model file that records its config.
+        checkpoint: Weights of the config's model, or the model file.
         options: The files to write and their form.
 
     Raises:
@@ -73,8 +74,11 @@ def export(config: str | Path, checkpoint: str | Path | None, options: ExportOpt
         for line in export("rotated_atss_obb_r18_demo_le90", "iter_750.pth", ExportOptions(onnx="model.onnx")):
             print(line)
     """
+    if options.onnx is not None:
+        import onnx  # noqa: F401  (before the work: a missing package is an error)
     images = list_images(options.calibration) if options.calibration is not None else []
-    loaded = load_model(config, checkpoint, options.cfg_options)
+    model = (checkpoint,) if config is None else (config, checkpoint)
+    loaded = load_model(*model, cfg_options=options.cfg_options)
     info = describe_loaded(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
@@ -198,15 +202,14 @@ def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, 
     """Yield a line with the differences from torch.
 
     Raises:
-        UserError: A float32 graph differs by more than rounding.
+        UserError: More than a few boxes of a float32 graph differ by more than rounding.
     """
     if find_spec("onnxruntime") is None:
         yield "not compared with torch: onnxruntime is not installed"
         return
     session = OnnxRuntimeSession(content, "cpu")
-    differences = [_difference(session, graph, _noise(info, batch_size)) for batch_size in (1, 3)]
-    worst = max(differences, key=lambda each: (each.corner, each.score))
-    if precision == "float32" and not all(each.are_small for each in differences):
+    worst = max((_difference(session, graph, _noise(info, size)) for size in (1, 3)), key=lambda each: each.share)
+    if precision == "float32" and worst.share > _MAX_SHARE:
         raise UserError(f"the exported graph is not that of torch: {worst}", hint="report it with the config")
     yield f"ONNX Runtime compared with torch in float32 on noise: {worst}"
 

@@ -55,6 +55,7 @@ class DetectionGraph(nn.Module):
                 layer.by_sampling = True
         if precision == "float16":
             self.model.half()
+        self.eval()
 
     @property
     def output_names(self) -> list[str]:
