@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -136,24 +136,15 @@ def load_detector(
             print(detector.classes[label], float(score), polygon.tolist())
     """
     torch_device = resolve_device(device)
-    given, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
-    content = read_checkpoint(checkpoint)
-    info = read_info(content.get("meta"), checkpoint)
-    cfg = resolve_config(given, info, checkpoint, cfg_options)
-    require_keys(cfg, "model")
-    pipeline, state = _tile_pipeline(cfg), state_dict_of(content)
-    model = build_model(cfg)
-    trained = recorded_classes(content)
-    if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
-        set_classes(cfg, trained)
-        model = build_model(cfg)
-    load_weights(model, state, checkpoint)
+    loaded = load_model(config, checkpoint, cfg_options)
+    cfg, info = loaded.cfg, loaded.info
+    pipeline = _tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
     is_recorded = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
-        model.to(torch_device),
+        loaded.model.to(torch_device),
         pipeline,
-        find_class_names(content, cfg, num_classes(model)),
+        loaded.classes,
         size=window.size,
         gap=window.gap if is_recorded else None,
         iou_threshold=merge_iou_threshold(cfg),
@@ -162,6 +153,54 @@ def load_detector(
         bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
         info=info,
     )
+
+
+class LoadedModel(NamedTuple):
+    """A model with its weights.
+
+    Attributes:
+        cfg: Its config.
+        model: The detector, on the CPU.
+        classes: Class names in the order of the class indices.
+        info: The record of the model file; None if it has none.
+    """
+
+    cfg: Config
+    model: nn.Module
+    classes: tuple[str, ...]
+    info: ModelInfo | None
+
+
+def load_model(
+    config: str | Path, checkpoint: str | Path | None = None, cfg_options: Mapping[str, Any] | None = None
+) -> LoadedModel:
+    """Load the model of a model file, or of a config and a checkpoint.
+
+    Args:
+        config: As for :func:`load_detector`.
+        checkpoint: As for :func:`load_detector`.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: As :func:`load_detector`.
+
+    Example::
+
+        cfg, model, classes, info = load_model("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth")
+    """
+    given, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
+    content = read_checkpoint(checkpoint)
+    info = read_info(content.get("meta"), checkpoint)
+    cfg = resolve_config(given, info, checkpoint, cfg_options)
+    require_keys(cfg, "model")
+    state = state_dict_of(content)
+    model = build_model(cfg)
+    trained = recorded_classes(content)
+    if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
+        set_classes(cfg, trained)
+        model = build_model(cfg)
+    load_weights(model, state, checkpoint)
+    return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
 def _tile_pipeline(cfg: Config) -> Compose:
