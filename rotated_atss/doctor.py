@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import rotated_atss
+from rotated_atss.errors import count_of
 from rotated_atss.io.processes import available_cores
 from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
 
@@ -94,7 +95,7 @@ def as_text(checks: list[Check]) -> str:
         if check.fix:
             lines.append(f"{'':<5} {'':<{width}}  fix: {check.fix}")
     failed, warned = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
-    lines.append(f"{failed} failed, {warned} warnings" if failed or warned else "no problems found")
+    lines.append(f"{failed} failed, {count_of(warned, 'warning')}" if failed or warned else "no problems found")
     return "\n".join(lines)
 
 
@@ -164,7 +165,8 @@ def _project() -> Iterator[Check]:
     detail = f"{platform.python_version()} ({sys.executable}), tested: {', '.join(tested)}"
     yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    detail = f"{platform.system()} {platform.machine()}, {available_cores()} cores, {free:.0f} GiB free in {Path.cwd()}"
+    cores = count_of(available_cores(), "core")
+    detail = f"{platform.system()} {platform.machine()}, {cores}, {free:.0f} GiB free in {Path.cwd()}"
     yield Check("machine", "ok" if free >= FREE_GIB else "warn", detail)
 
 
@@ -225,15 +227,19 @@ def _devices() -> Iterator[Check]:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         yield Check("cuda", "ok", f"CUDA {torch.version.cuda}: {', '.join(names)}")
+    elif torch.backends.mps.is_available():
+        yield Check("mps", "ok", "Apple GPU, used with --device mps; this package has not been run on Apple hardware")
     elif not shutil.which("nvidia-smi"):
-        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {torch.get_num_threads()} threads")
+        threads = count_of(torch.get_num_threads(), "thread")
+        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {threads}")
     else:
         needed = (
             f"it needs a driver for CUDA >= {torch.version.cuda}" if torch.version.cuda else "it is built without CUDA"
         )
         detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in filter(available.get, available):
         yield _geometry(torch, device)
 
 

@@ -1,15 +1,77 @@
-"""Parsing of the config text in a checkpoint as data, without executing it."""
+"""Config texts in checkpoints, read as data without executing them."""
 
 from __future__ import annotations
 
 import ast
+import pprint
+from collections.abc import Mapping
 from typing import Any
 
+from rotated_atss.errors import UserError, quote
+
 _UNKNOWN = object()
+_LINE_LENGTH = 120
+
+
+def format_config_text(values: Mapping[str, Any]) -> str:
+    """Format config values as Python assignments, a valid config file that :func:`parse_config_text` reads back.
+
+    Args:
+        values: Numbers, texts, None, lists, tuples and dictionaries by name.
+
+    Raises:
+        UserError: A value is no plain data, such as a class or a NaN.
+
+    Example:
+        >>> print(format_config_text({"classes": ("plane", "ship"), "model": {"depth": 18}}), end="")
+        classes = ('plane', 'ship')
+        model = {'depth': 18}
+    """
+    lines = []
+    for name, value in values.items():
+        text = pprint.pformat(value, width=_LINE_LENGTH, sort_dicts=False)
+        try:
+            is_plain = name.isidentifier() and ast.literal_eval(text) == value
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            is_plain = False
+        if not is_plain:
+            raise UserError(f"the config's {quote(name)} is no plain data, got {quote(text)}")
+        lines.append(f"{name} = {text}\n")
+    return "".join(lines)
+
+
+def parse_config_text(text: str) -> dict[str, Any]:
+    r"""Parse the assignments of :func:`format_config_text` without executing them.
+
+    Args:
+        text: Assignments of literals to names.
+
+    Raises:
+        UserError: The text is anything else.
+
+    Example:
+        >>> parse_config_text("classes = ('plane', 'ship')\nmodel = {'depth': 18}\n")
+        {'classes': ('plane', 'ship'), 'model': {'depth': 18}}
+        >>> parse_config_text("import os")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: the recorded config must be assignments of plain values, got 'import os'
+    """
+    values: dict[str, Any] = {}
+    part = text
+    try:
+        for statement in ast.parse(text).body:
+            part = ast.get_source_segment(text, statement) or text
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+                raise ValueError
+            values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UserError(f"the recorded config must be assignments of plain values, got {quote(part)}") from error
+    return values
 
 
 def read_config_text(text: object) -> dict[str, Any]:
-    r"""Parse the assignments of an MMDetection config text.
+    r"""Parse the assignments of an MMDetection config text as far as they are plain data.
 
     Numbers, strings, lists, dictionaries, ``dict(...)`` calls and names assigned before are supported. Other
     expressions are skipped.

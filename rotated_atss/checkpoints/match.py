@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-_DEPTHS = {6: "50", 23: "101"}  # by the number of blocks of the third stage
+_DEPTHS = {6: "50", 23: "101"}  # depth of a ResNet by the number of blocks in its third stage
 
 
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from rotated_atss.checkpoints.config_text import read_config_text
+from rotated_atss.checkpoints.model_info import KEY
 from rotated_atss.checkpoints.source_detection import check_source, detect_source
 from rotated_atss.errors import UserError
 
@@ -64,7 +65,7 @@ def find_origin(
     meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
     state = _extract_weights(content, path)
     text = meta.get("cfg") or meta.get("config")
-    if "converted_from" in meta or (isinstance(text, str) and _PACKAGE_NAMES.search(text)):
+    if "converted_from" in meta or KEY in meta or (isinstance(text, str) and _PACKAGE_NAMES.search(text)):
         raise UserError("already a checkpoint of rotated-atss", where=path, hint="use it without conversion")
     if source is None:
         source, reason = detect_source(state, meta, content, path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rotated_atss.checkpoints.model_info import KEY
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
@@ -39,7 +41,8 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     Args:
         out: Path with either suffix or none.
         state: Weights by name.
-        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts.
+        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts, except for the
+            record of the model, which is a JSON text already.
 
     Returns:
         The two paths.
@@ -54,16 +57,42 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         ...     read_safetensors(path)["state_dict"]["w"].tolist()
         [1.0, 1.0]
     """
-    from safetensors.torch import save
-
     paths = output_paths(out)
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    state = _copy(state)
     buffer = io.BytesIO()
     torch.save({"meta": meta, "state_dict": state}, buffer)
     atomic_write(paths[0], buffer.getvalue())
-    header = {"format": "pt", **{name: json.dumps(value) for name, value in meta.items()}}
-    atomic_write(paths[1], save(state, metadata=header))
+    atomic_write(paths[1], safetensors_bytes(state, meta))
     return paths
+
+
+def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Return the content of a ``.safetensors`` file. Equal arguments give equal bytes.
+
+    Args:
+        state: Weights by name.
+        meta: As for :func:`save_weights`.
+
+    Example:
+        >>> safetensors_bytes({"w": torch.ones(2)}, {"epoch": 12})[8:46]
+        b'{"__metadata__":{"epoch":"12","format"'
+    """
+    from safetensors.torch import save
+
+    header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
+    content = save(_copy(state), metadata=header)
+    # The library writes metadata in random order. The header is padded with spaces to a multiple of 8 bytes.
+    end = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:end])
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return separate, contiguous tensors on the CPU: the format refuses tensors that share memory."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:
@@ -91,8 +120,9 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not iterable itself
             header = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError("not a readable checkpoint", where=path, hint="truncated, or another kind of file") from error
-    return {"meta": {name: _parse_json(value) for name, value in header.items()}, "state_dict": state}
+        raise UserError("not a readable checkpoint", where=path, hint="check that the file is complete") from error
+    meta = {name: value if name == KEY else _parse_json(value) for name, value in header.items()}
+    return {"meta": meta, "state_dict": state}
 
 
 def _parse_json(value: str) -> Any:

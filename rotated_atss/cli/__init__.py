@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from rotated_atss import __version__
+from rotated_atss.cli._device_option import enable_mps_fallback
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 
@@ -33,8 +34,9 @@ COMMANDS = {
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
-    "assignment-stats": "Count the positive samples that an assigner gives each object.",
+    "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
     "demo": "Run the whole pipeline on synthetic scenes.",
@@ -72,15 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # else another program calls this function and owns the threads
+    if "torch" not in sys.modules:  # else another program calls this function and owns torch's settings
         set_wait_policy()
+        enable_mps_fallback()
         follow_cpu_load()
     name = arguments[0] if arguments and arguments[0] in COMMANDS else None
     label = f"{PROGRAM} {name}" if name else PROGRAM
     try:
         if name is None:
             return _print_overview(arguments)
-        args = build_parser(name).parse_args(arguments[1:])
+        args = parse_arguments(name, arguments[1:])
         with _raise_on_signals():
             return int(load_command(name).run(args) or 0)
     except UserError as error:
@@ -168,6 +171,25 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
     module.add_arguments(parser)
     return parser
+
+
+def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of a command.
+
+    A module with ``MODEL_FORMS`` takes ``MODEL`` or ``CONFIG CHECKPOINT``: a variable number of positional arguments,
+    between which options are allowed.
+
+    Args:
+        name: A key of ``COMMANDS``.
+        words: Arguments of the command.
+
+    Example:
+        >>> parse_arguments("predict", ["model.pth", "--out", "a", "image.png"]).inputs
+        ['model.pth', 'image.png']
+    """
+    parser = build_parser(name)
+    parse = parser.parse_intermixed_args if hasattr(load_command(name), "MODEL_FORMS") else parser.parse_args
+    return parse(words)
 
 
 def _print_overview(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Pictures with drawn boxes, as ``predict`` and ``draw`` write them."""
+"""Pictures with drawn boxes, written by ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument(
         "--score", type=float, default=0.3, metavar="SCORE",
-        help="lowest score of the detections that are drawn (default: 0.3)",
+        help="draw only detections with at least this score (default: 0.3)",
     )  # fmt: skip
     pictures.add_argument("--box-only", action="store_true", help="draw boxes without captions and legend")
     pictures.add_argument("--line-width", type=int, default=1, metavar="PX", help="line width of boxes (default: 1)")

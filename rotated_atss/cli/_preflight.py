@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from rotated_atss.configs import find_config
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 
 def check_inputs_exist(config: str | None = None, checkpoint: str | None = None) -> None:
@@ -25,3 +27,54 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
         find_config(config)
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise UserError("no such checkpoint", where=checkpoint)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], more_help: str = "") -> None:
+    """Add the positional arguments that name a model, and others of the command, as ``inputs``.
+
+    Args:
+        parser: The parser.
+        forms: Forms of the positional arguments, for the usage line.
+        more_help: Help for the other arguments.
+
+    Example:
+        >>> parser = argparse.ArgumentParser("test")
+        >>> add_model_arguments(parser, ["MODEL", "CONFIG CHECKPOINT"])
+        >>> print(parser.format_usage(), end="")
+        usage: test [options] MODEL
+               test [options] CONFIG CHECKPOINT
+    """
+    parser.usage = "\n       ".join(f"{parser.prog} [options] {form}" for form in forms)
+    parser.add_argument(
+        "inputs", nargs="+", metavar=forms[0],
+        help="MODEL: a .pth or .safetensors file written by train or convert-checkpoint, which records its config; "
+        f"CONFIG: path or bare name of a config, needed if CHECKPOINT records none{more_help}",
+    )  # fmt: skip
+
+
+def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | None, str, list[str]]:
+    """Split the positional arguments into config, checkpoint and others, and check that they exist.
+
+    Args:
+        inputs: Positional arguments.
+        more: Number of arguments after those of the model.
+
+    Returns:
+        Config (None for a model file that records it), checkpoint and the other arguments.
+
+    Raises:
+        UserError: There are too few or too many arguments, or config or checkpoint do not exist.
+
+    Example:
+        >>> split_model_arguments(["rotated_atss_obb_r50_fpn_1x_dota_le90", __file__, "image.png"], more=1)[2]
+        ['image.png']
+    """
+    number = len(inputs) - more
+    if number not in (1, 2):
+        what = f"expected {1 + more} or {2 + more} arguments, got {count_of(len(inputs), 'argument')}"
+        raise UserError(what, hint="give MODEL, or CONFIG CHECKPOINT; see --help")
+    config, checkpoint = (None, inputs[0]) if number == 1 else (inputs[0], inputs[1])
+    if config is None and not Path(checkpoint).is_file():
+        raise UserError("no such model file", where=checkpoint, hint="give MODEL, or CONFIG CHECKPOINT")
+    check_inputs_exist(config, checkpoint)
+    return config, checkpoint, list(inputs[number:])

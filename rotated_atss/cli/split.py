@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
 
-_LISTED = 5  # objects in a message
+_LISTED = 5  # maximum number of objects named in a message
 
 HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.json."
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         if result.in_no_tile:
             print(f"in no tile: {_first_of(result.in_no_tile)}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
+            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
     return 0
 
 
@@ -72,7 +73,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "fit_polygons": args.fit_polygons,
             "labeled_only": args.labeled_only,
         }
-    if "sizes" in given and "gaps" not in given:  # the preset's share of overlap
+    if "sizes" in given and "gaps" not in given:  # overlap in proportion to the size, as in the preset
         given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
     images, labels = preset.folders(args.data_root)
     return {
@@ -135,13 +136,13 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     folders.add_argument(
         "--data-root", metavar="FOLDER",
-        help="with --preset: folder of the dataset, such as {train,val,test}/{images,labelTxt} of DOTA (default: the "
-        "preset's, as data/DOTA)",
+        help="with --preset: folder of the dataset; for DOTA, it contains {train,val,test}/{images,labelTxt} (default: "
+        "the preset's, such as data/DOTA)",
     )  # fmt: skip
-    folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="images; repeatable")
+    folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label files (labelTxt) per --images, in the same order; omit for a test set",
+        help="label folder (labelTxt) of each image folder, in the same order; omit for a test set",
     )  # fmt: skip
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
@@ -149,25 +150,27 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     folders.add_argument(
         "--image-list", action="extend", nargs="+", metavar="FILE",
-        help="split only the images that these text files name, one per line; labels of other images are left out",
+        help="split only the images that these text files name, one per line; labels of other images are ignored",
     )  # fmt: skip
     folders.add_argument(
-        "--labeled-only", action="store_true", help="leave out images without labels (default: refuse them)"
+        "--labeled-only", action="store_true", help="skip images without labels (default: they are an error)"
+    )
+    add_classes_argument(
+        folders,
+        "class list of the labels; a class that is not listed is an error",
+        "the preset's list; without --preset, all classes are accepted",
     )
     folders.add_argument(
-        "--classes", metavar="CLASSES",
-        help="reject other classes: v1.0, v1.5, v2.0, another dataset (dior-r), comma-separated names, or a file",
-    )  # fmt: skip
-    folders.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes; OLD= leaves a class out, *=NEW renames all others and *=* keeps them; --classes are the "
-        "new names",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
+        "class not listed is an error. --classes are the new names",
     )  # fmt: skip
     folders.add_argument(
         "--fit-polygons", action="store_true",
-        help="replace polygons without four corners by their minimum-area rectangles",
+        help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
+        "polygons are errors)",
     )  # fmt: skip
-    folders.add_argument("--out", metavar="FOLDER", help="a new or empty folder (default: the preset's)")
+    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
     folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
 
 
@@ -187,25 +190,27 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--rates", type=float, nargs="+", metavar="RATE",
-        help=f"scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
+        help=f"image scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
     )  # fmt: skip
     windows.add_argument(
         "--name-style", metavar="STYLE",
-        help="mmrotate: a rate resizes the window, P0001__1024__0___824; devkit: a rate resamples the image, "
-        f"P0001__0.5__0___824 (default: {defaults.name_style})",
+        help="how rates are applied, and names of tiles. mmrotate: a rate changes the size of the window, "
+        "P0001__1024__0___824. devkit: a rate resamples the image, P0001__0.5__0___824 "
+        f"(default: {defaults.name_style})",
     )  # fmt: skip
     windows.add_argument(
-        "--iof-threshold", type=float, metavar="SHARE",
-        help=f"minimum share of an object's area inside a tile that lists it (default: {defaults.iof_threshold})",
+        "--iof-threshold", type=float, metavar="FRACTION",
+        help="label an object in each tile that contains at least this fraction of its area "
+        f"(default: {defaults.iof_threshold})",
     )  # fmt: skip
     windows.add_argument(
         "--whole-images", action="store_true",
         help="keep every image in one piece: for datasets of small images",
     )  # fmt: skip
     windows.add_argument(
-        "--image-ratio", type=float, metavar="SHARE",
-        help="drop windows of which the image fills no more than this share, unless all do "
-        f"(default: {defaults.image_ratio})",
+        "--image-ratio", type=float, metavar="FRACTION",
+        help="keep windows if the image fills more than this fraction of them; if there is none, keep those that it "
+        f"fills most (default: {defaults.image_ratio})",
     )  # fmt: skip
 
 
@@ -216,17 +221,18 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
     tiles = parser.add_argument_group("tiles", argument_default=argparse.SUPPRESS)
     tiles.add_argument(
         "--padding", type=int, nargs=3, metavar=("B", "G", "R"),
-        help=f"color of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
+        help=f"color of the padding outside the image (default: {' '.join(map(str, PADDING_BGR))})",
     )  # fmt: skip
     tiles.add_argument(
-        "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the border"
+        "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the image border"
     )
     tiles.add_argument(
         "--format", dest="image_format", metavar="FORMAT",
-        help=f"{', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
+        help=f"image format of the tiles: {', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
     )  # fmt: skip
     tiles.add_argument(
         "--bits", type=int, metavar="N",
-        help="used bits of 16-bit images: values are divided by 2^(N - 8) (default: counted over all images)",
+        help="number of bits that 16-bit images use; values are divided by 2^(N - 8) (default: determined from the "
+        "pixel values of all images)",
     )  # fmt: skip
     tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

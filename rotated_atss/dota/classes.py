@@ -114,7 +114,7 @@ def _resolve_text(spec: str) -> tuple[str, ...]:
         return _validate(_read_names(Path(spec)), spec)
     raise UserError(
         f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
-        hint=f"a single class is written as a tuple, ('{spec}',), or with a comma, '{spec},'",
+        hint=f"write a single class as a tuple, ('{spec}',), or with a comma, '{spec},'",
     )
 
 

@@ -12,7 +12,7 @@ _OTHER_IMAGE_SUFFIXES = (
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_LISTED = 5  # names in a message
+_LISTED = 5  # maximum number of names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -31,7 +31,7 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     images = list_files(folder, IMAGE_SUFFIXES)
     if not images:
-        raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
+        raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     for image in images:
         check_image_name(image.stem, folder)
     _reject_shared_names(images, "images")
@@ -44,7 +44,7 @@ def _reject_shared_names(paths: list[Path], kind: str) -> None:
     for path in paths:
         first = by_stem.setdefault(path.stem.casefold(), path)
         if first is not path:
-            message = f"two {kind} share one name, {first.name} and {path.name}"
+            message = f"two {kind} have the same name, {first.name} and {path.name}"
             raise UserError(message, where=path.parent, hint="remove one")
 
 

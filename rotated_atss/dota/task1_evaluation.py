@@ -53,7 +53,7 @@ def evaluate_detections(
             (:mod:`rotated_atss.dota.coco_evaluation`); None for that of ``version``.
         version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rule applies.
         difficult: ``ignore`` or ``count``, instead of the rule of ``version``. Every flag except 0 is difficult.
-        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50:95 is the mean over all.
+        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
         ignore_unlabeled: Drop detections on images without labels instead of raising.
@@ -82,12 +82,12 @@ def evaluate_detections(
     _check_choice("metric", metric, METRICS)
     _check_choice("rule for difficult objects", difficult, DIFFICULT_RULES)
     if not labels_by_image:
-        raise UserError("no labels to evaluate on", hint="give the label files of the tested images")
+        raise UserError("no labels to evaluate on", hint="give the label files of the test images")
     ground_truths = collect_ground_truth(labels_by_image, classes)
     _warn_about_zero_areas(ground_truths)
-    image_numbers = {image: number for number, image in enumerate(labels_by_image)}
+    image_indices = {image: index for index, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
-    image_index = {name: _number_images(detections[name], image_numbers, name, ignore_unlabeled) for name in classes}
+    image_index = {name: _index_images(detections[name], image_indices, name, ignore_unlabeled) for name in classes}
 
     by_size: dict[str, dict[str, float]] = {}
 
@@ -126,19 +126,19 @@ def _evaluate_class(
     return ClassResult(num_gt, int(ignored.sum()), len(ranked.max_ious), ap_by_iou, recall_by_iou[min(iou_thresholds)])
 
 
-def _number_images(
-    detections: Detections, image_numbers: Mapping[str, int], name: str, ignore_unlabeled: bool
+def _index_images(
+    detections: Detections, image_indices: Mapping[str, int], name: str, ignore_unlabeled: bool
 ) -> np.ndarray:
-    """Return the (N,) image number of each detection, -1 for an image without labels."""
-    numbers = np.array([image_numbers.get(image, -1) for image in detections.images], dtype=np.int64)
-    image_index = numbers[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
+    """Return the (N,) image index of each detection, -1 for an image without labels."""
+    indices = np.array([image_indices.get(image, -1) for image in detections.images], dtype=np.int64)
+    image_index = indices[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index
     image = detections.images[detections.image_index[unlabeled[0]]]
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
-        used = np.bincount(detections.image_index, minlength=len(numbers)) > 0
-        count = int((used & (numbers < 0)).sum())
+        used = np.bincount(detections.image_index, minlength=len(indices)) > 0
+        count = int((used & (indices < 0)).sum())
         place = f"{count_of(len(unlabeled), 'detection')} on {count_of(count, 'image')} without labels"
         raise UserError(
             f"class {name}: {place}, the first on '{image}'",
@@ -151,7 +151,7 @@ def _number_images(
 
 def _hint_for_unlabeled(image: str) -> str:
     if is_tile_name(image):
-        return "that is a tile: merge into full images first, rotated-atss merge"
+        return "merge tiles into full images first, with rotated-atss merge"
     return "give the label files of all images, or drop such detections with --ignore-unlabeled"
 
 

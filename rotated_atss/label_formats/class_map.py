@@ -28,8 +28,8 @@ def parse_class_map(text: str) -> dict[str, str]:
     for pair in text.split(","):
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not equals or not old or old in class_map:
-            what = f"{quote(pair)} names a class twice" if old in class_map else f"{quote(pair)} is no old=new"
-            raise UserError(what, where="--class-map", hint="write old=new,old=new")
+            what = "names a class twice" if old in class_map else "is not of the form old=new"
+            raise UserError(f"{quote(pair)} {what}", where="--class-map", hint="write old=new,old=new")
         class_map[old] = new
     return class_map
 
@@ -51,6 +51,6 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
     if new == OTHERS:
         return name
     if new is None:
-        hint = f"add {name}=NEW, {name}= to leave its objects out, or *=NEW for all others"
+        hint = f"add {name}=NEW, {name}= to drop the class, or *=NEW for all classes not listed"
         raise UserError(f"the class {quote(name)} is not in the class map", where=where, hint=hint)
     return new

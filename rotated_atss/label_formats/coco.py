@@ -48,7 +48,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def read_rotated(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counter-clockwise.
+    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counterclockwise.
 
     Raises:
         UserError: A file is not in this format.

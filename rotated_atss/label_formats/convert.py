@@ -1,4 +1,4 @@
-"""Conversion of labels and detections between formats, all of it or nothing."""
+"""Conversion of labels and detections between formats. If an error occurs, nothing is written."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ConvertResult:
         source_format: Format that was read.
         images: Number of images.
         objects: Number of objects written.
-        classes: Class names, in the order of class numbers.
-        notes: What was left out or changed, one line each.
+        classes: Class names in index order.
+        notes: What was dropped or changed, one line each.
     """
 
     source_format: str
@@ -61,10 +61,10 @@ def convert_labels(
         target_format: One of :data:`rotated_atss.label_formats.registry.WRITTEN`.
         source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Folder of the images, for their sizes and file names where the source does not state them.
-        classes: Class names of the source, in the order of class numbers; other classes are errors. None accepts any
-            class, sorted by name unless the source numbers them.
+        classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
+            class; the order is that of the source's class indices, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
@@ -79,7 +79,7 @@ def convert_labels(
         ['P1.xml']
         >>> for note in result.notes:
         ...     print(note)
-        1 image file names are not known: written with .png (--images gives them)
+        1 image file names are not known: written with .png (use --images to read them)
         1 difficult flags: left out
     """
     target = get_format(target_format)
@@ -159,7 +159,7 @@ def _rename(
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
     keep = np.array([bool(name) for name in names], dtype=bool)
     if not keep.all():
-        notes["{} objects of classes that the class map leaves out"] += int((~keep).sum())
+        notes["{} objects of classes that the class map drops"] += int((~keep).sum())
     return replace(
         record,
         polygons=record.polygons[keep],
@@ -176,7 +176,7 @@ def _class_order(
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
-    """Return the classes of the output in the order of their numbers."""
+    """Return the classes of the output in index order."""
     numbered = list(classes or labels.classes)
     if class_map is not None:
         numbered = [new for name in numbered if (new := map_class(name, {"*": "", **class_map}, ""))]
@@ -192,7 +192,7 @@ def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None
         actual = files.size(record.image_id)
         if size is not None and size != actual:
             what = f"the size must be that of the image, {_size_text(actual)}, got {_size_text(size)}"
-            hint = "were the labels made on another version of the image?"
+            hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         name, size = (path.name if name == record.image_id else name), actual
     if size is None and target.needs_size:
@@ -201,7 +201,7 @@ def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None
         raise UserError(what, where=record.source, hint=hint)
     if target.names_files and name == record.image_id:
         name += _DEFAULT_SUFFIX
-        notes[f"{{}} image file names are not known: written with {_DEFAULT_SUFFIX} (--images gives them)"] += 1
+        notes[f"{{}} image file names are not known: written with {_DEFAULT_SUFFIX} (use --images to read them)"] += 1
     return replace(record, name=name, size=size)
 
 
@@ -245,10 +245,10 @@ def _note_losses(record: ImageLabels, target: LabelFormat, notes: Counter[str], 
     if target.rectangles:
         boxes = polygons_to_boxes(record.polygons)
         note(
-            "{} quadrilaterals are no rectangles: minimum-area rectangles written (largest shift {shift:.2f} px)",
+            "{} quadrilaterals are not rectangles: minimum-area rectangles written (largest shift {shift:.2f} px)",
             int((boxes.shifts > SAME_PX).sum()),
         )
-        note("{} objects with counter-clockwise corners: written clockwise", int(boxes.reversed.sum()))
+        note("{} objects with counterclockwise corners: written clockwise", int(boxes.reversed.sum()))
 
 
 def _largest_shift(record: ImageLabels) -> float:

@@ -26,7 +26,7 @@ class Boxes(NamedTuple):
         boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
             corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
-        reversed: (N,) bool, whether the polygon runs counter-clockwise, unlike the rectangle.
+        reversed: (N,) bool, whether the polygon runs counterclockwise, unlike the rectangle.
     """
 
     boxes: np.ndarray
@@ -50,22 +50,22 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]
         >>> quadrilateral([[1, 2], [11, 2], [11, 8]], ReadOptions(), "P1.json")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (--fit-polygons ...)
+        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (use --fit-polygons ...)
     """
     corners = [(float(x), float(y)) for x, y in points]
     if len(corners) > 4 and corners[0] == corners[-1]:
         corners.pop()
     if len(corners) != 4:
         if not options.fit_polygons:
-            hint = "--fit-polygons of convert-labels replaces it by its minimum-area rectangle"
+            hint = "use --fit-polygons of convert-labels to replace it with its minimum-area rectangle"
             raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
         corners = _fit_rectangle(corners, where)
-        options.notes["{} polygons do not have four corners: replaced by their minimum-area rectangles"] += 1
+        options.notes["{} polygons do not have four corners: replaced with their minimum-area rectangles"] += 1
     return [value for corner in corners for value in corner]
 
 
 def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    """Return the corners of a horizontal box, clockwise on the image from its upper left.
+    """Return the corners of a horizontal box, clockwise on the image from the upper-left corner.
 
     Example:
         >>> horizontal_polygon(1, 2, 11, 8)

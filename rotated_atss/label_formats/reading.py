@@ -9,12 +9,14 @@ from rotated_atss.dota.folders import list_files
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
 from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.labelstudio import CONFIG_FILE
 from rotated_atss.label_formats.recognize import check_format, recognize_format
 from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
 _SUBFOLDERS = ("labels", "labelTxt", "Annotations")
+_NO_LABELS = (*NAMES_FILES, CONFIG_FILE)
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -45,10 +47,10 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
         raise UserError("no such file or folder", where=source)
     for folder in (source, *(source / name for name in _SUBFOLDERS)):
         files = list_files(folder, suffixes) if folder.is_dir() else []
-        files = [path for path in files if path.name not in NAMES_FILES]
+        files = [path for path in files if path.name not in _NO_LABELS]
         if files:
             return files
-    raise UserError(f"no label files here ({', '.join(suffixes)})", where=source)
+    raise UserError(f"no label files in this folder ({', '.join(suffixes)})", where=source)
 
 
 def read_label_set(
@@ -65,9 +67,9 @@ def read_label_set(
         source: A file or folder, as for :func:`list_label_paths`.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Images, for formats that need their sizes.
-        classes: Class names in the order of class numbers, for formats that store numbers; None reads them from
+        classes: Class names in index order, for formats that store class indices; None reads them from
             ``data.yaml`` or ``classes.txt``.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
 
     Raises:
         UserError: A file is malformed or has another format, or an image occurs twice.
@@ -98,6 +100,6 @@ def _reject_duplicates(records: Sequence[ImageLabels]) -> None:
     for record in records:
         other = first.setdefault(record.image_id, record)
         if other is not record:
-            hint = "image files must differ in more than folder and suffix"
+            hint = "rename one of the images; names are compared without folder and suffix"
             what = f"the image {record.image_id} occurs twice, as {other.name} and {record.name}"
             raise UserError(what, where=record.source, hint=hint)

@@ -11,6 +11,7 @@ from rotated_atss.coco.json_file import read_json
 from rotated_atss.dota.detections import TASK1_PREFIX
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.labelstudio import is_task
 from rotated_atss.label_formats.registry import FORMATS
 from rotated_atss.label_formats.ucas_aod import NUM_NUMBERS
 from rotated_atss.label_formats.xml_file import read_xml
@@ -41,7 +42,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
     for path in paths:
         formats = possible_formats(path)
         if not formats:
-            hint = f"known: {', '.join(FORMATS)}; --from FORMAT shows what is wrong with the file"
+            hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
             what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"
@@ -129,6 +130,8 @@ def _xml_formats(path: Path) -> frozenset[str]:
 
 
 def _json_formats(content: Any) -> frozenset[str]:
+    if is_task(content[0] if isinstance(content, list) and content else content):
+        return frozenset({"labelstudio"})
     if isinstance(content, list):
         return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
     if not isinstance(content, dict):

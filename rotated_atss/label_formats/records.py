@@ -55,8 +55,8 @@ class LabelSet:
     Attributes:
         format_name: Name of the format.
         images: Images, in the order of the files.
-        classes: Class names in the order of the source's class numbers; empty for formats without class numbers.
-        notes: What was left out or changed in reading, one line each.
+        classes: Class names in the order of the source's class indices; empty for formats without class indices.
+        notes: What was dropped or changed in reading, one line each.
     """
 
     format_name: str
@@ -67,14 +67,15 @@ class LabelSet:
 
 @dataclass
 class ReadOptions:
-    """What a reader needs besides the file.
+    """Settings of a reader, and the notes that it collects.
 
     Attributes:
-        classes: Class names in the order of class numbers, for formats that store numbers.
+        classes: Class names in index order, for formats that store class indices.
         size_of: Returns width and height of the image with an id, or None if its file is not known.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangle instead of raising.
-        notes: Collects what is left out or changed: text with ``{}`` for the count, and the count.
-        class_order: Collects the classes of a format that numbers them, in their order.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
+            of raising.
+        notes: Collects what is dropped or changed: text with ``{}`` for the count, and the count.
+        class_order: Collects the classes of a format with class indices, in index order.
     """
 
     classes: tuple[str, ...] | None = None
@@ -139,7 +140,7 @@ class ObjectList:
         if score is not None and not math.isfinite(score):
             raise UserError(f"the score must be a finite number, got {score}", where=where)
         if self._rows and (self._rows[0][3] is None) != (score is None):
-            hint = "labels have no score, detections have one each"
+            hint = "give a score to all objects (detections) or to none (labels)"
             raise UserError("some objects of the image have a score and others have none", where=where, hint=hint)
         self._rows.append((polygon, name.strip(), difficult, score, line))
 

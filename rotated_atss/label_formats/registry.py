@@ -8,7 +8,19 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.label_formats import coco as coco_json
-from rotated_atss.label_formats import cvat, dior, dota, fair1m, geojson, labelme, soda_a, ucas_aod, voc, yolo_obb
+from rotated_atss.label_formats import (
+    cvat,
+    dior,
+    dota,
+    fair1m,
+    geojson,
+    labelme,
+    labelstudio,
+    soda_a,
+    ucas_aod,
+    voc,
+    yolo_obb,
+)
 from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 
@@ -57,6 +69,9 @@ FORMATS: dict[str, LabelFormat] = {
         LabelFormat("fair1m", (".xml",), fair1m.read, fair1m.write, max_difficult=0),
         LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, scores=False),
         LabelFormat("geojson", (".geojson", ".json"), geojson.read, geojson.write),
+        LabelFormat(
+            "labelstudio", (".json",), labelstudio.read, labelstudio.write, needs_size=True, max_difficult=0
+        ),
         LabelFormat("soda-a", (".json",), soda_a.read, None),
         LabelFormat("ucas-aod", (".txt",), ucas_aod.read, None),
     )

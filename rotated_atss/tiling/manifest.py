@@ -1,17 +1,17 @@
-"""The manifest of a split: its settings, its input and its output. Equal splits give equal bytes."""
+"""The manifest of a split: its settings, its input and its output. The same split gives the same bytes."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rotated_atss import __version__
 from rotated_atss.coco.json_file import read_json
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -32,6 +32,7 @@ class Manifest:
         label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
+        window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were kept in one piece.
     """
 
@@ -39,6 +40,7 @@ class Manifest:
     label_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
+    window: tuple[int, int] | None = None
     whole_images: bool = False
 
 
@@ -166,7 +168,7 @@ def read_manifest(path: str | Path) -> Manifest:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
         ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, whole_images=False)
+        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200), ...
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -179,8 +181,27 @@ def read_manifest(path: str | Path) -> Manifest:
         label_folders=_full_labels(content, path) or tuple(_label_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
+        window=_window(settings, path),
         whole_images=_get(settings, "whole_images", bool, False, path),
     )
+
+
+def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
+    """Return size and gap of the first windows of a split; its other rates are scales of them."""
+    if settings.get("whole_images"):
+        return 0, 0
+    if "sizes" not in settings:
+        return None
+    values = []
+    for key in ("sizes", "gaps"):
+        numbers = _get(settings, key, list, [], path)
+        if not numbers or type(numbers[0]) is not int:
+            raise _manifest_error(path, f"settings.{key}", "a list of integers", numbers)
+        values.append(numbers[0])
+    size, gap = values
+    if not 0 <= gap < size:
+        raise _manifest_error(path, "settings.gaps", f"from 0 to less than the size {size}", gap)
+    return size, gap
 
 
 def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
@@ -188,6 +209,45 @@ def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
     if "\0" in folder:
         raise _manifest_error(path, "full_labels", "a path", folder)
     return (os.path.normpath(Path(path).resolve().parent / folder),) if folder else ()
+
+
+def check_tiles(manifest: Manifest, names: Set[str], folder: str | Path, *, allow_missing: bool = False) -> list[str]:
+    """Compare the tiles of a folder with the manifest of their split.
+
+    Args:
+        manifest: The manifest. One without tiles accepts every folder.
+        names: Names of the tiles in the folder.
+        folder: The folder, for the error.
+        allow_missing: Accept that tiles of the manifest are missing.
+
+    Returns:
+        Names of the missing tiles, sorted.
+
+    Raises:
+        UserError: Tiles are missing, or not in the manifest.
+
+    Example:
+        >>> check_tiles(Manifest(tiles=("P1__32__0___0", "P1__32__8___0")), {"P1__32__0___0"}, "images")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: images: 1 of the 2 tiles of the manifest are missing, the first is ...
+    """
+    listed = set(manifest.tiles)
+    missing = sorted(listed - names)
+    if missing and not allow_missing:
+        raise UserError(
+            f"{len(missing)} of the {count_of(len(listed), 'tile')} of the manifest are missing, "
+            f"the first is {missing[0]}",
+            where=folder,
+            hint="copy or split again, or set allow_missing_tiles=True on the dataset",
+        )
+    foreign = sorted(names - listed) if listed else []
+    if foreign:
+        raise UserError(
+            f"{len(foreign)} of the {count_of(len(names), 'tile')} are not in the manifest, the first is {foreign[0]}",
+            where=folder,
+            hint="split again into a new folder",
+        )
+    return missing
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

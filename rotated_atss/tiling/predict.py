@@ -71,7 +71,7 @@ class Tiling:
         if self.size != WHOLE_IMAGE:
             self.split_settings()
         if self.batch_size < 1:
-            raise UserError(f"the batch size must be at least 1, got {self.batch_size}", hint="--batch")
+            raise UserError(f"the batch size must be at least 1, got {self.batch_size}", hint="change --batch")
         if not 0 <= self.iou_threshold <= 1:
             raise UserError(f"the IoU threshold must be in [0, 1], got {self.iou_threshold}")
 
@@ -102,7 +102,8 @@ def predict_image(
             own used bits.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
-        gap: Overlap of neighboring windows, pixels; None uses 200 at 1024 px, in proportion to the size.
+        gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
+            or else 200 at 1024 px, in proportion to the size.
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
@@ -152,6 +153,9 @@ def resolve_tiling(
         512
     """
     size = getattr(detector, "size", Tiling.size) if size is None else size
+    known_gap = getattr(detector, "gap", None)
+    if gap is None and known_gap is not None:
+        gap = min(known_gap, size // 2)  # objects are as large in windows of any size
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)

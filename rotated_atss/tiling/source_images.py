@@ -37,7 +37,7 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
         [('train/images', 'train/labelTxt')]
     """
     if not images:
-        raise UserError("no image folder given", hint="--images FOLDER")
+        raise UserError("no image folder given", hint="give --images FOLDER")
     if labels is None:
         return [(Path(folder).as_posix(), None) for folder in images]
     if len(images) != len(labels):

@@ -122,7 +122,7 @@ def read_source_labels(
         if image_id not in stems:
             raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=f"in {record.source}")
         if record.scores is not None:
-            hint = "split needs labels"
+            hint = "give labels instead"
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
     for source in sources:
         if source.image_id not in by_image and not labeled_only:

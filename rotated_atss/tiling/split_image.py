@@ -51,7 +51,7 @@ class SplitJob:
 
 @dataclass(frozen=True)
 class Tile:
-    """A written tile: its name and its numbers of objects and of truncated objects."""
+    """Name of a written tile, its number of objects and its number of truncated objects."""
 
     name: str
     objects: int
@@ -65,8 +65,8 @@ class SplitStats:
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        objects: Objects in its label file, including those without area.
-        without_area: Line numbers, in the label file, of the objects without area.
+        objects: Objects in its label file, including zero-area objects.
+        without_area: Line numbers, in the label file, of the zero-area objects.
         in_no_tile: Indices, among the labels, of the objects with area that belong to no tile.
         tiles: The written tiles.
         tiles_per_object: Number of tiles that list each object.
@@ -119,7 +119,7 @@ def split_image(job: SplitJob) -> SplitStats:
         tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
         crops = list(_crops(job, rate, windows, placement))
         tiles += map_in_threads(partial(_write_tile, job, scaled), crops, job.threads)
-    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # objects without area do not count as lost
+    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # zero-area objects do not count as lost
     return SplitStats(
         width, height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
         tuple(tiles_per_object.tolist()), f".{job.settings.image_format}",

@@ -40,7 +40,7 @@ def draw_boxes(
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
-        polygons: Array or tensor, in pixels; the upper left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
+        polygons: Array or tensor, in pixels; the upper-left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
             corners, or (N, 5) oriented boxes ``cx, cy, w, h, angle``.
         labels: Class name per polygon.
         scores: Score per polygon. Higher scores are drawn on top.

@@ -101,7 +101,8 @@ def build_converted(narrow):
 def convert(narrow):
     """``convert(content, config, **options) -> Conversion`` of a checkpoint's content for a config."""
     pytest.importorskip("mmdet")
-    from rotated_atss.checkpoints import convert_checkpoint, find_origin
+    from rotated_atss.checkpoints.convert import convert_checkpoint
+    from rotated_atss.checkpoints.origin import find_origin
     from rotated_atss.detection.engine.conversion_target import describe_target
 
     def convert_content(content, config, path="weights.pth", changes=None, **options):

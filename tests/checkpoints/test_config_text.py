@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rotated_atss.checkpoints.config_text import read_config_text
+from rotated_atss.checkpoints.config_text import format_config_text, parse_config_text, read_config_text
+from rotated_atss.errors import UserError
 
 TEXT = """
 angle_version = 'le90'
@@ -38,3 +39,27 @@ def test_code_is_not_executed(tmp_path):
 @pytest.mark.parametrize("text", [None, 3, "", "model = dict(", "\0", "(" * 500, "x: int", {"model": 1}, b"model = 1"])
 def test_invalid_text_gives_an_empty_result(text):
     assert read_config_text(text) == {}
+
+
+def test_formatted_config_is_read_back():
+    values = {
+        "model": {"scale": (1024, 1024), "init_cfg": None, "ratios": [1.0, -0.5]},
+        "classes": "v1.0",
+        "x": {3: ()},
+    }
+    assert parse_config_text(format_config_text(values)) == values
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), print, {"a": {1, 2}.union}])
+def test_config_of_other_values_is_not_formatted(value):
+    with pytest.raises(UserError, match="the config's 'model' is no plain data, got "):
+        format_config_text({"model": value})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model = dict(a=1)", "x: int", "a = b = 1; import os", "model = __import__('os')", "(" * 500, "\0", "a.b = 1"],
+)
+def test_other_text_than_assignments_of_values_is_refused(text):
+    with pytest.raises(UserError, match="the recorded config must be assignments of plain values"):
+        parse_config_text(text)

@@ -35,9 +35,10 @@ FULL = {
 
 @pytest.mark.parametrize("config", FULL)
 def test_every_published_model_is_detected_and_fits_its_config(config):
-    from rotated_atss.checkpoints import convert_checkpoint, find_origin
+    from rotated_atss.checkpoints.convert import convert_checkpoint
     from rotated_atss.checkpoints.keys import rename_keys
     from rotated_atss.checkpoints.match import config_pattern, matching_configs
+    from rotated_atss.checkpoints.origin import find_origin
     from rotated_atss.configs import config_names
     from rotated_atss.detection.engine.conversion_target import describe_target
 

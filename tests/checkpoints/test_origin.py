@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rotated_atss.checkpoints import SOURCES, find_origin
+from rotated_atss.checkpoints.keys import SOURCES
+from rotated_atss.checkpoints.origin import find_origin
 from rotated_atss.errors import UserError
 
 CONFIG = """

@@ -10,7 +10,9 @@ import torch
 pytest.importorskip("mmdet")
 pytest.importorskip("mmcv.ops")
 
-from rotated_atss.checkpoints import read_safetensors
+from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.model_info import Window
+from rotated_atss.checkpoints.weight_files import read_safetensors
 from rotated_atss.cli import main
 from rotated_atss.dota.classes import CLASSES
 from tests.references.pickles import Trap
@@ -70,7 +72,7 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
         f"{source}: mmrotate-0.x, 5 box parameters, mmrotate_version 0.3.4+ in meta",
         f"config: {LE90}, detected from the shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
         f"mapped: {len(state)} of {len(state) + 1} (backbone 318, neck 16, bbox_head 20)",
-        "unused: 1 (first: ema_backbone_conv1_weight)",
+        "dropped: 1 (first: ema_backbone_conv1_weight)",
         "missing: 0",
         f"wrote {paths[0]} and {paths[1]}",
     ]
@@ -78,6 +80,11 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
     assert written["meta"]["converted_from"] == "mmrotate-0.x"
     assert written["meta"]["config"] == LE90
     assert written["meta"]["dataset_meta"] == {"classes": list(CLASSES["v1.0"])}
+    for path in paths:
+        info = read_model_info(path)
+        assert (info.config_name, info.classes, info.angle_version) == (LE90, CLASSES["v1.0"], "le90")
+        assert (info.window, info.origin) == (Window(1024, 200), f"mmrotate-0.x, {source.name}")
+        assert info.config_values()["model"]["neck"]["out_channels"] == 16
     for content in (written, read_safetensors(paths[1])):
         assert list(state) == list(written["state_dict"])
         assert all(torch.equal(content["state_dict"][name], value) for name, value in state.items())
@@ -86,7 +93,8 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
 def test_both_written_files_load(tmp_path, state, capsys):
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint, state_dict_of
+    from rotated_atss.checkpoints.read_file import state_dict_of
+    from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, read_checkpoint
     from rotated_atss.detection.engine.config import build_model, load_config
 
     source = save(tmp_path / "le90.pth", {"meta": META, "state_dict": state})
@@ -128,7 +136,7 @@ def test_r3det_of_mmrotate_0x_is_converted(tmp_path, capsys):
     assert f"config: {config}, detected from the shapes" in out
     assert "parameter refine_head.0." in out
     name = "bbox_head_refine.0.feat_refine_module.transposed"
-    assert f"added: 1 (first: {name}), value 1 (x/y-swapped sampling of mmcv's kernel)" in out
+    assert f"filled: 1 (first: {name}), value 1 (x/y-swapped sampling of mmcv's kernel)" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     assert written.pop(name) == 1
     assert all(torch.equal(value, state[key]) for key, value in written.items())
@@ -172,8 +180,8 @@ def refusals(folder, state):
         "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 unexpected (roi 1; first: roi.w)"),
-        "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (choose one"),
-        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (choose one"),
+        "le90_wide": ({**good, "state_dict": wide}, (), "no config matches the shapes of the weights (choose one"),
+        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config matches the shapes of the weights (choose one"),
         "le90_oc": (
             good,
             ("--angle-version", "oc", "--config", LE90),

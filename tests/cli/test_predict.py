@@ -306,8 +306,8 @@ def test_argument_errors_of_predict_precede_loading_the_model(images, tmp_path, 
     cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), smooth_noise(9, 9))
     for where, more, message in (
         (tmp_path / "gone.png", [], "gone.png: no such image or folder"),
-        (empty, [], "empty: no images here (.png, "),
-        (tmp_path / "text", [], "text: no images here"),
+        (empty, [], "empty: no images in this folder (.png, "),
+        (tmp_path / "text", [], "text: no images in this folder"),
         (images, ["--size", "64", "--gap", "64"], "the gap must satisfy 0 <= gap < size, got gap 64"),
         (images, ["--size", "8"], "window sizes must be at least 32 px, got 8 px"),
         (images, ["--batch", "0"], "the batch size must be at least 1, got 0"),
@@ -356,3 +356,75 @@ def test_predict_in_a_subprocess(model, images, tmp_path, repo_root):
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.startswith("2 images, ")
+
+
+# -- model files with a record -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded(model, tmp_path_factory):
+    """Config and checkpoint of the oriented model, with a record of windows of 96 px with an overlap of 40 px."""
+    import torch
+
+    from rotated_atss.checkpoints.model_info import KEY, Window
+    from rotated_atss.detection.engine.config import build_model, load_config
+    from rotated_atss.detection.engine.model_record import describe_model
+
+    config, checkpoint = model["oriented"]
+    cfg = load_config(config)
+    classes = [f"class-{index}" for index in range(15)]
+    info = describe_model(cfg, build_model(cfg), classes, window=Window(96, 40))
+    path = tmp_path_factory.mktemp("recorded") / "model.pth"
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, "meta": {KEY: info.to_json(), "dataset_meta": {"classes": classes}}}, path)
+    return config, str(path)
+
+
+def test_model_file_alone_predicts_with_its_own_windows(recorded, images, tmp_path, capsys):
+    config, path = recorded
+    assert main(["predict", path, "--out", str(tmp_path / "a"), str(images), "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path}: oriented, 15 classes, obb le90, windows of 96 px with 40 px overlap"
+    assert lines[1] == "2 images, 5 windows of 96 px"
+    words = [config, path, str(images), "--out", str(tmp_path / "b"), "--size", "96", "--gap", "40", "--device", "cpu"]
+    assert main(["predict", *words]) == 0
+    assert contents(tmp_path / "a" / "detections") == contents(tmp_path / "b" / "detections")
+    assert any(contents(tmp_path / "a" / "detections").values())
+
+
+def test_windows_on_the_command_line_win_and_are_printed(recorded, images, tmp_path, capsys):
+    words = [recorded[1], str(images), "--out", str(tmp_path / "a"), "--device", "cpu", "--no-pictures"]
+    assert main(["predict", *words, "--size", "64"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "--size 64 instead of the recorded 96",
+        "overlap of 32 px instead of the recorded 40 px",
+    ]
+    assert main(["predict", *words, "--size", "0"]) == 0
+    assert "--size 0 instead of the recorded 96" in capsys.readouterr().out
+
+
+def test_config_that_contradicts_the_model_file_is_refused(recorded, images, tmp_path, user_error):
+    other = tmp_path / "other.py"
+    other.write_text(f"_base_ = ['{recorded[0]}']\nmodel = dict(bbox_head=dict(bbox_coder=dict(proj_xy=False)))\n")
+    line = user_error("predict", other, recorded[1], images, "--out", tmp_path / "out")
+    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, 'False' in the config other" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_checkpoint_without_a_record_needs_its_config(model, images, tmp_path, user_error):
+    line = user_error("predict", model["oriented"][1], images, "--out", tmp_path / "out")
+    assert "the checkpoint has no record of its model (name its config: CONFIG CHECKPOINT)" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gone.pth", "a.png"], "gone.pth: no such model file (give MODEL, or CONFIG CHECKPOINT)"),
+        (["a.pth"], "expected 2 or 3 arguments, got 1 argument (give MODEL, or CONFIG CHECKPOINT; see --help)"),
+        (["a", "b", "c", "d"], "expected 2 or 3 arguments, got 4 arguments"),
+    ],
+)
+def test_wrong_number_of_arguments(words, message, user_error):
+    assert message in user_error("predict", *words)

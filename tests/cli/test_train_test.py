@@ -149,7 +149,7 @@ def test_malformed_labels_stop_the_training(train, error, tiles, tmp_path):
 def test_missing_data_is_reported_before_anything_is_written(train, error, tiles, tmp_path):
     hint = "(make tiles with rotated-atss split, or name others: "
     line = error(train, changes=["train_dataloader.dataset.data_root=gone"])
-    assert f"gone/images: no such folder {hint}--cfg-options train_dataloader.dataset.data_root=PATH)" in line
+    assert f"gone/images: no such folder {hint}--data DIR)" in line
     (tiles / "labelTxt" / "P1__96__48___0.txt").unlink()
     assert "no label file for the image P1__96__48___0.png" in error(train)
     torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "any.pth")
@@ -195,7 +195,7 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
         assert figures["version"] == version
-        assert figures["per_class"]["ship"]["npos"] == objects
+        assert figures["per_class"]["ship"]["objects"] == objects
     line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
     assert line.endswith("atss_r50_fpn_1x_coco.py: --dataset needs DOTAMetric; this config has another metric")
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""Oriented configs: every one trains a step with and without objects and detects; published hyper-parameters."""
+"""Oriented configs: every one trains a step with and without objects and detects; published hyperparameters."""
 
 import math
 import subprocess
@@ -138,7 +138,7 @@ def check_schedule(cfg, horizontal_flips_only):
     assert cfg.train_dataloader.batch_size == 2
     warmup, steps = cfg.param_scheduler
     assert (warmup.start_factor, warmup.end, steps.milestones, cfg.train_cfg.max_epochs) == (1 / 3, 500, [8, 11], 12)
-    flip = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == "RandomFlip")
+    flip = next(step for step in cfg.train_dataloader.dataset.pipeline if step.type == "FlipImage")
     if horizontal_flips_only:
         assert (flip.prob, flip.direction) == (0.5, "horizontal")
     else:

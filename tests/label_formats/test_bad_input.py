@@ -46,6 +46,47 @@ def feature_collection(properties: object = None, **members: object) -> str:
     return json.dumps({"type": "FeatureCollection", "features": [feature], **members})
 
 
+def labelstudio(data: object = None, predictions: object = None, **region: object) -> str:
+    value = {"x": 5, "y": 5, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["ship"]}
+    region = {"type": "rectanglelabels", "original_width": 20, "original_height": 12, "value": value, **region}
+    task = {"data": {"image": "P1.png"} if data is None else data, "annotations": [{"result": [region]}]}
+    if predictions is not None:
+        task = {"data": task["data"], "predictions": predictions}
+    return json.dumps([task])
+
+
+@pytest.mark.parametrize(
+    "text, match",
+    [
+        (labelstudio(data={"text": "hello"}), r"tasks.json: tasks\[0\].data: the task must name an image"),
+        (
+            labelstudio(original_width=None, original_height=None),
+            r"result\[0\]: original_width and original_height are",
+        ),
+        (labelstudio(original_width=-1), r"must be positive integers, got '\(-1, 12\)'"),
+        (
+            labelstudio(image_rotation=90),
+            r"tasks\[0\].annotations\[0\].result\[0\]: image_rotation must be 0, got '90'",
+        ),
+        (labelstudio(value=3), r"value must be an object, got '3'"),
+        (labelstudio(value={"x": "a"}), r"x, y, width, height and rotation must be numbers"),
+        (
+            labelstudio(value={"x": 5, "y": 5, "width": 50, "height": 50, "rectanglelabels": []}),
+            r"rectanglelabels must name a class, got '\[\]'",
+        ),
+        (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of x, y"),
+        (
+            labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
+            r"a polygon has 4 corners, got 3",
+        ),
+        (labelstudio(predictions=[{"result": 7}]), r"result must be a list, got '7'"),
+        ("[" + labelstudio()[1:-1] + ', {"image": "P2.png"}]', r"tasks\[1\]: not a task of Label Studio .*JSON-MIN"),
+    ],
+)
+def test_malformed_tasks_of_labelstudio(fails, text, match):
+    fails({"tasks.json": text}, match)
+
+
 def test_another_format_than_asked_for(fails):
     match = r"P1.txt: this file is yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
@@ -66,9 +107,9 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}
-    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(--fit-polygons")
+    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(use --fit-polygons")
     result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
-    assert result.notes == ("1 polygons do not have four corners: replaced by their minimum-area rectangles",)
+    assert result.notes == ("1 polygons do not have four corners: replaced with their minimum-area rectangles",)
 
 
 def test_fitted_rectangle_of_a_rectangle_without_a_corner(tmp_path):
@@ -85,7 +126,7 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     result = convert_labels(tmp_path / "in", tmp_path / "out", "dota", class_map=class_map)
     assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
     assert result.classes == ("vehicle",)
-    assert result.notes == ("1 objects of classes that the class map leaves out",)
+    assert result.notes == ("1 objects of classes that the class map drops",)
     convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,*=*"))
     assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
@@ -131,7 +172,7 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
         ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
-        ({"notes.md": ""}, r"in: no label files here"),
+        ({"notes.md": ""}, r"in: no label files in this folder"),
         ({"P1.txt": "hello"}, r"P1.txt: not a label file of a known format"),
         ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also holds"),
     ],
@@ -163,10 +204,10 @@ def test_what_the_target_cannot_hold_is_said(tmp_path, write_noise):
     (tmp_path / "in" / "P1.txt").write_text("gsd:1\n1 2 11 2 11 8 1 8 ship 2\n0 0 10 0 10 6 3 6 ship 0\n")
     voc = convert_labels(tmp_path / "in", tmp_path / "voc", "voc")
     assert voc.notes == (
-        "1 image file names are not known: written with .png (--images gives them)",
+        "1 image file names are not known: written with .png (use --images to read them)",
         "1 objects with difficult 2 (truncated): written as 1",
         "1 header lines (imagesource, gsd): left out",
-        "1 quadrilaterals are no rectangles: minimum-area rectangles written (largest shift 3.00 px)",
+        "1 quadrilaterals are not rectangles: minimum-area rectangles written (largest shift 3.00 px)",
     )
     yolo = convert_labels(tmp_path / "in", tmp_path / "yolo", "yolo-obb", images=tmp_path / "images")
     assert "1 objects reach outside their image: corners moved to its border" in yolo.notes

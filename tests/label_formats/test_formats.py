@@ -11,14 +11,14 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.label_formats.geometry import polygons_to_boxes
+from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes
 from rotated_atss.label_formats.reading import read_label_set
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
 from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 SQUARE = [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]  # center (6, 5), width 10, height 6
 QUARTER_TURN = [9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]  # the same, turned clockwise by 90 degrees
-TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counter-clockwise by 90 degrees
+TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counterclockwise by 90 degrees
 
 
 def labels_of(path: Path, format_name: str = "auto", **options: object) -> LabelSet:
@@ -185,7 +185,7 @@ def test_cvat_rotation_is_degrees_clockwise_about_the_center(tmp_path):
     assert first.polygons.tolist() == [QUARTER_TURN, SQUARE]
     assert (first.image_id, first.size, first.difficult.tolist()) == ("P1", (20, 12), [1, 0])
     assert (len(second), second.size) == (0, (5, 6))
-    assert labels.notes == ("1 shapes are no boxes or polygons (points): left out",)
+    assert labels.notes == ("1 shapes are neither boxes nor polygons (points): left out",)
 
 
 def test_labelme_points_count_not_the_direction(tmp_path):
@@ -257,6 +257,114 @@ def test_geojson_ring_is_closed_and_map_coordinates_are_refused(tmp_path):
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature], "crs": {"type": "name"}}))
     with pytest.raises(UserError, match="coordinates must be pixels, got a coordinate reference system"):
         labels_of(tmp_path)
+
+
+def labelstudio_region(kind: str = "rectanglelabels", classes: tuple[str, ...] = ("ship",), **value: object) -> dict:
+    return {"type": kind, "original_width": 20, "original_height": 12, "value": {**value, kind: list(classes)}}
+
+
+def labelstudio_task(*regions: dict, image: str = "P1.png", **members: object) -> dict:
+    return {"data": {"image": image}, "annotations": [{"result": list(regions)}], **members}
+
+
+def test_labelstudio_rotation_is_degrees_clockwise_about_the_first_corner(tmp_path):
+    # 45 % of 20 px and 0 % of 12 px: corner (9, 0). The width of 50 % of 20 px points down after a quarter turn.
+    quarter_turn = labelstudio_region(x=45, y=0, width=50, height=50, rotation=90)
+    unrotated = labelstudio_region(x=5, y=200 / 12, width=50, height=50)
+    # corner (4, 2), width 6, height 3: after 30 degrees the second corner is (4 + 6 cos 30, 2 + 6 sin 30), and the
+    # fourth (4 - 3 sin 30, 2 + 3 cos 30)
+    turned = labelstudio_region(x=20, y=200 / 12, width=30, height=25, rotation=30)
+    (tmp_path / "tasks.json").write_text(json.dumps([labelstudio_task(quarter_turn, unrotated, turned)]))
+    labels = labels_of(tmp_path)
+    image = only(labels)
+    assert labels.format_name == "labelstudio"
+    assert (image.name, image.size, image.scores, labels.notes) == ("P1.png", (20, 12), None, ())
+    assert image.polygons[:2].tolist() == [QUARTER_TURN, SQUARE]
+    root = math.sqrt(3)
+    assert image.polygons[2] == pytest.approx(
+        [4, 2, 4 + 3 * root, 5, 2.5 + 3 * root, 5 + 1.5 * root, 2.5, 2 + 1.5 * root]
+    )
+
+
+@pytest.mark.parametrize(
+    "address, name",
+    [
+        ("/data/upload/3/0a1b2c3d-P1.png", "P1.png"),
+        ("/data/local-files/?d=train/images/P1.png", "P1.png"),
+        ("https://example.org/a%20b/P1%20c.tif?size=1", "P1 c.tif"),
+        ("s3://bucket/0a1b2c3d-P1.png", "0a1b2c3d-P1.png"),  # not an uploaded file: the name is its own
+    ],
+)
+def test_labelstudio_addresses_of_images(tmp_path, address, name):
+    (tmp_path / "tasks.json").write_text(json.dumps([labelstudio_task(image=address)]))
+    assert only(labels_of(tmp_path)).name == name
+
+
+def test_labelstudio_annotations_take_precedence_over_predictions(tmp_path):
+    box = {"x": 5, "y": 200 / 12, "width": 50, "height": 50, "rotation": 0}
+    points = [[5, 200 / 12], [55, 200 / 12], [55, 800 / 12], [5, 800 / 12]]
+    polygon = labelstudio_region("polygonlabels", ("car", "bus"), points=points)
+    prediction = {"result": [labelstudio_region(**box)], "score": 0.75}
+    skipped = {"result": [labelstudio_region(**box)], "was_cancelled": True}
+    tasks = [
+        labelstudio_task(labelstudio_region(**box), image="P1.png", predictions=[prediction]),
+        {
+            "data": {"image": "P2.png"},
+            "annotations": [{"result": []}, {"result": [polygon, {"type": "choices"}]}, skipped],
+        },
+        {"data": {"image": "P3.png"}, "annotations": [], "predictions": [prediction]},
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    labels = labels_of(tmp_path)
+    assert [image.classes for image in labels.images] == [("ship",), ("car",), ()]
+    assert labels.images[1].polygons.tolist() == [SQUARE]
+    assert all(image.scores is None for image in labels.images)
+    assert labels.notes == (
+        "1 tasks have several annotations: the last one read",
+        "1 regions have several classes: the first one read",
+        "1 regions are no boxes or polygons (choices): left out",
+        "1 tasks have no annotations: read as images without objects",
+    )
+    for task in tasks:
+        task["annotations"] = []
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    first, second, _ = labels_of(tmp_path).images
+    assert (first.scores.tolist(), len(second)) == ([0.75], 0)
+
+
+def test_labelstudio_file_is_what_its_import_reads(dota):
+    convert_labels(dota / "dota", dota / "out", "labelstudio", images=dota / "images")
+    first, second = json.loads((dota / "out" / "tasks.json").read_text())
+    assert (first["data"], second) == (
+        {"image": "P1.png"},
+        {"data": {"image": "P2.png"}, "annotations": [{"result": []}]},
+    )
+    box, polygon, turned = first["annotations"][0]["result"]
+    assert (box["type"], box["from_name"], box["to_name"]) == ("rectanglelabels", "box", "image")
+    assert (box["original_width"], box["original_height"], box["value"]["rectanglelabels"]) == (20, 12, ["ship"])
+    assert [box["value"][key] for key in ("x", "y", "width", "height", "rotation")] == pytest.approx(
+        [5, 200 / 12, 50, 50, 0]
+    )
+    assert [turned["value"][key] for key in ("x", "y", "width", "height", "rotation")] == pytest.approx(
+        [45, 0, 50, 50, 90]
+    )
+    assert (polygon["type"], polygon["from_name"]) == ("polygonlabels", "polygon")
+    assert polygon["value"]["points"][0] == pytest.approx([3.3 / 20 * 100, 0.1 / 12 * 100])
+    config = (dota / "out" / "labeling_config.xml").read_text()
+    assert '<RectangleLabels name="box" toName="image" canRotate="true">' in config
+    assert config.count('<Label value="ship"/>') == 2
+
+
+def test_labelstudio_holds_detections_rounded_to_hundredths_as_rectangles(dota):
+    boxes = np.array([[8.0, 6, 9, 3, 0.3], [10, 5, 6, 2, -1.1]])
+    polygons = boxes_to_polygons(boxes).round(2)
+    (dota / "task1").mkdir()
+    lines = [f"P1 0.5 {' '.join(map(str, polygon))}\n" for polygon in polygons.tolist()]
+    (dota / "task1" / "Task1_ship.txt").write_text("".join(lines))
+    convert_labels(dota / "task1", dota / "out", "labelstudio", images=dota / "images")
+    first = json.loads((dota / "out" / "tasks.json").read_text())[0]
+    assert [region["type"] for region in first["predictions"][0]["result"]] == ["rectanglelabels"] * 2
+    assert labels_of(dota / "out").images[0].polygons == pytest.approx(polygons, abs=0.02)
 
 
 def test_boxes_keep_the_first_corner_of_their_polygon():

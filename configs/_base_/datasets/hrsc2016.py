@@ -7,16 +7,16 @@ scale = (800, 512)
 
 train_pipeline = [
     dict(type="LoadTile"),
-    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-    dict(type="Resize", scale=scale, keep_ratio=True),
-    dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
     dict(type="RandomRotation", prob=0.5, angle_range=180),
-    dict(type="PackDetInputs"),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="Resize", scale=scale, keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 tta_pipeline = [
     dict(type="LoadTile"),
@@ -24,7 +24,7 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="Resize", scale=(int(800 * factor), int(512 * factor)), keep_ratio=True)
+                dict(type="ResizeImage", scale=(int(800 * factor), int(512 * factor)), keep_ratio=True)
                 for factor in (1.0, 0.75, 1.25)
             ],
             _base_.tta_flips,

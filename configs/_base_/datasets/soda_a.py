@@ -8,15 +8,15 @@ scale = (1200, 1200)
 
 train_pipeline = [
     dict(type="LoadTile"),
-    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-    dict(type="Resize", scale=scale, keep_ratio=True),
-    dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="Resize", scale=scale, keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 tta_pipeline = [
     dict(type="LoadTile"),
@@ -24,7 +24,7 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="Resize", scale=(int(1200 * factor), int(1200 * factor)), keep_ratio=True)
+                dict(type="ResizeImage", scale=(int(1200 * factor), int(1200 * factor)), keep_ratio=True)
                 for factor in (1.0, 0.75, 1.25)
             ],
             _base_.tta_flips,

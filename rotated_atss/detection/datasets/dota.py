@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
@@ -18,9 +16,9 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError, count_of
-from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
-from rotated_atss.ops.polygon_iou import polygon_areas
-from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
+from rotated_atss.ops.boxes import RECT_CHOICES
+from rotated_atss.tiling.manifest import MANIFEST, Manifest, check_tiles, read_manifest
+from rotated_atss.tiling.tile_dataset import to_tile_objects
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
@@ -100,25 +98,11 @@ class DOTADataset(BaseDataset):
     def _check_manifest(self, names: set[str]) -> list[str]:
         """Compare the tiles with the manifest of the split; return what makes AP on these tiles incomparable."""
         manifest = _read_manifest(self.data_root)
-        listed = set(manifest.tiles)
-        num_listed, num_tiles = count_of(len(listed), "tile"), count_of(len(names), "tile")
-        missing = sorted(listed - names)
-        if missing and not self.allow_missing_tiles:
-            raise UserError(
-                f"{len(missing)} of the {num_listed} of the manifest are missing, the first is {missing[0]}",
-                where=self.data_prefix["img_path"],
-                hint="copy or split again, or set allow_missing_tiles=True on the dataset",
-            )
-        foreign = sorted(names - listed) if listed else []
-        if foreign:
-            raise UserError(
-                f"{len(foreign)} of the {num_tiles} are not in the manifest, the first is {foreign[0]}",
-                where=self.data_prefix["img_path"],
-                hint="split again into a new folder",
-            )
+        missing = check_tiles(manifest, names, self.data_prefix["img_path"], allow_missing=self.allow_missing_tiles)
         notes = []
         if missing:
-            notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split are missing")
+            tiles = count_of(len(manifest.tiles), "tile")
+            notes.append(f"AP is of a subset: {len(missing)} of the {tiles} of the split are missing")
         if not manifest.keep_empty:
             notes.append("AP is biased: the split left out tiles without objects, and false positives there")
         if self.test_mode:
@@ -132,17 +116,14 @@ class DOTADataset(BaseDataset):
         labels = read_labels(label, classes=names)
         if not len(labels):
             return [], []
-        has_area = polygon_areas(labels.polygons) > 0
-        is_difficult = labels.difficult >= self.difficult_from
-        keep = has_area & ~is_difficult if self.difficult == "drop" else has_area
-        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep]), rect=self.rect).numpy().astype(np.float32)
-        ignore_flags = is_difficult[keep] & (self.difficult == "ignore")
-        label_indices = [names.index(name) for name, is_kept in zip(labels.names, keep) if is_kept]
+        objects = to_tile_objects(labels, names, rect=self.rect)
+        is_difficult = (objects.difficult >= self.difficult_from).tolist()
         instances = [
-            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag)}
-            for box, index, flag in zip(boxes.tolist(), label_indices, ignore_flags)
+            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag and self.difficult == "ignore")}
+            for box, index, flag in zip(objects.boxes.tolist(), objects.labels.tolist(), is_difficult)
+            if not (flag and self.difficult == "drop")
         ]
-        return instances, [f"{label}:{number}" for number in labels.line_numbers[~has_area].tolist()]
+        return instances, [f"{label}:{number}" for number in objects.without_area]
 
     def filter_data(self) -> list[dict]:
         """Drop tiles without objects from training if ``filter_empty_gt`` is set."""

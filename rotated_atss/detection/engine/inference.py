@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
@@ -14,14 +16,18 @@ from mmengine.dataset import Compose, pseudo_collate
 from torch import Tensor, nn
 
 from rotated_atss.checkpoints.compatibility import differing_class_layers, recorded_classes
-from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint, state_dict_of
+from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, ModelInfo, read_info
+from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
-from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config, require_keys
-from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
+from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
+from rotated_atss.detection.engine.device import resolve_device
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
+from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
-from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling
+from rotated_atss.tiling.predict import Tiling
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -33,13 +39,15 @@ class LoadedDetector:
         model: A detector of MMDetection.
         pipeline: Test pipeline that starts from pixels: its input has ``img`` and ``img_id``.
         classes: Class names in the order of the class indices.
-        size: Default window side of ``predict_image`` in pixels: 1024 for models of DOTA tiles, 0 (the whole image)
-            for others.
+        size: Default window side of ``predict_image`` in pixels: that of the model's record; without a record 1024 for
+            models of DOTA tiles, 0 (the whole image) for others.
+        gap: Default overlap of windows in pixels: that of the model's record. None follows from the size.
         iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
-        channels_last: Store the weights channels last.
+        channels_last: Store the weights channels last (:func:`store_channels_last`).
         bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
+        info: The record of the model file; None if it has none.
     """
 
     def __init__(
@@ -49,16 +57,18 @@ class LoadedDetector:
         classes: Sequence[str],
         *,
         size: int = Tiling.size,
+        gap: int | None = None,
         iou_threshold: float = Tiling.iou_threshold,
         amp: bool = False,
         channels_last: bool = False,
         bits: int | None = None,
+        info: ModelInfo | None = None,
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+            store_channels_last(model)
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
-        self.size, self.iou_threshold, self.bits = size, iou_threshold, bits
+        self.size, self.gap, self.iou_threshold, self.bits, self.info = size, gap, iou_threshold, bits, info
 
     @property
     def device(self) -> torch.device:
@@ -95,37 +105,41 @@ class LoadedDetector:
 
 def load_detector(
     config: str | Path,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     *,
     device: str | torch.device | None = None,
     amp: bool = False,
     channels_last: bool | None = None,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> LoadedDetector:
-    """Load the detector of a config with the weights of a checkpoint.
+    """Load a detector from a model file, or from a config and a checkpoint.
 
     Args:
-        config: Path or name. Tiles go through its test pipeline, without the loading of a file.
-        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None for the GPU if there is one.
+        config: A model file with a record, as training and conversion write it; or, with ``checkpoint``, path or name
+            of a config. Tiles go through the config's test pipeline, without the loading of a file.
+        checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
         channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
             the config's hooks.
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: Config, checkpoint or device do not exist or do not fit each other.
+        UserError: Config, checkpoint or device do not exist, do not fit or contradict each other, or a model file has
+            no record.
 
     Example::
 
-        detector = load_detector(config, checkpoint, device="cpu")
+        detector = load_detector(config, checkpoint, device="cpu")  # a file with a record: load_detector(checkpoint)
         detections = predict_image(detector, "P0001.png", size=1024, gap=200)
         for polygon, score, label in zip(obb_to_poly(detections.boxes), detections.scores, detections.labels):
             print(detector.classes[label], float(score), polygon.tolist())
     """
     torch_device = resolve_device(device)
+    given, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
     content = read_checkpoint(checkpoint)
-    cfg = load_config(config, cfg_options)
+    info = read_info(content.get("meta"), checkpoint)
+    cfg = resolve_config(given, info, checkpoint, cfg_options)
     require_keys(cfg, "model")
     pipeline, state = _tile_pipeline(cfg), state_dict_of(content)
     model = build_model(cfg)
@@ -134,63 +148,48 @@ def load_detector(
         set_classes(cfg, trained)
         model = build_model(cfg)
     load_weights(model, state, checkpoint)
+    window = default_window(cfg) if info is None else info.window
+    is_recorded = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
         model.to(torch_device),
         pipeline,
         find_class_names(content, cfg, num_classes(model)),
-        size=Tiling.size if find_test_dataset(cfg).get("type") == "DOTADataset" else WHOLE_IMAGE,
-        iou_threshold=_iou_threshold(cfg),
+        size=window.size,
+        gap=window.gap if is_recorded else None,
+        iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
         bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
+        info=info,
     )
-
-
-def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return a device after checking that it exists; None chooses the GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-
-    Example:
-        >>> resolve_device("cpu")
-        device(type='cpu')
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
-        raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
-    return resolved
 
 
 def _tile_pipeline(cfg: Config) -> Compose:
     """Return a config's test pipeline for pixels in memory, without annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
-        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")
-    loader = {"type": "mmdet.LoadImageFromNDArray", "to_float32": steps[0].get("to_float32", False)}
-    rest = [step for step in steps[1:] if "LoadAnnotations" not in step["type"]]
+        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
+    loader = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
+    rest = [step for step in steps[1:] if not _loads_labels(step)]
     try:
         return Compose([loader, *rest])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
+def _describe_image(results: dict, dtype: type) -> dict:
+    """Add what the loader of a file adds to the pixels ``img``."""
+    shape = results["img"].shape[:2]
+    return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
+
+
 def _loads_image(step: dict) -> bool:
-    return "Load" in step.get("type", "") and "Annotations" not in step["type"]
+    return "Load" in step.get("type", "") and not _loads_labels(step)
+
+
+def _loads_labels(step: dict) -> bool:
+    return any(name in step["type"] for name in ("LoadBoxes", "LoadAnnotations"))
 
 
 def _has_channels_last(cfg: Config) -> bool:
     return any(hook["type"] == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ())
-
-
-def _iou_threshold(cfg: Config) -> float:
-    evaluator = cfg.get("test_evaluator") or {}
-    if isinstance(evaluator, dict) and "iou_threshold" in evaluator:
-        return float(evaluator["iou_threshold"])
-    nms = (cfg.model.get("test_cfg") or {}).get("nms") or {}
-    return float(nms.get("iou_threshold", Tiling.iou_threshold))

@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from rotated_atss.detection.engine.checkpoint_io import check_weights_fit, is_finite, state_dict_of
+from rotated_atss.checkpoints.read_file import is_finite, state_dict_of
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.start_weights import refuse_other_classes
 from rotated_atss.errors import UserError
 

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
+from rotated_atss.checkpoints.model_info import read_info
+from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
     read_checkpoint,
     restrict_checkpoint_loading,
-    state_dict_of,
 )
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
-from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
+from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
+from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
 from rotated_atss.detection.engine.preflight import check_data
@@ -31,13 +36,13 @@ from rotated_atss.detection.engine.prepare import (
     missing_validation_data,
     prepare_test,
     prepare_train,
-    unreached_milestones,
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
@@ -57,16 +62,21 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: Config, data or weights are invalid, or the disk is full.
+        UserError: Config, data, weights or device are invalid, or the disk is full.
 
     Example::
 
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
     options = options or TrainOptions()
+    with use_device(options.device, options.launcher):
+        return _train(config, options)
+
+
+def _train(config: str | Path, options: TrainOptions) -> Path:
     if options.deterministic:
         keep_threads()
-    cfg = prepare_train(load_config(config, options.config_changes), options)
+    cfg = _load_training_config(config, options)
     missing = missing_validation_data(cfg)
     if missing is not None:
         cfg = without_validation(cfg)
@@ -99,19 +109,35 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
             for line in check_pretrained_parts(network):
                 runner.logger.warning(line)
             if cfg.get("load_from"):
-                runner.register_hook(StartWeightsHook(cfg.load_from, options.reset_class_layer))
+                reset_class_layer = options.reset_class_layer or options.classes is not None
+                runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
+        runner.register_hook(ModelInfoHook())
         for line in unreached_milestones(cfg):
             runner.logger.warning(line)
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(network)
         with strip_worker_traceback():
+            if options.iterations is None:
+                _fit_warm_up(runner)
             runner.train()
     return Path(cfg.work_dir)
 
 
+def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
+    """Return the prepared config; the name of a published model in ``init_from`` is replaced by its file."""
+    cfg = load_config(config, options.config_changes)
+    if options.init_from is not None and not options.resume:
+        path, is_backbone = find_start_weights(options.init_from)
+        options = replace(options, init_from=None if is_backbone else path)
+        if is_backbone:
+            require_keys(cfg, "model")
+            cfg.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(path)}
+    return prepare_train(cfg, options)
+
+
 def test(
-    config: str | Path,
+    config: str | Path | None,
     checkpoint: str | Path,
     options: TestOptions | None = None,  # noqa: PT028  (no pytest function)
 ) -> dict[str, float]:
@@ -120,7 +146,7 @@ def test(
     Detections of a DOTA config are merged from tiles to full images.
 
     Args:
-        config: Path or name.
+        config: Path or name; None for the config recorded in the checkpoint.
         checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
         options: Options of the run.
 
@@ -128,17 +154,24 @@ def test(
         The metrics; empty without labels.
 
     Raises:
-        UserError: Config, checkpoint, data or an output path is invalid.
+        UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
+            each other.
 
     Example::
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
-    cfg = prepare_test(load_config(config, options.cfg_options), options, checkpoint)
+    with use_device(options.device, options.launcher):
+        return _test(config, checkpoint, options)
+
+
+def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
     content = read_checkpoint(checkpoint)
+    cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
+    cfg = prepare_test(cfg, options, checkpoint)
     _adopt_classes(cfg, content, checkpoint)
-    check_data(cfg, "test_dataloader", "--data DIR")
+    check_data(cfg, "test_dataloader")
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
@@ -157,7 +190,7 @@ def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Pa
         return
     if sorted(trained) != sorted(classes):
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
-        raise UserError(what, where=checkpoint, hint=f"--classes {','.join(trained)}")
+        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
     set_classes(cfg, trained)
 
 
@@ -184,9 +217,17 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
-    if not torch.cuda.is_available():
+    if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner
+
+
+def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
+    """Shorten a warm-up that would take most of a short training."""
+    schedulers: Any = runner.param_schedulers or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):
+        runner.logger.warning(line)
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:

@@ -16,7 +16,7 @@ from rotated_atss.checkpoints.compatibility import (
     reorder_class_layer,
     tensor_shapes,
 )
-from rotated_atss.detection.engine.checkpoint_io import state_dict_of
+from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.class_names import config_classes
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.errors import UserError

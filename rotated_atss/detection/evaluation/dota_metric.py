@@ -141,7 +141,7 @@ class DOTAMetric(BaseMetric):
             content = {**result_to_json(result), **({"notes": notes} if notes else {})}
             write_json(Path(self.out_dir) / "ap.json", content)
         by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
-        return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95, **by_size}
+        return {**result.values(), **by_size}
 
 
 def _check_settings(version: str, iou_threshold: float, metric: str | None, difficult: str | None) -> None:
@@ -164,7 +164,7 @@ def read_labels_of_images(
     """Read the label files of images from several folders.
 
     Args:
-        folders: Label folders; of several with ``<image id>.txt``, the first is used.
+        folders: Label folders; the first that contains ``<image id>.txt`` is used.
         image_ids: Names of the images without suffix.
         classes: Class names.
 

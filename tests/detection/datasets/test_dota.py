@@ -232,7 +232,7 @@ def test_missing_folder_raises(folder, tmp_path):
     assert error_of(folder, ann_file="labels") == f"{folder / 'labels'}: no such folder"
     (tmp_path / "bare" / "images").mkdir(parents=True)
     (tmp_path / "bare" / "labelTxt").mkdir()
-    assert f"{tmp_path / 'bare' / 'images'}: no images here" in error_of(tmp_path / "bare")
+    assert f"{tmp_path / 'bare' / 'images'}: no images in this folder" in error_of(tmp_path / "bare")
 
 
 def test_image_without_label_or_label_without_image_raises(folder):
@@ -262,7 +262,7 @@ def test_malformed_line_raises_with_file_and_line(folder, line, message):
 @pytest.mark.parametrize(
     "classes, message",
     [
-        ("ship", r"a single class is written as a tuple, \('ship',\)"),
+        ("ship", r"write a single class as a tuple, \('ship',\)"),
         ((), "the class list is empty"),
         (("ship", "ship"), "listed twice"),
     ],

@@ -10,12 +10,12 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import save_file
 
+from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.checkpoint_io import (
     check_weights_fit,
     load_weights,
     read_checkpoint,
     restrict_checkpoint_loading,
-    state_dict_of,
 )
 from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.inference import load_detector

@@ -99,7 +99,7 @@ def test_perfect_detector_reaches_ap_1_and_writes_all_files(labels, tmp_path, lo
     result = json.loads((out / "ap.json").read_text())
     assert result["AP50"] == pytest.approx(1)
     assert result["images"] == 3
-    assert result["per_class"]["plane"]["npos"] == 14
+    assert result["per_class"]["plane"]["objects"] == 14
     assert result["per_class"]["bridge"]["AP50"] is None
     assert any(line.startswith("on merged full images\nclass") and "plane" in line for line in log)
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from benchmarks.exact import cos_sin, exact_iou
+from tests.references.exact_iou import cos_sin, exact_iou
 
 
 @pytest.mark.parametrize("angle", [0.0, 1.0, -2.5, math.pi / 2, 3.999, 1e-9])

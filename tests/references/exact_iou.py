@@ -22,7 +22,7 @@ def exact_iou(box1: Sequence[float], box2: Sequence[float]) -> float:
 
 
 def corners(box: Sequence[float]) -> list[Point]:
-    """Return the four corners, counter-clockwise if y points up."""
+    """Return the four corners, counterclockwise if y points up."""
     cx, cy, w, h, angle = map(Fraction, box)
     cos, sin = cos_sin(angle)
     signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
@@ -56,7 +56,7 @@ def clip(subject: list[Point], window: list[Point]) -> list[Point]:
 
 
 def area(points: list[Point]) -> Fraction:
-    """Compute the area of a polygon, positive if counter-clockwise, 0 without points."""
+    """Compute the area of a polygon, positive if counterclockwise, 0 without points."""
     return sum((a[0] * b[1] - b[0] * a[1] for a, b in zip(points, points[1:] + points[:1])), Fraction(0)) / 2
 
 

@@ -1,19 +1,34 @@
-"""The ``--classes`` option of ``predict`` and ``draw``: a selection of known classes."""
+"""The ``--classes`` option, and the selection of known classes in ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from rotated_atss.dota.classes import hyphenate
+from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
+
+
+def add_classes_argument(parser: argparse._ActionsContainer, effect: str, default: str) -> None:
+    """Add ``--classes`` to a parser or an argument group.
+
+    Args:
+        parser: The parser or group.
+        effect: What the command does with the classes.
+        default: What it does without the option.
+    """
+    forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
+    parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")
 
 
 def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Select the classes that ``--classes`` names.
 
     Args:
-        spec: A DOTA version or another dataset, or comma-separated names in which hyphens can replace spaces; None
-            selects all.
+        spec: A DOTA version or another dataset, comma-separated names in which hyphens can replace spaces, or a file
+            with one name per line; None selects all.
         known: Class names to select from.
 
     Returns:
@@ -28,7 +43,7 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         >>> select_classes("ucas-aod", ["airplane", "ship"])
         ('airplane',)
     """
-    from rotated_atss.dota.classes import unknown_class_hint
+    from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 
     if spec is None:
@@ -36,7 +51,8 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
     if spec in DATASETS:
         return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
-    names = [name.strip() for name in spec.split(",") if name.strip()]
+    is_file = spec not in by_spelling and "," not in spec and Path(spec).is_file()
+    names = resolve_classes(Path(spec)) if is_file else [name.strip() for name in spec.split(",") if name.strip()]
     for name in names:
         if name not in by_spelling:
             raise UserError(f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, known))

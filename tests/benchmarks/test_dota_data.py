@@ -1,17 +1,21 @@
-"""Tile encoders keep every pixel, and the input of splitting is repeated by links."""
+"""The input of splitting: the sample or scenes, repeated by links; tiles are compared pixel by pixel."""
 
 import cv2
 import numpy as np
 
-from benchmarks import codecs, dota_data
+from benchmarks import dota_data
+from rotated_atss.synthetic import generate_scenes
 
 
-def test_every_encoder_but_jpeg_is_lossless():
-    tile = np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8)
-    rows = codecs.measure([tile], 1)
-    assert [row["codec"] for row in rows if not row["lossless"]] == ["jpeg 95 (lossy)"]
-    assert len(rows) >= 10
-    assert all(row["mb"] >= 0 and row["write_ms"] > 0 and row["read_ms"] > 0 for row in rows)
+def test_without_the_sample_scenes_are_rendered(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROTATED_ATSS_DATA", str(tmp_path / "absent"))
+    small = lambda out, count, size_wh, progress: generate_scenes(out, 1, size_wh=(160, 160), progress=progress)  # noqa: E731
+    monkeypatch.setattr(dota_data, "generate_scenes", small)
+    folder, name = dota_data.find_data("", tmp_path)
+    assert name == "synthetic scenes"
+    assert [path.name for path in (folder / "images").iterdir()] == ["S0000.png"]
+    assert (folder / "labelTxt" / "S0000.txt").is_file()
+    assert dota_data.find_data(str(folder), tmp_path) == (folder, "scenes")
 
 
 def test_the_sample_is_repeated_by_links(tmp_path):

@@ -1,0 +1,143 @@
+"""Checks of the values of a JSON record, for :mod:`rotated_atss.checkpoints.model_info`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from rotated_atss.errors import UserError, printable
+
+Record = TypeVar("Record")
+
+
+def wrong_value(name: str, expected: str, value: object) -> UserError:
+    """Create the error for an entry with another value than expected.
+
+    Example:
+        >>> str(wrong_value("window.size", "an integer of at least 0", -1))
+        'window.size must be an integer of at least 0, got -1'
+    """
+    return UserError(f"{name} must be {expected}, got {printable(repr(value), 80)}")
+
+
+def check_int(name: str, value: object, low: int = 0) -> int:
+    """Return an integer of at least ``low``.
+
+    Example:
+        >>> check_int("tiles", 12)
+        12
+    """
+    if type(value) is not int or value < low:
+        raise wrong_value(name, f"an integer of at least {low}", value)
+    return value
+
+
+def check_number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return a finite number from ``low`` to ``high`` as a float.
+
+    Example:
+        >>> check_number("threshold", 1, 0, 1)
+        1.0
+    """
+    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+        bounds = (
+            "" if low == -math.inf else f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
+        )
+        raise wrong_value(name, f"a finite number{bounds}", value)
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_text(name: str, value: object) -> str:
+    """Return a text that is not empty.
+
+    Example:
+        >>> check_text("config_name", "demo")
+        'demo'
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise wrong_value(name, "a text", value)
+    return value
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return one of the choices.
+
+    Example:
+        >>> check_choice("box_type", "obb", ("obb", "hbb"))
+        'obb'
+    """
+    if value not in choices:
+        raise wrong_value(name, f"one of {', '.join(choices)}", value)
+    return str(value)
+
+
+def check_numbers(name: str, value: object, length: int, low: float = -math.inf) -> tuple[float, ...]:
+    """Return a sequence of ``length`` numbers as a tuple.
+
+    Example:
+        >>> check_numbers("mean", [0, 0, 0], 3)
+        (0.0, 0.0, 0.0)
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != length:
+        raise wrong_value(name, f"{length} numbers", value)
+    return tuple(check_number(f"{name}[{index}]", item, low) for index, item in enumerate(value))
+
+
+def check_texts(name: str, value: object) -> tuple[str, ...]:
+    """Return a sequence of different texts, at least one, as a tuple.
+
+    Example:
+        >>> check_texts("classes", ["plane", "ship"])
+        ('plane', 'ship')
+    """
+    if not isinstance(value, (list, tuple)) or not value:
+        raise wrong_value(name, "a list of texts", value)
+    texts = tuple(check_text(f"{name}[{index}]", item) for index, item in enumerate(value))
+    if len(set(texts)) < len(texts):
+        raise wrong_value(name, "different texts", value)
+    return texts
+
+
+def check_mapping(name: str, value: object) -> dict[str, Any]:
+    """Return a mapping with texts as keys as a dictionary.
+
+    Example:
+        >>> check_mapping("objects", {"plane": 3})
+        {'plane': 3}
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise wrong_value(name, "an object", value)
+    return dict(value)
+
+
+def build_record(kind: type[Record], name: str, value: object) -> Record:
+    """Build a dataclass from the object of a JSON record.
+
+    Args:
+        kind: A dataclass whose ``__post_init__`` checks its values.
+        name: Name of the object in errors.
+        value: The object, with an entry per field; fields with defaults can be missing.
+
+    Raises:
+        UserError: ``value`` is no object, an entry is missing or unknown, or a value is wrong.
+
+    Example:
+        >>> from rotated_atss.checkpoints.model_info import Window
+        >>> build_record(Window, "window", {"size": 256, "gap": 64})
+        Window(size=256, gap=64)
+        >>> build_record(Window, "window", {"size": 256})
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: window has no entry gap
+    """
+    entries = check_mapping(name, value)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    for key in entries:
+        if key not in known:
+            raise UserError(f"{name} has an unknown entry {printable(key, 80)}")
+    for key, field in known.items():
+        if key not in entries and field.default is MISSING and field.default_factory is MISSING:
+            raise UserError(f"{name} has no entry {key}")
+    return kind(**entries)

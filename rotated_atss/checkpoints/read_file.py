@@ -1,0 +1,184 @@
+"""Reading of checkpoint files, ``.pth`` and ``.safetensors``, without running code from them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rotated_atss.checkpoints.restricted_load import LogHistory, load_restricted
+from rotated_atss.checkpoints.weight_files import read_safetensors
+from rotated_atss.errors import UserError, printable
+
+
+def read_content(
+    file: Any, map_location: Any = "cpu", make_history: Callable[[LogHistory], Any] = lambda history: history
+) -> dict:
+    """Read and check the content of a checkpoint.
+
+    Args:
+        file: Path of a ``.pth`` file of MMEngine, MMDetection 2.x or mmrotate, of a bare state dict or of a
+            ``.safetensors`` file; or an open ``.pth`` file.
+        map_location: As for :func:`torch.load`.
+        make_history: Builds the log objects of a ``.pth`` file from their values.
+
+    Raises:
+        UserError: The file is damaged, or holds more than tensors and plain values.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"state_dict": {}, "meta": {"epoch": 12}}, f"{folder}/a.pth")
+        ...     read_content(f"{folder}/a.pth")["meta"]
+        {'epoch': 12}
+    """
+    if str(file).lower().endswith(".safetensors"):
+        content = read_safetensors(file)
+    else:
+        try:
+            content = load_restricted(file, map_location, make_history)
+        except UserError:
+            raise
+        except Exception as error:  # a damaged file can raise anything
+            raise _load_error(error, file) from error
+    if not isinstance(content, dict):
+        raise UserError(f"holds a {type(content).__name__} instead of weights", where=file)
+    check_content(content, file)
+    return content
+
+
+def check_content(content: Mapping[str, Any], path: Any) -> None:
+    """Check the parts of a checkpoint that are read later.
+
+    Args:
+        content: A checkpoint with ``state_dict``, or a bare state dict.
+        path: Path of the checkpoint, for the error.
+
+    Raises:
+        UserError: A part has another type than expected, or a weight is complex, NaN, or infinite in float32.
+
+    Example:
+        >>> import torch
+        >>> check_content({"state_dict": {"bias": torch.zeros(1)}, "meta": {"epoch": 12}}, "a.pth")
+    """
+    meta = content.get("meta")
+    parts = {"state_dict": content.get("state_dict", {}), "meta": {} if meta is None else meta}
+    parts["meta.dataset_meta"] = (meta.get("dataset_meta") if isinstance(meta, Mapping) else None) or {}
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
+    names = [name for name in content.get("state_dict", content) if not isinstance(name, str)]
+    if names:
+        raise UserError(f"names of weights must be text, got {names[0]!r:.80}", where=path)
+    _check_class_names({"meta": meta or {}, "meta.dataset_meta": parts["meta.dataset_meta"]}, path)
+    _check_progress(meta or {}, path)
+    _check_weights(content, path)
+
+
+def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
+    """Refuse recorded class names that are neither a text nor a sequence of texts."""
+    for name, meta in metas.items():
+        for key in ("classes", "CLASSES"):
+            recorded = meta.get(key)
+            is_list = isinstance(recorded, (list, tuple)) and all(isinstance(entry, str) for entry in recorded)
+            if recorded is not None and not isinstance(recorded, str) and not is_list:
+                got = printable(repr(recorded), 80)
+                raise UserError(f"{name}.{key} must be a list of class names, got {got}", where=path)
+
+
+def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
+    """Refuse counts of epochs and iterations that are no counts, and a seed that is none."""
+    for key in ("epoch", "iter"):
+        count = meta.get(key, 0)
+        if type(count) is not int or count < 0:
+            raise UserError(f"meta.{key} must be a count, got {printable(repr(count), 80)}", where=path)
+    seed = meta.get("seed")
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):
+        raise UserError(
+            f"meta.seed must be an integer from 0 to 2**32 - 1, got {printable(repr(seed), 80)}", where=path
+        )
+
+
+def _check_weights(content: Mapping[str, Any], path: Any) -> None:
+    """Refuse weights that a float32 model cannot hold, and weights that occur twice.
+
+    Values above the range of float32, such as float64 allows, become infinite in the model.
+    """
+    state, averaged = state_dict_of(content), content.get("ema_state_dict")
+    prefixed = [name for name in content.get("state_dict", content) if name.removeprefix("module.") != name]
+    twice = [name for name in prefixed if name.removeprefix("module.") in content.get("state_dict", content)]
+    if twice:
+        raise UserError(f"holds {twice[0]} and {twice[0].removeprefix('module.')}, two weights of one name", where=path)
+    if isinstance(averaged, Mapping):
+        state.update({f"ema_state_dict.{name}": value for name, value in averaged.items()})
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    complex_ones = [name for name, value in tensors.items() if value.is_complex()]
+    if complex_ones:
+        raise UserError(f"{len(complex_ones)} weights are complex (first: {complex_ones[0]})", where=path)
+    negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
+    if negative:
+        raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="copy the file again")
+    broken = [name for name, value in tensors.items() if not is_finite(value)]
+    if broken:
+        what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"
+        raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
+
+
+def is_finite(value: Tensor) -> bool:
+    """Return whether all values of a tensor are finite numbers of float32.
+
+    Example:
+        >>> import torch
+        >>> is_finite(torch.tensor([1e30])), is_finite(torch.tensor([1e300], dtype=torch.float64))
+        (True, False)
+    """
+    return not value.is_floating_point() or bool(value.float().isfinite().all())
+
+
+def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint, without the prefix of data-parallel training.
+
+    Args:
+        content: A checkpoint with ``state_dict``, or a bare state dict.
+
+    Example:
+        >>> import torch
+        >>> state_dict_of({"state_dict": {"module.bias": torch.zeros(1)}, "meta": {}})
+        {'bias': tensor([0.])}
+    """
+    state = content.get("state_dict", content)
+    return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _load_error(error: Exception, path: Any) -> UserError:
+    """Return a one-line error with the reason why ``torch.load`` failed."""
+    reason = str(error).strip() or type(error).__name__
+    refused = re.search(r"GLOBAL ([\w.]+)\s", reason)  # how torch names a class or function that it refuses
+    if refused:
+        what = f"not loaded, for safety: it holds {refused[1]}, which can run code"
+        return UserError(what, where=path, hint="only tensors and plain values are read")
+    what, hint = _describe_unreadable(path)
+    return UserError(f"not a readable checkpoint{what}", where=path, hint=hint)
+
+
+def _describe_unreadable(path: Any) -> tuple[str, str]:
+    """Return the apparent type of a file that torch cannot read, and a hint.
+
+    The message of torch is an opcode or a page of advice.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(256)
+    except (OSError, TypeError):  # unreadable, or an open file
+        return "", "cut short, or another kind of file"
+    if not start:
+        return ": the file is empty", "copy or download it again"
+    if start.startswith(b"PK"):
+        what = "a zip of something else, or damaged" if zipfile.is_zipfile(path) else "cut short"
+        return f": {what}", "copy or download it again"
+    if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
+        return ": it is text", "give a file of weights, .pth or .safetensors"
+    return "", "cut short, or another kind of file"
