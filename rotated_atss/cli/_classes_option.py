@@ -40,6 +40,8 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     Example:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
         ('traffic light', 'car')
+        >>> select_classes("ucas-aod", ["airplane", "ship"])
+        ('airplane',)
     """
     from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS

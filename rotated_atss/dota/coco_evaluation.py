@@ -79,11 +79,13 @@ def evaluate_class_by_size(
     for size in rule.sizes:
         ignored = _outside(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
         num_gt = int((~ignored).sum())
+        ordered = order_candidates(candidates, ignored, best_only=rule.best_only)
+        inside = ~_outside(areas, size)
         ap_by_iou, recall = {}, {}
         for threshold in iou_thresholds:
-            match = match_detections(candidates, len(areas), ignored, threshold, best_only=rule.best_only)
+            match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
             matched = match != _NOT_MATCHED
-            counts = ~_outside(areas, size)
+            counts = inside.copy()
             counts[matched] = ~ignored[match[matched]]
             ap_by_iou[threshold], recall[threshold] = average_precision(
                 matched & counts, ~matched & counts, num_gt, "coco"
@@ -112,40 +114,61 @@ def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[Si
     return means
 
 
+def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: bool = False) -> Candidates:
+    """Sort the objects of each detection by preference: ignored ones last, and then by IoU.
+
+    Args:
+        candidates: Pairs of detections and objects.
+        ignored: (G,) bool, objects that are taken only by detections that reach no other free object.
+        best_only: Keep only the object of highest IoU of each detection, ignored or not.
+
+    Example:
+        >>> pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.9]))
+        >>> order_candidates(pairs, np.array([False, True])).gt_index.tolist()
+        [0, 1]
+        >>> order_candidates(pairs, np.array([False, True]), best_only=True).gt_index.tolist()
+        [1]
+    """
+    rows, gt_index, ious = candidates.rows, candidates.gt_index, candidates.ious
+    if best_only:
+        order = np.lexsort((gt_index, ignored[gt_index], -ious, rows))
+        order = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
+    else:  # of equal IoUs, the object with the highest index is taken, as in pycocotools
+        order = np.lexsort((-gt_index, -ious, ignored[gt_index], rows))
+    return Candidates(rows[order], gt_index[order], ious[order])
+
+
 def match_detections(
-    candidates: Candidates, num_dets: int, ignored: np.ndarray, iou_threshold: float, *, best_only: bool = False
+    candidates: Candidates, num_dets: int, iou_threshold: float, *, best_only: bool = False
 ) -> np.ndarray:
     """Match ranked detections to objects, each object at most once.
 
     Args:
-        candidates: Pairs of detections and objects.
+        candidates: Pairs of detections and objects, as :func:`order_candidates` returns them.
         num_dets: Number N of detections.
-        ignored: (G,) bool, objects that are taken only by detections that reach no other free object.
         iou_threshold: A match needs at least this IoU.
-        best_only: Compare a detection with the object of highest IoU only, free or not.
+        best_only: As for :func:`order_candidates`.
 
     Returns:
         (N,) int64, index of the object of each detection, or -1.
 
     Example:
         >>> pairs = Candidates(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0.9, 0.8, 0.6]))
-        >>> nothing = np.array([False, False])
-        >>> match_detections(pairs, 2, nothing, 0.5).tolist(), match_detections(pairs, 2, nothing, 0.5, best_only=True)
-        ([0, 1], array([ 0, -1]))
+        >>> match_detections(pairs, 2, 0.5).tolist()
+        [0, 1]
+        >>> best = order_candidates(pairs, np.array([False, False]), best_only=True)
+        >>> match_detections(best, 2, 0.5, best_only=True).tolist()
+        [0, -1]
     """
     reached = candidates.ious >= iou_threshold
-    rows, gt_index, ious = candidates.rows[reached], candidates.gt_index[reached], candidates.ious[reached]
+    rows, gt_index = candidates.rows[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
     if best_only:
-        order = np.lexsort((gt_index, ignored[gt_index], -ious, rows))
-        best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
-        _, first = np.unique(gt_index[best], return_index=True)  # highest score per object
-        match[rows[best[first]]] = gt_index[best[first]]
+        taken_by, first = np.unique(gt_index, return_index=True)  # highest score per object
+        match[rows[first]] = taken_by
         return match
-    # Of equal IoUs, the object with the highest index is taken, as in pycocotools.
-    order = np.lexsort((-gt_index, -ious, ignored[gt_index], rows))
     taken: set[int] = set()
-    for row, gt in zip(rows[order].tolist(), gt_index[order].tolist()):
+    for row, gt in zip(rows.tolist(), gt_index.tolist()):
         if match[row] == _NOT_MATCHED and gt not in taken:
             match[row] = gt
             taken.add(gt)

@@ -7,7 +7,9 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 
+from rotated_atss.checkpoints.model_info import WHOLE_IMAGE, read_info
 from rotated_atss.cli import main
 from rotated_atss.dota.datasets import DATASETS, DOTA_VERSIONS
 from rotated_atss.tiling.presets import load_preset
@@ -110,6 +112,10 @@ def test_from_files_to_a_training_step_and_an_evaluation(name, tmp_path):
     options = TrainOptions(work_dir=tmp_path / "work", iterations=1, from_scratch=True, cfg_options=changes)
     train(name, options)
     checkpoint = tmp_path / "work" / "iter_1.pth"
+    settings = load_preset(train_preset).settings
+    record = read_info(torch.load(checkpoint, weights_only=False)["meta"], checkpoint)
+    assert record.window.size == (WHOLE_IMAGE if settings.whole_images else settings.sizes[0])  # predict uses it
+    assert record.classes == DATASETS[dataset].classes
     test(
         name, checkpoint,
         TestOptions(work_dir=tmp_path / "tested", data=tmp_path / "test", out=tmp_path / "merged", cfg_options=SMALL),
@@ -120,4 +126,4 @@ def test_from_files_to_a_training_step_and_an_evaluation(name, tmp_path):
         result = json.loads((tmp_path / "merged" / "ap.json").read_text())
         assert (result["version"], result["metric"]) == (dataset, DATASETS[dataset].rule.metric)
         assert result["images"] == 2
-        assert sum(each["npos"] for each in result["per_class"].values()) == 2
+        assert sum(each["objects"] for each in result["per_class"].values()) == 2

@@ -1,13 +1,14 @@
 """AP by COCO's rules on oriented boxes: hand-computed cases, and equality with a slow reference."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from rotated_atss.dota.ap_result import format_table, result_to_json
-from rotated_atss.dota.coco_evaluation import Candidates, match_detections
+from rotated_atss.dota.coco_evaluation import Candidates, match_detections, order_candidates
 from rotated_atss.dota.datasets import COCO_SIZES, DATASETS, SODA_A_SIZES
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.labels import Labels
@@ -128,8 +129,9 @@ def test_no_objects_and_no_detections():
 def test_equal_ious_take_the_later_object_as_in_pycocotools():
     pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.8]))
     free = np.array([False, False])
-    assert match_detections(pairs, 1, free, 0.5).tolist() == [1]
-    assert match_detections(pairs, 1, free, 0.5, best_only=True).tolist() == [0]
+    for best_only, expected in ((False, 1), (True, 0)):
+        ordered = order_candidates(pairs, free, best_only=best_only)
+        assert match_detections(ordered, 1, 0.5, best_only=best_only).tolist() == [expected]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -169,6 +171,61 @@ def test_equals_the_slow_reference_on_crowded_images(seed, version):
     )  # fmt: skip
     assert list(result.per_class["ship"].ap_by_iou.values()) == pytest.approx(first, abs=1e-9)
     assert 0 < result.ap50 < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_coco_api_on_horizontal_boxes(seed):
+    """The COCO API computes IoU and area of horizontal boxes, which are those of the rectangles."""
+    pytest.importorskip("faster_coco_eval")
+    from rotated_atss.coco.bbox_evaluation import evaluate_boxes
+    from rotated_atss.coco.instances import CocoImage, Instances
+
+    rng = np.random.default_rng(seed)
+    annotations, rows = [], []
+    scores = iter(rng.permutation(4000) / 4000)
+    for image in range(4):
+        for _ in range(25):
+            xy, wh = rng.uniform(0, 300, 2), np.exp(rng.uniform(2, 5.2, 2))
+            entry = {"image_id": image, "category_id": int(rng.integers(3))}
+            annotations.append(
+                {**entry, "id": len(annotations) + 1, "bbox": [*xy, *wh], "area": wh.prod(), "iscrowd": 0}
+            )
+            for _ in range(int(rng.integers(0, 4))):
+                bbox = [*(xy + rng.normal(0, 0.08, 2) * wh), *(wh * np.exp(rng.normal(0, 0.1, 2)))]
+                rows.append({**entry, "bbox": bbox, "score": float(next(scores))})
+        for _ in range(120):  # more of one class than the 100 that count
+            bbox = [*rng.uniform(0, 300, 2), *np.exp(rng.uniform(2, 5.2, 2))]
+            rows.append({"image_id": image, "category_id": 0, "bbox": bbox, "score": float(next(scores)) / 2})
+    names = ("plane", "ship", "car")
+    images = [CocoImage(number, f"{number}.png", 600, 600) for number in range(4)]
+    expected = evaluate_boxes(Instances(Path("a.json"), images, dict(enumerate(names)), annotations), rows).values()
+
+    def corners(entry):
+        x, y, w, h = entry["bbox"]
+        return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+    labels = {}
+    for image in range(4):
+        inside = [each for each in annotations if each["image_id"] == image]
+        labels[str(image)] = Labels(
+            np.array([corners(each) for each in inside]), tuple(names[each["category_id"]] for each in inside),
+            np.zeros(len(inside), np.int64), np.arange(1, len(inside) + 1),
+        )  # fmt: skip
+    dets = {}
+    for number, name in enumerate(names):
+        found = [row for row in rows if row["category_id"] == number]
+        dets[name] = Detections.from_ids(
+            [str(row["image_id"]) for row in found], np.array([row["score"] for row in found]),
+            np.array([corners(row) for row in found]),
+        )  # fmt: skip
+    result = evaluate_detections(dets, labels, version="ssdd")
+    assert (result.ap50_95, result.ap50, result.ap75) == pytest.approx(
+        (expected["AP"], expected["AP50"], expected["AP75"]), abs=1e-9
+    )
+    assert [result.by_size[size] for size in ("small", "medium", "large")] == pytest.approx(
+        [expected[f"AP_{size}"] for size in ("small", "medium", "large")], abs=1e-9
+    )
+    assert result.per_class["plane"].ndet == 400
 
 
 def test_ranges_of_the_datasets():
