@@ -1,8 +1,8 @@
 """Splitting DOTA images at 1024/200, compared with mmrotate's img_split.py and dotadevkit.
 
 Every run starts a fresh interpreter, as a user does, and writes into an empty folder. FOLDER holds images/ and
-labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic images of the
-same sizes. The images are duplicated until there are --images.
+labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic scenes. The
+images are duplicated until there are --images.
 """
 
 from __future__ import annotations

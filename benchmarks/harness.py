@@ -45,7 +45,7 @@ HELP = {
     "compared": "detections of the comparison with dotadevkit",
     "images": "number of images after repetition",
     "processes": "worker processes",
-    "data": "folder with images and labelTxt (default: the sample or synthetic images)",
+    "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
     "no_timing": "parameters and multiply-adds only",
     "time": "configs to time (default: a few on the CPU, all on a GPU)",
 }

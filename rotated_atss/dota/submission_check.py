@@ -187,7 +187,8 @@ def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iter
         message = f"none of the {len(ids)} images has a detection. Check that this is the folder of the test images."
         yield Finding("error", "images", message)
         return
-    message = f"{len(without)} of {len(ids)} images have no detection (first: {quote(without[0])})"
+    verb = "has" if len(without) == 1 else "have"
+    message = f"{len(without)} of {len(ids)} images {verb} no detection (first: {quote(without[0])})"
     if len(ids) - len(without) <= _INCOMPLETE_FRACTION * len(ids):
         message += ". Check that all tiles were tested and merged."
     yield Finding("warning", "images", message)

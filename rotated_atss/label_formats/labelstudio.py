@@ -26,6 +26,8 @@ FILE = "tasks.json"
 CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
 _CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
+_EXACT_PX = 1e-6
+_ROUNDED_PX = 0.05  # by which rounding, such as that of Task1 files, moves a corner of a detected rectangle
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the names of uploaded files
 _EXPORT = "export the project as JSON, not as JSON-MIN"
 
@@ -60,7 +62,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     """Write ``tasks.json``, labels as annotations and detections as predictions, and ``labeling_config.xml``.
 
     Args:
-        images: The images, with their sizes. Rectangles are written as such, other quadrilaterals as polygons.
+        images: The images, with their sizes. Rectangles are written as such, other quadrilaterals as polygons. A
+            detection is a rectangle if no corner moves by more than 0.05 px.
         classes: Class names, listed in the labeling configuration.
         folder: An existing folder.
 
@@ -269,8 +272,10 @@ def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     percent = 100.0 / np.array(image.size, dtype=np.float64)
     boxes = polygons_to_boxes(image.polygons).boxes
     corners = image.polygons.reshape(-1, 4, 2)
-    rectangles = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)  # also the order of corners
-    first, sides = np.round(corners[:, 0] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
+    fitted = boxes_to_polygons(boxes)
+    tolerance = _EXACT_PX if image.scores is None else _ROUNDED_PX
+    rectangles = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # also the order of corners
+    first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
     regions = []
     for row, name in enumerate(image.classes):

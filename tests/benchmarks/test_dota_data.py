@@ -1,9 +1,21 @@
-"""The input of splitting is repeated by links, and tiles are compared pixel by pixel."""
+"""The input of splitting: the sample or scenes, repeated by links; tiles are compared pixel by pixel."""
 
 import cv2
 import numpy as np
 
 from benchmarks import dota_data
+from rotated_atss.synthetic import generate_scenes
+
+
+def test_without_the_sample_scenes_are_rendered(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROTATED_ATSS_DATA", str(tmp_path / "absent"))
+    small = lambda out, count, size_wh, progress: generate_scenes(out, 1, size_wh=(160, 160), progress=progress)  # noqa: E731
+    monkeypatch.setattr(dota_data, "generate_scenes", small)
+    folder, name = dota_data.find_data("", tmp_path)
+    assert name == "synthetic scenes"
+    assert [path.name for path in (folder / "images").iterdir()] == ["S0000.png"]
+    assert (folder / "labelTxt" / "S0000.txt").is_file()
+    assert dota_data.find_data(str(folder), tmp_path) == (folder, "scenes")
 
 
 def test_the_sample_is_repeated_by_links(tmp_path):

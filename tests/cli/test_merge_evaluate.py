@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from rotated_atss.cli import main
+from rotated_atss.dota.datasets import DATASETS
 
 BOX = "10 10 30 10 30 20 10 20"
 
@@ -63,6 +64,24 @@ def test_evaluation_rules_are_options(folders, capsys):
     assert "classes without a Task1 file, evaluated with no detections: plane" in capsys.readouterr().out
     evaluate(folders, "--dota-version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
+
+
+def test_a_dataset_selects_classes_and_rules(folders, capsys):
+    """Ships of 20 x 10 and 40 x 20 pixels, both found: for SODA-A one is relatively and one generally small."""
+    merge(folders)
+    (folders / "labels" / "P2.txt").write_text("20 20 60 20 60 40 20 40 ship 0\n")
+    assert evaluate(folders, "--dataset", "soda-a", "--json", str(folders / "ap.json")) == 0
+    figures = json.loads((folders / "ap.json").read_text())
+    assert (figures["metric"], figures["difficult"], figures["version"]) == ("coco", "count", "soda-a")
+    assert tuple(figures["per_class"]) == DATASETS["soda-a"].classes
+    assert figures["by_size"] == {
+        "small": 1.0, "extremely small": None, "relatively small": 1.0, "generally small": 1.0, "normal": None,
+    }  # fmt: skip
+    assert "AP50:95 by size: small 1.0000, extremely small -, " in capsys.readouterr().out
+    assert evaluate(folders, "--dataset", "hrsid") == 0
+    assert "AP50:95 by size: all 1.0000, small 1.0000, medium -, large -" in capsys.readouterr().out
+    assert evaluate(folders, "--dataset", "dior-r", "--metric", "coco") == 0  # COCO's sizes, no limit of detections
+    assert "(COCO, 101 points; difficult objects counted)" in capsys.readouterr().out
 
 
 def test_classes_option_limits_the_evaluation(folders, capsys):

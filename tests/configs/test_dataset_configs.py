@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.cli import main
-from rotated_atss.dota.datasets import DATASETS
+from rotated_atss.dota.datasets import DATASETS, DOTA_VERSIONS
 from rotated_atss.tiling.presets import load_preset
 from tests.references import raw_datasets
 from tests.references.raw_datasets import RECTANGLE
@@ -64,6 +64,20 @@ def test_config_fits_its_dataset_and_its_presets(name):
     epochs, milestones = EPOCHS[name.removeprefix(f"{PREFIX}_")[:2]]
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (epochs, milestones)
     assert cfg.tta_pipeline[1].transforms[0][0].scale == cfg.test_dataloader.dataset.pipeline[1].scale
+
+
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if name not in DOTA_VERSIONS])
+def test_page_lists_the_classes_and_names_presets_and_configs(dataset, repo_root):
+    name = dataset.replace("-", "_")
+    text = (repo_root / "docs" / "datasets" / f"{name}.md").read_text()
+    section = text.partition("## Classes")[2].partition("## ")[0]
+    listed = tuple(section.strip().partition("\n\n")[0].replace("`", "").replace("\n", " ").split(", "))
+    assert listed == DATASETS[dataset].classes
+    for config, (of, *presets, _) in CONFIGS.items():
+        if of == dataset:
+            assert all(each in text for each in (config, *presets))
+    index = (repo_root / "docs" / "datasets" / "README.md").read_text()
+    assert f"]({name}.md) | `{dataset}` | {len(listed)} |" in index
 
 
 @pytest.fixture

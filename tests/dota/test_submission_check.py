@@ -87,7 +87,7 @@ def test_image_ids_are_compared_with_a_folder(zip_path, tmp_path):
 
 def test_few_images_without_detections_are_a_plain_warning(zip_path):
     text = findings(zip_path, images=["P1", "P2", "P3"])
-    assert text == "warning: images: 1 of 3 images have no detection (first: 'P3')"
+    assert text == "warning: images: 1 of 3 images has no detection (first: 'P3')"
     assert findings(zip_path, images=["P1", "P2"]) == ""
 
 

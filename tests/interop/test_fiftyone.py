@@ -46,6 +46,16 @@ def test_fields_and_shares_of_the_image_size(dataset):
     assert "predictions" not in second
 
 
+def test_task1_files_as_predictions(dataset, tmp_path):
+    (tmp_path / "detections").mkdir()
+    (tmp_path / "detections" / "Task1_ship.txt").write_text("P3 0.75 10 20 60 20 60 40 10 40\n")
+    fields = {"predictions": read_label_set(tmp_path / "detections").images}
+    write_fiftyone(tmp_path / "of_files", tmp_path / "images", fields)
+    (sample,) = json.loads((tmp_path / "of_files" / "samples.json").read_text())["samples"]
+    (polyline,) = sample["predictions"]["polylines"]
+    assert (Path(sample["filepath"]).name, polyline["label"], polyline["confidence"]) == ("P3.png", "ship", 0.75)
+
+
 @pytest.mark.parametrize("field", ["ground truth", "filepath", "_id"])
 def test_fields_that_fiftyone_cannot_hold(tmp_path, field):
     (tmp_path / "images").mkdir()

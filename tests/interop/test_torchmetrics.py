@@ -11,8 +11,12 @@ import pytest
 import torch
 
 from rotated_atss.cli import main
-from rotated_atss.dota.detections import Detections, write_task1_folder
-from rotated_atss.dota.labels import write_labels
+from rotated_atss.dota.ap_result import result_to_json
+from rotated_atss.dota.classes import CLASSES as CLASSES_BY_VERSION
+from rotated_atss.dota.detections import Detections, read_task1_folder, write_task1_folder
+from rotated_atss.dota.folders import list_label_files
+from rotated_atss.dota.labels import read_labels, write_labels
+from rotated_atss.dota.task1_evaluation import evaluate_detections
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_poly
 
@@ -21,6 +25,7 @@ pytest.importorskip("torchmetrics", reason="torchmetrics is not installed")
 from rotated_atss.interop.torchmetrics import OrientedAveragePrecision
 
 CLASSES = ["plane", "ship", "harbor"]
+DOTA_CLASSES = CLASSES_BY_VERSION["v1.0"]
 
 
 def random_images(seed: int, count: int) -> tuple[list[dict], list[dict]]:
@@ -86,6 +91,28 @@ def test_values_are_those_of_evaluate(tmp_path, options):
         assert math.isnan(values[f"{name}/harbor"])
 
 
+def test_real_detections(shared_data):
+    folder = shared_data("dota_eval", "nine_images")
+    found = read_task1_folder(folder / "merged_detections", DOTA_CLASSES)
+    labels = {path.stem: read_labels(path, DOTA_CLASSES) for path in list_label_files(folder / "labelTxt")}
+    metric = OrientedAveragePrecision(DOTA_CLASSES)
+    for image, of_image in labels.items():
+        rows = {name: each.take(each.image_ids == image) for name, each in found.items()}
+        pred = {
+            "boxes": np.concatenate([each.polygons for each in rows.values()]),
+            "scores": np.concatenate([each.scores for each in rows.values()]),
+            "labels": np.repeat(np.arange(len(DOTA_CLASSES)), [len(each) for each in rows.values()]),
+        }
+        gt = [DOTA_CLASSES.index(name) for name in of_image.names]
+        metric.update([pred], [{"boxes": of_image.polygons, "labels": gt, "difficult": of_image.difficult}])
+    # equal scores are ranked in the order of the images
+    ordered = {name: each.take(np.argsort(each.image_ids, kind="stable")) for name, each in found.items()}
+    expected = evaluate_detections(ordered, labels, classes=DOTA_CLASSES)
+    assert result_to_json(metric.evaluate()) == result_to_json(expected)
+    assert metric.compute()["AP50"].item() == pytest.approx(expected.ap50)
+    assert 0.3 < expected.ap50 < 1
+
+
 def test_polygons_give_the_values_of_their_boxes():
     preds, target = random_images(seed=1, count=6)
     as_polygons = [
@@ -100,6 +127,15 @@ def test_iou_thresholds_and_missing_difficult_flags():
     assert list(values) == ["AP50", "AP50_95"]
     assert values["AP50"] == compute(preds, target, difficult="count")["AP50"]
     assert values["AP50_95"] < values["AP50"]
+
+
+def test_forward_returns_the_values_of_the_batch():
+    preds, target = random_images(seed=6, count=8)
+    metric = OrientedAveragePrecision(CLASSES)
+    for rows in (slice(0, 5), slice(5, 8)):
+        values = {name: value.item() for name, value in metric(preds[rows], target[rows]).items()}
+        assert values == compute(preds[rows], target[rows])
+    assert {name: value.item() for name, value in metric.compute().items()} == compute(preds, target)
 
 
 def test_reset_pickle_and_no_images():

@@ -11,7 +11,7 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.label_formats.geometry import polygons_to_boxes
+from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes
 from rotated_atss.label_formats.reading import read_label_set
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
 from rotated_atss.label_formats.registry import FORMATS, WRITTEN
@@ -353,6 +353,18 @@ def test_labelstudio_file_is_what_its_import_reads(dota):
     config = (dota / "out" / "labeling_config.xml").read_text()
     assert '<RectangleLabels name="box" toName="image" canRotate="true">' in config
     assert config.count('<Label value="ship"/>') == 2
+
+
+def test_labelstudio_holds_detections_rounded_to_hundredths_as_rectangles(dota):
+    boxes = np.array([[8.0, 6, 9, 3, 0.3], [10, 5, 6, 2, -1.1]])
+    polygons = boxes_to_polygons(boxes).round(2)
+    (dota / "task1").mkdir()
+    lines = [f"P1 0.5 {' '.join(map(str, polygon))}\n" for polygon in polygons.tolist()]
+    (dota / "task1" / "Task1_ship.txt").write_text("".join(lines))
+    convert_labels(dota / "task1", dota / "out", "labelstudio", images=dota / "images")
+    first = json.loads((dota / "out" / "tasks.json").read_text())[0]
+    assert [region["type"] for region in first["predictions"][0]["result"]] == ["rectanglelabels"] * 2
+    assert labels_of(dota / "out").images[0].polygons == pytest.approx(polygons, abs=0.02)
 
 
 def test_boxes_keep_the_first_corner_of_their_polygon():

@@ -26,17 +26,17 @@ def raw_results(box_type, count=3):
     return dict(img=image, img_id="P1", img_shape=(80, 100), ori_shape=(80, 100), instances=instances)
 
 
-def assert_same(ours, theirs):
-    assert set(theirs) - set(ours) <= {"homography_matrix"}
+def assert_same(ours, mmdet_result):
+    assert set(mmdet_result) - set(ours) <= {"homography_matrix"}
     for key, value in ours.items():
         if isinstance(value, (OrientedBoxes, HorizontalBoxes)):
-            assert type(value) is type(theirs[key])
-            assert torch.equal(value.tensor, theirs[key].tensor)
+            assert type(value) is type(mmdet_result[key])
+            assert torch.equal(value.tensor, mmdet_result[key].tensor)
         elif isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(value, theirs[key])
-            assert value.dtype == theirs[key].dtype
+            np.testing.assert_array_equal(value, mmdet_result[key])
+            assert value.dtype == mmdet_result[key].dtype
         else:
-            assert value == theirs[key], key
+            assert value == mmdet_result[key], key
 
 
 @pytest.mark.parametrize("box_type", ["obb", "hbox"])
@@ -54,11 +54,11 @@ def test_every_step_equals_that_of_mmdetection(box_type, count, size, direction)
         ResizeImage(**size): mmdet_transforms.Resize(**size),
         FlipImage(**flip): mmdet_transforms.RandomFlip(**flip),
     }
-    ours, theirs = (raw_results(box_type, count) for _ in range(2))
+    ours, mmdet_result = (raw_results(box_type, count) for _ in range(2))
     for step, mmdet_step in steps.items():
-        ours, theirs = step(ours), mmdet_step(theirs)
-        assert_same(ours, theirs)
-    packed, expected = PackSample()(ours), mmdet_transforms.PackDetInputs()(theirs)
+        ours, mmdet_result = step(ours), mmdet_step(mmdet_result)
+        assert_same(ours, mmdet_result)
+    packed, expected = PackSample()(ours), mmdet_transforms.PackDetInputs()(mmdet_result)
     assert torch.equal(packed["inputs"], expected["inputs"])
     assert packed["inputs"].is_contiguous()
     sample, reference = packed["data_samples"], expected["data_samples"]
