@@ -153,6 +153,8 @@ def test(
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
+    if config is not None:  # errors in options are reported before the checkpoint is read
+        prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)
