@@ -29,6 +29,7 @@ from rotated_atss.checkpoints.model_info import (
     read_info,
 )
 from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.checkpoints.settings_check import tuples_to_lists
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
 from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
 from rotated_atss.detection.engine.class_names import config_classes, find_class_names, set_classes
@@ -51,6 +52,7 @@ from rotated_atss.tiling.split_settings import default_gap
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published")
 # Parts of a model that give its outputs their meaning.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
+_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
 _UNCHANGED_STEPS = ("LoadAnnotations", "PackDetInputs")
 _CHECKED_HEADERS = 200
 
@@ -426,9 +428,12 @@ def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[s
     """Yield dotted key and value of every setting below the compared keys."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
+            if name not in _TRAINING_KEYS:
+                yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
         for index, item in enumerate(value):
             yield from _settings(item, f"{path}.{index}", compared)
+    elif compared and path.endswith(".type") and isinstance(value, str):
+        yield path, value.rpartition(".")[2]  # without the scope of a registry
     elif compared:
-        yield path, list(value) if isinstance(value, (list, tuple)) else value
+        yield path, tuples_to_lists(value)

@@ -147,6 +147,11 @@ def test_config_that_contradicts_the_record_is_refused(fault):
         "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, 'le135' in the config "
         f"{DEMO} (omit the config: the checkpoint has a record of its own)"
     )
+    equal = {
+        "model.data_preprocessor.type": "DetDataPreprocessor",
+        "model.data_preprocessor.mean": (123.675, 116.28, 103.53),
+    }
+    assert check_agreement(load_config(DEMO, equal), info, "a.pth") is None
     gray = {"model.data_preprocessor.mean": [1.0, 1.0, 1.0]}
     assert "model.data_preprocessor.mean is " in fault(check_agreement, load_config(DEMO, gray), info, "a.pth")
     assert check_agreement(load_config(DEMO, gray), info, "a.pth", gray) is None
