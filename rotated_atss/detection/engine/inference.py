@@ -19,8 +19,9 @@ from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -157,7 +158,7 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (info and info.preprocessing.bits),
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (None if info is None else info.preprocessing.bits),
         info=info,
     )
 
