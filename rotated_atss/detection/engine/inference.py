@@ -22,8 +22,9 @@ from rotated_atss.detection.engine.checkpoint_io import load_weights, read_check
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
 from rotated_atss.detection.engine.device import resolve_device
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -46,7 +47,8 @@ class LoadedDetector:
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
-        bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
+        bits: Used bits of 16-bit images: those of the config's ``LoadTile``, or those by which the training images were
+            split. None counts them.
         info: The record of the model file; None if it has none.
     """
 
@@ -150,7 +152,7 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (None if info is None else info.preprocessing.bits),
         info=info,
     )
 
