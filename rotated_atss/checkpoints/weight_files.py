@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,42 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
         ...     read_safetensors(path)["state_dict"]["w"].tolist()
         [1.0, 1.0]
     """
-    from safetensors.torch import save
-
     paths = output_paths(out)
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    state = _copy(state)
     buffer = io.BytesIO()
     torch.save({"meta": meta, "state_dict": state}, buffer)
     atomic_write(paths[0], buffer.getvalue())
-    header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
-    atomic_write(paths[1], save(state, metadata=header))
+    atomic_write(paths[1], safetensors_bytes(state, meta))
     return paths
+
+
+def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """Return the content of a ``.safetensors`` file. Equal arguments give equal bytes.
+
+    Args:
+        state: Weights by name.
+        meta: As for :func:`save_weights`.
+
+    Example:
+        >>> safetensors_bytes({"w": torch.ones(2)}, {"epoch": 12})[8:46]
+        b'{"__metadata__":{"epoch":"12","format"'
+    """
+    from safetensors.torch import save
+
+    header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
+    content = save(_copy(state), metadata=header)
+    # The library writes metadata in random order. The header is padded with spaces to a multiple of 8 bytes.
+    end = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:end])
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return separate, contiguous tensors on the CPU: the format refuses tensors that share memory."""
+    return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 
 def read_safetensors(path: str | Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ COMMANDS = {
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positive samples that an assigner gives each object.",
     "check-submission": "Validate a submission for the DOTA server.",

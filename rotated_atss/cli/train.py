@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from rotated_atss.checkpoints.registry import find_file_or_entry
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._preflight import check_inputs_exist
 
@@ -19,8 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
     )  # fmt: skip
     parser.add_argument(
-        "--init-from", metavar="CHECKPOINT", help="start from the weights of CHECKPOINT (.pth or .safetensors)"
-    )
+        "--init-from", metavar="CHECKPOINT|NAME",
+        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
+        "downloaded (names: `rotated-atss models list`)",
+    )  # fmt: skip
     parser.add_argument(
         "--reset-class-layer", action="store_true",
         help="with --init-from: initialize the class layer anew, for other classes than those of CHECKPOINT",
@@ -69,7 +72,9 @@ def _parse_num_workers(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else args.init_from)
+    check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
+    if args.init_from is not None:
+        find_file_or_entry(args.init_from)
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import train
 

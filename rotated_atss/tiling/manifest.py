@@ -12,6 +12,7 @@ from typing import Any
 from rotated_atss import __version__
 from rotated_atss.coco.json_file import read_json
 from rotated_atss.errors import UserError, count_of, quote
+from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -31,6 +32,7 @@ class Manifest:
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; None if they are not recorded.
+        bits: Used bits by which 16-bit images were scaled; None for 8-bit images.
     """
 
     written_by: str = ""
@@ -38,6 +40,7 @@ class Manifest:
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
     window: tuple[int, int] | None = None
+    bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,8 @@ def read_manifest(path: str | Path) -> Manifest:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
-        ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200))
+        ...     read_manifest(path).window
+        (1024, 200)
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -174,6 +177,7 @@ def read_manifest(path: str | Path) -> Manifest:
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
+        bits=_bits(settings, path),
     )
 
 
@@ -261,6 +265,13 @@ def check_tiles(
     if not manifest.keep_empty:
         notes.append("AP is biased: the split left out tiles without objects, and false positives there")
     return notes
+
+
+def _bits(settings: dict[str, Any], path: str | Path) -> int | None:
+    bits = settings.get("bits")
+    if bits is not None and not (type(bits) is int and MIN_BITS <= bits <= MAX_BITS):
+        raise _manifest_error(path, "settings.bits", f"from {MIN_BITS} to {MAX_BITS} or null", bits)
+    return bits
 
 
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:

@@ -196,8 +196,10 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         figures = json.loads((folder / "merged" / "ap.json").read_text())
         assert figures["version"] == version
         assert figures["per_class"]["ship"]["npos"] == objects
-    line = error(main, ["test", "atss_r50_fpn_1x_coco", words[0], "--dota-version", "v1.5"])
-    assert line.endswith("atss_r50_fpn_1x_coco.py: --dota-version needs DOTA's metric; this config has another metric")
+    other = tmp_path / "other.py"
+    other.write_text(f"_base_ = 'rotated_atss::demo/{CONFIG}.py'\ntest_evaluator = dict(type='CocoBoxMetric')\n")
+    line = error(main, ["test", str(other), words[0], "--dota-version", "v1.5"])
+    assert line.endswith("other.py: --dota-version needs DOTA's metric; this config has another metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
     assert "invalid choice: 'v3.0'" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def convert_file(
     config, reason = (config, "given by --config") if config else _find_config(origin, path)
     target = describe_target(config, cfg_options)
     conversion = convert_checkpoint(origin, target, path)
-    meta = {
+    meta: dict[str, Any] = {
         "converted_from": origin.source,
         "source_file": Path(path).name,
         "config": target.config,

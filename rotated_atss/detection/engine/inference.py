@@ -43,7 +43,8 @@ class LoadedDetector:
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last.
-        bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
+        bits: Used bits of 16-bit images: those of the config's ``LoadTile``, or those by which the training images were
+            split. None counts them.
         info: The record of the model file; None if it has none.
     """
 
@@ -147,7 +148,7 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (info and info.preprocessing.bits),
         info=info,
     )
 

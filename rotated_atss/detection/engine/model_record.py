@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -15,6 +16,7 @@ from torch import nn
 
 import rotated_atss
 from rotated_atss import __version__
+from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.config_text import format_config_text
 from rotated_atss.checkpoints.model_info import (
     KEY,
@@ -24,14 +26,25 @@ from rotated_atss.checkpoints.model_info import (
     Thresholds,
     TrainingData,
     Window,
+    read_info,
 )
+from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.checkpoints.settings_check import tuples_to_lists
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
-from rotated_atss.detection.engine.config import config_from_values, find_test_dataset, load_config
-from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
+from rotated_atss.detection.engine.class_names import config_classes, find_class_names, set_classes
+from rotated_atss.detection.engine.config import (
+    build_model,
+    config_from_values,
+    find_test_dataset,
+    load_config,
+    require_keys,
+)
+from rotated_atss.detection.engine.network import num_classes, unwrap_model
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.image_header import read_header
-from rotated_atss.tiling.manifest import MANIFEST, read_manifest
+from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
@@ -39,6 +52,7 @@ from rotated_atss.tiling.split_settings import default_gap
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published")
 # Parts of a model that give its outputs their meaning.
 _COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
+_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
 _UNCHANGED_STEPS = ("LoadAnnotations", "PackDetInputs")
 _CHECKED_HEADERS = 200
 
@@ -60,8 +74,12 @@ class ModelInfoHook(Hook):
                 raise UserError("the dataset has no class names")
             data = describe_training_data(dataset, classes)
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
-            model = unwrap_model(runner.model)
-            self._text = describe_model(runner.cfg, model, classes, window=window, training_data=data).to_json()
+            manifest = _find_manifest(dataset)
+            info = describe_model(
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
+                bits=None if manifest is None else manifest.bits,
+            )  # fmt: skip
+            self._text = info.to_json()
         except UserError as error:
             runner.logger.warning(f"checkpoints will have no record of the model: {error}")
 
@@ -78,6 +96,7 @@ def describe_model(
     *,
     window: Window,
     training_data: TrainingData | None = None,
+    bits: int | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
     """Describe a model.
@@ -88,6 +107,7 @@ def describe_model(
         classes: Class names in the order of the class indices.
         window: Windows of prediction.
         training_data: Summary of the training data.
+        bits: Used bits by which the 16-bit images of the training were split. The config's take precedence.
         origin: Source of converted weights.
 
     Raises:
@@ -108,7 +128,7 @@ def describe_model(
         box_type="obb" if coder.encode_size == 5 else "hbb",
         angle_version=getattr(coder, "angle_version", None),
         window=window,
-        preprocessing=_describe_preprocessing(cfg),
+        preprocessing=_describe_preprocessing(cfg, bits),
         thresholds=_describe_thresholds(cfg),
         ground_resolution=cfg.get("ground_resolution"),
         training_data=training_data,
@@ -116,6 +136,32 @@ def describe_model(
         package_version=__version__,
         commit=_commit(),
     )
+
+
+def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
+    """Return the record of a checkpoint: its own, or one made from a config.
+
+    Args:
+        config: Path or name of the model's config.
+        content: The checkpoint.
+        path: Its file, for errors.
+
+    Raises:
+        UserError: The weights do not fit the config, or config and record contradict each other.
+    """
+    info = read_info(content.get("meta"), path)
+    cfg = resolve_config(config, info, path, None)
+    if info is not None:
+        return info
+    require_keys(cfg, "model")
+    trained = recorded_classes(content)
+    if trained:
+        set_classes(cfg, trained)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    check_weights_fit(model, state_dict_of(content), path)
+    classes = find_class_names(content, cfg, num_classes(model))
+    return describe_model(cfg, model, classes, window=default_window(cfg))
 
 
 def default_window(cfg: Config) -> Window:
@@ -183,18 +229,24 @@ def find_training_window(dataset: Any, cfg: Config) -> Window:
         cfg: The config.
     """
     parts = list(_innermost(dataset))
-    for part in parts:
-        path = Path(getattr(part, "data_root", None) or "") / MANIFEST
-        if path.is_file():
-            size_and_gap = read_manifest(path).window
-            if size_and_gap is not None:
-                return Window(*size_and_gap)
+    manifest = _find_manifest(dataset)
+    if manifest is not None and manifest.window is not None:
+        return Window(*manifest.window)
     window = default_window(cfg)
     if window.size != WHOLE_IMAGE and parts:
         sides = _common_sides(parts[0])
         if len(sides) == 1 and min(sides) > 0:
             return Window(min(sides), default_gap(min(sides)))
     return window
+
+
+def _find_manifest(dataset: Any) -> Manifest | None:
+    """Return the manifest of the first split in a dataset; None if there is none."""
+    for part in _innermost(dataset):
+        root = getattr(part, "data_root", None)
+        if root and (Path(root) / MANIFEST).is_file():
+            return read_manifest(Path(root) / MANIFEST)
+    return None
 
 
 def _common_sides(dataset: Any) -> set[int]:
@@ -235,7 +287,7 @@ def _config_text(cfg: Config) -> str | None:
         return None
 
 
-def _describe_preprocessing(cfg: Config) -> Preprocessing:
+def _describe_preprocessing(cfg: Config, bits: int | None) -> Preprocessing:
     settings = cfg.model.get("data_preprocessor") or {}
     if settings.get("pad_value"):
         raise UserError(f"data_preprocessor.pad_value must be 0, got {settings['pad_value']}")
@@ -247,7 +299,7 @@ def _describe_preprocessing(cfg: Config) -> Preprocessing:
         channel_order="RGB" if is_rgb else "BGR",
         pad_divisor=settings.get("pad_size_divisor", 1),
         resize=_resize_of(steps),
-        bits=steps[0].get("bits") if steps else None,
+        bits=(steps[0].get("bits") if steps else None) or bits,
     )
 
 
@@ -267,24 +319,32 @@ def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
 
 
 def _describe_thresholds(cfg: Config) -> Thresholds:
-    test_cfg = cfg.model.get("test_cfg") or {}
+    test_cfg: dict[str, Any] = cfg.model.get("test_cfg") or {}
+    nms: dict[str, Any] = test_cfg.get("nms") or {}
+    for key, settings in (("nms.iou_threshold", nms), ("max_per_img", test_cfg)):
+        if key.rpartition(".")[2] not in settings:
+            raise UserError(f"model.test_cfg has no {key}")
     return Thresholds(
         score=max(0.0, test_cfg.get("score_thr", 0.0)),
-        nms_iou=(test_cfg.get("nms") or {}).get("iou_threshold"),
+        nms_iou=nms["iou_threshold"],
         nms_pre=max(0, test_cfg.get("nms_pre", 0)),
-        max_per_image=test_cfg.get("max_per_img"),
+        max_per_image=test_cfg["max_per_img"],
         merge_iou=merge_iou_threshold(cfg),
         min_box_size=max(0.0, test_cfg.get("min_bbox_size", 0.0)),
     )
 
 
 def _commit() -> str | None:
-    """Return the commit of the working copy that the package is imported from; None for an installed package."""
+    """Return the commit of the working copy that the package is imported from; None for an installed package.
+
+    It ends in ``-dirty`` if files have been changed since.
+    """
     root = Path(rotated_atss.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10)
+        command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
@@ -311,6 +371,7 @@ def resolve_config(
         cfg = load_config(config, cfg_options)
         if info is not None:
             check_agreement(cfg, info, checkpoint, cfg_options or ())
+            _check_named_classes(cfg, info, checkpoint, cfg_options or ())
         return cfg
     if info is None:
         hint = "name its config: CONFIG CHECKPOINT"
@@ -319,7 +380,18 @@ def resolve_config(
         values = info.config_values()
     except UserError as error:
         raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
-    return config_from_values(values, info.config_name, checkpoint, cfg_options)
+    cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
+    _check_named_classes(cfg, info, checkpoint, cfg_options or ())
+    return cfg
+
+
+def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
+    """Refuse classes that the user names and the model does not have, or has in another order."""
+    if any(key.rpartition(".")[2] == "classes" for key in user_keys):
+        classes = config_classes(cfg)
+        if classes is not None and classes != info.classes:
+            what = f"the classes are {', '.join(info.classes)}, got {', '.join(classes)} from --cfg-options"
+            raise UserError(what, where=checkpoint, hint="omit them: the checkpoint records its classes")
 
 
 def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
@@ -337,10 +409,11 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
     Raises:
         UserError: A setting differs.
     """
-    if info.config is None:
-        return
-    recorded = dict(_settings(info.config_values().get("model"), "model"))
+    require_keys(cfg, "model")
+    recorded = {} if info.config is None else dict(_settings(info.config_values().get("model"), "model"))
     for key, value in _settings(cfg.model, "model"):
+        if key.endswith(".angle_version"):
+            recorded.setdefault(key, info.angle_version)
         if key in recorded and recorded[key] != value and not any(_covers(each, key) for each in user_keys):
             name = cfg.get("config_name") or cfg.filename
             what = f"{key} is {quote(recorded[key])} in the checkpoint, {quote(value)} in the config {name}"
@@ -355,9 +428,12 @@ def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[s
     """Yield dotted key and value of every setting below the compared keys."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
+            if name not in _TRAINING_KEYS:
+                yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
         for index, item in enumerate(value):
             yield from _settings(item, f"{path}.{index}", compared)
+    elif compared and path.endswith(".type") and isinstance(value, str):
+        yield path, value.rpartition(".")[2]  # without the scope of a registry
     elif compared:
-        yield path, list(value) if isinstance(value, (list, tuple)) else value
+        yield path, tuples_to_lists(value)

@@ -44,7 +44,8 @@ class TrainOptions(RunOptions):
         deterministic: Use deterministic algorithms only.
         from_scratch: Train without pretrained weights and freeze nothing.
         iterations: Train for this many iterations, log each of them and skip validation.
-        init_from: Checkpoint whose weights start the training.
+        init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
+            Of a published backbone, only the backbone is used.
         reset_class_layer: Initialize the class layer anew if that of ``init_from`` has another size.
 
     Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from rotated_atss.detection.engine.checkpoint_io import (
     restrict_checkpoint_loading,
 )
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
-from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
+from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
 from rotated_atss.detection.engine.preflight import check_data
@@ -68,7 +70,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     options = options or TrainOptions()
     if options.deterministic:
         keep_threads()
-    cfg = prepare_train(load_config(config, options.config_changes), options)
+    cfg = _load_training_config(config, options)
     missing = missing_validation_data(cfg)
     if missing is not None:
         cfg = without_validation(cfg)
@@ -113,6 +115,18 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
     return Path(cfg.work_dir)
 
 
+def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
+    """Return the prepared config; the name of a published model in ``init_from`` is replaced by its file."""
+    cfg = load_config(config, options.config_changes)
+    if options.init_from is not None and not options.resume:
+        path, is_backbone = find_start_weights(options.init_from)
+        options = replace(options, init_from=None if is_backbone else path)
+        if is_backbone:
+            require_keys(cfg, "model")
+            cfg.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(path)}
+    return prepare_train(cfg, options)
+
+
 def test(
     config: str | Path | None,
     checkpoint: str | Path,
@@ -139,6 +153,8 @@ def test(
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
+    if config is not None:  # errors in options are reported before the checkpoint is read
+        prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -14,11 +15,13 @@ from rotated_atss.detection.engine import runner
 from rotated_atss.detection.engine.config import build_model, load_config
 from rotated_atss.detection.engine.inference import load_detector
 from rotated_atss.detection.engine.model_record import (
+    _find_manifest,
     check_agreement,
     default_window,
     describe_model,
     describe_training_data,
     find_training_window,
+    resolve_config,
 )
 from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.tiling.predict import predict_image, resolve_tiling
@@ -108,6 +111,7 @@ def test_window_of_the_manifest(tmp_path):
     cfg = load_config(DEMO)
     (tmp_path / "manifest.json").write_text(json.dumps({"settings": {"sizes": [256], "gaps": [64], "rates": [0.5, 1]}}))
     assert find_training_window(Records(tmp_path), cfg) == Window(256, 64)
+    assert _find_manifest(Records(tmp_path)).bits is None
     (tmp_path / "manifest.json").write_text("{}")
     assert find_training_window(Records(tmp_path), cfg) == default_window(cfg) == Window(1024, 200)
 
@@ -143,9 +147,38 @@ def test_config_that_contradicts_the_record_is_refused(fault):
         "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, 'le135' in the config "
         f"{DEMO} (omit the config: the checkpoint has a record of its own)"
     )
+    equal = {
+        "model.data_preprocessor.type": "DetDataPreprocessor",
+        "model.data_preprocessor.mean": (123.675, 116.28, 103.53),
+    }
+    assert check_agreement(load_config(DEMO, equal), info, "a.pth") is None
     gray = {"model.data_preprocessor.mean": [1.0, 1.0, 1.0]}
     assert "model.data_preprocessor.mean is " in fault(check_agreement, load_config(DEMO, gray), info, "a.pth")
     assert check_agreement(load_config(DEMO, gray), info, "a.pth", gray) is None
+    without_config = dataclasses.replace(info, config=None)
+    assert "angle_version is 'le90' in the checkpoint" in fault(check_agreement, other, without_config, "a.pth")
+
+
+def test_named_classes_that_contradict_the_record_are_refused(fault):
+    info = describe(DEMO)
+    named = {"test_dataloader.dataset.metainfo.classes": ["b", "a"]}
+    for config in (DEMO, None):
+        message = fault(resolve_config, config, info, "a.pth", named)
+        assert message.startswith("a.pth: the classes are a, b, got b, a from --cfg-options")
+    assert resolve_config(None, info, "a.pth", {"test_dataloader.dataset.metainfo.classes": ["a", "b"]})
+
+
+@pytest.mark.usefixtures("quick")
+def test_bits_of_the_split_are_recorded_and_used(run, tiles, tmp_path):
+    shutil.copytree(tiles, tmp_path / "tiles")
+    names = [{"name": path.stem} for path in (tiles / "images").iterdir()]
+    settings = {"sizes": [128], "gaps": [32], "bits": 11}
+    (tmp_path / "tiles" / "manifest.json").write_text(json.dumps({"settings": settings, "tiles": names}))
+    changes = {"train_cfg.max_iters": 1, "train_dataloader.dataset.data_root": str(tmp_path / "tiles")}
+    path = run(changes) / "iter_1.pth"
+    info = read_model_info(path)
+    assert (info.window, info.preprocessing.bits) == (Window(128, 32), 11)
+    assert load_detector(path, device="cpu").bits == 11
 
 
 def test_explicit_windows_win_over_the_record():

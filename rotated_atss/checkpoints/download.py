@@ -1,0 +1,189 @@
+"""Downloads of published model files: resumed, checked by their hash, and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rotated_atss import __version__
+from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.registry import RegistryEntry
+from rotated_atss.errors import UserError, printable
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.run_lock import run_lock
+
+CACHE_VARIABLE = "ROTATED_ATSS_CACHE"
+TIMEOUT_S = 20
+LOCK_TIMEOUT_S = 3600
+_BLOCK_BYTES = 2**20
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloaded model files.
+
+    It is ``$ROTATED_ATSS_CACHE``, or else ``rotated-atss/models`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Example:
+        >>> cache_folder().is_absolute()
+        True
+    """
+    given = os.environ.get(CACHE_VARIABLE)
+    if given:
+        return Path(given).absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base).absolute() / "rotated-atss" / "models" if base else Path.home() / ".cache/rotated-atss/models"
+
+
+def cached_path(entry: RegistryEntry) -> Path:
+    """Return where the file of an entry is kept, whether it is there or not.
+
+    Example:
+        >>> from rotated_atss.checkpoints.registry import find_entry
+        >>> cached_path(find_entry("resnet50")).name
+        'resnet50-0676ba61.pth'
+    """
+    return cache_folder() / entry.file_name
+
+
+def fetch(entry: RegistryEntry, *, progress: bool | None = None) -> Path:
+    """Return the checked file of an entry; download it unless it is in the cache.
+
+    Args:
+        entry: The entry.
+        progress: Show a progress bar; None shows it on a terminal.
+
+    Returns:
+        Path of the file in the cache.
+
+    Raises:
+        UserError: There is no connection, the download ended early, or the file has another hash. A file with another
+            hash is removed; an incomplete one is kept and resumed by the next call.
+
+    Example::
+
+        fetch(find_entry("resnet50"))
+    """
+    path = cached_path(entry)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = f"choose another folder with {CACHE_VARIABLE}"
+        raise UserError(f"the cache cannot be written: {error.strerror}", where=path.parent, hint=hint) from error
+    with _waited_lock(path.with_name(f".{path.name}.lock")):
+        if not path.is_file():
+            part = path.with_name(f"{path.name}.part")
+            _download(entry.url, part, path, progress)
+            _check_hash(part, entry)
+            os.replace(part, path)
+        else:
+            _check_hash(path, entry)
+    return path
+
+
+def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
+    """Return whether the file of an entry needs no conversion: that of a backbone, or a model file with a record.
+
+    Args:
+        entry: The entry.
+        path: Its file.
+
+    Example:
+        >>> from rotated_atss.checkpoints.registry import find_entry
+        >>> is_usable(find_entry("resnet50"), "resnet50-0676ba61.pth")
+        True
+    """
+    return entry.kind == "backbone" or read_model_info(path) is not None
+
+
+@contextmanager
+def _waited_lock(path: Path) -> Iterator[None]:
+    """Hold a lock; wait while another process, such as another one of the same training, downloads the file."""
+    end = time.monotonic() + LOCK_TIMEOUT_S
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(run_lock(path))
+                break
+            except UserError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+        yield
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a").write_bytes(b"plane")
+        ...     sha256_of(Path(folder, "a"))[:8]
+        'fad90028'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_hash(path: Path, entry: RegistryEntry) -> None:
+    """Remove a file with another hash and raise an error."""
+    digest = sha256_of(path)
+    if not digest.startswith(entry.sha256_prefix):
+        path.unlink()
+        what = f"the file has another hash and was removed: expected SHA-256 {entry.sha256_prefix}..., got {digest}"
+        raise UserError(what, where=entry.url, hint="download it again; if this repeats, report the entry")
+
+
+def _download(url: str, part: Path, path: Path, progress: bool | None) -> None:
+    """Download to ``part``, from its end if it exists and the server can."""
+    place = f"without a network, place the file at {path}"
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"rotated-atss/{__version__}"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
+            _save(response, part, start, path.name, progress)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return  # the earlier download was complete; its hash is checked next
+        reason = f"the server answered {error.code} {error.reason}"
+        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=place) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(getattr(error, "reason", None) or error or type(error).__name__)
+        resumes = "run again to resume; " if part.exists() else ""
+        raise UserError(f"cannot be downloaded: {printable(reason)}", where=url, hint=resumes + place) from error
+
+
+def _save(response: Any, part: Path, start: int, name: str, progress: bool | None) -> None:
+    """Append a response to ``part``, or replace it if the server sends the whole file."""
+    given = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
+    resumed = getattr(response, "status", None) == http.client.PARTIAL_CONTENT and given is not None
+    if not (resumed and given and int(given[1]) == start):
+        start = 0
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length and length.isdigit() else None
+    with (
+        open(part, "ab" if start else "wb") as file,
+        progress_bar(desc=name, unit="B", total=total, show=progress) as bar,
+    ):
+        bar.update(start)
+        while block := response.read(_BLOCK_BYTES):
+            file.write(block)
+            bar.update(len(block))
+        size = file.tell()
+    if total is not None and size < total:
+        raise OSError(f"the connection ended after {size} of {total} bytes")

@@ -1,0 +1,67 @@
+"""Publishing of a model: a folder of checked model files with a registry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from rotated_atss.checkpoints.model_info import KEY, ModelInfo
+from rotated_atss.checkpoints.registry import parse_entry, read_entries, registry_bytes
+from rotated_atss.checkpoints.weight_files import safetensors_bytes
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write_all
+
+REGISTRY_NAME = "models.json"
+
+
+def publish(
+    folder: str | Path,
+    name: str,
+    state: Mapping[str, Tensor],
+    info: ModelInfo,
+    *,
+    license: str,
+    source: str,
+    published: str = "",
+) -> Path:
+    """Write a model to a folder as ``NAME-<hash>.safetensors``, and its entry to ``models.json``.
+
+    The folder can be served by any web server; ``models.json`` is a registry for
+    :func:`rotated_atss.checkpoints.registry.load_registry`.
+
+    Args:
+        folder: A new folder, or one with published models.
+        name: Name of the model.
+        state: Weights by name.
+        info: Record of the model.
+        license: License of the weights.
+        source: Who publishes them.
+        published: Result of the model.
+
+    Returns:
+        The written model file.
+
+    Raises:
+        UserError: Another model of this name is published in the folder, or a file cannot be written.
+
+    Example::
+
+        publish("published", "harbors", state, info, license="CC-BY-4.0", source="Port authority")
+    """
+    registry_path = Path(folder) / REGISTRY_NAME
+    entries = read_entries(registry_path) if registry_path.is_file() else {}
+    content = safetensors_bytes(dict(state), {KEY: info.to_json(), "dataset_meta": {"classes": list(info.classes)}})
+    digest = hashlib.sha256(content).hexdigest()
+    entry = {
+        "name": name, "kind": "detector", "url": f"{name}-{digest[:8]}.safetensors", "sha256_prefix": digest,
+        "size_mb": round(len(content) / 2**20, 3), "license": license, "source": source, "published": published,
+    }  # fmt: skip
+    path = Path(folder) / parse_entry(entry, registry_path).file_name
+    if entries.get(name, entry)["sha256_prefix"] != digest:
+        hint = "choose another --name, or remove its entry"
+        raise UserError(f"another model of the name {name} is published here", where=registry_path, hint=hint)
+    atomic_write_all({path: content, registry_path: registry_bytes({**entries, name: entry}.values())})
+    return path

@@ -1,0 +1,59 @@
+"""Models of the registry: downloaded, converted to this package's parameter names and kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rotated_atss.checkpoints.download import cache_folder, fetch, is_usable
+from rotated_atss.checkpoints.model_file import read_model_info
+from rotated_atss.checkpoints.registry import RegistryEntry, find_file_or_entry
+from rotated_atss.checkpoints.weight_files import save_weights
+from rotated_atss.detection.engine.convert_file import ConvertedFile, convert_file
+
+
+def provide_model(entry: RegistryEntry, *, progress: bool | None = None) -> tuple[Path, ConvertedFile | None]:
+    """Download the file of an entry and convert it, unless that has been done.
+
+    Args:
+        entry: The entry.
+        progress: Show a progress bar; None shows it on a terminal.
+
+    Returns:
+        A model file with a record for a detector, the downloaded file for a backbone; and the conversion, or None if
+        nothing was converted.
+
+    Raises:
+        UserError: The file cannot be downloaded or converted, or has another hash.
+
+    Example::
+
+        path, _ = provide_model(find_entry("rotated_atss_obb_r50_fpn_1x_dota_le90"))
+    """
+    source = fetch(entry, progress=progress)
+    if is_usable(entry, source):
+        return source, None
+    out = cache_folder() / f"{entry.name}.pth"
+    info = read_model_info(out) if out.is_file() else None
+    if info is not None and (info.origin or "").endswith(f", {source.name}"):
+        return out, None
+    converted = convert_file(source, config=entry.config)
+    return save_weights(out, converted.conversion.state, converted.meta)[0], converted
+
+
+def find_start_weights(name: str | Path) -> tuple[Path, bool]:
+    """Return the file that a training starts from, and whether only its backbone is used.
+
+    Args:
+        name: A checkpoint, or a name of the registry.
+
+    Raises:
+        UserError: It is neither, or its file cannot be provided.
+
+    Example:
+        >>> find_start_weights("no_such_model")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: no_such_model: no such checkpoint, and no model of this name ...
+    """
+    found = find_file_or_entry(name)
+    return (found, False) if isinstance(found, Path) else (provide_model(found)[0], found.kind == "backbone")
