@@ -1,5 +1,7 @@
 """Configs and their parts: errors in one line."""
 
+import copy
+
 import pytest
 from mmengine.config import Config
 
@@ -65,3 +67,12 @@ def test_config_inherited_by_package_name_is_that_config(tmp_path):
     own.write_text(f'_base_ = "rotated_atss::dota/{name}.py"\n')
     inherited, original = (load_config(config)._cfg_dict.to_dict() for config in (own, name))
     assert {**inherited, "config_name": name} == original
+
+
+def test_text_of_a_config_is_complete_but_not_formatted(monkeypatch):
+    """MMEngine formats the text several times per run, which takes longer than building the model."""
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", None)
+    cfg = copy.deepcopy(load_config("rotated_atss_obb_r18_demo_le90", {"train_cfg.max_iters": 7}))
+    again = Config.fromstring(cfg.pretty_text, ".py")
+    assert again.to_dict() == cfg.to_dict()
+    assert again.train_cfg.max_iters == 7
