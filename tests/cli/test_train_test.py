@@ -23,13 +23,12 @@ LABEL = "20 30 60 30 60 50 20 50 ship 0\n"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Speed up small models: one torch thread and no formatting of dumped configs.
+    """Speed up small models with one torch thread.
 
     MMEngine's loggers keep the streams of the test in which they were created; errors of closed streams are ignored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
     monkeypatch.setattr(logging, "raiseExceptions", False)
     yield
     torch.set_num_threads(threads)
