@@ -177,6 +177,16 @@ def test_user_errors_of_test(error, tiles, tmp_path):
         assert message in line
 
 
+def test_model_file_needs_no_config(tmp_path, monkeypatch, error):
+    calls = []
+    monkeypatch.setattr("rotated_atss.detection.engine.runner.test", lambda *args: calls.append(args[:2]))
+    (tmp_path / "a.pth").touch()
+    assert main(["test", str(tmp_path / "a.pth"), "--out", "x"]) == 0
+    assert main(["test", CONFIG, "--out", "x", str(tmp_path / "a.pth")]) == 0
+    assert calls == [(None, str(tmp_path / "a.pth")), (CONFIG, str(tmp_path / "a.pth"))]
+    assert "gone.pth: no such model file (give MODEL, or CONFIG CHECKPOINT)" in error(main, ["test", "gone.pth"])
+
+
 def test_dota_version_decides_whether_difficult_objects_count(train, error, tiles, tmp_path, capsys):
     """A missed difficult ship is ignored in v1.0 and counts in v1.5 and v2.0."""
     assert train() == 0

@@ -40,6 +40,7 @@ def describe_model(
     window: Window,
     training_data: TrainingData | None = None,
     bits: int | None = None,
+    ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
     """Describe a model.
@@ -51,6 +52,7 @@ def describe_model(
         window: Windows of prediction.
         training_data: Summary of the training data.
         bits: Used bits by which the 16-bit images of the training were split. The config's take precedence.
+        ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
         origin: Source of converted weights.
 
     Raises:
@@ -73,7 +75,7 @@ def describe_model(
         window=window,
         preprocessing=_describe_preprocessing(cfg, bits),
         thresholds=_describe_thresholds(cfg),
-        ground_resolution=cfg.get("ground_resolution"),
+        ground_resolution=cfg.get("ground_resolution", ground_resolution),
         training_data=training_data,
         origin=origin,
         package_version=__version__,
