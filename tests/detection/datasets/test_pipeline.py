@@ -78,7 +78,7 @@ def test_sample_without_labels():
     assert packed["data_samples"].metainfo == expected["data_samples"].metainfo
 
 
-def test_horizontal_boxes_are_clipped_to_the_resized_image_unless_told_otherwise():
+def test_horizontal_boxes_are_clipped_to_the_resized_image_by_default():
     results = raw_results("hbox")
     results["instances"][0]["bbox"] = [-10.0, 20, 40, 60]
     clipped, kept = (
