@@ -254,6 +254,9 @@ SECTIONS = {
         "busy processes": "busy", "threads": "setting", "5,000 objects assigned, ms": "assign",
         "100,000 IoUs, ms": "iou", "demo training step, ms": "train", "four tiles detected, ms": "predict",
     }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
+    "startup": Section("Start-up of the commands", {
+        "command": ("command", "`{}`"), "CPU s": ("cpu_s", number), "s": ("wall_s", number),
+    }, lambda record: ["Each process handles one tile of 256 px. The first row is Python with torch alone."]),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",

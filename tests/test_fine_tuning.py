@@ -89,7 +89,7 @@ def test_every_command_of_the_page(workspace, capsys):
         if words[0] == "test":
             assert all(name in out.out + out.err for name in CLASSES)
     log = next(Path("work_dirs/roofs").glob("*/*.log")).read_text()
-    assert "initialized anew (bbox_head 2; first: bbox_head.retina_cls.weight)" in log
+    assert "reinitialized (bbox_head 2; first: bbox_head.retina_cls.weight)" in log
     assert "MultiStepLR: no milestone" not in log
     assert sorted(path.name for path in Path("predictions/detections").iterdir()) == [
         "Task1_boat.txt", "Task1_car.txt", "Task1_roof.txt",

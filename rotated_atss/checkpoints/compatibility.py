@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -159,7 +160,7 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
 
 
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names that a checkpoint of MMEngine or MMDetection 2.x records, or None.
+    """Return the class names that a checkpoint of MMEngine or MMDetection 2.x or the record of a model has, or None.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
@@ -171,7 +172,8 @@ def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
     for names in (dataset_meta.get("classes"), dataset_meta.get("CLASSES"), meta.get("CLASSES")):
         if names:
             return (names,) if isinstance(names, str) else tuple(names)
-    return None
+    info = read_info(meta)
+    return None if info is None else info.classes
 
 
 def reorder_class_layer(

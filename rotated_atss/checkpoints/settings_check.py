@@ -45,7 +45,7 @@ def _check_priors(origin: Origin, target: Target, path: object) -> None:
     recorded = head.get("anchor_generator") if isinstance(head, dict) else None
     for name, expected in target.anchors.items():
         value = recorded.get(name) if isinstance(recorded, dict) else None
-        if value is not None and _tuples_to_lists(value) != _tuples_to_lists(expected):
+        if value is not None and tuples_to_lists(value) != tuples_to_lists(expected):
             message = f"the priors differ: {name}={value} in the checkpoint, {expected} in {target.config}"
             raise UserError(message, where=path, hint="give the matching config with --config")
 
@@ -78,5 +78,11 @@ def _check_classes(origin: Origin, target: Target, path: object) -> None:
         raise UserError(message, where=path, hint=hint)
 
 
-def _tuples_to_lists(value: Any) -> Any:
-    return [_tuples_to_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+def tuples_to_lists(value: Any) -> Any:
+    """Return a value whose tuples, at every depth of lists, are lists.
+
+    Example:
+        >>> tuples_to_lists([(1, 2), 3])
+        [[1, 2], 3]
+    """
+    return [tuples_to_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
+    "export": "Write a model as an ONNX file, in float32, float16 or int8.",
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
@@ -46,6 +47,7 @@ COMMANDS = {
 OPTIONAL_PACKAGES = (
     *("numpy", "torch", "torchvision", "cv2", "shapely", "tqdm", "safetensors"),
     *("mmengine", "mmcv", "mmdet", "mmrotate", "tensorboard", "faster_coco_eval", "matplotlib"),
+    *("onnx", "onnxruntime", "openvino"),
 )
 
 _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP

@@ -47,7 +47,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
     parser.usage = "\n       ".join(f"{parser.prog} [options] {form}" for form in forms)
     parser.add_argument(
         "inputs", nargs="+", metavar=forms[0],
-        help="MODEL: a .pth or .safetensors file written by train or convert-checkpoint, which records its config; "
+        help="MODEL: a .pth or .safetensors file written by train or convert-checkpoint, which records its config, or "
+        "for predict and test an .onnx file written by export; "
         f"CONFIG: path or bare name of a config, needed if CHECKPOINT records none{more_help}",
     )  # fmt: skip
 

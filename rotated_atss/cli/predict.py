@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._images import (
     add_bits_argument,
@@ -35,6 +36,7 @@ from rotated_atss.errors import UserError, count_of
 if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
     from rotated_atss.io.png import Image
+    from rotated_atss.runtime import GraphDetector
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.predict import Tiling
 
@@ -93,6 +95,11 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
     add_bits_argument(inference)
+    inference.add_argument(
+        "--fast", action="store_true",
+        help="the fastest way to run the model that is installed: OpenVINO or ONNX Runtime for an ONNX file, otherwise "
+        "bfloat16 where the processor has it and channels last; prints which",
+    )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(
         "--channels-last", action="store_true", help="use the channels-last memory layout, often faster"
@@ -103,17 +110,12 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
-    from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.tiling.predict import resolve_tiling
 
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     with PredictionFiles(args.out, args.json) as files:
-        model = (checkpoint,) if config is None else (config, checkpoint)
-        detector = load_detector(
-            *model, device=args.device, amp=args.amp, channels_last=args.channels_last or None,
-            cfg_options=options,
-        )  # fmt: skip
+        detector = load_any_detector(config, checkpoint, args, options)
         tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
         _print_record(detector, checkpoint, tiling)
         classes = select_classes(args.classes, detector.classes)
@@ -143,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     return print_failures(failures, paths)
 
 
-def _print_record(detector: LoadedDetector, checkpoint: str, tiling: Tiling) -> None:
+def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
     """Print what the model file records, and which options replace it."""
     if detector.info is None:
         return
@@ -206,7 +208,11 @@ def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
 
 
 def _detect(
-    detector: LoadedDetector, tiling: Tiling, classes: Sequence[str], path: Path, args: argparse.Namespace
+    detector: LoadedDetector | GraphDetector,
+    tiling: Tiling,
+    classes: Sequence[str],
+    path: Path,
+    args: argparse.Namespace,
 ) -> tuple[Image, BoxDetections]:
     """Read an image and detect on it."""
     from rotated_atss.io.images import read_image

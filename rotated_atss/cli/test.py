@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from rotated_atss.cli._config_options import parse_cfg_options
+from rotated_atss.cli._detectors import check_onnx_options, is_onnx
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli.train import add_shared_arguments
 from rotated_atss.dota.datasets import DATASET_NAMES
+from rotated_atss.errors import UserError
 
 HELP = (
     "Detect objects on tiles, merge the detections into full images, evaluate them where labels exist, and write the "
@@ -46,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, _ = split_model_arguments(args.inputs)
+    if is_onnx(checkpoint):
+        return _test_onnx(config, checkpoint, args)
     from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import test
 
@@ -57,4 +62,31 @@ def run(args: argparse.Namespace) -> int:
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     test(config, checkpoint, options)
+    return 0
+
+
+def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
+    """Test an exported graph without the packages for training."""
+    options = {"--tta": args.tta, "--classes": args.classes, "--cfg-options": args.cfg_options}
+    check_onnx_options(config, options)
+    if args.data is None:
+        raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
+    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.runtime import load_detector
+    from rotated_atss.tiling.tile_results import ResultOptions
+    from rotated_atss.tiling.tile_test import run_tile_test
+
+    out = args.out or Path(args.work_dir or Path(path).parent) / "merged"
+    inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
+    for output in filter(None, (out, args.submission)):
+        check_output_apart(output, inputs, may_contain_inputs=True)
+    detector = load_detector(path)
+    print(f"{path}: {detector.info.describe()}, on {detector.description}")
+    results = ResultOptions(
+        version=args.dataset or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
+        submission=args.submission,
+    )  # fmt: skip
+    run_tile_test(
+        detector, args.data, detector.classes, results, labels=args.labels, bits=detector.bits, progress=None
+    )  # fmt: skip
     return 0

@@ -192,7 +192,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
         if kind not in _CONTROLS or not isinstance(region, dict):
-            options.notes[f"{{}} regions are no boxes or polygons ({kind!s:.20}): left out"] += 1
+            options.notes[f"{{}} regions are neither boxes nor polygons ({kind!s:.20}): left out"] += 1
             continue
         size = _stated_size(region, region_where) or size
         if size is None:

@@ -208,3 +208,25 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
         return scaled if angle_version is None else normalize_obb(scaled, angle_version)
     corners = obb_to_corners(boxes) * boxes.new_tensor((sx, sy))
     return poly_to_obb(corners.flatten(-2), angle_version or "le90")
+
+
+def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
+    """Scale boxes to the original image as the official code scales inclusive pixel coordinates.
+
+    The indices of the first and the last pixel are divided by the scale; the last pixel belongs to the box.
+
+    Args:
+        boxes: (N, 4) ``x1, y1, x2, y2`` in the network input.
+        scale_factor: Scale (x, y) of the network input.
+
+    Returns:
+        (N, 4).
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.box_transforms import rescale_inclusive_boxes
+        >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
+        tensor([[20.,  5., 21.,  6.]])
+    """
+    last_pixel = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
+    return (boxes - last_pixel) / boxes.new_tensor([*scale_factor, *scale_factor]) + last_pixel

@@ -24,20 +24,20 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
         tensor([[[1., 2., 0.]]])
     """
     batch, channels, height, width = features.shape
-    limit = points.new_tensor((width, height))
-    inside = ((points >= -1) & (points <= limit)).all(-1)
-    clamped = torch.minimum(points.clamp(min=0), limit - 1)
-    low = clamped.floor().long()
-    high = torch.minimum(low + 1, low.new_tensor((width - 1, height - 1)))
-    right, down = (clamped - low).to(features.dtype).unbind(-1)
+    x, y = points.unbind(-1)
+    inside = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)
+    x, y = x.clamp(min=0).clamp(max=width - 1), y.clamp(min=0).clamp(max=height - 1)
+    left, top = x.floor().long(), y.floor().long()
+    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    along, down = (x - left).to(features.dtype)[:, None], (y - top).to(features.dtype)[:, None]
     flat = features.flatten(2)
 
     def value(x: Tensor, y: Tensor) -> Tensor:
         return flat.gather(2, (y * width + x)[:, None].expand(batch, channels, -1))
 
-    upper = value(low[..., 0], low[..., 1]) * (1 - right)[:, None] + value(high[..., 0], low[..., 1]) * right[:, None]
-    lower = value(low[..., 0], high[..., 1]) * (1 - right)[:, None] + value(high[..., 0], high[..., 1]) * right[:, None]
-    sampled = upper * (1 - down)[:, None] + lower * down[:, None]
+    upper = value(left, top) * (1 - along) + value(right, top) * along
+    lower = value(left, bottom) * (1 - along) + value(right, bottom) * along
+    sampled = upper * (1 - down) + lower * down
     return torch.where(inside[:, None], sampled, torch.zeros_like(sampled))
 
 

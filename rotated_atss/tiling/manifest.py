@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from rotated_atss import __version__
 from rotated_atss.coco.json_file import read_json
 from rotated_atss.errors import UserError, count_of, quote
+from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -34,6 +35,7 @@ class Manifest:
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were kept in one piece.
+        bits: Used bits by which 16-bit images were scaled; None for 8-bit images.
     """
 
     written_by: str = ""
@@ -42,6 +44,7 @@ class Manifest:
     keep_empty: bool = True
     window: tuple[int, int] | None = None
     whole_images: bool = False
+    bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -167,8 +170,8 @@ def read_manifest(path: str | Path) -> Manifest:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, MANIFEST)
         ...     _ = path.write_bytes(manifest_bytes(SplitSettings(), [], [], []))
-        ...     read_manifest(path)
-        Manifest(written_by='rotated-atss split', label_folders=(), tiles=(), keep_empty=True, window=(1024, 200), ...
+        ...     read_manifest(path).window
+        (1024, 200)
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -183,7 +186,101 @@ def read_manifest(path: str | Path) -> Manifest:
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
         whole_images=_get(settings, "whole_images", bool, False, path),
+        bits=_bits(settings, path),
     )
+
+
+def source_label_folders(data_root: str | Path | None) -> list[str]:
+    """Return the label folders of the full images that the tiles below ``data_root`` were cut from.
+
+    Args:
+        data_root: Output folder of a split, with its ``manifest.json``.
+
+    Returns:
+        The existing label folders of DOTA text recorded in the manifest, whose paths are absolute or relative to it;
+        empty without a manifest.
+
+    Raises:
+        UserError: The manifest is not one of a split.
+
+    Example:
+        >>> import json, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = {"folders": [{"images": folder, "labels": folder}]}
+        ...     _ = Path(folder, "manifest.json").write_text(json.dumps(manifest))
+        ...     source_label_folders(folder) == [folder]
+        True
+    """
+    return [folder for folder in find_manifest(data_root).label_folders if os.path.isdir(folder)]
+
+
+def find_manifest(data_root: str | Path | None) -> Manifest:
+    """Read the manifest below ``data_root``; return an empty one if there is none.
+
+    Args:
+        data_root: Output folder of a split, or another folder.
+
+    Raises:
+        UserError: The manifest is not one of a split.
+
+    Example:
+        >>> find_manifest("no_such_folder").tiles
+        ()
+    """
+    path = Path(data_root or "") / MANIFEST
+    return read_manifest(path) if data_root and path.is_file() else Manifest()
+
+
+def check_tiles(
+    manifest: Manifest, names: Collection[str], where: object = None, *, allow_missing: bool = False
+) -> list[str]:
+    """Compare the tiles of a folder with the manifest of their split.
+
+    Args:
+        manifest: The manifest; an empty one accepts all tiles.
+        names: Names of the tiles in the folder.
+        where: The folder, for errors.
+        allow_missing: Accept a folder without some of the tiles.
+
+    Returns:
+        What makes the AP on these tiles incomparable.
+
+    Raises:
+        UserError: Tiles are missing, or are of another split.
+
+    Example:
+        >>> check_tiles(Manifest(tiles=("a", "b")), ["a"], allow_missing=True)
+        ['AP is of a subset: 1 of the 2 tiles of the split are missing']
+    """
+    listed = set(manifest.tiles)
+    num_listed, num_tiles = count_of(len(listed), "tile"), count_of(len(names), "tile")
+    missing = sorted(listed - set(names))
+    if missing and not allow_missing:
+        raise UserError(
+            f"{len(missing)} of the {num_listed} of the manifest are missing, the first is {missing[0]}",
+            where=where,
+            hint="copy or split again, or set allow_missing_tiles=True on the dataset",
+        )
+    foreign = sorted(set(names) - listed) if listed else []
+    if foreign:
+        raise UserError(
+            f"{len(foreign)} of the {num_tiles} are not in the manifest, the first is {foreign[0]}",
+            where=where,
+            hint="split again into a new folder",
+        )
+    notes = []
+    if missing:
+        notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split are missing")
+    if not manifest.keep_empty:
+        notes.append("AP is biased: the split left out tiles without objects, and false positives there")
+    return notes
+
+
+def _bits(settings: dict[str, Any], path: str | Path) -> int | None:
+    bits = settings.get("bits")
+    if bits is not None and not (type(bits) is int and MIN_BITS <= bits <= MAX_BITS):
+        raise _manifest_error(path, "settings.bits", f"from {MIN_BITS} to {MAX_BITS} or null", bits)
+    return bits
 
 
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
@@ -209,45 +306,6 @@ def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
     if "\0" in folder:
         raise _manifest_error(path, "full_labels", "a path", folder)
     return (os.path.normpath(Path(path).resolve().parent / folder),) if folder else ()
-
-
-def check_tiles(manifest: Manifest, names: Set[str], folder: str | Path, *, allow_missing: bool = False) -> list[str]:
-    """Compare the tiles of a folder with the manifest of their split.
-
-    Args:
-        manifest: The manifest. One without tiles accepts every folder.
-        names: Names of the tiles in the folder.
-        folder: The folder, for the error.
-        allow_missing: Accept that tiles of the manifest are missing.
-
-    Returns:
-        Names of the missing tiles, sorted.
-
-    Raises:
-        UserError: Tiles are missing, or not in the manifest.
-
-    Example:
-        >>> check_tiles(Manifest(tiles=("P1__32__0___0", "P1__32__8___0")), {"P1__32__0___0"}, "images")
-        Traceback (most recent call last):
-        rotated_atss.errors.UserError: images: 1 of the 2 tiles of the manifest are missing, the first is ...
-    """
-    listed = set(manifest.tiles)
-    missing = sorted(listed - names)
-    if missing and not allow_missing:
-        raise UserError(
-            f"{len(missing)} of the {count_of(len(listed), 'tile')} of the manifest are missing, "
-            f"the first is {missing[0]}",
-            where=folder,
-            hint="copy or split again, or set allow_missing_tiles=True on the dataset",
-        )
-    foreign = sorted(names - listed) if listed else []
-    if foreign:
-        raise UserError(
-            f"{len(foreign)} of the {count_of(len(names), 'tile')} are not in the manifest, the first is {foreign[0]}",
-            where=folder,
-            hint="split again into a new folder",
-        )
-    return missing
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

@@ -132,7 +132,7 @@ def predict_image(
     else:
         pixels, name = _check_image(image), _ID if name is None else name
     if tiling.size == WHOLE_IMAGE:
-        (detections,) = _detect(detector, [pixels], [_ID])
+        (detections,) = detect_on_tiles(detector, [pixels], [_ID])
         order = detections.scores.argsort(descending=True, stable=True)
         return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
     merged = merge_boxes(_detect_on_windows(detector, pixels, tiling, progress), tiling.iou_threshold)
@@ -171,12 +171,31 @@ def _detect_on_windows(
     with progress_bar(total=len(named), desc="windows", unit="window", leave=False, show=progress) as bar:
         for start in range(0, len(named), tiling.batch_size):
             names, batch = zip(*named[start : start + tiling.batch_size])
-            yield from _detect(detector, [crop_window(image, window, settings.padding) for window in batch], names)
+            yield from detect_on_tiles(
+                detector, [crop_window(image, window, settings.padding) for window in batch], names
+            )
             bar.update(len(names))
 
 
-def _detect(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:
-    """Call the detector; return named detections with oriented boxes on the CPU."""
+def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:
+    """Call a detector and return named detections, with oriented boxes in float64, on the CPU.
+
+    Args:
+        detector: The detector.
+        tiles: (H, W, 3), uint8, BGR each.
+        names: Names of the tiles.
+
+    Raises:
+        ValueError: The detector returns another number of results than tiles.
+
+    Example:
+        >>> import torch
+        >>> hbb = torch.tensor([[7.0, 18.0, 13.0, 22.0]])
+        >>> def detector(tiles):
+        ...     return [(hbb, torch.tensor([0.5]), torch.tensor([0])) for _ in tiles]
+        >>> detect_on_tiles(detector, [np.zeros((64, 64, 3), np.uint8)], ["a"])[0].boxes.tolist()
+        [[10.0, 20.0, 6.0, 4.0, 0.0]]
+    """
     results = detector(tiles)
     if len(results) != len(tiles):
         raise ValueError(

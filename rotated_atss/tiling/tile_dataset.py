@@ -21,7 +21,7 @@ from rotated_atss.errors import count_of
 from rotated_atss.io.images import read_image
 from rotated_atss.ops.boxes import check_angle_version, check_rect, normalize_obb, poly_to_obb
 from rotated_atss.ops.polygon_iou import polygon_areas
-from rotated_atss.tiling.manifest import MANIFEST, check_tiles, read_manifest
+from rotated_atss.tiling.manifest import check_tiles, find_manifest
 
 Sample = tuple[Tensor, dict[str, Any]]
 """An image (3, H, W), uint8, RGB, and its target, as :class:`TileDataset` describes them."""
@@ -131,11 +131,8 @@ class TileDataset(Dataset[Sample]):
         label_folder = self.root / "labelTxt"
         pairs = pair_images_and_labels(self.root / "images", label_folder if label_folder.exists() else None)
         self.images = [image for image, _ in pairs]
-        if (self.root / MANIFEST).is_file():
-            names = {image.stem for image in self.images}
-            check_tiles(
-                read_manifest(self.root / MANIFEST), names, self.root / "images", allow_missing=allow_missing_tiles
-            )
+        names = {image.stem for image in self.images}
+        check_tiles(find_manifest(self.root), names, self.root / "images", allow_missing=allow_missing_tiles)
         accepted = None if classes is None else resolve_classes(classes)
         labels = {path: read_labels(path, accepted) for _, path in pairs if path is not None}
         found = sorted({name for each in labels.values() for name in each.names})

@@ -130,7 +130,9 @@ def test_publish_then_download(tmp_path, info, capsys):
     assert "harbors " in capsys.readouterr().out
 
 
-def test_download_checks_converts_and_caches(tmp_path, cache, capsys, user_error):
+@pytest.fixture
+def narrow(tmp_path):
+    """Config and weights of a narrow model."""
     pytest.importorskip("mmdet")
     pytest.importorskip("mmcv.ops")
     from rotated_atss.detection.engine.config import build_model, load_config
@@ -142,7 +144,24 @@ def test_download_checks_converts_and_caches(tmp_path, cache, capsys, user_error
         " neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),"
         " bbox_head=dict(in_channels=16, feat_channels=16))\n"
     )
-    state = build_model(load_config(config)).state_dict()
+    return config, build_model(load_config(config)).state_dict()
+
+
+def test_publish_a_checkpoint_without_a_record(tmp_path, narrow, user_error, capsys):
+    config, state = narrow
+    torch.save({"state_dict": state, "meta": {"CLASSES": tuple("abcdefghijklmno")}}, tmp_path / "a.pth")
+    words = [str(tmp_path / "a.pth"), str(tmp_path / "out"), "--config"]
+    assert main(["models", "publish", *words, str(config), *LEGAL]) == 0
+    (path,) = (tmp_path / "out").glob(f"{LE90}-*.safetensors")
+    info = read_model_info(path)
+    assert (info.config_name, info.classes) == (LE90, tuple("abcdefghijklmno"))
+    assert info.window == Window(1024, 200)
+    message = user_error("models", "publish", *words, "rotated_atss_obb_r18_demo_le90", *LEGAL)
+    assert "these are weights of another model" in message
+
+
+def test_download_checks_converts_and_caches(tmp_path, cache, capsys, narrow):
+    config, state = narrow
     buffer = io.BytesIO()
     torch.save({"meta": {"mmrotate_version": "0.3.4"}, "state_dict": state}, buffer)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]

@@ -322,7 +322,7 @@ def test_labelstudio_annotations_take_precedence_over_predictions(tmp_path):
     assert labels.notes == (
         "1 tasks have several annotations: the last one read",
         "1 regions have several classes: the first one read",
-        "1 regions are no boxes or polygons (choices): left out",
+        "1 regions are neither boxes nor polygons (choices): left out",
         "1 tasks have no annotations: read as images without objects",
     )
     for task in tasks:

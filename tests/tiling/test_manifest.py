@@ -20,6 +20,8 @@ def read(tmp_path, text):
         '{"folders": 3}', '{"folders": [3]}', '{"folders": [{"labels": 3}]}', '{"folders": [{"labels": "\\u0000"}]}',
         '{"tiles": {}}', '{"tiles": [3]}', '{"tiles": [{}]}', '{"tiles": [{"name": []}]}',
         '{"settings": []}', '{"settings": {"keep_empty": "no"}}', '{"written_by": 1}',
+        '{"settings": {"sizes": 3}}', '{"settings": {"sizes": [256]}}', '{"settings": {"sizes": [256], "gaps": [256]}}',
+        '{"settings": {"sizes": ["a"], "gaps": [0]}}', '{"settings": {"bits": 17}}', '{"settings": {"bits": "11"}}',
     ],
 )  # fmt: skip
 def test_damaged_manifest_is_one_line(tmp_path, text):
@@ -36,8 +38,9 @@ def test_entries_of_a_manifest(tmp_path):
         {"images": "raw", "labels": None}, {"images": "raw"}, {"labels": "x", "label_format": "voc"},
         {"labels": "n" * 5000},
     ]  # fmt: skip
-    content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": {"keep_empty": False}}
+    settings = {"keep_empty": False, "sizes": [256, 512], "gaps": [64, 128], "bits": 11}
+    content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": settings}
     manifest = read(tmp_path, json.dumps(content))
     expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
-    assert manifest == Manifest("a", expected, ("t",), keep_empty=False)
+    assert manifest == Manifest("a", expected, ("t",), keep_empty=False, window=(256, 64), bits=11)
     assert read(tmp_path, "{}") == Manifest()

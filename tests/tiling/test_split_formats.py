@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from rotated_atss.detection.datasets.dota import source_label_folders
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
 from rotated_atss.label_formats.registry import WRITTEN
+from rotated_atss.tiling.manifest import source_label_folders
 
 LINES = ["10 10 60 10 60 40 10 40 ship 0", "170.5 60 180.25 60 180.25 70 170.5 70 plane 0"]
 

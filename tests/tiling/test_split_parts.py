@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from rotated_atss.detection.datasets.dota import source_label_folders
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.tiling.manifest import read_manifest
+from rotated_atss.tiling.manifest import read_manifest, source_label_folders
 
 SHIP = "10 10 60 10 60 40 10 40 ship 0"
 BOAT = "170.5 60 180.25 60 180.25 70 170.5 70 fishing-boat 1"

@@ -17,7 +17,7 @@ from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.ops.boxes import RECT_CHOICES
-from rotated_atss.tiling.manifest import MANIFEST, Manifest, check_tiles, read_manifest
+from rotated_atss.tiling.manifest import check_tiles, find_manifest, source_label_folders
 from rotated_atss.tiling.tile_dataset import to_tile_objects
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
@@ -76,12 +76,19 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the label files of all images."""
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
-        recorded = _read_manifest(self.data_root).label_folders
+        manifest = find_manifest(self.data_root)
+        recorded = manifest.label_folders
         self._metainfo["missing_labels"] = [folder for folder in recorded if not os.path.isdir(folder)]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
-        self._metainfo["notes"] = self._check_manifest({image.stem for image, _ in pairs})
+        notes = check_tiles(
+            manifest, {image.stem for image, _ in pairs}, self.data_prefix["img_path"],
+            allow_missing=self.allow_missing_tiles,
+        )  # fmt: skip
+        self._metainfo["notes"] = notes
+        for note in notes if self.test_mode else ():
+            warn(note)
         first = pairs[0][0]
-        if not is_tile_name(first.stem) and not _read_manifest(self.data_root).whole_images:
+        if not is_tile_name(first.stem) and not manifest.whole_images:
             warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         dropped: list[str] = []
         data_list = []
@@ -94,21 +101,6 @@ class DOTADataset(BaseDataset):
         if dropped:
             warn(f"dropped {count_of(len(dropped), 'object')} without area, the first at {dropped[0]}")
         return data_list
-
-    def _check_manifest(self, names: set[str]) -> list[str]:
-        """Compare the tiles with the manifest of the split; return what makes AP on these tiles incomparable."""
-        manifest = _read_manifest(self.data_root)
-        missing = check_tiles(manifest, names, self.data_prefix["img_path"], allow_missing=self.allow_missing_tiles)
-        notes = []
-        if missing:
-            tiles = count_of(len(manifest.tiles), "tile")
-            notes.append(f"AP is of a subset: {len(missing)} of the {tiles} of the split are missing")
-        if not manifest.keep_empty:
-            notes.append("AP is biased: the split left out tiles without objects, and false positives there")
-        if self.test_mode:
-            for note in notes:
-                warn(note)
-        return notes
 
     def _read_instances(self, label: Path) -> tuple[list[dict], list[str]]:
         """Read the objects of a label file, and ``path:line`` of those dropped because they have no area."""
@@ -137,34 +129,3 @@ class DOTADataset(BaseDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class indices of the objects of a tile."""
         return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
-
-
-def source_label_folders(data_root: str | None) -> list[str]:
-    """Return the label folders of the full images that the tiles below ``data_root`` were cut from.
-
-    Args:
-        data_root: Output folder of a split, with its ``manifest.json``.
-
-    Returns:
-        The existing label folders of DOTA text recorded in the manifest, whose paths are absolute or relative to it;
-        empty without a manifest.
-
-    Raises:
-        UserError: The manifest is not one of a split.
-
-    Example:
-        >>> import json
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     manifest = {"folders": [{"images": folder, "labels": folder}]}
-        ...     _ = Path(folder, "manifest.json").write_text(json.dumps(manifest))
-        ...     source_label_folders(folder) == [folder]
-        True
-    """
-    return [folder for folder in _read_manifest(data_root).label_folders if os.path.isdir(folder)]
-
-
-def _read_manifest(data_root: str | None) -> Manifest:
-    """Read the manifest below ``data_root``; return an empty one if there is none."""
-    path = Path(data_root or "") / MANIFEST
-    return read_manifest(path) if data_root and path.is_file() else Manifest()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from rotated_atss.detection.engine.checkpoint_io import load_weights, read_check
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
 from rotated_atss.detection.engine.device import resolve_device
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -46,7 +47,8 @@ class LoadedDetector:
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
-        bits: Used bits of 16-bit images: that of the config's ``LoadTile``. None counts them.
+        bits: Used bits of 16-bit images: those of the config's ``LoadTile``, or those by which the training images were
+            split. None counts them.
         info: The record of the model file; None if it has none.
     """
 
@@ -136,32 +138,71 @@ def load_detector(
             print(detector.classes[label], float(score), polygon.tolist())
     """
     torch_device = resolve_device(device)
+    loaded = load_model(config, checkpoint, cfg_options)
+    cfg, info = loaded.cfg, loaded.info
+    pipeline = _tile_pipeline(cfg)
+    window = default_window(cfg) if info is None else info.window
+    is_recorded = info is not None and window.size != WHOLE_IMAGE
+    return LoadedDetector(
+        loaded.model.to(torch_device),
+        pipeline,
+        loaded.classes,
+        size=window.size,
+        gap=window.gap if is_recorded else None,
+        iou_threshold=merge_iou_threshold(cfg),
+        amp=amp,
+        channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (None if info is None else info.preprocessing.bits),
+        info=info,
+    )
+
+
+class LoadedModel(NamedTuple):
+    """A model with its weights.
+
+    Attributes:
+        cfg: Its config.
+        model: The detector, on the CPU.
+        classes: Class names in the order of the class indices.
+        info: The record of the model file; None if it has none.
+    """
+
+    cfg: Config
+    model: nn.Module
+    classes: tuple[str, ...]
+    info: ModelInfo | None
+
+
+def load_model(
+    config: str | Path, checkpoint: str | Path | None = None, cfg_options: Mapping[str, Any] | None = None
+) -> LoadedModel:
+    """Load the model of a model file, or of a config and a checkpoint.
+
+    Args:
+        config: As for :func:`load_detector`.
+        checkpoint: As for :func:`load_detector`.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: As :func:`load_detector`.
+
+    Example::
+
+        cfg, model, classes, info = load_model("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth")
+    """
     given, checkpoint = (None, config) if checkpoint is None else (config, checkpoint)
     content = read_checkpoint(checkpoint)
     info = read_info(content.get("meta"), checkpoint)
     cfg = resolve_config(given, info, checkpoint, cfg_options)
     require_keys(cfg, "model")
-    pipeline, state = _tile_pipeline(cfg), state_dict_of(content)
+    state = state_dict_of(content)
     model = build_model(cfg)
     trained = recorded_classes(content)
     if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
         set_classes(cfg, trained)
         model = build_model(cfg)
     load_weights(model, state, checkpoint)
-    window = default_window(cfg) if info is None else info.window
-    is_recorded = info is not None and window.size != WHOLE_IMAGE
-    return LoadedDetector(
-        model.to(torch_device),
-        pipeline,
-        find_class_names(content, cfg, num_classes(model)),
-        size=window.size,
-        gap=window.gap if is_recorded else None,
-        iou_threshold=merge_iou_threshold(cfg),
-        amp=amp,
-        channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits"),
-        info=info,
-    )
+    return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
 def _tile_pipeline(cfg: Config) -> Compose:

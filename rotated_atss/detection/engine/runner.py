@@ -27,7 +27,6 @@ from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
-from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
 from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
@@ -40,10 +39,12 @@ from rotated_atss.detection.engine.prepare import (
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
+from rotated_atss.detection.engine.training_record import ModelInfoHook
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
 
@@ -167,6 +168,8 @@ def test(
 
 
 def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
+    if config is not None:  # errors in options are reported before the checkpoint is read
+        prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)

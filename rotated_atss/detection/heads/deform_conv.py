@@ -8,6 +8,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from rotated_atss.ops.deform_conv import deform_conv2d_by_sampling
 from rotated_atss.ops.dtypes import upcast
 
 
@@ -27,6 +28,8 @@ class TorchvisionDCNv2(nn.Module):
         >>> TorchvisionDCNv2(4, 6, kernel_size=3, padding=1)(torch.zeros(1, 4, 8, 8)).shape
         torch.Size([1, 6, 8, 8])
     """
+
+    by_sampling = False  # compute in torch's own operators, slower: set in exported graphs
 
     def __init__(
         self,
@@ -70,8 +73,14 @@ class TorchvisionDCNv2(nn.Module):
             num_masks = self.conv_offset.out_channels // 3
             offset, mask = self.conv_offset(features).tensor_split([2 * num_masks], 1)
             # torchvision's kernel crashes the process on a NaN offset; the mask still propagates the NaN
-            offset = offset.nan_to_num()
-            out = deform_conv2d(
-                features, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask.sigmoid()
-            )
+            offset, mask = offset.nan_to_num(), mask.sigmoid()
+            if self.by_sampling:
+                out = deform_conv2d_by_sampling(
+                    features, offset, mask, self.weight, self.bias,
+                    stride=self.stride, padding=self.padding, dilation=self.dilation,
+                )  # fmt: skip
+            else:
+                out = deform_conv2d(
+                    features, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask
+                )
         return out.to(x.dtype)

@@ -13,13 +13,9 @@ from torch import Tensor, nn
 from rotated_atss.assign import BACKGROUND, IGNORE
 from rotated_atss.detection.heads.loss_targets import check_loss_target, loss_target
 from rotated_atss.detection.heads.positives import Positives, gather_positives
-from rotated_atss.detection.heads.postprocess import (
-    best_candidates,
-    clamp_to_image,
-    postprocess_detections,
-    rescale_to_image,
-)
+from rotated_atss.detection.heads.postprocess import clamp_to_image, postprocess_detections, rescale_to_image
 from rotated_atss.detection.heads.prior_grids import prior_grids, valid_hw
+from rotated_atss.ops.candidates import best_candidates
 from rotated_atss.ops.dtypes import upcast
 
 
@@ -232,7 +228,8 @@ def flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
         >>> flatten_levels([torch.zeros(2, 10, 4, 4), torch.zeros(2, 10, 2, 2)], channels=5).shape
         torch.Size([2, 40, 5])
     """
-    return torch.cat([level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in levels], 1)
+    # shape[0] and not len(), which tracing for an exported graph takes for a constant
+    return torch.cat([level.permute(0, 2, 3, 1).reshape(level.shape[0], -1, channels) for level in levels], 1)
 
 
 def _prior_labels(gt_index: Tensor, gt_labels: Tensor, background: int) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from rotated_atss.detection.heads.dense_head import flatten_levels
 from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead
+from rotated_atss.ops.box_transforms import rescale_inclusive_boxes
 from rotated_atss.ops.dtypes import upcast
 
 
@@ -180,23 +181,3 @@ def between_pixel_centers(boxes: Tensor) -> Tensor:
     """
     low = boxes[:, :2] + 0.5
     return torch.cat((low, torch.maximum(low, boxes[:, 2:] - 0.5)), 1)
-
-
-def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
-    """Scale boxes to the original image as the official code scales inclusive pixel coordinates.
-
-    The indices of the first and the last pixel are divided by the scale; the last pixel belongs to the box.
-
-    Args:
-        boxes: (N, 4) ``x1, y1, x2, y2`` in the network input.
-        scale_factor: Scale (x, y) of the network input.
-
-    Returns:
-        (N, 4).
-
-    Example:
-        >>> rescale_inclusive_boxes(torch.tensor([[30.0, 15.0, 31.0, 16.0]]), (1.5, 3.0))
-        tensor([[20.,  5., 21.,  6.]])
-    """
-    last_pixel = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
-    return (boxes - last_pixel) / boxes.new_tensor([*scale_factor, *scale_factor]) + last_pixel

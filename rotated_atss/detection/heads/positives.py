@@ -1,4 +1,4 @@
-"""(image, prior) pairs of a batch, and the positive ones among them."""
+"""Positive (image, prior) pairs of a batch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class PriorPairs:
-    """(image, prior) pairs of a batch."""
-
-    image_index: Tensor  # (P,) int64
-    prior_index: Tensor  # (P,) int64, over all levels
-
-    def gather(self, values: Tensor) -> Tensor:
-        """Select the rows of (B, A, ...) values that belong to the pairs."""
-        return values[self.image_index, self.prior_index]
-
-    def gather_priors(self, priors: Tensor) -> Tensor:
-        """Select the priors (P, 5) of the pairs from (A, 5) shared by all images, or from (B, A, 5)."""
-        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
+from rotated_atss.ops.candidates import PriorPairs
 
 
 @dataclass(frozen=True)

@@ -1,76 +1,15 @@
-"""Candidate selection and NMS of a batch, without loops over images or levels and with few device synchronizations."""
+"""Clipping, rescaling and NMS of the candidates of a batch of MMDetection's images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.detection.heads.positives import PriorPairs
-from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.box_transforms import clamp_centers, scale_obb
-
-
-@dataclass(frozen=True)
-class Candidates(PriorPairs):
-    """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
-
-    labels: Tensor  # (N,) int64
-    scores: Tensor  # (N,)
-
-    def take(self, rows: Tensor) -> Candidates:
-        """Select rows by index."""
-        return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
-
-
-def best_candidates(scores: Tensor, level_sizes: list[int], score_thr: float, nms_pre: int) -> Candidates:
-    """Select the highest-scoring (prior, class) pairs of each level of each image.
-
-    Args:
-        scores: (B, A, C), level after level.
-        level_sizes: Number of priors per level.
-        score_thr: Pairs need a score above this value.
-        nms_pre: Number of pairs kept per level; all if not positive.
-
-    Returns:
-        The candidates. Equal scores keep the order of the priors.
-
-    Example:
-        >>> scores = torch.tensor([[[0.9, 0.1], [0.3, 0.8], [0.6, 0.0]]])  # 1 image, 3 priors, 2 classes
-        >>> candidates = best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
-        >>> candidates.prior_index.tolist(), candidates.labels.tolist()
-        ([0, 1, 2], [0, 1, 0])
-    """
-    num_classes = scores.shape[2]
-    pair = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of three dimensions
-    score, label, row = scores.flatten()[pair], pair % num_classes, pair.div(num_classes, rounding_mode="floor")
-    image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
-    level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
-    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)
-    by_score = score.argsort(descending=True, stable=True)
-    order = by_score[group[by_score].argsort(stable=True)]
-    if nms_pre > 0:
-        order = order[rank_within_groups(group[order]) < nms_pre]
-    return Candidates(image_index, prior_index, label, score).take(order)
-
-
-def rank_within_groups(group: Tensor) -> Tensor:
-    """Number the elements of each group from 0.
-
-    Args:
-        group: (N,) sorted group numbers.
-
-    Returns:
-        (N,) int64.
-
-    Example:
-        >>> rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist()
-        [0, 1, 0, 1, 2, 0]
-    """
-    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+from rotated_atss.ops.candidates import Candidates, image_slices, suppress_candidates
 
 
 def clamp_to_image(boxes: Tensor, image_index: Tensor, batch_img_metas: list[dict]) -> Tensor:
@@ -154,16 +93,9 @@ def postprocess_detections(
         rows = torch.nonzero((boxes[:, 2:4] > cfg.min_bbox_size).all(1)).squeeze(1)
         boxes, candidates = boxes[rows], candidates.take(rows)
     if with_nms:
-        # labels are offset per image so that one NMS call serves the batch
-        labels = candidates.image_index * num_classes + candidates.labels
-        keep = rotated_nms(boxes, candidates.scores, labels, cfg.nms.iou_threshold)
-        keep = keep[candidates.image_index[keep].argsort(stable=True)]
-        keep = keep[rank_within_groups(candidates.image_index[keep]) < cfg.max_per_img]
+        keep = suppress_candidates(boxes, candidates, num_classes, cfg.nms.iou_threshold, cfg.max_per_img)
         boxes, candidates = boxes[keep], candidates.take(keep)
-    images = torch.arange(num_images, device=boxes.device)
-    ends = torch.searchsorted(candidates.image_index, images, right=True).tolist()
-    slices = [slice(start, stop) for start, stop in zip([0, *ends], ends)]
     return [
         InstanceData(bboxes=boxes[rows], scores=candidates.scores[rows], labels=candidates.labels[rows])
-        for rows in slices
+        for rows in image_slices(candidates.image_index, num_images)
     ]

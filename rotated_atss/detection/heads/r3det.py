@@ -123,7 +123,7 @@ def best_boxes(
 @torch.no_grad()
 def _best_boxes_of_level(head: RotatedRetinaHead, scores: Tensor, deltas: Tensor, priors: Tensor) -> Tensor:
     with torch.autocast(scores.device.type, enabled=False):
-        batch_size, num_priors = len(scores), head.num_base_priors
+        batch_size, num_priors = scores.shape[0], head.num_base_priors
         scores = scores.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, head.cls_out_channels)
         deltas = deltas.permute(0, 2, 3, 1).reshape(batch_size, -1, num_priors, 5)
         priors = priors.reshape(-1, *deltas.shape[1:]).expand_as(deltas)  # (1 or B, H * W, priors, 5)
@@ -223,7 +223,7 @@ class R3Det(BaseDetector):
         Returns:
             The samples with ``pred_instances``.
         """
-        outputs, boxes = self._forward_stages(batch_inputs)
+        outputs, boxes = self.forward_stages(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
         detections = self.bbox_head_refine[-1].predict_by_feat(
             *outputs, batch_img_metas=metas, rescale=rescale, priors=boxes
@@ -232,9 +232,9 @@ class R3Det(BaseDetector):
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> tuple:
         """Return the raw outputs of the last stage."""
-        return self._forward_stages(batch_inputs)[0]
+        return self.forward_stages(batch_inputs)[0]
 
-    def _forward_stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor] | None]:
+    def forward_stages(self, batch_inputs: Tensor) -> tuple[tuple[list[Tensor], list[Tensor]], list[Tensor] | None]:
         """Return the raw outputs of the last stage and the boxes that are its priors (None without refinement)."""
         features = self.extract_feat(batch_inputs)
         head, boxes = self.bbox_head_init, None

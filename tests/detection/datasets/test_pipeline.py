@@ -26,17 +26,17 @@ def raw_results(box_type, count=3):
     return dict(img=image, img_id="P1", img_shape=(80, 100), ori_shape=(80, 100), instances=instances)
 
 
-def assert_same(ours, mmdet_result):
-    assert set(mmdet_result) - set(ours) <= {"homography_matrix"}
-    for key, value in ours.items():
+def assert_same(results, expected):
+    assert set(expected) - set(results) <= {"homography_matrix"}
+    for key, value in results.items():
         if isinstance(value, (OrientedBoxes, HorizontalBoxes)):
-            assert type(value) is type(mmdet_result[key])
-            assert torch.equal(value.tensor, mmdet_result[key].tensor)
+            assert type(value) is type(expected[key])
+            assert torch.equal(value.tensor, expected[key].tensor)
         elif isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(value, mmdet_result[key])
-            assert value.dtype == mmdet_result[key].dtype
+            np.testing.assert_array_equal(value, expected[key])
+            assert value.dtype == expected[key].dtype
         else:
-            assert value == mmdet_result[key], key
+            assert value == expected[key], key
 
 
 @pytest.mark.parametrize("box_type", ["obb", "hbox"])
@@ -54,11 +54,11 @@ def test_every_step_equals_that_of_mmdetection(box_type, count, size, direction)
         ResizeImage(**size): mmdet_transforms.Resize(**size),
         FlipImage(**flip): mmdet_transforms.RandomFlip(**flip),
     }
-    ours, mmdet_result = (raw_results(box_type, count) for _ in range(2))
+    results, expected = (raw_results(box_type, count) for _ in range(2))
     for step, mmdet_step in steps.items():
-        ours, mmdet_result = step(ours), mmdet_step(mmdet_result)
-        assert_same(ours, mmdet_result)
-    packed, expected = PackSample()(ours), mmdet_transforms.PackDetInputs()(mmdet_result)
+        results, expected = step(results), mmdet_step(expected)
+        assert_same(results, expected)
+    packed, expected = PackSample()(results), mmdet_transforms.PackDetInputs()(expected)
     assert torch.equal(packed["inputs"], expected["inputs"])
     assert packed["inputs"].is_contiguous()
     sample, reference = packed["data_samples"], expected["data_samples"]
@@ -78,7 +78,7 @@ def test_sample_without_labels():
     assert packed["data_samples"].metainfo == expected["data_samples"].metainfo
 
 
-def test_horizontal_boxes_are_clipped_to_the_resized_image_unless_told_otherwise():
+def test_horizontal_boxes_are_clipped_to_the_resized_image_by_default():
     results = raw_results("hbox")
     results["instances"][0]["bbox"] = [-10.0, 20, 40, 60]
     clipped, kept = (

@@ -42,7 +42,7 @@ def test_missing_device_is_refused(device, fault):
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="mps is available")
 def test_missing_mps_is_refused_by_every_command(fault):
-    expected = "--device: no such device: 'mps' (mps needs macOS and an Apple GPU; there are: cpu"
+    expected = "--device: no such device: 'mps' (mps needs macOS and an Apple GPU; choose from cpu"
     assert expected in fault(load_detector, DEMO, "none.pth", device="mps")
     assert expected in fault(train, DEMO, TrainOptions(device="mps"))
     assert expected in fault(run_test, DEMO, "none.pth", TestOptions(device="mps"))

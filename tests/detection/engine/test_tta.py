@@ -38,8 +38,7 @@ SIZES = [dict(type="Resize", scale_factor=factor) for factor in (1.0, 0.75, 1.5)
 
 
 @pytest.fixture(autouse=True)
-def scope(monkeypatch):
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
+def scope():
     with DefaultScope.overwrite_default_scope("mmdet"):
         yield
 

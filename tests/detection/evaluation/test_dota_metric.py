@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
-from rotated_atss.detection.evaluation.dota_metric import DOTAMetric, read_labels_of_images
+from rotated_atss.detection.evaluation.dota_metric import DOTAMetric
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import read_task1_folder
@@ -18,6 +18,7 @@ from rotated_atss.dota.labels import read_labels, write_labels
 from rotated_atss.dota.submission_check import check_submission
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import poly_to_obb
+from rotated_atss.tiling.tile_results import read_labels_of_images
 
 NAMES = CLASSES["v1.0"]
 TILES = {f"P{i}__128__{x}___{y}": (f"P{i}", x, y) for i in (1, 2, 3) for x in (0, 96, 172) for y in (0, 72)}
@@ -170,10 +171,10 @@ def test_labels_are_read_from_several_folders(labels, tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(version="v3"), f"version of DOTAMetric must be one of {', '.join(DATASETS)}, got 'v3'"),
-        (dict(metric="voc12"), "metric of DOTAMetric must be one of voc07, area, coco, got 'voc12'"),
-        (dict(difficult="keep"), "difficult of DOTAMetric must be one of ignore, count, got 'keep'"),
-        (dict(iou_threshold=10), "iou_threshold of DOTAMetric must be between 0 and 1, got 10"),
+        (dict(version="v3"), f"version of the evaluation must be one of {', '.join(DATASETS)}, got 'v3'"),
+        (dict(metric="voc12"), "metric of the evaluation must be one of voc07, area, coco, got 'voc12'"),
+        (dict(difficult="keep"), "difficult of the evaluation must be one of ignore, count, got 'keep'"),
+        (dict(iou_threshold=10), "iou_threshold of the evaluation must be between 0 and 1, got 10"),
         (dict(labels=["/no/such"]), "/no/such: no such folder of labels"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_level_keeps_its_best_products():
 
 
 def test_boxes_are_resized_by_their_pixels():
-    from rotated_atss.detection.heads.official_atss_head import rescale_inclusive_boxes
+    from rotated_atss.ops.box_transforms import rescale_inclusive_boxes
 
     one_pixel = torch.tensor([[30.0, 15.0, 31.0, 16.0]])  # pixel (30, 15) of the resized image, as an area
     assert rescale_inclusive_boxes(one_pixel, (1.5, 3.0)).tolist() == [[20.0, 5.0, 21.0, 6.0]]

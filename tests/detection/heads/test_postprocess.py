@@ -5,13 +5,9 @@ import torch
 from mmdet.models.utils import filter_scores_and_topk
 from mmengine.config import ConfigDict
 
-from rotated_atss.detection.heads.postprocess import (
-    best_candidates,
-    postprocess_detections,
-    rank_within_groups,
-    rescale_to_image,
-)
+from rotated_atss.detection.heads.postprocess import postprocess_detections, rescale_to_image
 from rotated_atss.ops import rotated_nms
+from rotated_atss.ops.candidates import best_candidates
 
 SIZES = [64, 16, 4]
 CFG = ConfigDict(min_bbox_size=0, nms=dict(iou_threshold=0.1), max_per_img=12)
@@ -37,11 +33,6 @@ def test_candidates_equal_mmdetections_selection_per_image_and_level(nms_pre):
             assert (candidates.image_index[rows] == image).all()
             start, row = start + size, row + len(best)
     assert row == len(candidates.scores) > 0
-
-
-def test_candidates_of_equal_score_keep_the_order_of_the_priors():
-    candidates = best_candidates(torch.full((2, sum(SIZES), 1), 0.5), SIZES, 0.1, 3)
-    assert candidates.prior_index.tolist() == [0, 1, 2, 64, 65, 66, 80, 81, 82] * 2
 
 
 def random_boxes(candidates, seed=1):
@@ -91,7 +82,3 @@ def test_boxes_are_rescaled_per_image():
     )
     factor = torch.tensor([0.5, 2.0])[candidates.image_index]
     assert torch.allclose(mixed[:, :4], boxes[:, :4] * factor[:, None])
-
-
-def test_rank_within_groups():
-    assert rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist() == [0, 1, 0, 1, 2, 0]

@@ -96,7 +96,7 @@ def test_raw_outputs_and_boxes_equal_mmrotate(angle_version):
     )
     baseline = mmrotate_detector(model, angle_version)
     with torch.no_grad():
-        outputs, boxes = model._forward_stages(images())
+        outputs, boxes = model.forward_stages(images())
         baseline_init = baseline.bbox_head_init(baseline.extract_feat(images()))
         baseline_boxes = baseline.bbox_head_init.filter_bboxes(*baseline_init)
         baseline_outputs = baseline.forward(images(), mode="tensor")

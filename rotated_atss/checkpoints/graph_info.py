@@ -1,0 +1,125 @@
+"""The record of an exported graph: how its outputs become detections. It accompanies the record of the model.
+
+An exported graph computes network and decoding. Its input ``images`` is (B, 3, H, W) float32, RGB, 0 to 255; its
+outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, level after level, in pixels of the input.
+Selection of candidates, clipping, rescaling and NMS follow outside the graph.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rotated_atss.checkpoints import _record_fields as check
+from rotated_atss.errors import UserError
+
+GRAPH_KEY = "rotated_atss.graph"
+GRAPH_FORMAT = 1
+PRECISIONS = ("float32", "float16", "int8")
+RANKINGS = ("class", "final")
+CLAMPS = ("none", "centers", "border")
+INPUT, SCORES, BOXES, CLASS_SCORES = "images", "scores", "boxes", "class_scores"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphInfo:
+    """How the outputs of an exported graph become detections.
+
+    Attributes:
+        precision: ``float32``, ``float16`` or ``int8``: numbers of the network. Input and outputs are float32.
+        strides: Stride of each level, pixels.
+        priors_per_location: Number of priors per location of each level.
+        rank_by: Score that ranks the candidates of a level: ``class``, the class score, or ``final``. The threshold
+            applies to the class score in both cases. Graphs whose class scores differ from the final ``scores`` have
+            the output ``class_scores`` (B, A, C).
+        clamp: ``centers`` clamps the centers of boxes to the image, ``border`` clips horizontal boxes to it.
+        inclusive_pixels: Boxes are scaled to the original image by the indices of their first and last pixels, after
+            NMS, as in the official ATSS code.
+
+    Raises:
+        UserError: A value is wrong.
+
+    Example:
+        >>> info = GraphInfo(precision="float32", strides=(8, 16), priors_per_location=(1, 1))
+        >>> GraphInfo.from_json(info.to_json()) == info
+        True
+        >>> info.level_sizes(64, 96)
+        [96, 24]
+    """
+
+    precision: str
+    strides: tuple[int, ...]
+    priors_per_location: tuple[int, ...]
+    rank_by: str = "class"
+    clamp: str = "none"
+    inclusive_pixels: bool = False
+
+    def __post_init__(self) -> None:
+        check.check_choice("precision", self.precision, PRECISIONS)
+        for name in ("strides", "priors_per_location"):
+            values = getattr(self, name)
+            if not isinstance(values, (list, tuple)) or not values:
+                raise check.wrong_value(name, "a list of integers", values)
+            object.__setattr__(self, name, tuple(check.check_int(name, value, 1) for value in values))
+        if len(self.strides) != len(self.priors_per_location):
+            raise check.wrong_value("priors_per_location", f"{len(self.strides)} integers", self.priors_per_location)
+        check.check_choice("rank_by", self.rank_by, RANKINGS)
+        check.check_choice("clamp", self.clamp, CLAMPS)
+        if not isinstance(self.inclusive_pixels, bool):
+            raise check.wrong_value("inclusive_pixels", "true or false", self.inclusive_pixels)
+
+    def level_sizes(self, height: int, width: int) -> list[int]:
+        """Return the number of priors per level for an input of this size in pixels."""
+        return [
+            -(-height // stride) * -(-width // stride) * priors
+            for stride, priors in zip(self.strides, self.priors_per_location)
+        ]
+
+    def to_json(self) -> str:
+        """Format the record as JSON on one line."""
+        return json.dumps({"format": GRAPH_FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: object, where: object = None) -> GraphInfo:
+        """Parse and check the JSON text of a record.
+
+        Args:
+            text: The text.
+            where: The file, for errors.
+
+        Raises:
+            UserError: The text is not JSON, is a record of a newer format, or an entry is missing, unknown or wrong.
+        """
+        name, hint = "the record of the graph", "export the model again"
+        try:
+            entries = check.check_mapping(name, json.loads(text) if isinstance(text, str) else text)
+            version = check.check_int("format", entries.pop("format", None), 1)
+            if version > GRAPH_FORMAT:
+                hint = "update rotated-atss"
+                raise UserError(f"{name} has format {version}, this version reads {GRAPH_FORMAT}")
+            return check.build_record(cls, name, entries)
+        except UserError as error:
+            raise UserError(error.what, where=where, hint=hint) from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
+
+
+def read_graph_info(metadata: Mapping[str, str], where: object = None) -> GraphInfo:
+    """Return the record of a graph from the metadata of its file.
+
+    Args:
+        metadata: Texts by key.
+        where: The file, for errors.
+
+    Raises:
+        UserError: There is no record, or it is damaged.
+
+    Example:
+        >>> read_graph_info({}, "other.onnx")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: other.onnx: not exported by rotated-atss ...
+    """
+    if GRAPH_KEY not in metadata:
+        raise UserError("not exported by rotated-atss", where=where, hint="rotated-atss export CONFIG CHECKPOINT")
+    return GraphInfo.from_json(metadata[GRAPH_KEY], where)

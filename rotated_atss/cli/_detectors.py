@@ -1,0 +1,80 @@
+"""Detectors of model files of any kind, for ``predict``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from rotated_atss.detection.engine.inference import LoadedDetector
+    from rotated_atss.runtime import GraphDetector
+
+
+def is_onnx(path: str | Path) -> bool:
+    """Return whether a model file is an exported graph, by its suffix.
+
+    Example:
+        >>> is_onnx("model.onnx"), is_onnx("epoch_12.pth")
+        (True, False)
+    """
+    return Path(path).suffix.lower() == ".onnx"
+
+
+def check_onnx_options(config: str | None, options: Mapping[str, object]) -> None:
+    """Refuse a config and options that an exported graph cannot follow.
+
+    Args:
+        config: The config of the command line.
+        options: Values by option; unset ones are None, False or empty.
+
+    Raises:
+        UserError: One of them is set.
+
+    Example:
+        >>> check_onnx_options(None, {"--amp": False})
+    """
+    if config is not None:
+        raise UserError("an ONNX file records its config, got a config too", where=config, hint="omit the config")
+    for option, value in options.items():
+        if value:
+            raise UserError("this option does not apply to an ONNX file", where=option, hint="omit it")
+
+
+def load_any_detector(
+    config: str | None, checkpoint: str, args: argparse.Namespace, cfg_options: Mapping[str, Any]
+) -> LoadedDetector | GraphDetector:
+    """Load the detector of a model file; with ``--fast``, in the fastest form on this machine, which is printed.
+
+    Args:
+        config: Path or name of a config; None for a model file that records it.
+        checkpoint: The model file.
+        args: ``device``, ``amp``, ``channels_last`` and ``fast``.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: The model cannot be loaded, or an option does not apply to it.
+    """
+    if is_onnx(checkpoint):
+        given = {"--amp": args.amp, "--channels-last": args.channels_last, "--cfg-options": cfg_options}
+        check_onnx_options(config, given)
+        from rotated_atss.runtime import load_detector as load_graph
+
+        graph = load_graph(checkpoint, runtime="fastest" if args.fast else "onnxruntime", device=args.device)
+        if args.fast:
+            print(f"fastest runtime here: {graph.description}")
+        return graph
+    from rotated_atss.detection.engine.device import resolve_device
+    from rotated_atss.detection.engine.inference import load_detector
+    from rotated_atss.detection.engine.network import has_fast_bfloat16
+
+    amp, channels_last = args.amp, args.channels_last or None
+    if args.fast:
+        amp, channels_last = amp or has_fast_bfloat16(resolve_device(args.device).type), True
+        hint = "" if args.device not in (None, "cpu") else "; an exported ONNX file is faster on a CPU"
+        print(f"fastest here: torch, {'bfloat16' if amp else 'float32'}, channels last{hint}")
+    model = (checkpoint,) if config is None else (config, checkpoint)
+    return load_detector(*model, device=args.device, amp=amp, channels_last=channels_last, cfg_options=cfg_options)

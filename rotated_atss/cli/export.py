@@ -1,0 +1,69 @@
+"""``rotated-atss export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
+from rotated_atss.errors import UserError
+
+HELP = (
+    "Write a model's network and decoding as one ONNX file, for predict, test and other programs without the packages "
+    "for training, or as a package of torch.export. Input: images (B, 3, H, W) float32, RGB, 0 to 255; the "
+    "normalization is part of the graph. Outputs: scores (B, A, classes) and boxes (B, A, 5) of all priors; selection "
+    "and NMS follow outside. The exported graph is compared with torch before the file is written."
+)
+MODEL_FORMS = ("MODEL", "CONFIG CHECKPOINT")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_arguments(parser, MODEL_FORMS)
+    parser.add_argument("--onnx", metavar="FILE", help="ONNX file to write")
+    parser.add_argument("--torch-export", metavar="FILE", help="package of torch.export to write, .pt2")
+    parser.add_argument(
+        "--precision", choices=("float32", "float16", "int8"), default="float32",
+        help="numbers of the network in the ONNX file (default: float32); int8 needs --calibration",
+    )  # fmt: skip
+    parser.add_argument(
+        "--calibration", metavar="DIR",
+        help="folder of images or tiles like those to predict on; their value ranges set the scales of int8",
+    )  # fmt: skip
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    config, checkpoint, _ = split_model_arguments(args.inputs)
+    _check_arguments(args, checkpoint)
+    from rotated_atss.detection.engine.export import ExportOptions, export
+
+    options = ExportOptions(
+        onnx=args.onnx, torch_export=args.torch_export, precision=args.precision, calibration=args.calibration,
+        cfg_options=parse_cfg_options(args.cfg_options),
+    )  # fmt: skip
+    for line in export(config, checkpoint, options):
+        print(line, flush=True)
+    return 0
+
+
+def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
+    """Check all arguments that can be checked before torch is imported."""
+    from rotated_atss.io.files import check_output_apart
+
+    outputs = {"--onnx": args.onnx, "--torch-export": args.torch_export}
+    if not any(outputs.values()):
+        raise UserError("no output: give --onnx FILE or --torch-export FILE")
+    if (args.precision == "int8") != (args.calibration is not None):
+        raise UserError("--precision int8 and --calibration DIR need each other")
+    if args.precision != "float32" and args.onnx is None:
+        raise UserError(f"--precision {args.precision} is of --onnx, which is missing")
+    if args.calibration is not None and not Path(args.calibration).is_dir():
+        raise UserError("no such folder of images", where=args.calibration)
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        suffix = {"--onnx": ".onnx", "--torch-export": ".pt2"}[option]
+        if Path(path).suffix.lower() != suffix:
+            raise UserError(f"the file must end in {suffix}, got {Path(path).name}", where=option)
+        check_output_apart(path, [checkpoint])

@@ -1,0 +1,229 @@
+"""Export of a detector's network and decoding to ONNX and to a ``torch.export`` package."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from rotated_atss.checkpoints.graph_info import GRAPH_KEY, INPUT, GraphInfo
+from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, ModelInfo
+from rotated_atss.detection.engine.inference import LoadedModel, load_model
+from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.heads.graph import DetectionGraph
+from rotated_atss.dota.folders import list_images
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write
+from rotated_atss.io.quiet import quiet_exporters
+from rotated_atss.runtime.compare import Differences, compare_outputs
+from rotated_atss.runtime.quantize import quantize_to_int8
+from rotated_atss.runtime.session import OnnxRuntimeSession
+
+OPSET = 18
+_MAX_SHARE = 0.05  # untrained deformable convolutions and refinement amplify the rounding of some boxes
+_SIDE = 256  # pixels of the traced and compared inputs, rounded to the pad divisor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Options of an export.
+
+    Attributes:
+        onnx: ONNX file to write; None for none.
+        torch_export: Package of ``torch.export`` to write; None for none. It is in float32.
+        precision: ``float32``, ``float16`` or ``int8``, of the network in the ONNX file.
+        calibration: Folder of images from which the scales of int8 are computed.
+        cfg_options: Changes to the config by dotted key.
+
+    Example:
+        >>> ExportOptions(onnx="model.onnx").precision
+        'float32'
+    """
+
+    onnx: str | Path | None = None
+    torch_export: str | Path | None = None
+    precision: str = "float32"
+    calibration: str | Path | None = None
+    cfg_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def export(config: str | Path | None, checkpoint: str | Path, options: ExportOptions) -> Iterator[str]:
+    """Export a model, and yield one line per step.
+
+    Args:
+        config: Path or name of a config; None for a model file that records its config.
+        checkpoint: Weights of the config's model, or the model file.
+        options: The files to write and their form.
+
+    Raises:
+        ModuleNotFoundError: A package of the extra ``export`` is not installed.
+        UserError: Config or checkpoint are invalid, the model cannot be exported, or the graph differs from torch.
+
+    Example::
+
+        for line in export("rotated_atss_obb_r18_demo_le90", "iter_750.pth", ExportOptions(onnx="model.onnx")):
+            print(line)
+    """
+    if options.onnx is not None:
+        import onnx  # noqa: F401  (before the work: a missing package is an error)
+    images = list_images(options.calibration) if options.calibration is not None else []
+    model = (checkpoint,) if config is None else (config, checkpoint)
+    loaded = load_model(*model, cfg_options=options.cfg_options)
+    info = describe_loaded(loaded)
+    if options.onnx is not None:
+        graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
+        content = onnx_bytes(graph, info)
+        if options.precision == "int8":
+            content = quantize_to_int8(content, info, images)
+        graph_info = dataclasses.replace(graph.info, precision=options.precision)
+        content = with_metadata(content, metadata_of(info, graph_info))
+        yield from _compare_with_torch(content, DetectionGraph(loaded.model), info, options.precision)
+        atomic_write(options.onnx, content)
+        yield f"{options.onnx}: {len(content) / 1e6:.1f} MB, {options.precision}, {info.describe()}"
+    if options.torch_export is not None:
+        content = program_bytes(DetectionGraph(loaded.model), info)
+        atomic_write(options.torch_export, content)
+        yield f"{options.torch_export}: {len(content) / 1e6:.1f} MB, float32, {info.describe()}"
+
+
+def describe_loaded(loaded: LoadedModel) -> ModelInfo:
+    """Return the record of a loaded model: that of its file with the settings of its config, or one of its config.
+
+    Args:
+        loaded: The model.
+
+    Raises:
+        UserError: A record cannot describe the config's test pipeline or model.
+    """
+    cfg, model, classes, info = loaded
+    if info is None:
+        return describe_model(cfg, model, classes, window=default_window(cfg))
+    return describe_model(
+        cfg, model, classes, window=info.window, training_data=info.training_data, origin=info.origin
+    )  # fmt: skip
+
+
+def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
+    """Export a graph to ONNX, without metadata.
+
+    Batch size, height and width of the input can vary; height and width are multiples of the model's pad divisor.
+
+    Args:
+        graph: Network and decoding.
+        info: The record of the model.
+
+    Returns:
+        The file.
+    """
+    buffer = io.BytesIO()
+    axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
+    # The tracing exporter needs seconds and the package onnx. The one of torch.export took minutes for the same graph.
+    with quiet_exporters(), torch.no_grad():
+        torch.onnx.export(
+            graph, (_noise(info, 2),), buffer, dynamo=False, opset_version=OPSET, input_names=[INPUT],
+            output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **axes},
+        )  # fmt: skip
+    return buffer.getvalue()
+
+
+def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
+    """Export a graph with ``torch.export``, with its records as extra files.
+
+    Args:
+        graph: Network and decoding.
+        info: The record of the model.
+
+    Returns:
+        The package. ``torch.export.load`` reads it.
+    """
+    divisor = info.preprocessing.pad_divisor
+    height, width = Dim("height_steps", min=2), Dim("width_steps", min=2)
+    shapes = {0: Dim("batch", min=1), 2: divisor * height, 3: divisor * width}
+    with quiet_exporters(), torch.no_grad():
+        program = torch.export.export(graph, (_noise(info, 2),), dynamic_shapes=(shapes,))
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files=metadata_of(info, graph.info))
+    return buffer.getvalue()
+
+
+def metadata_of(info: ModelInfo, graph: GraphInfo) -> dict[str, str]:
+    """Return the metadata of an exported file: the two records, and the entries that QGIS Deepness reads.
+
+    Args:
+        info: The record of the model.
+        graph: The record of the graph.
+    """
+    metadata = {
+        KEY: info.to_json(),
+        GRAPH_KEY: graph.to_json(),
+        "model_type": json.dumps("Detector"),
+        "class_names": json.dumps(dict(enumerate(info.classes))),
+        "det_iou_thresh": json.dumps(info.thresholds.merge_iou),
+    }
+    if info.window.size != WHOLE_IMAGE:
+        metadata["tile_size"] = json.dumps(info.window.size)
+        metadata["tiles_overlap"] = json.dumps(round(100 * info.window.gap / info.window.size))  # percent
+    if info.ground_resolution is not None:
+        metadata["resolution"] = json.dumps(100 * info.ground_resolution)  # centimeters per pixel
+    return metadata
+
+
+def with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Return an ONNX file with other metadata, after checking the graph.
+
+    Args:
+        content: The file.
+        metadata: Texts by key.
+
+    Raises:
+        ModuleNotFoundError: onnx is not installed.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _compare_with_torch(content: bytes, graph: DetectionGraph, info: ModelInfo, precision: str) -> Iterator[str]:
+    """Yield a line with the differences from torch.
+
+    Raises:
+        UserError: More than a few boxes of a float32 graph differ by more than rounding.
+    """
+    if find_spec("onnxruntime") is None:
+        yield "not compared with torch: onnxruntime is not installed"
+        return
+    session = OnnxRuntimeSession(content, "cpu")
+    worst = max((_difference(session, graph, _noise(info, size)) for size in (1, 3)), key=lambda each: each.share)
+    if precision == "float32" and worst.share > _MAX_SHARE:
+        raise UserError(f"the exported graph is not that of torch: {worst}", hint="report it with the config")
+    yield f"ONNX Runtime compared with torch in float32 on noise: {worst}"
+
+
+def _difference(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tensor) -> Differences:
+    with torch.inference_mode():
+        expected = {name: output.numpy() for name, output in zip(graph.output_names, graph(images))}
+    return compare_outputs(session.run(images.numpy()), expected)
+
+
+def _noise(info: ModelInfo, batch_size: int) -> Tensor:
+    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor."""
+    divisor = info.preprocessing.pad_divisor
+    side = max(_SIDE // divisor, 2) * divisor
+    height, width = (side, side) if batch_size == 2 else (side + divisor, side)
+    values = np.random.default_rng(batch_size).uniform(0, 255, (batch_size, 3, height, width))
+    return torch.from_numpy(values.astype(np.float32))

@@ -1,0 +1,136 @@
+"""Network and decoding of a detector as one module of tensors, from which graphs are exported."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rotated_atss.checkpoints.graph_info import BOXES, CLASS_SCORES, SCORES, GraphInfo
+from rotated_atss.detection.heads.atss_head import RotatedATSSHead
+from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
+from rotated_atss.detection.heads.dense_head import OrientedDenseHead, flatten_levels
+from rotated_atss.detection.heads.horizontal_atss_head import HorizontalATSSHead
+from rotated_atss.detection.heads.official_atss_head import OfficialATSSHead
+from rotated_atss.detection.heads.r3det import R3Det
+from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
+from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import hbb_to_obb
+
+_HEADS = (RotatedRetinaHead, RotatedATSSHead, HorizontalATSSHead)
+
+
+class DetectionGraph(nn.Module):
+    """Scores and boxes of all priors of a detector, without selection and NMS.
+
+    The weights are a copy in evaluation mode on the CPU. Normalization is part of the graph.
+
+    Args:
+        model: A detector with one of this package's heads.
+        precision: ``float32`` or ``float16``, for the network; normalization and decoding are float32.
+
+    Raises:
+        UserError: The detector has another head.
+
+    Example::
+
+        graph = DetectionGraph(build_model(load_config("rotated_atss_obb_r18_demo_le90")))
+        scores, boxes = graph(torch.zeros(1, 3, 256, 256))
+    """
+
+    def __init__(self, model: nn.Module, precision: str = "float32") -> None:
+        super().__init__()
+        _detection_head(model)
+        self.model: Any = copy.deepcopy(model).cpu().eval()
+        self.head = _detection_head(self.model)
+        preprocessor = self.model.data_preprocessor
+        self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
+        for name, neutral in (("mean", 0.0), ("std", 1.0)):
+            value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
+            self.register_buffer(name, value.detach().clone().float().view(1, -1, 1, 1))
+        for layer in self.model.modules():
+            if isinstance(layer, TorchvisionDCNv2):
+                layer.by_sampling = True
+        if precision == "float16":
+            self.model.half()
+        self.eval()
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in their order."""
+        return [SCORES, BOXES, *([CLASS_SCORES] if self._has_centerness else [])]
+
+    @property
+    def info(self) -> GraphInfo:
+        """The record of the graph."""
+        generator, is_official = self.head.prior_generator, isinstance(self.head, OfficialATSSHead)
+        clamp = "border" if isinstance(self.head, HorizontalATSSHead) and self._clips_border() else "none"
+        if isinstance(self.head, OrientedDenseHead) and (self.head.test_cfg or {}).get("clamp_centers", False):
+            clamp = "centers"
+        return GraphInfo(
+            precision=self.precision,
+            strides=tuple(int(stride) for stride, _ in generator.strides),
+            priors_per_location=tuple(generator.num_base_priors),
+            rank_by="final" if is_official else "class",
+            clamp=clamp,
+            inclusive_pixels=is_official,
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute the outputs of images.
+
+        Args:
+            images: (B, 3, H, W) float32, RGB, 0 to 255. H and W are multiples of the model's pad divisor.
+
+        Returns:
+            Scores (B, A, C), boxes (B, A, 5) in pixels, and with centerness the class scores (B, A, C).
+        """
+        inputs = images if self.to_rgb else images[:, [2, 1, 0]]
+        inputs = (inputs - self.mean) / self.std
+        if self.precision == "float16":
+            inputs = inputs.half()
+        if isinstance(self.model, R3Det):
+            levels, priors = self.model.forward_stages(inputs)
+        else:
+            levels, priors = self.head(self.model.extract_feat(inputs)), None
+        if priors is None:
+            sizes = [level.shape[-2:] for level in levels[0]]
+            priors = self.head.prior_generator.grid_priors(sizes, dtype=torch.float32, device=images.device)
+        class_scores = flatten_levels(levels[0], self.head.cls_out_channels).float().sigmoid()
+        boxes = self._decode(torch.cat(priors, -2), flatten_levels(levels[1], self.head.bbox_coder.encode_size).float())
+        if not self._has_centerness:
+            return class_scores, boxes
+        scores = class_scores * flatten_levels(levels[2], 1).float().sigmoid()
+        return scores.sqrt() if isinstance(self.head, OfficialATSSHead) else scores, boxes, class_scores
+
+    @property
+    def _has_centerness(self) -> bool:
+        return not isinstance(self.head, RotatedRetinaHead)
+
+    def _clips_border(self) -> bool:
+        return bool(getattr(self.head.bbox_coder, "clip_border", True))
+
+    def _decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
+        """Decode (B, A, 4 or 5) deltas to (B, A, 5) boxes; priors are (A, ...) or (B, A, ...)."""
+        batch_size, num_priors, _ = deltas.shape
+        priors = priors.expand(batch_size, num_priors, priors.shape[-1])
+        boxes = self.head.bbox_coder.decode(priors.flatten(0, 1), deltas.flatten(0, 1))
+        boxes = boxes.view(batch_size, num_priors, boxes.shape[-1])
+        return boxes if boxes.shape[-1] == 5 else hbb_to_obb(boxes)
+
+
+def _detection_head(model: Any) -> Any:
+    """Return the head whose outputs are detections.
+
+    Raises:
+        UserError: The model cannot be exported.
+    """
+    head = model.bbox_head_refine[-1] if isinstance(model, R3Det) and len(model.bbox_head_refine) else None
+    head = head or getattr(model, "bbox_head_init" if isinstance(model, R3Det) else "bbox_head", None)
+    if not isinstance(head, _HEADS):
+        kind = type(model if head is None else head).__name__
+        names = ", ".join(head_type.__name__ for head_type in (*_HEADS, OfficialATSSHead, R3Det))
+        raise UserError(f"a model with {kind} cannot be exported", hint=f"models with {names} can")
+    return head

@@ -1,0 +1,140 @@
+"""Candidates of a batch, ranked per level and suppressed per class, without loops over images or levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rotated_atss.ops.nms import rotated_nms
+
+
+@dataclass(frozen=True)
+class PriorPairs:
+    """(image, prior) pairs of a batch."""
+
+    image_index: Tensor  # (P,) int64
+    prior_index: Tensor  # (P,) int64, over all levels
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Select the rows of (B, A, ...) values that belong to the pairs."""
+        return values[self.image_index, self.prior_index]
+
+    def gather_priors(self, priors: Tensor) -> Tensor:
+        """Select the priors (P, 5) of the pairs from (A, 5) shared by all images, or from (B, A, 5)."""
+        return priors[self.prior_index] if priors.ndim == 2 else self.gather(priors)
+
+
+@dataclass(frozen=True)
+class Candidates(PriorPairs):
+    """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
+
+    labels: Tensor  # (N,) int64
+    scores: Tensor  # (N,)
+
+    def take(self, rows: Tensor) -> Candidates:
+        """Select rows by index."""
+        return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
+
+
+def best_candidates(
+    scores: Tensor, level_sizes: list[int], score_thr: float, nms_pre: int, ranking: Tensor | None = None
+) -> Candidates:
+    """Select the highest-scoring (prior, class) pairs of each level of each image.
+
+    Args:
+        scores: (B, A, C), level after level.
+        level_sizes: Number of priors per level.
+        score_thr: Pairs need a score above this value.
+        nms_pre: Number of pairs kept per level; all if not positive.
+        ranking: (B, A, C) scores that rank the pairs above the threshold, instead of ``scores``.
+
+    Returns:
+        The candidates, with the scores that rank them. Equal scores keep the order of the priors.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.candidates import best_candidates
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.3, 0.8], [0.6, 0.0]]])  # 1 image, 3 priors, 2 classes
+        >>> candidates = best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
+        >>> candidates.prior_index.tolist(), candidates.labels.tolist()
+        ([0, 1, 2], [0, 1, 0])
+    """
+    num_classes = scores.shape[2]
+    pair = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of three dimensions
+    score = (scores if ranking is None else ranking).flatten()[pair]
+    label, row = pair % num_classes, pair.div(num_classes, rounding_mode="floor")
+    image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
+    level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
+    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)
+    by_score = score.argsort(descending=True, stable=True)
+    order = by_score[group[by_score].argsort(stable=True)]
+    if nms_pre > 0:
+        order = order[rank_within_groups(group[order]) < nms_pre]
+    return Candidates(image_index, prior_index, label, score).take(order)
+
+
+def rank_within_groups(group: Tensor) -> Tensor:
+    """Number the elements of each group from 0.
+
+    Args:
+        group: (N,) sorted group numbers.
+
+    Returns:
+        (N,) int64.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.candidates import rank_within_groups
+        >>> rank_within_groups(torch.tensor([0, 0, 3, 3, 3, 7])).tolist()
+        [0, 1, 0, 1, 2, 0]
+    """
+    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+
+
+def suppress_candidates(
+    boxes: Tensor, candidates: Candidates, num_classes: int, iou_threshold: float, max_per_image: int
+) -> Tensor:
+    """Apply class-wise NMS to the candidates of each image, in one call for the batch.
+
+    Args:
+        boxes: (N, 5) boxes of the candidates.
+        candidates: Their images, labels and scores.
+        num_classes: C.
+        iou_threshold: Boxes whose IoU with a higher-scoring kept box exceeds this value are suppressed.
+        max_per_image: Number of detections kept per image.
+
+    Returns:
+        (K,) int64 rows of the kept candidates, by image and descending score.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.candidates import Candidates, suppress_candidates
+        >>> boxes = torch.tensor([[10.0, 10.0, 8.0, 4.0, 0.0]]).repeat(2, 1)
+        >>> image_index, labels, scores = torch.tensor([0, 0]), torch.tensor([1, 1]), torch.tensor([0.5, 0.75])
+        >>> suppress_candidates(boxes, Candidates(image_index, torch.tensor([3, 7]), labels, scores), 2, 0.1, 100)
+        tensor([1])
+    """
+    labels = candidates.image_index * num_classes + candidates.labels  # offset per image
+    keep = rotated_nms(boxes, candidates.scores, labels, iou_threshold)
+    keep = keep[candidates.image_index[keep].argsort(stable=True)]
+    return keep[rank_within_groups(candidates.image_index[keep]) < max_per_image]
+
+
+def image_slices(image_index: Tensor, num_images: int) -> list[slice]:
+    """Return the rows of each image.
+
+    Args:
+        image_index: (N,) sorted image indices.
+        num_images: B.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.candidates import image_slices
+        >>> image_slices(torch.tensor([0, 0, 2]), 3)
+        [slice(0, 2, None), slice(2, 2, None), slice(2, 3, None)]
+    """
+    images = torch.arange(num_images, device=image_index.device)
+    ends = torch.searchsorted(image_index, images, right=True).tolist()
+    return [slice(start, stop) for start, stop in zip([0, *ends], ends)]

@@ -1,0 +1,72 @@
+"""Deformable convolution in torch's own operators, for exported graphs: runtimes seldom have a kernel for it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+def deform_conv2d_by_sampling(
+    features: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Tensor:
+    """Compute a modulated deformable convolution by bilinear sampling and a 1x1 convolution.
+
+    The result is that of ``torchvision.ops.deform_conv2d``, with kernel-size times the memory of the features.
+
+    Args:
+        features: (B, C, H, W).
+        offset: (B, 2 * D * K, H', W'), (dy, dx) per kernel cell for each of D groups of channels; K is the number of
+            kernel cells.
+        mask: (B, D * K, H', W'), factor per kernel cell.
+        weight: (O, C / groups, kernel height, kernel width).
+        bias: (O,).
+        stride: Step of the kernel, cells.
+        padding: Zeros added at each border, cells.
+        dilation: Distance of the kernel cells, cells.
+
+    Returns:
+        (B, O, H', W').
+
+    Example:
+        >>> features, weight = torch.arange(9.0).view(1, 1, 3, 3), torch.ones(1, 1, 1, 1)
+        >>> offset = torch.zeros(1, 2, 3, 3)
+        >>> offset[:, 1] = 0.5  # half a cell to the right; outside the map is 0
+        >>> deform_conv2d_by_sampling(features, offset, torch.ones(1, 1, 3, 3), weight)
+        tensor([[[[0.5000, 1.5000, 1.0000],
+                  [3.5000, 4.5000, 2.5000],
+                  [6.5000, 7.5000, 4.0000]]]])
+    """
+    batch, channels, height, width = features.shape
+    out_height, out_width = offset.shape[-2:]
+    kernel_height, kernel_width = weight.shape[-2:]
+    cells = kernel_height * kernel_width
+    num_offset_groups = mask.shape[1] // cells
+    offset = offset.view(batch * num_offset_groups, cells, 2, out_height, out_width)
+
+    def steps(count: int) -> Tensor:
+        return torch.arange(count, device=features.device, dtype=offset.dtype)
+
+    kernel_y = (steps(kernel_height) * dilation).repeat_interleave(kernel_width).view(-1, 1, 1)
+    kernel_x = (steps(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
+    y = offset[:, :, 0] + kernel_y + (steps(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
+    x = offset[:, :, 1] + kernel_x + steps(out_width) * stride - padding
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
+    sampled = F.grid_sample(
+        features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),
+        grid.view(batch * num_offset_groups, cells * out_height, out_width, 2),
+        align_corners=False,
+    )
+    sampled = sampled.view(batch, num_offset_groups, -1, cells, out_height, out_width)
+    sampled = sampled * mask.view(batch, num_offset_groups, 1, cells, out_height, out_width)
+    sampled = sampled.reshape(batch, channels * cells, out_height, out_width)
+    groups = channels // weight.shape[1]
+    return F.conv2d(sampled, weight.flatten(1)[..., None, None], bias, groups=groups)

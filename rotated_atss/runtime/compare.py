@@ -1,0 +1,82 @@
+"""Differences between the outputs of two forms of one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rotated_atss.checkpoints.graph_info import BOXES, SCORES
+from rotated_atss.ops.boxes import obb_to_corners
+
+MAX_SCORE_DIFFERENCE = 1e-3  # float32 in another runtime
+MAX_CORNER_DIFFERENCE = 0.1  # pixels
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Differences between two outputs, of the boxes with the highest scores.
+
+    Attributes:
+        score: Largest difference of scores.
+        corner: Largest difference of coordinates of corners, pixels; of boxes with coordinates or sides above 1000 px,
+            per 1000 px.
+        boxes: Number of compared boxes.
+        share: Share of them that differ by more than ``MAX_SCORE_DIFFERENCE`` or ``MAX_CORNER_DIFFERENCE``.
+
+    Example:
+        >>> str(Differences(score=2e-6, corner=0.00312, boxes=2000, share=0.0))
+        'scores of 2000 boxes differ by at most 2e-06, their corners by at most 0.0031 px'
+    """
+
+    score: float
+    corner: float
+    boxes: int
+    share: float
+
+    def __str__(self) -> str:
+        text = f"scores of {self.boxes} boxes differ by at most {self.score:.2g}, their corners by at most"
+        return f"{text} {self.corner:.2g} px" + (f"; {self.share:.1%} by more than rounding" if self.share else "")
+
+
+def compare_outputs(
+    actual: Mapping[str, NDArray[np.float32]], expected: Mapping[str, NDArray[np.float32]], num_boxes: int = 1000
+) -> Differences:
+    """Compare the outputs of two runtimes for the same input.
+
+    A rectangle has four descriptions by center, sides and angle, and rounding can exchange those of a box at the border
+    of its angle version. So corners are compared, starting at any of them.
+
+    Args:
+        actual: Outputs by name: ``scores`` (B, A, C) and ``boxes`` (B, A, 5).
+        expected: The same of the other runtime.
+        num_boxes: Boxes per image that are compared, those with the highest expected scores of any class.
+
+    Returns:
+        The differences; all boxes differ if an output has another shape.
+
+    Example:
+        >>> scores = np.array([[[0.9], [0.2]]], np.float32)
+        >>> boxes = np.array([[[8, 9, 4, 2, 0], [5, 5, 3, 3, 0]]], np.float32)
+        >>> turned = boxes[..., [0, 1, 3, 2, 4]] + np.array([0, 0, 0, 0, np.pi / 2], np.float32)
+        >>> compare_outputs({"scores": scores, "boxes": turned}, {"scores": scores, "boxes": boxes}).share
+        0.0
+    """
+    if any(name not in actual or actual[name].shape != expected[name].shape for name in expected):
+        return Differences(np.inf, np.inf, expected[BOXES].shape[0] * expected[BOXES].shape[1], 1.0)
+    rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]
+
+    def best(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.take_along_axis(values, rows, 1).astype(np.float64)
+
+    score = np.max([np.abs(best(actual[name]) - best(expected[name])).max(-1) for name in expected if name != BOXES], 0)
+    first, second = (obb_to_corners(torch.from_numpy(best(each[BOXES]))).numpy() for each in (actual, expected))
+    turned = [np.abs(np.roll(first, steps, -2) - second).max((-2, -1)) for steps in range(4)]
+    scale = np.maximum(np.abs(best(expected[BOXES])).max(-1) / 1000, 1)
+    corner = np.min(turned, 0) / scale
+    score, corner = (np.nan_to_num(each, nan=np.inf) for each in (score, corner))
+    differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
+    return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

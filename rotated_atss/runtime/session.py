@@ -1,0 +1,198 @@
+"""Sessions of ONNX Runtime and OpenVINO, the runtimes of exported graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError, printable
+from rotated_atss.io.processes import available_cores
+
+RUNTIMES = ("openvino", "onnxruntime")  # the fastest on a CPU first
+RUNTIME_NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+_OUT_OF_MEMORY = ("allocat", "out of memory", "not enough memory", "bad_alloc")
+
+Array = NDArray[np.float32]
+
+
+class Session(Protocol):
+    """A loaded graph.
+
+    Attributes:
+        runtime: One of ``RUNTIMES``.
+    """
+
+    runtime: str
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """Compute the outputs, by name, of images (B, 3, H, W)."""
+
+
+class OnnxRuntimeSession:
+    """A graph on ONNX Runtime.
+
+    Args:
+        source: The ONNX file, or its content.
+        device: ``cpu``, ``cuda`` or ``cuda:<index>``; None for the GPU if this ONNX Runtime has one, else the CPU.
+        threads: Threads on the CPU; None for all cores of this process.
+
+    Raises:
+        ModuleNotFoundError: onnxruntime is not installed.
+        UserError: The file is no graph that this version runs, or there is no such device.
+    """
+
+    runtime = "onnxruntime"
+
+    def __init__(self, source: str | Path | bytes, device: str | None = None, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = available_cores() if threads is None else threads
+        options.log_severity_level = 3  # errors only; warnings go to the terminal
+        providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
+        try:
+            content = source if isinstance(source, bytes) else str(source)
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # classes of the extension module
+            where = "the graph" if isinstance(source, bytes) else source
+            raise _load_error(self.runtime, where, error) from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        (given,) = self._session.get_inputs()
+        self._input, self._shape = given.name, given.shape
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """Compute the outputs, by name, of images (B, 3, H, W)."""
+        check_input_shape(images.shape, self._shape)
+        outputs = _run(lambda: self._session.run(self._outputs, {self._input: images}), len(images))
+        return dict(zip(self._outputs, outputs))
+
+
+class OpenVINOSession:
+    """A graph on OpenVINO, on the CPU.
+
+    Args:
+        path: The ONNX file.
+        threads: Threads; None for all cores of this process.
+
+    Raises:
+        ModuleNotFoundError: openvino is not installed.
+        UserError: The file is no graph that this version runs.
+    """
+
+    runtime = "openvino"
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        import openvino
+
+        settings = {
+            "INFERENCE_NUM_THREADS": available_cores() if threads is None else threads,
+            "INFERENCE_PRECISION_HINT": "f32",  # the default is bfloat16 on CPUs that have it
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            self._model = openvino.Core().compile_model(str(path), "CPU", settings)
+        except Exception as error:  # classes of the extension module
+            raise _load_error(self.runtime, path, error) from error
+        shape = self._model.input(0).get_partial_shape()
+        self._shape = [None if side.is_dynamic else side.get_length() for side in shape]
+        self._outputs = [output.get_any_name() for output in self._model.outputs]
+
+    def run(self, images: Array) -> dict[str, Array]:
+        """Compute the outputs, by name, of images (B, 3, H, W)."""
+        check_input_shape(images.shape, self._shape)
+        outputs = _run(lambda: self._model([images]), len(images))
+        return {name: np.array(outputs[index]) for index, name in enumerate(self._outputs)}
+
+
+def open_session(
+    path: str | Path, runtime: str = "onnxruntime", *, device: str | None = None, threads: int | None = None
+) -> Session:
+    """Load an ONNX file.
+
+    Args:
+        path: The file.
+        runtime: ``onnxruntime`` or ``openvino``.
+        device: As for :class:`OnnxRuntimeSession`. OpenVINO runs on the CPU only.
+        threads: Threads on the CPU; None for all cores of this process.
+
+    Raises:
+        ModuleNotFoundError: The runtime is not installed.
+        UserError: The runtime is unknown, the file is no graph that it runs, or there is no such device.
+
+    Example::
+
+        session = open_session("model.onnx")
+        outputs = session.run(np.zeros((1, 3, 256, 256), np.float32))
+    """
+    if runtime == "onnxruntime":
+        return OnnxRuntimeSession(path, device, threads)
+    if runtime == "openvino":
+        if device not in (None, "cpu"):
+            raise UserError(f"OpenVINO runs on the CPU, got device '{device}'", where="--device", hint="use cpu")
+        return OpenVINOSession(path, threads)
+    raise UserError(f"the runtime must be one of {', '.join(RUNTIMES)}, got '{runtime}'")
+
+
+def fastest_runtime() -> str:
+    """Return the fastest runtime on a CPU that is installed, ``onnxruntime`` if none is.
+
+    The order is that of the measurements in docs/deployment.md.
+
+    Example:
+        >>> fastest_runtime() in RUNTIMES
+        True
+    """
+    return next((name for name in RUNTIMES if find_spec(name) is not None), "onnxruntime")
+
+
+def check_input_shape(shape: Sequence[int], expected: Sequence[Any]) -> None:
+    """Raise an error unless an input has the fixed sides of a graph.
+
+    Args:
+        shape: (B, 3, H, W).
+        expected: Four integers; texts and None for sides that can vary.
+
+    Raises:
+        UserError: A side differs.
+
+    Example:
+        >>> check_input_shape((8, 3, 256, 512), ["batch", 3, None, 512])
+    """
+    if len(expected) != 4 or any(isinstance(side, int) and side != given for side, given in zip(expected, shape)):
+        sides = " x ".join(str(side) if isinstance(side, int) else "any" for side in expected)
+        what = f"the graph's input must be {sides}, got {' x '.join(map(str, shape))}"
+        raise UserError(what, hint="set --size and --batch, or export the model again")
+
+
+def _onnxruntime_providers(available: Sequence[str], device: str | None) -> list[Any]:
+    """Return the execution providers of ONNX Runtime for a device."""
+    kind, _, index = (device or "").partition(":")
+    has_cuda = "CUDAExecutionProvider" in available
+    if kind == "cpu" or (not kind and not has_cuda):
+        return ["CPUExecutionProvider"]
+    if kind not in ("", "cuda") or not has_cuda or not (index or "0").isdigit():
+        hint = f"there are: {', '.join(['cpu', *(['cuda'] if has_cuda else [])])}; for CUDA install onnxruntime-gpu"
+        raise UserError(f"no such device: '{device}'", where="--device", hint=hint)
+    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
+
+
+def _load_error(runtime: str, path: str | Path, error: Exception) -> UserError:
+    reason = printable(str(error), 300)
+    hint = f"export the model again, or update {runtime}"
+    return UserError(f"{RUNTIME_NAMES[runtime]} cannot load the graph: {reason}", where=path, hint=hint)
+
+
+def _run(compute: Callable[[], Any], batch_size: int) -> Any:
+    """Call a runtime; too little memory is an error of one line."""
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+            what = f"out of memory with {batch_size} images per batch"
+            raise UserError(what, hint="use a smaller batch (--batch), or smaller windows (--size)") from error
+        raise

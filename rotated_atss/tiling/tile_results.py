@@ -1,0 +1,172 @@
+"""Merged detections of tiles: written as Task1 files and as a submission, and evaluated on the full images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss.dota.ap_result import format_table, result_to_json
+from rotated_atss.dota.datasets import DATASETS
+from rotated_atss.dota.detections import Detections, write_task1_folder
+from rotated_atss.dota.labels import Labels, read_labels
+from rotated_atss.dota.submission import write_submission
+from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, METRICS, evaluate_detections
+from rotated_atss.errors import UserError, count_of
+from rotated_atss.io.files import write_json
+from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
+from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions:
+    """What is done with the merged detections of a test.
+
+    Attributes:
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
+            v1.0 ignores difficult objects, the others count them.
+        iou_threshold: IoU threshold of NMS when merging tiles.
+        metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
+            (COCO's matching and 101 points, also by object size), instead of that of the version.
+        difficult: ``ignore`` or ``count``, instead of the rule of the version.
+        out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
+        submission: Path of the zip file for the evaluation server.
+
+    Raises:
+        UserError: The version, metric or rule is unknown, or the threshold is out of range.
+
+    Example:
+        >>> ResultOptions(version="v1.5").iou_threshold
+        0.1
+    """
+
+    version: str = "v1.0"
+    iou_threshold: float = IOU_THRESHOLD
+    metric: str | None = None
+    difficult: str | None = None
+    out_dir: str | Path | None = None
+    submission: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("version", DATASETS),
+            ("metric", (None, *METRICS)),
+            ("difficult", (None, *DIFFICULT_RULES)),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                known = ", ".join(filter(None, choices))
+                raise UserError(f"{name} of the evaluation must be one of {known}, got {value!r}")
+        if not 0 <= self.iou_threshold <= 1:
+            raise UserError(f"iou_threshold of the evaluation must be between 0 and 1, got {self.iou_threshold}")
+
+
+def finish_test(
+    tiles: Sequence[BoxDetections],
+    classes: Sequence[str],
+    options: ResultOptions,
+    *,
+    labels: Sequence[str | Path] = (),
+    notes: Sequence[str] = (),
+    log: Log = print,
+) -> dict[str, float]:
+    """Merge the detections of tiles, write the requested files and evaluate.
+
+    Args:
+        tiles: Detections of all tiles.
+        classes: Class names in the order of the labels.
+        options: Rules and outputs.
+        labels: Label folders of the full images; without any, nothing is evaluated.
+        notes: What makes the AP incomparable; printed and written with it.
+        log: Called with each line or table.
+
+    Returns:
+        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty without labels.
+
+    Raises:
+        UserError: An image has no label file, or an output cannot be written.
+
+    Example:
+        >>> import torch
+        >>> tile = BoxDetections("P1", torch.tensor([[9.0, 9, 4, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> finish_test([tile], ["ship"], ResultOptions())
+        merged 1 detection on 1 tile into 1 detection on 1 image
+        no labels of the full images are available: nothing is evaluated (set them with --labels)
+        {}
+    """
+    images = merge_boxes(tiles, options.iou_threshold)
+    detections = to_task1(images, classes)
+    log(
+        f"merged {count_of(sum(len(tile.scores) for tile in tiles), 'detection')} on {count_of(len(tiles), 'tile')} "
+        f"into {count_of(sum(map(len, detections.values())), 'detection')} on {count_of(len(images), 'image')}"
+    )
+    if options.out_dir is not None:
+        write_task1_folder(options.out_dir, detections)
+        log(f"wrote Task1_*.txt to {options.out_dir}")
+    if options.submission is not None:
+        write_submission(options.submission, detections, classes)
+        log(f"wrote {options.submission}")
+    return _evaluate(detections, [image.name for image in images], classes, options, labels, notes, log)
+
+
+def _evaluate(
+    detections: Mapping[str, Detections],
+    image_ids: Sequence[str],
+    classes: Sequence[str],
+    options: ResultOptions,
+    folders: Sequence[str | Path],
+    notes: Sequence[str],
+    log: Log,
+) -> dict[str, float]:
+    if not folders:
+        log("no labels of the full images are available: nothing is evaluated (set them with --labels)")
+        return {}
+    log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in folders)}")
+    labels = read_labels_of_images(folders, image_ids, classes)
+    result = evaluate_detections(
+        detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
+    )
+    log("\n".join(["on merged full images", format_table(result), *notes]))
+    if options.out_dir is not None:
+        content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}
+        write_json(Path(options.out_dir) / "ap.json", content)
+    by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
+    return {**result.values(), **by_size}
+
+
+def read_labels_of_images(
+    folders: Sequence[str | Path], image_ids: Sequence[str], classes: Sequence[str]
+) -> dict[str, Labels]:
+    """Read the label files of images from several folders.
+
+    Args:
+        folders: Label folders; the first that contains ``<image id>.txt`` is used.
+        image_ids: Names of the images without suffix.
+        classes: Class names.
+
+    Returns:
+        Labels by image id.
+
+    Raises:
+        UserError: No folder has a label file of an image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     read_labels_of_images([folder], ["P1"], DATASETS["v1.0"].classes)["P1"].names
+        ('ship',)
+    """
+    labels = {}
+    for image_id in image_ids:
+        paths = [path for path in (Path(folder) / f"{image_id}.txt" for folder in folders) if path.is_file()]
+        if not paths:
+            raise UserError(
+                f"no label file for the image {image_id}",
+                where=", ".join(map(str, folders)),
+                hint="add its folder with --labels",
+            )
+        labels[image_id] = read_labels(paths[0], classes=classes)
+    return labels

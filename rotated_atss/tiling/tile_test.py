@@ -1,0 +1,80 @@
+"""Test of a detector on the tiles of a split, without MMEngine: detect, merge, write, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotated_atss.dota.folders import list_images
+from rotated_atss.errors import UserError
+from rotated_atss.io.images import read_image
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.tiling.manifest import check_tiles, find_manifest
+from rotated_atss.tiling.merge_boxes import BoxDetections
+from rotated_atss.tiling.predict import Detector, detect_on_tiles
+from rotated_atss.tiling.tile_results import Log, ResultOptions, finish_test
+
+
+def run_tile_test(
+    detector: Detector,
+    data: str | Path,
+    classes: Sequence[str],
+    options: ResultOptions,
+    *,
+    labels: Sequence[str | Path] | None = None,
+    bits: int | None = None,
+    batch_size: int = 4,
+    progress: bool | None = False,
+    log: Log = print,
+) -> dict[str, float]:
+    """Detect on all tiles of a folder, merge the detections on the full images, write and evaluate them.
+
+    Args:
+        detector: The detector.
+        data: Output folder of a split, with ``images``.
+        classes: Class names in the order of the labels.
+        options: Rules and outputs.
+        labels: Label folders of the full images; None uses those that the manifest of the split records.
+        bits: Used bits of 16-bit tiles; None counts those of each tile.
+        batch_size: Tiles per call of the detector.
+        progress: Show a progress bar over the tiles; None shows it on a terminal.
+        log: Called with each line or table.
+
+    Returns:
+        ``AP50``, ``AP75`` and ``AP50_95``; empty without labels.
+
+    Raises:
+        UserError: A folder or label file is missing, a tile is unreadable, or the tiles differ from the manifest.
+
+    Example::
+
+        detector = load_detector("model.onnx")
+        run_tile_test(detector, "data/dota/val", detector.classes, ResultOptions(out_dir="merged"))
+    """
+    folder = Path(data) / "images"
+    manifest, tiles = find_manifest(data), list_images(folder)
+    notes = check_tiles(manifest, [tile.stem for tile in tiles], folder)
+    for note in notes:
+        log(note)
+    folders = _label_folders(manifest.label_folders if labels is None else labels, labels is None, log)
+    detections: list[BoxDetections] = []
+    with progress_bar(total=len(tiles), desc="tiles", unit="tile", leave=False, show=progress) as bar:
+        for start in range(0, len(tiles), batch_size):
+            batch = tiles[start : start + batch_size]
+            images = [read_image(tile, bits) for tile in batch]
+            detections += detect_on_tiles(detector, images, [tile.stem for tile in batch])
+            bar.update(len(batch))
+    return finish_test(detections, classes, options, labels=folders, notes=notes, log=log)
+
+
+def _label_folders(folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:
+    """Return the label folders that exist; a missing one is an error unless it comes from the manifest."""
+    found = []
+    for folder in folders:
+        if Path(folder).is_dir():
+            found.append(folder)
+        elif recorded:
+            log(f"{folder}: no such folder of labels, recorded in the manifest of the tiles (set it with --labels)")
+        else:
+            raise UserError("no such folder of labels", where=folder)
+    return found

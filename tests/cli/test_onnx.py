@@ -1,0 +1,45 @@
+"""Errors of predict and test on ONNX files, without a runtime."""
+
+import sys
+
+import pytest
+
+from tests.references.onnx_file import onnx_bytes
+from tests.runtime.test_detector import GRAPH, GRAPH_KEY, INFO, KEY
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "a.onnx"
+    file.write_bytes(onnx_bytes({GRAPH_KEY: GRAPH.to_json(), KEY: INFO.to_json()}))
+    (tmp_path / "a.png").write_bytes(b"")
+    return file
+
+
+def test_missing_onnxruntime_names_the_extra(path, tmp_path, monkeypatch, user_error):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr("rotated_atss.doctor._checkout", lambda: None)
+    monkeypatch.setattr("rotated_atss.doctor._requirements", lambda: [("onnx", "onnxruntime", ">=1.18")])
+    (tmp_path / "tiles" / "images").mkdir(parents=True)
+    for words in (["predict", path, tmp_path / "a.png"], ["test", path, "--data", tmp_path / "tiles"]):
+        line = user_error(*words, "--out", tmp_path / "out")
+        assert "onnxruntime is not installed (run: " in line
+        assert "install --upgrade 'rotated-atss[onnx]'" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_do_not_apply_to_an_onnx_file(path, tmp_path, user_error):
+    image = tmp_path / "a.png"
+    assert "--amp: this option does not apply to an ONNX file" in user_error("predict", path, image, "--amp")
+    assert "an ONNX file records its config, got a config too" in user_error(
+        "predict", "rotated_atss_obb_r18_demo_le90", path, image
+    )
+    assert "--data: an ONNX file records no test data" in user_error("test", path)
+    assert "--tta: this option does not apply" in user_error("test", path, "--data", tmp_path, "--tta")
+
+
+def test_file_of_another_tool(path, tmp_path, user_error):
+    path.write_bytes(onnx_bytes({"producer": "another tool"}))
+    line = user_error("predict", path, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert "a.onnx: not exported by rotated-atss" in line
+    assert not (tmp_path / "out").exists()
