@@ -24,6 +24,8 @@ DOTA = {
 }
 CONFIGS = {
     f"{PREFIX}_6x_hrsc2016_rr_le90": ("hrsc2016", "hrsc2016_trainval", "hrsc2016_test", True),
+    "rotated_retinanet_obb_r50_fpn_6x_hrsc2016_rr_le90": ("hrsc2016", "hrsc2016_trainval", "hrsc2016_test", True),
+    "rotated_retinanet_obb_r50_fpn_1x_dior_r_le90": ("dior-r", "dior_r_trainval", "dior_r_test", True),
     f"{PREFIX}_1x_dior_r_le90": ("dior-r", "dior_r_trainval", "dior_r_test", True),
     f"{PREFIX}_1x_fair1m_v1_le90": ("fair1m", "fair1m_v1.0_train", "fair1m_v1.0_test", False),
     f"{PREFIX}_1x_fair1m_v2_le90": ("fair1m", "fair1m_v2.0_trainval", "fair1m_v2.0_test", False),
@@ -67,7 +69,7 @@ def test_config_fits_its_dataset_and_its_presets(name):
     assert cfg.train_dataloader.dataset.data_root == load_preset(train_preset).out
     assert cfg.test_dataloader.dataset.data_root == load_preset(test_preset).out
     assert cfg.test_evaluator.iou_threshold == (0.5 if dataset == "soda-a" else 0.1)
-    epochs, milestones = EPOCHS[name.removeprefix(f"{PREFIX}_")[:2]]
+    epochs, milestones = EPOCHS[name.partition("_r50_fpn_")[2][:2]]
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (epochs, milestones)
     assert cfg.tta_pipeline[1].transforms[0][0].scale == cfg.test_dataloader.dataset.pipeline[1].scale
 

@@ -186,6 +186,16 @@ def test_published_numbers_have_a_source(name):
         ),
         ("rotated_atss_centerness_obb_r50_fpn_1x_dota_le90", "rotated_atss/rotated-atss-le90_r50_fpn_1x_dota.py", {}),
         ("r3det_r50_fpn_1x_dota_oc", "r3det/r3det-oc_r50_fpn_1x_dota.py", {}),
+        (
+            "rotated_retinanet_obb_r50_fpn_6x_hrsc2016_rr_le90",
+            "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_rr-6x_hrsc.py",
+            {},
+        ),
+        (
+            "rotated_retinanet_obb_r50_fpn_1x_dior_r_le90",
+            "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dior.py",
+            {},
+        ),
     ],
 )
 def test_parameter_names_and_shapes_are_mmrotates(name, path, changes, built):
