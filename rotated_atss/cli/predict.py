@@ -75,7 +75,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows.add_argument(
         "--size", type=int, metavar="PX",
         help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
-        "without a record 1024 for DOTA configs, otherwise 0)",
+        "without a record as the config's test pipeline: 1024 on DOTA, 0 on COCO)",
     )  # fmt: skip
     windows.add_argument(
         "--gap",
