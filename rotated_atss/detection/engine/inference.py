@@ -148,7 +148,7 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (info and info.preprocessing.bits),
+        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (None if info is None else info.preprocessing.bits),
         info=info,
     )
 
