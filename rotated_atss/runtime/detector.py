@@ -208,7 +208,8 @@ def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
     height, width = tile.shape[:2]
     factor = min(bounds[0] / max(height, width), bounds[1] / min(height, width))
     size = int(width * factor + 0.5), int(height * factor + 0.5)
-    return cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) if size != (width, height) else tile
+    resized: Image = cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return resized
 
 
 def _per_image(boxes: Tensor, candidates: Candidates, scales: list[tuple[float, float]], scale_back: Rescale) -> Tensor:
