@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 
 OTHERS = "*"
 """Key of a class map for all classes that it does not name."""
@@ -54,3 +54,21 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
         hint = f"add {name}=NEW, {name}= to drop the class, or *=NEW for all classes not listed"
         raise UserError(f"the class {quote(name)} is not in the class map", where=where, hint=hint)
     return new
+
+
+def unused_names_note(class_map: Mapping[str, str] | None, found: Iterable[str]) -> str:
+    """Return a line on old names that no object has, which can be misspelled; empty if there are none.
+
+    Args:
+        class_map: New name by old name, or None.
+        found: Class names of the objects.
+
+    Example:
+        >>> unused_names_note({"Bus": "vehicle", "van": "vehicle", "*": "*"}, ["Bus", "Van"])
+        'no object has the class that the class map names: van'
+    """
+    unused = sorted(set(class_map or ()) - {OTHERS} - set(found))
+    if not unused:
+        return ""
+    which = "the class" if len(unused) == 1 else f"the {count_of(len(unused), 'class')}"
+    return f"no object has {which} that the class map names: {', '.join(unused)}"

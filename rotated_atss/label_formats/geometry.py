@@ -14,7 +14,8 @@ from rotated_atss.label_formats.records import ReadOptions
 SAME_PX = 0.01
 """Corners that a rectangle moves by no more than this are not reported, pixels."""
 
-HORIZONTAL = "{} objects have a horizontal box only: read as rectangles with angle 0"
+HORIZONTAL = ("object", " with a horizontal box only: angle set to 0")
+"""Note of readers, for :attr:`rotated_atss.label_formats.records.ReadOptions.notes`."""
 
 
 class Boxes(NamedTuple):
@@ -55,10 +56,10 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         corners.pop()
     if len(corners) != 4:
         if not options.fit_polygons:
-            hint = "use --fit-polygons of convert-labels to replace it with its minimum-area rectangle"
+            hint = "use --fit-polygons to replace it with its minimum-area rectangle"
             raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
         corners = _fit_rectangle(corners, where)
-        options.notes["{} polygons do not have four corners: replaced with their minimum-area rectangles"] += 1
+        options.notes["polygon", " without four corners: replaced with the minimum-area rectangle"] += 1
     return [value for corner in corners for value in corner]
 
 

@@ -180,10 +180,10 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
     name = _image_name(task["data"], where)
     entries = _entries(task, key)
     if not entries:
-        options.notes[f"{{}} tasks have no {key}: read as images without objects"] += 1
+        options.notes["task", f" without {key}: read as an image without objects"] += 1
         return ObjectList().build(name, path)
     if len(entries) > 1:
-        options.notes[f"{{}} tasks have several {key}: the last one read"] += 1
+        options.notes["task", f" with several {key}: the last one read"] += 1
     results = entries[-1].get("result")
     if not isinstance(results, list):
         raise UserError(f"result must be a list, got {quote(results)}", where=where)
@@ -192,7 +192,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
         region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
         kind = region.get("type") if isinstance(region, dict) else None
         if kind not in _CONTROLS or not isinstance(region, dict):
-            options.notes[f"{{}} regions are neither boxes nor polygons ({kind!s:.20}): left out"] += 1
+            options.notes["region", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
             continue
         size = _stated_size(region, region_where) or size
         if size is None:
@@ -239,7 +239,7 @@ def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:
     if not isinstance(labels, list) or not labels:
         raise UserError(f"{kind} must name a class, got {quote(labels)}", where=where)
     if len(labels) > 1:
-        options.notes["{} regions have several classes: the first one read"] += 1
+        options.notes["region", " with several classes: the first one read"] += 1
     return labels[0]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rotated_atss.coco.json_file import read_json
 from rotated_atss.dota.detections import TASK1_PREFIX
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.labelstudio import is_task
@@ -42,6 +43,8 @@ def recognize_format(paths: Sequence[Path]) -> str:
     for path in paths:
         formats = possible_formats(path)
         if not formats:
+            if path.suffix.lower() == ".txt":
+                read_labels(path)  # names the malformed line
             hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
@@ -105,12 +108,17 @@ def _text_formats(path: Path) -> frozenset[str]:
         numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
             return frozenset({"yolo-obb"})
-        if (len(fields) == NUM_NUMBERS and all(numbers)) or (len(fields) > NUM_NUMBERS and all(numbers[1:])):
+        if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _in_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
             return frozenset({"dota"})
         return frozenset()
     return frozenset({"dota", "yolo-obb", "ucas-aod"})
+
+
+def _in_pixels(fields: Sequence[bytes]) -> bool:
+    """Return whether a number is above 1; those of YOLO segmentation, a hexagon for instance, are not."""
+    return any(float(field) > 1 for field in fields)
 
 
 def _xml_formats(path: Path) -> frozenset[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,15 @@ class ReadOptions:
         size_of: Returns width and height of the image with an id, or None if its file is not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
-        notes: Collects what is dropped or changed: text with ``{}`` for the count, and the count.
+        notes: Collects what is dropped or changed, as :func:`note_lines` formats it.
         class_order: Collects the classes of a format with class indices, in index order.
     """
 
     classes: tuple[str, ...] | None = None
     size_of: Callable[[str], tuple[int, int] | None] = lambda image_id: None
     fit_polygons: bool = False
-    notes: Counter[str] = field(default_factory=Counter)
+    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     class_order: dict[str, None] = field(default_factory=dict)
-
-    def note_lines(self) -> tuple[str, ...]:
-        """Return one line per note.
-
-        Example:
-            >>> options = ReadOptions()
-            >>> options.notes["{} shapes are points: left out"] += 2
-            >>> options.note_lines()
-            ('2 shapes are points: left out',)
-        """
-        return tuple(text.format(count) for text, count in self.notes.items())
 
 
 class ObjectList:
@@ -173,6 +162,19 @@ class ObjectList:
             lines=np.array(lines, dtype=np.int64),
             header=tuple(header),
         )
+
+
+def note_lines(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+    """Format what was dropped or changed, one line each.
+
+    Args:
+        notes: How often it happened, by a noun in the singular and the text after it.
+
+    Example:
+        >>> note_lines({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})
+        ('1 shape of type point: left out', '2 scores: left out')
+    """
+    return tuple(count_of(count, noun) + text for (noun, text), count in notes.items())
 
 
 def image_id_of(name: str) -> str:

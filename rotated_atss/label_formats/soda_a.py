@@ -56,9 +56,9 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
             raise UserError(f"{label}: no such category_id {number}", where=path)
         points = _points(entry.get("poly"), where)
         if names[number] == IGNORE:
-            options.notes["{} ignore regions: left out"] += 1
+            options.notes["ignore region", ": left out"] += 1
         elif len(points) != 4 and not options.fit_polygons:
-            options.notes["{} polygons without four corners: left out, as in SODA-A's evaluation"] += 1
+            options.notes["polygon", " without four corners: left out, as in SODA-A's evaluation"] += 1
         else:
             objects.add(quadrilateral(points, options, where), names[number], where=where)
     return objects.build(path.stem, path)

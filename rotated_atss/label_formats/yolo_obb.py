@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.dota._fields import parse_finite, split_fields
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.io.files import read_bytes, write_bytes
 from rotated_atss.label_formats.class_list import find_class_names
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
@@ -93,7 +93,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
             continue
         where = f"{path}:{number}"
         if len(fields) not in (9, 10):
-            kind = " (this looks like YOLO with horizontal boxes)" if len(fields) == 5 else ""
+            kind = _other_yolo(len(fields))
             raise UserError(f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{kind}", where=where, hint=_FORM)
         values = [parse_finite(field, path, number) for field in fields[1:]]
         if max(map(abs, values[:8])) > _LIMIT:
@@ -109,6 +109,13 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
     return objects.build(path.stem, path, size)
 
 
+def _other_yolo(num_fields: int) -> str:
+    """Return which other format of YOLO has lines of so many fields, or an empty text."""
+    if num_fields == 5:
+        return " (this looks like YOLO with horizontal boxes)"
+    return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""
+
+
 def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
     if not (field.isascii() and field.isdigit()):
         raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_FORM)
@@ -116,5 +123,7 @@ def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
         hint = "put data.yaml or classes.txt into the folder of the labels, or pass the names with --classes"
         raise UserError(f"the name of class {field} is not known", where=where, hint=hint)
     if int(field) >= len(names):
-        raise UserError(f"class {field} is not one of {len(names)} classes", where=where, hint="check the class list")
+        raise UserError(
+            f"class {field} is not one of {count_of(len(names), 'class')}", where=where, hint="check the class list"
+        )
     return names[int(field)]

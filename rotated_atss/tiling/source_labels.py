@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,16 @@ from rotated_atss.dota.folders import list_files
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
-from rotated_atss.label_formats.class_map import map_class
+from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.convert import check_classes
 from rotated_atss.label_formats.image_files import ImageFiles
-from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set
+from rotated_atss.label_formats.reading import (
+    AUTO,
+    list_label_paths,
+    read_label_set,
+    reject_mixed_formats,
+    reject_other_formats,
+)
 from rotated_atss.label_formats.recognize import possible_formats, recognize_format
 from rotated_atss.label_formats.records import ImageLabels
 from rotated_atss.label_formats.registry import get_format
@@ -47,15 +53,19 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         ...     find_label_format(folder)
         'dota'
     """
-    if format_name != AUTO:
-        return get_format(format_name).name
     labels = Path(labels)
+    if format_name != AUTO:
+        if labels.is_dir():
+            reject_other_formats(labels, format_name)
+        return get_format(format_name).name
     if labels.is_dir():
         texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in texts:
             formats = possible_formats(path)
             if len(formats) < 2:  # an empty file can be of several formats: the first file with objects decides
-                return next(iter(formats), DOTA)
+                name = next(iter(formats), DOTA)
+                reject_mixed_formats(labels, name, path)
+                return name
         if texts:
             return DOTA
     try:
@@ -108,12 +118,14 @@ def read_source_labels(
     if format_name == DOTA:
         files = [source.labels for source in sources if source.labels is not None]
         label_files = [(path, read_labels(path, read_classes)) for path in files]
+        _warn_unused_names(class_map, (each.names for _, each in label_files), labels)
         return [_map_classes(each, class_map, classes, path) for path, each in label_files]
     label_set = read_label_set(
         labels, format_name, images=ImageFiles(image_folder), classes=read_classes, fit_polygons=fit_polygons
     )
     for note in label_set.notes:
         logger.warning("%s: %s", labels, note)
+    _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)
     by_image = {record.image_id: record for record in label_set.images}
     stems = {source.image_id for source in sources}
     for image_id, record in by_image.items():
@@ -129,6 +141,12 @@ def read_source_labels(
             raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
     records = [by_image.get(source.image_id) for source in sources]
     return [None if record is None else _to_labels(record, class_map, classes) for record in records]
+
+
+def _warn_unused_names(class_map: Mapping[str, str] | None, names: Iterable[Sequence[str]], labels: str | Path) -> None:
+    note = unused_names_note(class_map, {name for each in names for name in each})
+    if note:
+        logger.warning("%s: %s", labels, note)
 
 
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:

@@ -18,8 +18,8 @@ def test_notes_and_summary(tmp_path, capsys):
     words = ["convert-labels", tmp_path / "in", tmp_path / "out", "--to", "geojson", "--class-map", "ship=boat,car="]
     assert main(list(map(str, words))) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "1 objects of classes that the class map drops",
-        "1 image file names are not known: written with .png (use --images to read them)",
+        "1 object of classes that the class map drops",
+        "1 image file name not known: written with .png (use --images to read file names)",
         f"1 image, 1 object, 1 class; dota -> geojson; written to {tmp_path / 'out'}",
     ]
     assert main([*map(str, words[:2]), str(tmp_path / "more"), "--to", "dota", "--quiet"]) == 0

@@ -48,7 +48,7 @@ def test_rolabelimg_angles_are_radians_clockwise(tmp_path):
     assert (image.name, image.size, image.classes) == ("P1.bmp", (20, 12), ("ship", "car"))
     assert image.difficult.tolist() == [1, 0]
     assert image.lines.tolist() == [4, 6]
-    assert labels.notes == ("1 objects have a horizontal box only: read as rectangles with angle 0",)
+    assert labels.notes == ("1 object with a horizontal box only: angle set to 0",)
 
 
 def test_hrsc_class_ids_become_names(tmp_path):
@@ -107,8 +107,8 @@ def test_soda_a_leaves_out_ignore_regions_and_other_polygons(tmp_path):
     assert (first.name, first.classes, len(second)) == ("00001", ("ship", "airplane"), 0)
     assert first.polygons.tolist() == [SQUARE, QUARTER_TURN]
     assert labels.notes == (
-        "1 ignore regions: left out",
-        "1 polygons without four corners: left out, as in SODA-A's evaluation",
+        "1 ignore region: left out",
+        "1 polygon without four corners: left out, as in SODA-A's evaluation",
     )
     assert len(labels_of(tmp_path, fit_polygons=True).images[0]) == 3
     (tmp_path / "00002.json").write_text(soda_a({"category_id": 2, "poly": [1, 2, 3]}))
@@ -185,7 +185,7 @@ def test_cvat_rotation_is_degrees_clockwise_about_the_center(tmp_path):
     assert first.polygons.tolist() == [QUARTER_TURN, SQUARE]
     assert (first.image_id, first.size, first.difficult.tolist()) == ("P1", (20, 12), [1, 0])
     assert (len(second), second.size) == (0, (5, 6))
-    assert labels.notes == ("1 shapes are neither boxes nor polygons (points): left out",)
+    assert labels.notes == ("1 shape of type points, neither box nor polygon: left out",)
 
 
 def test_labelme_points_count_not_the_direction(tmp_path):
@@ -320,10 +320,10 @@ def test_labelstudio_annotations_take_precedence_over_predictions(tmp_path):
     assert labels.images[1].polygons.tolist() == [SQUARE]
     assert all(image.scores is None for image in labels.images)
     assert labels.notes == (
-        "1 tasks have several annotations: the last one read",
-        "1 regions have several classes: the first one read",
-        "1 regions are neither boxes nor polygons (choices): left out",
-        "1 tasks have no annotations: read as images without objects",
+        "1 task with several annotations: the last one read",
+        "1 region with several classes: the first one read",
+        "1 region of type choices, neither box nor polygon: left out",
+        "1 task without annotations: read as an image without objects",
     )
     for task in tasks:
         task["annotations"] = []

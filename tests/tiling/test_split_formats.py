@@ -81,6 +81,34 @@ def test_notes_of_the_reader_are_logged_and_names_get_hyphens(tmp_path, folders,
     with caplog.at_level(logging.WARNING):
         split(images, tmp_path / "voc", tmp_path / "out", classes=("Small-Car",))
     (record,) = caplog.records
-    assert record.getMessage().endswith("2 objects have a horizontal box only: read as rectangles with angle 0")
+    assert record.getMessage().endswith("2 objects with a horizontal box only: angle set to 0")
     tile = tmp_path / "out" / "labelTxt" / "P2__128__0___0.txt"
     assert tile.read_text() == "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 Small-Car 0\n"
+
+
+def test_text_labels_beside_those_of_another_format(tmp_path, folders, split):
+    images, labels = folders
+    (labels / "notes.json").write_text("{}")
+    split(images, labels, tmp_path / "out")
+    (labels / "P1.json").write_text('{"shapes": []}')
+    with pytest.raises(UserError, match=r"P1.json: this file is labelme, P1.txt is dota \(put the formats into"):
+        split(images, labels, tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()
+    split(images, labels, tmp_path / "named", label_format="dota")
+
+
+@pytest.mark.parametrize("name", ["dota", "cvat"])
+def test_a_format_that_the_folder_does_not_hold(tmp_path, folders, split, name):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "labelme", "labelme", images=images)
+    with pytest.raises(UserError, match=rf"labelme: no label files of {name} \(.*\), but P1.json is there"):
+        split(images, tmp_path / "labelme", tmp_path / "out", label_format=name)
+
+
+@pytest.mark.parametrize("name", ["dota", "labelme"])
+def test_names_of_the_class_map_that_no_object_has(tmp_path, folders, split, caplog, name):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "labels", name, images=images)
+    with caplog.at_level(logging.WARNING):
+        split(images, tmp_path / "labels", tmp_path / "out", class_map={"Ship": "boat", "*": "*"})
+    assert "no object has the class that the class map names: Ship" in caplog.text
