@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def measure(args: argparse.Namespace) -> Record:
     with tempfile.TemporaryDirectory() as folder:
         forms = build_forms(Path(folder), args.size)
         rows = [row for batch_size in args.batch for row in measure_batch(forms, batch_size, args)]
-    return {"settings": {"config": CONFIG, "size": args.size, "versions": versions()}, "rows": rows}
+    return {"settings": {"config": CONFIG, "size": args.size}, "rows": rows}
 
 
 def measure_batch(forms: dict[str, Any], batch_size: int, args: argparse.Namespace) -> list[Row]:
@@ -96,8 +95,3 @@ def noise(size: int, seed: int) -> np.ndarray:
     """Return a smooth random image (H, W, 3), uint8."""
     values = np.random.default_rng(seed).integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8)
     return cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the runtimes."""
-    return {name: version(name) for name in ("torch", "onnxruntime", "openvino") if find_spec(name)}

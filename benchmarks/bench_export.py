@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -81,9 +80,7 @@ def compare(name: str, tiles: list) -> Row:
     info = describe_model(cfg, model, classes, window=default_window(cfg))
     preprocessing = dataclasses.replace(info.preprocessing, resize=None)
     scale_last_layers(graph, torch.from_numpy(prepare_batch(tiles[:2], preprocessing)[0]))
-    started = time.perf_counter()
     content = onnx_bytes(graph, info)
-    seconds = round(time.perf_counter() - started, 1)
     session = OnnxRuntimeSession(content, "cpu")
     found = []
     for batch_size in BATCHES:
@@ -91,7 +88,7 @@ def compare(name: str, tiles: list) -> Row:
         outputs = [output.numpy() for output in graph(torch.from_numpy(images))]
         found.append(compare_outputs(session.run(images), dict(zip(graph.output_names, outputs))))
     return {
-        "config": name, "seconds": seconds, "megabytes": round(len(content) / 1e6, 1),
+        "config": name, "megabytes": round(len(content) / 1e6, 1),
         "score": max(each.score for each in found), "corner": max(each.corner for each in found),
         "boxes": sum(each.boxes for each in found),
     }  # fmt: skip

@@ -227,6 +227,19 @@ SECTIONS = {
         "A mistake, decided in float64, is a kept box that overlaps a higher-scoring kept box, or a suppressed box "
         "that overlaps none."
     ]),
+    "export": Section("Exported graphs on ONNX Runtime, compared with torch", {
+        "config": "config", "MB": ("megabytes", number), "boxes": ("boxes", "{:,}"),
+        "largest difference of scores": ("score", number), "of corners, px": ("corner", number),
+    }, lambda record: [
+        f"Initial weights with scaled last layers, on tiles of {record['settings']['size']} px of "
+        f"{record['settings']['tiles']}, in batches of 1 and 8: the 1,000 boxes with the highest scores of each."
+    ]),
+    "deployment": Section("Forms of an exported model on the CPU", {
+        "form": "form", "batch size": "batch", "s": ("seconds", spread), "speedup": ("speedup", number),
+    }, lambda record: [
+        f"{record['settings']['config']}, untrained, on windows of {record['settings']['size']} px, with selection and "
+        "NMS. The speedup is over torch in float32."
+    ]),
     "assign": Section("ATSS assignment (baseline: mmrotate)", {
         "boxes": "num_gt", **_times("mmrotate", "ms", milliseconds),
         "rotated-atss without grids, ms": ("without_grids", milliseconds),

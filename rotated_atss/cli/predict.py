@@ -97,8 +97,8 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     add_bits_argument(inference)
     inference.add_argument(
         "--fast", action="store_true",
-        help="the fastest way to run the model that is installed: OpenVINO or ONNX Runtime for an ONNX file, otherwise "
-        "bfloat16 where the processor has it and channels last; prints which",
+        help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
+        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints which",
     )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(

@@ -149,7 +149,7 @@ def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
         The package. ``torch.export.load`` reads it.
     """
     divisor = info.preprocessing.pad_divisor
-    height, width = Dim("height_steps", min=2), Dim("width_steps", min=2)
+    height, width = Dim("height_steps", min=5), Dim("width_steps", min=5)
     shapes = {0: Dim("batch", min=1), 2: divisor * height, 3: divisor * width}
     with quiet_exporters(), torch.no_grad():
         program = torch.export.export(graph, (_noise(info, 2),), dynamic_shapes=(shapes,))
