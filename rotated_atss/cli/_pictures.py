@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,14 @@ class Layer:
         names: Class name of each box.
         scores: Score of each box; None for labels.
         plain: Draw white outlines without captions.
+        colors: RGB by class name; others have the color of ``class_color``.
     """
 
     polygons: Any
     names: Sequence[str]
     scores: Any = None
     plain: bool = False
+    colors: Mapping[str, tuple[int, int, int]] | None = None
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +100,7 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
             picture = draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
             continue
         picture = draw_boxes(
-            picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
+            picture, layer.polygons, layer.names, layer.scores, layer.colors, score_threshold=args.score,
             thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
         )  # fmt: skip
     write_png(path, side_by_side(image, picture) if args.side_by_side else picture, protect_foreign=True)

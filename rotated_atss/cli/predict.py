@@ -227,9 +227,11 @@ def _draw(
     detections: BoxDetections, model_classes: Sequence[str], image: Image, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.boxes import obb_to_poly
+    from rotated_atss.visualization.drawing import class_colors
 
     names = [model_classes[label] for label in detections.labels.tolist()]
-    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist())
+    colors = class_colors(model_classes)
+    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist(), colors=colors)
     write_picture(path, image, [layer], args)
 
 
