@@ -89,7 +89,7 @@ def ucas_aod(root: Path) -> None:
         write_text(root / "ImageSets" / f"{part}.txt", "".join(f"{name}\n" for name in names))
         for name in names:
             write_image(root / "AllImages" / f"{name}.png")
-            write_text(root / "labelTxt" / f"{name}.txt", f"car  {numbers}\t\n")
+            write_text(root / "Annotations" / f"{name}.txt", f"car  {numbers}\t\n")
 
 
 def codrone(root: Path) -> None:

@@ -31,7 +31,7 @@ PARTS = {
     "hrsid": ("train", "test"),
 }
 OTHERS = [f"{name}_{part}" for name, parts in PARTS.items() for part in parts]
-UNLABELED = ("star_test", "fair1m_v1.0_test", "fair1m_v2.0_test")  # evaluated by a server
+UNLABELED = ("star_test", "fair1m_v1.0_test", "fair1m_v2.0_test")
 GRIDS = {"fair1m": (1024, 200), "soda": (800, 150), "codrone": (1180, 200), "star": (1024, 200)}
 
 
@@ -82,6 +82,11 @@ def test_folders_below_a_data_root():
     assert images == ["raw/train/images", "raw/val/images"]
     assert labels == ["raw/train/labelTxt", "raw/val/labelTxt"]
     assert load_preset("dota_v1.5_ss_test").folders() == (["data/DOTA_v1.5/test/images"], None)
+
+
+def test_folders_of_ucas_aod_are_those_that_the_benchmark_writes():
+    for part in PARTS["ucas_aod"]:
+        assert load_preset(f"ucas_aod_{part}").folders("raw") == (["raw/AllImages"], ["raw/Annotations"])
 
 
 def test_lists_of_images_below_a_data_root():
