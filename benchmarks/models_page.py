@@ -15,8 +15,10 @@ from rotated_atss.configs import config_names
 
 PAGE = ROOT / "docs" / "models.md"
 MISSING = "not measured yet"
+DATASETS = ("hrsc2016", "dior_r", "fair1m", "soda_a", "ucas_aod", "codrone", "star", "ssdd", "hrsid")
 TITLES = {
     "dota": "Oriented boxes, DOTA",
+    **dict.fromkeys(DATASETS, "Oriented boxes, other datasets"),
     "coco": "Horizontal boxes, COCO",
     "ablation": "Ablations of the paper",
     "demo": "Demo",
@@ -72,23 +74,23 @@ def load(folder: Path) -> Records:
 
 
 def models_page(cards: Sequence[Card], measured: Records) -> str:
-    """Format docs/models.md: one section per folder of configs, then the measured accuracies."""
+    """Format docs/models.md: one section per kind of configs, then the measured accuracies."""
     order = list(TITLES)
 
     def position(each: Card) -> tuple[int, str, str]:
         return (order.index(each.folder) if each.folder in order else len(order), each.folder, each.name)
 
-    groups = groupby(sorted(cards, key=position), key=lambda each: each.folder)
-    sections = [section(folder, list(members), measured) for folder, members in groups]
+    groups = groupby(sorted(cards, key=position), key=lambda each: TITLES.get(each.folder, each.folder))
+    sections = [section(title, list(members), measured) for title, members in groups]
     return "\n".join([HEAD, *sections, accuracies(measured.accuracies), provenance(measured)])
 
 
-def section(folder: str, cards: list[Card], measured: Records) -> str:
+def section(title: str, cards: list[Card], measured: Records) -> str:
     """Format title, table, and the commands of the first model."""
     coco_size = any(each.horizontal for each in cards)
     table = markdown([model_cells(each, measured, coco_size) for each in cards])
     commands = COMMANDS.format(name=cards[0].name, checkpoint=cards[0].checkpoint)
-    return f"## {TITLES.get(folder, folder)}\n\n{table}\n\n{commands}"
+    return f"## {title}\n\n{table}\n\n{commands}"
 
 
 def model_cells(each: Card, measured: Records, coco_size: bool) -> Row:

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 _LOAD = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None  # at import, before any measurement
 _PACKAGES = ("torch", "numpy", "shapely", "opencv-python-headless", "isal", "pyspng", "onedl-mmcv", "onedl-mmrotate",
-             "dotadevkit", "supervision", "sahi", "ultralytics")  # fmt: skip
+             "dotadevkit", "supervision", "sahi", "ultralytics", "onnx", "onnxruntime", "openvino")  # fmt: skip
 
 
 def environment(device: str = "cpu") -> Record:

@@ -227,6 +227,19 @@ SECTIONS = {
         "A mistake, decided in float64, is a kept box that overlaps a higher-scoring kept box, or a suppressed box "
         "that overlaps none."
     ]),
+    "export": Section("Exported graphs on ONNX Runtime, compared with torch", {
+        "config": "config", "MB": ("megabytes", number), "boxes": ("boxes", "{:,}"),
+        "largest difference of scores": ("score", number), "of corners, px": ("corner", number),
+    }, lambda record: [
+        f"Initial weights with scaled last layers, on tiles of {record['settings']['size']} px of "
+        f"{record['settings']['tiles']}, in batches of 1 and 8: the 1,000 boxes with the highest scores of each."
+    ]),
+    "deployment": Section("Forms of an exported model on the CPU", {
+        "form": "form", "batch size": "batch", "s": ("seconds", spread), "speedup": ("speedup", number),
+    }, lambda record: [
+        f"{record['settings']['config']}, untrained, on windows of {record['settings']['size']} px, with selection and "
+        "NMS. The speedup is over torch in float32."
+    ]),
     "assign": Section("ATSS assignment (baseline: mmrotate)", {
         "boxes": "num_gt", **_times("mmrotate", "ms", milliseconds),
         "rotated-atss without grids, ms": ("without_grids", milliseconds),
@@ -254,6 +267,9 @@ SECTIONS = {
         "busy processes": "busy", "threads": "setting", "5,000 objects assigned, ms": "assign",
         "100,000 IoUs, ms": "iou", "demo training step, ms": "train", "four tiles detected, ms": "predict",
     }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
+    "startup": Section("Start-up of the commands", {
+        "command": ("command", "`{}`"), "CPU s": ("cpu_s", number), "s": ("wall_s", number),
+    }, lambda record: ["Each process handles one tile of 256 px. The first row is Python with torch alone."]),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",

@@ -122,15 +122,13 @@ def version_fits(version: str, specifiers: str) -> bool:
         (True, False)
     """
     compare = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
-    for symbol, number in re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers):
-        mine, limit = ((*_numbers(text), 0, 0, 0)[:3] for text in (version, number))
-        if not compare[symbol](mine, limit):
-            return False
-    return True
+    limits = re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers)
+    return all(compare[symbol](_numbers(version), _numbers(limit)) for symbol, limit in limits)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
+    """Return the first three numbers of a version."""
+    return (*map(int, re.findall(r"\d+", version.partition("+")[0])), 0, 0, 0)[:3]
 
 
 def _requirements() -> Iterator[tuple[str | None, str, str]]:
@@ -165,9 +163,8 @@ def _project() -> Iterator[Check]:
     detail = f"{platform.python_version()} ({sys.executable}), tested: {', '.join(tested)}"
     yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    cores = count_of(available_cores(), "core")
-    detail = f"{platform.system()} {platform.machine()}, {cores}, {free:.0f} GiB free in {Path.cwd()}"
-    yield Check("machine", "ok" if free >= FREE_GIB else "warn", detail)
+    machine = f"{platform.system()} {platform.machine()}, {count_of(available_cores(), 'core')}"
+    yield Check("machine", "ok" if free >= FREE_GIB else "warn", f"{machine}, {free:.0f} GiB free in {Path.cwd()}")
 
 
 def _packages() -> Iterator[Check]:
@@ -217,9 +214,8 @@ def _training() -> Iterator[Check]:
         _import("rotated_atss.detection")
         _import("mmdet.models")
         yield Check("training", "ok", "the models can be imported")
-        yield Check(
-            "mmcv ops", "ok", "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
-        )
+        detail = "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
+        yield Check("mmcv ops", "ok", detail)
 
 
 def _devices() -> Iterator[Check]:
@@ -230,12 +226,10 @@ def _devices() -> Iterator[Check]:
     elif torch.backends.mps.is_available():
         yield Check("mps", "ok", "Apple GPU, used with --device mps; this package has not been run on Apple hardware")
     elif not shutil.which("nvidia-smi"):
-        threads = count_of(torch.get_num_threads(), "thread")
-        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {threads}")
+        yield Check("cuda", "ok", f"no GPU, all runs on the CPU with {count_of(torch.get_num_threads(), 'thread')}")
     else:
-        needed = (
-            f"it needs a driver for CUDA >= {torch.version.cuda}" if torch.version.cuda else "it is built without CUDA"
-        )
+        cuda = torch.version.cuda
+        needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"
         detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -262,8 +256,8 @@ def _geometry(torch: Any, device: str) -> Check:
 
 def _configs() -> Iterator[Check]:
     configs = _import("rotated_atss.configs")
-    number = len(configs.config_names())
-    yield Check("configs", "ok" if number else "warn", f"{number} in {configs.config_folder()}")
+    names = configs.config_names()
+    yield Check("configs", "ok" if names else "warn", f"{len(names)} in {configs.config_folder()}")
 
 
 CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_project, _packages, _devices, _training, _configs)

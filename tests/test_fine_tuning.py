@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -75,6 +76,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs onnxruntime: pip install 'rotated-atss[export]'")
 def test_every_command_of_the_page(workspace, capsys):
     small = {"--epochs": "2"}
     for words in commands():
@@ -95,6 +97,10 @@ def test_every_command_of_the_page(workspace, capsys):
         "Task1_boat.txt", "Task1_car.txt", "Task1_roof.txt",
     ]  # fmt: skip
     assert Path("predictions/pictures/new_image.png").is_file()
+    for name in CLASSES:  # the exported model finds the same objects
+        file = f"detections/Task1_{name}.txt"
+        counts = {Path(folder, file).read_text().count("\n") for folder in ("predictions", "predictions_onnx")}
+        assert len(counts) == 1
 
 
 def save_pretrained(folder: Path) -> None:

@@ -31,7 +31,7 @@ COMMANDS = {
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
-    "export": "Write a model as an ONNX file or a torch.export package.",
+    "export": "Write a model as an ONNX file, in float32, float16 or int8.",
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",

@@ -62,8 +62,9 @@ def load_any_detector(
         given = {"--amp": args.amp, "--channels-last": args.channels_last, "--cfg-options": cfg_options}
         check_onnx_options(config, given)
         from rotated_atss.runtime import load_detector as load_graph
+        from rotated_atss.runtime.detector import FASTEST
 
-        graph = load_graph(checkpoint, runtime="fastest" if args.fast else "onnxruntime", device=args.device)
+        graph = load_graph(checkpoint, runtime=FASTEST if args.fast else "onnxruntime", device=args.device)
         if args.fast:
             print(f"fastest runtime here: {graph.description}")
         return graph

@@ -75,7 +75,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows.add_argument(
         "--size", type=int, metavar="PX",
         help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
-        "without a record 1024 for DOTA configs, otherwise 0)",
+        "without a record as the config's test pipeline: 1024 on DOTA, 0 on COCO)",
     )  # fmt: skip
     windows.add_argument(
         "--gap",
@@ -97,8 +97,8 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     add_bits_argument(inference)
     inference.add_argument(
         "--fast", action="store_true",
-        help="the fastest way to run the model that is installed: OpenVINO or ONNX Runtime for an ONNX file, otherwise "
-        "bfloat16 where the processor has it and channels last; prints which",
+        help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
+        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints which",
     )  # fmt: skip
     inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
     inference.add_argument(

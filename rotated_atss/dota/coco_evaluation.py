@@ -164,8 +164,9 @@ def match_detections(
     rows, gt_index = candidates.rows[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
     if best_only:
-        taken_by, first = np.unique(gt_index, return_index=True)  # highest score per object
-        match[rows[first]] = taken_by
+        owner = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)
+        owner[gt_index[::-1]] = rows[::-1]  # the last of several writes counts: the highest score per object
+        match[owner[owner != _NOT_MATCHED]] = np.flatnonzero(owner != _NOT_MATCHED)
         return match
     taken: set[int] = set()
     for row, gt in zip(rows.tolist(), gt_index.tolist()):

@@ -43,7 +43,8 @@ class OrientedAveragePrecision(Metric):
 
     Args:
         class_names: Class names in the order of the labels.
-        metric: ``voc07`` (11 recall levels, as DOTA) or ``area`` (area under the precision envelope).
+        metric: ``voc07`` (11 recall levels, as DOTA), ``area`` (area under the precision envelope) or ``coco`` (COCO's
+            matching and 101 recall levels).
         iou_thresholds: IoU thresholds; AP50 and AP75 need 0.5 and 0.75 among them.
         difficult: ``ignore`` difficult objects, as DOTA-v1.0 does, or ``count`` them.
         per_class: Also return the values of each class.

@@ -89,9 +89,9 @@ def convert_labels(
     files = None if images is None else ImageFiles(images)
     labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
     notes: Counter[tuple[str, str]] = Counter()
-    images = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
-    found = {name for record in images for name in record.classes}
-    records = [_rename(record, class_map, notes) for record in images]
+    accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
+    found = {name for record in accepted for name in record.classes}
+    records = [_rename(record, class_map, notes) for record in accepted]
     names = _class_order(labels, records, classes, class_map)
     unused = unused_names_note(class_map, found)
     records = [_complete(record, target, files, notes) for record in records]

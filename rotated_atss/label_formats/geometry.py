@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.records import ReadOptions
-from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
 
 SAME_PX = 0.01
 """Corners that a rectangle moves by no more than this are not reported, pixels."""
@@ -85,6 +83,10 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
         >>> boxes_to_polygons(np.array([[10.0, 20, 6, 4, 0]])).tolist()
         [[7.0, 18.0, 13.0, 18.0, 13.0, 22.0, 7.0, 22.0]]
     """
+    import torch  # takes seconds, and formats of polygons need no boxes
+
+    from rotated_atss.ops.boxes import obb_to_poly
+
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
     return np.round(obb_to_poly(torch.from_numpy(boxes)).numpy(), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
 
@@ -99,6 +101,10 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
         >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.reversed.tolist()
         ([[10.0, 20.0, 4.0, 6.0, 1.5708]], [0.0], [False])
     """
+    import torch  # takes seconds, and formats of polygons need no boxes
+
+    from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
+
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
     fitted = poly_to_obb(torch.from_numpy(polygons))
     cx, cy, w, h, angle = fitted.numpy().T

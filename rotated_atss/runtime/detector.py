@@ -19,9 +19,10 @@ from rotated_atss.io.png import Image
 from rotated_atss.ops.box_transforms import clamp_centers, rescale_inclusive_boxes, scale_obb
 from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb
 from rotated_atss.ops.candidates import Candidates, best_candidates, image_slices, suppress_candidates
-from rotated_atss.runtime.session import RUNTIME_NAMES, Array, Session, fastest_runtime, open_session
+from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
+_TIMED_SIDE = 512  # pixels, of models without windows
 
 Rescale = Callable[[Tensor, tuple[float, float]], Tensor]
 
@@ -139,7 +140,7 @@ def load_detector(
 
     Args:
         path: The file.
-        runtime: ``onnxruntime``, ``openvino``, or ``fastest`` for the fastest one that is installed.
+        runtime: ``onnxruntime``, ``openvino``, or ``fastest`` for the fastest installed one, by measurement.
         device: ``cpu``, ``cuda`` or ``cuda:<index>``; None for the GPU if this ONNX Runtime has one, else the CPU.
         threads: Threads on the CPU; None for all cores of this process.
 
@@ -156,9 +157,12 @@ def load_detector(
     graph, info = read_graph_info(metadata, path), read_info(metadata, path)
     if info is None:
         raise UserError("the file has no record of its model", where=path, hint="export the model again")
-    if runtime == FASTEST:
-        runtime = fastest_runtime() if device in (None, "cpu") else "onnxruntime"
-    return GraphDetector(open_session(path, runtime, device=device, threads=threads), info, graph)
+    if runtime == FASTEST and device in (None, "cpu"):
+        side = info.window.size or _TIMED_SIDE
+        images, _ = prepare_batch([np.zeros((side, side, 3), np.uint8)], info.preprocessing)
+        return GraphDetector(open_fastest_session(path, images, threads=threads), info, graph)
+    session = open_session(path, RUNTIMES[0] if runtime == FASTEST else runtime, device=device, threads=threads)
+    return GraphDetector(session, info, graph)
 
 
 def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple[Array, list[tuple[int, int]]]:
@@ -208,7 +212,8 @@ def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
     height, width = tile.shape[:2]
     factor = min(bounds[0] / max(height, width), bounds[1] / min(height, width))
     size = int(width * factor + 0.5), int(height * factor + 0.5)
-    return cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR) if size != (width, height) else tile
+    resized: Image = cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return resized
 
 
 def _per_image(boxes: Tensor, candidates: Candidates, scales: list[tuple[float, float]], scale_back: Rescale) -> Tensor:

@@ -23,13 +23,12 @@ LABEL = "20 30 60 30 60 50 20 50 ship 0\n"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Speed up small models: one torch thread and no formatting of dumped configs.
+    """Speed up small models with one torch thread.
 
     MMEngine's loggers keep the streams of the test in which they were created; errors of closed streams are ignored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
     monkeypatch.setattr(logging, "raiseExceptions", False)
     yield
     torch.set_num_threads(threads)
@@ -176,6 +175,16 @@ def test_user_errors_of_test(error, tiles, tmp_path):
         line = error(main, ["test", CONFIG, *words, *work, *options(tiles)])
         assert line.startswith("rotated-atss test: error: ")
         assert message in line
+
+
+def test_model_file_needs_no_config(tmp_path, monkeypatch, error):
+    calls = []
+    monkeypatch.setattr("rotated_atss.detection.engine.runner.test", lambda *args: calls.append(args[:2]))
+    (tmp_path / "a.pth").touch()
+    assert main(["test", str(tmp_path / "a.pth"), "--out", "x"]) == 0
+    assert main(["test", CONFIG, "--out", "x", str(tmp_path / "a.pth")]) == 0
+    assert calls == [(None, str(tmp_path / "a.pth")), (CONFIG, str(tmp_path / "a.pth"))]
+    assert "gone.pth: no such model file (give MODEL, or CONFIG CHECKPOINT)" in error(main, ["test", "gone.pth"])
 
 
 def test_dota_version_decides_whether_difficult_objects_count(train, error, tiles, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Configs of datasets other than DOTA: from files in the format of the dataset to a training step and an evaluation."""
+"""Configs of other datasets than DOTA-v1.0: from files in their own format to a training step and an evaluation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ from tests.references.raw_datasets import RECTANGLE
 
 PREFIX = "rotated_atss_obb_r50_fpn"
 # config: dataset, presets of the training and of the test part, whether the test part has labels
+DOTA = {
+    f"{PREFIX}_1x_dotav15_le90": ("v1.5", "dota_v1.5_ss_trainval", "dota_v1.5_ss_test", False),
+    f"{PREFIX}_1x_dotav2_le90": ("v2.0", "dota_v2.0_ss_trainval", "dota_v2.0_ss_test", False),
+}
 CONFIGS = {
     f"{PREFIX}_6x_hrsc2016_rr_le90": ("hrsc2016", "hrsc2016_trainval", "hrsc2016_test", True),
+    "rotated_retinanet_obb_r50_fpn_6x_hrsc2016_rr_le90": ("hrsc2016", "hrsc2016_trainval", "hrsc2016_test", True),
+    "rotated_retinanet_obb_r50_fpn_1x_dior_r_le90": ("dior-r", "dior_r_trainval", "dior_r_test", True),
     f"{PREFIX}_1x_dior_r_le90": ("dior-r", "dior_r_trainval", "dior_r_test", True),
     f"{PREFIX}_1x_fair1m_v1_le90": ("fair1m", "fair1m_v1.0_train", "fair1m_v1.0_test", False),
     f"{PREFIX}_1x_fair1m_v2_le90": ("fair1m", "fair1m_v2.0_trainval", "fair1m_v2.0_test", False),
@@ -50,11 +56,11 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*DOTA, *CONFIGS])
 def test_config_fits_its_dataset_and_its_presets(name):
     from rotated_atss.detection.engine.config import load_config
 
-    dataset, train_preset, test_preset, _ = CONFIGS[name]
+    dataset, train_preset, test_preset, _ = {**DOTA, **CONFIGS}[name]
     cfg = load_config(name)
     assert cfg.model.bbox_head.num_classes == len(DATASETS[dataset].classes)
     for loader in ("train", "val", "test"):
@@ -63,7 +69,7 @@ def test_config_fits_its_dataset_and_its_presets(name):
     assert cfg.train_dataloader.dataset.data_root == load_preset(train_preset).out
     assert cfg.test_dataloader.dataset.data_root == load_preset(test_preset).out
     assert cfg.test_evaluator.iou_threshold == (0.5 if dataset == "soda-a" else 0.1)
-    epochs, milestones = EPOCHS[name.removeprefix(f"{PREFIX}_")[:2]]
+    epochs, milestones = EPOCHS[name.partition("_r50_fpn_")[2][:2]]
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (epochs, milestones)
     assert cfg.tta_pipeline[1].transforms[0][0].scale == cfg.test_dataloader.dataset.pipeline[1].scale
 

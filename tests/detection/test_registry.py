@@ -25,18 +25,18 @@ def test_every_kind_of_mmdetection_has_a_registry():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_classes_are_those_of_mmdetections_registry(kind):
-    parent = getattr(mmdet.registry, kind)
-    for name in {*parent.module_dict, *parent.root.module_dict, "Missing"}:
-        assert REGISTRIES[kind].get(name) is parent.get(name), name
-    for name in parent.module_dict:
-        assert REGISTRIES[kind].get(f"mmdet.{name}") is parent.get(name)
+    mmdet_registry = getattr(mmdet.registry, kind)
+    for name in {*mmdet_registry.module_dict, *mmdet_registry.root.module_dict, "Missing"}:
+        assert REGISTRIES[kind].get(name) is mmdet_registry.get(name), name
+    for name in mmdet_registry.module_dict:
+        assert REGISTRIES[kind].get(f"mmdet.{name}") is mmdet_registry.get(name)
 
 
 def test_replaced_names_are_listed():
     replaced = set()
     for kind in KINDS:
-        parent = getattr(mmdet.registry, kind)
-        replaced |= set(parent.module_dict) & set(parent.root.module_dict)
+        mmdet_registry = getattr(mmdet.registry, kind)
+        replaced |= set(mmdet_registry.module_dict) & set(mmdet_registry.root.module_dict)
     assert replaced == REPLACED_BY_MMDET
 
 

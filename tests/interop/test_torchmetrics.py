@@ -179,7 +179,7 @@ def test_malformed_input_leaves_the_states_unchanged(pred, gt, match):
 @pytest.mark.parametrize(
     "options, match",
     [
-        ({"metric": "voc12"}, "metric must be one of voc07, area, got 'voc12'"),
+        ({"metric": "voc12"}, "metric must be one of voc07, area, coco, got 'voc12'"),
         ({"difficult": "drop"}, "difficult must be one of ignore, count, got 'drop'"),
         ({"iou_thresholds": [50]}, r"iou_thresholds must lie between 0 and 1, got \[50\]"),
         ({"class_names": "ship"}, "class_names must be a sequence of distinct names, got 'ship'"),

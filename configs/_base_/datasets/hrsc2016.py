@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type="LoadBoxes"),
     dict(type="ResizeImage", scale=scale, keep_ratio=True),
     dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-    dict(type="RandomRotation", prob=0.5, angle_range=180),
+    dict(type="RandomRotation", prob=0.5, angle_range=180, min_side=5),
     dict(type="PackSample"),
 ]
 test_pipeline = [

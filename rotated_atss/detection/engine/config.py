@@ -40,11 +40,14 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     path = find_config(config)
     try:
         with _bases_by_name():
-            cfg = Config.fromfile(path, format_python_code=False)  # formatting takes seconds per run
+            cfg = Config.fromfile(path)
     except UserError:
         raise
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
+    # Formatting the text, for each log and checkpoint, takes seconds. MMEngine's argument format_python_code of
+    # Config.fromfile has no effect on configs of this kind.
+    object.__setattr__(cfg, "_format_python_code", False)
     _remove_own_scope(cfg._cfg_dict)
     return _finish(cfg, path.stem, path, cfg_options)
 

@@ -77,8 +77,8 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
     if options.onnx is not None:
         import onnx  # noqa: F401  (before the work: a missing package is an error)
     images = list_images(options.calibration) if options.calibration is not None else []
-    model = (checkpoint,) if config is None else (config, checkpoint)
-    loaded = load_model(*model, cfg_options=options.cfg_options)
+    first, second = (checkpoint, None) if config is None else (config, checkpoint)
+    loaded = load_model(first, second, options.cfg_options)
     info = describe_loaded(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
@@ -109,7 +109,8 @@ def describe_loaded(loaded: LoadedModel) -> ModelInfo:
     if info is None:
         return describe_model(cfg, model, classes, window=default_window(cfg))
     return describe_model(
-        cfg, model, classes, window=info.window, training_data=info.training_data, origin=info.origin
+        cfg, model, classes, window=info.window, training_data=info.training_data, bits=info.preprocessing.bits,
+        origin=info.origin,
     )  # fmt: skip
 
 
@@ -130,7 +131,8 @@ def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     # The tracing exporter needs seconds and the package onnx. The one of torch.export took minutes for the same graph.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
-            graph, (_noise(info, 2),), buffer, dynamo=False, opset_version=OPSET, input_names=[INPUT],
+            graph, (_noise(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
+            dynamo=False, opset_version=OPSET, input_names=[INPUT],
             output_names=graph.output_names, dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, **axes},
         )  # fmt: skip
     return buffer.getvalue()
@@ -147,7 +149,7 @@ def program_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
         The package. ``torch.export.load`` reads it.
     """
     divisor = info.preprocessing.pad_divisor
-    height, width = Dim("height_steps", min=2), Dim("width_steps", min=2)
+    height, width = Dim("height_steps", min=5), Dim("width_steps", min=5)
     shapes = {0: Dim("batch", min=1), 2: divisor * height, 3: divisor * width}
     with quiet_exporters(), torch.no_grad():
         program = torch.export.export(graph, (_noise(info, 2),), dynamic_shapes=(shapes,))

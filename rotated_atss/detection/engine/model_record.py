@@ -40,6 +40,7 @@ def describe_model(
     window: Window,
     training_data: TrainingData | None = None,
     bits: int | None = None,
+    ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
     """Describe a model.
@@ -51,6 +52,7 @@ def describe_model(
         window: Windows of prediction.
         training_data: Summary of the training data.
         bits: Used bits by which the 16-bit images of the training were split. The config's take precedence.
+        ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
         origin: Source of converted weights.
 
     Raises:
@@ -73,7 +75,7 @@ def describe_model(
         window=window,
         preprocessing=_describe_preprocessing(cfg, bits),
         thresholds=_describe_thresholds(cfg),
-        ground_resolution=cfg.get("ground_resolution"),
+        ground_resolution=cfg.get("ground_resolution", ground_resolution),
         training_data=training_data,
         origin=origin,
         package_version=__version__,
@@ -82,15 +84,25 @@ def describe_model(
 
 
 def default_window(cfg: Config) -> Window:
-    """Return the windows of a config without a record: those of the published DOTA results, or the whole image.
+    """Return the windows of a config without a record, as its test pipeline suggests them.
+
+    A pipeline that scales to a square is for tiles of that size, as in the published DOTA results; one that does not
+    scale has 1024 px. One that scales to another rectangle is for whole images, as are all other datasets.
 
     Example:
-        >>> default_window(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset")))))
-        Window(size=1024, gap=200)
+        >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
+        >>> default_window(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset", pipeline=pipeline)))))
+        Window(size=800, gap=156)
     """
-    if find_test_dataset(cfg).get("type") != "DOTADataset":
+    dataset = find_test_dataset(cfg)
+    try:
+        resize = _resize_of(list(dataset.get("pipeline") or ()))
+    except UserError:
+        resize = None
+    if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
-    return Window(Tiling.size, default_gap(Tiling.size))
+    size = Tiling.size if resize is None else resize[0]
+    return Window(size, default_gap(size))
 
 
 def merge_iou_threshold(cfg: Config) -> float:

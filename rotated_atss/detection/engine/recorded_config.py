@@ -82,14 +82,26 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
         UserError: A setting differs.
     """
     require_keys(cfg, "model")
+    given = dict(_settings(cfg.model, "model"))
     recorded = {} if info.config is None else dict(_settings(info.config_values().get("model"), "model"))
-    for key, value in _settings(cfg.model, "model"):
-        if key.endswith(".angle_version"):
-            recorded.setdefault(key, info.angle_version)
-        if key in recorded and recorded[key] != value and not any(_covers(each, key) for each in user_keys):
+    for key in [key for key in given if key.endswith(".angle_version")]:
+        recorded.setdefault(key, info.angle_version)
+    keys = dict.fromkeys([*recorded, *given])
+    for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):  # it explains the other differences
+        if not _is_equal(key, recorded, given) and not any(_covers(each, key) for each in user_keys):
+            values = [quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)]
             name = cfg.get("config_name") or cfg.filename
-            what = f"{key} is {quote(recorded[key])} in the checkpoint, {quote(value)} in the config {name}"
+            what = f"{key} is {values[0]} in the checkpoint, {values[1]} in the config {name}"
             raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint has a record of its own")
+
+
+def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether both have the same value. A missing value equals one that switches off, as defaults do."""
+    if key in recorded and key in given:
+        return recorded[key] == given[key]
+    type_key = f"{key.rpartition('.')[0]}.type"
+    is_in_both = type_key in recorded and type_key in given
+    return not is_in_both or "data_preprocessor" in key or not (recorded.get(key) or given.get(key))
 
 
 def _covers(user_key: str, key: str) -> bool:

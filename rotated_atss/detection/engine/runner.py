@@ -45,6 +45,7 @@ from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
 
@@ -187,11 +188,17 @@ def _test(config: str | Path | None, checkpoint: str | Path, options: TestOption
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
     """Set the order of the config's classes to that of the checkpoint.
 
+    Names that differ only in case or hyphens, as those of DIOR-R in mmrotate's checkpoints, are the same.
+
     Raises:
         UserError: The checkpoint was trained on other classes.
     """
     trained, classes = recorded_classes(content), config_classes(cfg)
-    if not trained or not classes or tuple(trained) == tuple(classes):
+    if not trained or not classes:
+        return
+    spellings = {hyphenate(name).casefold(): name for name in classes}
+    trained = tuple(spellings.get(hyphenate(name).casefold(), name) for name in trained)
+    if trained == tuple(classes):
         return
     if sorted(trained) != sorted(classes):
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"

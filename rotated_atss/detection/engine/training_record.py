@@ -15,6 +15,7 @@ from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, 
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
 from rotated_atss.detection.engine.model_record import default_window, describe_model
 from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.dota.ground_resolution import median_ground_resolution
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
@@ -41,10 +42,11 @@ class ModelInfoHook(Hook):
                 raise UserError("the dataset has no class names")
             data = describe_training_data(dataset, classes)
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
-            manifest = _find_manifest(dataset)
+            manifest = _find_manifest(dataset) or Manifest()
+            labels = [path for folder in manifest.label_folders for path in sorted(Path(folder).glob("*.txt"))]
             info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
-                bits=None if manifest is None else manifest.bits,
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
+                ground_resolution=median_ground_resolution(labels),
             )  # fmt: skip
             self._text = info.to_json()
         except UserError as error:

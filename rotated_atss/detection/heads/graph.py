@@ -40,12 +40,15 @@ class DetectionGraph(nn.Module):
         scores, boxes = graph(torch.zeros(1, 3, 256, 256))
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         super().__init__()
         _detection_head(model)
         self.model: Any = copy.deepcopy(model).cpu().eval()
         self.head = _detection_head(self.model)
-        preprocessor = self.model.data_preprocessor
+        preprocessor: Any = self.model.data_preprocessor
         self.precision, self.to_rgb = precision, bool(preprocessor._channel_conversion)
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
             value = getattr(preprocessor, name) if preprocessor._enable_normalize else torch.full((3,), neutral)
@@ -91,6 +94,7 @@ class DetectionGraph(nn.Module):
         inputs = (inputs - self.mean) / self.std
         if self.precision == "float16":
             inputs = inputs.half()
+        levels: Any
         if isinstance(self.model, R3Det):
             levels, priors = self.model.forward_stages(inputs)
         else:

@@ -16,6 +16,8 @@ from rotated_atss.detection.datasets.dota import DOTADataset, source_label_folde
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import normalize_obb, obb_to_corners
+from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 
 BOX = "10 10 50 10 50 30 10 30"
 
@@ -198,6 +200,20 @@ def test_objects_without_area_are_dropped_with_one_warning(tmp_path):
         f"{root}/images/a.png: not a tile name, images are not tiled. Run rotated-atss split on large images.",
         f"dropped 3 objects without area, the first at {root / 'labelTxt' / 'a.txt'}:1",
     ]
+
+
+def test_images_kept_whole_by_a_split_need_no_tile_names(tmp_path, monkeypatch):
+    (tmp_path / "raw" / "images").mkdir(parents=True)
+    (tmp_path / "raw" / "labelTxt").mkdir()
+    cv2.imwrite(str(tmp_path / "raw" / "images" / "a.jpg"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "raw" / "labelTxt" / "a.txt").write_text("1 2 11 2 11 8 1 8 ship 1\n")
+    settings = SplitSettings(whole_images=True)
+    split_dota(tmp_path / "raw" / "images", tmp_path / "raw" / "labelTxt", tmp_path / "out", settings, workers=1)
+    messages = []
+    monkeypatch.setattr("rotated_atss.detection.datasets.dota.warn", messages.append)
+    dataset = load(tmp_path / "out")
+    assert (len(dataset), messages) == (1, [])
+    assert dataset.metainfo["source_labels"] == [str(tmp_path / "out" / "labelTxt")]
 
 
 def test_folder_is_not_modified(folder):

@@ -26,9 +26,9 @@ def raw_results(box_type, count=3):
     return dict(img=image, img_id="P1", img_shape=(80, 100), ori_shape=(80, 100), instances=instances)
 
 
-def assert_same(result, expected):
-    assert set(expected) - set(result) <= {"homography_matrix"}
-    for key, value in result.items():
+def assert_same(results, expected):
+    assert set(expected) - set(results) <= {"homography_matrix"}
+    for key, value in results.items():
         if isinstance(value, (OrientedBoxes, HorizontalBoxes)):
             assert type(value) is type(expected[key])
             assert torch.equal(value.tensor, expected[key].tensor)
@@ -54,11 +54,11 @@ def test_every_step_equals_that_of_mmdetection(box_type, count, size, direction)
         ResizeImage(**size): mmdet_transforms.Resize(**size),
         FlipImage(**flip): mmdet_transforms.RandomFlip(**flip),
     }
-    result, expected = (raw_results(box_type, count) for _ in range(2))
+    results, expected = (raw_results(box_type, count) for _ in range(2))
     for step, mmdet_step in steps.items():
-        result, expected = step(result), mmdet_step(expected)
-        assert_same(result, expected)
-    packed, expected = PackSample()(result), mmdet_transforms.PackDetInputs()(expected)
+        results, expected = step(results), mmdet_step(expected)
+        assert_same(results, expected)
+    packed, expected = PackSample()(results), mmdet_transforms.PackDetInputs()(expected)
     assert torch.equal(packed["inputs"], expected["inputs"])
     assert packed["inputs"].is_contiguous()
     sample, reference = packed["data_samples"], expected["data_samples"]

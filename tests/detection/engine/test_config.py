@@ -1,5 +1,7 @@
 """Configs and their parts: errors in one line."""
 
+import copy
+
 import pytest
 from mmengine.config import Config
 
@@ -89,3 +91,12 @@ def test_file_in_the_folder_of_the_config_comes_before_a_config_of_that_name(tmp
     (tmp_path / f"{DEMO}.py").write_text("model = dict(type='own')\n")
     (tmp_path / "own.py").write_text(f'_base_ = "{DEMO}.py"\n')
     assert load_config(tmp_path / "own.py").model == {"type": "own"}
+
+
+def test_text_of_a_config_is_complete_but_not_formatted(monkeypatch):
+    """MMEngine formats the text several times per run, which takes longer than building the model."""
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", None)
+    cfg = copy.deepcopy(load_config("rotated_atss_obb_r18_demo_le90", {"train_cfg.max_iters": 7}))
+    again = Config.fromstring(cfg.pretty_text, ".py")
+    assert again.to_dict() == cfg.to_dict()
+    assert again.train_cfg.max_iters == 7

@@ -153,6 +153,14 @@ def test_batch_height_and_width_of_the_input_vary(shape, demo_onnx, narrow):
     assert sum(graph.info.level_sizes(*shape[1:])) == expected["scores"].shape[1]
 
 
+def test_openvino_agrees_and_the_fastest_runtime_is_one_of_both(demo_onnx):
+    pytest.importorskip("openvino")
+    image = smooth_noise(128, 128)
+    ((boxes, scores, labels),) = load_detector(demo_onnx, runtime="openvino")([image])
+    assert all_match((boxes, scores, labels), load_detector(demo_onnx)([image])[0])
+    assert load_detector(demo_onnx, runtime="fastest").session.runtime in ("onnxruntime", "openvino")
+
+
 def test_metadata_has_the_entries_of_qgis_deepness(demo_onnx):
     import json
 
@@ -233,7 +241,7 @@ def test_package_of_torch_export(narrow, tmp_path):
     list(export(config, checkpoint, ExportOptions(torch_export=tmp_path / "a.pt2")))
     graph = DetectionGraph(load_in_torch(config, checkpoint, device="cpu").model)
     loaded = torch.export.load(tmp_path / "a.pt2").module()
-    for shape in [(1, 3, 64, 96), (3, 3, 256, 128)]:
+    for shape in [(1, 3, 160, 192), (3, 3, 256, 160)]:
         images = torch.rand(shape) * 255
         with torch.inference_mode():
             torch.testing.assert_close(loaded(images), graph(images), rtol=1e-3, atol=1e-3)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rotated_atss.checkpoints.model_info import Window
+from rotated_atss.configs import config_names
 from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.model_record import default_window
+from rotated_atss.detection.engine.recorded_config import check_agreement
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
 
@@ -29,3 +32,23 @@ def test_description_of_configs(name, box_type, angle_version, window, order, re
     assert info.preprocessing.pad_divisor == 32
     assert info.config_values()["model"] == load_config(name).to_dict()["model"]
     assert type(info).from_json(info.to_json()) == info
+
+
+@pytest.mark.slow
+def test_every_config_can_be_described(describe):
+    for name in config_names():
+        info = describe(name)
+        assert check_agreement(load_config(name), info, name) is None
+        assert type(info).from_json(info.to_json()) == info
+
+
+@pytest.mark.parametrize(
+    ("name", "window"),
+    [
+        ("rotated_atss_obb_r50_fpn_1x_codrone_le90", (1180, 230)),
+        ("rotated_atss_obb_r50_fpn_1x_dior_r_le90", (800, 156)),
+        ("rotated_atss_obb_r50_fpn_6x_hrsc2016_rr_le90", (0, 0)),
+    ],
+)
+def test_windows_without_a_record_follow_the_test_pipeline(name, window):
+    assert default_window(load_config(name)) == Window(*window)

@@ -28,6 +28,14 @@ def test_config_that_contradicts_the_record_is_refused(fault, describe):
         "model.data_preprocessor.mean": (123.675, 116.28, 103.53),
     }
     assert check_agreement(load_config(DEMO, equal), info, "a.pth") is None
+    both = {"model.bbox_head.anchor_generator.angle": 1.0, "model.bbox_head.bbox_coder.angle_version": "le135"}
+    assert "angle_version is " in fault(check_agreement, load_config(DEMO, both), info, "a.pth")
+    unset = load_config(DEMO)
+    del unset.model.bbox_head.bbox_coder["proj_xy"]
+    message = fault(check_agreement, unset, info, "a.pth")
+    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, not set in the config" in message
+    off = load_config(DEMO, {"model.bbox_head.bbox_coder.norm_factor": None})
+    assert check_agreement(off, info, "a.pth") is None
     gray = {"model.data_preprocessor.mean": [1.0, 1.0, 1.0]}
     assert "model.data_preprocessor.mean is " in fault(check_agreement, load_config(DEMO, gray), info, "a.pth")
     assert check_agreement(load_config(DEMO, gray), info, "a.pth", gray) is None

@@ -60,6 +60,15 @@ def test_other_classes_than_the_checkpoint_are_refused_with_both_lists(trained, 
     assert "trained on the classes plane, ship; the config has plane, bridge (use --classes plane,ship)" in message
 
 
+def test_classes_of_the_checkpoint_may_differ_in_case(trained, tiny_options, tmp_path):
+    content = read_checkpoint(trained)
+    content["meta"]["dataset_meta"] = {"classes": ("Ship", "PLANE")}
+    torch.save(content, tmp_path / "other.pth")
+    options = TestOptions(work_dir=str(tmp_path), classes="plane,ship", cfg_options=tiny_options)
+    runner.test(DEMO, tmp_path / "other.pth", options)
+    assert {path.name for path in (tmp_path / "merged").glob("Task1_*.txt")} == {"Task1_plane.txt", "Task1_ship.txt"}
+
+
 def test_a_detector_takes_the_number_of_classes_from_the_checkpoint(trained, tiny_options):
     narrow = {key: value for key, value in tiny_options.items() if key.startswith("model.")}
     assert load_detector(DEMO, trained, device="cpu", cfg_options=narrow).classes == ("plane", "ship")
