@@ -78,5 +78,15 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}s"
 
 
+def is_or_are(number: int) -> str:
+    """Return the verb of a count.
+
+    Example:
+        >>> is_or_are(1), is_or_are(2)
+        ('is', 'are')
+    """
+    return "is" if number == 1 else "are"
+
+
 def _rebuild(what: str, where: object, hint: str) -> UserError:
     return UserError(what, where=where, hint=hint)

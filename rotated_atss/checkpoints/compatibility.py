@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from rotated_atss.checkpoints.model_info import read_info
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 CLASS_COUNT_HINT = "another number of classes: name them with --classes"
@@ -33,6 +33,7 @@ def check_state_dict_fits(
     where: object,
     model: str = "",
     hint: str = "give the config they were trained with",
+    class_hint: str = CLASS_COUNT_HINT,
 ) -> None:
     """Raise an error unless a checkpoint has the weights of a model.
 
@@ -43,7 +44,8 @@ def check_state_dict_fits(
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
         model: Name of the model or config, for the error.
-        hint: What to do, for the error. Replaced where only the number of classes differs.
+        hint: What to do, for the error.
+        class_hint: What to do if only the number of classes differs.
 
     Raises:
         UserError: Names are missing or unexpected, or shapes differ; with their number and the first of each.
@@ -65,7 +67,7 @@ def check_state_dict_fits(
     if any(faults):
         another = f"another model than {model}" if model else "another model"
         if differing and all(is_class_layer(name) for name in differing):
-            hint = CLASS_COUNT_HINT
+            hint = class_hint
         raise UserError(f"these are weights of {another}: {'; '.join(filter(None, faults))}", where=where, hint=hint)
 
 
@@ -153,7 +155,7 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
         raise UserError(what, where=where, hint="give the config they were trained with")
     if not matched:
         example = f"first: {next(iter(given))}" if given else "the file has none"
-        what = f"none of its {len(given)} weights ({example}) is one of the model's {len(expected)}"
+        what = f"none of its {count_of(len(given), 'weight')} ({example}) is one of the model's {len(expected)}"
         raise UserError(what, where=where, hint="give weights of this model")
     unused = [name for name in given if name not in expected and not name.endswith("num_batches_tracked")]
     return PartialFit(matched, [name for name in expected if name not in given], unused, reset)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rotated_atss.checkpoints.restricted_load import LogHistory, load_restricted
 from rotated_atss.checkpoints.weight_files import read_safetensors
-from rotated_atss.errors import UserError, printable
+from rotated_atss.errors import UserError, count_of, printable
 
 
 def read_content(
@@ -117,13 +117,13 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     complex_ones = [name for name, value in tensors.items() if value.is_complex()]
     if complex_ones:
-        raise UserError(f"{len(complex_ones)} weights are complex (first: {complex_ones[0]})", where=path)
+        raise UserError(f"holds {count_of(len(complex_ones), 'complex weight')} (first: {complex_ones[0]})", where=path)
     negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
     if negative:
         raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="copy the file again")
     broken = [name for name, value in tensors.items() if not is_finite(value)]
     if broken:
-        what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"
+        what = f"holds {count_of(len(broken), 'weight')} with NaN or infinite values (first: {broken[0]})"
         raise UserError(what, where=path, hint="the training that wrote it diverged; use an earlier checkpoint")
 
 

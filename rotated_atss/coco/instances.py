@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, is_or_are, quote
 
 # Boxes that extend beyond their image by less are clipped without a report: rounding of the annotation tool.
 CLIP_TOLERANCE_PX = 1.0
@@ -148,8 +148,9 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
     missing = [name for name in classes if name not in ids]
     if missing:
         names = f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}"
+        verb = is_or_are(len(missing))
         raise UserError(
-            f"{len(missing)} of {len(classes)} classes of the config are not in this file ({names})",
+            f"{len(missing)} of {len(classes)} classes of the config {verb} not in this file ({names})",
             where=instances.path,
             hint=f"set metainfo.classes of the dataset; the file has {_shorten(ids)}",
         )
@@ -168,7 +169,7 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     reject_missing_images(instances, folder)
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: ...a.png: no such image, listed in a.json (1 of 1 are missing) ...
+        rotated_atss.errors.UserError: ...a.png: no such image, listed in a.json (1 of 1 is missing) ...
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -182,8 +183,9 @@ def reject_missing_images(instances: Instances, folder: str | Path) -> None:
         if path.name not in names[path.parent]:
             missing.append(path)
     if missing:
+        counts = f"{len(missing)} of {len(instances.images)} {is_or_are(len(missing))} missing"
         raise UserError(
-            f"no such image, listed in {instances.path} ({len(missing)} of {len(instances.images)} are missing)",
+            f"no such image, listed in {instances.path} ({counts})",
             where=missing[0],
             hint="check data_prefix.img",
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from rotated_atss import __version__
 from rotated_atss.coco.json_file import read_json
-from rotated_atss.errors import UserError, count_of, quote
+from rotated_atss.errors import UserError, count_of, is_or_are, quote
 from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
@@ -250,27 +250,29 @@ def check_tiles(
 
     Example:
         >>> check_tiles(Manifest(tiles=("a", "b")), ["a"], allow_missing=True)
-        ['AP is of a subset: 1 of the 2 tiles of the split are missing']
+        ['AP is of a subset: 1 of the 2 tiles of the split is missing']
     """
     listed = set(manifest.tiles)
     num_listed, num_tiles = count_of(len(listed), "tile"), count_of(len(names), "tile")
     missing = sorted(listed - set(names))
+    are_missing = f"{is_or_are(len(missing))} missing"
     if missing and not allow_missing:
         raise UserError(
-            f"{len(missing)} of the {num_listed} of the manifest are missing, the first is {missing[0]}",
+            f"{len(missing)} of the {num_listed} of the manifest {are_missing}, the first is {missing[0]}",
             where=where,
             hint="copy or split again, or set allow_missing_tiles=True on the dataset",
         )
     foreign = sorted(set(names) - listed) if listed else []
     if foreign:
+        which = f"{len(foreign)} of the {num_tiles} {is_or_are(len(foreign))}"
         raise UserError(
-            f"{len(foreign)} of the {num_tiles} are not in the manifest, the first is {foreign[0]}",
+            f"{which} not in the manifest, the first is {foreign[0]}",
             where=where,
             hint="split again into a new folder",
         )
     notes = []
     if missing:
-        notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split are missing")
+        notes.append(f"AP is of a subset: {len(missing)} of the {num_listed} of the split {are_missing}")
     if not manifest.keep_empty:
         notes.append("AP is biased: the split left out tiles without objects, and false positives there")
     return notes

@@ -21,7 +21,7 @@ from typing import Any
 from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.folders import note_skipped_images
 from rotated_atss.dota.labels import Labels, format_labels
-from rotated_atss.errors import UserError, count_of
+from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
 from rotated_atss.io.images import estimate_decode_bytes
@@ -245,9 +245,10 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
     for part, expected in (("images", images), ("labelTxt", texts)) if labeled else (("images", images),):
         found = set(os.listdir(folder / part))
         if found != expected:
+            missing, foreign = len(expected - found), len(found - expected)
             what = (
-                f"{len(expected - found)} of {len(expected)} written files are missing and {len(found - expected)} are "
-                f"foreign, such as {min(found ^ expected)}"
+                f"{missing} of {len(expected)} written files {is_or_are(missing)} missing and {foreign} "
+                f"{is_or_are(foreign)} foreign, such as {min(found ^ expected)}"
             )
             hint = "another program changed the folder during the run: split again"
             raise UserError(what, where=folder / part, hint=hint)

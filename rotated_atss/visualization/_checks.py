@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.png import Image
 
 
@@ -24,4 +24,4 @@ def copy_as_bgr(image: Any) -> Image:
 def check_count(name: str, values: Sized | None, count: int, item: str = "polygon") -> None:
     """Raise UserError unless there is one value per item, or no values at all."""
     if values is not None and len(values) != count:
-        raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count} {item}s")
+        raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count_of(count, item)}")

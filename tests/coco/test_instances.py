@@ -146,7 +146,7 @@ def test_missing_file_raises(tmp_path):
 def test_category_ids(written):
     instances = read_instances(written(content()))
     assert category_ids(instances, ("person", "dog")) == [1, 18]
-    with pytest.raises(UserError, match=r"1 of 2 classes of the config are not in this file \(cat\).*has dog, person"):
+    with pytest.raises(UserError, match=r"1 of 2 classes of the config is not in this file \(cat\).*has dog, person"):
         category_ids(instances, ("dog", "cat"))
     with pytest.raises(UserError, match=r"'dog' are not distinct names .*write a single class as"):
         category_ids(instances, "dog")
@@ -159,7 +159,7 @@ def test_missing_images_raise(written, tmp_path):
     with pytest.raises(UserError, match="gone: no such folder of images"):
         reject_missing_images(instances, tmp_path / "gone")
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(UserError, match=r"sub/b\.jpg: no such image, listed in .*ann\.json \(1 of 2 are missing\)"):
+    with pytest.raises(UserError, match=r"sub/b\.jpg: no such image, listed in .*ann\.json \(1 of 2 is missing\)"):
         reject_missing_images(instances, tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.jpg").touch()

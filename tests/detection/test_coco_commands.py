@@ -110,7 +110,7 @@ def write_changed(root, **changes):
         (lambda root: write_changed(root, categories=CATEGORIES[:1]), "annotation 1: no such category_id 4"),
         (
             lambda root: write_changed(root, categories=[CATEGORIES[0], {"id": 4, "name": "rot"}]),
-            "1 of 2 classes of the config are not in this file (red)",
+            "1 of 2 classes of the config is not in this file (red)",
         ),
     ],
 )

@@ -231,7 +231,7 @@ def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_fol
         return stats
 
     monkeypatch.setattr(rotated_atss.tiling.split, "_split_all", damaged)
-    with pytest.raises(UserError, match=r"images: 1 of 9 written files are missing and [01] are foreign"):
+    with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) foreign"):
         split(*folders, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -127,6 +127,6 @@ def test_wrong_folders_classes_and_settings(tiles, tmp_path):
         TileDataset(tiles, angle_version="le45")
     (tiles / "images" / "P1__128__0___0.png").unlink()
     (tiles / "labelTxt" / "P1__128__0___0.txt").unlink()
-    with pytest.raises(UserError, match=r"1 of the \d+ tiles of the manifest are missing, the first is P1__128__0___0"):
+    with pytest.raises(UserError, match=r"1 of the \d+ tiles of the manifest is missing, the first is P1__128__0___0"):
         TileDataset(tiles)
     assert len(TileDataset(tiles, allow_missing_tiles=True)) > 1

@@ -194,9 +194,9 @@ def test_gray_image_becomes_bgr() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": ["plane", "ship"]}, "labels must have one entry per polygon, got 2 for 1 polygons"),
-        ({"scores": []}, "scores must have one entry per polygon, got 0 for 1 polygons"),
-        ({"colors": []}, "colors must have one entry per polygon, got 0 for 1 polygons"),
+        ({"labels": ["plane", "ship"]}, "labels must have one entry per polygon, got 2 for 1 polygon"),
+        ({"scores": []}, "scores must have one entry per polygon, got 0 for 1 polygon"),
+        ({"colors": []}, "colors must have one entry per polygon, got 0 for 1 polygon"),
     ],
 )
 def test_mismatched_counts_are_rejected(arguments: dict, message: str) -> None:

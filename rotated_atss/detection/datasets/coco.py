@@ -74,7 +74,9 @@ class CocoInstancesDataset(BaseDataset):
         unused = [name for cat_id, name in instances.categories.items() if cat_id not in self.cat2label]
         if unused:
             more = ", ..." if len(unused) > 1 else ""
-            warn(f"{self.ann_file}: {len(unused)} categories are not classes of the config: {unused[0]}{more}")
+            warn(
+                f"{self.ann_file}: {count_of(len(unused), 'category')} without a class of the config: {unused[0]}{more}"
+            )
 
     def filter_data(self) -> list[dict]:
         """Drop images from training as ``filter_cfg`` specifies."""

@@ -11,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
-from rotated_atss.checkpoints.compatibility import check_state_dict_fits, tensor_shapes
+from rotated_atss.checkpoints.compatibility import CLASS_COUNT_HINT, check_state_dict_fits, tensor_shapes
 from rotated_atss.checkpoints.read_file import read_content
 from rotated_atss.checkpoints.restricted_load import LogHistory
 from rotated_atss.errors import UserError
@@ -71,7 +71,9 @@ def read_checkpoint(path: str | Path) -> dict:
     return _load_restricted(path)
 
 
-def check_weights_fit(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+def check_weights_fit(
+    model: nn.Module, state: Mapping[str, Tensor], path: str | Path, class_hint: str = CLASS_COUNT_HINT
+) -> None:
     """Raise an error unless the weights are those of the model.
 
     Raises:
@@ -81,16 +83,19 @@ def check_weights_fit(model: nn.Module, state: Mapping[str, Tensor], path: str |
         >>> model = nn.Linear(3, 2)
         >>> check_weights_fit(model, model.state_dict(), "a.pth")
     """
-    check_state_dict_fits(tensor_shapes(state), tensor_shapes(model.state_dict()), where=path)
+    check_state_dict_fits(tensor_shapes(state), tensor_shapes(model.state_dict()), where=path, class_hint=class_hint)
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+def load_weights(
+    model: nn.Module, state: Mapping[str, Tensor], path: str | Path, class_hint: str = CLASS_COUNT_HINT
+) -> None:
     """Load weights into a model after checking that they fit.
 
     Args:
         model: The detector without wrappers.
         state: Weights by name; counters of batch norm can be missing.
         path: Path of the checkpoint, for the error.
+        class_hint: What to do if only the number of classes differs, for the error.
 
     Raises:
         UserError: As :func:`check_weights_fit`.
@@ -102,5 +107,5 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], path: str | Path
         >>> model.bias.tolist()
         [0.0, 0.0]
     """
-    check_weights_fit(model, state, path)
+    check_weights_fit(model, state, path, class_hint)
     model.load_state_dict(state, strict=False)

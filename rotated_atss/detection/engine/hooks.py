@@ -68,7 +68,7 @@ class NonFiniteLossHook(Hook):
             self._stop(", ".join(name for name, value in losses.items() if not value.isfinite()), runner, data_batch)
         if self._broken_gradients:
             first, number = self._broken_gradients[0], len(self._broken_gradients)
-            self._stop(f"the gradient of {first} (one of {number} weights)", runner, data_batch)
+            self._stop(f"the gradient of {first} (one of {count_of(number, 'weight')})", runner, data_batch)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check the weights before they are written.
@@ -78,7 +78,7 @@ class NonFiniteLossHook(Hook):
         """
         broken = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
         if broken:
-            what = f"{broken[0]} (one of {len(broken)} weights) is not finite; no checkpoint is written"
+            what = f"{broken[0]} (one of {count_of(len(broken), 'weight')}) is not finite; no checkpoint is written"
             raise UserError(what, hint="resume from the last checkpoint with a lower learning rate")
 
     def _check_gradients(self, optimizer: torch.optim.Optimizer, *_: object) -> None:

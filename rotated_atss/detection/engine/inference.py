@@ -30,6 +30,9 @@ from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import Tiling
 
+_CLASS_HINT = (
+    "another number of classes: set model.bbox_head.num_classes and test_dataloader.dataset.classes with --cfg-options"
+)
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -201,7 +204,7 @@ def load_model(
     if trained and len(trained) != num_classes(model) and differing_class_layers(model.state_dict(), state):
         set_classes(cfg, trained)
         model = build_model(cfg)
-    load_weights(model, state, checkpoint)
+    load_weights(model, state, checkpoint, _CLASS_HINT)
     return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 

@@ -86,6 +86,8 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         check_data(cfg, loader)
     resumed = cfg.get("load_from") if cfg.get("resume") else None
     if resumed is None:
+        if cfg.get("load_from") and "://" not in cfg.load_from:
+            read_checkpoint(cfg.load_from)  # before anything is written; MMEngine reads it again
         fetch_backbone_weights(cfg)
     else:
         content = read_checkpoint(resumed)

@@ -171,9 +171,9 @@ def test_tiles_must_be_those_of_the_manifest(folder):
     list_tiles("abc", keep_empty=False)
     assert "AP is biased" in load(folder, test_mode=True).metainfo["notes"][0]
     list_tiles("ab")
-    assert "1 of the 3 tiles are not in the manifest, the first is c" in error_of(folder)
+    assert "1 of the 3 tiles is not in the manifest, the first is c" in error_of(folder)
     list_tiles("abcd")
-    assert "1 of the 4 tiles of the manifest are missing, the first is d" in error_of(folder)
+    assert "1 of the 4 tiles of the manifest is missing, the first is d" in error_of(folder)
     assert "AP is of a subset: 1 of the 4" in load(folder, allow_missing_tiles=True).metainfo["notes"][0]
 
 

@@ -205,6 +205,11 @@ def test_iou_threshold_is_that_of_the_config(oriented):
 
 def test_config_and_checkpoint_that_do_not_fit_are_refused(oriented, horizontal, tmp_path, fault):
     assert "these are weights of another model" in fault(load_detector, horizontal[0], oriented[1], device="cpu")
+    other = {"model.bbox_head.num_classes": 3, "test_dataloader.dataset.classes": "a,b,c"}
+    content = torch.load(oriented[1], weights_only=True)
+    torch.save(content.get("state_dict", content), tmp_path / "bare.pth")
+    message = fault(load_detector, oriented[0], tmp_path / "bare.pth", device="cpu", cfg_options=other)
+    assert "another number of classes: set model.bbox_head.num_classes and test_dataloader.dataset.classes" in message
     assert "no such config" in fault(load_detector, "gone", oriented[1], device="cpu")
     assert "no such checkpoint" in fault(load_detector, oriented[0], tmp_path / "gone.pth", device="cpu")
     options = {"test_dataloader.dataset.pipeline": []}

@@ -1,5 +1,7 @@
 """What a checkpoint says against what the config says: classes, keys, sizes, schedule."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -112,7 +114,7 @@ def test_other_classes_of_the_same_number_are_reset_only_on_request(trained, run
 def test_weights_of_another_network_are_refused(run, tmp_path, fault):
     torch.save({"state_dict": {"encoder.w": torch.zeros(3)}}, tmp_path / "other.pth")
     message = fault(run, TWO_STEPS, init_from=str(tmp_path / "other.pth"))
-    assert "none of its 1 weights (first: encoder.w) is one of the model's" in message
+    assert "none of its 1 weight (first: encoder.w) is one of the model's" in message
 
 
 def test_a_partial_match_is_counted(trained, run, tmp_path, read_log):
@@ -122,6 +124,19 @@ def test_a_partial_match_is_counted(trained, run, tmp_path, read_log):
     log = read_log(run(TWO_STEPS, classes="plane,ship", init_from=str(tmp_path / "part.pth")))
     assert "missing (neck " in log
     assert "1 unused (extra 1; first: extra)" in log
+
+
+@pytest.mark.parametrize("name, fault_", [("a.txt", "not a readable checkpoint"), ("gone.pth", "no such checkpoint")])
+def test_unreadable_start_weights_are_found_before_anything_is_written(tmp_path, fault, name, fault_):
+    (tmp_path / "a.txt").write_text("hello")
+    options = {"train_dataloader.dataset.data_root": str(tmp_path), "load_from": str(tmp_path / name)}
+    for folder in ("images", "labelTxt"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "P1.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "labelTxt" / "P1.txt").touch()
+    work_dir = tmp_path / "run"
+    assert fault_ in fault(runner.train, DEMO, TrainOptions(work_dir=str(work_dir), cfg_options=options))
+    assert not work_dir.exists()
 
 
 def test_init_from_and_resume_exclude_each_other(trained, run, fault):
@@ -161,7 +176,7 @@ def test_backbone_weights_of_which_none_fits_are_refused(run_published, tmp_path
     message = fault(
         run_published, {"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=str(tmp_path / "nothing.pth"))}
     )
-    assert "nothing.pth as backbone: none of its 1 weights (first: a) is one of the model's" in message
+    assert "nothing.pth as backbone: none of its 1 weight (first: a) is one of the model's" in message
 
 
 def test_missing_backbone_weights_are_counted(backbone, run_published, read_log):
