@@ -57,7 +57,7 @@ def publish(
     digest = hashlib.sha256(content).hexdigest()
     entry = {
         "name": name, "kind": "detector", "url": f"{name}-{digest[:8]}.safetensors", "sha256_prefix": digest,
-        "size_mb": round(len(content) / 2**20, 3), "license": license, "source": source, "published": published,
+        "size_mb": round(len(content) / 1e6, 3), "license": license, "source": source, "published": published,
     }  # fmt: skip
     path = Path(folder) / parse_entry(entry, registry_path).file_name
     if entries.get(name, entry)["sha256_prefix"] != digest:

@@ -38,7 +38,7 @@ class RegistryEntry:
         source: Who published it.
         published: Published result.
         config: Config of this package with the same model; None for a backbone, or for a model file with a record.
-        size_mb: Size in units of 2^20 bytes, rounded; None if not stated.
+        size_mb: Size in megabytes (10^6 bytes), rounded; None if not stated.
 
     Raises:
         UserError: A value is wrong.

@@ -40,6 +40,7 @@ def test_published_model_is_found_and_checked(tmp_path, info, monkeypatch):
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [path.name, "models.json"]
     assert path.name == f"harbors-{sha256_of(path)[:8]}.safetensors"
     entry = load_registry(tmp_path / "out" / "models.json")["harbors"]
+    assert entry.size_mb == round(path.stat().st_size / 1e6, 3)
     assert (entry.sha256_prefix, entry.license, entry.source) == (sha256_of(path), "CC-BY-4.0", "Port authority")
     for address in (entry.url, None):
         with file_server() as server:
