@@ -73,7 +73,7 @@ def test_second_model_is_added_and_a_name_is_not_reused(tmp_path, info):
     publish(tmp_path, "b", STATE, info, **LEGAL)
     assert {"a", "b"} <= set(load_registry(tmp_path / "models.json"))
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"another model of the name a is published here \(choose another --name"):
+    with pytest.raises(UserError, match=r"a different model named 'a' is already published .* \(choose another --name"):
         publish(tmp_path, "a", {"w": torch.ones(1)}, info, **LEGAL)
     with pytest.raises(UserError, match=r"name must be letters, digits, .* got 'a/b'"):
         publish(tmp_path, "a/b", STATE, info, **LEGAL)
