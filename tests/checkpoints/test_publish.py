@@ -40,7 +40,6 @@ def test_published_model_is_found_and_checked(tmp_path, info, monkeypatch):
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [path.name, "models.json"]
     assert path.name == f"harbors-{sha256_of(path)[:8]}.safetensors"
     entry = load_registry(tmp_path / "out" / "models.json")["harbors"]
-    assert entry.size_mb == round(path.stat().st_size / 1e6, 3)
     assert (entry.sha256_prefix, entry.license, entry.source) == (sha256_of(path), "CC-BY-4.0", "Port authority")
     for address in (entry.url, None):
         with file_server() as server:
@@ -52,6 +51,12 @@ def test_published_model_is_found_and_checked(tmp_path, info, monkeypatch):
     state = read_safetensors(path)["state_dict"]
     assert all(torch.equal(state[name], value) for name, value in STATE.items())
     assert list(state) == list(STATE)
+
+
+def test_size_is_in_millions_of_bytes(tmp_path, info):
+    path = publish(tmp_path, "a", {"w": torch.zeros(100_000)}, info, **LEGAL)
+    size_mb = load_registry(tmp_path / "models.json")["a"].size_mb
+    assert size_mb == round(path.stat().st_size / 1e6, 3) == pytest.approx(0.401, abs=0.002)
 
 
 def served(folder, url):
