@@ -47,7 +47,7 @@ def _official() -> tuple[Rule, ...]:
         rules.append((rf"^backbone\.fpn\.fpn_inner{level + 2}\.", f"neck.lateral_convs.{level}.conv."))
         rules.append((rf"^backbone\.fpn\.fpn_layer{level + 2}\.", f"neck.fpn_convs.{level}.conv."))
     for tower, convs in (("cls_tower", "cls_convs"), ("bbox_tower", "reg_convs")):
-        for layer in range(8):
+        for layer in range(8):  # at most eight convolutions per tower
             source, conv = rf"^rpn\.head\.{tower}\.{3 * layer}\.", f"bbox_head.{convs}.{layer}.conv."
             rules.append((source + r"offset\.", conv + "conv_offset."))
             rules.append((source + r"conv\.", conv))

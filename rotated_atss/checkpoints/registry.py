@@ -33,12 +33,13 @@ class RegistryEntry:
         name: Name on the command line.
         kind: ``detector``, or ``backbone`` for a file of which only the backbone is used.
         url: Address of the file.
-        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as far as its publisher states them.
+        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as far as its publisher states them;
+            :func:`rotated_atss.checkpoints.publish.publish` writes all 64.
         license: License of the project that published it; that of its training data can restrict its use further.
         source: Who published it.
-        published: Published result.
+        published: Reported accuracy as free text.
         config: Config of this package with the same model; None for a backbone, or for a model file with a record.
-        size_mb: Size in units of 2^20 bytes, rounded; None if not stated.
+        size_mb: Size in megabytes (10^6 bytes), rounded; None if not stated.
 
     Raises:
         UserError: A value is wrong.

@@ -19,10 +19,10 @@ _SUFFIXES = (".pth", ".safetensors")
 
 
 def output_paths(out: str | Path) -> tuple[Path, Path]:
-    """Return the ``.pth`` and ``.safetensors`` paths of a name with either suffix or none.
+    """Return the ``.pth`` and the ``.safetensors`` path of a name with either suffix or none.
 
     Raises:
-        UserError: ``out`` is a folder or has no name.
+        UserError: ``out`` is a folder or has no file name.
 
     Example:
         >>> [path.name for path in output_paths("model.v1.pth")]
@@ -31,7 +31,8 @@ def output_paths(out: str | Path) -> tuple[Path, Path]:
     out = Path(out)
     stem = out.name[: -len(out.suffix)] if out.suffix.lower() in _SUFFIXES else out.name
     if out.name.lower() in _SUFFIXES or not stem or out.is_dir():
-        raise UserError("not a file name", where=out, hint="give OUT.pth, OUT.safetensors or OUT")
+        what = "the output path is a folder or has no file name"
+        raise UserError(what, where=out, hint="give OUT.pth, OUT.safetensors or OUT")
     return out.with_name(f"{stem}.pth"), out.with_name(f"{stem}.safetensors")
 
 
@@ -41,11 +42,11 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     Args:
         out: Path with either suffix or none.
         state: Weights by name.
-        meta: JSON values. The ``.safetensors`` header holds strings only and stores them as JSON texts, except for the
-            record of the model, which is a JSON text already.
+        meta: Values that JSON can represent. In the ``.safetensors`` header, which holds only strings, each value is
+            JSON-encoded, except ``meta[KEY]`` (the record of the model), which is already a JSON string.
 
     Returns:
-        The two paths.
+        The ``.pth`` and the ``.safetensors`` path.
 
     Raises:
         UserError: A file cannot be written.
@@ -81,8 +82,9 @@ def safetensors_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
 
     header = {"format": "pt", **{name: value if name == KEY else json.dumps(value) for name, value in meta.items()}}
     content = save(_copy(state), metadata=header)
-    # The library writes metadata in random order. The header is padded with spaces to a multiple of 8 bytes.
-    end = 8 + int.from_bytes(content[:8], "little")
+    # The library writes metadata in an unspecified order; sort it so that the bytes are reproducible. The header is
+    # padded with spaces to a multiple of 8 bytes.
+    end = 8 + int.from_bytes(content[:8], "little")  # the first 8 bytes are the header length
     entries = json.loads(content[8:end])
     entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""The ``--classes`` option, and the selection of known classes in ``predict`` and ``draw``."""
+"""The ``--classes`` option, and the selection of classes with it in ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_classes_argument(parser: argparse._ActionsContainer, effect: str, defaul
 
     Args:
         parser: The parser or group.
-        effect: What the command does with the classes.
-        default: What it does without the option.
+        effect: Start of the help text: what the command does with the classes, such as "classes to draw".
+        default: Classes without the option, named at the end of the help text, such as "all".
     """
     forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
     parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")
@@ -27,15 +27,15 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
     """Select the classes that ``--classes`` names.
 
     Args:
-        spec: A DOTA version or another dataset, comma-separated names in which hyphens can replace spaces, or a file
-            with one name per line; None selects all.
+        spec: The name of a dataset, such as a DOTA version; comma-separated class names, in which hyphens can replace
+            spaces; or a file with one class name per line. None selects all.
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``. For a dataset, its classes that are known.
+        Names as spelled in ``known``; for a dataset, those of its classes that are in ``known``.
 
     Raises:
-        UserError: A name is not known, or no name is given.
+        UserError: A name is not in ``known``, or no name is given.
 
     Example:
         >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
@@ -57,5 +57,5 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         if name not in by_spelling:
             raise UserError(f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, known))
     if not names:
-        raise UserError(f"no class name, got '{spec}'", where="--classes", hint="give comma-separated names")
+        raise UserError(f"--classes is empty, got '{spec}'", hint="give comma-separated names")
     return tuple(dict.fromkeys(by_spelling[name] for name in names))

@@ -8,8 +8,8 @@ from typing import Any
 
 from rotated_atss.errors import UserError
 
-# Keys whose values are paths or class names: text, even where they look like numbers.
-TEXT_KEYS = frozenset(
+# Keys whose values are paths or class names: strings, even where they look like numbers.
+STRING_KEYS = frozenset(
     ("classes", "data_root", "ann_file", "img_path", "img", "work_dir", "load_from", "checkpoint", "out_dir", "labels")
 )
 
@@ -22,17 +22,17 @@ def add_cfg_options(parser: argparse._ActionsContainer) -> None:
 
 
 def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse ``KEY=VALUE`` texts with MMEngine's rules.
+    """Parse ``KEY=VALUE`` strings with MMEngine's rules.
 
     Args:
         pairs: Dotted config keys with their values, such as ``["train_cfg.max_epochs=24"]``.
 
     Returns:
-        Values by key; numbers, booleans, lists and tuples are converted, everything else stays text. The values of
-        :data:`TEXT_KEYS` and values in quotes are never numbers.
+        Values by key; numbers, booleans, lists and tuples are converted, everything else stays a string. The values of
+        :data:`STRING_KEYS` and values in quotes are never numbers.
 
     Raises:
-        UserError: A text has no ``=`` or no key, or its brackets are not balanced.
+        UserError: A string has no ``=`` or no key, or its brackets are not balanced.
 
     Example:
         >>> parse_cfg_options(["model.backbone.depth=18"])
@@ -55,15 +55,18 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"--cfg-options: {error}") from error
     for pair in pairs:
         key, _, text = pair.partition("=")
-        options[key] = _restore_text(options[key], text.strip(), key.rpartition(".")[2] in TEXT_KEYS)
+        options[key] = _restore_string(options[key], text.strip(), key.rpartition(".")[2] in STRING_KEYS)
     return options
 
 
-def _restore_text(value: Any, text: str, stays_text: bool) -> Any:
-    """Return the text of a value that was converted to a number although it is a path, a name or in quotes."""
+def _restore_string(value: Any, text: str, stays_string: bool) -> Any:
+    """Undo the conversion to a number of a value that must stay a string; return other values unchanged.
+
+    These are paths and class names (``stays_string``) and quoted values.
+    """
     if isinstance(value, (list, tuple)):
         items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]
-        if len(items) == len(value):  # else nested
-            return type(value)(_restore_text(*pair, stays_text) for pair in zip(value, items))
+        if len(items) == len(value):  # nested sequences are returned unchanged
+            return type(value)(_restore_string(*pair, stays_string) for pair in zip(value, items))
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    return text.strip("'\"") if isinstance(value, (int, float)) and (stays_text or is_quoted) else value
+    return text.strip("'\"") if isinstance(value, (int, float)) and (stays_string or is_quoted) else value

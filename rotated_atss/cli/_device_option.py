@@ -1,4 +1,4 @@
-"""The ``--device`` option, and the setting that lets torch fall back to the CPU on Apple's mps."""
+"""The ``--device`` option, and the setting that lets torch fall back to the CPU on Apple's MPS."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def add_device_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def enable_mps_fallback(environment: MutableMapping[str, str] | None = None) -> None:
-    """Let torch run operations on the CPU that mps lacks, unless the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``.
+    """Let torch run operations that MPS does not support on the CPU.
 
-    Has no effect once torch is imported.
+    Has no effect if the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``, or once torch is imported.
 
     Args:
         environment: Environment variables to change; None changes those of this process.

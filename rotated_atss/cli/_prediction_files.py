@@ -1,4 +1,4 @@
-"""Output of ``predict``: everything is written to a temporary folder image by image and moved into place at the end."""
+"""Output of ``predict``: all files are written under temporary names and moved into place at the end."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
 
-DETECTIONS, PICTURES = "detections", "pictures"
+DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
 PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
 
 class PredictionFiles:
     r"""Context manager that writes the files of one run of ``predict``.
 
-    No detections are held in memory. Without :meth:`commit` the output folder is left unchanged. The lock ``LOCK`` in
-    the output folder is held while the context is active, so that two runs do not write into it at once.
+    Detections are appended image by image, so none are held in memory. Without :meth:`commit` the output folder is
+    left unchanged. The lock ``LOCK`` in the output folder is held while the context is active, so that two runs do not
+    write into it at once.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
@@ -79,7 +80,7 @@ class PredictionFiles:
         except OSError as error:
             self._stack.close()
             what = f"the output cannot be written: {error.strerror}"
-            raise UserError(what, where=error.filename or self.out, hint="choose another --out") from error
+            raise UserError(what, where=error.filename or self.out, hint="choose another output path") from error
         except UserError:
             self._stack.close()
             raise

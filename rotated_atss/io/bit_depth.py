@@ -53,7 +53,7 @@ def count_values(image: NDArray[np.uint16]) -> NDArray[np.int64]:
 
 
 def used_bits(counts: NDArray[np.int64]) -> int:
-    """Return the number of bits that hold 99.99 % of the values, at least 8.
+    """Return the number of bits that hold 99.99% of the values, at least 8.
 
     The lowest and the highest value (0 and 65535) mark pixels without data and are left out, unless there is no other.
 

@@ -42,7 +42,7 @@ def scatter(
     count: int,
     heading: float,
     *,
-    spread: float,
+    heading_spread: float,
     gap: float,
     layer: str = "low",
 ) -> None:
@@ -54,7 +54,7 @@ def scatter(
         build: Creates a sprite.
         count: Number of sprites; fewer are placed if there is no space.
         heading: Mean heading relative to the block, radians.
-        spread: Maximum deviation from ``heading``, radians.
+        heading_spread: Maximum deviation from ``heading``, radians.
         gap: Free pixels around each sprite.
         layer: As in :meth:`Site.place`.
     """
@@ -62,7 +62,8 @@ def scatter(
     for _ in range(count * 6):
         sprite = build()
         reach = 0.85 * float(np.abs(sprite.box).max())
-        poses = (random_pose(site, block, reach, heading + site.rng.uniform(-spread, spread)) for _ in range(12))
+        headings = (heading + site.rng.uniform(-heading_spread, heading_spread) for _ in range(12))
+        poses = (random_pose(site, block, reach, each) for each in headings)
         placed += any(site.place(sprite, pose, layer=layer, gap=gap) for pose in poses)
         if placed == count:
             return

@@ -68,7 +68,7 @@ def generate_scenes(
     Args:
         out: A new or empty folder, or one of an earlier call.
         count: Number of scenes.
-        size_wh: Approximate width and height, pixels; each side varies by up to 10 % between scenes.
+        size_wh: Approximate width and height, pixels; each side varies by up to 10% between scenes.
         seed: Seed of the series of scenes.
         first: Number of the first scene in the series. Disjoint ranges of one seed never share a scene.
         prefix: Image ids are the prefix and the number of the scene, as in ``S0012``.

@@ -18,7 +18,7 @@ from rotated_atss.synthetic.zones import FILLERS, LABELED, Zone
 SIZE_WH = (880, 720)
 SIZE_SPREAD = 0.1  # maximum relative deviation of a side from the requested size
 
-# Colors seen from above are less saturated: 18 % of each channel comes from the gray value.
+# Colors seen from above are less saturated: 18% of each channel comes from the gray value.
 _FADE = 0.82 * np.eye(3) + 0.18 * np.array([[0.11, 0.59, 0.30]])
 
 
@@ -38,7 +38,7 @@ def render_scene(
     Args:
         seed: Seed of the series of scenes.
         index: Number of the scene in the series.
-        size_wh: Approximate width and height, pixels; each side varies by up to 10 % between scenes.
+        size_wh: Approximate width and height, pixels; each side varies by up to 10% between scenes.
         difficulty: A name of ``DIFFICULTIES``, or a custom :class:`Difficulty`.
 
     Returns:

@@ -35,7 +35,7 @@ class Block:
     height: float
     visible_area: float
 
-    def landscape(self) -> "Block":
+    def in_landscape_orientation(self) -> "Block":
         """Return the same block with its longer side as width."""
         if self.width >= self.height:
             return self

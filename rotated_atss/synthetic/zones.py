@@ -1,4 +1,8 @@
-"""Zones of a scene, functions that fill a block of land: ``LABELED`` with labeled objects, and ``FILLERS``."""
+"""Functions that fill one block of a synthetic scene.
+
+``LABELED`` lists the zones with labeled objects, which are placed first; ``FILLERS`` the zones for the remaining
+blocks, with or without labeled objects.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +30,15 @@ from rotated_atss.synthetic.town_plan import Block
 
 Zone = Callable[[Site, Block], None]
 
+# Lengths in pixels at scale 1, angles in radians.
+BAY_WIDTH, BAY_DEPTH, AISLE_WIDTH = 11.8, 24.0, 21.0
+TRUCK_PITCH, TRUCK_ROW_DEPTH, TRUCK_AISLE_WIDTH = 19.0, 60.0, 24.0
+TANK_RADIUS = 27.0
+TENNIS_CELL_WH, BASKETBALL_CELL_WH = (110.0, 56.0), (74.0, 45.0)
+LOT_WH = (64.0, 70.0)
+TENNIS_SHARE = 0.62  # fraction of the width of a block of courts
+AIRPLANE_HEADING_SPREAD, HELICOPTER_HEADING_SPREAD, DIAMOND_HEADING_SPREAD = 0.35, 3.1, 0.12
+
 
 def _apron(site: Site, block: Block) -> None:
     """Fill a block with an airport apron: airplanes, and helicopters in the remaining space."""
@@ -35,7 +48,7 @@ def _apron(site: Site, block: Block) -> None:
     line = np.array([[-block.width / 2, -block.height * 0.02], [block.width / 2, block.height * 0.06]])
     site.canvas.line(block.pose.apply(line), LANE_YELLOW, 1.4, alpha=0.8)
     paint_stains(site, block, 6)
-    base = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
+    base_heading = site.rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi
 
     def plane() -> Sprite:
         return aircraft.plane(site.rng, site.random_scale())
@@ -44,66 +57,72 @@ def _apron(site: Site, block: Block) -> None:
         return aircraft.helicopter(site.rng, site.random_scale())
 
     # Alternating, so that a small apron has airplanes and helicopters.
-    for planes, helicopters in ((3, 2), (2, 1), (2, 0)):
-        scatter(site, block, plane, planes, base, spread=0.35, gap=4.0)
-        scatter(site, block, helicopter, helicopters, base, spread=3.1, gap=3.0)
+    for num_planes, num_helicopters in ((3, 2), (2, 1), (2, 0)):
+        scatter(site, block, plane, num_planes, base_heading, heading_spread=AIRPLANE_HEADING_SPREAD, gap=4.0)
+        scatter(
+            site, block, helicopter, num_helicopters, base_heading, heading_spread=HELICOPTER_HEADING_SPREAD, gap=3.0
+        )
     scatter_crates(site, block, 6, gap=5.0)
 
 
 def _parking(site: Site, block: Block) -> None:
     """Fill a block with a parking lot: rows of bays with cars, and trees at their ends."""
-    block = block.landscape()
+    block = block.in_landscape_orientation()
     paint_surface(site, block, site.climate.asphalt)
-    bay, depth = 11.8 * site.scale, 24.0 * site.scale
-    aisle = 21.0 * site.scale
+    bay, depth = BAY_WIDTH * site.scale, BAY_DEPTH * site.scale
+    aisle = AISLE_WIDTH * site.scale
+    # Rows face each other in pairs across an aisle, and stand back to back with the next pair.
     rows, y = [], -block.height / 2 + 7 + depth / 2
     while y + depth / 2 < block.height / 2 - 5:
         rows.append(y)
         y += depth + (aisle if len(rows) % 2 else 2.0)
     for number, y in enumerate(rows):
-        _bay_row(site, block, y, bay, depth, inward=-1 if number % 2 else 1)
+        _bay_row(site, block, y, bay, depth, aisle_side=-1 if number % 2 else 1)
     for y in rows:
         for end in (-1, 1):
             place_tree(site, block.pose.moved(end * (block.width / 2 - 5), y), 16.0)
 
 
-def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, inward: int) -> None:
+def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, aisle_side: int) -> None:
+    """Fill a row of bays; ``aisle_side`` is +1 or -1, the sign of y towards the aisle."""
     half = block.width / 2 - 14
-    occupied = site.difficulty.fill * site.rng.uniform(0.75, 1.2)
+    occupancy = site.difficulty.fill * site.rng.uniform(0.75, 1.2)
     for x in np.arange(-half, half, bay):
         mark = block.pose.apply(np.array([[x, y - depth / 2], [x, y + depth / 2]]))
         site.canvas.line(mark, LANE_WHITE, 0.7, alpha=0.8)
-        if site.rng.random() < occupied and x + bay <= half:
-            nose = inward if site.rng.random() < 0.75 else -inward
-            pose = block.pose.moved(x + bay / 2, y + site.rng.normal(0, 1.0), nose * np.pi / 2 + site.heading_jitter())
+        if site.rng.random() < occupancy and x + bay <= half:
+            direction = aisle_side if site.rng.random() < 0.75 else -aisle_side
+            y_offset = site.rng.normal(0, 1.0)
+            heading = direction * np.pi / 2 + site.heading_jitter()
+            pose = block.pose.moved(x + bay / 2, y + y_offset, heading)
             site.place(vehicles.car(site.rng, site.random_scale()), pose, gap=0.0)
 
 
 def _depot(site: Site, block: Block) -> None:
     """Fill a block with a depot: rows of trucks or buses, and a shed."""
-    block = block.landscape()
+    block = block.in_landscape_orientation()
     ground = shade(site.climate.concrete, site.rng.uniform(0.72, 0.85))
     paint_surface(site, block, ground)
     paint_stains(site, block, 8)
     kind = str(site.rng.choice(["truck", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
-    row, y = 60.0 * site.scale, -block.height / 2 + 6
-    deep = min(46.0, block.height - row - 36)
-    if deep > 24:  # otherwise a shed would leave no space for a row
-        hall = clutter.shed(site.rng, block.width - 24, deep)
-        site.place(hall, block.pose.moved(0, y + deep / 2), layer="tall")
-        y += deep + 18
-    while y + row < block.height / 2:
-        _truck_row(site, block, y + row / 2, None if kind == "mixed" else kind)
-        y += row + 24 * site.scale
+    row_depth, y = TRUCK_ROW_DEPTH * site.scale, -block.height / 2 + 6
+    shed_depth = min(46.0, block.height - row_depth - 36)
+    if shed_depth > 24:  # otherwise a shed would leave no space for a row
+        shed = clutter.shed(site.rng, block.width - 24, shed_depth)
+        site.place(shed, block.pose.moved(0, y + shed_depth / 2), layer="tall")
+        y += shed_depth + 18
+    while y + row_depth < block.height / 2:
+        _truck_row(site, block, y + row_depth / 2, None if kind == "mixed" else kind)
+        y += row_depth + TRUCK_AISLE_WIDTH * site.scale
     scatter_crates(site, block, 10, gap=4.0)
 
 
 def _truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
-    pitch, half = 19.0 * site.scale, block.width / 2 - 10
-    nose = float(site.rng.choice([-1, 1])) * np.pi / 2
+    pitch, half = TRUCK_PITCH * site.scale, block.width / 2 - 10
+    heading = float(site.rng.choice([-1, 1])) * np.pi / 2
     for x in np.arange(-half + pitch / 2, half - pitch / 2, pitch):
         if site.rng.random() < site.difficulty.fill * 0.85:
-            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), nose + site.heading_jitter())
+            pose = block.pose.moved(x, y + site.rng.normal(0, 1.5), heading + site.heading_jitter())
             site.place(vehicles.large_vehicle(site.rng, site.random_scale(), kind), pose, gap=0.5)
 
 
@@ -111,15 +130,15 @@ def _tank_farm(site: Site, block: Block) -> None:
     """Fill a block with storage tanks in a grid, with low walls and pipes."""
     gravel = pick(site.rng, [rgb(168, 158, 142), rgb(150, 148, 140)], 6)
     paint_surface(site, block, gravel)
-    largest = 27.0 * site.scale * site.rng.uniform(0.85, 1.1)
-    cell = 2 * largest + 16
+    max_radius = TANK_RADIUS * site.scale * site.rng.uniform(0.85, 1.1)
+    cell = 2 * max_radius + 16
     for x, y in grid_cells(block.width - 12, block.height - 12, cell, cell):
         wall = block.pose.moved(x, y).apply(rect(cell - 5, cell - 5))
         site.canvas.fill(wall, shade(gravel, 0.94), grain=4.0)
         site.canvas.line(wall, shade(gravel, 1.18), 1.6, closed=True)
         pipe = block.pose.apply(np.array([[x, y], [x, y + cell / 2]]))
         site.canvas.line(pipe, rgb(206, 204, 198), 1.4)
-        radius = largest * site.rng.uniform(0.6, 0.98)
+        radius = max_radius * site.rng.uniform(0.6, 0.98)
         # A circle has no heading: its box is axis-aligned, as in DOTA's annotations.
         at = block.pose.moved(x, y)
         tank = grounds.storage_tank(site.rng, site.scale, radius)
@@ -129,20 +148,19 @@ def _tank_farm(site: Site, block: Block) -> None:
 
 def _courts(site: Site, block: Block) -> None:
     """Fill a block with tennis courts, basketball courts and trees."""
-    block = block.landscape()
+    block = block.in_landscape_orientation()
     paint_lawn(site, block)
-    share = 0.62
     paints = grounds.tennis_paints(site.rng)
-    left, right = block.width * share - 8, block.width * (1 - share) - 8
+    left, right = block.width * TENNIS_SHARE - 8, block.width * (1 - TENNIS_SHARE) - 8
     tennis = partial(grounds.tennis_court, site.rng, site.scale, paints)
     basketball = partial(grounds.basketball_court, site.rng, site.scale)
-    for build, middle, width, cell_wh in (
-        (tennis, -block.width / 2 + 8 + left / 2, left, (110.0, 56.0)),
-        (basketball, block.width / 2 - 8 - right / 2, right, (74.0, 45.0)),
+    for build, center_x, width, cell_wh in (
+        (tennis, -block.width / 2 + 8 + left / 2, left, TENNIS_CELL_WH),
+        (basketball, block.width / 2 - 8 - right / 2, right, BASKETBALL_CELL_WH),
     ):
         cells, turn = best_grid_cells(width, block.height - 10, cell_wh[0] * site.scale, cell_wh[1] * site.scale)
         for x, y in cells:
-            site.place(build(), block.pose.moved(middle + x, y, turn), layer="ground", gap=0.0)
+            site.place(build(), block.pose.moved(center_x + x, y, turn), layer="ground", gap=0.0)
     scatter_trees(site, block, 22)
 
 
@@ -152,9 +170,10 @@ def _ball_park(site: Site, block: Block) -> None:
     if site.rng.random() < 0.5:
         stripes = (block.width - 4, block.height - 4)
         lay_furrows(site.canvas, block.pose, stripes, site.climate.grass, site.rng.uniform(9, 15))
-    quarter = site.rng.integers(4) * np.pi / 2
+    base_heading = site.rng.integers(4) * np.pi / 2
     build = partial(grounds.baseball_diamond, site.rng, site.scale)
-    scatter(site, block, build, 4, quarter, spread=0.12, gap=7.0, layer="ground")
+    spread = DIAMOND_HEADING_SPREAD
+    scatter(site, block, build, 4, base_heading, heading_spread=spread, gap=7.0, layer="ground")
     scatter_trees(site, block, 24)
 
 
@@ -162,7 +181,7 @@ def _residential(site: Site, block: Block) -> None:
     """Fill a block with dwellings on lots, some with a pool and a car."""
     paint_lawn(site, block)
     width, height = block.width - 4, block.height - 4
-    cells = grid_cells(width, height, 64 * site.scale, 70 * site.scale)
+    cells = grid_cells(width, height, LOT_WH[0] * site.scale, LOT_WH[1] * site.scale)
     if not cells:
         return
     lot_w = width / len({x for x, _ in cells})
@@ -197,7 +216,9 @@ def _woods(site: Site, block: Block) -> None:
     paint_surface(site, block, shade(site.climate.grass, 0.85), grain=10.0)
     for _ in range(int(block.visible_area / 160 * site.difficulty.clutter)):
         crown = clutter.tree(site.rng, site.climate.leaves, site.rng.uniform(9, 24))
-        site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * crown.extent[2])
+        radius = crown.extent[2]
+        # A negative gap lets crowns overlap by up to 40% of their radius.
+        site.place(crown, random_pose(site, block, 6), layer="tall", gap=-0.4 * radius)
 
 
 def _farmland(site: Site, block: Block) -> None:
@@ -225,4 +246,4 @@ LABELED: tuple[Zone, ...] = (_apron, _ball_park, _courts, _tank_farm, _depot, _p
 """Zones with labeled objects, in descending order of the space that they need."""
 
 FILLERS: tuple[Zone, ...] = (_residential, _parking, _apron, _courts, _woods, _farmland, _offices)
-"""Zones of the remaining blocks."""
+"""Zones of the remaining blocks, with or without labeled objects."""

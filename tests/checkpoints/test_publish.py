@@ -53,6 +53,12 @@ def test_published_model_is_found_and_checked(tmp_path, info, monkeypatch):
     assert list(state) == list(STATE)
 
 
+def test_size_is_in_millions_of_bytes(tmp_path, info):
+    path = publish(tmp_path, "a", {"w": torch.zeros(100_000)}, info, **LEGAL)
+    size_mb = load_registry(tmp_path / "models.json")["a"].size_mb
+    assert size_mb == round(path.stat().st_size / 1e6, 3) == pytest.approx(0.401, abs=0.002)
+
+
 def served(folder, url):
     content = json.loads((folder / "out" / "models.json").read_text())
     content["models"][0]["url"] = url
@@ -72,7 +78,7 @@ def test_second_model_is_added_and_a_name_is_not_reused(tmp_path, info):
     publish(tmp_path, "b", STATE, info, **LEGAL)
     assert {"a", "b"} <= set(load_registry(tmp_path / "models.json"))
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"another model of the name a is published here \(choose another --name"):
+    with pytest.raises(UserError, match=r"a different model named 'a' is already published .* \(choose another --name"):
         publish(tmp_path, "a", {"w": torch.ones(1)}, info, **LEGAL)
     with pytest.raises(UserError, match=r"name must be letters, digits, .* got 'a/b'"):
         publish(tmp_path, "a/b", STATE, info, **LEGAL)

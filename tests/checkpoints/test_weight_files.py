@@ -72,7 +72,7 @@ def test_damaged_and_missing_files_raise(tmp_path):
 
 def test_invalid_output_paths_raise(tmp_path):
     for wrong in (tmp_path, tmp_path / ".pth", ""):
-        with pytest.raises(UserError, match="not a file name"):
+        with pytest.raises(UserError, match="the output path is a folder or has no file name"):
             output_paths(wrong)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

@@ -230,7 +230,7 @@ def test_output_that_is_the_input_or_no_file_is_refused(tmp_path, state, capsys)
         (source, "the output overlaps the input"),
         (tmp_path / "le90", "the output overlaps the input"),
         (tmp_path / "le90.safetensors", "the output overlaps the input"),
-        (tmp_path, "not a file name"),
+        (tmp_path, "the output path is a folder or has no file name"),
         (source / "x", "the output overlaps the input"),
     ):
         code, _, error = convert(capsys, source, out)

@@ -169,7 +169,7 @@ def test_user_errors_of_draw(drawable, user_error):
         (["--coco", drawable / "bad.json"], "bad.json: no entry for the image P1.png"),
         (["--coco", drawable / "gone.json"], "gone.json"),
         (["--labels", labels, "--classes", "shipp"], "unknown class 'shipp' (nearest known class: 'ship')"),
-        (["--labels", labels, "--classes", ","], "--classes: no class name, got ','"),
+        (["--labels", labels, "--classes", ","], "--classes is empty, got ','"),
         (["--labels", labels, "--out", images], "overlaps the input"),
         (["--labels", labels, "--out", labels / "new"], "overlaps the input"),
         (["--detections", detections, "--out", detections], "overlaps the input"),
