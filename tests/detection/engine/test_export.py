@@ -216,8 +216,7 @@ def full_image_labels(tiles, folder):
 
 def test_float16_and_int8(narrow, demo_onnx, tmp_path):
     (tmp_path / "images").mkdir()
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / "images" / f"P{number}.png"), smooth_noise(128, 128, number))
+    cv2.imwrite(str(tmp_path / "images" / "P0.png"), smooth_noise(128, 128, 0))
     model = narrow("rotated_atss_obb_r18_demo_le90")
     reference, image = load_detector(demo_onnx), smooth_noise(128, 128, 7)
     sizes = {"float32": demo_onnx.stat().st_size}
