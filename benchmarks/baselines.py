@@ -9,7 +9,7 @@ import importlib
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -54,13 +54,8 @@ def mmrotate() -> tuple[ModuleType | None, str]:
     return mmrotate, ""
 
 
-def optional(package: str, attributes: Sequence[str] = ()) -> tuple[ModuleType | None, str]:
-    """Return a package that no extra of rotated-atss installs, else None and the reason.
-
-    Args:
-        package: Name to import.
-        attributes: ``module:name`` of the functions in use, which other versions may lack.
-    """
+def optional(package: str) -> tuple[ModuleType | None, str]:
+    """Return a package that no extra of rotated-atss installs, else None and the reason."""
     threads = os.environ.get("OMP_NUM_THREADS")
     if package == "ultralytics":  # by default it writes settings, installs missing packages and probes the network
         os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
@@ -69,15 +64,12 @@ def optional(package: str, attributes: Sequence[str] = ()) -> tuple[ModuleType |
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = importlib.import_module(package)
-            for module, _, name in (each.partition(":") for each in attributes):
-                getattr(importlib.import_module(module), name)
+            return importlib.import_module(package), ""
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         return None, f"{package} cannot be used: {first_line(error)}"
     finally:
         if threads is None:  # ultralytics sets it to 1, too late for torch, and the record would be wrong
             os.environ.pop("OMP_NUM_THREADS", None)
-    return found, ""
 
 
 def batched_nms(mmcv: Any) -> NMS:

@@ -7,25 +7,26 @@ accept bfloat16. The network is untrained; its last layers are scaled so that --
 score threshold. The whole step is timed with one synchronization at its end, the parts in separate runs with one each.
 
 Post-processing alone is measured on the outputs of the network and on those of crowded scenes with 2,000 candidates per
-image. Differences of the kept boxes are attributed to their causes (postprocess.py).
+image.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-from benchmarks import harness, head_outputs, models, postprocess
-from benchmarks.baselines import first_line, mmcv_ops
+from benchmarks import harness, head_outputs, models
+from benchmarks.baselines import first_line
 from benchmarks.memory import extra_megabytes, held_megabytes
 from benchmarks.records import Record, Row, target
-from benchmarks.timing import Stopwatch, alternate, summary, time_one
+from benchmarks.timing import Stopwatch, alternate, summary, time_one, time_pair
 
 OPTIONS = dict(
     device="cpu", repeats=5, size=1024, batch=[1, 2], candidates=1500, scene_candidates=2000, baseline_repeats=3,
-    no_baseline=False, baseline_amp=False,
+    baseline_amp=False,
 )  # fmt: skip
 
 PARTS = ("backbone and neck", "head", "post-processing", "rest")
@@ -82,24 +83,23 @@ class Detector:
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """Count the pairs above the score threshold and the detections of all images."""
-        candidates: list[int] = []
-        threshold = self.model.test_cfg.score_thr
-        hook = self.model.bbox_head.register_forward_hook(
-            lambda head, inputs, outputs: candidates.extend(
-                int((level.float().sigmoid() > threshold).sum()) for level in outputs[0]
-            )
-        )
+        outputs: list[Any] = []
+        hook = self.model.bbox_head.register_forward_hook(lambda head, inputs, given: outputs.append(given))
         results = self.detect(batch)
         hook.remove()
-        return {
-            "candidates": sum(candidates), "detections": sum(len(each.pred_instances.scores) for each in results),
-        }  # fmt: skip
+        candidates = count_candidates(self.model.bbox_head, outputs[0])
+        return {"candidates": candidates, "detections": sum(len(each.pred_instances.scores) for each in results)}
 
     def peak_megabytes(self, batch: Batch) -> float | None:
         """Measure the peak of allocated CUDA memory, the model included."""
         if self.device == "cpu":
             return None
         return round(extra_megabytes(lambda: self.detect(batch), self.device) + held_megabytes(self.model), 1)
+
+
+def count_candidates(head: Any, outputs: head_outputs.Outputs) -> int:
+    """Count the (prior, class) pairs above the score threshold."""
+    return sum(int((level.float().sigmoid() > head.test_cfg.score_thr).sum()) for level in outputs[0])
 
 
 def own_model(args: argparse.Namespace) -> torch.nn.Module:
@@ -112,7 +112,7 @@ def own_model(args: argparse.Namespace) -> torch.nn.Module:
 
 def baseline_detectors(own: torch.nn.Module, args: argparse.Namespace) -> tuple[dict[str, Detector], str]:
     """Build the baselines that run, and return the reason where one does not."""
-    missing = "skipped (--no-baseline)" if args.no_baseline else models.baseline_missing(args.device)
+    missing = models.baseline_missing(args.device)
     if missing:
         return {}, missing
     detectors: dict[str, Detector] = {}
@@ -158,21 +158,30 @@ def raw_outputs(model: torch.nn.Module, args: argparse.Namespace) -> Iterator[tu
         yield "crowded scene", outputs
 
 
-def targets(rows: list[Row], scenes: list[Row], args: argparse.Namespace) -> list[Row]:
+def postprocessing_row(source: str, outputs: head_outputs.Outputs, own: Any, baseline: Any, args: Any) -> Row:
+    """Time post-processing of one batch by this package's head and, if there is one, by the baseline's."""
+    images = len(outputs[0][0])
+    run = head_outputs.predictor(own, outputs, args.size)
+    run_baseline = baseline and head_outputs.predictor(baseline, head_outputs.for_baseline(outputs), args.size)
+    sync = harness.synchronizer(args.device)
+    timed = time_pair(run, run_baseline, args.repeats, baseline_repeats=args.baseline_repeats, sync=sync)
+    kept = {name: sum(map(len, each())) for name, each in (("kept", run), ("baseline_kept", run_baseline)) if each}
+    return {"source": source, "batch": images, "candidates": count_candidates(own, outputs), **timed, **kept}
+
+
+def targets(rows: list[Row], args: argparse.Namespace) -> list[Row]:
     """Compare with the targets: bfloat16 with the fastest baseline, on the CPU also float32 with float32."""
     found = []
     cpu = args.device == "cpu"
     for images in args.batch:
         speed = {row["implementation"]: row["images_per_second"] for row in rows if row["batch"] == images}
-        name = f"batch of {images}: speed-up over mmrotate"
+        name = f"batch of {images}: speedup over mmrotate"
         speedup = _speedup(speed, OWN_AMP, BASELINE_AMP, BASELINE_FLOAT32)
         found.append(target(f"inference with --amp, {name}", speedup, at_least=1 if cpu else 2))
         if cpu:
             speedup = _speedup(speed, OWN_FLOAT32, BASELINE_FLOAT32)
             found.append(target(f"inference in float32, {name}", speedup, at_least=1))
-    compared = [row["causes"].get(postprocess.UNEXPLAINED, 0) for row in scenes if "causes" in row]
-    name = "post-processing: unexplained differences from mmrotate"
-    return [*found, target(name, sum(compared) if compared else None, at_most=0)]
+    return found
 
 
 def _speedup(speed: dict[str, float], own: str, *baselines: str) -> float | None:
@@ -187,15 +196,12 @@ def measure(args: argparse.Namespace) -> Record:
     baselines, missing = baseline_detectors(float32, args)
     detectors |= baselines
     rows = [row for images in args.batch for row in inference_rows(detectors, images, args)]
-    heads = float32.bbox_head, baselines[BASELINE_FLOAT32].model.bbox_head if baselines else None
-    mmcv = mmcv_ops(args.device)[0] if baselines else None
-    repeats = args.repeats, args.baseline_repeats
+    head = baselines[BASELINE_FLOAT32].model.bbox_head if baselines else None
     scenes = [
-        {"source": name, **postprocess.measure(outputs, heads, mmcv, args, repeats)}
-        for name, outputs in raw_outputs(float32, args)
+        postprocessing_row(name, outputs, float32.bbox_head, head, args) for name, outputs in raw_outputs(float32, args)
     ]
     settings = {key: getattr(args, key) for key in ("size", "candidates", "scene_candidates", "baseline_amp")}
     return {
-        "baseline_missing": missing, "settings": settings, "targets": targets(rows, scenes, args), "rows": rows,
+        "baseline_missing": missing, "settings": settings, "targets": targets(rows, args), "rows": rows,
         "scenes": scenes,
     }  # fmt: skip

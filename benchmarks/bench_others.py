@@ -1,9 +1,8 @@
 """IoU, NMS and splitting of oriented boxes, compared with supervision, sahi and ultralytics where they are installed.
 
 None of them is installed with rotated-atss. A missing one is reported with the reason; without any, no record is
-written. A row states where a package computes another quantity, and the record lists the tasks that are not comparable
-(others.py). FOLDER is as in bench_split.py. Splitting runs in this process, so that start-up and imports are not timed,
-and rotated-atss writes the same kind of files as the baseline.
+written. A row states where a package computes another quantity. FOLDER is as in bench_split.py. Splitting runs in this
+process, so that start-up and imports are not timed, and rotated-atss writes the same kind of files as the baseline.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,13 +20,10 @@ from benchmarks import dota_data, inputs, others
 from benchmarks.baselines import optional
 from benchmarks.bench_iou import errors
 from benchmarks.bench_nms import Scene, mistakes
-from benchmarks.exact import exact_iou
 from benchmarks.records import Record, Row
 from benchmarks.timing import time_pair
 from rotated_atss.cli import main as rotated_atss
-from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.folders import list_images
-from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.ops import rotated_iou, rotated_nms
 
@@ -38,7 +33,6 @@ IOU_THRESHOLD = 0.1
 THRESHOLDS = [round(0.05 * step, 2) for step in range(1, 20)]  # candidates for the best threshold of another quantity
 NUM_GT = 500
 NUM_BOXES = 300  # of each kind; all pairs are compared
-CORNER_TOLERANCE_PX = 0.05  # ultralytics writes fractions of the tile with six digits
 
 IOUS = {"supervision": others.supervision_iou, "ultralytics": others.ultralytics_iou}
 NMS = {"supervision": others.supervision_nms, "ultralytics": others.ultralytics_nms}
@@ -54,23 +48,20 @@ BOXES: dict[str, Callable[[], tuple[Tensor, ...]]] = {
 }
 SCENES: dict[str, Callable[[], Scene]] = {
     "tile, 15 classes": lambda: inputs.detections(400, 5, 15, 1024),
-    "harbour, 1 class": lambda: inputs.harbour(800, 5),  # smaller than in bench_nms.py: the baselines hold all pairs
+    "harbor, 1 class": lambda: inputs.harbor(800, 5),  # smaller than in bench_nms.py: the baselines hold all pairs
 }
 
 
 def iou_row(library: str, title: str, repeats: int) -> Row:
-    """Time all pairs and compare with float64; the baseline's worst pair also with rational arithmetic."""
+    """Time all pairs and compare with float64."""
     first, second = BOXES[title]()
     run = IOUS[library](first, second)
     row: Row = {"task": "IoU", "library": library, "quantity": QUANTITIES[library], "title": title}
     row |= {"num_gt": [len(first), len(second)], "pairs": len(first) * len(second)}
     row |= time_pair(lambda: rotated_iou(first, second), run, repeats)
-    reference, other = rotated_iou(first.double(), second.double()), run().double()
-    row["rotated_atss_error"] = errors(rotated_iou(first, second).double(), reference)
-    row["baseline_error"] = errors(other, reference)
-    i, j = divmod(int((other - reference).abs().argmax()), len(second))
-    exact = exact_iou(first[i].tolist(), second[j].tolist())
-    row["worst_pair"] = {"exact": exact, "float64": float(reference[i, j]), "baseline": float(other[i, j])}
+    reference = rotated_iou(first.double(), second.double())
+    row["rotated_atss_error"] = errors(rotated_iou(first, second), reference)
+    row["baseline_error"] = errors(run(), reference)
     return row
 
 
@@ -84,10 +75,7 @@ def nms_row(library: str, name: str, repeats: int) -> Row:
     same = bool(torch.equal(kept.sort()[0], other.sort()[0]))
     row |= {"kept": len(kept), "baseline_kept": len(other), "same": same}
     row |= {"rotated_atss_mistakes": mistakes(scene, kept), "baseline_mistakes": mistakes(scene, other)}
-    if library == "ultralytics":
-        row["rule_mistakes"] = mistakes(scene, others.fast_nms_of_areas(*scene, IOU_THRESHOLD))
-        row["best"] = best_threshold(NMS[library], scene)
-    return row
+    return row | ({} if QUANTITIES[library] == "IoU" else {"best": best_threshold(NMS[library], scene)})
 
 
 def best_threshold(nms: Callable[..., others.Call], scene: Scene) -> Row:
@@ -106,13 +94,10 @@ def split_own(data: Path, out: Path, workers: int, *options: str) -> Callable[[]
 def ultralytics_row(data: Path, folder: Path, repeats: int) -> Row:
     """Split into JPEG tiles cropped at the border, with labels, in one process."""
     out, other = folder / "rotated_atss_jpg", folder / "ultralytics"
-    source = others.yolo_layout(data, folder / "yolo", CLASSES["v2.0"])
     own = split_own(data, out, 1, "--labels", str(data / "labelTxt"), "--format", "jpg")
-    timed = time_pair(own, others.ultralytics_split(source, other), repeats)
-    images, labels = other / "images/train", other / "labels/train"
-    counts = compare_tiles(out, images, lambda tile, _: images / tile.name)
-    names = [f"{tile.stem}.txt" for tile in list_images(out / "images")]
-    counts["same_objects"] = sum(same_objects(out / "labelTxt" / name, labels / name) for name in names)
+    timed = time_pair(own, others.ultralytics_split(others.yolo_layout(data, folder / "yolo"), other), repeats)
+    images = other / "images/train"
+    counts = compare_tiles(out, images, lambda tile: images / tile.name)
     return {"task": "splitting", "library": "ultralytics", "files": "JPEG and labels", "workers": 1, **timed, **counts}
 
 
@@ -122,40 +107,29 @@ def sahi_row(data: Path, folder: Path, repeats: int, workers: int) -> Row:
     own = split_own(data, out, workers, "--image-ratio", "0")
     timed = time_pair(own, others.sahi_split(data / "images", other, workers), repeats)
 
-    def path_of(tile: Path, shape: tuple[int, ...]) -> Path:
-        at = parse_tile_name(tile.stem)
-        return other / f"{at.image_id}_{at.x}_{at.y}_{at.x + shape[1]}_{at.y + shape[0]}.png"
+    def path_of(tile: Path) -> Path:
+        at, (height, width) = parse_tile_name(tile.stem), cv2.imread(str(tile)).shape[:2]
+        return other / f"{at.image_id}_{at.x}_{at.y}_{at.x + width}_{at.y + height}.png"
 
     counts = compare_tiles(out, other, path_of)
     kind = {"task": "splitting", "library": "sahi", "files": "PNG, images only", "workers": workers}
     return {**kind, **timed, **counts}
 
 
-def compare_tiles(out: Path, other: Path, path_of: Callable[[Path, tuple[int, ...]], Path]) -> Row:
+def compare_tiles(out: Path, other: Path, path_of: Callable[[Path], Path]) -> Row:
     """Count the tiles of both and those with equal place and pixels, with the megabytes of both."""
     tiles = list_images(out / "images")
-    same = sum(dota_data.same_pixels(tile, path_of(tile, cv2.imread(str(tile)).shape)) for tile in tiles)
     return {
-        "tiles": len(tiles), "baseline_tiles": len(list_images(other)), "same_pixels": same,
+        "tiles": len(tiles), "baseline_tiles": len(list_images(other)),
+        "same_pixels": sum(dota_data.same_pixels(tile, path_of(tile)) for tile in tiles),
         "rotated_atss_mb": dota_data.megabytes(out / "images"), "baseline_mb": dota_data.megabytes(other),
     }  # fmt: skip
 
 
-def same_objects(path: Path, other: Path) -> bool:
-    """Whether a tile's labels hold the same objects; ultralytics writes no file for none."""
-    height, width = cv2.imread(str(path.parents[1] / "images" / f"{path.stem}.jpg")).shape[:2]
-    labels = read_labels(path)
-    rows = [line.split() for line in other.read_text(encoding="utf-8").splitlines()] if other.exists() else []
-    if tuple(CLASSES["v2.0"][int(row[0])] for row in rows) != labels.names:
-        return False
-    corners = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 4, 2) * (width, height)
-    return np.allclose(corners.reshape(-1, 8), labels.polygons, rtol=0, atol=CORNER_TOLERANCE_PX)
-
-
 def measure(args: argparse.Namespace) -> Record | None:
-    missing = {name: optional(name, attributes)[1] for name, attributes in others.REQUIRED.items()}
-    installed = [name for name, reason in missing.items() if not reason]
-    missing = {name: reason for name, reason in missing.items() if reason}
+    reasons = {name: optional(name)[1] for name in others.PACKAGES}
+    installed = [name for name, reason in reasons.items() if not reason]
+    missing = {name: reason for name, reason in reasons.items() if reason}
     print(*missing.values(), sep="\n")
     if not installed:
         print("no optional package is installed; nothing is measured and no record is written")
@@ -171,6 +145,4 @@ def measure(args: argparse.Namespace) -> Record | None:
             rows.append(ultralytics_row(many, folder, args.split_repeats))
         if "sahi" in installed:
             rows.append(sahi_row(many, folder, args.split_repeats, args.processes))
-    other_tasks = [dict(zip(("library", "task", "reason"), each)) for each in others.NOT_COMPARABLE]
-    ships = {"two_ships": others.kept_of_two_ships()} if "sahi" in installed else {}
-    return {"settings": settings, "rows": rows, "missing": missing, "other_tasks": other_tasks, **ships}
+    return {"settings": settings, "rows": rows, "missing": missing}

@@ -1,17 +1,13 @@
-"""Growth of the time of each stage with pixels, boxes, detections and processes, on one machine.
+"""Growth of the time of each stage with pixels, boxes and detections, on one machine.
 
-There is no baseline. The network is that of the R50 le90 config with --amp on one image; two processes train the
-demo's network (gloo, one thread each), compared with one. make_table.py makes docs/scaling.md from the record.
+There is no baseline. The network is that of the R50 le90 config with --amp on one image. make_table.py makes
+docs/scaling.md from the record.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import os
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -24,8 +20,8 @@ import torch
 
 from benchmarks import inputs, models, task1
 from benchmarks.bench_evaluate import IMAGES, evaluate
-from benchmarks.records import ROOT, Record, Row
-from benchmarks.timing import summary, time_one
+from benchmarks.records import Record, Row
+from benchmarks.timing import time_one
 from rotated_atss.assign import atss_assign
 from rotated_atss.cli import main as rotated_atss
 from rotated_atss.ops import rotated_nms
@@ -34,7 +30,6 @@ from rotated_atss.tiling.merge_text import merge_folder
 OPTIONS = dict(repeats=3, sizes=[256, 512, 1024], detections=[125_000, 250_000, 500_000, 1_000_000])
 
 NUM_GT = 100
-STEPS, WARMUP_STEPS, BATCH, DEMO, DEMO_PX = 8, 2, 4, "rotated_atss_obb_r18_demo_le90", 256
 
 Point = tuple[int, Callable[[], object]]  # amount and the work to time
 
@@ -88,8 +83,8 @@ def assignment() -> Iterable[tuple[str, str, list[Point]]]:
 
 
 def suppression() -> list[Point]:
-    """Return NMS of a harbour with four detections per ship."""
-    scenes = [(4 * number, inputs.harbour(number, 4)) for number in (625, 1250, 2500, 5000)]
+    """Return NMS of a harbor with four detections per ship."""
+    scenes = [(4 * number, inputs.harbor(number, 4)) for number in (625, 1250, 2500, 5000)]
     return [(number, partial(rotated_nms, *scene, 0.1)) for number, scene in scenes]
 
 
@@ -125,75 +120,13 @@ def _split(images: Path, out: Path) -> None:
     rotated_atss([*map(str, words)])
 
 
-def process_row(repeats: int) -> Row:
-    """Compare a step of one training process with one of two processes, each on its own batch with one thread."""
-    one, two = (summary([_train_together(number) for _ in range(repeats)]) for number in (1, 2))
-    return {"one": one, "two": two, "efficiency": one["median"] / two["median"], "batch": BATCH, "size": DEMO_PX}
-
-
-def _train_together(number: int) -> float:
-    """Return the seconds per step of the slowest of several processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(number), "OMP_NUM_THREADS": "1"}
-    code = "from benchmarks.bench_scaling import train; print(train())"
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                         env={**os.environ, **shared, "RANK": str(rank)})
-        for rank in range(number)
-    ]  # fmt: skip
-    outputs = [process.communicate()[0] for process in started]
-    if any(process.returncode for process in started):
-        raise SystemExit("a training process failed")
-    return max(float(text.splitlines()[-1]) for text in outputs)
-
-
-def train() -> float:
-    """Train the demo's network in one of several processes and return the seconds per step."""
-    from rotated_atss.detection.engine.config import build_model, load_config
-
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo")
-    torch.manual_seed(0)
-    model = build_model(load_config(DEMO)).to(memory_format=torch.channels_last).train()
-    parallel = torch.nn.parallel.DistributedDataParallel(LossModule(model), broadcast_buffers=False)
-    optimizer = torch.optim.SGD(parallel.parameters(), 1e-4, fused=True)
-    batch = models.batch(BATCH, 20, DEMO_PX)
-    started = 0.0
-    for number in range(WARMUP_STEPS + STEPS):
-        if number == WARMUP_STEPS:
-            torch.distributed.barrier()
-            started = time.perf_counter()
-        optimizer.zero_grad()
-        parallel(batch).backward()
-        optimizer.step()
-    seconds = (time.perf_counter() - started) / STEPS
-    torch.distributed.destroy_process_group()
-    return seconds
-
-
-class LossModule(torch.nn.Module):
-    """Wraps a detector as a module that maps a batch to one loss."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: dict) -> torch.Tensor:
-        """Return the total loss in bfloat16 autocast."""
-        with torch.autocast("cpu", torch.bfloat16):
-            losses = self.model(**self.model.data_preprocessor(batch, True), mode="loss")
-            return self.model.parse_losses(losses)[0]
-
-
 def measure(args: argparse.Namespace) -> Record:
     rows = [stage_row(name, "pixels", points, args.repeats) for name, points in network(args.sizes)]
     rows += [stage_row(name, unit, points, 5 * args.repeats) for name, unit, points in assignment()]
-    rows.append(stage_row("NMS of a harbour", "boxes", suppression(), args.repeats))
+    rows.append(stage_row("NMS of a harbor", "boxes", suppression(), args.repeats))
     with tempfile.TemporaryDirectory() as folder:
         rows.append(stage_row("splitting", "pixels", splitting(Path(folder)), args.repeats))
     with tempfile.TemporaryDirectory() as folder:
         stages = text_stages(Path(folder), args.detections)
         rows += [stage_row(name, "detections", points, args.repeats) for name, points in stages]
-    return {"rows": rows, "processes": process_row(args.repeats)}
+    return {"rows": rows}

@@ -1,9 +1,8 @@
 """Splitting DOTA images at 1024/200, compared with mmrotate's img_split.py and dotadevkit.
 
 Every run starts a fresh interpreter, as a user does, and writes into an empty folder. FOLDER holds images/ and
-labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic images of the
-same sizes. The images are duplicated until there are --images. Also measured: one large image with one and two
-workers, and tile encoders (codecs.py).
+labelTxt/; by default it is dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, otherwise synthetic scenes. The
+images are duplicated until there are --images.
 """
 
 from __future__ import annotations
@@ -19,20 +18,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from benchmarks import codecs, dota_data
+from benchmarks import dota_data
 from benchmarks.records import ROOT, Record, Row, target
-from benchmarks.timing import time_one, time_pair
+from benchmarks.timing import time_pair
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.labels import read_labels
-from rotated_atss.io.images import read_image
 
 OPTIONS = dict(repeats=3, data="", images=100, processes=2)
 
 SIZE, GAP = 1024, 200
-LARGE_PX = 8000
 
 OWN = "import sys; from rotated_atss.cli import main; sys.exit(main(sys.argv[1:]))"
 OWN_WITHOUT_ISAL = f"import sys; sys.modules['isal'] = None\n{OWN}"
@@ -85,7 +81,6 @@ def split_row(
     for name, each, written in (("rotated_atss", run, out), ("baseline", run_baseline, other)):
         _clear(written)
         cpu[f"{name}_cpu_s"] = _cpu_seconds(each)
-        cpu[f"{name}_mb"] = dota_data.megabytes(written / "images")
     kind = {"library": library, "fast_extra": fast_extra, "processes": args.processes}
     return {**kind, **timed, **cpu, **compare(out, other)}
 
@@ -107,30 +102,13 @@ def _same_objects(path: Path, other: Path) -> bool:
     return a.names == b.names and same_flags and np.allclose(a.polygons, b.polygons, rtol=0, atol=1e-3)
 
 
-def large_row(data: Path, folder: Path, repeats: int) -> Row:
-    """Measure one image of 8,000 x 8,000 px with one and two workers, and its decoding, which is single-threaded."""
-    path = folder / "images" / "P1.png"
-    images = (cv2.imread(str(image)) for image in list_images(data / "images"))
-    dota_data.write_large(path, max(images, key=np.size), LARGE_PX)
-    timed = time_pair(lambda: split(folder, folder / "out", 2), lambda: split(folder, folder / "out", 1), repeats)
-    decoding = time_one(lambda: read_image(path), repeats)
-    times = {"two_workers": timed["rotated_atss"], "one_worker": timed["baseline"], "speedup": timed["speedup"]}
-    return {"px": LARGE_PX, **times, "decoding": decoding}
-
-
-def sample_tiles(data: Path, out: Path) -> list[np.ndarray]:
-    """Return every second tile of the images of ``data``."""
-    split(data, out, 1)
-    return [read_image(path) for path in list_images(out / "images")[::2]]
-
-
 def targets(rows: Sequence[Row]) -> list[Row]:
     """Compare with the targets, by the rows with isal if it is installed."""
     best = {row["library"]: row for row in reversed(rows)}
     differing = sum(best[library]["tiles"] - best[library]["same_pixels"] for library in ("mmrotate", "dotadevkit"))
     return [
-        target("splitting: speed-up over mmrotate", best["mmrotate"]["speedup"], at_least=1.5),
-        target("splitting: speed-up over dotadevkit", best["dotadevkit"]["speedup"], at_least=3),
+        target("splitting: speedup over mmrotate", best["mmrotate"]["speedup"], at_least=1.5),
+        target("splitting: speedup over dotadevkit", best["dotadevkit"]["speedup"], at_least=3),
         target("splitting: tiles whose pixels differ from mmrotate or dotadevkit", differing, at_most=0),
     ]
 
@@ -168,7 +146,5 @@ def measure(args: argparse.Namespace) -> Record:
         ]
         if isal:
             rows.append(split_row("mmrotate", split_without_isal, mmrotate, False, folder, args))
-        large = large_row(data, folder / "large", args.repeats)
-        tiles = codecs.measure(sample_tiles(data, folder / "tiles"), 2)
     settings = {"data": title, "images": args.images}
-    return {"settings": settings, "targets": targets(rows), "rows": rows, "large": large, "codecs": tiles}
+    return {"settings": settings, "targets": targets(rows), "rows": rows}

@@ -25,8 +25,7 @@ from benchmarks.records import Record, Row, target
 from benchmarks.timing import Stopwatch, alternate, summary, time_one
 
 OPTIONS = dict(
-    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, no_baseline=False,
-    baseline_amp=False,
+    device="cpu", repeats=5, size=1024, batch=1, num_gt=100, baseline_repeats=3, baseline_amp=False,
 )  # fmt: skip
 
 PARTS = ("backbone and neck", "head", "assignment", "losses", "backward", "optimizer", "rest")
@@ -85,7 +84,7 @@ def own_trainer(args: argparse.Namespace, amp: bool) -> Trainer:
 
 def baseline_trainer(args: argparse.Namespace) -> tuple[Trainer | None, str]:
     """Build the baseline's trainer after one unmeasured step, or return None and the reason."""
-    missing = "skipped (--no-baseline)" if args.no_baseline else models.baseline_missing(args.device)
+    missing = models.baseline_missing(args.device)
     if missing:
         return None, missing
     from mmrotate.structures.bbox import RotatedBoxes
@@ -119,7 +118,7 @@ def targets(rows: dict[str, Row], args: argparse.Namespace) -> list[Row]:
     speedup = seconds[BASELINE] / seconds[OWN_AMP] if BASELINE in seconds else None
     share = rows[OWN_AMP]["assignment_and_losses"]
     found = [
-        target("training step with --amp: speed-up over mmrotate", speedup, at_least=4 if cpu else 2),
+        target("training step with --amp: speedup over mmrotate", speedup, at_least=4 if cpu else 2),
         target("assignment and losses: share of a training step with --amp", share, at_most=0.05),
     ]
     if not cpu:

@@ -10,40 +10,22 @@ import cv2
 import numpy as np
 
 from benchmarks.records import ROOT
-
-# (width, height) in pixels and number of objects of the eight sample images
-SHAPES = [(824, 1464, 107), (884, 977, 130), (1367, 1526, 100), (2304, 1792, 36), (1111, 1182, 536), (1610, 1358, 20),
-          (1599, 1903, 20), (712, 557, 64)]  # fmt: skip
+from rotated_atss.synthetic import generate_scenes
 
 
 def find_data(given: str, folder: Path) -> tuple[Path, str]:
     """Return a folder with ``images`` and ``labelTxt``, and its name.
 
-    It is ``given``, else dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, else synthetic images made in
-    ``folder``.
+    It is ``given``, else dota_sample in $ROTATED_ATSS_DATA or in ../shared/data, else synthetic scenes rendered into
+    ``folder``, as many as the sample has images and as large on average.
     """
     sample = Path(os.environ.get("ROTATED_ATSS_DATA") or ROOT.parent / "shared" / "data") / "dota_sample"
     if given:
         return Path(given).resolve(), Path(given).name
     if sample.is_dir():
         return sample.resolve(), "dota_sample"
-    return synthesize(folder / "synthetic"), "synthetic images"
-
-
-def synthesize(folder: Path, seed: int = 0) -> Path:
-    """Write images that compress about as aerial images do, with objects, in the sizes of the sample."""
-    rng = np.random.default_rng(seed)
-    for name in ("images", "labelTxt"):
-        (folder / name).mkdir(parents=True)
-    for number, (width, height, num_gt) in enumerate(SHAPES):
-        coarse = rng.uniform(40, 200, (height // 24, width // 24, 3)).astype(np.float32)
-        noise = rng.normal(0, 4, (height, width, 3))
-        image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) + noise
-        cv2.imwrite(str(folder / "images" / f"P{number:04d}.png"), image.clip(0, 255).astype(np.uint8))
-        corners = rng.uniform(0, (width, height), (num_gt, 1, 2)) + np.array([[-20, -8], [20, -8], [20, 8], [-20, 8]])
-        lines = [f"{' '.join(map(str, polygon))} ship 0\n" for polygon in np.round(corners).reshape(-1, 8).tolist()]
-        (folder / "labelTxt" / f"P{number:04d}.txt").write_text("".join(lines))
-    return folder
+    generate_scenes(folder / "scenes", 8, size_wh=(1340, 1340), progress=False)
+    return folder / "scenes", "synthetic scenes"
 
 
 def repeat(data: Path, images: int, folder: Path) -> Path:
@@ -55,13 +37,6 @@ def repeat(data: Path, images: int, folder: Path) -> Path:
         (folder / "images" / f"{stem}{image.suffix}").symlink_to(image.resolve())
         (folder / "labelTxt" / f"{stem}.txt").symlink_to((data / "labelTxt" / f"{image.stem}.txt").resolve())
     return folder
-
-
-def write_large(path: Path, tile: np.ndarray, side: int) -> None:
-    """Write an image of ``side`` x ``side`` pixels that repeats a tile."""
-    path.parent.mkdir(parents=True)
-    down, across = (-(-side // length) for length in tile.shape[:2])
-    cv2.imwrite(str(path), np.tile(tile, (down, across, 1))[:side, :side])
 
 
 def same_pixels(path: Path, other: Path) -> bool:

@@ -7,6 +7,7 @@ threshold, or outputs are made from a crowded scene. The baseline is given equal
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -122,6 +123,13 @@ def _levels(values: Tensor, size: int) -> list[Tensor]:
     return [part.transpose(1, 2).unflatten(2, (side, side)).contiguous() for part, side in zip(parts, sides)]
 
 
-def metas(images: int, size: int) -> list[dict[str, Any]]:
-    """Return the meta information of images that are neither scaled nor padded."""
-    return [dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0)) for _ in range(images)]
+def predictor(head: Any, outputs: Outputs, size: int) -> Callable[[], list]:
+    """Return a function that post-processes outputs for images of ``size`` px, neither scaled nor padded."""
+    meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0))
+    metas = [dict(meta) for _ in outputs[0][0]]
+
+    @torch.no_grad()
+    def run(**options: Any) -> list:
+        return head.predict_by_feat(*outputs, batch_img_metas=metas, rescale=True, **options)
+
+    return run

@@ -89,7 +89,7 @@ def detections(num_gt: int, per_gt: int, classes: int, size: int, seed: int = 0)
     return _jittered(draw, boxes), *_scores_and_labels(draw, num_gt, per_gt, classes)
 
 
-def harbour(num_gt: int, per_gt: int, size: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def harbor(num_gt: int, per_gt: int, size: int = 4096, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Draw ``per_gt`` detections of each of many ships of one class, moored side by side at slanted piers."""
     draw = torch.Generator().manual_seed(seed)
     columns = math.ceil(math.sqrt(num_gt * 2.5))

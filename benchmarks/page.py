@@ -17,6 +17,11 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def factor(value: float) -> str:
+    """Format a speedup, as in ``1,535x``."""
+    return f"{value:,.0f}x" if value >= 1000 else f"{number(value)}x"
+
+
 def yes_no(value: bool) -> str:
     """Format a flag."""
     return "yes" if value else "no"
@@ -25,11 +30,6 @@ def yes_no(value: bool) -> str:
 def total(counts: Mapping[str, int]) -> int:
     """Sum the counts of a mapping."""
     return sum(counts.values())
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """Format counts by name, as in ``8 distance tie``."""
-    return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
 def spread(times: Mapping[str, Any], factor: float = 1.0) -> str:
@@ -73,13 +73,15 @@ def cells(row: Row, columns: Columns) -> Row:
 
 
 def markdown(rows: Sequence[Row], columns: Columns | None = None, *, drop_empty: bool = False) -> str:
-    """Format rows as a Markdown table.
+    """Format rows as a Markdown table, none as an empty text.
 
     Args:
         rows: Records' rows, or cells by head without ``columns``.
         columns: See :data:`Columns`.
         drop_empty: Leave out columns in which every cell is empty.
     """
+    if not rows:
+        return ""
     if columns is not None:
         rows = [cells(row, columns) for row in rows]
     heads = [head for head in rows[0] if not drop_empty or any(row[head] != "" for row in rows)]
@@ -100,13 +102,17 @@ def targets_table(records: Sequence[Record]) -> str:
     rows = [
         {**row, "device": record["environment"]["device"]} for record in records for row in record.get("targets", [])
     ]
-    return markdown(rows, columns) if rows else ""
+    return markdown(rows, columns)
+
+
+def machine(where: Row) -> str:
+    """Format processor, threads, device and load of a record's environment."""
+    load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
+    return f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
 
 
 def provenance(record: Record) -> str:
     """Format script, commit, machine and versions of a record."""
     where = record["environment"]
     versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
-    load = "" if where.get("load_before") is None else f", load {where['load_before']} before"
-    machine = f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads, {where['device']}{load}"
-    return f"bench_{record['name']}.py, commit {where['commit']}; {machine}; {versions}"
+    return f"bench_{record['name']}.py, commit {where['commit']}; {machine(where)}; {versions}"

@@ -96,7 +96,7 @@ def _on_tiles(rng: np.random.Generator, sides: np.ndarray, objects: int, length:
 
 
 def _tiles_of(rng: np.random.Generator, center: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (M,) object and (M, 2) upper left corner of every tile that contains an object's center, some twice."""
+    """Return (M,) object and (M, 2) upper-left corner of every tile that contains an object's center, some twice."""
     last = np.maximum(side - TILE, 0)[:, None]
     nearest = center // STEP
     indices, corners = [], []

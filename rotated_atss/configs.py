@@ -44,15 +44,54 @@ def find_config(config: str | Path) -> Path:
         'dota'
     """
     path = Path(config)
+    _reject_yaml(path)
+    found = path if path.is_file() else _find_by_name(path.name)
+    if found is None:
+        raise UserError("no such config", where=config, hint=f"{_nearest(path.name)}give a path, or {_a_name()}")
+    return found
+
+
+def find_base_config(base: str, config: str | Path) -> Path:
+    """Return the file that ``_base_`` of a config names.
+
+    Args:
+        base: Path relative to the folder of ``config``, or bare name of a config of this package, with or without
+            ``.py``.
+        config: The file that contains ``_base_``.
+
+    Raises:
+        UserError: No such file or config exists, or it is a YAML file.
+
+    Example:
+        >>> find_base_config("rotated_atss_obb_r50_fpn_1x_dota_le90", "own.py").parent.name
+        'dota'
+    """
+    path = Path(config).parent / base
+    _reject_yaml(path)
+    if path.is_file() and path.resolve() != Path(config).resolve():  # else a config of the same name inherits itself
+        return path
+    found = _find_by_name(base) if Path(base).name == base else None
+    if found is None:
+        hint = f"{_nearest(Path(base).name)}give a path relative to this file, or {_a_name()}"
+        raise UserError(f"no such config in _base_, got '{base}'", where=config, hint=hint)
+    return found
+
+
+def _reject_yaml(path: Path) -> None:
     if path.suffix.lower() in (".yaml", ".yml"):
         raise UserError(
             "YAML configs are not read, because loading one can run code", where=path, hint="write it as .py"
         )
-    if path.is_file():
-        return path
-    stem = path.name.removesuffix(".py")
-    for match in sorted(config_folder().glob(f"*/{stem}.py")):
-        return match
-    nearest = get_close_matches(stem, config_names(), n=3)
-    near = f"nearest: {', '.join(nearest)}; " if nearest else ""
-    raise UserError("no such config", where=config, hint=f"{near}give a path, or a name from {config_folder()}/*/*.py")
+
+
+def _find_by_name(name: str) -> Path | None:
+    return min(config_folder().glob(f"*/{name.removesuffix('.py')}.py"), default=None)
+
+
+def _nearest(name: str) -> str:
+    nearest = get_close_matches(name.removesuffix(".py"), config_names(), n=3)
+    return f"nearest: {', '.join(nearest)}; " if nearest else ""
+
+
+def _a_name() -> str:
+    return f"a name from {config_folder()}/*/*.py"

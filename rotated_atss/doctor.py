@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import rotated_atss
+from rotated_atss.errors import count_of
 from rotated_atss.io.processes import available_cores
 from rotated_atss.mmcv_ext import has_compiled_mmcv_ops
 
@@ -94,7 +95,7 @@ def as_text(checks: list[Check]) -> str:
         if check.fix:
             lines.append(f"{'':<5} {'':<{width}}  fix: {check.fix}")
     failed, warned = (sum(check.status == status for check in checks) for status in ("fail", "warn"))
-    lines.append(f"{failed} failed, {warned} warnings" if failed or warned else "no problems found")
+    lines.append(f"{failed} failed, {count_of(warned, 'warning')}" if failed or warned else "no problems found")
     return "\n".join(lines)
 
 
@@ -121,15 +122,13 @@ def version_fits(version: str, specifiers: str) -> bool:
         (True, False)
     """
     compare = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
-    for symbol, number in re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers):
-        mine, limit = ((*_numbers(text), 0, 0, 0)[:3] for text in (version, number))
-        if not compare[symbol](mine, limit):
-            return False
-    return True
+    limits = re.findall(r"(>=|==|<)\s*([\d.]+)", specifiers)
+    return all(compare[symbol](_numbers(version), _numbers(limit)) for symbol, limit in limits)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0]))
+    """Return the first three numbers of a version."""
+    return (*map(int, re.findall(r"\d+", version.partition("+")[0])), 0, 0, 0)[:3]
 
 
 def _requirements() -> Iterator[tuple[str | None, str, str]]:
@@ -164,8 +163,8 @@ def _project() -> Iterator[Check]:
     detail = f"{platform.python_version()} ({sys.executable}), tested: {', '.join(tested)}"
     yield Check("python", "ok" if version in tested else "warn", detail)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    detail = f"{platform.system()} {platform.machine()}, {available_cores()} cores, {free:.0f} GiB free in {Path.cwd()}"
-    yield Check("machine", "ok" if free >= FREE_GIB else "warn", detail)
+    machine = f"{platform.system()} {platform.machine()}, {count_of(available_cores(), 'core')}"
+    yield Check("machine", "ok" if free >= FREE_GIB else "warn", f"{machine}, {free:.0f} GiB free in {Path.cwd()}")
 
 
 def _packages() -> Iterator[Check]:
@@ -215,9 +214,8 @@ def _training() -> Iterator[Check]:
         _import("rotated_atss.detection")
         _import("mmdet.models")
         yield Check("training", "ok", "the models can be imported")
-        yield Check(
-            "mmcv ops", "ok", "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
-        )
+        detail = "compiled" if has_compiled_mmcv_ops() else "not compiled, this package needs none"
+        yield Check("mmcv ops", "ok", detail)
 
 
 def _devices() -> Iterator[Check]:
@@ -225,15 +223,17 @@ def _devices() -> Iterator[Check]:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         yield Check("cuda", "ok", f"CUDA {torch.version.cuda}: {', '.join(names)}")
+    elif torch.backends.mps.is_available():
+        yield Check("mps", "ok", "Apple GPU, used with --device mps; this package has not been run on Apple hardware")
     elif not shutil.which("nvidia-smi"):
-        yield Check("cuda", "ok", f"no GPU, everything runs on the CPU with {torch.get_num_threads()} threads")
+        yield Check("cuda", "ok", f"no GPU, all runs on the CPU with {count_of(torch.get_num_threads(), 'thread')}")
     else:
-        needed = (
-            f"it needs a driver for CUDA >= {torch.version.cuda}" if torch.version.cuda else "it is built without CUDA"
-        )
+        cuda = torch.version.cuda
+        needed = f"it needs a driver for CUDA >= {cuda}" if cuda else "it is built without CUDA"
         detail = f"an NVIDIA driver is installed, but torch finds no GPU: {needed}"
         yield Check("cuda", "warn", detail, "nvidia-smi  # prints the driver's version; check CUDA_VISIBLE_DEVICES too")
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in filter(available.get, available):
         yield _geometry(torch, device)
 
 
@@ -256,8 +256,8 @@ def _geometry(torch: Any, device: str) -> Check:
 
 def _configs() -> Iterator[Check]:
     configs = _import("rotated_atss.configs")
-    number = len(configs.config_names())
-    yield Check("configs", "ok" if number else "warn", f"{number} in {configs.config_folder()}")
+    names = configs.config_names()
+    yield Check("configs", "ok" if names else "warn", f"{len(names)} in {configs.config_folder()}")
 
 
 CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_project, _packages, _devices, _training, _configs)

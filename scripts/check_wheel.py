@@ -2,8 +2,9 @@
 
     python scripts/check_wheel.py [--uv] [--extra train] [--keep DIR] [--iterations 20]
 
-With pip (default) or uv, from the package index, with the versions that resolve. PATH holds no compiler. The commands
-are those of a new user: ``--version``, ``doctor`` and a short ``demo``, which reads configs and presets from the wheel.
+With pip (default) or uv, from the package index, with the versions that resolve. PATH holds no compiler. The metadata
+pass ``twine check --strict``. The commands are those of a new user: ``--version``, ``doctor`` and a short ``demo``,
+with configs and presets from the wheel.
 """
 
 import argparse
@@ -57,7 +58,14 @@ def build(folder):
     ]
     assert contents[0] == contents[1], "the sdist builds another wheel"
     print(f"wheel: {wheel.stat().st_size / 1000:.0f} kB, the sdist builds the same", flush=True)
+    check_metadata(sdist, wheel)
     return wheel
+
+
+def check_metadata(*archives):
+    """Check the metadata and the long description as a package index does, with twine in an environment of its own."""
+    twine = [sys.executable, "-m", "uv", "tool", "run", "--quiet", "twine", "check", "--strict"]
+    subprocess.run([*twine, *map(str, archives)], check=True)
 
 
 def without_compilers(folder):

@@ -26,6 +26,7 @@ def clean_environment():
     env = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
     env.setdefault("UV_HTTP_TIMEOUT", "300")  # torch's CUDA libraries are large
     env.setdefault("MMCV_WITH_OPS", "0")
+    env.setdefault("UV_COMPILE_BYTECODE", "1")  # else processes that may not write bytecode compile at each start
     return env
 
 

@@ -81,6 +81,18 @@ def test_wrong_iou_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "IoU 0.500000, expected 0.707107" in check.detail
 
 
+def test_apple_gpu_is_reported_as_untested(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(doctor, "_geometry", lambda torch, device: Check("geometry", "ok", device))
+    checks = list(doctor._devices())
+    assert [(check.name, check.status) for check in checks] == [("mps", "ok"), ("geometry", "ok"), ("geometry", "ok")]
+    assert "has not been run on Apple hardware" in checks[0].detail
+    assert [check.detail for check in checks[1:]] == ["cpu", "mps"]
+
+
 def test_mmcv_without_compiled_ops_is_normal(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mmdet")
     for compiled, detail in ((True, "compiled"), (False, "not compiled, this package needs none")):
@@ -165,6 +177,6 @@ def test_text_has_fixes_below_checks_and_a_summary() -> None:
         "ok    a       1.0",
         "warn  longer  absent",
         "              fix: pip install longer",
-        "0 failed, 1 warnings",
+        "0 failed, 1 warning",
     ]
     assert doctor.as_text(checks[:1]).endswith("no problems found")

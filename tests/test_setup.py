@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from rotated_atss import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -66,6 +68,13 @@ def test_wheel_contains_configs_and_tools(tmp_path: Path) -> None:
     assert {f"rotated_atss/.mim/{name}" for name in configs | {"tools/train.py", "model-index.yml"}} <= names
     assert {"rotated_atss/py.typed", "rotated_atss/ops/iou.py", "rotated_atss/tiling/split.py"} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "scripts", "data_prep", ".ci"))]
+
+
+def test_release_files_state_the_version_of_the_package() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
 
 
 def test_wheel_is_found_by_its_key(build_mmcv: ModuleType, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 # This import registers the models, datasets, metrics and hooks of rotated-atss.
 custom_imports = dict(imports=["rotated_atss.detection"], allow_failed_imports=False)
-default_scope = "mmdet"
+default_scope = "rotated_atss.detection"
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

@@ -1,5 +1,5 @@
 # Overfitting test: a small detector trained and tested on the same few dozen images, on two CPU cores. Its AP does not
-# measure generalisation. On 32 COCO images with 284 objects it reaches AP50 0.70 (AP 0.31 small, 0.88 medium, 0.91
+# measure generalization. On 32 COCO images with 284 objects it reaches AP50 0.70 (AP 0.31 small, 0.88 medium, 0.91
 # large) after 7 minutes of CPU time.
 _base_ = [
     "../_base_/default_runtime.py",
@@ -19,14 +19,14 @@ model = dict(
 
 train_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(384, 288), keep_ratio=True),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes", box_type="hbox"),
+    dict(type="ResizeImage", scale=(384, 288), keep_ratio=True),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="Resize", scale=(384, 288), keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=(384, 288), keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 train_dataloader = dict(
     batch_size=4,

@@ -32,20 +32,20 @@ model = dict(
 
 train_pipeline = [
     dict(type="LoadTile"),
-    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-    dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes"),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="Resize", scale_factor=1.0),  # only records the scale factor 1
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale_factor=1.0),  # only records the scale factor 1
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 tta_pipeline = [
     dict(type="LoadTile"),
     dict(
         type="TestTimeAug",
-        transforms=[[dict(type="Resize", scale_factor=1.0)], _base_.tta_flips, [_base_.tta_pack]],
+        transforms=[[dict(type="ResizeImage", scale_factor=1.0)], _base_.tta_flips, [_base_.tta_pack]],
     ),
 ]
 train_dataloader = dict(

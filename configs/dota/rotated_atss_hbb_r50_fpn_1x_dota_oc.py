@@ -6,10 +6,10 @@ model = dict(
 )
 train_pipeline = [
     dict(type="LoadTile"),
-    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
-    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=(1024, 1024), keep_ratio=True),
+    dict(type="FlipImage", prob=0.5, direction="horizontal"),
+    dict(type="PackSample"),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 published = [dict(metric="mAP, DOTA-v1.0 test", value=65.59, source="mmrotate 0.x model zoo")]

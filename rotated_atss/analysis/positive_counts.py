@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-POSITIVE_SHARE = 0.2  # of the candidates; ATSS paper (arXiv 1912.02424, section 3.3): about 0.2 k L positives per box
+# Expected fraction of the candidates that become positive: about 0.2 k L positives per box (ATSS paper,
+# arXiv 1912.02424, section 3.3).
+POSITIVE_FRACTION = 0.2
 SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256, 512, math.inf)
 ASPECT_EDGES = (1, 1.5, 2, 3, 5, 8, math.inf)
 ANGLE_EDGES_DEG = tuple(range(-90, 91, 15))
@@ -64,12 +66,12 @@ class PositiveCounts:
 
     @property
     def positives(self) -> NDArray[np.int64]:
-        """(G,) positives of every ground-truth box."""
+        """Positives per ground-truth box, (G,)."""
         return np.concatenate([np.zeros(0, np.int64), *self._positives])
 
     @property
     def above_threshold(self) -> NDArray[np.int64]:
-        """(G,) candidates of every ground-truth box that reach its threshold; empty for assigners other than ATSS."""
+        """Candidates per ground-truth box that reach its threshold, (G,); empty for assigners other than ATSS."""
         return np.concatenate([np.zeros(0, np.int64), *self._above_threshold])
 
 
@@ -99,7 +101,7 @@ class BoxShapes:
 
     def add(self, gt_boxes: Tensor) -> None:
         """Add the (G, 5) or (G, 4) boxes of an image."""
-        gt_boxes = gt_boxes.double().cpu()
+        gt_boxes = gt_boxes.cpu().double()
         wh = (gt_boxes[:, 2:4] if self.oriented else gt_boxes[:, 2:] - gt_boxes[:, :2]).clamp(min=0)
         self.size.append(wh.prod(1).sqrt().numpy())
         self.aspect.append((wh.amax(1) / wh.amin(1).clamp(min=1e-9)).numpy())

@@ -11,19 +11,19 @@ from rotated_atss.errors import count_of
 MAX_POSITIVES_SHOWN = 20
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for color-blind readers
 GROUPS = (
-    ("size", "square root of the object's area, px"),
+    ("size", "square root of the box area, px"),
     ("aspect", "long side / short side"),
     ("angle", "direction of the long side, degrees"),
 )
 
 
 def plot_report(report: dict[str, Any], title: str = "") -> bytes:
-    r"""Plot a report of positives per object by size, aspect ratio and angle.
+    r"""Plot a report of positives per ground-truth box by size, aspect ratio and angle.
 
-    Further axes show the share of objects without positives and the positives per level.
+    Further axes show the percentage of boxes without positives, and the positives per level.
 
     Args:
-        report: Report of :func:`rotated_atss.analysis.positive_counts.summarize` with at least one object.
+        report: Report of :func:`rotated_atss.analysis.positive_counts.summarize` with at least one box.
         title: First line of the figure's title.
 
     Returns:
@@ -45,7 +45,7 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     figure = Figure(figsize=(15.6, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 3)
-    figure.suptitle(f"{title}\n{count_of(report['objects'], 'object')}")
+    figure.suptitle(f"{title}\n{count_of(report['objects'], 'ground-truth box')}")
     for axis, (key, label) in zip(axes[0], GROUPS):
         if f"by_{key}" in next(iter(report["assigners"].values())):
             _group_bars(axis, report, key, label)
@@ -89,12 +89,12 @@ def _ticks(report: dict[str, Any], key: str) -> list[str]:
 
 def _group_bars(axis: Any, report: dict[str, Any], key: str, label: str) -> None:
     rows = _rows(report, lambda s: [g["positives_per_object"] for g in s[f"by_{key}"]])
-    _bars(axis, rows, _ticks(report, key), f"{label} (objects)", "positives per object (mean)")
+    _bars(axis, rows, _ticks(report, key), f"{label} (number of boxes)", "positives per box (mean)")
 
 
 def _without_positives_bars(axis: Any, report: dict[str, Any]) -> None:
     rows = _rows(report, lambda s: [100 * g["without"] / g["objects"] for g in s["by_size"]])
-    _bars(axis, rows, _ticks(report, "size"), f"{GROUPS[0][1]} (objects)", "objects without positives, %")
+    _bars(axis, rows, _ticks(report, "size"), f"{GROUPS[0][1]} (number of boxes)", "boxes without positives, %")
     if not any(map(any, rows.values())):
         axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center")
 
@@ -102,7 +102,7 @@ def _without_positives_bars(axis: Any, report: dict[str, Any]) -> None:
 def _level_bars(axis: Any, report: dict[str, Any]) -> None:
     rows = _rows(report, lambda s: [100 * count / max(1, s["positives"]) for count in s["by_level"].values()])
     strides = list(next(iter(report["assigners"].values()))["by_level"])
-    _bars(axis, rows, strides, "stride of the level, px", "share of positives, %")
+    _bars(axis, rows, strides, "stride of the level, px", "positives, %")
 
 
 def _distribution_bars(axis: Any, report: dict[str, Any]) -> None:
@@ -111,12 +111,12 @@ def _distribution_bars(axis: Any, report: dict[str, Any]) -> None:
     ticks = [str(number) for number in range(longest)]
     if longest > MAX_POSITIVES_SHOWN:
         ticks[-1] += "+"
-    _bars(axis, rows, ticks, "positives per object", "share of objects, %")
+    _bars(axis, rows, ticks, "positives per box", "boxes, %")
 
 
-def _merged_tail(shares: list[float]) -> list[float]:
-    """Add the shares beyond the last bar to it."""
-    head, tail = shares[:MAX_POSITIVES_SHOWN], shares[MAX_POSITIVES_SHOWN:]
+def _merged_tail(percentages: list[float]) -> list[float]:
+    """Add the percentages beyond the last bar to it."""
+    head, tail = percentages[:MAX_POSITIVES_SHOWN], percentages[MAX_POSITIVES_SHOWN:]
     return [*head, sum(tail)] if tail else head
 
 

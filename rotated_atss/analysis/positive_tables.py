@@ -21,16 +21,20 @@ def format_report(report: dict[str, Any]) -> str:
         >>> shapes.add(torch.tensor([[0.0, 0, 32, 8]]))
         >>> counts.add(torch.tensor([0, 0, -1]), level_sizes=[3], num_gts=1)
         >>> format_report(summarize(shapes, {"atss": counts})).splitlines()[1].split()
-        ['positives', 'per', 'object', '2.00']
+        ['positives', 'per', 'box', '2.00']
     """
     assigners = report["assigners"]
-    lines = [_row("", assigners), _row("positives per object", assigners, lambda a: _number(a["positives_per_object"]))]
+    lines = [_row("", assigners), _row("positives per box", assigners, lambda a: _number(a["positives_per_object"]))]
     if any(a["expected_per_object"] is not None for a in assigners.values()):
         lines.append(_row("  the paper's 0.2 k L", assigners, lambda a: _number(a["expected_per_object"])))
         lines.append(_row("  before the center test", assigners, lambda a: _number(a["above_threshold_per_object"])))
     lines.append(_row("  standard deviation", assigners, lambda a: _number(a["deviation"])))
     lines.append(
-        _row("objects with none", assigners, lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})")
+        _row(
+            "boxes without positives",
+            assigners,
+            lambda a: f"{a['without']} ({_percent(a['without'], report['objects'])})",
+        )
     )
     for name, title in (("size", "square root of area, px"), ("aspect", "long / short side"), ("angle", "angle, deg")):
         lines += _group_rows(assigners, f"by_{name}", title)
@@ -44,7 +48,7 @@ def _group_rows(assigners: dict[str, dict], key: str, title: str) -> list[str]:
     first = next(iter(assigners.values())).get(key)
     if not first:
         return []
-    lines = ["", _row(title, assigners, lambda a: "mean  none", extra="objects")]
+    lines = ["", _row(title, assigners, lambda a: "mean  none", extra="boxes")]
     for index, group in enumerate(first):
         label = f"  {group['from']} to {group['to']}" if group["to"] is not None else f"  from {group['from']}"
         lines.append(_row(label, assigners, partial(_group_cell, key, index), extra=str(group["objects"])))

@@ -1,19 +1,21 @@
-"""Label assignment: functions on tensors that assign oriented (N, 5) or horizontal (N, 4) boxes to priors.
+"""Label assignment: functions on tensors that assign ground-truth boxes to priors.
 
-Assigners, which share the arguments and the result of :func:`atss_assign`:
+Boxes are (N, 5) ``cx, cy, w, h, angle`` or (N, 4) ``x1, y1, x2, y2``, in pixels and radians.
+
+Assignment strategies, which share the arguments and the result of :func:`atss_assign`:
 
 - :func:`atss_assign`, :func:`atss_assign_batch`: ATSS for an image, or for a batch of images with the same priors.
-- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose center
-  lies outside their box.
-- :func:`topk_assign`: the priors of highest IoU.
-- :func:`ssc_assign`, :func:`center_sampling_assign`: the spatial and scale constraint of FCOS, for all priors or for
-  the nearest ones.
+- :func:`max_iou_assign`: IoU thresholds, as in RetinaNet. :func:`ignore_outside_gt` then ignores positives whose prior
+  center lies outside its ground-truth box.
+- :func:`topk_assign`: of the k priors with the highest IoU per ground-truth box, those whose center lies inside it.
+- :func:`ssc_assign`, :func:`center_sampling_assign`: the spatial and scale constraint of FCOS. The first applies it to
+  all priors, the second only to the nearest.
 
 Codes of unassigned priors: :data:`BACKGROUND`, :data:`IGNORE`.
 
 Steps of ATSS: :func:`nearest_priors`, :func:`nearest_priors_on_grids`, :func:`adaptive_threshold`,
-:func:`count_candidates_above_threshold`. The center of a positive lies in its box by more than
-:data:`CENTER_MARGIN_PX`.
+:func:`count_candidates_above_threshold`. The center of a positive prior is more than :data:`CENTER_MARGIN_PX` pixels
+inside every side of its ground-truth box.
 
 Priors: :func:`square_priors`. Their arrangement: :class:`Grid`, :class:`PriorLayout`, :func:`find_grids`,
 :func:`count_priors_per_location`.

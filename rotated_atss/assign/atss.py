@@ -29,10 +29,11 @@ from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.prior_layout import PriorLayout
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.single_thread import single_threaded
 
-# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # two threads assign 5,000 boxes without grids a quarter faster
+# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
 _PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
@@ -58,8 +59,8 @@ def atss_assign(
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels, level
             after level.
         level_sizes: Number of priors per level; their sum is A.
-        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
-            are assigned to no prior; a warning reports their number.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
+            assigned to no prior; a warning reports their number.
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
         grids: ``(height, width, stride, x0, y0)`` of each level if the centers of its priors are a grid, row by row:
@@ -269,6 +270,7 @@ def _iou_and_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tenso
     return iou, (iou >= adaptive_threshold(iou, is_candidate)[:, None]) & is_candidate  # line 12, "IoU(c, g) >= t_g"
 
 
+@float64_on_cpu
 def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
     """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
 

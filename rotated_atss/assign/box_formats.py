@@ -14,7 +14,7 @@ from rotated_atss.ops.boxes import obb_to_hbb, points_in_obb
 from rotated_atss.ops.dtypes import upcast
 from rotated_atss.ops.iou import overlap_of_columns, rotated_iou
 
-CENTER_MARGIN_PX = 0.01  # as in the official code: a center on the border is outside
+CENTER_MARGIN_PX = 0.01  # as in the official code, so that a center on the border is outside
 
 
 def detach_and_upcast(priors: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
@@ -135,7 +135,7 @@ def aligned_iou(boxes1: Tensor, boxes2: Tensor, mode: str = "iou") -> Tensor:
         mode: ``iou``, or ``iof`` for the intersection over the area of ``boxes1``.
 
     Returns:
-        (N,), 0 for boxes without area.
+        (N,), 0 for zero-area boxes.
 
     Example:
         >>> import torch
@@ -167,7 +167,7 @@ def candidate_iou(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tenso
         tensor([[1.0000, 0.5000]])
     """
     flat = candidates.flatten()
-    if priors.shape[1] == 5 and candidates.device.type == "cuda":  # the CUDA kernel reads rows, not columns
+    if priors.shape[1] == 5 and candidates.device.type != "cpu":  # only the CPU screens pairs and reads columns
         gt_rows = gt_boxes.repeat_interleave(candidates.shape[1], 0)
         return rotated_iou(priors[flat], gt_rows, aligned=True).view_as(candidates)
     # index_select is five times as fast as indexing with brackets on the CPU

@@ -14,8 +14,8 @@ from rotated_atss.assign.grids import Grid, nearest_cells
 from rotated_atss.assign.prior_layout import PriorLayout
 
 _DISTANCES_PER_CHUNK = 1 << 18  # 4 MB of buffers
-# The number of (row, column) pairs that can hold the candidates grows faster than the number of candidates. From some
-# hundreds on the exhaustive search is faster.
+# The number of (row, column) pairs that can hold the candidates grows faster than the number of candidates. With
+# several hundred candidates or more, the exhaustive search is faster.
 _MAX_CANDIDATES_ON_GRIDS = 200
 
 

@@ -33,7 +33,7 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
         >>> find_grids(priors, [6])
         [Grid(height=2, width=3, stride=8.0, x0=4.0, y0=4.0)]
     """
-    grids = [_find_grid(level) for level in centers(priors.detach()).double().cpu().split(list(level_sizes))]
+    grids = [_find_grid(level) for level in centers(priors.detach()).cpu().double().split(list(level_sizes))]
     return None if any(grid is None for grid in grids) else [grid for grid in grids if grid is not None]
 
 
@@ -44,7 +44,7 @@ def count_priors_per_location(priors: Tensor) -> int:
         priors: (A, 5) or (A, 4), at most 64 priors per location.
 
     Returns:
-        At least 1, also without priors.
+        The number; 1 if there are no priors.
 
     Example:
         >>> import torch

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # per chunk: bounds the memory
-# With at most 640 points the tensors of one axis stay below the size at which torch starts its threads, with at most
-# half as many those of both axes. On a busy machine threads cost up to a hundred times what they save, and training
-# images usually have few boxes.
+_MAX_POINTS = {"cpu": 2000, "cuda": 1 << 20}  # points per chunk, which bounds the memory
+# With at most 640 points the tensors of one axis stay below the size at which torch starts its threads; with at most
+# half as many points, those of both axes do. On a busy machine threads cost up to a hundred times what they save, and
+# training images usually have few boxes.
 _SINGLE_THREAD_POINTS = 640
 _NO_CELL = 0x7F800000 << 32  # key of an infinite distance
 
@@ -43,7 +43,7 @@ def nearest_cells(points: Tensor, grids: Sequence[Grid], num_cells: int, valid_h
     The result is that of an exhaustive search that compares distances in float32 and prefers the lower index of equal
     distances. Along one axis a division gives the nearest lines in order. The cell at the i-th nearest row and the j-th
     nearest column (from 0) has ``(i + 1) (j + 1) - 1`` cells at least as near. The nearest cells therefore lie on a
-    staircase of such pairs: 31 pairs for 9 cells, for any size of the grid and also at its borders. Its steps are one
+    staircase of such pairs: 31 pairs for 9 cells, for any size of the grid and even at its borders. Its steps are one
     pair wider than necessary, for distances that rounding makes equal.
 
     Args:
@@ -134,7 +134,7 @@ def _nearest_lines(
     last = (sizes - 1).to(position)
     line = ((position - origins) / strides).nan_to_num_(0.0)  # fractional
     first = (line - 0.5).ceil_().clamp_(min=0).minimum(last)  # halves are rounded down, to the lower of two equals
-    direction = (line > first).to(position).mul_(2).sub_(1)  # towards the second nearest line
+    direction = (line > first).to(position).mul_(2).sub_(1)  # toward the second nearest line
     ahead = torch.where(direction > 0, last - first, first)
     shorter = torch.minimum(ahead, last - ahead)  # this many lines on either side alternate; the rest is on one side
     one_sided = torch.where(ahead * 2 >= last, direction, -direction)

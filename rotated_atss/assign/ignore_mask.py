@@ -11,7 +11,7 @@ from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 
 
 def compute_ignore_mask(priors: Tensor, gt_boxes_ignore: Tensor | None, threshold: float) -> Tensor | None:
-    """Mask the priors whose intersection over own area (IoF) with an ignored box exceeds a threshold.
+    """Mask the priors whose IoF (intersection over the prior's area) with an ignored box exceeds a threshold.
 
     Args:
         priors: (A, 5) or (A, 4).

@@ -44,14 +44,14 @@ def max_iou_assign(
 
     Args:
         priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels.
-        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Boxes without area or with values that are not finite
-            are assigned to no prior; a warning reports their number.
+        gt_boxes: (G, 5) or (G, 4), in the format of the priors. Zero-area boxes and boxes with non-finite values are
+            assigned to no prior; a warning reports their number.
         pos_iou: Lower threshold of positives, in (0, 1].
         neg_iou: Upper threshold of negatives, in (0, ``pos_iou``].
         min_pos_iou: Boxes whose highest IoU is below this have no low-quality matches.
         match_low_quality: Each box also claims the priors of highest IoU with it, which become positive regardless of
-            the thresholds. Unlike in MMDetection, a box that overlaps no prior claims none, also with
-            ``min_pos_iou=0``.
+            the thresholds. Unlike in MMDetection, a box that overlaps no prior claims none, even if
+            ``min_pos_iou`` is 0.
         gt_max_assign_all: Claim all priors whose IoU equals the highest within a relative :data:`TIE_TOLERANCE`,
             instead of only the prior of lowest index.
         low_quality_rule: Box that a claimed prior is assigned to. ``claiming_gt``: the box that claims it; if several

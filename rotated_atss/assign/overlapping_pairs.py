@@ -1,6 +1,7 @@
-"""Broad phase: pairs of priors and boxes whose circumscribed horizontal boxes overlap.
+"""Broad phase: pairs of priors and ground-truth boxes whose circumscribed horizontal boxes overlap.
 
-Priors are sorted into blocks of neighbors of similar size. Only blocks whose bounds overlap a box are searched.
+Priors are sorted into blocks of neighbors of similar size. For each ground-truth box, only blocks whose bounds overlap
+it are searched.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from rotated_atss.assign.box_formats import to_hbb
 _BLOCK_SIZE = 64
 # On the CPU the tensors of one chunk stay below the size at which torch starts its threads. On a busy machine threads
 # cost ten times what they save.
-_NUMBERS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
+_ELEMENTS_PER_CHUNK = {"cpu": 30_000, "cuda": 1 << 22}
 
 
 def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Find the pairs whose circumscribed horizontal boxes overlap or touch, in chunks.
 
     Args:
-        priors: (A, 5) or (A, 4) boxes, or points as (A, 4) boxes without area.
-        gt_boxes: (G, 5) or (G, 4).
+        priors: (A, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (A, 4) ``x1, y1, x2, y2`` in pixels. Points are
+            zero-area boxes.
+        gt_boxes: (G, 5) or (G, 4), likewise.
 
     Yields:
-        (P,) int64 indices of priors and (P,) int64 indices of boxes, in the order of the boxes. All pairs of a box are
-        in one chunk. Boxes with values that are not finite overlap nothing.
+        (P,) int64 indices of priors and (P,) int64 indices of ground-truth boxes, sorted by the latter. All pairs of a
+        ground-truth box are in one chunk. Boxes with non-finite values overlap nothing.
 
     Example:
         >>> import torch
@@ -38,33 +40,36 @@ def overlapping_box_pairs(priors: Tensor, gt_boxes: Tensor) -> Iterator[tuple[Te
     """
     if not len(priors) or not len(gt_boxes):
         return
-    bounds, index = _blocks(to_hbb(priors))  # 4 times (B, 64), (B, 64)
+    bounds, prior_index = _blocks(to_hbb(priors))  # four (B, 64) columns; (B, 64) prior indices
     x1, y1, x2, y2 = bounds
     block_bounds = (x1.amin(1), y1.amin(1), x2.amax(1), y2.amax(1))
-    numbers = _NUMBERS_PER_CHUNK.get(priors.device.type, 1 << 16)
+    max_elements = _ELEMENTS_PER_CHUNK.get(priors.device.type, 1 << 16)
     first = 0
-    for chunk in _expand_by_rounding(to_hbb(gt_boxes)).split(max(1, numbers // len(index))):
+    for chunk in _expand_by_rounding_error(to_hbb(gt_boxes)).split(max(1, max_elements // len(prior_index))):
         columns = chunk.unbind(1)
         overlaps = _overlap([c[:, None] for c in columns], block_bounds)
-        row, block = torch.nonzero(overlaps, as_tuple=True)
-        for run in _split_at_rows(row, max(1, numbers // _BLOCK_SIZE)):
-            rows, blocks = row[run], block[run]
-            overlaps = _overlap([b[blocks] for b in bounds], [c[rows, None] for c in columns])
-            hit, position = torch.nonzero(overlaps, as_tuple=True)
-            yield index[blocks[hit], position], rows[hit] + first
+        gt_index, block = torch.nonzero(overlaps, as_tuple=True)
+        for piece in _split_by_gt(gt_index, max(1, max_elements // _BLOCK_SIZE)):
+            piece_gt, piece_block = gt_index[piece], block[piece]
+            overlaps = _overlap([b[piece_block] for b in bounds], [c[piece_gt, None] for c in columns])
+            pair, position = torch.nonzero(overlaps, as_tuple=True)
+            yield prior_index[piece_block[pair], position], piece_gt[pair] + first
         first += len(chunk)
 
 
 def _overlap(boxes1: Sequence[Tensor], boxes2: Sequence[Tensor]) -> Tensor:
-    """Test whether boxes overlap or touch, given as columns ``x1, y1, x2, y2`` to broadcast."""
+    """Test whether boxes, given as broadcastable columns ``x1, y1, x2, y2``, overlap or touch."""
     (left1, top1, right1, bottom1), (left2, top2, right2, bottom2) = boxes1, boxes2
     return (left1 <= right2) & (left2 <= right1) & (top1 <= bottom2) & (top2 <= bottom1)
 
 
-def _split_at_rows(row: Tensor, max_length: int) -> Iterator[slice]:
-    """Split sorted (N,) row numbers into slices of at most ``max_length``; a longer row is one slice."""
+def _split_by_gt(gt_index: Tensor, max_length: int) -> Iterator[slice]:
+    """Split sorted (N,) indices into slices of at most ``max_length`` without separating equal indices.
+
+    A longer group of equal indices is one slice.
+    """
     start = end = 0
-    for stop in torch.bincount(row).cumsum(0).tolist():
+    for stop in torch.bincount(gt_index).cumsum(0).tolist():
         if stop - start > max_length and end > start:
             yield slice(start, end)
             start = end
@@ -73,14 +78,14 @@ def _split_at_rows(row: Tensor, max_length: int) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def _expand_by_rounding(hbbs: Tensor) -> Tensor:
-    """Enlarge boxes by the rounding error of float32, so that no pair is missed."""
+def _expand_by_rounding_error(hbbs: Tensor) -> Tensor:
+    """Enlarge boxes by the rounding error of float32, so that no pair is missed; non-finite boxes become empty."""
     margin = hbbs.abs().amax(1, keepdim=True) * 1e-6
-    return _replace_not_finite(torch.cat((hbbs[:, :2] - margin, hbbs[:, 2:] + margin), 1))
+    return _replace_nonfinite(torch.cat((hbbs[:, :2] - margin, hbbs[:, 2:] + margin), 1))
 
 
-def _replace_not_finite(hbbs: Tensor) -> Tensor:
-    """Replace boxes with values that are not finite by an empty box."""
+def _replace_nonfinite(hbbs: Tensor) -> Tensor:
+    """Replace boxes with non-finite values by an empty box."""
     return torch.where(hbbs.isfinite().all(1, keepdim=True), hbbs, _empty_box(hbbs))
 
 
@@ -90,7 +95,10 @@ def _empty_box(like: Tensor) -> Tensor:
 
 
 def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Sort boxes by size, then by row and column of a raster with cells of that size, and split them into blocks.
+    """Sort boxes and split them into blocks.
+
+    Boxes are sorted by size rounded down to a power of two, then by row and column of a grid whose cells have that
+    side.
 
     Returns:
         Columns ``x1, y1, x2, y2``, each (B, 64), and the (B, 64) indices of the boxes. The last block is padded with
@@ -101,6 +109,6 @@ def _blocks(hbbs: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     cell = ((hbbs[:, :2] + hbbs[:, 2:]) / 2 / octave.exp2()[:, None]).nan_to_num().clamp(-1e6, 1e6).floor().long()
     index = ((octave.long() << 44) + (cell[:, 1] << 22) + cell[:, 0]).argsort(stable=True)  # 22 bits per coordinate
     missing = -len(index) % _BLOCK_SIZE
-    padded = torch.cat((_replace_not_finite(hbbs)[index], _empty_box(hbbs).expand(missing, 4)))
+    padded = torch.cat((_replace_nonfinite(hbbs)[index], _empty_box(hbbs).expand(missing, 4)))
     index = torch.cat((index, index.new_zeros(missing))).view(-1, _BLOCK_SIZE)
     return tuple(column.reshape(-1, _BLOCK_SIZE).contiguous() for column in padded.unbind(1)), index

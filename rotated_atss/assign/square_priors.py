@@ -22,7 +22,7 @@ def square_priors(
     oriented: bool = True,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, list[int], list[Grid]]:
-    """Generate the square priors of an image, with level sizes and grids as the assigners take them.
+    """Generate the square priors of an image, with level sizes and grids as arguments of the assigners.
 
     The defaults are the priors of the DOTA configs; the COCO configs have ``anchor_scale=8``.
 

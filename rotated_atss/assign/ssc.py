@@ -1,4 +1,4 @@
-"""Assignment by the spatial and scale constraint (SSC) of FCOS, as compared in the ATSS paper (arXiv 1912.02424)."""
+"""Assignment by the spatial and scale constraint (SSC) of FCOS, which the ATSS paper compares (arXiv 1912.02424)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from rotated_atss.assign.ignore_mask import apply_ignore_mask
 from rotated_atss.assign.overlapping_pairs import overlapping_box_pairs
 from rotated_atss.assign.validation import check_at_least_one, check_level_sizes, prepare_boxes, valid_gt_mask
 
-DISTANCE_WEIGHT = 1e-3  # IoU that the farthest prior loses in the ranking: breaks near ties
+DISTANCE_WEIGHT = 1e-3  # subtracted from the IoU of the farthest prior in the ranking, which breaks near ties
 
 
 def topk_assign(

@@ -117,7 +117,7 @@ class PartialFit(NamedTuple):
         faults = [
             _fault("missing", self.missing),
             _fault("unused", self.unused),
-            _fault("initialized anew", self.reset),
+            _fault("reinitialized", self.reset),
         ]
         return "; ".join([f"{len(self.matched)} of {total} weights loaded", *filter(None, faults)])
 
@@ -146,7 +146,7 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
     if wrong and all(is_class_layer(name) for name in wrong):
         got, needed = given[wrong[0]], expected[wrong[0]]
         what = f"its class layer has another size: {wrong[0]} is {got}, expected {needed}"
-        raise UserError(what, where=where, hint="--reset-class-layer initializes it anew and keeps the other weights")
+        raise UserError(what, where=where, hint="use --reset-class-layer to reinitialize it, and only it")
     if wrong:
         details = f", got {given[wrong[0]]}, expected {expected[wrong[0]]}"
         what = f"these are weights of another model: {_fault('of another shape', wrong, details)}"
@@ -200,7 +200,7 @@ def reorder_class_layer(
         return dict(state)
     if sorted(given) != sorted(expected) or len(set(given)) < len(given):
         what = f"trained on the classes {', '.join(given)}; the config has {', '.join(expected)}"
-        raise UserError(what, where=where, hint=f"--classes {','.join(given)}")
+        raise UserError(what, where=where, hint=f"use --classes {','.join(given)}")
     order = [list(given).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():

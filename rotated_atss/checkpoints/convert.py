@@ -125,10 +125,10 @@ def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncodin
 
 
 def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> None:
-    """Raise if the coder settings differ: a refining head, whose priors are boxes, cannot be rewritten."""
+    """Raise if the coder settings differ: a refinement head, whose priors are boxes, cannot be rewritten."""
     if (source.proj_xy, source.norm_factor) != (target.proj_xy, target.norm_factor):
         message = f"the checkpoint has proj_xy={source.proj_xy}, norm_factor={source.norm_factor}"
-        hint = f"refining heads need proj_xy={target.proj_xy}, norm_factor={target.norm_factor}"
+        hint = f"refinement heads need proj_xy={target.proj_xy}, norm_factor={target.norm_factor}"
         raise UserError(message, where=path, hint=hint)
 
 

@@ -81,7 +81,7 @@ def rewrite_regression(
         source: Box encoding of the weights.
         target: Box encoding of the result.
         keep_sides: Shift the angle by a constant instead of swapping w and h. The decoded boxes then have the same
-            five numbers, as a refining stage needs, and not just the same corners.
+            five numbers, as a refinement stage needs, and not just the same corners.
 
     Returns:
         Weight and bias in their dtypes, exact within the decoder's bounds on dw and dh.

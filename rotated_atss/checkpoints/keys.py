@@ -12,10 +12,11 @@ SOURCES = ("mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x", "atss-offic
 Rule = tuple[str, str]
 """A regular expression and its replacement."""
 
-# Entries that are not part of a model: averaged copies of the weights, pixel statistics, priors.
+# Entries that are not part of a model: EMA weights, pixel mean and std, anchors.
 KEYS_TO_DROP = re.compile(r"^ema_|^data_preprocessor\.|\.anchor_generator\.cell_anchors\.\d+$")
 
-# mmrotate 0.x has the stages of R3Det in separate lists; in 1.x each refining head contains its modules
+# mmrotate 0.x has the stages of R3Det in separate lists; in 1.x each refinement head contains its own feature
+# refinement module.
 R3DET: tuple[Rule, ...] = (
     (r"^bbox_head\.", "bbox_head_init."),
     (r"^feat_refine_module\.(\d+)\.", r"bbox_head_refine.\1.feat_refine_module."),
@@ -27,7 +28,10 @@ OFFSETS: tuple[Rule, ...] = ((r"conv2_offset\.(weight|bias)$", r"conv2.conv_offs
 
 
 def _official() -> tuple[Rule, ...]:
-    """Build the rules for maskrcnn-benchmark, whose towers are lists of convolution, norm, ReLU, convolution, ..."""
+    """Build the rules for the official ATSS repository.
+
+    It is based on maskrcnn-benchmark, whose towers are lists of convolution, norm, ReLU, convolution, ...
+    """
     rules = [
         (r"^backbone\.body\.(stem\.)?", "backbone."),
         (r"\.conv2\.offset\.", ".conv2.conv_offset."),
@@ -68,7 +72,7 @@ def rename_keys(state: dict[str, Tensor], source: str) -> tuple[dict[str, Tensor
     """Rename weights to the parameter names of this package.
 
     Args:
-        state: Weights by the names of ``source``, without a data-parallel prefix.
+        state: Weights keyed by the parameter names of ``source``, without the ``module.`` prefix of DataParallel.
         source: One of :data:`SOURCES`.
 
     Returns:

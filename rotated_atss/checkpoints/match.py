@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-_DEPTHS = {6: "50", 23: "101"}  # by the number of blocks of the third stage
+_DEPTHS = {6: "50", 23: "101"}  # depth of a ResNet by the number of blocks in its third stage
 
 
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
     """Build a regular expression for the names of the configs that fit the weights.
+
+    For oriented detectors, it matches the configs of DOTA, on which the published ones were trained.
 
     Args:
         state: Weights by the names of this package.
@@ -27,7 +29,7 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
         >>> state["backbone.layer1.0.conv2.weight"] = torch.zeros(64, 64, 3, 3)
         >>> state["bbox_head.retina_reg.weight"] = torch.zeros(5, 256, 3, 3)
         >>> config_pattern(state, "mmrotate-1.x", "oc")
-        'rotated_atss_((hbb|obb)_)?r50_fpn_.*_oc'
+        'rotated_atss_((hbb|obb)_)?r50_fpn_.*_dota_.*oc'
     """
     detector, backbone = _detector(state), _backbone(state)
     if detector is None or backbone is None:
@@ -36,7 +38,7 @@ def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | N
         family = "atss_official" if source == "atss-official" else "atss"
         is_deformable = any(".conv_offset." in name for name in state)
         return rf"{family}_{'dcnv2_' if is_deformable else ''}{backbone}_fpn_.*_coco"
-    return rf"{detector}_((hbb|obb)_)?{backbone}_fpn_.*_{angle_version or '(oc|le90|le135)'}"
+    return rf"{detector}_((hbb|obb)_)?{backbone}_fpn_.*_dota_.*{angle_version or '(oc|le90|le135)'}"
 
 
 def _detector(state: dict[str, Tensor]) -> str | None:

@@ -72,4 +72,4 @@ def _read_header(path: str | Path) -> Mapping[str, str]:
         with safe_open(path, framework="numpy") as opened:
             return opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError("not a readable model file", where=path, hint="truncated, or another kind of file") from error
+        raise UserError("not a readable model file", where=path, hint="check that the file is complete") from error

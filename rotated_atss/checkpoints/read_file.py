@@ -120,7 +120,7 @@ def _check_weights(content: Mapping[str, Any], path: Any) -> None:
         raise UserError(f"{len(complex_ones)} weights are complex (first: {complex_ones[0]})", where=path)
     negative = [name for name, value in tensors.items() if name.endswith("running_var") and bool((value < 0).any())]
     if negative:
-        raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="the file is damaged")
+        raise UserError(f"a variance is negative (first: {negative[0]})", where=path, hint="copy the file again")
     broken = [name for name, value in tensors.items() if not is_finite(value)]
     if broken:
         what = f"{len(broken)} weights are NaN or infinite (first: {broken[0]})"

@@ -22,8 +22,8 @@ from torch import Tensor
 from rotated_atss.errors import UserError
 
 _NUMBERS = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # dtypes without Python objects
-_STATISTICS = ("min", "max", "current", "mean")  # of mmengine.logging.HistoryBuffer
-_SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # of mmengine's one-cycle schedule
+_STATISTICS = ("min", "max", "current", "mean")  # methods of mmengine.logging.HistoryBuffer
+_SCHEDULE_FUNCTIONS = ("_annealing_cos", "_annealing_linear")  # methods of MMEngine's one-cycle schedule
 
 
 class LogHistory:
@@ -60,7 +60,7 @@ class LogHistory:
 
 
 class _DType:
-    """A NumPy dtype of numbers or text."""
+    """NumPy dtype of numbers or text."""
 
     __slots__ = ("dtype",)
     dtype: np.dtype
@@ -79,7 +79,7 @@ class _DType:
 
 
 class _Array:
-    """A NumPy array of numbers or text."""
+    """NumPy array of numbers or text."""
 
     __slots__ = ("value",)
     value: np.ndarray

@@ -120,7 +120,7 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not iterable itself
             header = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError("not a readable checkpoint", where=path, hint="truncated, or another kind of file") from error
+        raise UserError("not a readable checkpoint", where=path, hint="check that the file is complete") from error
     meta = {name: value if name == KEY else _parse_json(value) for name, value in header.items()}
     return {"meta": meta, "state_dict": state}
 

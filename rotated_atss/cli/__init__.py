@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from rotated_atss import __version__
+from rotated_atss.cli._device_option import enable_mps_fallback
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 
@@ -36,7 +37,7 @@ COMMANDS = {
     "evaluate": "Compute the average precision of merged detections.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
-    "assignment-stats": "Count the positive samples that an assigner gives each object.",
+    "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
     "demo": "Run the whole pipeline on synthetic scenes.",
@@ -75,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "torch" not in sys.modules:  # else another program calls this function and owns the threads
+    if "torch" not in sys.modules:  # else another program calls this function and owns torch's settings
         set_wait_policy()
+        enable_mps_fallback()
         follow_cpu_load()
     name = arguments[0] if arguments and arguments[0] in COMMANDS else None
     label = f"{PROGRAM} {name}" if name else PROGRAM

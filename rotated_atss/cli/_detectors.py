@@ -68,7 +68,8 @@ def load_any_detector(
         if args.fast:
             print(f"fastest runtime here: {graph.description}")
         return graph
-    from rotated_atss.detection.engine.inference import load_detector, resolve_device
+    from rotated_atss.detection.engine.device import resolve_device
+    from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16
 
     amp, channels_last = args.amp, args.channels_last or None

@@ -71,7 +71,8 @@ def add_bits_argument(group: argparse._ActionsContainer) -> None:
     """Add ``--bits``."""
     group.add_argument(
         "--bits", type=int, metavar="N",
-        help="used bits of 16-bit images: values are divided by 2^(N - 8) (default: counted over all images)",
+        help="number of bits that 16-bit images use; values are divided by 2^(N - 8) (default: determined from the "
+        "pixel values of all images)",
     )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
-"""Pictures with drawn boxes, as ``predict`` and ``draw`` write them."""
+"""Pictures with drawn boxes, written by ``predict`` and ``draw``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,14 @@ class Layer:
         names: Class name of each box.
         scores: Score of each box; None for labels.
         plain: Draw white outlines without captions.
+        colors: RGB by class name; others have the color of ``class_color``.
     """
 
     polygons: Any
     names: Sequence[str]
     scores: Any = None
     plain: bool = False
+    colors: Mapping[str, tuple[int, int, int]] | None = None
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +38,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument(
         "--score", type=float, default=0.3, metavar="SCORE",
-        help="lowest score of the detections that are drawn (default: 0.3)",
+        help="draw only detections with at least this score (default: 0.3)",
     )  # fmt: skip
     pictures.add_argument("--box-only", action="store_true", help="draw boxes without captions and legend")
     pictures.add_argument("--line-width", type=int, default=1, metavar="PX", help="line width of boxes (default: 1)")
@@ -98,7 +100,7 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
             picture = draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
             continue
         picture = draw_boxes(
-            picture, layer.polygons, layer.names, layer.scores, score_threshold=args.score,
+            picture, layer.polygons, layer.names, layer.scores, layer.colors, score_threshold=args.score,
             thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
         )  # fmt: skip
     write_png(path, side_by_side(image, picture) if args.side_by_side else picture, protect_foreign=True)

@@ -23,10 +23,10 @@ PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
 
 class PredictionFiles:
-    r"""Files of one run of ``predict``, a context manager.
+    r"""Context manager that writes the files of one run of ``predict``.
 
-    No detections are held in memory. Without :meth:`commit` the output folder is left as it was found. The lock
-    ``LOCK`` in the output folder is held meanwhile, so that two runs do not write into it at once.
+    No detections are held in memory. Without :meth:`commit` the output folder is left unchanged. The lock ``LOCK`` in
+    the output folder is held while the context is active, so that two runs do not write into it at once.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
@@ -55,7 +55,7 @@ class PredictionFiles:
         self._json_part = self.json_path and self.json_path.with_name(
             f".{self.json_path.name}.{secrets.token_hex(4)}.part"
         )
-        self._has_rows = False
+        self._has_results = False
         self._created = False
         self._stack = ExitStack()
 
@@ -67,7 +67,7 @@ class PredictionFiles:
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_created)
             self._stack.enter_context(run_lock(self.out / LOCK))
-            shutil.rmtree(self.partial, ignore_errors=True)  # of a killed run
+            shutil.rmtree(self.partial, ignore_errors=True)  # left by a killed run
             self._stack.callback(shutil.rmtree, self.partial, ignore_errors=True)
             for name in (DETECTIONS, PICTURES):
                 (self.partial / name).mkdir(parents=True)
@@ -105,53 +105,58 @@ class PredictionFiles:
         """Return the temporary path of an image's picture."""
         return picture_path(self.partial / PICTURES, image)
 
-    def add(self, detections: BoxDetections, classes: Sequence[str], coco_rows: Sequence[dict[str, Any]] = ()) -> None:
+    def add(
+        self, detections: BoxDetections, classes: Sequence[str], coco_results: Sequence[dict[str, Any]] = ()
+    ) -> None:
         """Append the detections of one image.
 
         Args:
             detections: Detections on a full image.
-            classes: Class names in the order of the labels, as they are written.
-            coco_rows: The same detections in COCO's results format.
+            classes: Class names indexed by label; they become the names of the Task1 files.
+            coco_results: The same detections in COCO's results format.
 
         Raises:
-            OSError: The disk is full. It is no error of this image only, so the run must end.
+            OSError: The files cannot be written, for example because the disk is full. This affects all images, so the
+                caller must end the run.
         """
         from rotated_atss.dota.detections import format_detections, task1_path
         from rotated_atss.tiling.merge_boxes import to_task1
 
-        for name, rows in to_task1([detections], classes).items():
-            if len(rows):
+        for name, class_detections in to_task1([detections], classes).items():
+            if len(class_detections):
                 with open(task1_path(self.partial / DETECTIONS, name), "ab") as file:
-                    file.write(format_detections(rows))
-        if self._json_part is not None and coco_rows:
-            text = ", ".join(map(json.dumps, coco_rows))
+                    file.write(format_detections(class_detections))
+        if self._json_part is not None and coco_results:
+            text = ", ".join(map(json.dumps, coco_results))
             with open(self._json_part, "ab") as file:
-                file.write((f", {text}" if self._has_rows else text).encode())
-            self._has_rows = True
+                file.write((f", {text}" if self._has_results else text).encode())
+            self._has_results = True
 
     def commit(self, classes: Sequence[str]) -> int:
         """Move all files into place.
 
         Args:
-            classes: Names of the classes that get a file, also without detections.
+            classes: Names of the classes that get a file, even if it has no detections.
 
         Returns:
             Number of removed pictures: those of an earlier run that this run does not replace.
         """
         from rotated_atss.dota.detections import task1_path
-        from rotated_atss.visualization.png_output import is_own_picture
+        from rotated_atss.visualization.png_output import is_written_by_this_package
 
         for name in DETECTIONS, PICTURES:
             if name == DETECTIONS or any((self.partial / PICTURES).iterdir()):
                 (self.out / name).mkdir(exist_ok=True)
-        for name in classes:  # before any picture is replaced: no text is better than text of another run
+        # Remove old Task1 files before replacing pictures, so that an interrupted commit never leaves detections of an
+        # earlier run.
+        for name in classes:
             task1_path(self.out / DETECTIONS, name).unlink(missing_ok=True)
             task1_path(self.partial / DETECTIONS, name).touch()
         pictures = {path.name: path for path in (self.partial / PICTURES).iterdir()}
         stale = [
             path
             for path in (self.out / PICTURES).glob("*.png")
-            if path.name not in pictures and path.is_file() and is_own_picture(path)
+            if path.name not in pictures and path.is_file() and is_written_by_this_package(path)
         ]
         for path in stale:
             path.unlink()

@@ -1,4 +1,4 @@
-"""``rotated-atss assignment-stats``: count the positives that a config's assigner selects per object."""
+"""``rotated-atss assignment-stats``: count the positives that a config's assigner selects per ground-truth box."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 HELP = (
-    "Run only the assigner of a config over its training set: positives per object by size, aspect ratio and angle, "
-    "positives per level, objects with none."
+    "Run only the assigner of a config on its training set, and report positives per ground-truth box by size, aspect "
+    "ratio and angle, positives per level, and boxes without positives."
 )
 
 
@@ -27,16 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="DIR|JSON",
         help="folder laid out like the config's data_root, or an instances JSON (default: the config's training set)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="count the first N images only")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N images")
     parser.add_argument(
         "--compare", nargs="+", metavar="ASSIGNER", default=[],
-        help="assigners to compare: config; obb, hbb (the config's assigner by oriented and by circumscribed boxes); "
-        "atss, ssc, iou, topk, center_sampling, each also with -hbb (default: obb hbb, or config for horizontal boxes)",
+        help="assigners to compare. config: the config's assigner unchanged. obb, hbb: the same assigner with IoU of "
+        "oriented or circumscribed boxes. atss, ssc, iou, topk, center_sampling: another strategy; append -hbb for "
+        "circumscribed boxes (default: obb hbb; config if the boxes are horizontal)",
     )  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG)")
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for assignment.png (default: work_dirs/CONFIG; with --json alone, no plot)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the numbers to this file; plots only with --out")
+        "--json", metavar="FILE",
+        help="write the statistics to this file; no plot is then drawn unless --out is given",
+    )  # fmt: skip
     add_cfg_options(parser)
 
 
@@ -64,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     num_images = sum(bool(record["instances"]) for record in records)
     report: dict[str, Any] = {"config": cfg.config_name, "images": num_images, **summarize(shapes, counts)}
     if not report["objects"]:
-        raise UserError("no objects to assign", where=args.data, hint="check --data, or raise --limit")
-    images = f"{count_of(num_images, 'image')} (without those that have no objects)"
-    print(f"{cfg.config_name}: {count_of(report['objects'], 'object')} in {images}\n\n{format_report(report)}")
+        raise UserError("no ground-truth box to assign", where=args.data, hint="check --data, or raise --limit")
+    images = f"{count_of(num_images, 'image')} with objects"
+    boxes = count_of(report["objects"], "ground-truth box")
+    print(f"{cfg.config_name}: {boxes} in {images}\n\n{format_report(report)}")
     if folder is not None:
         atomic_write(folder / "assignment.png", plot_report(report, f"{cfg.config_name}, {images}"))
         print(f"\nplots: {folder / 'assignment.png'}")

@@ -18,8 +18,8 @@ SOURCES = ("mmrotate-0.x", "mmrotate-1.x", "mmdet-2.x", "mmdet-3.x", "atss-offic
 EPILOG = """\
 The weights are written twice, to OUT.pth and OUT.safetensors; test, predict and load_from accept both. The converted
 model decodes the same boxes as the source, up to rounding: where the source encodes boxes differently (angle version
-oc and priors of mmrotate 1.x), the last convolution of the box branch is rewritten. Checkpoints that do not match the
-config are refused. No code of the checkpoint is executed.
+oc of mmrotate 1.x, or rotated priors), the last convolution of the box branch is rewritten. Checkpoints that do not
+match the config are refused. No code in the checkpoint is executed.
 
 examples:
   rotated-atss convert-checkpoint rotated_atss_hbb_r50_fpn_1x_dota_oc-eaa94033.pth atss_oc
@@ -33,7 +33,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EPILOG
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint to convert")
-    parser.add_argument("out", metavar="OUT", help="path to write, with suffix .pth, .safetensors or none")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        help="output path; OUT.pth and OUT.safetensors are both written, whichever suffix is given",
+    )
     parser.add_argument(
         "--from", dest="source", choices=SOURCES, metavar="SOURCE",
         help=f"source of the checkpoint: {', '.join(SOURCES)} (default: detected; printed with the reason)",
@@ -85,12 +89,12 @@ def _report(conversion: Conversion) -> None:
     total = len(conversion.mapped) + len(conversion.dropped)
     print(f"mapped: {len(conversion.mapped)} of {total} ({count_by_prefix(conversion.mapped)})")
     first = f" (first: {conversion.dropped[0]})" if conversion.dropped else ""
-    print(f"unused: {len(conversion.dropped)}{first}")
+    print(f"dropped: {len(conversion.dropped)}{first}")
     print("missing: 0")
     by_value: dict[str, list[str]] = {}
     for name, value in conversion.filled.items():
         by_value.setdefault(value, []).append(name)
     for value, names in by_value.items():
-        print(f"added: {len(names)} (first: {names[0]}), value {value}")
+        print(f"filled: {len(names)} (first: {names[0]}), value {value}")
     for note in conversion.notes:
         print(note)

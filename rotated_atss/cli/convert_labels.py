@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import argparse
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R and GeoJSON."
+    "DIOR-R, GeoJSON and Label Studio; from SODA-A and UCAS-AOD."
 )
-FORMAT_NAMES = (
-    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson"),
-)  # as in label_formats.registry, whose import takes longer than --help
+# copied from label_formats.registry: importing it would slow down --help
+WRITTEN_NAMES = (
+    *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio"),
+)
+FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="folder of label files, or a single file (COCO, CVAT)")
-    parser.add_argument("out", metavar="OUT", help="a new or empty folder")
+    parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default: recognized from the files), or one of the formats of --to",
+        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a or ucas-aod",
     )  # fmt: skip
     parser.add_argument(
-        "--to", dest="target_format", required=True, choices=FORMAT_NAMES, metavar="FORMAT",
-        help=f"format of OUT: {', '.join(FORMAT_NAMES)}",
+        "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
+        help=f"format of OUT: {', '.join(WRITTEN_NAMES)}",
     )  # fmt: skip
     parser.add_argument(
-        "--images", metavar="FOLDER", help="images, for their sizes and file names where IN does not state them"
+        "--images", metavar="FOLDER", help="image folder, for sizes and file names of images that IN does not state"
+    )
+    add_classes_argument(
+        parser,
+        "class list of IN, in index order; a class that is not listed is an error",
+        "all classes, in the order of IN's class indices, or sorted if IN has none",
     )
     parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes of IN in the order of their numbers; others are errors: v1.0, v1.5, v2.0, comma-separated names, "
-        "or a file (default: all, as IN numbers them, else sorted)",
-    )  # fmt: skip
-    parser.add_argument(
         "--class-map", metavar="OLD=NEW,...",
-        help="rename classes; OLD= leaves a class out, *=NEW renames all others, and a class that is not named is an "
-        "error",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
+        "class not listed is an error",
     )  # fmt: skip
     parser.add_argument(
         "--fit-polygons", action="store_true",
-        help="replace polygons without four corners by their minimum-area rectangles",
+        help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
+        "polygons are errors)",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 

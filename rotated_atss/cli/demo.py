@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
 
@@ -18,21 +19,24 @@ HELP = (
 CONFIG = "rotated_atss_obb_r18_demo_le90"
 WINDOWS: dict[str, Any] = dict(sizes=[256], gaps=[64])  # pixels
 MAX_PICTURES, MIN_SCORE = 12, 0.4
-MAX_LOG_INTERVAL = 50  # iterations, that of the config
+MAX_LOG_INTERVAL = 50  # in iterations, as in the config
 SPLIT_OF_LOADER = {"train_dataloader": "train", "test_dataloader": "val"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="demo_out", metavar="DIR",
-        help="output folder: new, or of an earlier demo, which is then replaced (default: demo_out)",
+        help="output folder; must be new or hold an earlier demo, which is replaced (default: demo_out)",
     )  # fmt: skip
     parser.add_argument(
         "--train-scenes", type=int, default=60, metavar="N", help="number of training scenes (default: 60)"
     )
-    parser.add_argument("--val-scenes", type=int, default=12, metavar="N", help="number of test scenes (default: 12)")
+    parser.add_argument(
+        "--val-scenes", type=int, default=12, metavar="N", help="number of validation scenes (default: 12)"
+    )
     parser.add_argument("--iterations", type=int, metavar="N", help="training iterations (default: the config's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of scenes and training (default: 0)")
+    add_device_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +61,13 @@ def run(args: argparse.Namespace) -> int:
     timer.start("train")
     data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_OF_LOADER.items()}
     folder = train(
-        CONFIG, TrainOptions(work_dir=str(out / "work"), seed=args.seed, cfg_options={**data_roots, **_schedule(args)})
+        CONFIG,
+        TrainOptions(
+            work_dir=str(out / "work"),
+            device=args.device,
+            seed=args.seed,
+            cfg_options={**data_roots, **_schedule(args)},
+        ),
     )
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
@@ -68,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint,
         TestOptions(
             work_dir=str(out / "work"),
+            device=args.device,
             labels=[str(scenes / "val" / "labelTxt")],
             out=str(out / "merged"),
             submission=str(out / "submission.zip"),
@@ -77,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
     timer.start("pictures")
     _draw_detections(scenes / "val", out / "merged", out / "pictures")
     timer.report()
-    print(f"AP50 on {args.val_scenes} test scenes, merged into full images: {metrics['dota/AP50']:.3f}")
+    print(f"AP50 on {args.val_scenes} validation scenes, merged into full images: {metrics['dota/AP50']:.3f}")
     print(f"per class: {out}/merged/ap.json   submission: {out}/submission.zip   pictures: {out}/pictures/")
     return 0
 
 
 def _schedule(args: argparse.Namespace) -> dict:
-    """Return the config values that set the length of the training, with at least ten log lines if it is short."""
+    """Return the config values that set the number of iterations; a short training logs at least ten lines."""
     if args.iterations is None:
         return {}
     return {

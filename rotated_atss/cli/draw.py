@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -22,21 +22,21 @@ from rotated_atss.cli._pictures import add_picture_arguments, check_picture_argu
 from rotated_atss.errors import UserError, count_of
 
 HELP = (
-    "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes; "
-    "below detections they are white and without captions. An output folder that is also an input is refused."
+    "Draw labels, detections or both on images and write OUT/<image>.png. Labels have the colors of their classes. If "
+    "detections are drawn too, labels are white and have no captions. An output folder that is also an input is "
+    "refused."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="DIR|FILE", help="folder of images, or one image")
-    boxes = parser.add_argument_group("boxes (one or more)")
+    boxes = parser.add_argument_group("box sources (at least one)")
     boxes.add_argument("--labels", metavar="DIR", help="DOTA label files (labelTxt)")
     boxes.add_argument("--coco", metavar="JSON", help="labels in a COCO instances JSON")
-    boxes.add_argument("--detections", metavar="DIR", help="Task1_<class>.txt of predict, merge or test")
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to draw: comma-separated names, or v1.0, v1.5, v2.0 (default: all)",
-    )  # fmt: skip
+    boxes.add_argument(
+        "--detections", metavar="DIR", help="folder of Task1_<class>.txt files written by predict, merge or test"
+    )
+    add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
     add_bits_argument(parser)
@@ -84,10 +84,13 @@ def _draw(
     args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.images import read_image
+    from rotated_atss.visualization.drawing import class_colors
 
     image = read_image(path, args.bits)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
+    colors = class_colors(name for source in (*labels, *detections) for name in source.classes)
+    layers = [replace(layer, colors=colors) for layer in layers]
     if classes is not None:
         layers = [select_boxes(layer, classes) for layer in layers]
     write_picture(picture_path(args.out, path), image, layers, args)

@@ -6,19 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rotated_atss.dota.ap_result import EvaluationResult
-    from rotated_atss.dota.detections import Detections
     from rotated_atss.dota.labels import Labels
 
 HELP = (
-    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA's "
-    "evaluation. With --coco-annotations: COCO's twelve metrics of a results JSON."
+    "Compute the average precision (AP) of merged detections on full images from text files, with the rules of DOTA or "
+    "of another dataset. With --coco-annotations: COCO's twelve metrics of a results JSON."
 )
 
 
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", action="extend", nargs="+", metavar="DIR",
         help="label folders (labelTxt) of the full images; every image with a label file is evaluated; repeatable",
     )  # fmt: skip
-    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON: horizontal boxes")
+    ground_truth.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON, for horizontal boxes")
     parser.add_argument("--per-class", action="store_true", help="with --coco-annotations: also print the AP per class")
     parser.add_argument(
         "--ignore-unlabeled", action="store_true",
-        help="ignore detections on images without a label file (default: refuse them)",
+        help="ignore detections on images without a label file (default: they are an error)",
     )  # fmt: skip
     _add_rules(parser)
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
@@ -47,21 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("evaluation rules")
     rules.add_argument(
-        "--metric", default="voc07", choices=("voc07", "area"),
-        help="voc07 (default): 11-point interpolated AP, as DOTA; area: area under the precision envelope",
+        "--dataset", "--dota-version", dest="dataset", default="v1.0", choices=DATASET_NAMES, metavar="NAME",
+        help=f"dataset, which sets the classes and rules: {', '.join(DATASET_NAMES)} (default: v1.0, of DOTA)",
     )  # fmt: skip
     rules.add_argument(
-        "--dota-version", default="v1.0", choices=DOTA_VERSIONS,
-        help="DOTA version, which sets the classes and the rule for difficult objects (default: v1.0)",
+        "--metric", choices=("voc07", "area", "coco"),
+        help="voc07: 11-point interpolated AP, as DOTA; area: area under the precision envelope; coco: COCO's matching "
+        "and 101 points, also by object size (default: that of the dataset)",
     )  # fmt: skip
-    rules.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to evaluate: comma-separated names, or a file of names (default: those of --dota-version)",
-    )  # fmt: skip
+    add_classes_argument(rules, "classes to evaluate, such as those of your data", "those of --dataset")
     rules.add_argument(
         "--difficult", choices=("ignore", "count"),
         help="ignore difficult objects and the detections matched to them, or count them like any other object "
-        "(default: ignore for v1.0, count for later versions)",
+        "(default: ignore for DOTA v1.0, count for the others)",
     )  # fmt: skip
 
 
@@ -76,9 +74,10 @@ def _run_coco(args: argparse.Namespace) -> int:
     from rotated_atss.coco.results_file import read_results
     from rotated_atss.io.files import check_output_apart, write_json
 
-    rules = (args.metric, args.dota_version, args.classes, args.difficult, args.ignore_unlabeled)
-    if rules != ("voc07", "v1.0", None, None, False):
-        raise UserError("--metric, --dota-version, --classes, --difficult and --ignore-unlabeled apply to DOTA only")
+    rules = (args.metric, args.dataset, args.classes, args.difficult, args.ignore_unlabeled)
+    if rules != (None, "v1.0", None, None, False):
+        options = "--metric, --dataset, --dota-version, --classes, --difficult and --ignore-unlabeled"
+        raise UserError(f"{options} do not apply with --coco-annotations")
     if args.json:
         check_output_apart(args.json, [args.coco_annotations, args.detections], hint="choose another --json")
     instances = read_instances(args.coco_annotations)
@@ -95,7 +94,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     from rotated_atss.dota.detections import list_task1_files
     from rotated_atss.io.files import write_json
 
-    classes = resolve_classes(args.classes or args.dota_version)
+    classes = resolve_classes(args.classes or args.dataset)
     result, left_out = _evaluate_with_progress(args, classes)
     print(format_table(result))
     if left_out:
@@ -103,7 +102,7 @@ def _run_dota(args: argparse.Namespace) -> int:
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
-        print(f"classes without a Task1 file, evaluated as without detections: {', '.join(missing)}")
+        print(f"classes without a Task1 file, evaluated with no detections: {', '.join(missing)}")
     if args.json:
         write_json(args.json, result_to_json(result))
     return 0
@@ -137,39 +136,61 @@ def _evaluate_with_progress(args: argparse.Namespace, classes: tuple[str, ...]) 
         def on_evaluated(name: str) -> None:
             bar.update(bytes_of[files[name]] if name in files else 0)
 
-        detections = read_task1_folder(
-            args.detections, classes, skip_unknown=bool(args.classes), workers=workers, on_done=on_read
-        )
-        labels = _read_labels(label_files, None if args.classes else classes, on_read)
-        _reject_unknown_classes(classes, detections, labels)
-        labeled = {name for label_set in labels.values() for name in label_set.names}
-        left_out = sorted((labeled | set(files)) - set(classes))
+        detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
+        labels = _read_labels(label_files, on_read)
+        place_of = _places_of_classes(files, label_files, labels)
+        if args.classes:
+            _reject_missing_classes(classes, place_of)
+        else:
+            _reject_other_classes(classes, place_of)
         result = evaluate_detections(
             detections,
             labels,
             classes=classes,
             metric=args.metric,
-            version=args.dota_version,
+            version=args.dataset,
             difficult=args.difficult,
             ignore_unlabeled=args.ignore_unlabeled,
             workers=workers,
             on_done=on_evaluated,
         )
-        return result, left_out
+        return result, sorted(set(place_of) - set(classes))
 
 
-def _reject_unknown_classes(
-    classes: tuple[str, ...], detections: Mapping[str, Detections], labels: Mapping[str, Labels]
-) -> None:
-    """Refuse a requested class that neither DOTA v2.0 nor any file contains."""
+def _places_of_classes(
+    files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
+) -> dict[str, str]:
+    """Return the first ``path`` or ``path:line`` of each class that the Task1 files and the labels contain."""
+    place_of = {name: str(path) for name, path in files.items()}
+    for image, label_set in labels.items():
+        for name, line_number in zip(label_set.names, label_set.line_numbers):
+            if name not in place_of:
+                place_of[name] = f"{label_files[image]}:{line_number}"
+    return place_of
+
+
+def _reject_missing_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
+    """Refuse a class of ``--classes`` that neither a dataset nor any file contains."""
+    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
+
+    for name in classes:
+        if name not in place_of and not any(name in dataset.classes for dataset in DATASETS.values()):
+            hint = unknown_class_hint(name, CLASSES["v2.0"])
+            raise UserError(f"unknown class '{name}'", where="--classes", hint=hint)
+
+
+def _reject_other_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
+    """Refuse files with other classes than those of the dataset, and suggest ``--classes``."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
-    labeled = {name for label_set in labels.values() for name in label_set.names}
-    for name in classes:
-        if name not in labeled and not len(detections[name]) and name not in CLASSES["v2.0"]:
-            raise UserError(
-                f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, CLASSES["v2.0"])
-            )
+    for name, place in place_of.items():
+        if name not in classes:
+            hint = unknown_class_hint(name, classes)
+            if name not in CLASSES["v2.0"]:
+                listed = ",".join(sorted(place_of)) if len(place_of) > 1 else f"{name},"
+                hint = f"{hint}; if the classes are your own, add --classes {listed}"
+            raise UserError(f"unknown class '{name}'", where=place, hint=hint)
 
 
 def _find_labels(folders: list[str]) -> dict[str, Path]:
@@ -188,14 +209,12 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
     return by_image
 
 
-def _read_labels(
-    files: Mapping[str, Path], classes: tuple[str, ...] | None, done: Callable[[Path], object]
-) -> dict[str, Labels]:
+def _read_labels(files: Mapping[str, Path], done: Callable[[Path], object]) -> dict[str, Labels]:
     """Read the labels of every image, and call ``done`` with each file that has been read."""
     from rotated_atss.dota.labels import read_labels
 
     labels = {}
     for image, path in files.items():
-        labels[image] = read_labels(path, classes)
+        labels[image] = read_labels(path)
         done(path)
     return labels

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rotated_atss.cli._classes_option import add_classes_argument
+
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_text import ClassMerge
 
@@ -26,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="suppress detections whose IoU with a higher-scoring one of their class exceeds this value "
         f"(default: {IOU_THRESHOLD})",
     )  # fmt: skip
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="write a file per class, empty without detections, and reject other classes: v1.0, v1.5, v2.0, "
-        "comma-separated names, or a file (default: the classes with a file)",
-    )  # fmt: skip
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    add_classes_argument(
+        parser,
+        "class list of the output. Each class gets a file, even if it has no detections; a class that is not listed is "
+        "an error",
+        "the classes that have a file in TASK1_DIR",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 

@@ -155,7 +155,7 @@ def _publish(args: argparse.Namespace) -> None:
     content = read_content(args.checkpoint)
     info = read_info(content.get("meta"), args.checkpoint)
     if args.config is not None:
-        from rotated_atss.detection.engine.model_record import describe_checkpoint
+        from rotated_atss.detection.engine.recorded_config import describe_checkpoint
 
         info = describe_checkpoint(args.config, content, args.checkpoint)
     if info is None:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._class_filter import select_classes
+from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -43,8 +44,8 @@ HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
     "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color, 16-bit images by one scaling for all. An unreadable "
-    "image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
+    "16-bit and transparent images are converted to 8-bit color; all 16-bit images are scaled by the same factor. An "
+    "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
     "pictures of an earlier run in OUT are removed."
 )
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
@@ -53,18 +54,16 @@ MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
-    parser.add_argument(
-        "--classes", metavar="CLASSES",
-        help="classes to keep: comma-separated names, or v1.0, v1.5, v2.0 (default: all of the model)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes to keep", "all classes of the model")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
-        help="also write COCO results (horizontal boxes); the ids of images and categories are those of "
-        "--coco-annotations, or are listed in FILE.ids.json: file names that are distinct numbers, otherwise 1, 2, ...",
+        help="also write COCO results (horizontal boxes) to this file. Image and category ids are those of "
+        "--coco-annotations. Without it, they are listed in a file next to it with the suffix .ids.json; image ids are "
+        "then the file names if all are different numbers, otherwise 1, 2, ...",
     )  # fmt: skip
     parser.add_argument(
-        "--coco-annotations", metavar="JSON", help="instances JSON that gives --json the ids of images and categories"
+        "--coco-annotations", metavar="JSON", help="instances JSON with the image and category ids for --json"
     )
     _add_windows(parser)
     _add_inference(parser)
@@ -76,7 +75,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     windows.add_argument(
         "--size", type=int, metavar="PX",
         help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
-        "without a record 1024 for DOTA configs, otherwise 0)",
+        "without a record as the config's test pipeline: 1024 on DOTA, 0 on COCO)",
     )  # fmt: skip
     windows.add_argument(
         "--gap",
@@ -87,14 +86,14 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )
     windows.add_argument(
         "--iou", type=float, metavar="IOU",
-        help="IoU threshold of the class-wise NMS that merges windows (default: the config's)",
+        help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
     )  # fmt: skip
 
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
-    inference.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ... (default: a GPU if available)")
+    add_device_argument(inference)
     add_bits_argument(inference)
     inference.add_argument(
         "--fast", action="store_true",
@@ -130,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
         def predict_one(path: Path) -> None:
             image, detections = _detect(detector, tiling, classes, path, args)
-            files.add(detections, list(map(hyphenate, detector.classes)), _coco_rows(detections, ids))
+            files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
             counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
@@ -171,7 +170,7 @@ def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
 
 
 def _summary(counts: Sequence[tuple[int, int]], score: float) -> str:
-    """Format the numbers of detections of the images, and of those with a score of at least ``score``."""
+    """Format the number of detections on all images, and how many of them have a score of at least ``score``."""
     total, shown = (sum(column) for column in zip(*counts))
     images, detections = count_of(len(counts), "image"), count_of(total, "detection")
     return f"{images}, {detections}, {shown} of them with a score of at least {score:g}"
@@ -191,7 +190,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     paths = find_images(args.images)
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:
-        raise UserError("--coco-annotations gives the ids of --json, which is missing", hint="add --json FILE")
+        raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")
     if args.json:
         check_output_apart(args.json, [args.images], may_contain_inputs=True)
     if not args.no_pictures:
@@ -228,9 +227,11 @@ def _draw(
     detections: BoxDetections, model_classes: Sequence[str], image: Image, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.boxes import obb_to_poly
+    from rotated_atss.visualization.drawing import class_colors
 
     names = [model_classes[label] for label in detections.labels.tolist()]
-    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist())
+    colors = class_colors(model_classes)
+    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist(), colors=colors)
     write_picture(path, image, [layer], args)
 
 
@@ -258,7 +259,7 @@ def _coco_ids(
     return {path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes)
 
 
-def _coco_rows(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
+def _coco_results(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
     """Return the detections of one image in COCO's results format."""
     from rotated_atss.coco.results_file import to_coco_results
     from rotated_atss.ops.boxes import obb_to_hbb
@@ -272,7 +273,7 @@ def _coco_rows(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] 
 def _write_coco_ids(
     ids: tuple[dict[str, int], list[int]], paths: Sequence[Path], model_classes: Sequence[str], args: argparse.Namespace
 ) -> None:
-    """List the ids of images and categories beside the results; with annotations, remove the list of an earlier run."""
+    """Write the list of image and category ids; with ``--coco-annotations``, remove the list of an earlier run."""
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.io.files import write_json
 

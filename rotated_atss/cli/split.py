@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
 
-_LISTED = 5  # objects in a message
+_LISTED = 5  # maximum number of objects named in a message
 
-HELP = "Split raw DOTA images and labels into tiles: images/, labelTxt/ and manifest.json."
+HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.json."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -33,7 +34,6 @@ def run(args: argparse.Namespace) -> int:
     options = _split_arguments(args)
     result = split_dota(
         **options,
-        label_format=args.label_format,
         workers=args.workers,
         overwrite=args.overwrite,
         progress=False if args.quiet else None,
@@ -46,17 +46,19 @@ def run(args: argparse.Namespace) -> int:
         if result.in_no_tile:
             print(f"in no tile: {_first_of(result.in_no_tile)}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (--classes v1.0 rejects them)")
+            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
     return 0
 
 
 def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of ``split_dota``: the options of the command line, else those of the preset."""
+    from rotated_atss.label_formats.class_map import parse_class_map
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
     preset = None if args.preset is None else load_preset(args.preset)
     given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
+    class_map = None if args.class_map is None else parse_class_map(args.class_map)
     if preset is None:
         _require_folders(args)
         return {
@@ -65,8 +67,13 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "out": args.out,
             "settings": SplitSettings(**given),
             "classes": args.classes,
+            "label_format": args.label_format or "auto",
+            "image_lists": args.image_list,
+            "class_map": class_map,
+            "fit_polygons": args.fit_polygons,
+            "labeled_only": args.labeled_only,
         }
-    if "sizes" in given and "gaps" not in given:  # the preset's share of overlap
+    if "sizes" in given and "gaps" not in given:  # overlap in proportion to the size, as in the preset
         given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
     images, labels = preset.folders(args.data_root)
     return {
@@ -75,6 +82,11 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "out": args.out or preset.out,
         "settings": replace(preset.settings, **given),
         "classes": args.classes or preset.classes,
+        "label_format": args.label_format or ("auto" if args.labels else preset.label_format),
+        "image_lists": args.image_list or (None if args.images else preset.lists(args.data_root)),
+        "class_map": class_map or preset.class_map,
+        "fit_polygons": args.fit_polygons or preset.fit_polygons,
+        "labeled_only": args.labeled_only or preset.labeled_only,
     }
 
 
@@ -119,26 +131,46 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders = parser.add_argument_group("folders")
     folders.add_argument(
         "--preset", metavar="NAME",
-        help="settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale) or "
-        "dota_v1.0_ms_test (multi-scale); other options take precedence",
+        help="settings, classes and folders of a dataset, such as dota_v1.0_ss_trainval (single scale), "
+        "dota_v1.0_ms_test (multi-scale) or dior_r_test; other options take precedence",
     )  # fmt: skip
     folders.add_argument(
         "--data-root", metavar="FOLDER",
-        help="with --preset: folder of {train,val,test}/{images,labelTxt} (default: the preset's, as data/DOTA)",
+        help="with --preset: folder of the dataset; for DOTA, it contains {train,val,test}/{images,labelTxt} (default: "
+        "the preset's, such as data/DOTA)",
     )  # fmt: skip
-    folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="images; repeatable")
+    folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label files (labelTxt) per --images, in the same order; omit for a test set",
+        help="label folder (labelTxt) of each image folder, in the same order; omit for a test set",
     )  # fmt: skip
     folders.add_argument(
-        "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
+        "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
         help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
     )  # fmt: skip
     folders.add_argument(
-        "--classes", metavar="CLASSES", help="reject other classes: v1.0, v1.5, v2.0, comma-separated names, or a file"
+        "--image-list", action="extend", nargs="+", metavar="FILE",
+        help="split only the images that these text files name, one per line; labels of other images are ignored",
+    )  # fmt: skip
+    folders.add_argument(
+        "--labeled-only", action="store_true", help="skip images without labels (default: they are an error)"
     )
-    folders.add_argument("--out", metavar="FOLDER", help="a new or empty folder (default: the preset's)")
+    add_classes_argument(
+        folders,
+        "class list of the labels; a class that is not listed is an error",
+        "the preset's list; without --preset, all classes are accepted",
+    )
+    folders.add_argument(
+        "--class-map", metavar="OLD=NEW,...",
+        help="rename classes. OLD= drops a class; *=NEW renames all classes not listed, *=* keeps them. Without *, a "
+        "class not listed is an error. --classes are the new names",
+    )  # fmt: skip
+    folders.add_argument(
+        "--fit-polygons", action="store_true",
+        help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
+        "polygons are errors)",
+    )  # fmt: skip
+    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
     folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
 
 
@@ -158,21 +190,27 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     windows.add_argument(
         "--rates", type=float, nargs="+", metavar="RATE",
-        help=f"scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
+        help=f"image scales, such as 0.5 1.0 1.5 (default: {defaults.rates[0]:g})",
     )  # fmt: skip
     windows.add_argument(
         "--name-style", metavar="STYLE",
-        help="mmrotate: a rate resizes the window, P0001__1024__0___824; devkit: a rate resamples the image, "
-        f"P0001__0.5__0___824 (default: {defaults.name_style})",
+        help="how rates are applied, and names of tiles. mmrotate: a rate changes the size of the window, "
+        "P0001__1024__0___824. devkit: a rate resamples the image, P0001__0.5__0___824 "
+        f"(default: {defaults.name_style})",
     )  # fmt: skip
     windows.add_argument(
-        "--iof-threshold", type=float, metavar="SHARE",
-        help=f"minimum share of an object's area inside a tile that lists it (default: {defaults.iof_threshold})",
+        "--iof-threshold", type=float, metavar="FRACTION",
+        help="label an object in each tile that contains at least this fraction of its area "
+        f"(default: {defaults.iof_threshold})",
     )  # fmt: skip
     windows.add_argument(
-        "--image-ratio", type=float, metavar="SHARE",
-        help="drop windows of which the image fills no more than this share, unless all do "
-        f"(default: {defaults.image_ratio})",
+        "--whole-images", action="store_true",
+        help="keep every image in one piece: for datasets of small images",
+    )  # fmt: skip
+    windows.add_argument(
+        "--image-ratio", type=float, metavar="FRACTION",
+        help="keep windows if the image fills more than this fraction of them; if there is none, keep those that it "
+        f"fills most (default: {defaults.image_ratio})",
     )  # fmt: skip
 
 
@@ -183,17 +221,18 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
     tiles = parser.add_argument_group("tiles", argument_default=argparse.SUPPRESS)
     tiles.add_argument(
         "--padding", type=int, nargs=3, metavar=("B", "G", "R"),
-        help=f"color of tiles outside the image (default: {' '.join(map(str, PADDING_BGR))})",
+        help=f"color of the padding outside the image (default: {' '.join(map(str, PADDING_BGR))})",
     )  # fmt: skip
     tiles.add_argument(
-        "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the border"
+        "--no-padding", dest="padding", action="store_const", const=None, help="write smaller tiles at the image border"
     )
     tiles.add_argument(
         "--format", dest="image_format", metavar="FORMAT",
-        help=f"{', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
+        help=f"image format of the tiles: {', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
     )  # fmt: skip
     tiles.add_argument(
         "--bits", type=int, metavar="N",
-        help="used bits of 16-bit images: values are divided by 2^(N - 8) (default: counted over all images)",
+        help="number of bits that 16-bit images use; values are divided by 2^(N - 8) (default: determined from the "
+        "pixel values of all images)",
     )  # fmt: skip
     tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

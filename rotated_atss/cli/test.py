@@ -10,7 +10,7 @@ from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import check_onnx_options, is_onnx
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli.train import add_shared_arguments
-from rotated_atss.dota.classes import DOTA_VERSIONS
+from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
 HELP = (
@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
-        "--tta", action="store_true", help="use test-time augmentation (the config's tta_pipeline) and merge its boxes"
+        "--tta", action="store_true", help="use test-time augmentation (the config's tta_model and tta_pipeline)"
     )
     parser.add_argument(
-        "--dota-version", choices=DOTA_VERSIONS,
-        help="evaluation rules for difficult objects (default: those of the config)",
+        "--dataset", "--dota-version", dest="dataset", choices=DATASET_NAMES, metavar="NAME",
+        help=f"dataset whose evaluation rules apply: {', '.join(DATASET_NAMES)} (default: that of the config)",
     )  # fmt: skip
     parser.add_argument(
         "--work-dir", metavar="DIR", help="folder for logs and results (default: the folder of CHECKPOINT)"
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
-        tta=args.tta, dota_version=args.dota_version, launcher=args.launcher, workers=args.workers,
+        tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher, workers=args.workers,
         classes=args.classes,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     detector = load_detector(path)
     print(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
-        version=args.dota_version or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
+        version=args.dataset or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
         submission=args.submission,
     )  # fmt: skip
     run_tile_test(

@@ -6,7 +6,9 @@ import argparse
 import os
 
 from rotated_atss.checkpoints.registry import find_file_or_entry
+from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._preflight import check_inputs_exist
 
 HELP = "Train a config on tiles written by `rotated-atss split`, or on a COCO dataset."
@@ -14,6 +16,17 @@ HELP = "Train a config on tiles written by `rotated-atss split`, or on a COCO da
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument(
+        "--data", metavar="DIR",
+        help="folder of tiles, or of train/ (or trainval/) and val/ with tiles, or of a COCO dataset (default: the "
+        "config's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="number of epochs; schedules keep their proportions (default: the config's)",
+    )
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
     parser.add_argument(
         "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
@@ -26,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--reset-class-layer", action="store_true",
-        help="with --init-from: initialize the class layer anew, for other classes than those of CHECKPOINT",
+        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
@@ -37,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms only")
     parser.add_argument(
         "--from-scratch", action="store_true",
-        help="train all of the backbone without pretrained weights (init_cfg=None, frozen_stages=-1, norm_eval=False)",
+        help="train the whole backbone without pretrained weights (init_cfg=None, frozen_stages=-1, norm_eval=False)",
     )  # fmt: skip
     parser.add_argument(
         "--iterations", type=int, metavar="N", help="smoke test: train N iterations, log each, skip validation"
@@ -47,16 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``train`` and ``test`` share."""
-    parser.add_argument(
-        "--classes", metavar="NAMES",
-        help="class names of your data for all datasets and the model: separated by commas, a file with one name per "
-        "line, or a DOTA version (default: those of the config)",
-    )  # fmt: skip
+    add_classes_argument(parser, "classes of your data, for all datasets and the model", "those of the config")
     add_cfg_options(parser)
+    add_device_argument(parser)
     parser.add_argument(
         "--workers", type=_parse_num_workers, metavar="N",
-        help="data loading processes per GPU (default: the config's value; on a GPU, its share of the cores up to 8); "
-        "results with a fixed seed do not depend on it",
+        help="data loading processes per GPU (default: the config's value, on a GPU raised to the number of cores per "
+        "GPU, at most 8); results with a fixed seed do not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--launcher", choices=("none", "pytorch"), default="none",
@@ -82,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         work_dir=args.work_dir, resume=args.resume, amp=args.amp, compile=args.compile, seed=args.seed,
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
-        launcher=args.launcher, workers=args.workers, classes=args.classes, init_from=args.init_from,
-        reset_class_layer=args.reset_class_layer,
+        device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
+        epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

@@ -30,7 +30,7 @@ def evaluate_boxes(
         detections: Rows ``image_id, category_id, bbox (x, y, width, height), score``.
         image_ids: Images to evaluate; by default all.
         categories: Ids of the categories to evaluate; by default all.
-        max_dets: Three maximum numbers of detections per image and class, in ascending order; AP uses the last.
+        max_dets: Maximum number of detections per image and class, three values in ascending order; AP uses the last.
 
     Raises:
         UserError: The ground truth has no annotations, or ``max_dets`` is invalid.
@@ -70,7 +70,7 @@ def evaluate_boxes(
 
 
 def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
-    """Validate maximum numbers of detections: three positive integers in ascending order.
+    """Validate the three maximum numbers of detections, positive integers in ascending order.
 
     Raises:
         UserError: The numbers are invalid.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from rotated_atss.errors import count_of
 
 UNDEFINED = -1.0
 """COCO's value of a metric without ground truth."""
+
+_LINE = "{key:<9}{iou:>10} {area:>7} {max_dets:>8} {value:>7}"  # names of the fields of MetricRow, as in the JSON
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,9 @@ def format_table(result: CocoResult, per_class: bool = False) -> str:
         >>> print(format_table(CocoResult([MetricRow("AP50", "AP", "0.50", "all", 100, 0.25)])).splitlines()[1])
         AP50           0.50     all      100   0.250
     """
-    lines = [f"{'':<9}{'IoU':>10} {'area':>7} {'maxDets':>8} {'value':>7}"]
-    lines += [
-        f"{row.key:<9}{row.iou:>10} {row.area:>7} {row.max_dets:>8} {_format_value(row.value):>7}"
-        for row in result.rows
-    ]
+    rows = [asdict(row) | {"value": _format_value(row.value)} for row in result.rows]
+    header = {each.name: each.name for each in fields(MetricRow)}
+    lines = [_LINE.format_map(row) for row in [header, *rows]]
     scope = f"{count_of(result.detections, 'detection')} on {count_of(result.images, 'image')}"
     lines.append(f"{scope}; '-': no such object in the ground truth")
     if not result.detections:
@@ -82,10 +82,7 @@ def result_to_json(result: CocoResult) -> dict:
         >>> result_to_json(CocoResult([], {"ship": (0.5, -1.0)}))["per_class"]
         {'ship': {'AP': 0.5, 'AP50': None}}
     """
-    rows = [
-        {"key": row.key, "kind": row.kind, "iou": row.iou, "area": row.area, "max_dets": row.max_dets,
-         "value": _none_if_undefined(row.value)} for row in result.rows
-    ]  # fmt: skip
+    rows = [asdict(row) | {"value": _none_if_undefined(row.value)} for row in result.rows]
     per_class = {
         name: {"AP": _none_if_undefined(ap), "AP50": _none_if_undefined(ap50)}
         for name, (ap, ap50) in result.per_class.items()
@@ -95,7 +92,7 @@ def result_to_json(result: CocoResult) -> dict:
 
 def _format_classes(result: CocoResult) -> list[str]:
     width = max(map(len, result.per_class), default=0) + 2
-    settings = f"(IoU 0.50:0.95 and 0.50, area all, maxDets {result.rows[0].max_dets})"
+    settings = f"(IoU 0.50:0.95 and 0.50, area all, max_dets {result.rows[0].max_dets})"
     lines = ["", f"{'class':<{width}}{'AP':>7}{'AP50':>8}   {settings}"]
     for name, (ap, ap50) in result.per_class.items():
         lines.append(f"{name:<{width}}{_format_value(ap):>7}{_format_value(ap50):>8}")

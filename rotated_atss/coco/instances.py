@@ -142,7 +142,7 @@ def category_ids(instances: Instances, classes: Sequence[str]) -> list[int]:
         [1, 18]
     """
     if isinstance(classes, str) or len(set(classes)) < len(classes):
-        hint = "classes=('name',) needs its comma" if isinstance(classes, str) else "list each class once"
+        hint = "write a single class as classes=('name',)" if isinstance(classes, str) else "list each class once"
         raise UserError(f"the config's classes {classes!r:.80} are not distinct names", hint=hint)
     ids = {name: number for number, name in instances.categories.items()}
     missing = [name for name in classes if name not in ids]

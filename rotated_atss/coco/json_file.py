@@ -30,7 +30,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(read_bytes(path))
     except json.JSONDecodeError as error:
         message = f"not valid JSON: {error.msg} at column {error.colno}"
-        raise UserError(message, where=f"{path}:{error.lineno}", hint="is the file truncated?") from error
+        raise UserError(message, where=f"{path}:{error.lineno}", hint="check that the file is complete") from error
     except (ValueError, RecursionError, OverflowError) as error:  # not UTF-8, nested too deeply, huge integers
         raise UserError(f"not valid JSON: {error}", where=path) from error
 

@@ -126,11 +126,11 @@ def read_results(path: str | Path, instances: Instances) -> list[dict]:
     """Read the detections of a results JSON on the images of a ground truth.
 
     Returns:
-        Rows ``image_id, category_id, bbox (x, y, width, height in pixels), score``.
+        Detections as dictionaries ``image_id, category_id, bbox (x, y, width, height in pixels), score``.
 
     Raises:
         UserError: The file does not have the results format, an image or category is not in ``instances``, or the ids
-            of ``predict --json``, listed beside the file, belong to other images or categories there.
+            of ``predict --json``, listed in a file next to it, belong to other images or categories there.
 
     Example:
         >>> import tempfile

@@ -13,9 +13,10 @@ from rotated_atss.mmcv_ext import provide_mmcv_ext
 
 with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an optional package is missing
     provide_mmcv_ext()
-    import mmdet.datasets  # noqa: F401
+    import mmdet.models  # noqa: F401
 
-from rotated_atss.detection.datasets import box_type, coco, dota, loading, transforms
+from rotated_atss.detection import registry
+from rotated_atss.detection.datasets import box_type, coco, dota, loading, pipeline, transforms
 from rotated_atss.detection.engine import hooks, optim_wrapper, tta
 from rotated_atss.detection.evaluation import coco_metric, dota_metric
 from rotated_atss.detection.heads import (
@@ -48,8 +49,10 @@ __all__ = [
     "loss_modules",
     "official_atss_head",
     "optim_wrapper",
+    "pipeline",
     "prior_generators",
     "r3det",
+    "registry",
     "retina_head",
     "selection_assigner",
     "transforms",

@@ -21,10 +21,10 @@ def parse_detection_columns(data: bytes) -> Columns:
     Raises:
         ValueError: A line is malformed. The error does not name the line.
     """
-    numbers: dict[bytes, int] = {}  # image id -> index, in order of first appearance
-    chunks = [_parse_chunk(chunk, numbers) for chunk in _split_at_line_ends(data)]
+    indices: dict[bytes, int] = {}  # image id -> index, in order of first appearance
+    chunks = [_parse_chunk(chunk, indices) for chunk in _split_at_line_ends(data)]
     image_index, scores, polygons, score_texts = (np.concatenate(column) for column in zip(*chunks))
-    return tuple(image.decode() for image in numbers), image_index, scores, polygons, score_texts
+    return tuple(image.decode() for image in indices), image_index, scores, polygons, score_texts
 
 
 def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
@@ -37,10 +37,10 @@ def _split_at_line_ends(data: bytes) -> Iterator[np.ndarray]:
         low = high
 
 
-def _parse_chunk(buffer: np.ndarray, numbers: dict[bytes, int]) -> tuple[np.ndarray, ...]:
-    """Parse whole lines into image index, scores, polygons and score texts; add new image ids to ``numbers``."""
+def _parse_chunk(buffer: np.ndarray, indices: dict[bytes, int]) -> tuple[np.ndarray, ...]:
+    """Parse whole lines into image index, scores, polygons and score texts; add new image ids to ``indices``."""
     starts, ends = token_bounds(buffer, fields=10)  # (n, 10) each
-    image_index = _number_texts(gather_tokens(buffer, starts[:, 0], ends[:, 0]), numbers)
+    image_index = _index_texts(gather_tokens(buffer, starts[:, 0], ends[:, 0]), indices)
     scores = parse_decimals(buffer, starts[:, 1], ends[:, 1])
     polygons = parse_decimals(buffer, starts[:, 2:].ravel(), ends[:, 2:].ravel()).reshape(-1, 8)
     if not all((np.abs(values) <= MAX_NUMBER).all() for values in (scores, polygons)):
@@ -48,10 +48,10 @@ def _parse_chunk(buffer: np.ndarray, numbers: dict[bytes, int]) -> tuple[np.ndar
     return image_index, scores, polygons, gather_tokens(buffer, starts[:, 1], ends[:, 1])
 
 
-def _number_texts(texts: np.ndarray, numbers: dict[bytes, int]) -> np.ndarray:
-    """Map (n,) texts to their numbers (n,) int64; consecutive equal texts cost one look-up."""
+def _index_texts(texts: np.ndarray, indices: dict[bytes, int]) -> np.ndarray:
+    """Map (n,) texts to indices (n,) int64, with one lookup for consecutive equal texts."""
     if not len(texts):
         return np.empty(0, dtype=np.int64)
     first = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))
-    run_numbers = [numbers.setdefault(text, len(numbers)) for text in texts[first].tolist()]
-    return np.repeat(np.array(run_numbers, dtype=np.int64), np.diff(np.append(first, len(texts))))
+    run_indices = [indices.setdefault(text, len(indices)) for text in texts[first].tolist()]
+    return np.repeat(np.array(run_indices, dtype=np.int64), np.diff(np.append(first, len(texts))))

@@ -35,7 +35,7 @@ def split_fields(line: bytes, path: object, line_number: int) -> list[str]:
                 f"a field has {len(longest)} characters, {start} ...", where=where, hint="separate by spaces"
             )
     if _CONTROL.search(line):
-        raise UserError("the line holds a control character", where=where, hint="is this a text file?")
+        raise UserError("the line holds a control character", where=where, hint="check that it is a text file")
     try:
         return [field.decode() for field in fields]
     except UnicodeDecodeError:
@@ -52,7 +52,7 @@ def parse_finite(field: str, path: object, line_number: int) -> float:
     if not math.isfinite(value):
         raise UserError(f"{quote(field)} is not finite", where=where)
     if abs(value) > MAX_NUMBER:
-        raise UserError(f"{quote(field)} is too large", where=where, hint=f"at most {MAX_NUMBER:g}")
+        raise UserError(f"{quote(field)} is too large", where=where, hint=f"use numbers of at most {MAX_NUMBER:g}")
     return value
 
 

@@ -1,11 +1,17 @@
 """Results of the Task1 evaluation, as a table and as JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rotated_atss.errors import count_of
+
+# Columns of the table and fields of the JSON -> attributes of ClassResult; the last three also of EvaluationResult.
+_AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
+_COUNT_FIELDS = {"objects": "npos", "detections": "ndet"}
+_CLASS_FIELDS = {**_COUNT_FIELDS, "recall": "max_recall", **_AP_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,12 @@ class EvaluationResult:
     Attributes:
         per_class: Result by class name.
         images: Number of images.
-        metric: ``voc07`` or ``area``.
+        metric: ``voc07``, ``area`` or ``coco``.
         difficult: ``ignore`` or ``count``.
-        version: DOTA version.
+        version: DOTA version, or another dataset whose rule applies.
         iou_thresholds: Evaluated IoU thresholds.
+        by_size: For ``coco``: mean AP over IoU thresholds and classes by the name of each size range; the first range
+            is that of the other values.
     """
 
     per_class: dict[str, ClassResult]
@@ -61,6 +69,7 @@ class EvaluationResult:
     difficult: str
     version: str
     iou_thresholds: tuple[float, ...]
+    by_size: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ap50(self) -> float:
@@ -82,6 +91,10 @@ class EvaluationResult:
         """Names of the classes with ground truth."""
         return [name for name, result in self.per_class.items() if result.npos]
 
+    def values(self) -> dict[str, float]:
+        """Return the means by name: ``AP50``, ``AP75``, ``AP50_95``."""
+        return _select(self, _AP_FIELDS)
+
     def _mean(self, field: str) -> float:
         values = [getattr(self.per_class[name], field) for name in self.scored]
         return float(np.mean(values)) if values else float("nan")
@@ -94,19 +107,14 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
         >>> plane = ClassResult(npos=2, nignored=0, ndet=3, ap_by_iou={0.5: 0.75}, max_recall=1.0)
         >>> result = EvaluationResult({"plane": plane}, 1, "voc07", "ignore", "v1.0", (0.5,))
         >>> result_to_json(result)["per_class"]["plane"]
-        {'AP50': 0.75, 'AP75': None, 'AP50_95': 0.75, 'npos': 2, 'ndet': 3, 'max_recall': 1.0}
+        {'objects': 2, 'detections': 3, 'recall': 1.0, 'AP50': 0.75, 'AP75': None, 'AP50_95': 0.75}
     """
     per_class = {
-        name: {
-            **_ap_fields(class_result),
-            "npos": class_result.npos,
-            "ndet": class_result.ndet,
-            "max_recall": _none_if_nan(class_result.max_recall),
-        }
-        for name, class_result in result.per_class.items()
+        name: _without_nan(_select(class_result, _CLASS_FIELDS)) for name, class_result in result.per_class.items()
     }
     return {
-        **_ap_fields(result),
+        **_without_nan(result.values()),
+        **({"by_size": _without_nan(result.by_size)} if result.by_size else {}),
         "per_class": per_class,
         "metric": result.metric,
         "difficult": result.difficult,
@@ -125,14 +133,11 @@ def format_table(result: EvaluationResult) -> str:
         >>> print(format_table(result).splitlines()[2])
         plane        2           3  1.0000  0.7500     -   0.7500
     """
-    rows: list[tuple[str, ...]] = [("class", "objects", "detections", "recall", "AP50", "AP75", "AP50:95")]
+    rows = [("class", *_CLASS_FIELDS)]
     for name, class_result in result.per_class.items():
-        values = (class_result.max_recall, class_result.ap50, class_result.ap75, class_result.ap50_95)
-        rows.append((name, str(class_result.npos), str(class_result.ndet), *map(_format_value, values)))
-    totals = [
-        sum(getattr(class_result, field) for class_result in result.per_class.values()) for field in ("npos", "ndet")
-    ]
-    rows.append(("mean", *map(str, totals), "", *map(_format_value, (result.ap50, result.ap75, result.ap50_95))))
+        rows.append((name, *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
+    totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in _COUNT_FIELDS.values()]
+    rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows]
     rule = "-" * len(lines[0])
@@ -140,7 +145,8 @@ def format_table(result: EvaluationResult) -> str:
 
 
 def _format_settings(result: EvaluationResult) -> list[str]:
-    metric = {"voc07": "VOC07, 11 points", "area": "area under the curve"}[result.metric]
+    metrics = {"voc07": "VOC07, 11 points", "area": "area under the curve", "coco": "COCO, 101 points"}
+    metric = metrics[result.metric]
     ignored = sum(class_result.nignored for class_result in result.per_class.values())
     rule = (
         f"{count_of(ignored, 'difficult object')} ignored"
@@ -149,6 +155,9 @@ def _format_settings(result: EvaluationResult) -> list[str]:
     )
     scope = f"{count_of(len(result.scored), 'class')} on {count_of(result.images, 'image')}"
     lines = [f"mAP at IoU 0.5: {_format_value(result.ap50)} over {scope} ({metric}; {rule})"]
+    if result.by_size:
+        values = ", ".join(f"{name} {_format_value(value)}" for name, value in result.by_size.items())
+        lines.append(f"AP50:95 by size: {values}; the table is of {next(iter(result.by_size))} objects")
     excluded = [name for name, class_result in result.per_class.items() if not class_result.npos]
     if excluded:
         lines.append(f"excluded from the mean, no ground truth: {', '.join(excluded)}")
@@ -156,13 +165,14 @@ def _format_settings(result: EvaluationResult) -> list[str]:
 
 
 def _format_value(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def _ap_fields(result: ClassResult | EvaluationResult) -> dict[str, float | None]:
-    values = {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
-    return {name: _none_if_nan(value) for name, value in values.items()}
+def _select(result: ClassResult | EvaluationResult, fields: dict[str, str]) -> dict[str, Any]:
+    return {name: getattr(result, attribute) for name, attribute in fields.items()}
 
 
-def _none_if_nan(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if np.isnan(value) else value for name, value in values.items()}

@@ -1,9 +1,10 @@
-"""Average precision of ranked detections, with both metrics of PASCAL VOC as in DOTA_devkit."""
+"""Average precision of ranked detections: both metrics of PASCAL VOC as in DOTA_devkit, and that of COCO."""
 
 import numpy as np
 
 # Floats as in DOTA_devkit, not exact tenths: its levels 0.3 and 0.6 lie slightly above 3/10 and 6/10.
 _RECALL_LEVELS = np.arange(0.0, 1.1, 0.1)
+_COCO_RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 
 
 def average_precision(
@@ -17,8 +18,8 @@ def average_precision(
         true_positives: (N,) bool, in order of descending score.
         false_positives: (N,) bool, in the same order.
         num_gt: Number of ground-truth objects that count. With 0 both results are NaN.
-        metric: ``voc07`` (mean of the highest precision at 11 recall levels) or ``area`` (area under the precision
-            envelope).
+        metric: ``voc07`` (mean of the highest precision at 11 recall levels), ``area`` (area under the precision
+            envelope) or ``coco`` (mean of the highest precision at 101 recall levels).
 
     Returns:
         Average precision and recall over all detections, both in [0, 1].
@@ -37,7 +38,7 @@ def average_precision(
     recall = num_tp / num_gt
     precision = num_tp / np.maximum(num_tp + num_fp, np.finfo(np.float64).eps)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]  # highest precision at this or a higher recall
-    measure = {"voc07": _eleven_point_mean, "area": _area_under_curve}[metric]
+    measure = {"voc07": _eleven_point_mean, "area": _area_under_curve, "coco": _hundred_one_point_mean}[metric]
     return measure(recall, envelope), float(recall[-1])
 
 
@@ -49,3 +50,8 @@ def _eleven_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
 def _area_under_curve(recall: np.ndarray, envelope: np.ndarray) -> float:
     steps = np.diff(recall, prepend=0.0)
     return min(1.0, float((steps * envelope).sum()))
+
+
+def _hundred_one_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
+    first = np.searchsorted(recall, _COCO_RECALL_LEVELS, side="left")
+    return float(envelope[first[first < len(recall)]].sum() / len(_COCO_RECALL_LEVELS))

@@ -4,33 +4,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rotated_atss.dota.datasets import DATASETS, DOTA_VERSIONS
 from rotated_atss.errors import UserError, quote
 
-_V10 = (
-    "plane",
-    "baseball-diamond",
-    "bridge",
-    "ground-track-field",
-    "small-vehicle",
-    "large-vehicle",
-    "ship",
-    "tennis-court",
-    "basketball-court",
-    "storage-tank",
-    "soccer-ball-field",
-    "roundabout",
-    "harbor",
-    "swimming-pool",
-    "helicopter",
-)
-_V15 = (*_V10, "container-crane")
-_V20 = (*_V15, "airport", "helipad")
-
-CLASSES: dict[str, tuple[str, ...]] = {"v1.0": _V10, "v1.5": _V15, "v2.0": _V20}
+CLASSES: dict[str, tuple[str, ...]] = {version: DATASETS[version].classes for version in DOTA_VERSIONS}
 """Class names by DOTA version, in order of label index; a later version only appends."""
-
-DOTA_VERSIONS = tuple(CLASSES)
-"""Names of the DOTA versions, ``v1.0`` to ``v2.0``."""
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (230, 57, 70),
@@ -59,8 +37,8 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     """Resolve a class specification to class names.
 
     Args:
-        spec: A DOTA version (``"v1.0"``, ``"1.5"``), names separated by commas, the path of a text file with one name
-            per line, or a sequence of names.
+        spec: A DOTA version (``"v1.0"``, ``"1.5"``) or another key of :data:`rotated_atss.dota.datasets.DATASETS`,
+            names separated by commas, the path of a text file with one name per line, or a sequence of names.
 
     Returns:
         The names, in order of label index. Spaces within a name become hyphens, as the text formats require.
@@ -72,8 +50,8 @@ def resolve_classes(spec: str | Path | Sequence[str]) -> tuple[str, ...]:
     Example:
         >>> resolve_classes("plane,Small Car")
         ('plane', 'Small-Car')
-        >>> len(resolve_classes("v1.5"))
-        16
+        >>> len(resolve_classes("v1.5")), resolve_classes("ucas-aod")
+        (16, ('car', 'airplane'))
     """
     if isinstance(spec, Path):
         return _validate(_read_names(spec), spec)
@@ -126,17 +104,17 @@ def unknown_class_error(name: str, classes: Sequence[str], where: object) -> Use
 
 
 def _resolve_text(spec: str) -> tuple[str, ...]:
-    version = spec.strip().lower()
-    version = version if version.startswith("v") else f"v{version}"
-    if version in CLASSES:
-        return CLASSES[version]
+    name = spec.strip().lower()
+    for key in (name, f"v{name}"):
+        if key in DATASETS:
+            return DATASETS[key].classes
     if "," in spec:
         return _validate([name.strip() for name in spec.split(",") if name.strip()], None)
     if Path(spec).is_file():
         return _validate(_read_names(Path(spec)), spec)
     raise UserError(
-        f"'{spec}' is neither a DOTA version ({', '.join(CLASSES)}) nor a file of class names",
-        hint=f"a single class is written as a tuple, ('{spec}',), or with a comma, '{spec},'",
+        f"'{spec}' is neither a DOTA version nor a dataset ({', '.join(DATASETS)}) nor a file of class names",
+        hint=f"write a single class as a tuple, ('{spec}',), or with a comma, '{spec},'",
     )
 
 

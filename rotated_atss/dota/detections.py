@@ -57,11 +57,11 @@ class Detections:
     @classmethod
     def from_ids(cls, image_ids: Iterable[str], scores: np.ndarray, polygons: np.ndarray) -> "Detections":
         """Build detections from N image ids, (N,) scores and (N, 8) or (N, 4, 2) polygons."""
-        numbers: dict[str, int] = {}
-        image_index = np.array([numbers.setdefault(str(name), len(numbers)) for name in image_ids], dtype=np.int64)
+        indices: dict[str, int] = {}
+        image_index = np.array([indices.setdefault(str(name), len(indices)) for name in image_ids], dtype=np.int64)
         polygons = np.asarray(polygons, dtype=np.float64).reshape(len(image_index), 8)
         scores = np.asarray(scores, dtype=np.float64).reshape(len(image_index))
-        return cls(tuple(numbers), image_index, scores, polygons)
+        return cls(tuple(indices), image_index, scores, polygons)
 
     def take(self, rows: np.ndarray) -> "Detections":
         """Select detections by indices or by a boolean mask."""
@@ -147,7 +147,7 @@ def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections])
         ...     sorted(list_task1_files(folder))
         ['plane', 'ship']
     """
-    atomic_write_all({task1_path(folder, name): format_detections(rows) for name, rows in detections.items()})
+    atomic_write_all({task1_path(folder, name): format_detections(of_class) for name, of_class in detections.items()})
 
 
 def format_detections(detections: Detections) -> bytes:

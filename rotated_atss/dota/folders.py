@@ -1,5 +1,6 @@
 """List the images and label files of a DOTA folder, and pair them."""
 
+from collections.abc import Container
 from pathlib import Path
 
 from rotated_atss.dota._fields import MAX_FIELD_BYTES
@@ -11,7 +12,7 @@ _OTHER_IMAGE_SUFFIXES = (
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
-_LISTED = 5  # names in a message
+_LISTED = 5  # maximum number of names in a message
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -30,7 +31,7 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     images = list_files(folder, IMAGE_SUFFIXES)
     if not images:
-        raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
+        raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     for image in images:
         check_image_name(image.stem, folder)
     _reject_shared_names(images, "images")
@@ -43,7 +44,7 @@ def _reject_shared_names(paths: list[Path], kind: str) -> None:
     for path in paths:
         first = by_stem.setdefault(path.stem.casefold(), path)
         if first is not path:
-            message = f"two {kind} share one name, {first.name} and {path.name}"
+            message = f"two {kind} have the same name, {first.name} and {path.name}"
             raise UserError(message, where=path.parent, hint="remove one")
 
 
@@ -154,12 +155,15 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
         raise UserError(f"cannot read: {error.strerror or error}", where=error.filename or folder) from error
 
 
-def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> list[tuple[Path, Path | None]]:
+def pair_images_and_labels(
+    images: str | Path, labels: str | Path | None, only: Container[str] | None = None
+) -> list[tuple[Path, Path | None]]:
     """Pair the images of one folder with the label files of another, sorted by name.
 
     Args:
         images: Folder of images.
         labels: Folder of label files; None for a test set, whose images are paired with None.
+        only: Names of images without suffix; other images and label files are left out. None takes all.
 
     Raises:
         UserError: A folder is missing or holds no image, an image has no label file, or a label file has no image.
@@ -172,10 +176,11 @@ def pair_images_and_labels(images: str | Path, labels: str | Path | None) -> lis
         ...     [(image.name, label.name) for image, label in pair_images_and_labels(folder, folder)]
         [('P0001.png', 'P0001.txt')]
     """
-    image_paths = list_images(images)
+    image_paths = [path for path in list_images(images) if only is None or path.stem in only]
     if labels is None:
         return [(path, None) for path in image_paths]
-    labels_by_stem = {path.stem: path for path in list_label_files(labels)}
+    label_paths = [path for path in list_label_files(labels) if only is None or path.stem in only]
+    labels_by_stem = {path.stem: path for path in label_paths}
     unpaired = [path.name for path in image_paths if path.stem not in labels_by_stem]
     if unpaired:
         message = f"no label file for {_first_of('image', unpaired)}"

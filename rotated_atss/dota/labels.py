@@ -24,7 +24,7 @@ _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Labels:
-    """Objects of one label file, in file order, including quadrilaterals without area.
+    """Objects of one label file, in file order, including zero-area quadrilaterals.
 
     Attributes:
         polygons: (N, 8) float64, corners in pixels.
@@ -232,7 +232,7 @@ def _other_format(fields: list[str]) -> str:
 
 
 def _reject_normalized(polygons: Sequence[Sequence[float]], path: object) -> None:
-    """Refuse a file all of whose coordinates lie between 0 and 1: they are shares of the image size, not pixels."""
+    """Reject a file if all coordinates lie between 0 and 1: they are fractions of the image size, not pixels."""
     values = np.array(polygons)
     if len(polygons) and values.min() >= 0 and values.max() <= 1 and (values != values.round()).any():
         what = "all coordinates lie between 0 and 1: they must be pixels"

@@ -115,10 +115,26 @@ def classify_detections(
     return true_positives, ~true_positives & ~is_ignored
 
 
-def _max_ious(
+def overlapping_pairs(
     polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the highest IoU of each polygon and the index of its object, the lowest index on ties; (N,) each."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the pairs of a polygon and an object of its image that can have an IoU above a threshold.
+
+    Args:
+        polygons: (N, 8), corners in pixels.
+        image_index: (N,) int64, numbering of images as in ``ground_truth``.
+        ground_truth: Objects of one class.
+        min_iou: Pairs whose IoU cannot exceed this value are left out.
+
+    Returns:
+        Index of the polygon, index of the object and IoU of each pair, in no order; (P,) each.
+
+    Example:
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> ground_truth = GroundTruth(np.vstack([square, square + 50]), np.array([0, 0]), np.array([False, False]))
+        >>> [column.tolist() for column in overlapping_pairs(square, np.array([0]), ground_truth, 0.5)]
+        [[0], [0], [1.0]]
+    """
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
     gt_hbbs, gt_areas = polygon_hbbs(ground_truth.polygons), polygon_areas(ground_truth.polygons)
     row_blocks, gt_blocks, iou_blocks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
@@ -129,7 +145,14 @@ def _max_ious(
         row_blocks.append(rows)
         gt_blocks.append(gt_index)
         iou_blocks.append(polygon_ious(polygons[rows], ground_truth.polygons[gt_index]))
-    rows, gt_index, ious = np.concatenate(row_blocks), np.concatenate(gt_blocks), np.concatenate(iou_blocks)
+    return np.concatenate(row_blocks), np.concatenate(gt_blocks), np.concatenate(iou_blocks)
+
+
+def _max_ious(
+    polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest IoU of each polygon and the index of its object, the lowest index on ties; (N,) each."""
+    rows, gt_index, ious = overlapping_pairs(polygons, image_index, ground_truth, min_iou)
     order = np.lexsort((gt_index, -ious, rows))
     best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
     max_ious, max_gt_index = np.zeros(len(polygons)), np.full(len(polygons), -1, dtype=np.int64)

@@ -1,6 +1,6 @@
 """Write the zip file for DOTA's evaluation server.
 
-The server requires one ``Task1_<class>.txt`` per class, also without detections, at the top level of the zip, with
+The server requires one ``Task1_<class>.txt`` per class, even if it has no detections, at the top level of the zip, with
 detections on full images.
 """
 
@@ -16,7 +16,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal detections give equal bytes
-_UNIX = 3  # zip's code of the creating system, the same on every system
+_UNIX = 3  # code of the creating system in a zip; fixed for the same reason
 
 
 def write_submission(path: str | Path, detections_by_class: Mapping[str, Detections], classes: Sequence[str]) -> None:

@@ -13,22 +13,23 @@ from rotated_atss.dota.classes import unknown_class_hint
 from rotated_atss.dota.detections import TASK1_PREFIX, Detections, parse_detections
 from rotated_atss.dota.folders import list_images
 from rotated_atss.dota.tiles import is_tile_name
-from rotated_atss.errors import UserError, printable
+from rotated_atss.errors import UserError, count_of, printable, quote
 from rotated_atss.io.files import read_bytes
 
-# A share of images with detections up to this value suggests that the test run is incomplete.
-_INCOMPLETE_SHARE = 0.55
+# If at most this fraction of the images has detections, the test run is probably incomplete.
+_INCOMPLETE_FRACTION = 0.55
 MAX_CONTENT_BYTES = 4 << 30
-_MIN_SCORES = 100  # number of scores from which their decimals are checked
+_MIN_SCORES = 100  # the number of decimals is checked only with at least this many scores
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of a submission.
+    """A problem in a submission.
 
     Attributes:
         level: ``error`` (the server rejects the submission or scores it wrongly) or ``warning``.
-        where: File within the zip, or ``file:line``.
+        where: File in the zip, ``file:line``, or the affected part of the submission (``coordinates``, ``scores``,
+            ``images``).
         message: Description of the problem.
     """
 
@@ -47,8 +48,8 @@ def check_submission(
 
     Args:
         path: Zip file, or a folder with the same files.
-        classes: Classes of the task.
-        images: Folder of the tested images, or their ids; None skips the check of image ids.
+        classes: Class names of the DOTA version.
+        images: Folder of the test images, or their ids; None skips the check of image ids.
 
     Raises:
         UserError: ``path`` or ``images`` cannot be read.
@@ -62,49 +63,52 @@ def check_submission(
     """
     files, findings = _read_files(Path(path), classes)
     findings += _check_names(files, classes)
-    detections: dict[str, Detections] = {}
+    by_file: dict[str, Detections] = {}
     for name in sorted(files):
         if _class_of(name) not in classes:
             continue
         try:
-            detections[name] = parse_detections(files[name], name)
+            by_file[name] = parse_detections(files[name], name)
         except UserError as error:
             findings.append(Finding("error", str(error.where), error.what))
-    tile_findings = list(_check_tiles(detections))
+    tile_findings = list(_check_tiles(by_file))
     findings += tile_findings
     for check in (_check_scores, _check_units, _check_precision):
-        findings += check(detections)
+        findings += check(by_file)
     if images is not None and not tile_findings:  # tile names would all be unknown image ids
         ids = [path.stem for path in list_images(images)] if isinstance(images, (str, Path)) else list(images)
-        findings += _check_images(detections, ids)
+        findings += _check_images(by_file, ids)
     return sorted(findings, key=lambda finding: finding.level)
 
 
 def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], list[Finding]]:
-    """Read the files of a zip or folder, by their names within it.
+    """Read the files of a zip or folder, by their names within it, and report names that occur twice.
 
-    Of a zip only the files of the classes are read, up to a total size.
+    In a zip, only the Task1 files of ``classes`` are read; all other files map to ``b""``.
+
+    Raises:
+        UserError: The zip cannot be read, or expands to more than :data:`MAX_CONTENT_BYTES`.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
         return {file.relative_to(path).as_posix(): read_bytes(file) for file in files}, []
     contents: dict[str, bytes] = {}
     findings = []
-    room = MAX_CONTENT_BYTES
+    remaining_bytes = MAX_CONTENT_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
             for info in (info for info in archive.infolist() if not info.is_dir()):
                 if info.filename in contents:
-                    findings.append(Finding("error", printable(info.filename), "twice in the zip"))
+                    findings.append(Finding("error", printable(info.filename), "occurs twice in the zip"))
                     continue
                 contents[info.filename] = b""
                 if _class_of(info.filename) in classes:
                     with archive.open(info) as file:
-                        contents[info.filename] = file.read(room + 1)
-                room -= len(contents[info.filename])
-                if room < 0:
-                    what = f"the files of the zip have more than {MAX_CONTENT_BYTES >> 30} GiB"
-                    raise UserError(what, where=path, hint="is this a submission?")
+                        contents[info.filename] = file.read(remaining_bytes + 1)
+                remaining_bytes -= len(contents[info.filename])
+                if remaining_bytes < 0:
+                    what = f"the zip expands to more than {MAX_CONTENT_BYTES >> 30} GiB"
+                    raise UserError(what, where=path, hint="check that it is a submission")
     except UserError:
         raise
     except Exception as error:  # a damaged zip raises errors of zipfile, zlib, lzma, struct and others
@@ -120,7 +124,7 @@ def _class_of(name: str) -> str | None:
 def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator[Finding]:
     for name in (f"{TASK1_PREFIX}{class_name}.txt" for class_name in classes):
         if name not in files:
-            yield Finding("error", name, "missing: every class needs a file, also without detections")
+            yield Finding("error", name, "missing: every class needs a file, even if it has no detections")
     for name in sorted(files):
         if "/" in name:
             yield Finding("error", name, "in a folder: the files must be at the top level of the zip")
@@ -130,31 +134,36 @@ def _check_names(files: Mapping[str, bytes], classes: Sequence[str]) -> Iterator
             yield Finding("error", name, f"unknown class; {unknown_class_hint(str(_class_of(name)), classes)}")
 
 
-def _check_tiles(detections: Mapping[str, Detections]) -> Iterator[Finding]:
+def _check_tiles(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
     """Report one finding for all files, as a missing merge affects every class."""
-    first_tiles = {name: next(filter(is_tile_name, rows.images), None) for name, rows in detections.items()}
+    first_tiles = {name: next(filter(is_tile_name, detections.images), None) for name, detections in by_file.items()}
     tiles = {name: tile for name, tile in first_tiles.items() if tile is not None}
     if not tiles:
         return
     first, *more = tiles
-    others = f" (and so in {len(more)} more files)" if more else ""
-    yield Finding("error", first, f"names of tiles, such as {tiles[first]}: merge into full images first{others}")
+    others = f" (also in {count_of(len(more), 'more file')})" if more else ""
+    message = f"image ids are tile names, such as {tiles[first]}{others}. Merge into full images first."
+    yield Finding("error", first, message)
 
 
-def _check_scores(detections: Mapping[str, Detections]) -> Iterator[Finding]:
-    for name, rows in detections.items():
-        if ((rows.scores < 0) | (rows.scores > 1)).any():
+def _check_scores(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
+    for name, detections in by_file.items():
+        if ((detections.scores < 0) | (detections.scores > 1)).any():
             yield Finding("warning", name, "scores outside 0 to 1")
 
 
-def _check_units(detections: Mapping[str, Detections]) -> Iterator[Finding]:
-    polygons = np.concatenate([rows.polygons for rows in detections.values()] or [np.empty((0, 8))])
+def _check_units(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
+    polygons = np.concatenate([detections.polygons for detections in by_file.values()] or [np.empty((0, 8))])
     if len(polygons) and (polygons >= 0).all() and (polygons <= 1).all():
         yield Finding("error", "coordinates", "all lie between 0 and 1: they must be pixels of the full image")
 
 
-def _check_precision(detections: Mapping[str, Detections]) -> Iterator[Finding]:
-    texts = [rows.score_texts for rows in detections.values() if rows.score_texts is not None and len(rows)]
+def _check_precision(by_file: Mapping[str, Detections]) -> Iterator[Finding]:
+    texts = [
+        detections.score_texts
+        for detections in by_file.values()
+        if detections.score_texts is not None and len(detections)
+    ]
     if not texts or sum(map(len, texts)) < _MIN_SCORES:
         return
     decimals = max(len(text.partition(b".")[2]) for column in texts for text in np.unique(column).tolist())
@@ -163,20 +172,23 @@ def _check_precision(detections: Mapping[str, Detections]) -> Iterator[Finding]:
         yield Finding("warning", "scores", message)
 
 
-def _check_images(detections: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
+def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iterator[Finding]:
     known, seen = set(ids), set[str]()
-    for name, rows in detections.items():
-        seen.update(rows.images)
-        unknown = [image for image in rows.images if image not in known]
+    for name, detections in by_file.items():
+        seen.update(detections.images)
+        unknown = [image for image in detections.images if image not in known]
         if unknown:
-            yield Finding("error", name, f"{len(unknown)} unknown image ids, the first '{unknown[0]}'")
+            message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
+            yield Finding("error", name, message)
     without = [image for image in ids if image not in seen]
     if not without:
         return
     if len(without) == len(ids):
-        yield Finding("error", "images", "none of these images has a detection: is this the folder of tested images?")
+        message = f"none of the {len(ids)} images has a detection. Check that this is the folder of the test images."
+        yield Finding("error", "images", message)
         return
-    message = f"{len(without)} of {len(ids)} images have no detection, the first '{without[0]}'"
-    if len(ids) - len(without) <= _INCOMPLETE_SHARE * len(ids):
-        message += ": were all tiles tested and merged?"
+    verb = "has" if len(without) == 1 else "have"
+    message = f"{len(without)} of {len(ids)} images {verb} no detection (first: {quote(without[0])})"
+    if len(ids) - len(without) <= _INCOMPLETE_FRACTION * len(ids):
+        message += ". Check that all tiles were tested and merged."
     yield Finding("warning", "images", message)

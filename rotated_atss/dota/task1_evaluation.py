@@ -1,12 +1,15 @@
-"""Average precision of Task1 detections on full images, equal to DOTA_devkit's evaluation."""
+"""Average precision of Task1 detections on full images, equal to DOTA_devkit's evaluation, or by COCO's rules."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rotated_atss.dota.ap_result import ClassResult, EvaluationResult
 from rotated_atss.dota.average_precision import average_precision
+from rotated_atss.dota.coco_evaluation import evaluate_class_by_size, mean_by_size
+from rotated_atss.dota.datasets import COCO_SIZES, get_rule
 from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.matching import (
@@ -21,23 +24,18 @@ from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.threads import map_in_threads
 from rotated_atss.ops.polygon_iou import polygon_areas
 
-METRICS = ("voc07", "area")
+METRICS = ("voc07", "area", "coco")
 DIFFICULT_RULES = ("ignore", "count")
 IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 logger = logging.getLogger(__name__)
 
 
-def _difficult_rule(version: str) -> str:
-    """Return how DOTA's server treats difficult objects: ``ignore`` in v1.0, ``count`` in later versions."""
-    return "ignore" if version in ("v1.0", "1.0") else "count"
-
-
 def evaluate_detections(
     detections_by_class: Mapping[str, Detections],
     labels_by_image: Mapping[str, Labels],
     *,
-    metric: str = "voc07",
+    metric: str | None = None,
     version: str = "v1.0",
     difficult: str | None = None,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
@@ -51,10 +49,11 @@ def evaluate_detections(
     Args:
         detections_by_class: Detections on full images; a class without an entry has none.
         labels_by_image: Labels by image id. An image without objects has empty labels.
-        metric: ``voc07`` (11 recall levels) or ``area`` (area under the precision envelope).
-        version: DOTA version, which selects the rule for difficult objects if ``difficult`` is None.
-        difficult: ``ignore`` or ``count``. Every flag except 0 is difficult.
-        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50:95 is the mean over all.
+        metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco``
+            (:mod:`rotated_atss.dota.coco_evaluation`); None for that of ``version``.
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rule applies.
+        difficult: ``ignore`` or ``count``, instead of the rule of ``version``. Every flag except 0 is difficult.
+        iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
         ignore_unlabeled: Drop detections on images without labels instead of raising.
@@ -77,25 +76,36 @@ def evaluate_detections(
         labeled = sorted({name for labels in labels_by_image.values() for name in labels.names})
         classes = tuple(dict.fromkeys([*detections_by_class, *labeled]))
     classes = tuple(classes)
-    difficult = _difficult_rule(version) if difficult is None else difficult
+    rule = get_rule(version)
+    rule = replace(rule, metric=metric or rule.metric, sizes=rule.sizes or COCO_SIZES)
+    metric, difficult = rule.metric, rule.difficult if difficult is None else difficult
     _check_choice("metric", metric, METRICS)
     _check_choice("rule for difficult objects", difficult, DIFFICULT_RULES)
     if not labels_by_image:
-        raise UserError("no labels to evaluate on", hint="give the label files of the tested images")
+        raise UserError("no labels to evaluate on", hint="give the label files of the test images")
     ground_truths = collect_ground_truth(labels_by_image, classes)
     _warn_about_zero_areas(ground_truths)
-    image_numbers = {image: number for number, image in enumerate(labels_by_image)}
+    image_indices = {image: index for index, image in enumerate(labels_by_image)}
     detections = {name: detections_by_class.get(name, EMPTY_DETECTIONS) for name in classes}
-    image_index = {name: _number_images(detections[name], image_numbers, name, ignore_unlabeled) for name in classes}
+    image_index = {name: _index_images(detections[name], image_indices, name, ignore_unlabeled) for name in classes}
+
+    by_size: dict[str, dict[str, float]] = {}
 
     def evaluate(name: str) -> ClassResult:
+        if metric == "coco":
+            result, by_size[name] = evaluate_class_by_size(
+                detections[name], image_index[name], ground_truths[name], rule, iou_thresholds,
+                ignore_difficult=difficult == "ignore",
+            )  # fmt: skip
+            return result
         ranked = rank_detections(detections[name], image_index[name], ground_truths[name], min(iou_thresholds))
         return _evaluate_class(ranked, ground_truths[name], iou_thresholds, metric, difficult == "ignore")
 
     largest_first = sorted(classes, key=lambda name: -len(detections[name]))
     results = dict(zip(largest_first, map_in_threads(evaluate, largest_first, workers, on_done), strict=True))
     per_class = {name: results[name] for name in classes}
-    return EvaluationResult(per_class, len(labels_by_image), metric, difficult, version, tuple(iou_thresholds))
+    sizes = mean_by_size(by_size, rule.sizes) if by_size else {}
+    return EvaluationResult(per_class, len(labels_by_image), metric, difficult, version, tuple(iou_thresholds), sizes)
 
 
 def _evaluate_class(
@@ -116,19 +126,19 @@ def _evaluate_class(
     return ClassResult(num_gt, int(ignored.sum()), len(ranked.max_ious), ap_by_iou, recall_by_iou[min(iou_thresholds)])
 
 
-def _number_images(
-    detections: Detections, image_numbers: Mapping[str, int], name: str, ignore_unlabeled: bool
+def _index_images(
+    detections: Detections, image_indices: Mapping[str, int], name: str, ignore_unlabeled: bool
 ) -> np.ndarray:
-    """Return the (N,) image number of each detection, -1 for an image without labels."""
-    numbers = np.array([image_numbers.get(image, -1) for image in detections.images], dtype=np.int64)
-    image_index = numbers[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
+    """Return the (N,) image index of each detection, -1 for an image without labels."""
+    indices = np.array([image_indices.get(image, -1) for image in detections.images], dtype=np.int64)
+    image_index = indices[detections.image_index] if len(detections) else np.empty(0, dtype=np.int64)
     unlabeled = np.flatnonzero(image_index < 0)
     if not len(unlabeled):
         return image_index
     image = detections.images[detections.image_index[unlabeled[0]]]
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
-        used = np.bincount(detections.image_index, minlength=len(numbers)) > 0
-        count = int((used & (numbers < 0)).sum())
+        used = np.bincount(detections.image_index, minlength=len(indices)) > 0
+        count = int((used & (indices < 0)).sum())
         place = f"{count_of(len(unlabeled), 'detection')} on {count_of(count, 'image')} without labels"
         raise UserError(
             f"class {name}: {place}, the first on '{image}'",
@@ -141,7 +151,7 @@ def _number_images(
 
 def _hint_for_unlabeled(image: str) -> str:
     if is_tile_name(image):
-        return "that is a tile: merge into full images first, rotated-atss merge"
+        return "merge tiles into full images first, with rotated-atss merge"
     return "give the label files of all images, or drop such detections with --ignore-unlabeled"
 
 

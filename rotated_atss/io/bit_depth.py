@@ -15,7 +15,7 @@ from rotated_atss.errors import UserError
 MIN_BITS, MAX_BITS = 8, 16
 _VALUES = 1 << MAX_BITS
 _FILL_VALUES = [0, _VALUES - 1]  # usual values of pixels without data
-_SHARE = 0.9999  # of the values must fit, so that single hot pixels do not darken the image
+_FRACTION = 0.9999  # fraction of the values that must fit, so that single hot pixels do not darken the image
 _CHUNK = 1 << 22  # values per call of np.bincount, which converts to int64
 
 
@@ -67,7 +67,7 @@ def used_bits(counts: NDArray[np.int64]) -> int:
     inner = counts.copy()
     inner[_FILL_VALUES] = 0
     cumulated = np.cumsum(inner if inner.any() else counts)
-    largest = int(np.searchsorted(cumulated, _SHARE * cumulated[-1]))
+    largest = int(np.searchsorted(cumulated, _FRACTION * cumulated[-1]))
     return max(MIN_BITS, largest.bit_length())
 
 

@@ -1,4 +1,4 @@
-"""One conversion for all images of a run, decided from their headers and stated once."""
+"""One conversion for all images of a run, determined from their headers and printed once."""
 
 from __future__ import annotations
 

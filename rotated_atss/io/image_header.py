@@ -13,7 +13,7 @@ from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
-_TAIL_BYTES = 4096  # the end marker is searched in the last bytes, as some writers append data
+_TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _SWAPPING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _BMP_UNCOMPRESSED = (0, 3, 6)
 _PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
@@ -21,7 +21,7 @@ _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex in
 
 
 class UnreadableImageError(UserError):
-    """Error in an image file that is missing, empty, truncated, damaged or no image.
+    """Error in an image file that is missing, empty, truncated, damaged or not an image.
 
     Example:
         >>> print(UnreadableImageError("the image is truncated", where="a.png"))

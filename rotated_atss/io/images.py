@@ -18,8 +18,8 @@ from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, e
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
-_MAX_COMPRESSION = 40  # upper bound of memory per byte of file, for files whose header cannot be read
-_MAX_BUFFER_BYTES = (1 << 31) - 1  # of cv2.imdecode
+_MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte in the file, where the header cannot be read
+_MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
 
 def read_image(path: str | Path, bits: int | None = None) -> Image:
@@ -36,7 +36,7 @@ def read_image(path: str | Path, bits: int | None = None) -> Image:
             several images :func:`rotated_atss.io.conversion.plan_conversion` finds a common number.
 
     Raises:
-        UnreadableImageError: The file is missing, truncated, damaged or no image.
+        UnreadableImageError: The file is missing, truncated, damaged or not an image.
         UserError: The pixels are of an unsupported kind, or exceed OpenCV's limit.
 
     Example:

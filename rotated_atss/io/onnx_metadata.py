@@ -59,7 +59,7 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
 
 
 def _not_onnx(path: str | Path) -> UserError:
-    return UserError("not a readable ONNX file", where=path, hint="truncated, or another kind of file")
+    return UserError("not a readable ONNX file", where=path, hint="check that the file is complete")
 
 
 def _fields(file: BinaryIO, size: int, keep: int | None) -> Iterator[tuple[int, int, bytes | None]]:

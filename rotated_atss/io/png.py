@@ -2,8 +2,8 @@
 
 A PNG codec spends most of its time on deflate and on the row filters. The packages ``isal`` (deflate) and ``pyspng``
 (filters) are faster than the zlib of OpenCV; both are optional and give the same pixels as OpenCV. With them
-``rotated-atss split`` is 1.85 times as fast as with OpenCV's codec (``benchmarks/bench_fast_paths.py``), and a tile
-loads in less than half the time in training (``benchmarks/bench_split.py``).
+``rotated-atss split`` takes half the time (``benchmarks/bench_split.py``), and a tile is read in 6 ms instead of 14 ms
+(measured at 0.1.0).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_PIXELS = 1 << 26
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
-_UP = 2  # filter that stores the difference to the row above: compresses aerial images best without a search per row
+_UP = 2  # filter that stores differences from the row above: compresses aerial images best without a search per row
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 # Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
 # animation frames) are decoded by OpenCV.

@@ -25,10 +25,9 @@ _MAX_OWNER_BYTES = 200
 def run_lock(path: str | Path) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    On POSIX the file is locked with ``flock``, which ends with the process and its forked workers: the file of a killed
-    run locks nothing.
-    Where ``flock`` is missing (Windows, some network file systems), the existence of the file ``<path>.exclusive`` is
-    the lock.
+    On POSIX the file is locked with ``flock``, which ends with the process and its forked workers: a file left by a
+    killed run locks nothing. Where ``flock`` is missing (Windows, some network file systems), the existence of the file
+    ``<path>.exclusive`` is the lock.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.

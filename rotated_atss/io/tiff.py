@@ -138,7 +138,7 @@ def needs_plain_bands(directory: TiffDirectory) -> bool:
     """Return whether OpenCV would change the bands: 8-bit images with alpha, or with several bands "of gray".
 
     libtiff's RGBA interface, which OpenCV uses for 8-bit images, multiplies the colors by band 4 if the file calls it
-    unassociated alpha, as GDAL does by default. Of several bands without a color model it reads only the first.
+    unassociated alpha, as GDAL does by default. If there are several bands and no color model, it reads only the first.
 
     Example:
         >>> needs_plain_bands(TiffDirectory({}, "<", False))

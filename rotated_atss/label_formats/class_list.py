@@ -1,4 +1,4 @@
-"""Class lists beside YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
+"""Class lists of YOLO labels: ``classes.txt``, or the ``names`` of a dataset's YAML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
     r"""Return the class names in a file of a label folder or of a folder up to two levels above it.
 
     Returns:
-        Names in the order of class numbers; None if there is no such file.
+        Names in index order; None if there is no such file.
 
     Raises:
         UserError: The file has no names in a form that is read.
@@ -37,7 +37,7 @@ def find_class_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upwards.
+    r"""Read a list of class names: one per line, or ``names`` of a YAML file as a list or a map from 0 upward.
 
     Raises:
         UserError: The file is not UTF-8, or has no names in one of these forms.

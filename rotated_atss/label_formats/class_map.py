@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 
 OTHERS = "*"
 """Key of a class map for all classes that it does not name."""
@@ -15,7 +15,7 @@ def parse_class_map(text: str) -> dict[str, str]:
 
     Args:
         text: Pairs separated by commas. An empty new name leaves the objects of a class out; ``*=new`` renames all
-            classes that are not named.
+            classes that are not named, and ``*=*`` keeps them.
 
     Raises:
         UserError: A pair has no ``=``, or an old name is empty or occurs twice.
@@ -28,8 +28,8 @@ def parse_class_map(text: str) -> dict[str, str]:
     for pair in text.split(","):
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not equals or not old or old in class_map:
-            what = f"{quote(pair)} names a class twice" if old in class_map else f"{quote(pair)} is no old=new"
-            raise UserError(what, where="--class-map", hint="write old=new,old=new")
+            what = "names a class twice" if old in class_map else "is not of the form old=new"
+            raise UserError(f"{quote(pair)} {what}", where="--class-map", hint="write old=new,old=new")
         class_map[old] = new
     return class_map
 
@@ -41,14 +41,34 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
         UserError: The map does not name the class.
 
     Example:
-        >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3")
-        'vehicle'
+        >>> map_class("Bus", {"*": "vehicle"}, "P1.xml:3"), map_class("Bus", {"Van": "", "*": "*"}, "P1.xml:3")
+        ('vehicle', 'Bus')
         >>> map_class("Bus", {"Van": "vehicle"}, "P1.xml:3")
         Traceback (most recent call last):
         rotated_atss.errors.UserError: P1.xml:3: the class 'Bus' is not in the class map (add Bus=NEW, ...
     """
     new = class_map.get(name, class_map.get(OTHERS))
+    if new == OTHERS:
+        return name
     if new is None:
-        hint = f"add {name}=NEW, {name}= to leave its objects out, or *=NEW for all others"
+        hint = f"add {name}=NEW, {name}= to drop the class, or *=NEW for all classes not listed"
         raise UserError(f"the class {quote(name)} is not in the class map", where=where, hint=hint)
     return new
+
+
+def unused_names_note(class_map: Mapping[str, str] | None, found: Iterable[str]) -> str:
+    """Return a line on old names that no object has, which can be misspelled; empty if there are none.
+
+    Args:
+        class_map: New name by old name, or None.
+        found: Class names of the objects.
+
+    Example:
+        >>> unused_names_note({"Bus": "vehicle", "van": "vehicle", "*": "*"}, ["Bus", "Van"])
+        'no object has the class that the class map names: van'
+    """
+    unused = sorted(set(class_map or ()) - {OTHERS} - set(found))
+    if not unused:
+        return ""
+    which = "the class" if len(unused) == 1 else f"the {count_of(len(unused), 'class')}"
+    return f"no object has {which} that the class map names: {', '.join(unused)}"

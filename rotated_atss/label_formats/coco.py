@@ -48,7 +48,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def read_rotated(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counter-clockwise.
+    """Read instances JSON whose ``bbox`` is ``cx, cy, w, h, angle``, in degrees and counterclockwise.
 
     Raises:
         UserError: A file is not in this format.
@@ -124,7 +124,7 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _Polygon) -> list
                 raise UserError(f"{label}: no such {key} {value}", where=path)
         where = f"{path}: {label}"
         if entry.get("iscrowd") and "difficult" not in entry:
-            options.notes["{} crowd annotations: read as difficult"] += 1
+            options.notes["crowd annotation", ": read as difficult"] += 1
         difficult, score = entry.get("difficult", int(bool(entry.get("iscrowd", 0)))), entry.get("score")
         if score is not None and not is_finite_number(score):
             raise UserError(f"score must be a number, got {quote(score)}", where=where)

@@ -1,4 +1,4 @@
-"""Conversion of labels and detections between formats, all of it or nothing."""
+"""Conversion of labels and detections between formats. If an error occurs, nothing is written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart, staged_folder
-from rotated_atss.label_formats.class_map import map_class
+from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, read_label_set
-from rotated_atss.label_formats.records import ImageLabels, LabelSet
-from rotated_atss.label_formats.registry import LabelFormat, get_format
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, note_lines
+from rotated_atss.label_formats.registry import WRITTEN, LabelFormat, get_format
 from rotated_atss.label_formats.yolo_obb import clip_to_image
 
 _DEFAULT_SUFFIX = ".png"
@@ -31,8 +31,8 @@ class ConvertResult:
         source_format: Format that was read.
         images: Number of images.
         objects: Number of objects written.
-        classes: Class names, in the order of class numbers.
-        notes: What was left out or changed, one line each.
+        classes: Class names in index order.
+        notes: What was dropped or changed, one line each.
     """
 
     source_format: str
@@ -58,13 +58,13 @@ def convert_labels(
     Args:
         source: A file, or a folder of label files.
         out: A new or empty folder.
-        target_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
-        source_format: Likewise, or ``auto``.
+        target_format: One of :data:`rotated_atss.label_formats.registry.WRITTEN`.
+        source_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Folder of the images, for their sizes and file names where the source does not state them.
-        classes: Class names of the source, in the order of class numbers; other classes are errors. None accepts any
-            class, sorted by name unless the source numbers them.
+        classes: Class names of the source in index order; a class that is not listed is an error. None accepts any
+            class; the order is that of the source's class indices, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
@@ -79,23 +79,25 @@ def convert_labels(
         ['P1.xml']
         >>> for note in result.notes:
         ...     print(note)
-        1 image file names are not known: written with .png (--images gives them)
-        1 difficult flags: left out
+        1 image file name not known: written with .png (use --images to read file names)
+        1 difficult flag: left out
     """
     target = get_format(target_format)
+    if target.write is None:
+        raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
     check_output_apart(out, [source] if images is None else [source, images], may_contain_inputs=False)
     files = None if images is None else ImageFiles(images)
     labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
-    notes: Counter[str] = Counter()
-    records = [_rename(record, classes, class_map, notes) for record in labels.images]
+    notes: Counter[tuple[str, str]] = Counter()
+    accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
+    found = {name for record in accepted for name in record.classes}
+    records = [_rename(record, class_map, notes) for record in accepted]
     names = _class_order(labels, records, classes, class_map)
+    unused = unused_names_note(class_map, found)
     records = [_complete(record, target, files, notes) for record in records]
     if target.name == "dota":
         records, names = _hyphenate(records, names, notes)
-    scored = any(record.scores is not None for record in records)
-    for record in records:
-        _note_losses(record, target, notes, scored=scored)
-    shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
+    _note_losses(records, target, notes)
     with staged_folder(out) as folder:
         target.write(records, names, folder)
     return ConvertResult(
@@ -103,12 +105,12 @@ def convert_labels(
         images=len(records),
         objects=sum(map(len, records)),
         classes=tuple(names),
-        notes=(*labels.notes, *(text.format(count, shift=shift) for text, count in notes.items())),
+        notes=(*labels.notes, *note_lines(notes), *filter(None, [unused])),
     )
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``, which can replace spaces by hyphens.
+    """Return a record whose class names are spelled as in ``classes``, with hyphens for spaces and in any case.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -120,10 +122,11 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         >>> check_classes(objects.build("P1", Path("P1.xml")), ["Small-Car"]).classes
         ('Small-Car',)
     """
-    spellings = {spelling: name for name in classes for spelling in (name, hyphenate(name))}
+    spellings = {hyphenate(name).casefold(): name for name in classes}
+    spellings |= {hyphenate(name): name for name in classes}  # an equal case comes first
     names = []
     for row, name in enumerate(record.classes):
-        known = spellings.get(name) or spellings.get(hyphenate(name))
+        known = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
         if known is None:
             raise unknown_class_error(name, classes, where_of(record, row))
         names.append(known)
@@ -143,20 +146,13 @@ def where_of(record: ImageLabels, row: int) -> str:
     return f"{record.source}:{record.lines[row]}" if record.lines[row] else str(record.source)
 
 
-def _rename(
-    record: ImageLabels,
-    classes: Sequence[str] | None,
-    class_map: Mapping[str, str] | None,
-    notes: Counter[str],
-) -> ImageLabels:
-    if classes is not None:
-        record = check_classes(record, classes)
+def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Counter[tuple[str, str]]) -> ImageLabels:
     if class_map is None:
         return record
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
     keep = np.array([bool(name) for name in names], dtype=bool)
     if not keep.all():
-        notes["{} objects of classes that the class map leaves out"] += int((~keep).sum())
+        notes["object", " of classes that the class map drops"] += int((~keep).sum())
     return replace(
         record,
         polygons=record.polygons[keep],
@@ -173,15 +169,17 @@ def _class_order(
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
-    """Return the classes of the output in the order of their numbers."""
+    """Return the classes of the output in index order."""
     numbered = list(classes or labels.classes)
     if class_map is not None:
-        numbered = [new for name in numbered if (new := class_map.get(name, class_map.get("*", "")))]
+        numbered = [new for name in numbered if (new := map_class(name, {"*": "", **class_map}, ""))]
     found = {name for record in records for name in record.classes}
     return [*dict.fromkeys(numbered), *sorted(found - set(numbered))]
 
 
-def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[str]) -> ImageLabels:
+def _complete(
+    record: ImageLabels, target: LabelFormat, files: ImageFiles | None, notes: Counter[tuple[str, str]]
+) -> ImageLabels:
     """Return a record with the size and the file name that the target needs."""
     name, size = record.name, record.size
     if files is not None:
@@ -189,7 +187,7 @@ def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None
         actual = files.size(record.image_id)
         if size is not None and size != actual:
             what = f"the size must be that of the image, {_size_text(actual)}, got {_size_text(size)}"
-            hint = "were the labels made on another version of the image?"
+            hint = "check that the labels were made on this version of the image"
             raise UserError(what, where=f"{record.source}: {record.name}", hint=hint)
         name, size = (path.name if name == record.image_id else name), actual
     if size is None and target.needs_size:
@@ -198,12 +196,12 @@ def _complete(record: ImageLabels, target: LabelFormat, files: ImageFiles | None
         raise UserError(what, where=record.source, hint=hint)
     if target.names_files and name == record.image_id:
         name += _DEFAULT_SUFFIX
-        notes[f"{{}} image file names are not known: written with {_DEFAULT_SUFFIX} (--images gives them)"] += 1
+        notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
     return replace(record, name=name, size=size)
 
 
 def _hyphenate(
-    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[str]
+    records: Sequence[ImageLabels], names: Sequence[str], notes: Counter[tuple[str, str]]
 ) -> tuple[list[ImageLabels], list[str]]:
     """Replace the spaces of class names, which DOTA text cannot hold."""
     spaced = [name for name in names if name != hyphenate(name)]
@@ -214,38 +212,47 @@ def _hyphenate(
         name = next(name for name in spaced if new_names.count(hyphenate(name)) > 1)
         hint = "rename one with --class-map"
         raise UserError(f"the class '{name}' becomes {hyphenate(name)}, another class", hint=hint)
-    notes[f"{{}} class names with spaces: written with hyphens ({spaced[0]} as {hyphenate(spaced[0])})"] += len(spaced)
+    notes["class name", f" with spaces: written with hyphens ({spaced[0]} as {hyphenate(spaced[0])})"] += len(spaced)
     renamed = [replace(record, classes=tuple(map(hyphenate, record.classes))) for record in records]
     return renamed, new_names
 
 
-def _note_losses(record: ImageLabels, target: LabelFormat, notes: Counter[str], *, scored: bool) -> None:
+def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[tuple[str, str]]) -> None:
     """Count what the target cannot hold, or holds in another way."""
+    scored = any(record.scores is not None for record in records)
+    shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
+    for record in records:
+        _note_losses_of(record, target, notes, scored=scored, shift=shift)
 
-    def note(text: str, count: int) -> None:
+
+def _note_losses_of(
+    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, scored: bool, shift: float
+) -> None:
+    def note(noun: str, text: str, count: int) -> None:
         if count:
-            notes[text] += count
+            notes[noun, text] += count
 
     if target.max_difficult == 0 or (target.name == "dota" and scored):
-        note("{} difficult flags: left out", int((record.difficult > 0).sum()))
+        note("difficult flag", ": left out", int((record.difficult > 0).sum()))
     elif target.max_difficult == 1:
-        note("{} objects with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
+        note("object", " with difficult 2 (truncated): written as 1", int((record.difficult > 1).sum()))
     if target.name == "dota" and scored:
-        note("{} images without detections: in no Task1 file", int(len(record) == 0))
+        note("image", " without detections: in no Task1 file", int(len(record) == 0))
     if not target.scores and record.scores is not None:
-        note("{} scores: left out", len(record))
+        note("score", ": left out", len(record))
     if target.name != "dota" or scored:
-        note("{} header lines (imagesource, gsd): left out", len(record.header))
+        note("header line", " (imagesource, gsd): left out", len(record.header))
     if target.name == "yolo-obb":
         outside = (clip_to_image(record) != record.polygons).any(axis=1)
-        note("{} objects reach outside their image: corners moved to its border", int(outside.sum()))
+        note("object", " reaching outside the image: corners moved to its border", int(outside.sum()))
     if target.rectangles:
         boxes = polygons_to_boxes(record.polygons)
         note(
-            "{} quadrilaterals are no rectangles: minimum-area rectangles written (largest shift {shift:.2f} px)",
+            "quadrilateral",
+            f" other than a rectangle: minimum-area rectangle written (largest shift {shift:.2f} px)",
             int((boxes.shifts > SAME_PX).sum()),
         )
-        note("{} objects with counter-clockwise corners: written clockwise", int(boxes.reversed.sum()))
+        note("object", " with counterclockwise corners: written clockwise", int(boxes.reversed.sum()))
 
 
 def _largest_shift(record: ImageLabels) -> float:

@@ -81,7 +81,7 @@ def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageL
     objects = ObjectList()
     for shape in element.children:
         if shape.tag in _SHAPES:
-            options.notes[f"{{}} shapes are no boxes or polygons ({shape.tag}): left out"] += 1
+            options.notes["shape", f" of type {shape.tag}, neither box nor polygon: left out"] += 1
         if shape.tag not in ("box", "polygon"):
             continue
         polygon = _box(shape) if shape.tag == "box" else _polygon(shape, options)

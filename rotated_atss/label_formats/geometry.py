@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.records import ReadOptions
-from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
 
 SAME_PX = 0.01
 """Corners that a rectangle moves by no more than this are not reported, pixels."""
 
-HORIZONTAL = "{} objects have a horizontal box only: read as rectangles with angle 0"
+HORIZONTAL = ("object", " with a horizontal box only: angle set to 0")
+"""Note of readers, for :attr:`rotated_atss.label_formats.records.ReadOptions.notes`."""
 
 
 class Boxes(NamedTuple):
@@ -26,7 +25,7 @@ class Boxes(NamedTuple):
         boxes: (N, 5) ``cx, cy, w, h, angle``, pixels and radians, clockwise on the image; angle in (-pi, pi]. The first
             corner of the box, ``(-w/2, -h/2)`` in its own frame, is the one nearest to the polygon's first corner.
         shifts: (N,) largest distance between a corner of the polygon and the nearest corner of its rectangle, pixels.
-        reversed: (N,) bool, whether the polygon runs counter-clockwise, unlike the rectangle.
+        reversed: (N,) bool, whether the polygon runs counterclockwise, unlike the rectangle.
     """
 
     boxes: np.ndarray
@@ -50,22 +49,22 @@ def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where
         [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]
         >>> quadrilateral([[1, 2], [11, 2], [11, 8]], ReadOptions(), "P1.json")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (--fit-polygons ...)
+        rotated_atss.errors.UserError: P1.json: a polygon has 4 corners, got 3 (use --fit-polygons ...)
     """
     corners = [(float(x), float(y)) for x, y in points]
     if len(corners) > 4 and corners[0] == corners[-1]:
         corners.pop()
     if len(corners) != 4:
         if not options.fit_polygons:
-            hint = "--fit-polygons of convert-labels replaces it by its minimum-area rectangle"
+            hint = "use --fit-polygons to replace it with its minimum-area rectangle"
             raise UserError(f"a polygon has 4 corners, got {len(corners)}", where=where, hint=hint)
         corners = _fit_rectangle(corners, where)
-        options.notes["{} polygons do not have four corners: replaced by their minimum-area rectangles"] += 1
+        options.notes["polygon", " without four corners: replaced with the minimum-area rectangle"] += 1
     return [value for corner in corners for value in corner]
 
 
 def horizontal_polygon(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    """Return the corners of a horizontal box, clockwise on the image from its upper left.
+    """Return the corners of a horizontal box, clockwise on the image from the upper-left corner.
 
     Example:
         >>> horizontal_polygon(1, 2, 11, 8)
@@ -84,6 +83,10 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
         >>> boxes_to_polygons(np.array([[10.0, 20, 6, 4, 0]])).tolist()
         [[7.0, 18.0, 13.0, 18.0, 13.0, 22.0, 7.0, 22.0]]
     """
+    import torch  # takes seconds, and formats of polygons need no boxes
+
+    from rotated_atss.ops.boxes import obb_to_poly
+
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
     return np.round(obb_to_poly(torch.from_numpy(boxes)).numpy(), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
 
@@ -98,6 +101,10 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
         >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.reversed.tolist()
         ([[10.0, 20.0, 4.0, 6.0, 1.5708]], [0.0], [False])
     """
+    import torch  # takes seconds, and formats of polygons need no boxes
+
+    from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
+
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
     fitted = poly_to_obb(torch.from_numpy(polygons))
     cx, cy, w, h, angle = fitted.numpy().T

@@ -33,10 +33,10 @@ class ImageFiles:
         for path in list_files(folder, IMAGE_SUFFIXES):
             first = self.paths.setdefault(path.stem, path)
             if first is not path:
-                what = f"two images share one name, {first.name} and {path.name}"
+                what = f"two images have the same name, {first.name} and {path.name}"
                 raise UserError(what, where=folder, hint="remove one")
         if not self.paths:
-            raise UserError(f"no images here ({', '.join(IMAGE_SUFFIXES)})", where=folder)
+            raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
         self._size = cache(image_size)
 
     def path(self, image_id: str, labels: object = None) -> Path:

@@ -107,6 +107,6 @@ def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None
             (x1, y1), (x2, y2) = points
             return horizontal_polygon(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
     elif kind not in ("polygon", "rotation"):
-        options.notes[f"{{}} shapes are no boxes or polygons ({kind!s:.20}): left out"] += 1
+        options.notes["shape", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
         return None
     return quadrilateral(points, options, where)

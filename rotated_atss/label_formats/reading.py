@@ -9,12 +9,14 @@ from rotated_atss.dota.folders import list_files
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
 from rotated_atss.label_formats.image_files import ImageFiles
-from rotated_atss.label_formats.recognize import check_format, recognize_format
-from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions
+from rotated_atss.label_formats.labelstudio import CONFIG_FILE
+from rotated_atss.label_formats.recognize import check_format, possible_formats, recognize_format
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
 _SUBFOLDERS = ("labels", "labelTxt", "Annotations")
+_NO_LABELS = (*NAMES_FILES, CONFIG_FILE)
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -45,10 +47,65 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
         raise UserError("no such file or folder", where=source)
     for folder in (source, *(source / name for name in _SUBFOLDERS)):
         files = list_files(folder, suffixes) if folder.is_dir() else []
-        files = [path for path in files if path.name not in NAMES_FILES]
+        files = [path for path in files if path.name not in _NO_LABELS]
         if files:
             return files
-    raise UserError(f"no label files here ({', '.join(suffixes)})", where=source)
+    if format_name != AUTO:
+        reject_other_formats(source, format_name)
+    raise UserError(f"no label files in this folder ({', '.join(suffixes)})", where=source)
+
+
+def reject_other_formats(folder: str | Path, format_name: str) -> None:
+    """Raise an error if no file of a folder has a suffix of a format, but files of other formats are there.
+
+    Raises:
+        UserError: As described. The message names one of the files.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.json").write_text('{"shapes": []}')
+        ...     reject_other_formats(folder, "voc")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...: no label files of voc (.xml), but P1.json is there (...)
+    """
+    suffixes = get_format(format_name).suffixes
+    others = _files_of_formats(Path(folder))
+    if others and not any(path.suffix.lower() in suffixes for path in others):
+        what = f"no label files of {format_name} ({', '.join(suffixes)}), but {others[0].name} is there"
+        raise UserError(what, where=folder, hint="name its format, or auto")
+
+
+def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
+    """Raise an error if a folder of text files also holds label files of another format.
+
+    Args:
+        folder: The folder.
+        format_name: Format of the text files.
+        first: One of them, for the error.
+
+    Raises:
+        UserError: As described. JSON and XML files of no known format are accepted.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.json").write_text('{"shapes": []}')
+        ...     reject_mixed_formats(Path(folder), "dota", Path("P1.txt"))
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...P1.json: this file is labelme, P1.txt is dota (...)
+    """
+    for path in _files_of_formats(folder):
+        formats = frozenset() if path.suffix.lower() == ".txt" else possible_formats(path)
+        if formats and format_name not in formats:
+            what = f"this file is {min(formats)}, {first.name} is {format_name}"
+            raise UserError(what, where=path, hint="put the formats into separate folders, or name one")
+
+
+def _files_of_formats(folder: Path) -> list[Path]:
+    """List the files of a folder whose suffix is that of a label format."""
+    suffixes = tuple(dict.fromkeys(suffix for each in FORMATS.values() for suffix in each.suffixes))
+    return [path for path in list_files(folder, suffixes) if path.name not in _NO_LABELS]
 
 
 def read_label_set(
@@ -65,9 +122,9 @@ def read_label_set(
         source: A file or folder, as for :func:`list_label_paths`.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         images: Images, for formats that need their sizes.
-        classes: Class names in the order of class numbers, for formats that store numbers; None reads them from
+        classes: Class names in index order, for formats that store class indices; None reads them from
             ``data.yaml`` or ``classes.txt``.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
 
     Raises:
         UserError: A file is malformed or has another format, or an image occurs twice.
@@ -90,7 +147,7 @@ def read_label_set(
         options.size_of = images.size
     records = get_format(format_name).read(paths, options)
     _reject_duplicates(records)
-    return LabelSet(format_name, tuple(records), tuple(options.class_order), options.note_lines())
+    return LabelSet(format_name, tuple(records), tuple(options.class_order), note_lines(options.notes))
 
 
 def _reject_duplicates(records: Sequence[ImageLabels]) -> None:
@@ -98,6 +155,6 @@ def _reject_duplicates(records: Sequence[ImageLabels]) -> None:
     for record in records:
         other = first.setdefault(record.image_id, record)
         if other is not record:
-            hint = "image files must differ in more than folder and suffix"
+            hint = "rename one of the images; names are compared without folder and suffix"
             what = f"the image {record.image_id} occurs twice, as {other.name} and {record.name}"
             raise UserError(what, where=record.source, hint=hint)

@@ -9,9 +9,12 @@ from typing import Any
 
 from rotated_atss.coco.json_file import read_json
 from rotated_atss.dota.detections import TASK1_PREFIX
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.labelstudio import is_task
 from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.ucas_aod import NUM_NUMBERS
 from rotated_atss.label_formats.xml_file import read_xml
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -40,7 +43,9 @@ def recognize_format(paths: Sequence[Path]) -> str:
     for path in paths:
         formats = possible_formats(path)
         if not formats:
-            hint = f"known: {', '.join(FORMATS)}; --from FORMAT shows what is wrong with the file"
+            if path.suffix.lower() == ".txt":
+                read_labels(path)  # names the malformed line
+            hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
             what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"
@@ -81,7 +86,7 @@ def possible_formats(path: Path) -> frozenset[str]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "P1.txt").touch()
         ...     sorted(possible_formats(Path(folder, "P1.txt")))
-        ['dota', 'yolo-obb']
+        ['dota', 'ucas-aod', 'yolo-obb']
     """
     suffix = path.suffix.lower()
     if suffix == ".xml":
@@ -103,10 +108,17 @@ def _text_formats(path: Path) -> frozenset[str]:
         numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
         if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
             return frozenset({"yolo-obb"})
+        if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _in_pixels(fields[1:]):
+            return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
             return frozenset({"dota"})
         return frozenset()
-    return frozenset({"dota", "yolo-obb"})
+    return frozenset({"dota", "yolo-obb", "ucas-aod"})
+
+
+def _in_pixels(fields: Sequence[bytes]) -> bool:
+    """Return whether a number is above 1; those of YOLO segmentation, a hexagon for instance, are not."""
+    return any(float(field) > 1 for field in fields)
 
 
 def _xml_formats(path: Path) -> frozenset[str]:
@@ -126,6 +138,8 @@ def _xml_formats(path: Path) -> frozenset[str]:
 
 
 def _json_formats(content: Any) -> frozenset[str]:
+    if is_task(content[0] if isinstance(content, list) and content else content):
+        return frozenset({"labelstudio"})
     if isinstance(content, list):
         return frozenset({"coco"} if content and isinstance(content[0], dict) and "image_id" in content[0] else ())
     if not isinstance(content, dict):
@@ -135,14 +149,20 @@ def _json_formats(content: Any) -> frozenset[str]:
     if content.get("type") == "FeatureCollection":
         return frozenset({"geojson"})
     entries = content.get("annotations")
-    if "images" not in content or not isinstance(entries, list):
+    if not isinstance(entries, list) or "categories" not in content:
         return frozenset()
     entries = [entry for entry in entries if isinstance(entry, dict)]
+    if any("poly" in entry for entry in entries):
+        return frozenset({"soda-a"})
+    if not isinstance(content.get("images"), list):
+        return frozenset() if entries else frozenset({"soda-a"})
     rotated = [isinstance(entry.get("bbox"), list) and len(entry["bbox"]) == 5 for entry in entries]
     polygons = any(entry.get("segmentation") for entry in entries)
     if any(rotated) and not polygons:
         return frozenset({"coco-rotated"})
-    return frozenset({"coco", "coco-rotated"} if not entries or all(rotated) else {"coco"})
+    if not entries:
+        return frozenset({"coco", "coco-rotated", "soda-a"})
+    return frozenset({"coco", "coco-rotated"} if all(rotated) else {"coco"})
 
 
 def _any_of(formats: frozenset[str]) -> str:

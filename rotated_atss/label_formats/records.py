@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class LabelSet:
     Attributes:
         format_name: Name of the format.
         images: Images, in the order of the files.
-        classes: Class names in the order of the source's class numbers; empty for formats without class numbers.
-        notes: What was left out or changed in reading, one line each.
+        classes: Class names in the order of the source's class indices; empty for formats without class indices.
+        notes: What was dropped or changed in reading, one line each.
     """
 
     format_name: str
@@ -67,32 +67,22 @@ class LabelSet:
 
 @dataclass
 class ReadOptions:
-    """What a reader needs besides the file.
+    """Settings of a reader, and the notes that it collects.
 
     Attributes:
-        classes: Class names in the order of class numbers, for formats that store numbers.
+        classes: Class names in index order, for formats that store class indices.
         size_of: Returns width and height of the image with an id, or None if its file is not known.
-        fit_polygons: Replace polygons without four corners by their minimum-area rectangle instead of raising.
-        notes: Collects what is left out or changed: text with ``{}`` for the count, and the count.
-        class_order: Collects the classes of a format that numbers them, in their order.
+        fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
+            of raising.
+        notes: Collects what is dropped or changed, as :func:`note_lines` formats it.
+        class_order: Collects the classes of a format with class indices, in index order.
     """
 
     classes: tuple[str, ...] | None = None
     size_of: Callable[[str], tuple[int, int] | None] = lambda image_id: None
     fit_polygons: bool = False
-    notes: Counter[str] = field(default_factory=Counter)
+    notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     class_order: dict[str, None] = field(default_factory=dict)
-
-    def note_lines(self) -> tuple[str, ...]:
-        """Return one line per note.
-
-        Example:
-            >>> options = ReadOptions()
-            >>> options.notes["{} shapes are points: left out"] += 2
-            >>> options.note_lines()
-            ('2 shapes are points: left out',)
-        """
-        return tuple(text.format(count) for text, count in self.notes.items())
 
 
 class ObjectList:
@@ -139,7 +129,7 @@ class ObjectList:
         if score is not None and not math.isfinite(score):
             raise UserError(f"the score must be a finite number, got {score}", where=where)
         if self._rows and (self._rows[0][3] is None) != (score is None):
-            hint = "labels have no score, detections have one each"
+            hint = "give a score to all objects (detections) or to none (labels)"
             raise UserError("some objects of the image have a score and others have none", where=where, hint=hint)
         self._rows.append((polygon, name.strip(), difficult, score, line))
 
@@ -172,6 +162,19 @@ class ObjectList:
             lines=np.array(lines, dtype=np.int64),
             header=tuple(header),
         )
+
+
+def note_lines(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
+    """Format what was dropped or changed, one line each.
+
+    Args:
+        notes: How often it happened, by a noun in the singular and the text after it.
+
+    Example:
+        >>> note_lines({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})
+        ('1 shape of type point: left out', '2 scores: left out')
+    """
+    return tuple(count_of(count, noun) + text for (noun, text), count in notes.items())
 
 
 def image_id_of(name: str) -> str:

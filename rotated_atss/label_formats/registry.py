@@ -8,7 +8,19 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.label_formats import coco as coco_json
-from rotated_atss.label_formats import cvat, dior, dota, fair1m, geojson, labelme, voc, yolo_obb
+from rotated_atss.label_formats import (
+    cvat,
+    dior,
+    dota,
+    fair1m,
+    geojson,
+    labelme,
+    labelstudio,
+    soda_a,
+    ucas_aod,
+    voc,
+    yolo_obb,
+)
 from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 
@@ -20,7 +32,7 @@ class LabelFormat:
         name: Name on the command line.
         suffixes: Suffixes of its files.
         read: Reads files into records.
-        write: Writes records into an empty folder.
+        write: Writes records into an empty folder; None for a format that is only read.
         needs_size: Whether the size of every image must be known to write.
         names_files: Whether the format states the file names of the images.
         rectangles: Whether an object must be a rectangle.
@@ -31,7 +43,7 @@ class LabelFormat:
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Sequence[Path], ReadOptions], list[ImageLabels]]
-    write: Callable[[Sequence[ImageLabels], Sequence[str], Path], None]
+    write: Callable[[Sequence[ImageLabels], Sequence[str], Path], None] | None
     needs_size: bool = False
     names_files: bool = True
     rectangles: bool = False
@@ -57,9 +69,17 @@ FORMATS: dict[str, LabelFormat] = {
         LabelFormat("fair1m", (".xml",), fair1m.read, fair1m.write, max_difficult=0),
         LabelFormat("dior", (".xml",), dior.read, dior.write, max_difficult=1, scores=False),
         LabelFormat("geojson", (".geojson", ".json"), geojson.read, geojson.write),
+        LabelFormat(
+            "labelstudio", (".json",), labelstudio.read, labelstudio.write, needs_size=True, max_difficult=0
+        ),
+        LabelFormat("soda-a", (".json",), soda_a.read, None),
+        LabelFormat("ucas-aod", (".txt",), ucas_aod.read, None),
     )
 }  # fmt: skip
 """Formats by name; where a file can be of several formats, the first one counts."""
+
+WRITTEN = tuple(name for name, each in FORMATS.items() if each.write is not None)
+"""Names of the formats that can be written."""
 
 
 def get_format(name: str) -> LabelFormat:

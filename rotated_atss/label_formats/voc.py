@@ -1,4 +1,4 @@
-"""Pascal VOC XML, roLabelImg's ``robndbox`` with an angle, and the XML of HRSC2016."""
+"""Pascal VOC XML, roLabelImg's ``robndbox`` with an angle, SSDD's ``rotated_bndbox``, and the XML of HRSC2016."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ HRSC_CLASSES = {
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal) or HRSC2016.
+    """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal), SSDD or HRSC2016.
+
+    Of the ``rotated_bndbox`` of SSDD the corners ``x1`` to ``y4`` count, not its angle.
 
     The id of an image is the name of its XML file.
 
@@ -127,6 +129,9 @@ def _polygon(element: XmlElement, options: ReadOptions) -> list[float]:
     rotated = element.find("robndbox")
     if rotated is not None:
         return _box_polygon([rotated.number(tag) for tag in ("cx", "cy", "w", "h", "angle")])
+    corners = element.find("rotated_bndbox")
+    if corners is not None:
+        return [corners.number(f"{axis}{corner}") for corner in range(1, 5) for axis in "xy"]
     if element.find("bndbox") is None:
         raise UserError("<object> has neither <robndbox> nor <bndbox>", where=element.where)
     options.notes[HORIZONTAL] += 1

@@ -126,7 +126,7 @@ def read_xml(path: Path) -> XmlElement:
         parser.Parse(read_bytes(path), True)
     except expat.ExpatError as error:
         message = f"not well-formed XML: {expat.ErrorString(error.code)}"
-        raise UserError(message, where=f"{path}:{error.lineno}", hint="is the file truncated?") from None
+        raise UserError(message, where=f"{path}:{error.lineno}", hint="check that the file is complete") from None
     except (ValueError, LookupError) as error:  # an encoding that Python does not know
         raise UserError(f"not readable XML: {error}", where=path) from None
     return roots[0]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.dota._fields import parse_finite, split_fields
-from rotated_atss.errors import UserError, quote
+from rotated_atss.errors import UserError, count_of, quote
 from rotated_atss.io.files import read_bytes, write_bytes
 from rotated_atss.label_formats.class_list import find_class_names
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 _FORM = "write class x1 y1 x2 y2 x3 y3 x4 y4, coordinates divided by width and height"
-_LIMIT = 2.0  # larger coordinates are pixels, not shares of the image size
+_LIMIT = 2.0  # larger coordinates are pixels, not fractions of the image size
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -23,8 +23,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``size_of`` is needed for images with objects. ``classes`` gives the names by number unless
-            ``data.yaml`` or ``classes.txt`` is beside the files or up to two folders above.
+        options: ``size_of`` is needed for images with objects. ``classes`` gives the class names in index order unless
+            ``data.yaml`` or ``classes.txt`` is in the same folder or up to two folders above.
 
     Raises:
         UserError: A line is malformed, or class names or an image size are not known.
@@ -47,7 +47,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
     Args:
         images: The images, with their sizes.
-        classes: Class names in the order of their numbers.
+        classes: Class names in index order.
         folder: An existing folder.
 
     Example:
@@ -61,9 +61,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     (folder / "labels").mkdir()
     for image in images:
         assert image.size is not None
-        shares = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)
+        normalized = clip_to_image(image) / np.array(image.size * 4, dtype=np.float64)
         lines = []
-        for row, (name, polygon) in enumerate(zip(image.classes, shares.tolist())):
+        for row, (name, polygon) in enumerate(zip(image.classes, normalized.tolist())):
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
             lines.append(f"{numbers[name]} {' '.join(map(repr, polygon))}{score}\n")
         write_bytes(folder / "labels" / f"{image.image_id}.txt", "".join(lines).encode())
@@ -93,7 +93,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
             continue
         where = f"{path}:{number}"
         if len(fields) not in (9, 10):
-            kind = " (this looks like YOLO with horizontal boxes)" if len(fields) == 5 else ""
+            kind = _other_yolo(len(fields))
             raise UserError(f"a YOLO-OBB line has 9 or 10 fields, got {len(fields)}{kind}", where=where, hint=_FORM)
         values = [parse_finite(field, path, number) for field in fields[1:]]
         if max(map(abs, values[:8])) > _LIMIT:
@@ -102,19 +102,28 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
         if size is None:
             hint = "pass the folder of the images with --images"
             raise UserError("the size of the image is not known, which YOLO-OBB needs", where=path, hint=hint)
-        shares = np.array(values[:8]) * np.array(size * 4)
-        polygon = (np.round(shares, 6) + 0.0).tolist()  # so that 23.3 stays 23.3
+        pixels = np.array(values[:8]) * np.array(size * 4)
+        polygon = (np.round(pixels, 6) + 0.0).tolist()  # so that 23.3 stays 23.3
         score = values[8] if len(values) == 9 else None
         objects.add(polygon, _class_name(fields[0], names, where), where=where, score=score, line=number)
     return objects.build(path.stem, path, size)
+
+
+def _other_yolo(num_fields: int) -> str:
+    """Return which other format of YOLO has lines of so many fields, or an empty text."""
+    if num_fields == 5:
+        return " (this looks like YOLO with horizontal boxes)"
+    return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""
 
 
 def _class_name(field: str, names: Sequence[str] | None, where: str) -> str:
     if not (field.isascii() and field.isdigit()):
         raise UserError(f"the class must be a number, got {quote(field)}", where=where, hint=_FORM)
     if names is None:
-        hint = "put data.yaml or classes.txt beside the labels, or pass the names with --classes"
+        hint = "put data.yaml or classes.txt into the folder of the labels, or pass the names with --classes"
         raise UserError(f"the name of class {field} is not known", where=where, hint=hint)
     if int(field) >= len(names):
-        raise UserError(f"class {field} is not one of {len(names)} classes", where=where, hint="check the class list")
+        raise UserError(
+            f"class {field} is not one of {count_of(len(names), 'class')}", where=where, hint="check the class list"
+        )
     return names[int(field)]

@@ -25,7 +25,7 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     Memory is bounded by the chunk.
 
     Args:
-        hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with coordinates that are not finite overlap nothing.
+        hbbs: (N, 4) ``x1, y1, x2, y2``. Boxes with non-finite coordinates overlap nothing.
         labels: (N,) integers.
 
     Yields:
@@ -71,9 +71,9 @@ def _strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
         labels: (N,).
 
     Returns:
-        cells: (M,) number of the class and the strip of each entry.
-        box: (M,) index of the box, in rising order.
-        strip: (M,) number of the strip.
+        cells: (M,) index of the (class, strip) pair of each entry.
+        box: (M,) index of the box, in ascending order.
+        strip: (M,) index of the strip.
         first_strip: (N,) first strip of each box.
     """
     classes, group = torch.unique(labels, return_inverse=True)

@@ -107,7 +107,7 @@ def rot90_obb(boxes: Tensor, image_wh: tuple[float, float], turns: int = 1, angl
     Args:
         boxes: (..., 5).
         image_wh: Width and height of the image before the rotation, in pixels.
-        turns: Number of quarter turns clockwise; negative values rotate counter-clockwise.
+        turns: Number of quarter turns clockwise; negative values rotate counterclockwise.
         angle_version: Angle version of the result. None adds pi/2 per turn to the angle.
 
     Returns:

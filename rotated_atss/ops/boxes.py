@@ -7,7 +7,7 @@ This module defines the conventions of the whole package.
 - Corners start at ``(-w/2, -h/2)`` in the box's own frame and run clockwise on the image.
 - A polygon (poly) is the flattened corners ``x1 y1 ... x4 y4``; a horizontal box (hbb) is ``x1 y1 x2 y2``.
 
-Warning: ``cxcywhr`` of torchvision is different. Its angle is in degrees and counter-clockwise.
+Warning: ``cxcywhr`` of torchvision is different. Its angle is in degrees and counterclockwise.
 
 Each of the three angle versions selects one of the many boxes that describe the same rectangle:
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.ops.dtypes import upcast
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 RECT_CHOICES = ("edge", "cv2")
@@ -194,6 +195,7 @@ def check_rect(rect: str) -> str:
     return rect
 
 
+@float64_on_cpu
 def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge") -> Tensor:
     """Fit minimum-area rectangles to quadrilaterals.
 

@@ -20,7 +20,7 @@ def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
             oriented box itself.
 
     Returns:
-        (...) in [0, 1]; 0 on the border, outside the box and for boxes without area.
+        (...) in [0, 1]; 0 on the border, outside the box and for zero-area boxes.
 
     Raises:
         ValueError: ``frame`` is unknown.

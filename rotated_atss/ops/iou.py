@@ -23,8 +23,8 @@ Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
 MODES = ("iou", "iof")
 
-# On the CPU 4 x 8000 numbers fit into the cache of a core and stay below the size from which torch uses several
-# threads. Threads cost more than they gain here, a hundred times more on a machine with busy data loading workers.
+# On the CPU 4 x 8000 elements fit into the cache of a core and stay below the size at which torch starts its threads.
+# Here threads cost more than they save, a hundred times more on a machine with busy data loading workers.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _CIRCLE_PAIRS_PER_CHUNK = 1 << 20
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # two threads compute ten times as many pairs a quarter faster
@@ -46,7 +46,7 @@ def rotated_iou(
 
     Returns:
         (N, M), or (N,) if ``aligned``: finite, in [0, 1], in the promoted dtype of the inputs. Half precision is
-        computed in float32. Boxes without area or with values that are not finite overlap nothing.
+        computed in float32. Zero-area boxes and boxes with non-finite values overlap nothing.
 
     Raises:
         TypeError: ``boxes1`` or ``boxes2`` is not a tensor.

@@ -11,6 +11,7 @@ from rotated_atss.ops.backend import CHOICES, select_backend
 from rotated_atss.ops.box_pairs import overlapping_hbb_pairs
 from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.ops.checks import check_tensors
+from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.greedy_suppression import decide_in_rounds, greedy_keep
 from rotated_atss.ops.iou import rotated_iou
 from rotated_atss.ops.single_thread import single_threaded
@@ -49,8 +50,8 @@ def rotated_nms(
 
     Args:
         boxes: (N, 5) ``cx, cy, w, h, angle`` in pixels and radians; coordinates can be negative. Half precision is
-            computed in float32. A box without area or with a value that is not finite overlaps nothing, so it is kept
-            and suppresses nothing.
+            computed in float32. Zero-area boxes and boxes with non-finite values overlap nothing, so they are kept
+            and suppress nothing.
         scores: (N,). Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers. Boxes of different classes never suppress each other. Without labels all boxes are of
             one class.
@@ -85,6 +86,7 @@ def rotated_nms(
     return order[keep]
 
 
+@float64_on_cpu
 @single_threaded
 def rotated_nms_mask(
     boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, *, backend: str | None = None

@@ -23,7 +23,7 @@ def polygon_nms(
     exceeds ``iou_threshold``.
 
     Args:
-        polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Polygons without area overlap nothing.
+        polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
         scores: (N,). Equal scores rank in input order.
         iou_threshold: In [0, 1].
         groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. None is one group.

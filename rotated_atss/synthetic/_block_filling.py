@@ -82,7 +82,7 @@ def scatter_trees(site: Site, block: Block, count: int) -> None:
 
 
 def place_tree(site: Site, pose: Pose, diameter: float) -> None:
-    """Place a tree beside the labeled objects or, with the probability ``overhang``, over them."""
+    """Place a tree next to the labeled objects or, with the probability ``overhang``, over them."""
     hangs = site.rng.random() < site.difficulty.overhang
     crown = clutter.tree(site.rng, site.climate.leaves, diameter)
     site.place(crown, pose, layer="tall", gap=-0.3 * diameter if hangs else 1.0)

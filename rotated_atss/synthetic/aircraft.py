@@ -1,4 +1,4 @@
-"""Sprites of aeroplanes and helicopters."""
+"""Sprites of airplanes and helicopters."""
 
 import numpy as np
 
@@ -48,7 +48,7 @@ _TAIL = mirrored(np.array([[-0.36, 0.0], [-0.37, 0.02], [-0.455, 0.17], [-0.495,
 
 
 def plane(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create an aeroplane about 70 pixels long; ``kind`` is "jet", "propeller", "fighter" or None for a random one.
+    """Create an airplane about 70 pixels long; ``kind`` is "jet", "propeller", "fighter" or None for a random one.
 
     Example:
         >>> plane(np.random.default_rng(0), scale=1.0).name

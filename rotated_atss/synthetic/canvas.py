@@ -1,6 +1,6 @@
 """A supersampled image to paint on.
 
-Coordinates are image pixels, with the upper left corner of the first pixel at (0, 0); the supersampling is internal.
+Coordinates are image pixels, with the upper-left corner of the first pixel at (0, 0); the supersampling is internal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from rotated_atss.synthetic.sprite import Color, Part, Pose, shade
 
 SUPERSAMPLE = 2
 _SHIFT = 4  # bits of OpenCV's fixed-point coordinates
-_STRIP = 64  # rows that are blended at a time
+_STRIP = 64  # number of rows that are blended at once
 
 
 class Canvas:

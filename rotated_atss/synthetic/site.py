@@ -12,9 +12,9 @@ from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Pose, Sprite
 from rotated_atss.synthetic.terrain import Climate, choose_climate
 
-MIN_VISIBLE = 0.7  # minimum share of a labeled object inside the image; others are not placed
-HIDDEN = 0.75  # share covered by trees from which an object has no label
-OCCLUDED = 0.35  # share covered by trees above which an object is difficult
+MIN_VISIBLE = 0.7  # minimum fraction of a labeled object inside the image; others are not placed
+HIDDEN = 0.75  # an object has no label if trees cover at least this fraction of it
+OCCLUDED = 0.35  # an object is difficult if trees cover more than this fraction of it
 TINY = 6.0  # px: objects with a shorter side are difficult
 
 
@@ -163,7 +163,7 @@ class Site:
 
 
 def visible_share(quad: Points, size_wh: tuple[int, int]) -> float:
-    """Compute the share of a rectangle (4, 2) inside the image, to about 1 %.
+    """Compute the fraction of a rectangle (4, 2) inside the image, to about 1 %.
 
     Example:
         >>> visible_share(np.array([[10.0, 0], [10, 10], [-10, 10], [-10, 0]]), (100, 100))

@@ -25,7 +25,7 @@ def traffic(site: Site, roads: list[Road]) -> None:
 
 
 def roadside_trees(site: Site, roads: list[Road]) -> None:
-    """Place trees along the pavements.
+    """Place trees along the sidewalks.
 
     Example:
         >>> site = Site.create((300, 240), "normal", np.random.default_rng(0))

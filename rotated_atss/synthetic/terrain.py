@@ -10,7 +10,7 @@ from rotated_atss.synthetic.canvas import SUPERSAMPLE, Canvas
 from rotated_atss.synthetic.noise import FloatArray, fractal_noise
 from rotated_atss.synthetic.shapes import Points
 from rotated_atss.synthetic.sprite import Color, Pose, pick, rgb, shade
-from rotated_atss.synthetic.town_plan import PAVEMENT, Road
+from rotated_atss.synthetic.town_plan import SIDEWALK, Road
 
 LANE_WHITE, LANE_YELLOW = rgb(216, 216, 210), rgb(206, 176, 76)
 
@@ -128,7 +128,7 @@ def lay_water(canvas: Canvas, outline: Points, climate: Climate, rng: np.random.
 
 
 def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
-    """Paint roads with pavements and lane marks, one surface after the other, so that crossings are open.
+    """Paint roads with sidewalks and lane marks, one surface after the other, so that crossings are open.
 
     Example:
         >>> canvas = Canvas((60, 40), np.random.default_rng(0))
@@ -137,9 +137,9 @@ def lay_roads(canvas: Canvas, roads: Sequence[Road], climate: Climate) -> None:
         (True, False)
     """
     for road in roads:
-        canvas.fill(road.band(2 * PAVEMENT, reach=PAVEMENT), shade(climate.concrete, 0.92), grain=4.0)
+        canvas.fill(road.band(2 * SIDEWALK, reach=SIDEWALK), shade(climate.concrete, 0.92), grain=4.0)
     for road in roads:
-        canvas.fill(road.band(reach=PAVEMENT + 3), climate.asphalt, grain=5.0)
+        canvas.fill(road.band(reach=SIDEWALK + 3), climate.asphalt, grain=5.0)
     for road in roads:
         _lane_marks(canvas, road)
 

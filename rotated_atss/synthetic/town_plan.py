@@ -13,7 +13,7 @@ from rotated_atss.synthetic.sprite import Pose
 
 SAMPLE_STEP = 8  # pixels between the sample points of the visible area
 ROAD_WIDTHS = (44.0, 28.0, 18.0)  # avenue, street, lane
-PAVEMENT = 4.0
+SIDEWALK = 4.0
 QUAY = 16.0
 BLOCK_AREA = 48_000.0  # px^2, enough for a few of the largest objects
 MIN_SIDE = 95.0
@@ -173,7 +173,7 @@ def _split(node: _Node, plan: TownPlan, rng: np.random.Generator) -> list[_Node]
         return []
     cut = float(np.quantile(node.points[:, axis], rng.uniform(0.44, 0.56)))
     plan.roads.append(_road(node.bounds, axis, cut, width, plan.frame))
-    margin = width / 2 + PAVEMENT
+    margin = width / 2 + SIDEWALK
     return [_half(node, axis, cut - margin, upper=False), _half(node, axis, cut + margin, upper=True)]
 
 

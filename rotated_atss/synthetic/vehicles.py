@@ -1,4 +1,4 @@
-"""Sprites of cars, vans, lorries and buses."""
+"""Sprites of cars, vans, trucks and buses."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ GLASS = rgb(36, 44, 54)
 
 
 def car(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a car, van or pick-up of about 20 x 9 pixels.
+    """Create a car, van or pickup of about 20 x 9 pixels.
 
     Example:
         >>> car(np.random.default_rng(0), scale=1.0).name
@@ -73,16 +73,16 @@ def _pickup_top(sprite: Sprite, length: float, width: float, paint: Color) -> No
 
 
 def large_vehicle(rng: np.random.Generator, scale: float, kind: str | None = None) -> Sprite:
-    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "lorry", "tanker", "bus" or None for a random one.
+    """Create a large vehicle of about 52 x 13 pixels; ``kind`` is "truck", "tanker", "bus" or None for a random one.
 
     Example:
         >>> large_vehicle(np.random.default_rng(0), scale=1.0).name
         'large-vehicle'
     """
     length, width = 52.0 * scale * rng.uniform(0.88, 1.1), 13.0 * scale * rng.uniform(0.95, 1.06)
-    kind = kind or str(rng.choice(["lorry", "tanker", "bus"], p=[0.6, 0.15, 0.25]))
+    kind = kind or str(rng.choice(["truck", "tanker", "bus"], p=[0.6, 0.15, 0.25]))
     sprite = Sprite.of(rect(length, width), "large-vehicle", height=13.0 * scale)
-    {"lorry": _lorry, "tanker": _tanker, "bus": _bus}[kind](sprite, length, width, rng)
+    {"truck": _truck, "tanker": _tanker, "bus": _bus}[kind](sprite, length, width, rng)
     return sprite
 
 
@@ -95,7 +95,7 @@ def _tractor(sprite: Sprite, length: float, width: float, rng: np.random.Generat
     sprite.fill(rect(depth * 0.3, width * 0.6, length / 2 - depth * 0.66), shade(paint, 1.14))
 
 
-def _lorry(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
+def _truck(sprite: Sprite, length: float, width: float, rng: np.random.Generator) -> None:
     _tractor(sprite, length, width, rng)
     paint, depth = pick(rng, LORRY_BOX, 5), length * 0.79
     x = -length / 2 + depth / 2

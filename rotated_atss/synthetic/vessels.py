@@ -41,7 +41,7 @@ _FREIGHTER_HULL = mirrored(
 
 
 def boat(rng: np.random.Generator, scale: float, length: float | None = None) -> Sprite:
-    """Create a motor boat or a sailing boat of about 38 x 13 pixels.
+    """Create a motorboat or a sailing boat of about 38 x 13 pixels.
 
     Example:
         >>> boat(np.random.default_rng(0), scale=1.0).name

@@ -28,7 +28,7 @@ Zone = Callable[[Site, Block], None]
 
 
 def _apron(site: Site, block: Block) -> None:
-    """Fill a block with an airport apron: aeroplanes, and helicopters in the remaining space."""
+    """Fill a block with an airport apron: airplanes, and helicopters in the remaining space."""
     color = shade(site.climate.concrete, 0.95)
     paint_surface(site, block, color)
     lay_slabs(site.canvas, block.pose, (block.width, block.height), color, 22.0)
@@ -43,7 +43,7 @@ def _apron(site: Site, block: Block) -> None:
     def helicopter() -> Sprite:
         return aircraft.helicopter(site.rng, site.random_scale())
 
-    # Alternating, so that a small apron has aeroplanes and helicopters.
+    # Alternating, so that a small apron has airplanes and helicopters.
     for planes, helicopters in ((3, 2), (2, 1), (2, 0)):
         scatter(site, block, plane, planes, base, spread=0.35, gap=4.0)
         scatter(site, block, helicopter, helicopters, base, spread=3.1, gap=3.0)
@@ -51,7 +51,7 @@ def _apron(site: Site, block: Block) -> None:
 
 
 def _parking(site: Site, block: Block) -> None:
-    """Fill a block with a car park: rows of bays with cars, and trees at their ends."""
+    """Fill a block with a parking lot: rows of bays with cars, and trees at their ends."""
     block = block.landscape()
     paint_surface(site, block, site.climate.asphalt)
     bay, depth = 11.8 * site.scale, 24.0 * site.scale
@@ -80,12 +80,12 @@ def _bay_row(site: Site, block: Block, y: float, bay: float, depth: float, inwar
 
 
 def _depot(site: Site, block: Block) -> None:
-    """Fill a block with a depot: rows of lorries or buses, and a shed."""
+    """Fill a block with a depot: rows of trucks or buses, and a shed."""
     block = block.landscape()
     ground = shade(site.climate.concrete, site.rng.uniform(0.72, 0.85))
     paint_surface(site, block, ground)
     paint_stains(site, block, 8)
-    kind = str(site.rng.choice(["lorry", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
+    kind = str(site.rng.choice(["truck", "bus", "mixed"], p=[0.5, 0.25, 0.25]))
     row, y = 60.0 * site.scale, -block.height / 2 + 6
     deep = min(46.0, block.height - row - 36)
     if deep > 24:  # otherwise a shed would leave no space for a row
@@ -93,12 +93,12 @@ def _depot(site: Site, block: Block) -> None:
         site.place(hall, block.pose.moved(0, y + deep / 2), layer="tall")
         y += deep + 18
     while y + row < block.height / 2:
-        _lorry_row(site, block, y + row / 2, None if kind == "mixed" else kind)
+        _truck_row(site, block, y + row / 2, None if kind == "mixed" else kind)
         y += row + 24 * site.scale
     scatter_crates(site, block, 10, gap=4.0)
 
 
-def _lorry_row(site: Site, block: Block, y: float, kind: str | None) -> None:
+def _truck_row(site: Site, block: Block, y: float, kind: str | None) -> None:
     pitch, half = 19.0 * site.scale, block.width / 2 - 10
     nose = float(site.rng.choice([-1, 1])) * np.pi / 2
     for x in np.arange(-half + pitch / 2, half - pitch / 2, pitch):

@@ -1,8 +1,8 @@
 """Assignment of labeled objects to windows, and their polygons in window coordinates.
 
 An object belongs to every window that contains at least ``iof_threshold`` of its area (IoF, intersection over
-foreground). It keeps its whole polygon, also outside the window; an object that exceeds the window is truncated and
-gets difficult 2. These are the rules of mmrotate's ``img_split.py``.
+foreground). It keeps its whole polygon, including the part outside the window; an object that exceeds the window is
+truncated and gets difficult 2. These are the rules of mmrotate's ``img_split.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 TRUNCATED = 2  # difficult flag of an object that exceeds its window
-MIN_AREA = 1e-6  # px^2: polygons up to this area have no area
+MIN_AREA = 1e-6  # px^2; polygons of at most this area count as zero-area
 ROUNDING = 1e-9  # tolerance of the IoF threshold, for rounding errors
 
 
@@ -47,9 +47,9 @@ def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.
     """Assign objects to the windows that contain enough of their area.
 
     Args:
-        polygons: (N, 8), pixels, in any orientation, not necessarily convex. Polygons without area are not assigned.
+        polygons: (N, 8), pixels, in any orientation, not necessarily convex. Zero-area polygons are not assigned.
         windows: (W, 4) of x_start, y_start, x_stop, y_stop.
-        iof_threshold: Minimum share of an object's area inside the window, in (0, 1].
+        iof_threshold: Minimum fraction of an object's area inside the window, in (0, 1].
 
     Returns:
         The pairs of windows and objects.
@@ -68,9 +68,9 @@ def place_objects(polygons: Floats, windows: Integers, iof_threshold: float = 0.
 
 
 def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
-    """Compute the share of each polygon's area inside its own window: (P, 8), (P, 4) -> (P,) in [0, 1].
+    """Compute the fraction of each polygon's area inside the window of the same index: (P, 8), (P, 4) -> (P,).
 
-    The result is exactly 1 if every vertex lies inside the window or on its border, and 0 for polygons without area.
+    The result is exactly 1 if every vertex lies inside the window or on its border, and 0 for zero-area polygons.
 
     Example:
         >>> import numpy as np
@@ -87,7 +87,7 @@ def aligned_iof(polygons: Floats, windows: Integers) -> Floats:
 
 
 def object_areas(polygons: Floats) -> Floats:
-    """Compute the areas of quadrilaterals: (N, 8) -> (N,). Of a self-crossing one, both triangles are added.
+    """Compute the areas of quadrilaterals: (N, 8) -> (N,). If two sides cross, both triangles count.
 
     Example:
         >>> import numpy as np
@@ -128,7 +128,7 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
 
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
-    """Compute the area of each polygon inside its own window: (P, 8), (P, 4) -> (P,)."""
+    """Compute the area of each polygon inside the window of the same index: (P, 8), (P, 4) -> (P,)."""
     window_polygons = windows[:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
     areas = polygon_intersections(polygons, window_polygons)
     crossed = _self_crossing(polygons)

@@ -1,4 +1,4 @@
-"""The manifest of a split: its settings, its input and its output. Equal splits give equal bytes."""
+"""The manifest of a split: its settings, its input and its output. The same split gives the same bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
 
 MANIFEST = "manifest.json"
+FULL_LABELS = "labelTxt_full"
+"""Folder of a split for the labels of the full images as DOTA text, where those it was made from are something else."""
 WRITTEN_BY = "rotated-atss split"
 FORMAT = 1
 
@@ -28,10 +30,11 @@ class Manifest:
 
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
-        label_folders: Absolute paths of the label folders of the full images, those of DOTA text only.
+        label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
-        window: Size and gap of the windows at rate 1, pixels; None if they are not recorded.
+        window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
+        whole_images: Whether the images were kept in one piece.
         bits: Used bits by which 16-bit images were scaled; None for 8-bit images.
     """
 
@@ -40,6 +43,7 @@ class Manifest:
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
     window: tuple[int, int] | None = None
+    whole_images: bool = False
     bits: int | None = None
 
 
@@ -85,6 +89,7 @@ def manifest_bytes(
     stats: Sequence[SplitStats],
     out: str | Path = ".",
     formats: Sequence[str | None] = (),
+    full_labels: str | None = None,
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
@@ -95,6 +100,8 @@ def manifest_bytes(
         stats: Statistics per image, in the order of ``sources``.
         out: The folder of the manifest. Folders are recorded relative to it, independent of the working directory.
         formats: Label format per folder; other formats than ``dota`` are recorded.
+        full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
+            the label folders; None if there is none.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -110,6 +117,7 @@ def manifest_bytes(
             _folder_entry(images, labels, formats[index] if formats else None, out)
             for index, (images, labels) in enumerate(folders)
         ],
+        **({} if full_labels is None else {"full_labels": full_labels}),
         "totals": asdict(sum_stats(stats)),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
@@ -173,10 +181,11 @@ def read_manifest(path: str | Path) -> Manifest:
     settings = _get(content, "settings", dict, {}, path)
     return Manifest(
         written_by=_get(content, "written_by", str, "", path),
-        label_folders=tuple(_label_folders(folders, path)),
+        label_folders=_full_labels(content, path) or tuple(_label_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
+        whole_images=_get(settings, "whole_images", bool, False, path),
         bits=_bits(settings, path),
     )
 
@@ -276,6 +285,8 @@ def _bits(settings: dict[str, Any], path: str | Path) -> int | None:
 
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
     """Return size and gap of the first windows of a split; its other rates are scales of them."""
+    if settings.get("whole_images"):
+        return 0, 0
     if "sizes" not in settings:
         return None
     values = []
@@ -288,6 +299,13 @@ def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | Non
     if not 0 <= gap < size:
         raise _manifest_error(path, "settings.gaps", f"from 0 to less than the size {size}", gap)
     return size, gap
+
+
+def _full_labels(content: dict[str, Any], path: str | Path) -> tuple[str, ...]:
+    folder = _get(content, "full_labels", str, "", path)
+    if "\0" in folder:
+        raise _manifest_error(path, "full_labels", "a path", folder)
+    return (os.path.normpath(Path(path).resolve().parent / folder),) if folder else ()
 
 
 def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:

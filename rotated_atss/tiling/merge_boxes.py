@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.tiles import parse_tile_name
 from rotated_atss.errors import UserError
+from rotated_atss.interop.supervision import from_supervision, to_supervision
 from rotated_atss.io.numbers import shortest_float64
 from rotated_atss.ops import rotated_nms
 from rotated_atss.ops.box_transforms import scale_obb
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+
+if TYPE_CHECKING:
+    import supervision
 
 COORDINATE_DECIMALS = 2  # a hundredth of a pixel; more digits would only enlarge a submission
 
@@ -38,11 +43,28 @@ class BoxDetections:
     scores: Tensor
     labels: Tensor
 
+    def to_supervision(self, class_names: Sequence[str] | None = None) -> supervision.Detections:
+        """Convert to the class of the package supervision (:func:`rotated_atss.interop.supervision.to_supervision`)."""
+        return to_supervision(self, class_names)
+
+    @classmethod
+    def from_supervision(cls, detections: supervision.Detections, name: str = "image") -> BoxDetections:
+        """Convert from the class of the package supervision.
+
+        Args:
+            detections: Detections on one image, as for :func:`rotated_atss.interop.supervision.from_supervision`.
+            name: Id of the image.
+
+        Raises:
+            ValueError: The detections have no scores or no class ids.
+        """
+        return cls(name, *from_supervision(detections))
+
 
 def merge_boxes(tiles: Iterable[BoxDetections], iou_threshold: float = IOU_THRESHOLD) -> list[BoxDetections]:
     """Map tile detections to their full images and suppress duplicates by class-wise rotated NMS.
 
-    A name that is not a tile name is the id of a full image.
+    A name that is not a tile name is the id of a full image. Computed in float64, which CPU and CUDA tensors can have.
 
     Args:
         tiles: Detections on any number of tiles of any number of images. Their order does not matter.
@@ -92,7 +114,7 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
     scores: list[list[np.ndarray]] = [[] for _ in classes]
     polygons: list[list[np.ndarray]] = [[] for _ in classes]
     for image in images:
-        image_polygons = obb_to_poly(image.boxes.double()).cpu().numpy().round(COORDINATE_DECIMALS)
+        image_polygons = obb_to_poly(image.boxes.cpu().double()).numpy().round(COORDINATE_DECIMALS)
         image_scores = shortest_float64(image.scores.cpu().numpy())
         labels = image.labels.cpu().numpy()
         for index in np.unique(labels).tolist():

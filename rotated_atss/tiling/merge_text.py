@@ -2,7 +2,7 @@
 
 Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. Suppression compares the
 quadrilaterals as written. A large file is cut into parts of whole images, which
-processes merge in parallel: 1.9 times as fast for one class with two processes (``benchmarks/bench_fast_paths.py``).
+processes merge in parallel: 1.8 times as fast for one class with two processes (``benchmarks/bench_merge.py``).
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Tiling:
         if self.size != WHOLE_IMAGE:
             self.split_settings()
         if self.batch_size < 1:
-            raise UserError(f"the batch size must be at least 1, got {self.batch_size}", hint="--batch")
+            raise UserError(f"the batch size must be at least 1, got {self.batch_size}", hint="change --batch")
         if not 0 <= self.iou_threshold <= 1:
             raise UserError(f"the IoU threshold must be in [0, 1], got {self.iou_threshold}")
 

@@ -1,10 +1,12 @@
-"""Named settings for splitting the DOTA datasets, like mmrotate's ``split_configs``."""
+"""Named settings for splitting datasets, for DOTA like mmrotate's ``split_configs``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -16,19 +18,29 @@ class SplitPreset:
 
     Attributes:
         settings: The settings of the split.
-        classes: DOTA version of the class list.
+        classes: Name of the dataset whose classes are accepted.
         data_root: Default folder of the dataset.
-        subsets: Folders below the data root, each with ``images`` and, if labeled, ``labelTxt``.
-        labeled: Whether the subsets have labels.
+        images: Image folders below the data root.
+        labels: Label folder or file below the data root per image folder; None if the part has no labels.
         out: Default output folder.
+        label_format: Format of the labels.
+        image_lists: Text files below the data root that name the images to split; None for all.
+        class_map: New class name by old name; None keeps the names.
+        fit_polygons: Whether polygons without four corners become their minimum-area rectangles.
+        labeled_only: Whether images without labels are left out.
     """
 
     settings: SplitSettings
     classes: str
     data_root: str
-    subsets: tuple[str, ...]
-    labeled: bool
+    images: tuple[str, ...]
+    labels: tuple[str, ...] | None
     out: str
+    label_format: str = "auto"
+    image_lists: tuple[str, ...] | None = None
+    class_map: Mapping[str, str] | None = None
+    fit_polygons: bool = False
+    labeled_only: bool = False
 
     def folders(self, data_root: str | Path | None = None) -> tuple[list[str], list[str] | None]:
         """Return the image folders and the label folders below a data root, by default the preset's.
@@ -37,10 +49,21 @@ class SplitPreset:
             >>> load_preset("dota_v1.0_ss_test").folders("DOTA")
             (['DOTA/test/images'], None)
         """
+        labels = None if self.labels is None else self._below(data_root, self.labels)
+        return self._below(data_root, self.images), labels
+
+    def lists(self, data_root: str | Path | None = None) -> list[str] | None:
+        """Return the lists of images below a data root, by default the preset's; None if there are none.
+
+        Example:
+            >>> load_preset("hrsc2016_test").lists("HRSC2016")
+            ['HRSC2016/ImageSets/test.txt']
+        """
+        return None if self.image_lists is None else self._below(data_root, self.image_lists)
+
+    def _below(self, data_root: str | Path | None, names: Sequence[str]) -> list[str]:
         root = Path(self.data_root if data_root is None else data_root)
-        images = [(root / subset / "images").as_posix() for subset in self.subsets]
-        labels = [(root / subset / "labelTxt").as_posix() for subset in self.subsets]
-        return images, labels if self.labeled else None
+        return [(root / name).as_posix() for name in names]
 
 
 def preset_folder() -> Path:
@@ -78,6 +101,9 @@ def load_preset(name: str) -> SplitPreset:
     names = preset_names()
     if name not in names:
         raise UserError(f"unknown preset '{name}'", hint=f"choose from {', '.join(names)}")
-    fields = json.loads((preset_folder() / f"{name}.json").read_text(encoding="utf-8"))
-    settings, subsets = SplitSettings(**fields.pop("settings")), tuple(fields.pop("subsets"))
-    return SplitPreset(settings=settings, subsets=subsets, **fields)
+    fields: dict[str, Any] = json.loads((preset_folder() / f"{name}.json").read_text(encoding="utf-8"))
+    fields["settings"] = SplitSettings(**fields["settings"])
+    for key in ("images", "labels", "image_lists"):
+        if fields.get(key) is not None:
+            fields[key] = tuple(fields[key])
+    return SplitPreset(**fields)

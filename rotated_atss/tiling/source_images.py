@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotated_atss.dota.folders import pair_images_and_labels
-from rotated_atss.errors import UserError
+from rotated_atss.dota.folders import list_label_files, pair_images_and_labels
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.records import image_id_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
         [('train/images', 'train/labelTxt')]
     """
     if not images:
-        raise UserError("no image folder given", hint="--images FOLDER")
+        raise UserError("no image folder given", hint="give --images FOLDER")
     if labels is None:
         return [(Path(folder).as_posix(), None) for folder in images]
     if len(images) != len(labels):
@@ -44,8 +46,45 @@ def pair_folders(images: Sequence[str | Path], labels: Sequence[str | Path] | No
     return [(Path(image).as_posix(), Path(label).as_posix()) for image, label in zip(images, labels)]
 
 
+def read_image_lists(paths: Sequence[str | Path]) -> dict[str, str]:
+    r"""Read the names of images from text files with one name per line, as in the ``ImageSets`` of a dataset.
+
+    Args:
+        paths: The files. A name may have a suffix of an image, a folder, and further columns after white space.
+
+    Returns:
+        ``path:line`` by image id.
+
+    Raises:
+        UserError: A file cannot be read, is not UTF-8 text, or names no image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "train.txt").write_text("00001\n00002.jpg\n")
+        ...     list(read_image_lists([Path(folder, "train.txt")]))
+        ['00001', '00002']
+    """
+    places: dict[str, str] = {}
+    for path in paths:
+        try:
+            lines = read_bytes(path).decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise UserError("the list of images is not UTF-8 text", where=path) from None
+        names = [(image_id_of(line.split()[0]), number) for number, line in enumerate(lines, 1) if line.strip()]
+        if not names:
+            raise UserError("no image is listed", where=path, hint="write one name per line")
+        for name, number in names:
+            places.setdefault(name, f"{path}:{number}")
+    return places
+
+
 def find_source_images(
-    folders: Sequence[tuple[str, str | None]], formats: Sequence[str | None] = ()
+    folders: Sequence[tuple[str, str | None]],
+    formats: Sequence[str | None] = (),
+    only: Mapping[str, str] | None = None,
+    *,
+    labeled_only: bool = False,
 ) -> list[SourceImage]:
     """List the images of all folders with their label files, sorted within each folder.
 
@@ -53,9 +92,12 @@ def find_source_images(
         folders: Pairs of image and label folder, as :func:`pair_folders` returns them.
         formats: Label format per folder, ``dota`` if not given. Images are paired with files of the ``dota`` format
             only; for other formats ``labels`` is the folder or file of the labels.
+        only: Images to take, ``path:line`` by image id as :func:`read_image_lists` returns it; None takes all.
+        labeled_only: Leave out images without a file of labels in the ``dota`` format.
 
     Raises:
-        UserError: A folder is missing, an image or label file has no counterpart, or an image id occurs twice.
+        UserError: A folder is missing, an image or label file has no counterpart, an image id occurs twice, or no
+            folder has a listed image.
 
     Example:
         >>> import tempfile
@@ -68,7 +110,11 @@ def find_source_images(
     sources = []
     for index, (image_folder, label_folder) in enumerate(folders):
         other = bool(formats) and formats[index] not in (None, "dota")
-        for image, labels in pair_images_and_labels(image_folder, None if other else label_folder):
+        wanted: Container[str] | None = only
+        if labeled_only and label_folder is not None and not other:
+            labeled = {path.stem for path in list_label_files(label_folder)}
+            wanted = labeled if only is None else labeled & set(only)
+        for image, labels in pair_images_and_labels(image_folder, None if other else label_folder, wanted):
             first = first_image.setdefault(image.stem, image)
             if first is not image:
                 hint = "tiles are named after the image id: rename or remove one of the images"
@@ -76,4 +122,8 @@ def find_source_images(
             if other and label_folder is not None:
                 labels = Path(label_folder)
             sources.append(SourceImage(image, labels, index))
+    for name, place in (only or {}).items():
+        if name not in first_image and not labeled_only:
+            folders_text = ", ".join(folder for folder, _ in folders)
+            raise UserError(f"no image {quote(name)} in {folders_text}", where=place)
     return sources

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from rotated_atss.dota.classes import hyphenate
+import numpy as np
+
+from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.dota.folders import list_files
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.class_list import NAMES_FILES
+from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.convert import check_classes
 from rotated_atss.label_formats.image_files import ImageFiles
-from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set
+from rotated_atss.label_formats.reading import (
+    AUTO,
+    list_label_paths,
+    read_label_set,
+    reject_mixed_formats,
+    reject_other_formats,
+)
 from rotated_atss.label_formats.recognize import possible_formats, recognize_format
 from rotated_atss.label_formats.records import ImageLabels
 from rotated_atss.label_formats.registry import get_format
@@ -32,7 +41,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         format_name: A format, which is returned, or ``auto``.
 
     Returns:
-        ``dota`` for a folder of text files unless they are YOLO-OBB, so that its reader reports malformed lines.
+        ``dota`` for a folder of text files of no known format, so that its reader reports malformed lines.
 
     Raises:
         UserError: There is no such format, or the files are of no known format or of several.
@@ -44,15 +53,19 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
         ...     find_label_format(folder)
         'dota'
     """
-    if format_name != AUTO:
-        return get_format(format_name).name
     labels = Path(labels)
+    if format_name != AUTO:
+        if labels.is_dir():
+            reject_other_formats(labels, format_name)
+        return get_format(format_name).name
     if labels.is_dir():
         texts = [path for path in list_files(labels, (".txt",)) if path.name not in NAMES_FILES]
         for path in texts:
             formats = possible_formats(path)
-            if len(formats) != 2:  # neither empty nor ambiguous: the first file with objects decides
-                return "yolo-obb" if "yolo-obb" in formats else DOTA
+            if len(formats) < 2:  # an empty file can be of several formats: the first file with objects decides
+                name = next(iter(formats), DOTA)
+                reject_mixed_formats(labels, name, path)
+                return name
         if texts:
             return DOTA
     try:
@@ -68,7 +81,12 @@ def read_source_labels(
     labels: str | Path,
     format_name: str,
     classes: Sequence[str] | None,
-) -> list[Labels]:
+    *,
+    class_map: Mapping[str, str] | None = None,
+    fit_polygons: bool = False,
+    skip_others: bool = False,
+    labeled_only: bool = False,
+) -> list[Labels | None]:
     """Read the labels of the images of one folder.
 
     Args:
@@ -76,7 +94,11 @@ def read_source_labels(
         image_folder: Their folder.
         labels: Label folder or file.
         format_name: Format of the labels, as :func:`find_label_format` returns it.
-        classes: Accepted class names; None accepts any name.
+        classes: Accepted class names, after ``class_map``; None accepts any name.
+        class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
+        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        skip_others: Accept labels of other images than ``sources``.
+        labeled_only: Return None for an image without labels instead of raising.
 
     Returns:
         Labels per image. Class names have hyphens for spaces.
@@ -92,26 +114,65 @@ def read_source_labels(
         ...     read_source_labels([source], folder, folder, "dota", None)[0].names
         ('ship',)
     """
+    read_classes = None if class_map is not None else classes
     if format_name == DOTA:
-        return [read_labels(source.labels, classes) for source in sources if source.labels is not None]
-    label_set = read_label_set(labels, format_name, images=ImageFiles(image_folder), classes=classes)
+        files = [source.labels for source in sources if source.labels is not None]
+        label_files = [(path, read_labels(path, read_classes)) for path in files]
+        _warn_unused_names(class_map, (each.names for _, each in label_files), labels)
+        return [_map_classes(each, class_map, classes, path) for path, each in label_files]
+    label_set = read_label_set(
+        labels, format_name, images=ImageFiles(image_folder), classes=read_classes, fit_polygons=fit_polygons
+    )
     for note in label_set.notes:
         logger.warning("%s: %s", labels, note)
+    _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)
     by_image = {record.image_id: record for record in label_set.images}
     stems = {source.image_id for source in sources}
     for image_id, record in by_image.items():
+        if image_id not in stems and skip_others:
+            continue
         if image_id not in stems:
             raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=f"in {record.source}")
         if record.scores is not None:
-            hint = "split needs labels"
+            hint = "give labels instead"
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)
     for source in sources:
-        if source.image_id not in by_image:
+        if source.image_id not in by_image and not labeled_only:
             raise UserError(f"no labels for the image {source.image.name}", where=labels, hint=f"in {image_folder}")
-    return [_to_labels(by_image[source.image_id], classes) for source in sources]
+    records = [by_image.get(source.image_id) for source in sources]
+    return [None if record is None else _to_labels(record, class_map, classes) for record in records]
 
 
-def _to_labels(record: ImageLabels, classes: Sequence[str] | None) -> Labels:
-    checked = record if classes is None else check_classes(record, classes)
-    names = tuple(map(hyphenate, checked.classes))
-    return Labels(record.polygons, names, record.difficult, record.lines)
+def _warn_unused_names(class_map: Mapping[str, str] | None, names: Iterable[Sequence[str]], labels: str | Path) -> None:
+    note = unused_names_note(class_map, {name for each in names for name in each})
+    if note:
+        logger.warning("%s: %s", labels, note)
+
+
+def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:
+    if class_map is None and classes is not None:
+        record = check_classes(record, classes)
+    names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))
+    labels = Labels(record.polygons, names, record.difficult, record.lines)
+    return _map_classes(labels, class_map, classes, record.source)
+
+
+def _map_classes(
+    labels: Labels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None, path: Path
+) -> Labels:
+    """Rename the classes, leave out those with an empty new name, and check the new names."""
+    if class_map is None:
+        return labels
+    names, keep = [], []
+    for name, line in zip(labels.names, labels.line_numbers.tolist(), strict=True):
+        where = f"{path}:{line}" if line else path
+        new = hyphenate(map_class(name, class_map, where))
+        if new and classes is not None and new not in classes:
+            raise unknown_class_error(new, classes, where)
+        keep.append(bool(new))
+        names.append(new)
+    rows = np.array(keep, dtype=bool)
+    return Labels(
+        labels.polygons[rows], tuple(filter(None, names)), labels.difficult[rows], labels.line_numbers[rows],
+        labels.header,
+    )  # fmt: skip

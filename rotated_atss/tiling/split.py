@@ -1,9 +1,10 @@
 """Split folders of DOTA images and labels into tiles.
 
 Every image is read once, in worker processes; 16-bit images are read twice, as their used bits are counted first. The
-output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``, all of it or nothing. The rules and the defaults
-are those of mmrotate's ``img_split.py`` with the settings of the published DOTA results: equal 8-bit input gives the
-same tiles, pixel by pixel, with the same objects.
+output folder gets ``images/``, ``labelTxt/`` and ``manifest.json``, all of it or nothing. If the labels are not DOTA
+text or their classes are renamed, ``labelTxt_full/`` has those of the full images. The rules and the defaults are those
+of mmrotate's ``img_split.py`` with the settings of the published DOTA results: equal 8-bit input gives the same tiles,
+pixel by pixel, with the same objects.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rotated_atss.dota.classes import CLASSES, resolve_classes
 from rotated_atss.dota.folders import note_skipped_images
-from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.conversion import plan_conversion
-from rotated_atss.io.files import atomic_write, check_output_apart
+from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.tiling.manifest import MANIFEST, SplitTotals, manifest_bytes, sum_stats
-from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders
+from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
+from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders, read_image_lists
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, count_windows, split_image
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -66,6 +68,10 @@ def split_dota(
     *,
     label_format: str = AUTO,
     classes: str | Sequence[str] | None = None,
+    class_map: Mapping[str, str] | None = None,
+    fit_polygons: bool = False,
+    image_lists: PathLike | Sequence[PathLike] | None = None,
+    labeled_only: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
@@ -79,7 +85,12 @@ def split_dota(
         out: A new or empty folder.
         settings: Windows, tile format and thresholds; None uses the defaults of :class:`SplitSettings`.
         label_format: Format of the labels, a key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
-        classes: Accepted class names, or a DOTA version (``"v1.0"``); None accepts any name.
+        classes: Accepted class names, a DOTA version (``"v1.0"``) or another dataset; None accepts any name.
+        class_map: New class name by old name; an empty new name leaves a class out, ``*`` stands for all others.
+            ``classes`` are the new names.
+        fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
+        image_lists: Text files that name the images to split, one per line; None splits all of the folders.
+        labeled_only: Leave out images without labels instead of raising.
         workers: Processes; None uses one per core. The output does not depend on it.
         overwrite: Replace an earlier split in ``out``, complete or not. Other folders are never replaced.
         progress: Show a progress bar; None shows it on a terminal.
@@ -110,10 +121,17 @@ def split_dota(
     if labels is None and not settings.keep_empty:
         raise UserError("empty tiles cannot be dropped without labels", hint="give the labels, or keep empty tiles")
     formats = [None if label is None else find_label_format(label, label_format) for _, label in folders]
-    sources = find_source_images(folders, formats)
+    only = None if image_lists is None else read_image_lists(_as_tuple(image_lists))
+    sources = find_source_images(folders, formats, only, labeled_only=labeled_only)
     # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
-    label_sets = _read_all(sources, folders, formats, accepted)
+    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None}
+    label_sets = _read_all(sources, folders, formats, accepted, labeled_only=labeled_only, **options)
+    if labeled_only and labels is not None:
+        sources = [source for source, label_set in zip(sources, label_sets, strict=True) if label_set is not None]
+        label_sets = [label_set for label_set in label_sets if label_set is not None]
+        if not sources:
+            raise UserError("no image has labels", where=str(folders[0][0]), hint=f"labels are in {folders[0][1]}")
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
@@ -129,8 +147,14 @@ def split_dota(
             on_start(len(sources), sum(count_windows(source.image, settings) for source in sources))
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
         stats = _split_all(jobs, workers, progress)
-        _check_tiles(folder, stats, settings.image_format, labeled=labels is not None)
-        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats))
+        _check_tiles(folder, stats, labeled=labels is not None)
+        full_labels = None
+        if labels is not None and settings.whole_images:
+            full_labels = "labelTxt"
+        elif labels is not None and (class_map is not None or set(formats) != {"dota"}):
+            full_labels = FULL_LABELS
+            _write_full_labels(folder / FULL_LABELS, sources, label_sets)
+        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats, full_labels))
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
     return SplitResult(
@@ -144,6 +168,7 @@ def _read_all(
     folders: Sequence[tuple[str, str | None]],
     formats: Sequence[str | None],
     classes: Sequence[str] | None,
+    **options: Any,
 ) -> list[Labels | None]:
     """Return the labels per image, in the order of ``sources``, which is that of the folders."""
     label_sets: list[Labels | None] = []
@@ -152,8 +177,17 @@ def _read_all(
         if labels is None or name is None:
             label_sets += [None] * len(inside)
         else:
-            label_sets += read_source_labels(inside, image_folder, labels, name, classes)
+            label_sets += read_source_labels(inside, image_folder, labels, name, classes, **options)
     return label_sets
+
+
+def _write_full_labels(folder: Path, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None]) -> None:
+    """Write the labels of the full images as DOTA text, for the evaluation of merged detections."""
+    folder.mkdir()
+    for source, labels in zip(sources, label_sets, strict=True):
+        if labels is not None:
+            text = format_labels(labels.polygons, labels.names, labels.difficult)
+            write_bytes(folder / f"{source.image_id}.txt", text)
 
 
 def _unknown_classes(label_sets: Sequence[Labels | None]) -> tuple[str, ...]:
@@ -200,15 +234,16 @@ def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) ->
     return [stats[index] for index in range(len(jobs))]
 
 
-def _check_tiles(folder: Path, stats: Sequence[SplitStats], image_format: str, *, labeled: bool) -> None:
+def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) -> None:
     """Compare the written files with the tiles that go into the manifest.
 
     Raises:
         UserError: A tile is missing or foreign, because another program changed the folder during the run.
     """
-    names = {tile.name for image_stats in stats for tile in image_stats.tiles}
-    for part, suffix in (("images", image_format), ("labelTxt", "txt")) if labeled else (("images", image_format),):
-        expected, found = {f"{name}.{suffix}" for name in names}, set(os.listdir(folder / part))
+    images = {f"{tile.name}{image_stats.suffix}" for image_stats in stats for tile in image_stats.tiles}
+    texts = {f"{tile.name}.txt" for image_stats in stats for tile in image_stats.tiles}
+    for part, expected in (("images", images), ("labelTxt", texts)) if labeled else (("images", images),):
+        found = set(os.listdir(folder / part))
         if found != expected:
             what = (
                 f"{len(expected - found)} of {len(expected)} written files are missing and {len(found - expected)} are "

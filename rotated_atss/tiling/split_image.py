@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ import numpy as np
 
 from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import write_bytes
+from rotated_atss.io.files import read_bytes, write_bytes
 from rotated_atss.io.image_header import read_header
-from rotated_atss.io.images import Image, encode_image, read_image
+from rotated_atss.io.images import Image, check_header, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_in_threads
 from rotated_atss.tiling.crop import (
     MIN_AREA,
@@ -51,7 +51,7 @@ class SplitJob:
 
 @dataclass(frozen=True)
 class Tile:
-    """A written tile: its name and its numbers of objects and of truncated objects."""
+    """Name of a written tile, its number of objects and its number of truncated objects."""
 
     name: str
     objects: int
@@ -65,11 +65,12 @@ class SplitStats:
     Attributes:
         width: Width of the image, pixels.
         height: Height of the image, pixels.
-        objects: Objects in its label file, including those without area.
-        without_area: Line numbers, in the label file, of the objects without area.
+        objects: Objects in its label file, including zero-area objects.
+        without_area: Line numbers, in the label file, of the zero-area objects.
         in_no_tile: Indices, among the labels, of the objects with area that belong to no tile.
         tiles: The written tiles.
         tiles_per_object: Number of tiles that list each object.
+        suffix: Suffix of the written image files.
     """
 
     width: int
@@ -79,6 +80,7 @@ class SplitStats:
     in_no_tile: tuple[int, ...]
     tiles: tuple[Tile, ...]
     tiles_per_object: tuple[int, ...] = ()
+    suffix: str = ".png"
 
 
 def split_image(job: SplitJob) -> SplitStats:
@@ -102,6 +104,8 @@ def split_image(job: SplitJob) -> SplitStats:
         ...     split_image(SplitJob(Path(folder, "P1.png"), None, Path(folder), settings)).tiles
         (Tile(name='P1__64__0___0', objects=0, truncated=0),)
     """
+    if job.settings.whole_images:
+        return _keep_whole(job)
     image = read_image(job.image, job.settings.bits)
     height, width = image.shape[:2]
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
@@ -115,11 +119,39 @@ def split_image(job: SplitJob) -> SplitStats:
         tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
         crops = list(_crops(job, rate, windows, placement))
         tiles += map_in_threads(partial(_write_tile, job, scaled), crops, job.threads)
-    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # objects without area do not count as lost
+    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # zero-area objects do not count as lost
     return SplitStats(
         width, height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
-        tuple(tiles_per_object.tolist()),
+        tuple(tiles_per_object.tolist()), f".{job.settings.image_format}",
     )  # fmt: skip
+
+
+def _keep_whole(job: SplitJob) -> SplitStats:
+    """Write the image and its objects without cutting; only 16-bit images are decoded."""
+    check_header(job.image)
+    deep = job.settings.bits is not None  # counted over all images: None if no image has 16 bits
+    width, height = image_size(job.image)
+    num_objects = 0 if job.labels is None else len(job.labels)
+    has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
+    without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
+    suffix = ".png" if deep else job.image.suffix
+    if not has_area.any() and not job.settings.keep_empty:
+        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix)
+    name = job.image.stem
+    content = encode_image(read_image(job.image, job.settings.bits), "png") if deep else read_bytes(job.image)
+    write_bytes(job.folder / "images" / f"{name}{suffix}", content)
+    if job.labels is not None:
+        text = format_labels(job.labels.polygons[has_area], _select(job.labels.names, has_area),
+                             job.labels.difficult[has_area])  # fmt: skip
+        write_bytes(job.folder / "labelTxt" / f"{name}.txt", text)
+    kept = int(has_area.sum())
+    return SplitStats(
+        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix
+    )
+
+
+def _select(names: Sequence[str], keep: Booleans) -> list[str]:
+    return [name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept]
 
 
 def count_windows(image: Path, settings: SplitSettings) -> int:
@@ -138,6 +170,8 @@ def count_windows(image: Path, settings: SplitSettings) -> int:
         return 0
     if header is None or not (header.width and header.height):
         return 0
+    if settings.whole_images:
+        return 1
     sizes = [(max(1, round(header.width * rate)), max(1, round(header.height * rate))) for rate in _rates(settings)]
     return sum(len(sliding_windows(*size, settings.grids(), settings.image_ratio)) for size in sizes)
 

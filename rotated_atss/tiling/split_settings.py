@@ -25,15 +25,17 @@ class SplitSettings:
     Attributes:
         sizes: Sides of the windows, pixels.
         gaps: Overlap of neighboring windows, pixels; one per size, or one for all. Empty uses :func:`default_gap`.
-        rates: Scales. In the mmrotate style a rate of 0.5 doubles the window, without resampling; in the devkit style
-            it halves the image.
-        iof_threshold: An object belongs to the tiles that contain at least this share of its area, in (0, 1].
-        image_ratio: Windows of which the image fills more than this share are kept, in [0, 1).
+        rates: Image scales. In the mmrotate style a rate of 0.5 doubles the size of the window, without resampling; in
+            the devkit style it halves the image.
+        iof_threshold: An object belongs to the tiles that contain at least this fraction of its area, in (0, 1].
+        image_ratio: Windows are kept if the image fills more than this fraction of them, in [0, 1).
         padding: BGR color of the part of a tile outside the image; None writes smaller tiles instead.
         name_style: ``"mmrotate"`` (``P0001__1024__0___824``) or ``"devkit"`` (``P0001__0.5__0___824``).
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
         bits: Used bits of 16-bit images, 8 to 16; None counts them over all images. 8-bit images are never scaled.
+        whole_images: Keep every image in one piece, under its own name, with all its objects. The other settings, but
+            ``bits`` and ``keep_empty``, have no effect; 8-bit images are copied, 16-bit images are written as PNG.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -53,6 +55,7 @@ class SplitSettings:
     image_format: str = "png"
     keep_empty: bool = True
     bits: int | None = None
+    whole_images: bool = False
 
     def __post_init__(self) -> None:
         self._normalize()
@@ -130,7 +133,7 @@ def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
         raise UserError(f"each window size needs a gap, got {len(sizes)} window sizes and {len(gaps)} gaps", hint=hint)
     for size, gap in zip(sizes, gaps):
         if size < MIN_WINDOW_SIZE:
-            hint = "the size divided by the rate counts"
+            hint = "choose a larger size or smaller rates: the size is divided by the rate"
             raise UserError(f"window sizes must be at least {MIN_WINDOW_SIZE} px, got {size} px", hint=hint)
         if not 0 <= gap < size:
             raise UserError(f"the gap must satisfy 0 <= gap < size, got gap {gap} for window size {size}")
@@ -163,5 +166,5 @@ def _check_devkit(sizes: Sequence[int], rates: Sequence[float]) -> None:
         hint = "give one size"
         raise UserError(f"the devkit name style supports a single window size, got {len(sizes)}", hint=hint)
     if max(rates) >= MIN_WINDOW_SIZE:
-        hint = "in a tile's name a larger rate reads as a window size"
+        hint = "choose smaller rates: in a tile name, a larger rate would be read as a window size"
         raise UserError(f"rates of the devkit name style must be below {MIN_WINDOW_SIZE}, got {max(rates)}", hint=hint)

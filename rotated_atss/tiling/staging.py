@@ -10,11 +10,16 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
-from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY, read_manifest
+from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 
 PARTIAL = "split.partial"
 LOCK = ".split.lock"
-PARTS = ("images", "labelTxt", MANIFEST)  # in the order in which they are moved; the manifest marks a complete split
+PARTS = (
+    "images",
+    "labelTxt",
+    FULL_LABELS,
+    MANIFEST,
+)  # in the order in which they are moved; the manifest marks a complete split
 
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"

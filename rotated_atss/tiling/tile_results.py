@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rotated_atss.dota.ap_result import format_table, result_to_json
-from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import Detections, write_task1_folder
 from rotated_atss.dota.labels import Labels, read_labels
 from rotated_atss.dota.submission import write_submission
@@ -25,9 +25,11 @@ class ResultOptions:
     """What is done with the merged detections of a test.
 
     Attributes:
-        version: DOTA version. It determines whether difficult objects are ignored (v1.0) or counted (v1.5, v2.0).
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
+            v1.0 ignores difficult objects, the others count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
-        metric: ``voc07`` (11-point interpolation) or ``area`` (area under the precision-recall curve).
+        metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
+            (COCO's matching and 101 points, also by object size), instead of that of the version.
         difficult: ``ignore`` or ``count``, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
@@ -42,13 +44,17 @@ class ResultOptions:
 
     version: str = "v1.0"
     iou_threshold: float = IOU_THRESHOLD
-    metric: str = "voc07"
+    metric: str | None = None
     difficult: str | None = None
     out_dir: str | Path | None = None
     submission: str | Path | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("version", CLASSES), ("metric", METRICS), ("difficult", (None, *DIFFICULT_RULES))):
+        for name, choices in (
+            ("version", DATASETS),
+            ("metric", (None, *METRICS)),
+            ("difficult", (None, *DIFFICULT_RULES)),
+        ):
             value = getattr(self, name)
             if value not in choices:
                 known = ", ".join(filter(None, choices))
@@ -77,7 +83,7 @@ def finish_test(
         log: Called with each line or table.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty without labels.
 
     Raises:
         UserError: An image has no label file, or an output cannot be written.
@@ -126,7 +132,8 @@ def _evaluate(
     if options.out_dir is not None:
         content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}
         write_json(Path(options.out_dir) / "ap.json", content)
-    return {"AP50": result.ap50, "AP75": result.ap75, "AP50_95": result.ap50_95}
+    by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
+    return {**result.values(), **by_size}
 
 
 def read_labels_of_images(
@@ -135,7 +142,7 @@ def read_labels_of_images(
     """Read the label files of images from several folders.
 
     Args:
-        folders: Label folders; of several with ``<image id>.txt``, the first is used.
+        folders: Label folders; the first that contains ``<image id>.txt`` is used.
         image_ids: Names of the images without suffix.
         classes: Class names.
 
@@ -149,7 +156,7 @@ def read_labels_of_images(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
-        ...     read_labels_of_images([folder], ["P1"], CLASSES["v1.0"])["P1"].names
+        ...     read_labels_of_images([folder], ["P1"], DATASETS["v1.0"].classes)["P1"].names
         ('ship',)
     """
     labels = {}

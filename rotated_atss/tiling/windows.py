@@ -53,7 +53,7 @@ def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int6
 
 
 def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray[np.float64]:
-    """Compute the share of each window that the image fills: (W, 4) -> (W,) in (0, 1].
+    """Compute the fraction of each window that the image fills: (W, 4) -> (W,) in (0, 1].
 
     Example:
         >>> import numpy as np
@@ -74,8 +74,8 @@ def sliding_windows(
         width: Width of the image, pixels, at least 1.
         height: Height of the image, pixels, at least 1.
         sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that several grids share is kept once.
-        image_ratio: Windows of which the image fills more than this share are kept, over all grids. If there is none,
-            the windows of the highest ratio are kept, so every image has at least one window.
+        image_ratio: Windows are kept if the image fills more than this fraction of them. If no window of any grid
+            passes, those with the highest ratio are kept, so every image has at least one window.
 
     Returns:
         (W, 4) of x_start, y_start, x_stop, y_stop. Windows of a smaller image exceed its right and lower border.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from rotated_atss.io.png import Image
 
 Color = tuple[int, int, int]
+
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+)
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LARGE_AREA = 10_000  # px^2: captions can lie inside boxes above this area
@@ -31,7 +36,7 @@ class Annotation:
     def captions(self) -> list[str]:
         """Candidate captions, the longest first: class and score, then the score alone."""
         score = [] if self.score is None else [f"{self.score:.2f}"]
-        name = [] if self.name is None else [self.name]
+        name = [] if self.name is None else [ascii_text(self.name)]
         return [" ".join(name + score)] + (score if name else []) if name + score else []
 
 
@@ -43,6 +48,21 @@ class TextBox:
     rows: slice
     columns: slice
     color: Color
+
+
+def ascii_text(text: str) -> str:
+    r"""Return a text in the characters of OpenCV's font: letters without accents, others as their code points.
+
+    Example:
+        >>> ascii_text("Großer Kühlturm"), ascii_text("漁船")
+        ('Grosser Kuhlturm', '\\u6f01\\u8239')
+    """
+    return "".join(map(_ascii_letter, unicodedata.normalize("NFC", text).translate(_LETTERS)))
+
+
+def _ascii_letter(letter: str) -> str:
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if base.isascii() and base else letter.encode("ascii", "backslashreplace").decode()
 
 
 def place_captions(
@@ -90,7 +110,7 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
     step = _text_wh("", scale)[1] + 2
     lines = []
     for index, ((name, color), count) in enumerate(sorted(counts.items())):
-        text, y = f"{name} {count}", max(0, image_height - step * (len(counts) - index))
+        text, y = f"{ascii_text(name)} {count}", max(0, image_height - step * (len(counts) - index))
         lines.append(TextBox(text, slice(y, y + step), slice(3, 3 + _text_wh(text, scale)[0]), color))
     return lines
 

@@ -10,6 +10,7 @@ import numpy as np
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
+from rotated_atss.visualization.captions import ascii_text
 
 _BACKGROUND = 24
 _TITLE_HEIGHT = 18  # pixels
@@ -57,7 +58,7 @@ def contact_sheet(
         x, y = gap + column * (width + gap), gap + row * (height + strip + gap)
         if titles:
             origin, font = (x + 2, y + 13), cv2.FONT_HERSHEY_SIMPLEX
-            cv2.putText(sheet, titles[index], origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+            cv2.putText(sheet, ascii_text(titles[index]), origin, font, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
         _fit_into(sheet[y + strip : y + strip + height, x : x + width], copy_as_bgr(image))
     return sheet
 

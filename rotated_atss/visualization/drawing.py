@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -40,7 +40,7 @@ def draw_boxes(
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
-        polygons: Array or tensor, in pixels; the upper left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
+        polygons: Array or tensor, in pixels; the upper-left corner of the first pixel is (0, 0). (N, 8) or (N, 4, 2)
             corners, or (N, 5) oriented boxes ``cx, cy, w, h, angle``.
         labels: Class name per polygon.
         scores: Score per polygon. Higher scores are drawn on top.
@@ -93,6 +93,29 @@ def class_color(name: str) -> Color:
     known = CLASSES["v2.0"]
     index = known.index(name) if name in known else sum(ord(letter) * 31**i for i, letter in enumerate(name))
     return PALETTE[index % len(PALETTE)]
+
+
+def class_colors(names: Iterable[str]) -> dict[str, Color]:
+    """Return an RGB color for each class: that of :func:`class_color`, or the next that no class before it has.
+
+    Classes of DOTA have their color of ``PALETTE``; the colors of other classes differ from each other, as far as
+    ``PALETTE`` has enough. The order of the names has no influence.
+
+    Example:
+        >>> colors = class_colors(["truck", "tree", "pier"])
+        >>> len(set(colors.values()))
+        3
+    """
+    colors, used = {}, set[Color]()
+    for name in sorted(set(names)):
+        color = class_color(name)
+        if name not in CLASSES["v2.0"]:
+            start = PALETTE.index(color)
+            free = [other for other in PALETTE[start:] + PALETTE[:start] if other not in used]
+            color = free[0] if free else color
+            used.add(color)
+        colors[name] = color
+    return colors
 
 
 def _annotations(

@@ -65,19 +65,19 @@ def check_overwritable(path: str | Path) -> None:
     """
     if Path(path).is_dir():
         raise UserError("is a folder, not a file", where=path, hint="choose another output folder")
-    if Path(path).exists() and not is_own_picture(path):
+    if Path(path).exists() and not is_written_by_this_package(path):
         hint = "choose another output folder"
         raise UserError("the file was not written by rotated-atss and is not replaced", where=path, hint=hint)
 
 
-def is_own_picture(path: str | Path) -> bool:
+def is_written_by_this_package(path: str | Path) -> bool:
     """Return whether :func:`write_png` wrote an existing file.
 
     Example:
         >>> import tempfile
         >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     is_own_picture(write_png(f"{folder}/gray.png", np.full((4, 6, 3), 128, np.uint8)))
+        ...     is_written_by_this_package(write_png(f"{folder}/gray.png", np.full((4, 6, 3), 128, np.uint8)))
         True
     """
     with open(path, "rb") as file:

@@ -77,10 +77,10 @@ def test_text_tables():
     text = format_report(summarize(shapes, {"first": counts, "second": other}))
     lines = {line[:26].strip(): line.split()[-6:] for line in text.splitlines()}
     assert text.splitlines()[0].split() == ["first", "second"]
-    assert lines["positives per object"][-2:] == ["1.67", "2.00"]
+    assert lines["positives per box"][-2:] == ["1.67", "2.00"]
     assert lines["the paper's 0.2 k L"][-2:] == ["1.80", "-"]
     assert lines["before the center test"][-2:] == ["3.00", "-"]
-    assert lines["objects with none"] == ["1", "(33", "%)", "1", "(33", "%)"]
+    assert lines["boxes without positives"] == ["1", "(33", "%)", "1", "(33", "%)"]
     assert lines["16 to 32"] == ["0.00", "100", "%", "5.00", "0", "%"]
     assert lines["stride 16"][-6:] == ["2", "(40", "%)", "2", "(33", "%)"]
     assert "-45 to -30" in lines

@@ -28,7 +28,7 @@ def slow_pairs(priors, gt_boxes):
 
 @pytest.mark.parametrize("number", [1, 63, 64, 65, 300])
 def test_exactly_the_overlapping_pairs(number, monkeypatch):
-    monkeypatch.setattr(pairs, "_NUMBERS_PER_CHUNK", {"cpu": 300})  # several chunks
+    monkeypatch.setattr(pairs, "_ELEMENTS_PER_CHUNK", {"cpu": 300})  # several chunks
     priors, gt_boxes = make_boxes(number, 0), make_boxes(40, 1)
     chunks = list(overlapping_box_pairs(priors, gt_boxes))
     assert len(chunks) > 1

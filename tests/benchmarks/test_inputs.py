@@ -23,7 +23,7 @@ def test_pairs_of_each_kind_are_seeded_and_have_the_stated_geometry(kind):
     assert (first[:, :2].mean() > 19_000) == (kind == "far")
 
 
-def test_priors_scenes_and_harbour_have_the_stated_geometry():
+def test_priors_scenes_and_harbor_have_the_stated_geometry():
     priors, sizes = inputs.priors()
     assert len(priors) == sum(sizes) == 21_824
     assert priors[129].tolist() == [8, 8, 32, 32, 0]
@@ -31,7 +31,7 @@ def test_priors_scenes_and_harbour_have_the_stated_geometry():
     axis_aligned = inputs.scene(50, grid=4, axis_aligned=True)
     assert set(axis_aligned[:, 4].tolist()) == {0.0, float(torch.tensor(-math.pi / 2))}
     assert (axis_aligned[:, 2:4] % 4 == 0).all()
-    boxes, scores, labels = inputs.harbour(40, 5)
+    boxes, scores, labels = inputs.harbor(40, 5)
     assert boxes.shape == (200, 5)
     assert len(set(scores.tolist())) == 200
     assert set(labels.tolist()) == {0}

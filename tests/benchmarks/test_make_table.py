@@ -19,11 +19,11 @@ def test_the_page_lists_missed_targets_and_missing_records(tmp_path):
     times = {"median": 0.5, "min": 0.4, "max": 0.6, "runs": 3}
     record = {
         "name": "max_iou", "environment": {**records.environment(), "device": "NVIDIA H200"},
-        "targets": [records.target("speed-up", 5, at_least=100)], "baseline_missing": "mmrotate is absent",
+        "targets": [records.target("speedup", 5, at_least=100)], "baseline_missing": "mmrotate is absent",
         "rows": [{"num_gt": 500, "rotated_atss": times, "rotated_atss_mb": 12.0}],
     }  # fmt: skip
     text = make_table.benchmark_page([record])
-    assert "| speed-up | NVIDIA H200 | ≥ 100 | 5 | **missed** |" in text
+    assert "| speedup | NVIDIA H200 | ≥ 100 | 5 | **missed** |" in text
     assert "## Max-IoU assignment of RetinaNet (baseline: MMDetection), NVIDIA H200" in text
     assert "| boxes | rotated-atss, ms | rotated-atss, extra MB |" in text
     assert "| 500 | 500 (400 to 600) | 12.0 |" in text
@@ -38,8 +38,8 @@ def test_the_readme_keeps_its_text_around_the_markers():
     rows = [{"detections": 1000, "rotated_atss": {**times, "median": 0.02}, "baseline": times}]
     record = {"name": "merge", "environment": {**records.environment(), "cores": 2}, "rows": rows}
     filled = make_table.fill_readme(text, [record])
-    assert filled.startswith(f"before\n{make_table.BEGIN}| task | device | rotated-atss | baseline | speed-up |")
-    assert "| merging 1,000 tile detections | 2 CPU cores | 20 ms | dotadevkit 2 s | 100 |" in filled
+    assert filled.startswith(f"before\n{make_table.BEGIN}| task | device | rotated-atss | baseline | speedup |")
+    assert "| merging 1,000 tile detections | 2 CPU cores | 20 ms | dotadevkit: 2 s | 100x |" in filled
     assert filled.endswith(f"{make_table.END}after\n")
     with pytest.raises(ValueError, match="lacks the marker lines"):
         make_table.fill_readme("no markers", [record])
@@ -50,6 +50,11 @@ def test_the_readme_keeps_its_text_around_the_markers():
 )
 def test_numbers_have_three_digits(value, text):
     assert page.number(value) == text
+
+
+@pytest.mark.parametrize("value, text", [(1535.2, "1,535x"), (240.4, "240x"), (1.574, "1.57x")])
+def test_speedups_end_in_x(value, text):
+    assert page.factor(value) == text
 
 
 def test_columns_take_paths_formats_and_functions():

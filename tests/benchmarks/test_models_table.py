@@ -160,11 +160,12 @@ def test_a_row_with_all_figures():
 def test_models_are_grouped_by_folder_and_rows_have_equal_cells():
     cards = [
         sample("b", "demo"), sample("z", "coco", horizontal=True), sample("a", "coco", horizontal=True),
-        sample("own", "somewhere"), sample("a", "ablation"), sample("b", "ablation", horizontal=True),
+        sample("own", "somewhere"), sample("c", "ssdd"), sample("d", "hrsc2016"),
+        sample("a", "ablation"), sample("b", "ablation", horizontal=True),
     ]  # fmt: skip
     page = models_page.models_page(cards, models_page.Records(None, [], []))
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")]
-    kinds = ("coco", "ablation", "demo")
+    kinds = ("ssdd", "coco", "ablation", "demo")  # other datasets than DOTA are in one section
     assert titles == [*(models_page.TITLES[kind] for kind in kinds), "somewhere", "Measured accuracies"]
     assert page.index("configs/coco/a.py") < page.index("configs/coco/z.py")
     for table in page.split("## ")[1:-1]:

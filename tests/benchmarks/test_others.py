@@ -2,7 +2,6 @@
 
 import os
 import sys
-from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,17 +11,18 @@ import torch
 from benchmarks import bench_others, harness, inputs, others, records
 from benchmarks.baselines import optional
 from benchmarks.sections import section
+from rotated_atss.dota.labels import read_labels
 
 DETECTIONS = inputs.detections(60, 3, 2, 256)
 
 
 @pytest.fixture
 def none_installed(monkeypatch):
-    for name in others.REQUIRED:
+    for name in others.PACKAGES:
         monkeypatch.setitem(sys.modules, name, None)
 
 
-@pytest.mark.parametrize("package", others.REQUIRED)
+@pytest.mark.parametrize("package", others.PACKAGES)
 def test_a_missing_package_is_reported_in_one_line(package, none_installed):
     module, reason = optional(package)
     assert module is None
@@ -37,14 +37,6 @@ def test_a_package_that_fails_to_import_is_reported_in_one_line(monkeypatch, tmp
     module, reason = optional("sahi")
     assert module is None
     assert "removed_name" in reason
-
-
-def test_a_version_without_a_required_function_is_reported(monkeypatch):
-    monkeypatch.setitem(sys.modules, "supervision", ModuleType("supervision"))
-    assert optional("supervision")[0] is sys.modules["supervision"]
-    module, reason = optional("supervision", others.REQUIRED["supervision"])
-    assert module is None
-    assert "oriented_box_iou_batch" in reason
 
 
 def test_importing_ultralytics_leaves_the_number_of_threads_alone(monkeypatch, tmp_path):
@@ -63,7 +55,7 @@ def test_without_any_package_every_reason_is_printed_and_no_record_written(
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     harness.run("others", [])
     output = capsys.readouterr().out
-    assert all(f"{name} cannot be used" in output for name in others.REQUIRED)
+    assert all(f"{name} cannot be used" in output for name in others.PACKAGES)
     assert "no record is written" in output
     assert not (tmp_path / "results").exists()
 
@@ -74,16 +66,16 @@ def test_the_section_names_missing_packages_and_tasks_that_are_not_comparable():
     row = {
         "task": "IoU", "library": "supervision", "quantity": "IoU", "title": "tile", "num_gt": [20, 30], "pairs": 600,
         "rotated_atss": times, "baseline": times, "speedup": 1.0, "rotated_atss_error": error, "baseline_error": error,
-        "worst_pair": {"exact": 0.5, "float64": 0.5, "baseline": 0.5},
     }  # fmt: skip
     missing = {name: f"{name} cannot be used: absent" for name in ("sahi", "ultralytics")}
-    tasks = [dict(zip(("library", "task", "reason"), each)) for each in others.NOT_COMPARABLE]
-    record = {"name": "others", "environment": records.environment(), "settings": {"iou_threshold": 0.1},
-              "rows": [row], "missing": missing, "other_tasks": tasks}  # fmt: skip
+    record = {"name": "others", "environment": records.environment(), "rows": [row], "missing": missing,
+              "settings": {"iou_threshold": 0.1, "data": "sample", "images": 4}}  # fmt: skip
     text = section(record)
-    assert "| nothing: sahi cannot be used: absent |" in text
+    assert "Not measured: sahi cannot be used: absent." in text
     assert "| 20 x 30: tile | supervision |" in text
     assert "sahi, merging: postprocessing compares axis-aligned boxes" in text
+    assert "Class-wise NMS" not in text  # no empty tables
+    assert "Splitting" not in text
 
 
 def test_ultralytics_gets_channels_first_class_scores_and_the_angle_last():
@@ -92,26 +84,6 @@ def test_ultralytics_gets_channels_first_class_scores_and_the_angle_last():
     expected = [[10, 30], [20, 40], [8, 6], [4, 2], [0, 0.75], [0.9, 0], [0.5, -0.25]]
     assert prediction.shape == (1, 7, 2)
     assert torch.equal(prediction[0], torch.tensor(expected))
-
-
-def test_fast_nms_of_areas_separates_classes_and_uses_the_iou_of_areas(monkeypatch):
-    calls = {}
-
-    def fast_nms(boxes, scores, threshold, *, iou_func):
-        calls.update(boxes=boxes, threshold=threshold, iou=iou_func(boxes, boxes))
-        return torch.arange(len(boxes))
-
-    module = ModuleType("ultralytics.utils.nms")
-    module.TorchNMS = SimpleNamespace(fast_nms=fast_nms)
-    for name in ("ultralytics", "ultralytics.utils"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    boxes = torch.tensor([[0.0, 0, 10, 10, 0], [8.0, 0, 10, 10, 0], [0.0, 0, 10, 10, 0]])
-    others.fast_nms_of_areas(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0, 0, 1]), 0.1)
-    assert calls["threshold"] == 0.1
-    expected = torch.tensor([[1, 20 / 180, 0], [20 / 180, 1, 0], [0, 0, 1]], dtype=torch.float64)
-    torch.testing.assert_close(calls["iou"], expected, rtol=0, atol=1e-12)
-    assert calls["boxes"][:, :2].tolist() == [[0, 0], [8, 0], [7680, 7680]]
 
 
 @pytest.fixture
@@ -126,32 +98,12 @@ def data(tmp_path):
 
 
 def test_labels_are_converted_to_class_indices_and_fractions(data, tmp_path):
-    folder = others.yolo_layout(data, tmp_path / "yolo", ("plane", "ship"))
+    folder = others.yolo_layout(data, tmp_path / "yolo")
     assert (folder / "images/train/P1.png").resolve() == (data / "images/P1.png").resolve()
     lines = [line.split() for line in (folder / "labels/train/P1.txt").read_text().splitlines()]
-    assert [line[0] for line in lines] == ["1", "0"]
+    assert [others.CLASSES["v2.0"][int(line[0])] for line in lines] == ["ship", "plane"]
     assert [float(value) for value in lines[0][1:]] == [0.1, 0.1, 0.2, 0.1, 0.2, 0.2, 0.1, 0.2]
     assert [float(value) for value in lines[1][1:]] == [0.5, 0.5, 0.6, 0.5, 0.6, 0.9, 0.5, 0.9]
-
-
-def test_objects_of_a_tile_are_compared_by_class_and_corners(tmp_path):
-    for name in ("images", "labelTxt"):
-        (tmp_path / name).mkdir()
-    cv2.imwrite(str(tmp_path / "images/T.jpg"), np.zeros((100, 200, 3), np.uint8))
-    label, other = tmp_path / "labelTxt/T.txt", tmp_path / "other.txt"
-    label.write_text("20 10 40 10 40 20 20 20 ship 0\n")
-    assert not bench_others.same_objects(label, other)  # no file: no objects
-    ship, plane = (bench_others.CLASSES["v2.0"].index(name) for name in ("ship", "plane"))
-    corners = "0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2"
-    other.write_text(f"{ship} {corners}\n")
-    assert bench_others.same_objects(label, other)
-    other.write_text(f"{plane} {corners}\n")
-    assert not bench_others.same_objects(label, other)
-    other.write_text(f"{ship} 0.105{corners[3:]}\n")  # 1 px off
-    assert not bench_others.same_objects(label, other)
-    label.write_text("")
-    other.unlink()
-    assert bench_others.same_objects(label, other)
 
 
 def test_tiles_are_counted_and_compared_by_the_path_of_the_other_tile(tmp_path):
@@ -160,7 +112,7 @@ def test_tiles_are_counted_and_compared_by_the_path_of_the_other_tile(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for name in names:
             cv2.imwrite(str(tmp_path / folder / f"{name}.png"), pixels + (name == "b_10"))
-    path_of = lambda tile, shape: tmp_path / "other" / f"{tile.stem}_{shape[1]}.png"  # noqa: E731
+    path_of = lambda tile: tmp_path / "other" / f"{tile.stem}_10.png"  # noqa: E731
     found = bench_others.compare_tiles(tmp_path / "own", tmp_path / "other", path_of)
     assert (found["tiles"], found["baseline_tiles"], found["same_pixels"]) == (2, 3, 1)
 
@@ -182,7 +134,7 @@ def test_own_tiles_are_cropped_at_the_border_in_the_format_of_the_baseline(data,
     (tile,) = (tmp_path / "out/images").iterdir()
     assert tile.suffix == ".jpg"
     assert cv2.imread(str(tile)).shape == (100, 200, 3)
-    labels = bench_others.read_labels(tmp_path / "out/labelTxt" / f"{tile.stem}.txt")
+    labels = read_labels(tmp_path / "out/labelTxt" / f"{tile.stem}.txt")
     assert labels.names == ("ship", "plane")
 
 
@@ -196,11 +148,6 @@ def test_supervision_gives_the_same_iou_and_nms():
     assert torch.allclose(others.supervision_iou(first, second)().float(), reference, atol=1e-5)
     kept = bench_others.rotated_nms(*DETECTIONS, 0.1)
     assert torch.equal(others.supervision_nms(*DETECTIONS, 0.1)(), kept.sort()[0])
-
-
-def test_sahi_merges_by_axis_aligned_boxes():
-    pytest.importorskip("sahi")
-    assert others.kept_of_two_ships() == {"rotated_atss": 2, "sahi": 1}
 
 
 def test_ultralytics_keeps_at_most_one_box_per_object():

@@ -13,15 +13,15 @@ from benchmarks import page, records
      (3e-6, {"at_most": 2e-6}, False), (None, {"at_least": 1}, None), (0, {"at_most": 0}, True)],
 )  # fmt: skip
 def test_a_target_is_met_missed_or_not_measured(measured, limits, met):
-    found = records.target("speed-up", measured, **limits)
-    assert found == {"name": "speed-up", **limits, "measured": measured, "met": met}
+    found = records.target("speedup", measured, **limits)
+    assert found == {"name": "speedup", **limits, "measured": measured, "met": met}
     table = page.targets_table([{"environment": {"device": "cpu"}, "targets": [found]}])
     assert table.endswith({True: "| met |", False: "| **missed** |", None: "|  | not measured |"}[met])
 
 
 def test_a_target_without_a_limit_is_an_error():
     with pytest.raises(ValueError, match="at_least or at_most"):
-        records.target("speed-up", 1.0)
+        records.target("speedup", 1.0)
 
 
 def test_the_environment_describes_commit_versions_and_machine():

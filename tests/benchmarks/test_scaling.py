@@ -16,9 +16,8 @@ def record():
     linear = ("training step", "inference", "splitting", "merging", "evaluation", "assignment at 1024 px")
     rows = [row(stage, "pixels", [1000, 2000], [1.0, 2.0], 1.0) for stage in linear]
     where = {"commit": "abc", "versions": {}, "cpu": "a processor", "cores": 2, "threads": 2, "device": "cpu"}
-    processes = {"one": {"median": 1.0}, "two": {"median": 1.25}, "efficiency": 0.8, "batch": 4, "size": 256}
     rows.append(row("NMS", "boxes", [10, 20], [1, 4], 2.0))
-    return {"name": "scaling", "rows": rows, "processes": processes, "environment": where}
+    return {"name": "scaling", "rows": rows, "environment": where}
 
 
 def test_the_page_is_up_to_date():
@@ -28,7 +27,6 @@ def test_the_page_is_up_to_date():
 
 def test_projections_are_computed_from_the_rows(record):
     page = scaling_page.scaling_page(record)
-    assert "efficiency 80%" in page
     assert "NMS (exponent 2.0)" in page
     assert "| 11,268 | 130,273 |" in page
     assert "| 112,680 | 1,302,730 |" in page

@@ -64,7 +64,7 @@ def test_a_class_layer_of_another_size_is_reset_only_on_request():
         compare_partially(given, SHAPES, where="a.pth")
     fit = compare_partially(given, SHAPES, where="a.pth", reset_class_layer=True)
     assert fit.reset == ["head.x_cls.weight", "head.x_cls.bias"]
-    assert "2 initialized anew (head 2; first: head.x_cls.weight)" in fit.describe()
+    assert "2 reinitialized (head 2; first: head.x_cls.weight)" in fit.describe()
 
 
 def test_other_shapes_are_never_dropped_silently():
@@ -84,7 +84,7 @@ def test_class_layers_are_reordered_for_every_prior_of_a_location():
 
 
 def test_other_classes_are_refused_with_both_lists():
-    with pytest.raises(UserError, match=r"trained on the classes a, b; the config has a, c \(--classes a,b\)"):
+    with pytest.raises(UserError, match=r"trained on the classes a, b; the config has a, c \(use --classes a,b\)"):
         reorder_class_layer({}, ["a", "b"], ["a", "c"], where="a.pth")
     with pytest.raises(UserError, match="trained on the classes a, a, b; the config has a, b, a"):
         reorder_class_layer({}, ["a", "a", "b"], ["a", "b", "a"], where="a.pth")

@@ -152,3 +152,12 @@ def test_cache_that_cannot_be_written_is_one_line(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("ROTATED_ATSS_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match=r"the cache cannot be written: .* \(choose another folder with ROTATED_ATSS"):
         fetch(entry("http://no-such-host.invalid/a.pth"))
+
+
+def test_progress_counts_bytes_of_both_parts(server, cache, capsys):
+    cache.mkdir()
+    (cache / "a.pth.part").write_bytes(CONTENT[:2_000_000])
+    fetch(entry(f"{server.url}/models/a.pth"), progress=True)
+    bar = capsys.readouterr().err
+    assert "a.pth: 100%" in bar
+    assert "3.00M/3.00M" in bar

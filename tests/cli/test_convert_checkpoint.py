@@ -72,7 +72,7 @@ def test_mmrotate_0x_checkpoint_is_converted(tmp_path, state, capsys):
         f"{source}: mmrotate-0.x, 5 box parameters, mmrotate_version 0.3.4+ in meta",
         f"config: {LE90}, detected from the shapes; the same weights fit rotated_atss_obb_r50_fpn_1x_dota_ms_rr_le90",
         f"mapped: {len(state)} of {len(state) + 1} (backbone 318, neck 16, bbox_head 20)",
-        "unused: 1 (first: ema_backbone_conv1_weight)",
+        "dropped: 1 (first: ema_backbone_conv1_weight)",
         "missing: 0",
         f"wrote {paths[0]} and {paths[1]}",
     ]
@@ -136,7 +136,7 @@ def test_r3det_of_mmrotate_0x_is_converted(tmp_path, capsys):
     assert f"config: {config}, detected from the shapes" in out
     assert "parameter refine_head.0." in out
     name = "bbox_head_refine.0.feat_refine_module.transposed"
-    assert f"added: 1 (first: {name}), value 1 (x/y-swapped sampling of mmcv's kernel)" in out
+    assert f"filled: 1 (first: {name}), value 1 (x/y-swapped sampling of mmcv's kernel)" in out
     written = read_safetensors(tmp_path / "out.safetensors")["state_dict"]
     assert written.pop(name) == 1
     assert all(torch.equal(value, state[key]) for key, value in written.items())
@@ -180,8 +180,8 @@ def refusals(folder, state):
         "uncoded": (good, (), "the angle version of its boxes is unknown (give --angle-version"),
         "le90_part": ({**good, "state_dict": bare}, (), "1 missing (bbox_head 1; first: bbox_head.retina_reg.bias)"),
         "le90_more": ({**good, "state_dict": more}, (), "1 unexpected (roi 1; first: roi.w)"),
-        "le90_wide": ({**good, "state_dict": wide}, (), "no config has a model of these shapes (choose one"),
-        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config has a model of these shapes (choose one"),
+        "le90_wide": ({**good, "state_dict": wide}, (), "no config matches the shapes of the weights (choose one"),
+        "le90_hbb": ({**good, "state_dict": horizontal}, (), "no config matches the shapes of the weights (choose one"),
         "le90_oc": (
             good,
             ("--angle-version", "oc", "--config", LE90),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rotated_atss.cli import main
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, WRITTEN_NAMES
+from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 
 def test_options_name_every_format():
     assert tuple(FORMATS) == FORMAT_NAMES
+    assert WRITTEN == WRITTEN_NAMES
 
 
 def test_notes_and_summary(tmp_path, capsys):
@@ -17,8 +18,8 @@ def test_notes_and_summary(tmp_path, capsys):
     words = ["convert-labels", tmp_path / "in", tmp_path / "out", "--to", "geojson", "--class-map", "ship=boat,car="]
     assert main(list(map(str, words))) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "1 objects of classes that the class map leaves out",
-        "1 image file names are not known: written with .png (--images gives them)",
+        "1 object of classes that the class map drops",
+        "1 image file name not known: written with .png (use --images to read file names)",
         f"1 image, 1 object, 1 class; dota -> geojson; written to {tmp_path / 'out'}",
     ]
     assert main([*map(str, words[:2]), str(tmp_path / "more"), "--to", "dota", "--quiet"]) == 0
@@ -30,5 +31,5 @@ def test_errors_are_one_line(tmp_path, user_error):
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "coco")
     assert "the size of the image P1 is not known, which coco needs" in line
     line = user_error("convert-labels", tmp_path / "P1.txt", tmp_path / "out", "--to", "dota", "--class-map", "ship")
-    assert "--class-map: 'ship' is no old=new" in line
+    assert "--class-map: 'ship' is not of the form old=new" in line
     assert not (tmp_path / "out").exists()

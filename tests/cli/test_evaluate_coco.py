@@ -73,7 +73,7 @@ def test_user_error_is_one_line(files, damage, message, capsys):
 
 def test_dota_rules_are_refused(files, capsys):
     assert evaluate(files, "--metric", "area") == 2
-    assert "apply to DOTA only" in capsys.readouterr().err
+    assert "do not apply with --coco-annotations" in capsys.readouterr().err
 
 
 def test_labels_and_coco_annotations_exclude_each_other(files, capsys):

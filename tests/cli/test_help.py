@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rotated_atss.cli import COMMANDS, build_parser, load_command, main
+from rotated_atss.dota.datasets import DATASET_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,7 @@ def test_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_version_of_dota_is_called_dota_version(name: str) -> None:
     options = build_parser(name)._option_string_actions
+    assert ("--dataset" in options) == (name in {"test", "evaluate"})  # datasets include the versions of DOTA
     versions = [option for option in options if option.endswith("version") and option != "--angle-version"]
     assert versions == (["--dota-version"] if name in {"test", "evaluate", "check-submission"} else [])
 
@@ -78,3 +80,12 @@ def test_makefile_help_lists_every_target() -> None:
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split())
     out = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert targets == set(re.findall(r"^  make (\S+)", out, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_classes_are_given_in_one_way(name: str) -> None:
+    option = build_parser(name)._option_string_actions.get("--classes")
+    if option is not None:
+        assert option.metavar == "CLASSES"
+        forms = f": comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)} (default: "
+        assert forms in str(option.help)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from rotated_atss.cli import main
+from rotated_atss.dota.datasets import DATASETS
 
 BOX = "10 10 30 10 30 20 10 20"
 
@@ -44,10 +45,10 @@ def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
     assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
     figures = json.loads((folders / "ap.json").read_text())
     assert (figures["AP50"], figures["AP75"], figures["AP50_95"]) == pytest.approx((1, 1, 1))
-    assert figures["per_class"]["ship"]["npos"] == 2
+    assert figures["per_class"]["ship"]["objects"] == 2
     assert figures["images"] == 3
     assert figures["per_class"]["plane"] == {
-        "AP50": None, "AP75": None, "AP50_95": None, "npos": 0, "ndet": 0, "max_recall": None,
+        "objects": 0, "detections": 0, "recall": None, "AP50": None, "AP75": None, "AP50_95": None,
     }  # fmt: skip
     out = capsys.readouterr().out
     assert "mAP at IoU 0.5: 1.0000 over 1 class on 3 images (VOC07, 11 points; 1 difficult object ignored)" in out
@@ -60,9 +61,27 @@ def test_evaluation_rules_are_options(folders, capsys):
     assert figures["AP50"] == pytest.approx(0.5)
     assert len(figures["per_class"]) == 18
     assert (figures["metric"], figures["difficult"], figures["version"]) == ("area", "count", "v2.0")
-    assert "classes without a Task1 file, evaluated as without detections: plane" in capsys.readouterr().out
+    assert "classes without a Task1 file, evaluated with no detections: plane" in capsys.readouterr().out
     evaluate(folders, "--dota-version", "v2.0", "--difficult", "ignore", "--json", str(folders / "ap.json"))
     assert json.loads((folders / "ap.json").read_text())["AP50"] == pytest.approx(1)
+
+
+def test_a_dataset_selects_classes_and_rules(folders, capsys):
+    """Ships of 20 x 10 and 40 x 20 pixels, both found: for SODA-A one is relatively and one generally small."""
+    merge(folders)
+    (folders / "labels" / "P2.txt").write_text("20 20 60 20 60 40 20 40 ship 0\n")
+    assert evaluate(folders, "--dataset", "soda-a", "--json", str(folders / "ap.json")) == 0
+    figures = json.loads((folders / "ap.json").read_text())
+    assert (figures["metric"], figures["difficult"], figures["version"]) == ("coco", "count", "soda-a")
+    assert tuple(figures["per_class"]) == DATASETS["soda-a"].classes
+    assert figures["by_size"] == {
+        "small": 1.0, "extremely small": None, "relatively small": 1.0, "generally small": 1.0, "normal": None,
+    }  # fmt: skip
+    assert "AP50:95 by size: small 1.0000, extremely small -, " in capsys.readouterr().out
+    assert evaluate(folders, "--dataset", "hrsid") == 0
+    assert "AP50:95 by size: all 1.0000, small 1.0000, medium -, large -" in capsys.readouterr().out
+    assert evaluate(folders, "--dataset", "dior-r", "--metric", "coco") == 0  # COCO's sizes, no limit of detections
+    assert "(COCO, 101 points; difficult objects counted)" in capsys.readouterr().out
 
 
 def test_classes_option_limits_the_evaluation(folders, capsys):
@@ -113,6 +132,31 @@ def test_results_do_not_overwrite_an_input(folders, capsys, name):
     assert (folders / name).read_text() == content
 
 
+def test_own_classes_without_the_option_suggest_it(folders, capsys):
+    merge(folders, "--quiet")
+    (folders / "merged" / "Task1_roof.txt").write_text("")
+    assert evaluate(folders) == 2
+    assert capsys.readouterr().err.endswith("; if the classes are your own, add --classes plane,roof,ship)\n")
+    assert evaluate(folders, "--classes", "plane,roof,ship") == 0
+    for name in ("ship", "roof"):
+        (folders / "merged" / f"Task1_{name}.txt").unlink()
+    (folders / "merged" / "Task1_car.txt").write_text("")
+    for path in (folders / "labels").iterdir():
+        path.write_text(f"{BOX} car 0\n")
+    assert evaluate(folders) == 2
+    assert capsys.readouterr().err.endswith("add --classes car,)\n")
+    assert evaluate(folders, "--classes", "car,") == 0
+
+
+def test_table_and_json_have_the_same_fields(folders, capsys):
+    merge(folders, "--quiet")
+    capsys.readouterr()
+    assert evaluate(folders, "--json", str(folders / "ap.json")) == 0
+    header = capsys.readouterr().out.splitlines()[0].split()
+    per_class = json.loads((folders / "ap.json").read_text())["per_class"]
+    assert header == ["class", *per_class["ship"]]
+
+
 @pytest.mark.parametrize("workers", ["0", "-3"])
 def test_at_least_one_thread(folders, capsys, workers):
     merge(folders)
@@ -123,7 +167,7 @@ def test_at_least_one_thread(folders, capsys, workers):
 def test_tile_detections_are_refused(folders, capsys):
     for more in ((), ("--ignore-unlabeled",)):  # ignoring all of them would report an AP of 0
         assert evaluate(folders, *more, detections="tiles") == 2
-        assert "that is a tile: merge into full images first" in capsys.readouterr().err
+        assert "merge tiles into full images first" in capsys.readouterr().err
 
 
 def test_misspelled_class_is_refused(folders, capsys):
@@ -157,8 +201,11 @@ def test_check_submission(folders, capsys):
     assert capsys.readouterr().out.endswith("merged: valid (0 errors, 0 warnings)\n")
     assert main(["check-submission", str(folders / "tiles")]) == 1
     out = capsys.readouterr().out
-    assert "Task1_ship.txt: names of tiles" in out
+    assert "Task1_ship.txt: image ids are tile names" in out
     assert "invalid (15 errors, 0 warnings)" in out
+    (folders / "merged" / "Task1_ship.txt").unlink()
+    main(["check-submission", str(folders / "merged")])
+    assert "(1 error, 0 warnings)" in capsys.readouterr().out
 
 
 def test_merge_and_evaluate_import_neither_torch_nor_opencv(folders):

@@ -306,8 +306,8 @@ def test_argument_errors_of_predict_precede_loading_the_model(images, tmp_path, 
     cv2.imwrite(str(tmp_path / "foreign" / "pictures" / "P1.png"), smooth_noise(9, 9))
     for where, more, message in (
         (tmp_path / "gone.png", [], "gone.png: no such image or folder"),
-        (empty, [], "empty: no images here (.png, "),
-        (tmp_path / "text", [], "text: no images here"),
+        (empty, [], "empty: no images in this folder (.png, "),
+        (tmp_path / "text", [], "text: no images in this folder"),
         (images, ["--size", "64", "--gap", "64"], "the gap must satisfy 0 <= gap < size, got gap 64"),
         (images, ["--size", "8"], "window sizes must be at least 32 px, got 8 px"),
         (images, ["--batch", "0"], "the batch size must be at least 1, got 0"),

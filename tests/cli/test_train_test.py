@@ -23,13 +23,12 @@ LABEL = "20 30 60 30 60 50 20 50 ship 0\n"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Speed up small models: one torch thread and no formatting of dumped configs.
+    """Speed up small models with one torch thread.
 
     MMEngine's loggers keep the streams of the test in which they were created; errors of closed streams are ignored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **kwargs: (text, True))
     monkeypatch.setattr(logging, "raiseExceptions", False)
     yield
     torch.set_num_threads(threads)
@@ -149,7 +148,7 @@ def test_malformed_labels_stop_the_training(train, error, tiles, tmp_path):
 def test_missing_data_is_reported_before_anything_is_written(train, error, tiles, tmp_path):
     hint = "(make tiles with rotated-atss split, or name others: "
     line = error(train, changes=["train_dataloader.dataset.data_root=gone"])
-    assert f"gone/images: no such folder {hint}--cfg-options train_dataloader.dataset.data_root=PATH)" in line
+    assert f"gone/images: no such folder {hint}--data DIR)" in line
     (tiles / "labelTxt" / "P1__96__48___0.txt").unlink()
     assert "no label file for the image P1__96__48___0.png" in error(train)
     torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "any.pth")
@@ -178,6 +177,16 @@ def test_user_errors_of_test(error, tiles, tmp_path):
         assert message in line
 
 
+def test_model_file_needs_no_config(tmp_path, monkeypatch, error):
+    calls = []
+    monkeypatch.setattr("rotated_atss.detection.engine.runner.test", lambda *args: calls.append(args[:2]))
+    (tmp_path / "a.pth").touch()
+    assert main(["test", str(tmp_path / "a.pth"), "--out", "x"]) == 0
+    assert main(["test", CONFIG, "--out", "x", str(tmp_path / "a.pth")]) == 0
+    assert calls == [(None, str(tmp_path / "a.pth")), (CONFIG, str(tmp_path / "a.pth"))]
+    assert "gone.pth: no such model file (give MODEL, or CONFIG CHECKPOINT)" in error(main, ["test", "gone.pth"])
+
+
 def test_dota_version_decides_whether_difficult_objects_count(train, error, tiles, tmp_path, capsys):
     """A missed difficult ship is ignored in v1.0 and counts in v1.5 and v2.0."""
     assert train() == 0
@@ -195,11 +204,11 @@ def test_dota_version_decides_whether_difficult_objects_count(train, error, tile
         assert main(["test", CONFIG, *chosen, "--work-dir", str(folder), *words]) == 0
         figures = json.loads((folder / "merged" / "ap.json").read_text())
         assert figures["version"] == version
-        assert figures["per_class"]["ship"]["npos"] == objects
+        assert figures["per_class"]["ship"]["objects"] == objects
     other = tmp_path / "other.py"
     other.write_text(f"_base_ = 'rotated_atss::demo/{CONFIG}.py'\ntest_evaluator = dict(type='CocoBoxMetric')\n")
     line = error(main, ["test", str(other), words[0], "--dota-version", "v1.5"])
-    assert line.endswith("other.py: --dota-version needs DOTA's metric; this config has another metric")
+    assert line.endswith("other.py: --dataset needs DOTAMetric; this config has another metric")
     with pytest.raises(SystemExit):
         main(["test", CONFIG, "gone.pth", "--dota-version", "v3.0"])
     assert "invalid choice: 'v3.0'" in capsys.readouterr().err

@@ -109,7 +109,7 @@ def test_table_and_json_by_class(tmp_path):
     result = evaluate_boxes(read_instances(path), detections)
     lines = format_table(result, per_class=True).splitlines()
     assert [line.split()[0] for line in lines[-3:]] == ["c0", "c1", "c2"]
-    assert "maxDets 100" in lines[-4]
+    assert "max_dets 100" in lines[-4]
     record = json.loads(json.dumps(result_to_json(result)))
     assert record["rows"][0] == {"key": "AP", "kind": "AP", "iou": "0.50:0.95", "area": "all", "max_dets": 100,
                                "value": result.rows[0].value}  # fmt: skip

@@ -148,7 +148,7 @@ def test_category_ids(written):
     assert category_ids(instances, ("person", "dog")) == [1, 18]
     with pytest.raises(UserError, match=r"1 of 2 classes of the config are not in this file \(cat\).*has dog, person"):
         category_ids(instances, ("dog", "cat"))
-    with pytest.raises(UserError, match=r"'dog' are not distinct names .*needs its comma"):
+    with pytest.raises(UserError, match=r"'dog' are not distinct names .*write a single class as"):
         category_ids(instances, "dog")
     with pytest.raises(UserError, match=r"not distinct names .*list each class once"):
         category_ids(instances, ("dog", "dog"))

@@ -1,4 +1,4 @@
-"""Horizontal configs: every one trains a step with and without objects and detects; published hyper-parameters."""
+"""Horizontal configs: every one trains a step with and without objects and detects; published hyperparameters."""
 
 import gc
 
@@ -101,7 +101,7 @@ def test_published_hyper_parameters(name, expected):
     assert cfg.optim_wrapper.optimizer == dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0001, fused=True)
     assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=16)
     resize = cfg.train_dataloader.dataset.pipeline[2]
-    assert resize.type == ("RandomResize" if twice else "Resize")
+    assert resize.type == ("RandomResize" if twice else "ResizeImage")
     assert resize.keep_ratio
     assert resize.scale == ([(1333, 640), (1333, 800)] if twice else (1333, 800))
 

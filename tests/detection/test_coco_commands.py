@@ -49,7 +49,7 @@ def test_train_then_test_with_other_data_labels_and_output(coco_folder, tmp_path
                 "train_dataloader.dataset.filter_cfg.min_size=0"]  # fmt: skip
     assert train(coco_folder, tmp_path, "--seed", "1", changes=keep_all) == 0
     printed = capfd.readouterr()
-    assert "IoU    area  maxDets" in printed.out + printed.err  # validated after its epoch
+    assert "iou    area max_dets" in printed.out + printed.err  # validated after its epoch
     checkpoint = str(tmp_path / "work" / "epoch_1.pth")
     words = ["test", CONFIG, checkpoint, "--work-dir", str(tmp_path / "test")]
     assert main([*words, *cfg_options(coco_folder, "test_evaluator.per_class=True")]) == 0

@@ -39,7 +39,7 @@ def test_unpaired_image_or_label_file_raises(tmp_path):
 def test_missing_empty_and_ambiguous_image_folders(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         list_images(tmp_path / "absent")
-    with pytest.raises(UserError, match="no images here"):
+    with pytest.raises(UserError, match="no images in this folder"):
         list_images(tmp_path)
     with pytest.raises(UserError, match=r"P1\.jpg and P1\.png"):
         list_images(touch(tmp_path / "images", "P1.png", "P1.jpg"))
@@ -49,7 +49,7 @@ def test_text_files_of_one_name_are_refused(tmp_path):
     labels = touch(tmp_path / "labels", "P1.txt", "P1.TXT")
     if len(list(labels.iterdir())) < 2:
         pytest.skip("the file system ignores case")
-    with pytest.raises(UserError, match=r"two text files share one name, P1\.TXT and P1\.txt"):
+    with pytest.raises(UserError, match=r"two text files have the same name, P1\.TXT and P1\.txt"):
         pair_images_and_labels(touch(tmp_path / "images", "P1.png"), labels)
-    with pytest.raises(UserError, match="two text files share one name"):
+    with pytest.raises(UserError, match="two text files have the same name"):
         list_task1_files(touch(tmp_path / "detections", "Task1_ship.txt", "Task1_ship.TXT"))

@@ -46,7 +46,7 @@ def findings(path, **kwargs):
         (lambda files: files.update({"Task1_shp.txt": b""}), "error: Task1_shp.txt: unknown class; .*'ship'"),
         (
             lambda files: files.update({"Task1_ship.txt": b"P1__1.0__0___0 1 1 2 3 4 5 6 7 8\n"}),
-            "error: Task1_ship.txt: names of tiles, such as P1__1.0__0___0: merge into full images first$",
+            "error: Task1_ship.txt: image ids are tile names, such as P1__1.0__0___0. Merge into full images first.$",
         ),
         (lambda files: files.update({"Task1_ship.txt": b"P1 1 1 2 3 4\n"}), "error: Task1_ship.txt:1: .*10 fields"),
         (lambda files: files.update({"Task1_ship.txt": b"P1 1 1 2 3 4 5 6 7 nan\n"}), "error: Task1_ship.txt:1: 'nan'"),
@@ -70,8 +70,8 @@ def test_tiles_are_reported_once(zip_path):
     for images in (None, ["P1"]):
         text = findings(rewrite(zip_path, lambda files: files.update(lines)), images=images)
         assert text == (
-            "error: Task1_harbor.txt: names of tiles, such as P1__1024__0___0: merge into full images first "
-            "(and so in 2 more files)"
+            "error: Task1_harbor.txt: image ids are tile names, such as P1__1024__0___0 (also in 2 more files). "
+            "Merge into full images first."
         )
 
 
@@ -81,18 +81,18 @@ def test_image_ids_are_compared_with_a_folder(zip_path, tmp_path):
     for name in ("P1.png", "P3.png", "P4.png"):
         (folder / name).touch()
     text = findings(zip_path, images=folder)
-    assert "error: Task1_ship.txt: 1 unknown image ids, the first 'P2'" in text
-    assert "warning: images: 2 of 3 images have no detection, the first 'P3': were all tiles tested" in text
+    assert "error: Task1_ship.txt: 1 unknown image id (first: 'P2')" in text
+    assert "warning: images: 2 of 3 images have no detection (first: 'P3'). Check that all tiles were tested" in text
 
 
 def test_few_images_without_detections_are_a_plain_warning(zip_path):
     text = findings(zip_path, images=["P1", "P2", "P3"])
-    assert text == "warning: images: 1 of 3 images have no detection, the first 'P3'"
+    assert text == "warning: images: 1 of 3 images has no detection (first: 'P3')"
     assert findings(zip_path, images=["P1", "P2"]) == ""
 
 
 def test_images_of_another_set_are_an_error(zip_path):
-    assert "error: images: none of these images has a detection" in findings(zip_path, images=["Q1", "Q2"])
+    assert "error: images: none of the 2 images has a detection. Check" in findings(zip_path, images=["Q1", "Q2"])
 
 
 def test_a_folder_is_accepted(tmp_path):

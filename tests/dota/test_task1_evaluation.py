@@ -236,7 +236,7 @@ def test_json_and_table():
     record = json.loads(json.dumps(result_to_json(result), allow_nan=False))
     assert (record["AP50"], record["AP75"], record["AP50_95"]) == (0.5, 0.5, 0.5)
     assert record["per_class"]["ship"] == {
-        "AP50": 0.5, "AP75": 0.5, "AP50_95": 0.5, "npos": 2, "ndet": 1, "max_recall": 0.5,
+        "objects": 2, "detections": 1, "recall": 0.5, "AP50": 0.5, "AP75": 0.5, "AP50_95": 0.5,
     }  # fmt: skip
     assert (record["metric"], record["difficult"], record["version"]) == ("area", "ignore", "v1.0")
     lines = format_table(result).splitlines()

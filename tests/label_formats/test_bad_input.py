@@ -46,6 +46,47 @@ def feature_collection(properties: object = None, **members: object) -> str:
     return json.dumps({"type": "FeatureCollection", "features": [feature], **members})
 
 
+def labelstudio(data: object = None, predictions: object = None, **region: object) -> str:
+    value = {"x": 5, "y": 5, "width": 50, "height": 50, "rotation": 0, "rectanglelabels": ["ship"]}
+    region = {"type": "rectanglelabels", "original_width": 20, "original_height": 12, "value": value, **region}
+    task = {"data": {"image": "P1.png"} if data is None else data, "annotations": [{"result": [region]}]}
+    if predictions is not None:
+        task = {"data": task["data"], "predictions": predictions}
+    return json.dumps([task])
+
+
+@pytest.mark.parametrize(
+    "text, match",
+    [
+        (labelstudio(data={"text": "hello"}), r"tasks.json: tasks\[0\].data: the task must name an image"),
+        (
+            labelstudio(original_width=None, original_height=None),
+            r"result\[0\]: original_width and original_height are",
+        ),
+        (labelstudio(original_width=-1), r"must be positive integers, got '\(-1, 12\)'"),
+        (
+            labelstudio(image_rotation=90),
+            r"tasks\[0\].annotations\[0\].result\[0\]: image_rotation must be 0, got '90'",
+        ),
+        (labelstudio(value=3), r"value must be an object, got '3'"),
+        (labelstudio(value={"x": "a"}), r"x, y, width, height and rotation must be numbers"),
+        (
+            labelstudio(value={"x": 5, "y": 5, "width": 50, "height": 50, "rectanglelabels": []}),
+            r"rectanglelabels must name a class, got '\[\]'",
+        ),
+        (labelstudio(type="polygonlabels", value={"points": [[1]]}), r"points must be a list of x, y"),
+        (
+            labelstudio(type="polygonlabels", value={"points": [[1, 2], [3, 4], [1, 4]], "polygonlabels": ["ship"]}),
+            r"a polygon has 4 corners, got 3",
+        ),
+        (labelstudio(predictions=[{"result": 7}]), r"result must be a list, got '7'"),
+        ("[" + labelstudio()[1:-1] + ', {"image": "P2.png"}]', r"tasks\[1\]: not a task of Label Studio .*JSON-MIN"),
+    ],
+)
+def test_malformed_tasks_of_labelstudio(fails, text, match):
+    fails({"tasks.json": text}, match)
+
+
 def test_another_format_than_asked_for(fails):
     match = r"P1.txt: this file is yolo-obb, not dota \("
     fails({"P1.txt": YOLO_LINE}, match, source_format="dota")
@@ -66,9 +107,9 @@ def test_mixed_formats(fails, files, match):
 @pytest.mark.parametrize("count", [3, 20])
 def test_polygons_without_four_corners(fails, tmp_path, count):
     files = {"P1.json": polygon_json(count)}
-    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(--fit-polygons")
+    fails(files, rf"P1.json: shapes\[0\]: a polygon has 4 corners, got {count} \(use --fit-polygons")
     result = convert_labels(tmp_path / "in", tmp_path / "out", "fair1m", fit_polygons=True)
-    assert result.notes == ("1 polygons do not have four corners: replaced by their minimum-area rectangles",)
+    assert result.notes == ("1 polygon without four corners: replaced with the minimum-area rectangle",)
 
 
 def test_fitted_rectangle_of_a_rectangle_without_a_corner(tmp_path):
@@ -85,11 +126,21 @@ def test_class_that_the_map_does_not_name(fails, tmp_path):
     result = convert_labels(tmp_path / "in", tmp_path / "out", "dota", class_map=class_map)
     assert (tmp_path / "out" / "P1.txt").read_text() == "1.0 2.0 11.0 2.0 11.0 8.0 1.0 8.0 vehicle 0\n"
     assert result.classes == ("vehicle",)
-    assert result.notes == ("1 objects of classes that the class map leaves out",)
+    assert result.notes == ("1 object of classes that the class map drops",)
+    kept = convert_labels(tmp_path / "in", tmp_path / "kept", "dota", class_map=parse_class_map("ship=,Car=bus,*=*"))
+    assert kept.notes[-1] == "no object has the class that the class map names: Car"
+    assert (tmp_path / "kept" / "P1.txt").read_text().endswith(" car 0\n")
 
 
 def test_unknown_class(fails):
     fails({"P1.txt": DOTA_LINE}, r"P1.txt:1: unknown class 'ship'", classes=("car",))
+
+
+def test_classes_may_differ_in_case_and_hyphens(tmp_path):
+    (tmp_path / "P1.json").write_text(polygon_json(4).replace('"ship"', '"expressway-Toll station"'))
+    classes = ("Expressway-toll-station", "ship")
+    convert_labels(tmp_path / "P1.json", tmp_path / "out", "dota", classes=classes)
+    assert (tmp_path / "out" / "P1.txt").read_text().endswith(" Expressway-toll-station 0\n")
 
 
 def test_image_sizes_are_needed(fails):
@@ -122,13 +173,37 @@ def test_labels_without_their_image(fails, tmp_path, write_noise):
         ({"P1.geojson": feature_collection(image="a\n.png")}, r"the name of an image must be printable, got 'a .png'"),
         ({"P1.txt": YOLO_LINE}, r"the size of the image is not known"),
         ({"P1.txt": YOLO_LINE.replace("0.1", "100")}, r"P1.txt:1: coordinates must be divided by width and height"),
-        ({"notes.md": ""}, r"in: no label files here"),
-        ({"P1.txt": "hello"}, r"P1.txt: not a label file of a known format"),
+        ({"notes.md": ""}, r"in: no label files in this folder"),
+        ({"P1.txt": "hello"}, r"P1.txt:1: a label line has 9 or 10 fields, got 1"),
+        ({"P1.txt": "1 2 11 2 11 8 ship 0"}, r"P1.txt:1: a label line has 9 or 10 fields, got 8"),
+        ({"P1.txt": "\n1 2 nan 2 11 8 1 8 ship 0"}, r"P1.txt:2: 'nan' is not"),
+        ({"P1.txt": "0" + 3 * " 0.1 0.2"}, r"P1.txt:1: .* got 7 \(this looks like YOLO segmentation"),
+        ({"P1.txt": "0" + 6 * " 0.1 0.2"}, r"P1.txt:1: .* got 13 \(this looks like YOLO segmentation"),
+        ({"P1.txt": "0" + 20 * " 0.1 0.2"}, r"P1.txt:1: .* got 41 \(this looks like YOLO segmentation"),
         ({"Task1_ship.txt": "P1 0.5 1 2 3 4 5 6 7 8", "P1.txt": DOTA_LINE}, r"P1.txt: the folder also holds"),
     ],
 )
 def test_malformed_files(fails, files, match):
     fails(files, match)
+
+
+@pytest.mark.parametrize("fields, kind", [(5, "with horizontal boxes"), (7, "segmentation"), (41, "segmentation")])
+def test_other_formats_of_yolo(fails, fields, kind):
+    match = rf"P1.txt:1: .* got {fields} \(this looks like YOLO {kind}\)"
+    fails({"P1.txt": " ".join(["0"] * fields)}, match, source_format="yolo-obb")
+
+
+def test_format_of_which_the_folder_has_no_files(fails):
+    match = r"in: no label files of voc \(.xml\), but P1.txt is there \(name its format, or auto\)"
+    fails({"P1.txt": DOTA_LINE}, match, source_format="voc")
+
+
+def test_braces_in_names(tmp_path):
+    (tmp_path / "P1.json").write_text(polygon_json(4).replace('"ship"', '"a {b}"'))
+    (tmp_path / "P2.json").write_text(polygon_json(4).replace('"label"', '"shape_type": "{x}", "label"'))
+    notes = convert_labels(tmp_path, tmp_path.parent / f"{tmp_path.name}_out", "dota").notes
+    assert notes[0] == "1 shape of type {x}, neither box nor polygon: left out"
+    assert notes[1].startswith("1 class name with spaces: written with hyphens (a {b} as a-{b})")
 
 
 def test_class_names_that_become_one(fails):
@@ -154,10 +229,10 @@ def test_what_the_target_cannot_hold_is_said(tmp_path, write_noise):
     (tmp_path / "in" / "P1.txt").write_text("gsd:1\n1 2 11 2 11 8 1 8 ship 2\n0 0 10 0 10 6 3 6 ship 0\n")
     voc = convert_labels(tmp_path / "in", tmp_path / "voc", "voc")
     assert voc.notes == (
-        "1 image file names are not known: written with .png (--images gives them)",
-        "1 objects with difficult 2 (truncated): written as 1",
-        "1 header lines (imagesource, gsd): left out",
-        "1 quadrilaterals are no rectangles: minimum-area rectangles written (largest shift 3.00 px)",
+        "1 image file name not known: written with .png (use --images to read file names)",
+        "1 object with difficult 2 (truncated): written as 1",
+        "1 header line (imagesource, gsd): left out",
+        "1 quadrilateral other than a rectangle: minimum-area rectangle written (largest shift 3.00 px)",
     )
     yolo = convert_labels(tmp_path / "in", tmp_path / "yolo", "yolo-obb", images=tmp_path / "images")
-    assert "1 objects reach outside their image: corners moved to its border" in yolo.notes
+    assert "1 object reaching outside the image: corners moved to its border" in yolo.notes

@@ -11,14 +11,14 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.label_formats.geometry import polygons_to_boxes
+from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes
 from rotated_atss.label_formats.reading import read_label_set
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.registry import FORMATS, WRITTEN
 
 SQUARE = [1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]  # center (6, 5), width 10, height 6
 QUARTER_TURN = [9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]  # the same, turned clockwise by 90 degrees
-TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counter-clockwise by 90 degrees
+TURNED_BACK = [3.0, 10.0, 3.0, 0.0, 9.0, 0.0, 9.0, 10.0]  # the same, turned counterclockwise by 90 degrees
 
 
 def labels_of(path: Path, format_name: str = "auto", **options: object) -> LabelSet:
@@ -48,7 +48,7 @@ def test_rolabelimg_angles_are_radians_clockwise(tmp_path):
     assert (image.name, image.size, image.classes) == ("P1.bmp", (20, 12), ("ship", "car"))
     assert image.difficult.tolist() == [1, 0]
     assert image.lines.tolist() == [4, 6]
-    assert labels.notes == ("1 objects have a horizontal box only: read as rectangles with angle 0",)
+    assert labels.notes == ("1 object with a horizontal box only: angle set to 0",)
 
 
 def test_hrsc_class_ids_become_names(tmp_path):
@@ -62,6 +62,87 @@ def test_hrsc_class_ids_become_names(tmp_path):
     assert image.classes == ("aircraft carrier",)
     assert image.polygons.tolist() == [SQUARE]
     assert (image.name, image.size) == ("100000001.bmp", (1166, 753))
+
+
+def test_ssdd_corners_count_not_the_angle(tmp_path):
+    """The ``rotated_bndbox`` of SSDD's RBox labels: center, size and degrees, then the four corners."""
+    corners = "".join(f"<{axis}{number}>{value}</{axis}{number}>" for (axis, number), value in zip(
+        [(axis, number) for number in (1, 2, 3, 4) for axis in "xy"], map(int, QUARTER_TURN)
+    ))  # fmt: skip
+    (tmp_path / "000001.xml").write_text(
+        f"""<annotation><filename>000001.jpg</filename><size><width>416</width><height>323</height></size>
+<object><name>ship</name><difficult>0</difficult><bndbox><xmin>3</xmin><ymin>0</ymin><xmax>9</xmax><ymax>10</ymax>
+<bbox_w>6</bbox_w><bbox_h>10</bbox_h></bndbox><rotated_bndbox><rotated_bbox_cx>6</rotated_bbox_cx>
+<rotated_bbox_cy>5</rotated_bbox_cy><rotated_bbox_w>10</rotated_bbox_w><rotated_bbox_h>6</rotated_bbox_h>
+<rotated_bbox_theta>90</rotated_bbox_theta>{corners}</rotated_bndbox></object></annotation>"""
+    )
+    labels = labels_of(tmp_path)
+    assert labels.format_name == "voc"
+    assert labels.notes == ()
+    assert only(labels).polygons.tolist() == [QUARTER_TURN]
+    assert (only(labels).name, only(labels).size) == ("000001.jpg", (416, 323))
+
+
+def soda_a(*annotations: dict) -> str:
+    names = ("airplane", "helicopter", "ship", "ignore")
+    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
+    images = {"file_name": "00001.jpg", "height": 2700, "width": 4700, "id": 1}
+    return json.dumps({"images": images, "annotations": list(annotations), "categories": categories})
+
+
+def test_soda_a_leaves_out_ignore_regions_and_other_polygons(tmp_path):
+    pentagon = [*SQUARE, 0, 5]
+    (tmp_path / "00001.json").write_text(
+        soda_a(
+            {"id": 1, "image_id": 1, "category_id": 2, "poly": SQUARE, "area": 60},
+            {"id": 2, "image_id": 1, "category_id": 3, "poly": SQUARE, "area": 60},
+            {"id": 3, "image_id": 1, "category_id": 0, "poly": pentagon, "area": 65},
+            {"id": 4, "image_id": 1, "category_id": 0, "poly": [*QUARTER_TURN, *QUARTER_TURN[:2]], "area": 60},
+        )
+    )
+    (tmp_path / "00002.json").write_text(soda_a())
+    labels = labels_of(tmp_path)
+    first, second = labels.images
+    assert (labels.format_name, labels.classes) == ("soda-a", ("airplane", "helicopter", "ship"))
+    assert (first.name, first.classes, len(second)) == ("00001", ("ship", "airplane"), 0)
+    assert first.polygons.tolist() == [SQUARE, QUARTER_TURN]
+    assert labels.notes == (
+        "1 ignore region: left out",
+        "1 polygon without four corners: left out, as in SODA-A's evaluation",
+    )
+    assert len(labels_of(tmp_path, fit_polygons=True).images[0]) == 3
+    (tmp_path / "00002.json").write_text(soda_a({"category_id": 2, "poly": [1, 2, 3]}))
+    with pytest.raises(UserError, match=r"00002.json: annotations\[0\]: poly must be a list x1, y1, .*, got"):
+        labels_of(tmp_path)
+    (tmp_path / "00002.json").write_text(soda_a({"category_id": 7, "poly": SQUARE}))
+    with pytest.raises(UserError, match=r"00002.json: annotations\[0\]: no such category_id 7"):
+        labels_of(tmp_path)
+
+
+def test_ucas_aod_with_the_class_in_the_line_or_in_the_folder(tmp_path):
+    numbers = "\t".join(f"{value:e}" for value in [*SQUARE, 0, 1, 2, 10, 6])
+    for folder, line in (("CAR", numbers), ("PLANE", numbers), ("labelTxt", f"car  {numbers}\t")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "P0001.txt").write_text(f"{line}\n")
+        (tmp_path / folder / "P0002.txt").touch()
+    for folder, name in (("CAR", "car"), ("PLANE", "airplane"), ("labelTxt", "car")):
+        labels = labels_of(tmp_path / folder)
+        first, second = labels.images
+        assert (labels.format_name, first.classes, len(second)) == ("ucas-aod", (name,), 0)
+        assert first.polygons.tolist() == [SQUARE]
+        assert first.lines.tolist() == [1]
+    (tmp_path / "labelTxt" / "P0001.txt").write_text(f"{numbers}\n")
+    with pytest.raises(UserError, match=r"P0001.txt:1: no class name, got the folder labelTxt \(put the labels into"):
+        labels_of(tmp_path / "labelTxt")
+    (tmp_path / "labelTxt" / "P0001.txt").write_text("car 1 2 3\n")
+    with pytest.raises(UserError, match=r"P0001.txt:1: a UCAS-AOD line has 13 or 14 fields, got 4"):
+        labels_of(tmp_path / "labelTxt", "ucas-aod")
+
+
+def test_formats_that_are_only_read_are_no_target(tmp_path):
+    (tmp_path / "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+    with pytest.raises(UserError, match="the format soda-a is only read"):
+        convert_labels(tmp_path / "P1.txt", tmp_path / "out", "soda-a")
 
 
 def test_dior_corners_are_read_by_name(tmp_path):
@@ -104,7 +185,7 @@ def test_cvat_rotation_is_degrees_clockwise_about_the_center(tmp_path):
     assert first.polygons.tolist() == [QUARTER_TURN, SQUARE]
     assert (first.image_id, first.size, first.difficult.tolist()) == ("P1", (20, 12), [1, 0])
     assert (len(second), second.size) == (0, (5, 6))
-    assert labels.notes == ("1 shapes are no boxes or polygons (points): left out",)
+    assert labels.notes == ("1 shape of type points, neither box nor polygon: left out",)
 
 
 def test_labelme_points_count_not_the_direction(tmp_path):
@@ -178,6 +259,114 @@ def test_geojson_ring_is_closed_and_map_coordinates_are_refused(tmp_path):
         labels_of(tmp_path)
 
 
+def labelstudio_region(kind: str = "rectanglelabels", classes: tuple[str, ...] = ("ship",), **value: object) -> dict:
+    return {"type": kind, "original_width": 20, "original_height": 12, "value": {**value, kind: list(classes)}}
+
+
+def labelstudio_task(*regions: dict, image: str = "P1.png", **members: object) -> dict:
+    return {"data": {"image": image}, "annotations": [{"result": list(regions)}], **members}
+
+
+def test_labelstudio_rotation_is_degrees_clockwise_about_the_first_corner(tmp_path):
+    # 45 % of 20 px and 0 % of 12 px: corner (9, 0). The width of 50 % of 20 px points down after a quarter turn.
+    quarter_turn = labelstudio_region(x=45, y=0, width=50, height=50, rotation=90)
+    unrotated = labelstudio_region(x=5, y=200 / 12, width=50, height=50)
+    # corner (4, 2), width 6, height 3: after 30 degrees the second corner is (4 + 6 cos 30, 2 + 6 sin 30), and the
+    # fourth (4 - 3 sin 30, 2 + 3 cos 30)
+    turned = labelstudio_region(x=20, y=200 / 12, width=30, height=25, rotation=30)
+    (tmp_path / "tasks.json").write_text(json.dumps([labelstudio_task(quarter_turn, unrotated, turned)]))
+    labels = labels_of(tmp_path)
+    image = only(labels)
+    assert labels.format_name == "labelstudio"
+    assert (image.name, image.size, image.scores, labels.notes) == ("P1.png", (20, 12), None, ())
+    assert image.polygons[:2].tolist() == [QUARTER_TURN, SQUARE]
+    root = math.sqrt(3)
+    assert image.polygons[2] == pytest.approx(
+        [4, 2, 4 + 3 * root, 5, 2.5 + 3 * root, 5 + 1.5 * root, 2.5, 2 + 1.5 * root]
+    )
+
+
+@pytest.mark.parametrize(
+    "address, name",
+    [
+        ("/data/upload/3/0a1b2c3d-P1.png", "P1.png"),
+        ("/data/local-files/?d=train/images/P1.png", "P1.png"),
+        ("https://example.org/a%20b/P1%20c.tif?size=1", "P1 c.tif"),
+        ("s3://bucket/0a1b2c3d-P1.png", "0a1b2c3d-P1.png"),  # not an uploaded file: the name is its own
+    ],
+)
+def test_labelstudio_addresses_of_images(tmp_path, address, name):
+    (tmp_path / "tasks.json").write_text(json.dumps([labelstudio_task(image=address)]))
+    assert only(labels_of(tmp_path)).name == name
+
+
+def test_labelstudio_annotations_take_precedence_over_predictions(tmp_path):
+    box = {"x": 5, "y": 200 / 12, "width": 50, "height": 50, "rotation": 0}
+    points = [[5, 200 / 12], [55, 200 / 12], [55, 800 / 12], [5, 800 / 12]]
+    polygon = labelstudio_region("polygonlabels", ("car", "bus"), points=points)
+    prediction = {"result": [labelstudio_region(**box)], "score": 0.75}
+    skipped = {"result": [labelstudio_region(**box)], "was_cancelled": True}
+    tasks = [
+        labelstudio_task(labelstudio_region(**box), image="P1.png", predictions=[prediction]),
+        {
+            "data": {"image": "P2.png"},
+            "annotations": [{"result": []}, {"result": [polygon, {"type": "choices"}]}, skipped],
+        },
+        {"data": {"image": "P3.png"}, "annotations": [], "predictions": [prediction]},
+    ]
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    labels = labels_of(tmp_path)
+    assert [image.classes for image in labels.images] == [("ship",), ("car",), ()]
+    assert labels.images[1].polygons.tolist() == [SQUARE]
+    assert all(image.scores is None for image in labels.images)
+    assert labels.notes == (
+        "1 task with several annotations: the last one read",
+        "1 region with several classes: the first one read",
+        "1 region of type choices, neither box nor polygon: left out",
+        "1 task without annotations: read as an image without objects",
+    )
+    for task in tasks:
+        task["annotations"] = []
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    first, second, _ = labels_of(tmp_path).images
+    assert (first.scores.tolist(), len(second)) == ([0.75], 0)
+
+
+def test_labelstudio_file_is_what_its_import_reads(dota):
+    convert_labels(dota / "dota", dota / "out", "labelstudio", images=dota / "images")
+    first, second = json.loads((dota / "out" / "tasks.json").read_text())
+    assert (first["data"], second) == (
+        {"image": "P1.png"},
+        {"data": {"image": "P2.png"}, "annotations": [{"result": []}]},
+    )
+    box, polygon, turned = first["annotations"][0]["result"]
+    assert (box["type"], box["from_name"], box["to_name"]) == ("rectanglelabels", "box", "image")
+    assert (box["original_width"], box["original_height"], box["value"]["rectanglelabels"]) == (20, 12, ["ship"])
+    assert [box["value"][key] for key in ("x", "y", "width", "height", "rotation")] == pytest.approx(
+        [5, 200 / 12, 50, 50, 0]
+    )
+    assert [turned["value"][key] for key in ("x", "y", "width", "height", "rotation")] == pytest.approx(
+        [45, 0, 50, 50, 90]
+    )
+    assert (polygon["type"], polygon["from_name"]) == ("polygonlabels", "polygon")
+    assert polygon["value"]["points"][0] == pytest.approx([3.3 / 20 * 100, 0.1 / 12 * 100])
+    config = (dota / "out" / "labeling_config.xml").read_text()
+    assert '<RectangleLabels name="box" toName="image" canRotate="true">' in config
+    assert config.count('<Label value="ship"/>') == 2
+
+
+def test_labelstudio_holds_detections_rounded_to_hundredths_as_rectangles(dota):
+    boxes = np.array([[8.0, 6, 9, 3, 0.3], [10, 5, 6, 2, -1.1]])
+    polygons = boxes_to_polygons(boxes).round(2)
+    (dota / "task1").mkdir()
+    lines = [f"P1 0.5 {' '.join(map(str, polygon))}\n" for polygon in polygons.tolist()]
+    (dota / "task1" / "Task1_ship.txt").write_text("".join(lines))
+    convert_labels(dota / "task1", dota / "out", "labelstudio", images=dota / "images")
+    first = json.loads((dota / "out" / "tasks.json").read_text())[0]
+    assert [region["type"] for region in first["predictions"][0]["result"]] == ["rectanglelabels"] * 2
+    assert labels_of(dota / "out").images[0].polygons == pytest.approx(polygons, abs=0.02)
+
+
 def test_boxes_keep_the_first_corner_of_their_polygon():
     polygons = np.array([SQUARE, QUARTER_TURN, TURNED_BACK])
     result = polygons_to_boxes(polygons)
@@ -208,7 +397,7 @@ def dota(tmp_path, write_noise):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_round_trip_from_dota(dota, name):
     images = dota / "images"
     convert_labels(dota / "dota", dota / "there", name, images=images)
@@ -224,7 +413,7 @@ def test_round_trip_from_dota(dota, name):
     assert len(after[1]) == 0
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].scores])
+@pytest.mark.parametrize("name", [name for name in WRITTEN if FORMATS[name].scores])
 def test_round_trip_of_detections(dota, name):
     (dota / "task1").mkdir()
     (dota / "task1" / "Task1_ship.txt").write_text(f"P2 0.5 {' '.join(map(str, SQUARE))}\n".replace("11.0", "6.0"))

@@ -7,7 +7,7 @@ from rotated_atss.ops import box_pairs
 
 
 def all_overlapping_pairs(hbbs, labels):
-    """Compare all pairs; boxes with values that are not finite overlap none."""
+    """Compare all pairs; boxes with non-finite values overlap none."""
     finite = hbbs.isfinite().all(1)
     low, high = hbbs[:, :2], hbbs[:, 2:]
     overlaps = (low[:, None] <= high).all(2) & (low <= high[:, None]).all(2) & (labels[:, None] == labels)

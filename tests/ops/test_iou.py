@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.exact import exact_iou
 from rotated_atss.ops import rotated_iou
 from rotated_atss.ops.boxes import obb_to_poly
 from rotated_atss.ops.iou import overlap_of_columns
 from tests.references import tolerances
+from tests.references.exact_iou import exact_iou
 
 
 def bound(boxes1, boxes2, dtype):

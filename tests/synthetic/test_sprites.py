@@ -19,7 +19,7 @@ from rotated_atss.synthetic.terrain import CLIMATES
 
 SPRITES: dict[str, Callable[[np.random.Generator], Sprite]] = {
     "car": lambda rng: vehicles.car(rng, 1.0),
-    "lorry": lambda rng: vehicles.large_vehicle(rng, 1.0, "lorry"),
+    "truck": lambda rng: vehicles.large_vehicle(rng, 1.0, "truck"),
     "tanker": lambda rng: vehicles.large_vehicle(rng, 1.0, "tanker"),
     "bus": lambda rng: vehicles.large_vehicle(rng, 1.0, "bus"),
     "jet": lambda rng: aircraft.plane(rng, 1.0, "jet"),
@@ -73,7 +73,7 @@ def test_box_of_a_court_ends_at_its_outer_lines(build: Callable[[np.random.Gener
     np.testing.assert_allclose(extent_of(white), sprite.extent, atol=0.5)
 
 
-@pytest.mark.parametrize("kind", ["car", "lorry", "jet", "boat", "tank"])
+@pytest.mark.parametrize("kind", ["car", "truck", "jet", "boat", "tank"])
 def test_shadow_falls_away_from_the_sun(kind: str) -> None:
     site = blank_site()
     sprite = SPRITES[kind](np.random.default_rng(2))

@@ -219,3 +219,13 @@ def test_attributes_of_the_detector_are_the_defaults() -> None:
     detector.size, detector.iou_threshold = WHOLE_IMAGE, 0.6  # type: ignore[attr-defined]
     assert resolve_tiling(detector, batch_size=2) == Tiling(WHOLE_IMAGE, None, 2, 0.6)
     assert resolve_tiling(detector, 512, 64, 2, 0.3) == Tiling(512, 64, 2, 0.3)
+
+
+def test_explicit_windows_win_over_the_record():
+    def detector(tiles):
+        return []
+
+    detector.size, detector.gap = 256, 100
+    assert (resolve_tiling(detector).size, resolve_tiling(detector).gap) == (256, 100)
+    assert (resolve_tiling(detector, size=128).size, resolve_tiling(detector, size=128).gap) == (128, 64)
+    assert (resolve_tiling(detector, gap=0).size, resolve_tiling(detector, gap=0).gap) == (256, 0)

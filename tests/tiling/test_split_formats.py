@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from rotated_atss.detection.datasets.dota import source_label_folders
+from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.convert import convert_labels
-from rotated_atss.label_formats.registry import FORMATS
+from rotated_atss.label_formats.registry import WRITTEN
+from rotated_atss.tiling.manifest import source_label_folders
 
 LINES = ["10 10 60 10 60 40 10 40 ship 0", "170.5 60 180.25 60 180.25 70 170.5 70 plane 0"]
 
@@ -19,7 +20,7 @@ def folders(tmp_path, make_folder):
     return make_folder(tmp_path, {"P1.png": (224, 128), "P2.png": (90, 70)}, {"P1.png": LINES, "P2.png": []})
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_tiles_of_every_format_are_those_of_dota(tmp_path, folders, split, tree, name):
     images, labels = folders
     convert_labels(labels, tmp_path / "converted", name, images=images)
@@ -30,15 +31,20 @@ def test_tiles_of_every_format_are_those_of_dota(tmp_path, folders, split, tree,
         assert tree(out / "labelTxt") == tree(tmp_path / "expected" / "labelTxt")
 
 
-def test_manifest_names_the_format_so_that_evaluation_skips_the_folder(tmp_path, folders, split):
+def test_evaluation_reads_the_labels_of_full_images_as_dota_text(tmp_path, folders, split):
     images, labels = folders
     convert_labels(labels, tmp_path / "coco", "coco", images=images)
     split(images, tmp_path / "coco", tmp_path / "out")
     (entry,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["folders"]
     assert entry["label_format"] == "coco"
-    assert source_label_folders(str(tmp_path / "out")) == []
+    assert source_label_folders(str(tmp_path / "out")) == [str(tmp_path / "out" / "labelTxt_full")]
+    for name in ("P1.txt", "P2.txt"):
+        full, source = (read_labels(folder / name) for folder in (tmp_path / "out" / "labelTxt_full", labels))
+        assert (full.names, full.difficult.tolist()) == (source.names, source.difficult.tolist())
+        assert full.polygons.tolist() == source.polygons.tolist()
     split(images, labels, tmp_path / "dota")
     assert source_label_folders(str(tmp_path / "dota")) == [str(labels)]
+    assert not (tmp_path / "dota" / "labelTxt_full").exists()
 
 
 def test_missing_images_and_labels(tmp_path, folders, split):
@@ -75,6 +81,34 @@ def test_notes_of_the_reader_are_logged_and_names_get_hyphens(tmp_path, folders,
     with caplog.at_level(logging.WARNING):
         split(images, tmp_path / "voc", tmp_path / "out", classes=("Small-Car",))
     (record,) = caplog.records
-    assert record.getMessage().endswith("2 objects have a horizontal box only: read as rectangles with angle 0")
+    assert record.getMessage().endswith("2 objects with a horizontal box only: angle set to 0")
     tile = tmp_path / "out" / "labelTxt" / "P2__128__0___0.txt"
     assert tile.read_text() == "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 Small-Car 0\n"
+
+
+def test_text_labels_beside_those_of_another_format(tmp_path, folders, split):
+    images, labels = folders
+    (labels / "notes.json").write_text("{}")
+    split(images, labels, tmp_path / "out")
+    (labels / "P1.json").write_text('{"shapes": []}')
+    with pytest.raises(UserError, match=r"P1.json: this file is labelme, P1.txt is dota \(put the formats into"):
+        split(images, labels, tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()
+    split(images, labels, tmp_path / "named", label_format="dota")
+
+
+@pytest.mark.parametrize("name", ["dota", "cvat"])
+def test_a_format_that_the_folder_does_not_hold(tmp_path, folders, split, name):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "labelme", "labelme", images=images)
+    with pytest.raises(UserError, match=rf"labelme: no label files of {name} \(.*\), but P1.json is there"):
+        split(images, tmp_path / "labelme", tmp_path / "out", label_format=name)
+
+
+@pytest.mark.parametrize("name", ["dota", "labelme"])
+def test_names_of_the_class_map_that_no_object_has(tmp_path, folders, split, caplog, name):
+    images, labels = folders
+    convert_labels(labels, tmp_path / "labels", name, images=images)
+    with caplog.at_level(logging.WARNING):
+        split(images, tmp_path / "labels", tmp_path / "out", class_map={"Ship": "boat", "*": "*"})
+    assert "no object has the class that the class map names: Ship" in caplog.text

@@ -8,7 +8,8 @@ import pytest
 
 from rotated_atss.dota.classes import CLASSES, PALETTE
 from rotated_atss.errors import UserError
-from rotated_atss.visualization.drawing import class_color, draw_boxes
+from rotated_atss.visualization import captions
+from rotated_atss.visualization.drawing import class_color, class_colors, draw_boxes
 
 SQUARE = np.array([[40.0, 40.0, 80.0, 40.0, 80.0, 80.0, 40.0, 80.0]])
 
@@ -166,6 +167,24 @@ def test_legend_is_in_the_lower_left_corner() -> None:
 def test_other_classes_have_a_stable_color() -> None:
     assert class_color("windmill") == class_color("windmill")
     assert class_color("windmill") in PALETTE
+
+
+def test_classes_of_a_model_have_different_colors() -> None:
+    names = ["Kleines-Boot", "Großflugzeug", "ship"]
+    assert class_color(names[0]) == class_color(names[1])
+    colors = class_colors(names)
+    assert colors["ship"] == class_color("ship")
+    assert colors[names[0]] != colors[names[1]]
+    assert colors == class_colors(reversed(names))
+    assert set(class_colors(map(str, range(50))).values()) == set(PALETTE)
+
+
+def test_names_that_the_font_lacks_are_written_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(captions.cv2, "putText", lambda canvas, text, *args: texts.append(text))
+    draw_boxes(gray_image(), SQUARE, ["Großflugzeug"], legend=True)
+    draw_boxes(gray_image(), SQUARE, ["車"], [0.5])
+    assert texts == ["Grossflugzeug", "Grossflugzeug 1", r"\u8eca 0.50"]
 
 
 def test_gray_image_becomes_bgr() -> None:

@@ -5,15 +5,15 @@ data_root = "data/coco/"
 
 train_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes", box_type="hbox"),
+    dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True),
+    dict(type="FlipImage", prob=0.5),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadCocoImage"),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 
 train_dataloader = dict(

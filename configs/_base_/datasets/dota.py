@@ -6,15 +6,15 @@ classes = "v1.0"
 
 train_pipeline = [
     dict(type="LoadTile"),
-    dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
-    dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
-    dict(type="PackDetInputs"),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=(1024, 1024), keep_ratio=True),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackSample"),
 ]
 test_pipeline = [
     dict(type="LoadTile"),
-    dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(type="ResizeImage", scale=(1024, 1024), keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 
 train_dataloader = dict(

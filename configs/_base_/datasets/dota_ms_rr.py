@@ -9,12 +9,12 @@ ms_rr = dict(
         data_root="data/dota_ms/trainval",
         pipeline=[
             dict(type="LoadTile"),
-            dict(type="LoadAnnotations", with_bbox=True, box_type="obb"),
-            dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
-            dict(type="RandomFlip", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+            dict(type="LoadBoxes"),
+            dict(type="ResizeImage", scale=(1024, 1024), keep_ratio=True),
+            dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
             # Storage tanks (9) and roundabouts (11) are annotated with axis-aligned squares.
             dict(type="RandomRotation", prob=0.5, angle_range=180, min_side=5, quarter_turn_classes=[9, 11]),
-            dict(type="PackDetInputs"),
+            dict(type="PackSample"),
         ],
     ),
     val=dict(data_root="data/dota_ms/val"),

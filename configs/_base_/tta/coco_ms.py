@@ -8,7 +8,7 @@ tta_pipeline = [
     dict(
         type="TestTimeAug",
         transforms=[
-            [dict(type="Resize", scale=(1333, 800), keep_ratio=True)]
+            [dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True)]
             + [
                 dict(
                     type="ResizeForRange",
@@ -32,12 +32,12 @@ tta_pipeline = [
                 )
             ],
             [
-                dict(type="RandomFlip", prob=0.0),
-                dict(type="RandomFlip", prob=1.0),
+                dict(type="FlipImage", prob=0.0),
+                dict(type="FlipImage", prob=1.0),
             ],
             [
                 dict(
-                    type="PackDetInputs",
+                    type="PackSample",
                     meta_keys=(
                         *("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
                         *("flip", "flip_direction", "size_range"),

@@ -1,16 +1,16 @@
 # Test-time augmentation of oriented models on tiles (`rotated-atss test ... --tta`): three scales, each with four flips
 # (none, horizontal, vertical, diagonal). Box voting merges the twelve passes of a tile before the tiles are merged into
-# images. Voting localises better than NMS, which is available with
+# images. Voting localizes better than NMS, which is available with
 #   --cfg-options tta_model.tta_cfg.merge=nms tta_model.tta_cfg.iou_threshold=0.1
 tta_model = dict(type="BoxTTAModel", tta_cfg=dict(merge="vote", iou_threshold=0.5, max_per_img=2000))
 tta_flips = [
-    dict(type="RandomFlip", prob=0.0),
-    dict(type="RandomFlip", prob=1.0, direction="horizontal"),
-    dict(type="RandomFlip", prob=1.0, direction="vertical"),
-    dict(type="RandomFlip", prob=1.0, direction="diagonal"),
+    dict(type="FlipImage", prob=0.0),
+    dict(type="FlipImage", prob=1.0, direction="horizontal"),
+    dict(type="FlipImage", prob=1.0, direction="vertical"),
+    dict(type="FlipImage", prob=1.0, direction="diagonal"),
 ]
 tta_pack = dict(
-    type="PackDetInputs",
+    type="PackSample",
     meta_keys=(
         *("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
         *("flip", "flip_direction", "quarter_turns", "size_range"),
@@ -21,7 +21,7 @@ tta_pipeline = [
     dict(
         type="TestTimeAug",
         transforms=[
-            [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (1024, 768, 1280)],
+            [dict(type="ResizeImage", scale=(side, side), keep_ratio=True) for side in (1024, 768, 1280)],
             tta_flips,
             [tta_pack],
         ],

@@ -66,11 +66,11 @@ class OrientedBoxes(BaseBoxes):
 
     def project_(self, homography_matrix: Tensor | np.ndarray) -> None:
         """Map the corners by a (3, 3) homography and take their minimum-area rectangles."""
-        matrix = torch.as_tensor(homography_matrix, dtype=torch.float64, device=self.tensor.device)
-        corners = box_ops.obb_to_corners(self.tensor.double())
+        matrix = torch.as_tensor(homography_matrix).cpu().double()  # mps has no float64
+        corners = box_ops.obb_to_corners(self.tensor.cpu().double())
         mapped = torch.cat((corners, torch.ones_like(corners[..., :1])), -1) @ matrix.T
         corners = mapped[..., :2] / mapped[..., 2:]
-        self.tensor = box_ops.poly_to_obb(corners.flatten(-2)).to(self.tensor.dtype)
+        self.tensor = box_ops.poly_to_obb(corners.flatten(-2)).to(self.tensor)
 
     def rescale_(self, scale_factor: tuple[float, float]) -> None:
         """Scale the boxes with the image by (x, y)."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+from mmengine.dataset import BaseDataset
 
+from rotated_atss.coco.classes import COCO_CLASSES
 from rotated_atss.coco.instances import CocoImage, Instances, category_ids, read_instances, reject_missing_images
 from rotated_atss.detection.datasets.log import warn
 from rotated_atss.errors import UserError, count_of
 
 
 @DATASETS.register_module()
-class CocoInstancesDataset(CocoDataset):
+class CocoInstancesDataset(BaseDataset):
     """Dataset of the images and boxes of an instances JSON, validated when it is loaded.
 
-    Crowd boxes have ``ignore_flag=1``. Boxes without area are dropped and boxes that exceed the image are clipped, with
+    Crowd boxes have ``ignore_flag=1``. Zero-area boxes are dropped and boxes that exceed the image are clipped, with
     one warning for each.
 
     Args:
@@ -25,12 +26,14 @@ class CocoInstancesDataset(CocoDataset):
         metainfo: ``classes``, a sequence of category names; by default the 80 of COCO.
         filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes and ``min_size`` drops images with
             a shorter side in pixels.
-        kwargs: Arguments of MMDetection's ``CocoDataset``.
+        kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:
         UserError: A file or image is missing, the JSON is malformed, a class is no category, or no image is left to
             train on.
     """
+
+    METAINFO = {"classes": COCO_CLASSES}  # noqa: RUF012  (as MMEngine declares it)
 
     def load_data_list(self) -> list[dict]:
         """Read and validate the JSON."""
@@ -44,6 +47,10 @@ class CocoInstancesDataset(CocoDataset):
         _warn_dropped_and_clipped(instances)
         self._warn_unused_categories(instances)
         return [self._data_info(image, instances) for image in instances.images]
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class index of each object of an image, as wrappers that balance classes need."""
+        return [instance["bbox_label"] for instance in self.get_data_info(idx)["instances"]]
 
     @property
     def _image_folder(self) -> str:
@@ -81,7 +88,8 @@ class CocoInstancesDataset(CocoDataset):
             if min(info["width"], info["height"]) >= min_size and (keep_empty or info["instances"])
         ]
         if not kept:
-            raise UserError("no image is left to train on", where=self.ann_file, hint=f"filter_cfg={self.filter_cfg}")
+            hint = f"check filter_cfg={self.filter_cfg}"
+            raise UserError("no image is left to train on", where=self.ann_file, hint=hint)
         return kept
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
 
@@ -18,9 +16,9 @@ from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.tiles import is_tile_name
 from rotated_atss.errors import UserError, count_of
-from rotated_atss.ops.boxes import RECT_CHOICES, poly_to_obb
-from rotated_atss.ops.polygon_iou import polygon_areas
+from rotated_atss.ops.boxes import RECT_CHOICES
 from rotated_atss.tiling.manifest import check_tiles, find_manifest, source_label_folders
+from rotated_atss.tiling.tile_dataset import to_tile_objects
 
 DIFFICULT_CHOICES = ("keep", "ignore", "drop")
 
@@ -78,18 +76,19 @@ class DOTADataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the label files of all images."""
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
-        recorded = find_manifest(self.data_root).label_folders
+        manifest = find_manifest(self.data_root)
+        recorded = manifest.label_folders
         self._metainfo["missing_labels"] = [folder for folder in recorded if not os.path.isdir(folder)]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)
         notes = check_tiles(
-            find_manifest(self.data_root), {image.stem for image, _ in pairs}, self.data_prefix["img_path"],
+            manifest, {image.stem for image, _ in pairs}, self.data_prefix["img_path"],
             allow_missing=self.allow_missing_tiles,
         )  # fmt: skip
         self._metainfo["notes"] = notes
         for note in notes if self.test_mode else ():
             warn(note)
         first = pairs[0][0]
-        if not is_tile_name(first.stem):
+        if not is_tile_name(first.stem) and not manifest.whole_images:
             warn(f"{first}: not a tile name, images are not tiled. Run rotated-atss split on large images.")
         dropped: list[str] = []
         data_list = []
@@ -109,17 +108,14 @@ class DOTADataset(BaseDataset):
         labels = read_labels(label, classes=names)
         if not len(labels):
             return [], []
-        has_area = polygon_areas(labels.polygons) > 0
-        is_difficult = labels.difficult >= self.difficult_from
-        keep = has_area & ~is_difficult if self.difficult == "drop" else has_area
-        boxes = poly_to_obb(torch.from_numpy(labels.polygons[keep]), rect=self.rect).numpy().astype(np.float32)
-        ignore_flags = is_difficult[keep] & (self.difficult == "ignore")
-        label_indices = [names.index(name) for name, is_kept in zip(labels.names, keep) if is_kept]
+        objects = to_tile_objects(labels, names, rect=self.rect)
+        is_difficult = (objects.difficult >= self.difficult_from).tolist()
         instances = [
-            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag)}
-            for box, index, flag in zip(boxes.tolist(), label_indices, ignore_flags)
+            {"bbox": box, "bbox_label": index, "ignore_flag": int(flag and self.difficult == "ignore")}
+            for box, index, flag in zip(objects.boxes.tolist(), objects.labels.tolist(), is_difficult)
+            if not (flag and self.difficult == "drop")
         ]
-        return instances, [f"{label}:{number}" for number in labels.line_numbers[~has_area].tolist()]
+        return instances, [f"{label}:{number}" for number in objects.without_area]
 
     def filter_data(self) -> list[dict]:
         """Drop tiles without objects from training if ``filter_empty_gt`` is set."""

@@ -1,4 +1,4 @@
-"""Rotation transforms for images with oriented boxes, and a resize transform for test-time augmentation."""
+"""Rotation transforms for images with oriented boxes."""
 
 # ruff: noqa: NPY002 (MMCV's transforms draw from NumPy's global generator, which MMEngine seeds)
 
@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmdet.datasets.transforms import Resize
 from mmdet.registry import TRANSFORMS
 
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
@@ -112,27 +110,6 @@ class RandomRotation(BaseTransform):
         return rotate(results, self._random_angle(), self.border_value, self.min_side)
 
 
-@TRANSFORMS.register_module()
-class ResizeForRange(Resize):
-    """MMDetection's ``Resize`` for a test-time augmentation that keeps only boxes in a range of sizes.
-
-    Args:
-        size_range: Exclusive lower and upper limit of the square root of the box area, in pixels of the resized
-            image; None for no limit.
-        args, kwargs: Arguments of ``Resize``.
-    """
-
-    def __init__(self, *args: Any, size_range: tuple[float | None, float | None] = (None, None), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.size_range = tuple(size_range)
-
-    def transform(self, results: dict) -> dict:
-        """Resize and add ``size_range``."""
-        results = super().transform(results)
-        results["size_range"] = self.size_range
-        return results
-
-
 def quarter_turn(results: dict, turns: int) -> dict:
     """Rotate image and boxes clockwise by multiples of 90 degrees, without interpolation.
 
@@ -190,7 +167,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         tensor([[100., 150.]])
     """
     height, width = results["img"].shape[:2]
-    # OpenCV measures from pixel centers, boxes from the upper left corner of a pixel; OpenCV's angles are
+    # OpenCV measures from pixel centers, boxes from the upper-left corner of a pixel; OpenCV's angles are
     # counterclockwise
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)
     results["img"] = cv2.warpAffine(
@@ -200,7 +177,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
     if boxes is None:
         return results
     if not isinstance(boxes, OrientedBoxes):
-        hint = "use LoadAnnotations with box_type='obb', or RandomQuarterTurn"
+        hint = "use LoadBoxes with box_type='obb', or RandomQuarterTurn"
         raise UserError(f"gt_bboxes must be OrientedBoxes, got {type(boxes).__name__}", hint=hint)
     boxes.rotate_((width / 2, height / 2), degrees)
     centers = boxes.centers

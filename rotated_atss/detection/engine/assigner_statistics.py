@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from rotated_atss.analysis.positive_counts import POSITIVE_SHARE, BoxShapes, PositiveCounts
+from rotated_atss.analysis.positive_counts import POSITIVE_FRACTION, BoxShapes, PositiveCounts
 from rotated_atss.assign import BACKGROUND, IGNORE, count_candidates_above_threshold, nearest_priors
 from rotated_atss.assign.box_formats import centers
 from rotated_atss.detection.engine.build_errors import one_line
@@ -23,7 +23,7 @@ from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
 
-HBB_SUFFIX = "-hbb"  # of a strategy's name: assign by circumscribed horizontal boxes
+HBB_SUFFIX = "-hbb"  # appended to the name of a strategy: assign by circumscribed horizontal boxes
 
 
 def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
@@ -90,7 +90,7 @@ def _expected_positives(assigner: Any, num_levels: int, priors: Tensor) -> float
     """Return the positives per ground-truth box that the ATSS paper expects for ATSS: 0.2 k L (section 3.3)."""
     if getattr(assigner, "topk", None) is None or getattr(assigner, "strategy", "atss") != "atss":
         return None
-    return POSITIVE_SHARE * _num_candidates(assigner, priors) * num_levels
+    return POSITIVE_FRACTION * _num_candidates(assigner, priors) * num_levels
 
 
 def _num_candidates(assigner: Any, priors: Tensor) -> int:

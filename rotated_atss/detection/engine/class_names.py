@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.errors import UserError, count_of
 
@@ -59,7 +59,7 @@ def set_classes(cfg: Config, classes: str | Sequence[str]) -> None:
     """
     names = resolve_classes(classes) if isinstance(classes, str) else tuple(classes)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        for dataset in _innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+        for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
             dataset["metainfo"] = dict(dataset.get("metainfo") or {}, classes=names)
             dataset["metainfo"].pop("palette", None)
     _set_everywhere(cfg.get("model"), "num_classes", len(names))
@@ -73,21 +73,27 @@ def config_classes(cfg: Config, loader: str = "test_dataloader") -> tuple[str, .
         >>> config_classes(Config(dict(test_dataloader=dict(dataset=dataset))))
         ('roof',)
     """
-    for dataset in _innermost_datasets((cfg.get(loader) or {}).get("dataset")):
+    for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
         for _, names in _dataset_candidates(dataset):
             return names
     return None
 
 
-def _innermost_datasets(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
+def innermost_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``.
+
+    Example:
+        >>> roofs = dict(type="DOTADataset", data_root="roofs")
+        >>> list(innermost_datasets(dict(type="RepeatDataset", times=2, dataset=roofs))) == [roofs]
+        True
+    """
     if isinstance(dataset, (list, tuple)):
         for part in dataset:
-            yield from _innermost_datasets(part)
+            yield from innermost_datasets(part)
     elif isinstance(dataset, dict):
         inner = dataset.get("dataset") or dataset.get("datasets")
         if inner:
-            yield from _innermost_datasets(inner)
+            yield from innermost_datasets(inner)
         else:
             yield dataset
 

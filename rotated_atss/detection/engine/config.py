@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
-from rotated_atss.configs import find_config
+from rotated_atss.configs import find_base_config, find_config
 from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.errors import UserError
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Load a config and register MMDetection's modules.
+    """Load a config and make its scope the default of MMEngine's registries.
 
-    It also calls :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
+    ``_base_`` of the config can name configs of this package. This function also calls
+    :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
 
     Args:
         config: Path, or bare name of a config of this package.
@@ -37,9 +39,15 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     restrict_checkpoint_loading()
     path = find_config(config)
     try:
-        cfg = Config.fromfile(path)
+        with _bases_by_name():
+            cfg = Config.fromfile(path)
+    except UserError:
+        raise
     except Exception as error:  # a config is Python code and can raise anything
         raise UserError(f"cannot read this config: {type(error).__name__}: {one_line(error)}", where=path) from error
+    # Formatting the text, for each log and checkpoint, takes seconds. MMEngine's argument format_python_code of
+    # Config.fromfile has no effect on configs of this kind.
+    object.__setattr__(cfg, "_format_python_code", False)
     _remove_own_scope(cfg._cfg_dict)
     return _finish(cfg, path.stem, path, cfg_options)
 
@@ -47,7 +55,7 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
 def config_from_values(
     values: Mapping[str, Any], name: str, where: str | Path, cfg_options: Mapping[str, Any] | None = None
 ) -> Config:
-    """Build a config from the values that a model file records, and register MMDetection's modules.
+    """Build a config from the values that a model file records, and make its scope MMEngine's default.
 
     Args:
         values: Resolved values by top-level key.
@@ -70,14 +78,29 @@ def config_from_values(
 
 
 def _finish(cfg: Config, name: str, where: str | Path, cfg_options: Mapping[str, Any] | None) -> Config:
-    """Register MMDetection's modules, apply the options and name the config."""
-    register_all_modules(init_default_scope=True)
+    """Set the default scope, apply the options and name the config."""
+    init_default_scope(cfg.get("default_scope", "mmdet"))
     try:
         cfg.merge_from_dict(dict(cfg_options or {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"these options do not fit the config: {one_line(error)}", where=where) from error
     cfg.config_name = name
     return cfg
+
+
+@contextmanager
+def _bases_by_name() -> Iterator[None]:
+    """Let ``_base_`` name configs of this package, as the command line does, in configs that are read in this block."""
+    resolve = Config._get_cfg_path
+
+    def resolve_name(base: str, config: str) -> tuple[str, str | None]:
+        return resolve(base, config) if "::" in base else (str(find_base_config(base, config)), None)
+
+    Config._get_cfg_path = staticmethod(resolve_name)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(resolve)
 
 
 def _remove_own_scope(part: Any) -> None:

@@ -96,7 +96,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
     pattern = config_pattern(rename_keys(origin.state, origin.source)[0], origin.source, origin.angle_version)
     configs = matching_configs(pattern, config_names(), origin.name) if pattern else []
     if not configs:
-        raise UserError("no config has a model of these shapes", where=path, hint="choose one with --config")
+        raise UserError("no config matches the shapes of the weights", where=path, hint="choose one with --config")
     if origin.angle_version is None and "_coco" not in configs[0]:
         raise UserError(
             "the angle version of its boxes is unknown", where=path, hint="give --angle-version oc, le90 or le135"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from mmcv.image.geometric import rescale_size
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 from torch import Tensor
 
 from rotated_atss.coco.instances import category_ids, read_instances
+from rotated_atss.detection.registry import DATASETS
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
 from rotated_atss.ops.box_transforms import scale_obb
@@ -108,7 +108,7 @@ def build_assignment_input(record: dict, pipeline: Sequence[dict]) -> Assignment
 
 
 def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int, int]:
-    """Compute the size of an image after the pipeline's resize; of several scales the median is used.
+    """Compute the size of an image after the pipeline's resize, with the median of several scales.
 
     Args:
         image_wh: Width and height in pixels.
@@ -122,7 +122,7 @@ def resized_wh(image_wh: tuple[int, int], pipeline: Sequence[dict]) -> tuple[int
         (1024, 768)
     """
     for transform in pipeline:
-        if transform["type"] not in ("Resize", "RandomResize", "RandomChoiceResize"):
+        if transform["type"] not in ("ResizeImage", "Resize", "RandomResize", "RandomChoiceResize"):
             continue
         if transform.get("scale_factor"):
             return rescale_size(image_wh, float(transform["scale_factor"]))

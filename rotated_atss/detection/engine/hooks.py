@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from rotated_atss.detection.engine.network import num_classes
+from rotated_atss.detection.engine.network import num_classes, store_channels_last
 from rotated_atss.errors import UserError, count_of
 
 
@@ -19,7 +19,7 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Convert the weights before training and testing."""
-        runner.model.to(memory_format=torch.channels_last)
+        store_channels_last(runner.model)
 
     before_test = before_train
 

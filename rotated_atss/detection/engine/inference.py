@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
@@ -19,8 +21,10 @@ from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.checkpoint_io import load_weights, read_checkpoint
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, resolve_config
-from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes
+from rotated_atss.detection.engine.device import resolve_device
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold
+from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
 from rotated_atss.io.png import Image
@@ -42,7 +46,7 @@ class LoadedDetector:
         iou_threshold: Default IoU threshold for merging windows: that of the config's ``test_evaluator``, or else of
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
-        channels_last: Store the weights channels last.
+        channels_last: Store the weights channels last (:func:`store_channels_last`).
         bits: Used bits of 16-bit images: those of the config's ``LoadTile``, or those by which the training images were
             split. None counts them.
         info: The record of the model file; None if it has none.
@@ -63,7 +67,7 @@ class LoadedDetector:
         info: ModelInfo | None = None,
     ) -> None:
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+            store_channels_last(model)
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
         self.size, self.gap, self.iou_threshold, self.bits, self.info = size, gap, iou_threshold, bits, info
@@ -116,7 +120,7 @@ def load_detector(
         config: A model file with a record, as training and conversion write it; or, with ``checkpoint``, path or name
             of a config. Tiles go through the config's test pipeline, without the loading of a file.
         checkpoint: Weights of the config's model, ``.pth`` or ``.safetensors``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; None for the GPU if there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         amp: Run the network in bfloat16; decoding and NMS stay in float32.
         channels_last: Store the weights channels last, which makes convolutions faster on many machines; None follows
             the config's hooks.
@@ -201,42 +205,31 @@ def load_model(
     return LoadedModel(cfg, model, tuple(find_class_names(content, cfg, num_classes(model))), info)
 
 
-def resolve_device(device: str | torch.device | None = None) -> torch.device:
-    """Return a device after checking that it exists; None chooses the GPU if there is one.
-
-    Raises:
-        UserError: There is no such device.
-
-    Example:
-        >>> resolve_device("cpu")
-        device(type='cpu')
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        hint = f"there are: {', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])}"
-        raise UserError(f"no such device: '{device}'", where="--device", hint=hint) from error
-    return resolved
-
-
 def _tile_pipeline(cfg: Config) -> Compose:
     """Return a config's test pipeline for pixels in memory, without annotations."""
     steps = list(find_test_dataset(cfg).get("pipeline") or ())
     if not steps or not _loads_image(steps[0]):
-        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="test_dataloader.dataset")
-    loader = {"type": "mmdet.LoadImageFromNDArray", "to_float32": steps[0].get("to_float32", False)}
-    rest = [step for step in steps[1:] if "LoadAnnotations" not in step["type"]]
+        raise UserError("no test pipeline that loads an image", where=cfg.filename, hint="check test_dataloader")
+    loader = partial(_describe_image, dtype=np.float32 if steps[0].get("to_float32") else np.uint8)
+    rest = [step for step in steps[1:] if not _loads_labels(step)]
     try:
         return Compose([loader, *rest])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"cannot build the test pipeline: {error}", where=cfg.filename) from error
 
 
+def _describe_image(results: dict, dtype: type) -> dict:
+    """Add what the loader of a file adds to the pixels ``img``."""
+    shape = results["img"].shape[:2]
+    return {**results, "img": results["img"].astype(dtype, copy=False), "img_shape": shape, "ori_shape": shape}
+
+
 def _loads_image(step: dict) -> bool:
-    return "Load" in step.get("type", "") and "Annotations" not in step["type"]
+    return "Load" in step.get("type", "") and not _loads_labels(step)
+
+
+def _loads_labels(step: dict) -> bool:
+    return any(name in step["type"] for name in ("LoadBoxes", "LoadAnnotations"))
 
 
 def _has_channels_last(cfg: Config) -> bool:

@@ -1,92 +1,35 @@
-"""The record of a model, written by training and conversion and read by prediction and testing."""
+"""Description of a model as the record of its model file."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from torch import nn
 
 import rotated_atss
 from rotated_atss import __version__
-from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.config_text import format_config_text
 from rotated_atss.checkpoints.model_info import (
-    KEY,
     WHOLE_IMAGE,
     ModelInfo,
     Preprocessing,
     Thresholds,
     TrainingData,
     Window,
-    read_info,
 )
-from rotated_atss.checkpoints.read_file import state_dict_of
-from rotated_atss.checkpoints.settings_check import tuples_to_lists
-from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
-from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
-from rotated_atss.detection.engine.class_names import config_classes, find_class_names, set_classes
-from rotated_atss.detection.engine.config import (
-    build_model,
-    config_from_values,
-    find_test_dataset,
-    load_config,
-    require_keys,
-)
-from rotated_atss.detection.engine.network import num_classes, unwrap_model
-from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
+from rotated_atss.detection.engine.config import find_test_dataset
 from rotated_atss.errors import UserError, quote
-from rotated_atss.io.image_header import read_header
-from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
 # Keys of a run, not of a model.
 _RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published")
-# Parts of a model that give its outputs their meaning.
-_COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
-_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
-_UNCHANGED_STEPS = ("LoadAnnotations", "PackDetInputs")
-_CHECKED_HEADERS = 200
-
-
-class ModelInfoHook(Hook):
-    """Write the record of the model into every checkpoint of a training."""
-
-    def __init__(self) -> None:
-        self._text: str | None = None
-
-    def before_train(self, runner: Runner) -> None:
-        """Describe the model and its training data. A model that cannot be described is trained without a record."""
-        if runner.rank != 0:
-            return
-        dataset = runner.train_dataloader.dataset
-        classes = getattr(dataset, "metainfo", {}).get("classes")
-        try:
-            if not classes:
-                raise UserError("the dataset has no class names")
-            data = describe_training_data(dataset, classes)
-            window = widen_gap(find_training_window(dataset, runner.cfg), data)
-            manifest = _find_manifest(dataset)
-            info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
-                bits=None if manifest is None else manifest.bits,
-            )  # fmt: skip
-            self._text = info.to_json()
-        except UserError as error:
-            runner.logger.warning(f"checkpoints will have no record of the model: {error}")
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the record."""
-        if self._text is not None:
-            checkpoint["meta"][KEY] = self._text
+_UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
+_RESIZING_STEPS = ("ResizeImage", "Resize")
 
 
 def describe_model(
@@ -97,6 +40,7 @@ def describe_model(
     window: Window,
     training_data: TrainingData | None = None,
     bits: int | None = None,
+    ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
     """Describe a model.
@@ -108,6 +52,7 @@ def describe_model(
         window: Windows of prediction.
         training_data: Summary of the training data.
         bits: Used bits by which the 16-bit images of the training were split. The config's take precedence.
+        ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
         origin: Source of converted weights.
 
     Raises:
@@ -130,7 +75,7 @@ def describe_model(
         window=window,
         preprocessing=_describe_preprocessing(cfg, bits),
         thresholds=_describe_thresholds(cfg),
-        ground_resolution=cfg.get("ground_resolution"),
+        ground_resolution=cfg.get("ground_resolution", ground_resolution),
         training_data=training_data,
         origin=origin,
         package_version=__version__,
@@ -138,42 +83,26 @@ def describe_model(
     )
 
 
-def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
-    """Return the record of a checkpoint: its own, or one made from a config.
-
-    Args:
-        config: Path or name of the model's config.
-        content: The checkpoint.
-        path: Its file, for errors.
-
-    Raises:
-        UserError: The weights do not fit the config, or config and record contradict each other.
-    """
-    info = read_info(content.get("meta"), path)
-    cfg = resolve_config(config, info, path, None)
-    if info is not None:
-        return info
-    require_keys(cfg, "model")
-    trained = recorded_classes(content)
-    if trained:
-        set_classes(cfg, trained)
-    with torch.device("meta"):
-        model = build_model(cfg)
-    check_weights_fit(model, state_dict_of(content), path)
-    classes = find_class_names(content, cfg, num_classes(model))
-    return describe_model(cfg, model, classes, window=default_window(cfg))
-
-
 def default_window(cfg: Config) -> Window:
-    """Return the windows of a config without a record: those of the published DOTA results, or the whole image.
+    """Return the windows of a config without a record, as its test pipeline suggests them.
+
+    A pipeline that scales to a square is for tiles of that size, as in the published DOTA results; one that does not
+    scale has 1024 px. One that scales to another rectangle is for whole images, as are all other datasets.
 
     Example:
-        >>> default_window(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset")))))
-        Window(size=1024, gap=200)
+        >>> pipeline = [dict(type="LoadTile"), dict(type="Resize", scale=(800, 800), keep_ratio=True)]
+        >>> default_window(Config(dict(test_dataloader=dict(dataset=dict(type="DOTADataset", pipeline=pipeline)))))
+        Window(size=800, gap=156)
     """
-    if find_test_dataset(cfg).get("type") != "DOTADataset":
+    dataset = find_test_dataset(cfg)
+    try:
+        resize = _resize_of(list(dataset.get("pipeline") or ()))
+    except UserError:
+        resize = None
+    if dataset.get("type") != "DOTADataset" or (resize is not None and resize[0] != resize[1]):
         return Window(WHOLE_IMAGE, 0)
-    return Window(Tiling.size, default_gap(Tiling.size))
+    size = Tiling.size if resize is None else resize[0]
+    return Window(size, default_gap(size))
 
 
 def merge_iou_threshold(cfg: Config) -> float:
@@ -188,87 +117,6 @@ def merge_iou_threshold(cfg: Config) -> float:
         return float(evaluator["iou_threshold"])
     nms = ((cfg.get("model") or {}).get("test_cfg") or {}).get("nms") or {}
     return float(nms.get("iou_threshold", Tiling.iou_threshold))
-
-
-def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
-    """Summarize the boxes of a training set. Ignored objects do not count.
-
-    Args:
-        dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
-        classes: Its class names.
-
-    Raises:
-        UserError: The dataset has no records of images and their boxes.
-    """
-    sides, labels, names = [], [], []
-    for part in _innermost(dataset):
-        for index in range(len(part)):
-            record = part.get_data_info(index)
-            names.append(Path(record.get("img_path") or str(index)).stem)
-            for instance in record.get("instances", ()):
-                if not instance.get("ignore_flag"):
-                    box = instance["bbox"]
-                    sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
-                    labels.append(instance["bbox_label"])
-    tiled = all(map(is_tile_name, names))
-    images = len({parse_tile_name(name).image_id for name in names}) if tiled else len(names)
-    return summarize_training_data(
-        np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
-        tiles=len(names), images=images,
-    )  # fmt: skip
-
-
-def find_training_window(dataset: Any, cfg: Config) -> Window:
-    """Find the windows that a training set was split with.
-
-    They are those of the manifest of the split. Without a manifest, a DOTA dataset whose images all have the same size
-    has windows of that size, if they are square. All else has :func:`default_window`.
-
-    Args:
-        dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
-        cfg: The config.
-    """
-    parts = list(_innermost(dataset))
-    manifest = _find_manifest(dataset)
-    if manifest is not None and manifest.window is not None:
-        return Window(*manifest.window)
-    window = default_window(cfg)
-    if window.size != WHOLE_IMAGE and parts:
-        sides = _common_sides(parts[0])
-        if len(sides) == 1 and min(sides) > 0:
-            return Window(min(sides), default_gap(min(sides)))
-    return window
-
-
-def _find_manifest(dataset: Any) -> Manifest | None:
-    """Return the manifest of the first split in a dataset; None if there is none."""
-    for part in _innermost(dataset):
-        root = getattr(part, "data_root", None)
-        if root and (Path(root) / MANIFEST).is_file():
-            return read_manifest(Path(root) / MANIFEST)
-    return None
-
-
-def _common_sides(dataset: Any) -> set[int]:
-    """Return the different side lengths of the first images of a dataset; 0 for an unreadable image."""
-    sides: set[int] = set()
-    for index in range(min(len(dataset), _CHECKED_HEADERS)):
-        header = read_header(dataset.get_data_info(index)["img_path"])
-        sides.update((0,) if header is None else (header.width, header.height))
-    return sides
-
-
-def _innermost(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
-    if isinstance(getattr(dataset, "datasets", None), (list, tuple)):
-        for part in dataset.datasets:
-            yield from _innermost(part)
-    elif hasattr(dataset, "dataset"):
-        yield from _innermost(dataset.dataset)
-    elif hasattr(dataset, "get_data_info"):
-        yield dataset
-    else:
-        raise UserError(f"{type(dataset).__name__} has no records of its images")
 
 
 def _output_coder(model: nn.Module) -> Any:
@@ -308,9 +156,9 @@ def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
     resize = None
     for step in steps[1:]:
         kind = step["type"].rpartition(".")[2]
-        if kind == "Resize" and step.get("scale_factor") == 1.0:
+        if kind in _RESIZING_STEPS and step.get("scale_factor") == 1.0:
             continue
-        if kind == "Resize" and step.get("keep_ratio") and step.get("scale") and resize is None:
+        if kind in _RESIZING_STEPS and step.get("keep_ratio") and step.get("scale") and resize is None:
             scale = step["scale"]
             resize = (scale, scale) if isinstance(scale, int) else tuple(scale)
         elif kind not in _UNCHANGED_STEPS:
@@ -348,92 +196,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-def resolve_config(
-    config: str | Path | None, info: ModelInfo | None, checkpoint: str | Path, cfg_options: Mapping[str, Any] | None
-) -> Config:
-    """Return the config of a model: the given one, or else that of the record in the checkpoint.
-
-    Args:
-        config: Path or name; None for the recorded config.
-        info: The record of the checkpoint; None if it has none.
-        checkpoint: Path of the checkpoint, for errors.
-        cfg_options: Changes to the config by dotted key.
-
-    Raises:
-        UserError: There is neither a config nor a record, or they contradict each other.
-    """
-    if config is not None:
-        cfg = load_config(config, cfg_options)
-        if info is not None:
-            check_agreement(cfg, info, checkpoint, cfg_options or ())
-            _check_named_classes(cfg, info, checkpoint, cfg_options or ())
-        return cfg
-    if info is None:
-        hint = "name its config: CONFIG CHECKPOINT"
-        raise UserError("the checkpoint has no record of its model", where=checkpoint, hint=hint)
-    try:
-        values = info.config_values()
-    except UserError as error:
-        raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
-    cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
-    _check_named_classes(cfg, info, checkpoint, cfg_options or ())
-    return cfg
-
-
-def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
-    """Refuse classes that the user names and the model does not have, or has in another order."""
-    if any(key.rpartition(".")[2] == "classes" for key in user_keys):
-        classes = config_classes(cfg)
-        if classes is not None and classes != info.classes:
-            what = f"the classes are {', '.join(info.classes)}, got {', '.join(classes)} from --cfg-options"
-            raise UserError(what, where=checkpoint, hint="omit them: the checkpoint records its classes")
-
-
-def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
-    """Raise an error if a config gives the outputs of a checkpoint another meaning than its record does.
-
-    Compared are box coders, priors and the normalization of pixels. Weights of another angle version, for example, fit
-    the model, but their boxes would be decoded wrongly.
-
-    Args:
-        cfg: The config.
-        info: The record of the checkpoint.
-        checkpoint: Path of the checkpoint, for the error.
-        user_keys: Config keys that the user has set, which are not compared.
-
-    Raises:
-        UserError: A setting differs.
-    """
-    require_keys(cfg, "model")
-    recorded = {} if info.config is None else dict(_settings(info.config_values().get("model"), "model"))
-    for key, value in _settings(cfg.model, "model"):
-        if key.endswith(".angle_version"):
-            recorded.setdefault(key, info.angle_version)
-        if key in recorded and recorded[key] != value and not any(_covers(each, key) for each in user_keys):
-            name = cfg.get("config_name") or cfg.filename
-            what = f"{key} is {quote(recorded[key])} in the checkpoint, {quote(value)} in the config {name}"
-            raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint has a record of its own")
-
-
-def _covers(user_key: str, key: str) -> bool:
-    return key == user_key or key.startswith(f"{user_key}.")
-
-
-def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield dotted key and value of every setting below the compared keys."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if name not in _TRAINING_KEYS:
-                yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
-    elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-        for index, item in enumerate(value):
-            yield from _settings(item, f"{path}.{index}", compared)
-    elif compared and path.endswith(".type") and isinstance(value, str):
-        yield path, value.rpartition(".")[2]  # without the scope of a registry
-    elif compared:
-        yield path, tuples_to_lists(value)

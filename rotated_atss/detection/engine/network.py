@@ -1,4 +1,4 @@
-"""Operations on a built detector: unwrap it, count its classes, compile its network."""
+"""Operations on a built detector: unwrap it, count its classes, set its memory layout, compile its network."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def num_classes(model: nn.Module) -> int | None:
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Return whether a device computes convolutions in bfloat16 natively: CUDA, and CPUs with AVX-512.
+    """Return whether a device computes convolutions in bfloat16 natively: GPUs, and CPUs with AVX-512.
 
     Other CPUs convert every value, which makes a training step ten times as long as in float32.
 
     Args:
-        device: Device type, ``cpu`` or ``cuda``.
+        device: Device type: ``cpu``, ``cuda`` or ``mps``.
 
     Example:
         >>> has_fast_bfloat16("cuda")
@@ -52,6 +52,25 @@ def has_fast_bfloat16(device: str) -> bool:
         return True
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return supported is None or bool(supported())
+
+
+def store_channels_last(model: nn.Module) -> None:
+    """Store the weights of convolutions channels last, in place, except on Apple's mps.
+
+    Many releases of torch compute some layers wrongly or not at all in this layout on mps (pytorch/pytorch 140902,
+    180984, 188371).
+
+    Args:
+        model: A model with parameters.
+
+    Example:
+        >>> network = nn.Conv2d(3, 8, 3)
+        >>> store_channels_last(network)
+        >>> network.weight.is_contiguous(memory_format=torch.channels_last)
+        True
+    """
+    if next(model.parameters()).device.type != "mps":
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
 
 
 def compile_network(model: nn.Module, backend: str = "inductor") -> None:

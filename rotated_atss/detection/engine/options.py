@@ -17,6 +17,7 @@ class RunOptions:
     Attributes:
         work_dir: Folder of checkpoints and logs; None for the config's, or else ``work_dirs/<config>`` in training and
             the checkpoint's folder in testing.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...; None for the CUDA GPU if there is one, otherwise the CPU.
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
@@ -26,6 +27,7 @@ class RunOptions:
     """
 
     work_dir: str | Path | None = None
+    device: str | None = None
     launcher: str = "none"
     workers: int | None = None
     classes: str | Sequence[str] | None = None
@@ -43,10 +45,14 @@ class TrainOptions(RunOptions):
         seed: Seed of all random numbers.
         deterministic: Use deterministic algorithms only.
         from_scratch: Train without pretrained weights and freeze nothing.
+        data: Folder of the data instead of the config's, as for
+            :func:`rotated_atss.detection.engine.data_folders.set_train_data`.
+        epochs: Number of epochs instead of the config's; schedules keep their proportions.
         iterations: Train for this many iterations, log each of them and skip validation.
         init_from: Checkpoint whose weights start the training, or the name of a published model, which is downloaded.
-            Of a published backbone, only the backbone is used.
-        reset_class_layer: Initialize the class layer anew if that of ``init_from`` has another size.
+            If it is a pretrained backbone, only the backbone is used.
+        reset_class_layer: Reinitialize the class layer if that of ``init_from`` has other classes. ``classes``
+            implies it.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -59,6 +65,8 @@ class TrainOptions(RunOptions):
     seed: int | None = None
     deterministic: bool = False
     from_scratch: bool = False
+    data: str | Path | None = None
+    epochs: int | None = None
     iterations: int | None = None
     init_from: str | Path | None = None
     reset_class_layer: bool = False
@@ -81,8 +89,8 @@ class TestOptions(RunOptions):
             (default ``<work_dir>/results``).
         submission: Zip file to write for DOTA's evaluation server.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
-        dota_version: ``v1.0``, ``v1.5`` or ``v2.0``, instead of the config's. It decides whether difficult objects
-            count.
+        dataset: Dataset whose evaluation rules apply instead of the config's, a key of
+            :data:`rotated_atss.dota.datasets.DATASETS`.
 
     Example:
         >>> TestOptions(data="data/dota/val", tta=True).tta
@@ -96,4 +104,4 @@ class TestOptions(RunOptions):
     out: str | Path | None = None
     submission: str | Path | None = None
     tta: bool = False
-    dota_version: str | None = None
+    dataset: str | None = None

@@ -47,25 +47,25 @@ def configure_outputs(
         check_output_apart(output, inputs, may_contain_inputs=True)
 
 
-def set_dota_version(cfg: Config, version: str) -> None:
-    """Set the DOTA version by whose rules a config evaluates, in place.
+def set_dataset_rules(cfg: Config, name: str) -> None:
+    """Set the dataset by whose rules a config evaluates, in place.
 
     Args:
         cfg: The config. ``test_evaluator`` is changed.
-        version: ``v1.0``, ``v1.5`` or ``v2.0``.
+        name: A key of :data:`rotated_atss.dota.datasets.DATASETS`, such as ``v1.5`` for DOTA.
 
     Raises:
         UserError: The config has another metric than DOTA's.
 
     Example:
         >>> cfg = Config(dict(test_evaluator=dict(type="DOTAMetric", version="v1.0")))
-        >>> set_dota_version(cfg, "v1.5")
+        >>> set_dataset_rules(cfg, "v1.5")
         >>> cfg.test_evaluator.version
         'v1.5'
     """
     if _metric_type(cfg) != "DOTAMetric":
-        raise UserError("--dota-version needs DOTA's metric; this config has another metric", where=cfg.filename)
-    cfg.test_evaluator.version = version
+        raise UserError("--dataset needs DOTAMetric; this config has another metric", where=cfg.filename)
+    cfg.test_evaluator.version = name
 
 
 def _metric_type(cfg: Config) -> str | None:

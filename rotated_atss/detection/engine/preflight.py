@@ -14,7 +14,7 @@ from rotated_atss.errors import UserError
 SMALL_JSON_BYTES = 2**25  # reading it twice takes no noticeable time
 
 
-def check_data(cfg: Config, loader: str, option: str = "") -> None:
+def check_data(cfg: Config, loader: str) -> None:
     """Check that the folders and files of a data loader's datasets exist.
 
     The content of label files is checked later, by the dataset.
@@ -22,7 +22,6 @@ def check_data(cfg: Config, loader: str, option: str = "") -> None:
     Args:
         cfg: The config.
         loader: ``train_dataloader``, ``val_dataloader`` or ``test_dataloader``; a loader that the config lacks passes.
-        option: Option of the command that chooses other data, for the hint.
 
     Raises:
         UserError: A folder or file is missing, tiles and labels do not pair, or a COCO JSON of up to 32 MiB is
@@ -30,17 +29,16 @@ def check_data(cfg: Config, loader: str, option: str = "") -> None:
 
     Example:
         >>> dataset = dict(type="DOTADataset", data_root="no/such")
-        >>> check_data(Config(dict(test_dataloader=dict(dataset=dataset))), "test_dataloader", "--data DIR")
+        >>> check_data(Config(dict(test_dataloader=dict(dataset=dataset))), "test_dataloader")
         Traceback (most recent call last):
         ...
         rotated_atss.errors.UserError: no/such/images: no such folder (make tiles with rotated-atss split, or ...
     """
-    option = option or f"--cfg-options {loader}.dataset.data_root=PATH"
     for dataset in _datasets((cfg.get(loader) or {}).get("dataset")):
         if dataset.get("type") == "DOTADataset":
-            _check_tiles(dataset, option)
+            _check_tiles(dataset)
         elif dataset.get("type") == "CocoInstancesDataset":
-            _check_instances(dataset, option)
+            _check_instances(dataset)
 
 
 def _datasets(dataset: object) -> Iterator[dict]:
@@ -54,22 +52,22 @@ def _datasets(dataset: object) -> Iterator[dict]:
         yield from _datasets(wrapped)
 
 
-def _check_tiles(dataset: dict, option: str) -> None:
+def _check_tiles(dataset: dict) -> None:
     ann_file = dataset.get("ann_file", "labelTxt")
     images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img_path", "images"))
     labels = _in_data_root(dataset, ann_file) if ann_file else None
-    hint = f"make tiles with rotated-atss split, or name others: {option}"
+    hint = "make tiles with rotated-atss split, or name others: --data DIR"
     for folder in (images, labels):
         if folder is not None and not folder.exists():
             raise UserError("no such folder", where=folder, hint=hint)
     pair_images_and_labels(images, labels)
 
 
-def _check_instances(dataset: dict, option: str) -> None:
+def _check_instances(dataset: dict) -> None:
     path = _in_data_root(dataset, dataset.get("ann_file") or "")
     images = _in_data_root(dataset, (dataset.get("data_prefix") or {}).get("img") or "")
     if not path.is_file():
-        raise UserError("no such file", where=path, hint=f"choose another COCO dataset: {option}")
+        raise UserError("no such file", where=path, hint="choose another COCO dataset: --data DIR")
     if not images.is_dir():
         raise UserError("no such folder of images", where=images, hint=f"{path} lists its files: check data_prefix.img")
     if path.stat().st_size <= SMALL_JSON_BYTES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,18 @@ from mmengine.config import Config, ConfigDict
 
 from rotated_atss.detection.engine.class_names import set_classes
 from rotated_atss.detection.engine.config import require_keys
+from rotated_atss.detection.engine.data_folders import set_test_data, set_train_data
 from rotated_atss.detection.engine.dataloaders import configure_dataloaders
 from rotated_atss.detection.engine.distributed import configure_launcher
 from rotated_atss.detection.engine.options import RunOptions, TestOptions, TrainOptions
-from rotated_atss.detection.engine.outputs import configure_outputs, set_dota_version
+from rotated_atss.detection.engine.outputs import configure_outputs, set_dataset_rules
 from rotated_atss.detection.engine.resume import latest_checkpoint
+from rotated_atss.detection.engine.schedule import fit_schedules, limit_iterations, set_epochs
 from rotated_atss.errors import UserError
 
 TRAINING_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")
 VALIDATION_KEYS = ("val_dataloader", "val_cfg", "val_evaluator")
-LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # of MMEngine's AmpOptimWrapper
+LOSS_SCALING_KEYS = ("loss_scale", "dtype", "use_fp64")  # arguments of MMEngine's AmpOptimWrapper
 
 
 def prepare_train(cfg: Config, options: TrainOptions) -> Config:
@@ -50,13 +51,17 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         for key in LOSS_SCALING_KEYS:
             cfg.optim_wrapper.pop(key, None)
     _set_randomness(cfg, options.seed, options.deterministic)
+    if options.data is not None:
+        set_train_data(cfg, options.data)
+    if options.epochs is not None:
+        set_epochs(cfg, options.epochs)
     if options.iterations is not None:
-        _limit_iterations(cfg, options.iterations)
+        limit_iterations(cfg, options.iterations)
     else:
-        _fit_schedules(cfg, options.cfg_options)
+        fit_schedules(cfg, options.cfg_options)
     if options.init_from is not None:
         if options.resume:
-            raise UserError("--init-from and --resume exclude each other", hint="--resume continues a training")
+            raise UserError("--init-from and --resume exclude each other", hint="use --resume to continue a training")
         cfg.load_from = str(options.init_from)
         _drop_pretrained_weights(cfg)
     if options.resume:
@@ -96,32 +101,13 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
     cfg.model.backbone.init_cfg = None  # that checkpoint has all weights
     cfg.update(dict.fromkeys(TRAINING_KEYS + VALIDATION_KEYS))
     if options.data is not None:
-        cfg.test_dataloader.dataset.data_root = str(options.data)
-    if options.dota_version is not None:
-        set_dota_version(cfg, options.dota_version)
+        set_test_data(cfg, options.data)
+    if options.dataset is not None:
+        set_dataset_rules(cfg, options.dataset)
     configure_outputs(cfg, options.labels, options.out, options.submission)
     if options.tta:
         _wrap_with_tta(cfg)
     return cfg
-
-
-def unreached_milestones(cfg: Config) -> list[str]:
-    """Return one line per schedule whose milestones all lie after the end of the run.
-
-    Example:
-        >>> schedule = dict(type="MultiStepLR", milestones=[8, 11])
-        >>> unreached_milestones(Config(dict(train_cfg=dict(max_epochs=2), param_scheduler=[schedule])))
-        ['MultiStepLR: no milestone of [8, 11] is before max_epochs=2, so the learning rate does not decay']
-    """
-    lines = []
-    schedulers: Any = cfg.get("param_scheduler") or []
-    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
-        key = "max_epochs" if scheduler.get("by_epoch", True) else "max_iters"
-        length, milestones = cfg.train_cfg.get(key), list(scheduler.get("milestones") or ())
-        if length and milestones and min(milestones) >= length:
-            which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
-            lines.append(f"{which}, so the learning rate does not decay")
-    return lines
 
 
 def missing_validation_data(cfg: Config) -> Path | None:
@@ -179,52 +165,6 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
         randomness["deterministic"] = True
     if randomness:
         cfg.randomness = {"seed": None, **randomness}  # MMEngine draws one
-
-
-def _limit_iterations(cfg: Config, iterations: int) -> None:
-    """Train for a few iterations: log each of them, skip validation, save one checkpoint at the end."""
-    if iterations < 1:
-        raise UserError(f"--iterations must be at least 1, got {iterations}")
-    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
-    cfg.update(dict.fromkeys(VALIDATION_KEYS))
-    cfg.merge_from_dict({
-        "default_hooks.logger.interval": 1,
-        "default_hooks.checkpoint.by_epoch": False,
-        "default_hooks.checkpoint.interval": iterations,
-        "log_processor.by_epoch": False,
-        "log_processor.window_size": 1,
-    })  # fmt: skip
-    schedulers: Any = cfg.get("param_scheduler") or []
-    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
-        if scheduler.get("total_steps", iterations) < iterations:
-            scheduler["total_steps"] = iterations
-
-
-def _fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
-    """Fit schedules that span the whole run to its length, which ``--cfg-options`` may have changed.
-
-    Raises:
-        UserError: A schedule that the user has changed ends before the run.
-    """
-    schedulers: Any = cfg.get("param_scheduler") or []
-    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
-    given_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
-    for scheduler in schedulers:
-        by_epoch = scheduler.get("by_epoch", True)
-        length_key = "max_epochs" if by_epoch else "max_iters"
-        length = cfg.train_cfg.get(length_key)
-        if not length:
-            continue
-        for key in ("total_steps", "T_max"):
-            if scheduler.get(key, length) == length:
-                continue
-            if not given_by_user:
-                scheduler[key] = length
-                if "end" in scheduler:
-                    scheduler["end"] = scheduler.get("begin", 0) + length
-            elif scheduler[key] < length:
-                what = f"{scheduler['type']} ends after {scheduler[key]} of {length} steps"
-                raise UserError(what, where="param_scheduler", hint=f"set {key}={length}, or train_cfg.{length_key}")
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:

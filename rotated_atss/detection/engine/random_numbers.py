@@ -107,7 +107,7 @@ class SeededDataset(Dataset):
         self.__dict__["dataset"] = DATASETS.build(dataset)
 
     def __getitem__(self, index: int) -> Any:
-        """Load a sample; an index without a seed leaves the generators as they are."""
+        """Load a sample; an index without a seed leaves the generators unchanged."""
         if isinstance(index, SeededIndex):
             seed_generators(index.seed)
         return self.dataset[int(index)]

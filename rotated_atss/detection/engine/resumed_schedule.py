@@ -1,4 +1,4 @@
-"""Schedules and optimizer settings of a resumed training: the config's apply, differences are logged."""
+"""Schedules and optimizer settings of a resumed training: those of the config are used, and differences are logged."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
@@ -24,9 +24,9 @@ from rotated_atss.detection.engine.checkpoint_io import (
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
-from rotated_atss.detection.engine.model_record import ModelInfoHook, resolve_config
 from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
@@ -35,14 +35,17 @@ from rotated_atss.detection.engine.prepare import (
     missing_validation_data,
     prepare_test,
     prepare_train,
-    unreached_milestones,
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
 from rotated_atss.detection.engine.random_numbers import StepSeedHook
+from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
+from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
 
@@ -61,13 +64,18 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         The folder of checkpoints and logs.
 
     Raises:
-        UserError: Config, data or weights are invalid, or the disk is full.
+        UserError: Config, data, weights or device are invalid, or the disk is full.
 
     Example::
 
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
     options = options or TrainOptions()
+    with use_device(options.device, options.launcher):
+        return _train(config, options)
+
+
+def _train(config: str | Path, options: TrainOptions) -> Path:
     if options.deterministic:
         keep_threads()
     cfg = _load_training_config(config, options)
@@ -103,7 +111,8 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
             for line in check_pretrained_parts(network):
                 runner.logger.warning(line)
             if cfg.get("load_from"):
-                runner.register_hook(StartWeightsHook(cfg.load_from, options.reset_class_layer))
+                reset_class_layer = options.reset_class_layer or options.classes is not None
+                runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
         runner.register_hook(ModelInfoHook())
         for line in unreached_milestones(cfg):
             runner.logger.warning(line)
@@ -111,6 +120,8 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
         if options.compile:
             compile_network(network)
         with strip_worker_traceback():
+            if options.iterations is None:
+                _fit_warm_up(runner)
             runner.train()
     return Path(cfg.work_dir)
 
@@ -145,21 +156,26 @@ def test(
         The metrics; empty without labels.
 
     Raises:
-        UserError: Config, checkpoint, data or an output path is invalid, or config and checkpoint contradict each
-            other.
+        UserError: Config, checkpoint, data, device or an output path is invalid, or config and checkpoint contradict
+            each other.
 
     Example::
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
     options = options or TestOptions()
+    with use_device(options.device, options.launcher):
+        return _test(config, checkpoint, options)
+
+
+def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
     if config is not None:  # errors in options are reported before the checkpoint is read
         prepare_test(load_config(config, options.cfg_options), options, checkpoint)
     content = read_checkpoint(checkpoint)
     cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)
     _adopt_classes(cfg, content, checkpoint)
-    check_data(cfg, "test_dataloader", "--data DIR")
+    check_data(cfg, "test_dataloader")
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
@@ -170,15 +186,21 @@ def test(
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
     """Set the order of the config's classes to that of the checkpoint.
 
+    Names that differ only in case or hyphens, as those of DIOR-R in mmrotate's checkpoints, are the same.
+
     Raises:
         UserError: The checkpoint was trained on other classes.
     """
     trained, classes = recorded_classes(content), config_classes(cfg)
-    if not trained or not classes or tuple(trained) == tuple(classes):
+    if not trained or not classes:
+        return
+    spellings = {hyphenate(name).casefold(): name for name in classes}
+    trained = tuple(spellings.get(hyphenate(name).casefold(), name) for name in trained)
+    if trained == tuple(classes):
         return
     if sorted(trained) != sorted(classes):
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
-        raise UserError(what, where=checkpoint, hint=f"--classes {','.join(trained)}")
+        raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
     set_classes(cfg, trained)
 
 
@@ -205,9 +227,17 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
-    if not torch.cuda.is_available():
+    if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner
+
+
+def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
+    """Shorten a warm-up that would take most of a short training."""
+    schedulers: Any = runner.param_schedulers or []
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for line in shorten_warm_up(schedulers, runner.train_loop.max_iters):
+        runner.logger.warning(line)
 
 
 def _log_scaled_lr(runner: AtomicCheckpointRunner, cfg: Config) -> None:

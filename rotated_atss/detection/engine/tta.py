@@ -27,10 +27,10 @@ MERGERS: dict[str, tuple[Any, set[str]]] = {
 class BoxTTAModel(BaseTTAModel):
     """Test-time augmentation of a detector of oriented or horizontal boxes, for a config's ``tta_model``.
 
-    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``Resize``, or ``ResizeForRange``
-    to keep boxes of a size range only), then flips it (``RandomFlip``), and packs ``ori_shape``, ``scale_factor``,
-    ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are merged before tiles
-    are merged into images.
+    A pass of ``tta_pipeline`` rotates the image (``RandomQuarterTurn``), resizes it (``ResizeImage``, or
+    ``ResizeForRange`` to keep boxes of a size range only), then flips it (``FlipImage``), and packs ``ori_shape``,
+    ``scale_factor``, ``flip``, ``flip_direction`` and, where used, ``quarter_turns`` and ``size_range``. Passes are
+    merged before tiles are merged into images.
 
     Args:
         tta_cfg: ``merge``, ``nms`` (rotated, also for horizontal boxes) or ``vote``; its ``iou_threshold`` and, for
@@ -50,7 +50,7 @@ class BoxTTAModel(BaseTTAModel):
         function, known_settings = MERGERS.get(merge, (None, set()))
         if not ("iou_threshold" in settings and set(settings) <= known_settings):
             hint = "merge='nms' with iou_threshold, or merge='vote' with iou_threshold and soft_score"
-            raise UserError(f"tta_cfg is no merging method, got merge={merge!r}, {settings}", hint=hint)
+            raise UserError(f"tta_cfg does not name a merging method, got merge={merge!r}, {settings}", hint=hint)
         self.merge = partial(function, **settings)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:

@@ -1,4 +1,4 @@
-"""DOTA evaluation on merged full images as a metric of MMEngine."""
+"""Evaluation on merged full images, by the rules of DOTA or of another dataset, as a metric of MMEngine."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 
 @METRICS.register_module()
 class DOTAMetric(BaseMetric):
-    """Average precision on merged full images, computed as the DOTA evaluation server does.
+    """Average precision on merged full images, computed as the DOTA evaluation server or another dataset does.
 
     The detections of all tiles are merged, written as Task1 files and as a submission if requested, and evaluated if
     labels of the full images are available.
 
     Args:
-        version: DOTA version. It determines whether difficult objects are ignored (v1.0) or counted (v1.5, v2.0).
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
+            v1.0 ignores difficult objects, the others count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
         labels: Label folders of the full images; by default those recorded in the manifest of the split. Without
             labels nothing is evaluated.
-        metric: ``voc07`` (11-point interpolation) or ``area`` (area under the precision-recall curve).
+        metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
+            (COCO's matching and 101 points, also by object size), instead of that of the version.
         difficult: ``ignore`` or ``count``, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
@@ -51,7 +53,7 @@ class DOTAMetric(BaseMetric):
         version: str = "v1.0",
         iou_threshold: float = 0.1,
         labels: Sequence[str] | None = None,
-        metric: str = "voc07",
+        metric: str | None = None,
         difficult: str | None = None,
         out_dir: str | None = None,
         submission: str | None = None,
@@ -96,7 +98,7 @@ class DOTAMetric(BaseMetric):
             results: Tile name, boxes, scores and labels of each tile, from :meth:`process`.
 
         Returns:
-            ``AP50``, ``AP75`` and ``AP50_95``; empty if no labels are available.
+            ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty if no labels are available.
         """
         folders = self.labels if self.labels is not None else self.dataset_meta.get("source_labels", [])
         return finish_test(

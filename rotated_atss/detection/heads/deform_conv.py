@@ -7,7 +7,6 @@ import math
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from rotated_atss.ops.deform_conv import deform_conv2d_by_sampling
 from rotated_atss.ops.dtypes import upcast
@@ -67,6 +66,8 @@ class TorchvisionDCNv2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the convolution to (B, in_channels, H, W)."""
+        from torchvision.ops import deform_conv2d  # its import takes a second, and few configs need it
+
         with torch.autocast(x.device.type, enabled=False):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3

@@ -11,7 +11,6 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor, get_box_wh, scale_boxes
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torchvision.ops import nms
 
 from rotated_atss.detection.heads.deform_conv import TorchvisionDCNv2
 from rotated_atss.ops.dtypes import upcast
@@ -121,6 +120,8 @@ def classwise_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: 
         >>> classwise_nms(boxes, torch.tensor([0.7, 0.9, 0.8]), torch.tensor([0, 0, 1]), 0.5)
         tensor([1, 2])
     """
+    from torchvision.ops import nms  # its import takes a second, and models of oriented boxes do without
+
     kept = [torch.zeros(0, dtype=torch.int64, device=boxes.device)]
     for label in labels.unique():
         rows = torch.nonzero(labels == label).squeeze(1)

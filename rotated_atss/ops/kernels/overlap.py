@@ -84,7 +84,7 @@ def intersection(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
 
 @triton.jit
 def area_to_overlap(area, a, b, a2, b2, IOF: tl.constexpr, EPS: tl.constexpr):
-    """Convert an intersection area to IoU or IoF; rounding errors and values that are not finite become 0."""
+    """Convert an intersection area to IoU or IoF; rounding errors and non-finite values become 0."""
     area1 = a * b * 4
     area2 = a2 * b2 * 4
     inter = tl.minimum(area, tl.minimum(area1, area2))

@@ -16,6 +16,8 @@ from rotated_atss.detection.datasets.dota import DOTADataset, source_label_folde
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import normalize_obb, obb_to_corners
+from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 
 BOX = "10 10 50 10 50 30 10 30"
 
@@ -200,6 +202,20 @@ def test_objects_without_area_are_dropped_with_one_warning(tmp_path):
     ]
 
 
+def test_images_kept_whole_by_a_split_need_no_tile_names(tmp_path, monkeypatch):
+    (tmp_path / "raw" / "images").mkdir(parents=True)
+    (tmp_path / "raw" / "labelTxt").mkdir()
+    cv2.imwrite(str(tmp_path / "raw" / "images" / "a.jpg"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "raw" / "labelTxt" / "a.txt").write_text("1 2 11 2 11 8 1 8 ship 1\n")
+    settings = SplitSettings(whole_images=True)
+    split_dota(tmp_path / "raw" / "images", tmp_path / "raw" / "labelTxt", tmp_path / "out", settings, workers=1)
+    messages = []
+    monkeypatch.setattr("rotated_atss.detection.datasets.dota.warn", messages.append)
+    dataset = load(tmp_path / "out")
+    assert (len(dataset), messages) == (1, [])
+    assert dataset.metainfo["source_labels"] == [str(tmp_path / "out" / "labelTxt")]
+
+
 def test_folder_is_not_modified(folder):
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
     with warnings.catch_warnings():
@@ -232,7 +248,7 @@ def test_missing_folder_raises(folder, tmp_path):
     assert error_of(folder, ann_file="labels") == f"{folder / 'labels'}: no such folder"
     (tmp_path / "bare" / "images").mkdir(parents=True)
     (tmp_path / "bare" / "labelTxt").mkdir()
-    assert f"{tmp_path / 'bare' / 'images'}: no images here" in error_of(tmp_path / "bare")
+    assert f"{tmp_path / 'bare' / 'images'}: no images in this folder" in error_of(tmp_path / "bare")
 
 
 def test_image_without_label_or_label_without_image_raises(folder):
@@ -262,7 +278,7 @@ def test_malformed_line_raises_with_file_and_line(folder, line, message):
 @pytest.mark.parametrize(
     "classes, message",
     [
-        ("ship", r"a single class is written as a tuple, \('ship',\)"),
+        ("ship", r"write a single class as a tuple, \('ship',\)"),
         ((), "the class list is empty"),
         (("ship", "ship"), "listed twice"),
     ],

@@ -10,13 +10,8 @@ from mmdet.structures.bbox import HorizontalBoxes
 from rotated_atss.configs import config_names
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
 from rotated_atss.detection.datasets.dota import DOTADataset
-from rotated_atss.detection.datasets.transforms import (
-    RandomQuarterTurn,
-    RandomRotation,
-    ResizeForRange,
-    quarter_turn,
-    rotate,
-)
+from rotated_atss.detection.datasets.pipeline import ResizeForRange
+from rotated_atss.detection.datasets.transforms import RandomQuarterTurn, RandomRotation, quarter_turn, rotate
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.errors import UserError
@@ -215,7 +210,7 @@ def test_resize_for_range_resizes_and_adds_the_range():
     torch.testing.assert_close(results["gt_bboxes"].tensor[0, :2], torch.tensor([60 * 100 / 210, 50 * 86 / 180]))
 
 
-RANDOMLY_ROTATED = [name for name in config_names() if "_rr_" in name]
+RANDOMLY_ROTATED = [name for name in config_names() if "_dota_ms_rr_" in name]
 
 
 @pytest.mark.parametrize("name", RANDOMLY_ROTATED)
@@ -223,7 +218,7 @@ def test_pipelines_of_rotated_configs_run(name, tiles):
     cfg = load_config(name)
     pipeline = copy.deepcopy(cfg.train_dataloader.dataset.pipeline)
     kinds = [step.type for step in pipeline]
-    assert kinds.index("Resize") < kinds.index("RandomFlip") < kinds.index("RandomRotation")
+    assert kinds.index("ResizeImage") < kinds.index("FlipImage") < kinds.index("RandomRotation")
     step = next(step for step in pipeline if step.type == "RandomRotation")
     assert step.to_dict() == dict(
         type="RandomRotation", prob=0.5, angle_range=180, min_side=5, quarter_turn_classes=[9, 11]
@@ -233,7 +228,7 @@ def test_pipelines_of_rotated_configs_run(name, tiles):
         "data/dota_ms/val",
         "data/dota_ms/test",
     }
-    resize = next(step for step in pipeline if step.type == "Resize")
+    resize = next(step for step in pipeline if step.type == "ResizeImage")
     resize.scale = (128, 128)
     dataset = DOTADataset(data_root=str(tiles), filter_cfg=dict(filter_empty_gt=True), pipeline=pipeline)
     np.random.seed(0)  # noqa: NPY002

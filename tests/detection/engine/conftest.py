@@ -67,3 +67,18 @@ def unrestricted_loaders(monkeypatch):
     spec.loader.exec_module(fresh)
     for name in ("_safe_torch_load", "load_url"):
         monkeypatch.setattr(mmengine_checkpoint, name, getattr(fresh, name))
+
+
+@pytest.fixture
+def describe():
+    """``describe(config, **changes)`` returns the record of an untrained model with the classes a and b."""
+    from rotated_atss.detection.engine.config import build_model, load_config
+    from rotated_atss.detection.engine.model_record import default_window, describe_model
+
+    def call(name, **changes):
+        cfg = load_config(name, changes)
+        with torch.device("meta"):
+            model = build_model(cfg)
+        return describe_model(cfg, model, ["a", "b"], window=default_window(cfg))
+
+    return call

@@ -142,7 +142,7 @@ def test_command_on_tiles(tiles, tmp_path, capsys):
     ])  # fmt: skip
     printed = capsys.readouterr().out
     assert code == 0
-    assert printed.startswith(f"{OBB}: 8 objects in 2 images")
+    assert printed.startswith(f"{OBB}: 8 ground-truth boxes in 2 images with objects")
     assert "0.2 k L" in printed
     assert "angle, deg" in printed
     assert (out / "assignment.png").read_bytes().startswith(b"\x89PNG")
@@ -170,7 +170,7 @@ def test_command_on_an_instances_json_with_options(tmp_path, capsys):
     ])  # fmt: skip
     printed = capsys.readouterr().out
     assert code == 0
-    assert "2 objects in 2 images" in printed
+    assert "2 ground-truth boxes in 2 images with objects" in printed
     assert "angle" not in printed
     assert printed.splitlines()[2].split() == ["config", "ssc"]
     assert "3.00" in printed  # 0.2 x 3 x 5

@@ -12,7 +12,7 @@ pytest.importorskip("mmcv.ops")
 
 from rotated_atss.configs import find_config
 from rotated_atss.detection.engine.config import build_model, load_config
-from rotated_atss.detection.engine.inference import load_detector, resolve_device
+from rotated_atss.detection.engine.inference import load_detector
 from rotated_atss.detection.engine.options import TestOptions
 from rotated_atss.detection.engine.runner import test as run_test
 from rotated_atss.dota.classes import CLASSES
@@ -201,16 +201,6 @@ def test_class_names_come_from_the_checkpoint_then_the_config(oriented, horizont
 def test_iou_threshold_is_that_of_the_config(oriented):
     options = {"test_evaluator.iou_threshold": 0.25}
     assert load_detector(*oriented, device="cpu", cfg_options=options).iou_threshold == 0.25
-
-
-@pytest.mark.parametrize("device", ["cuda:17", "gpu", "mps:0", "xla"])
-def test_missing_device_is_refused(device, oriented, fault):
-    assert f"--device: no such device: '{device}' (there are: cpu" in fault(load_detector, *oriented, device=device)
-
-
-def test_default_device_is_the_gpu_if_there_is_one():
-    assert resolve_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert resolve_device(torch.device("cpu")).type == "cpu"
 
 
 def test_config_and_checkpoint_that_do_not_fit_are_refused(oriented, horizontal, tmp_path, fault):

@@ -55,7 +55,16 @@ def test_another_order_of_the_classes_gives_the_same_detections(trained, tiny_op
 def test_other_classes_than_the_checkpoint_are_refused_with_both_lists(trained, tiny_options, tmp_path, fault):
     options = TestOptions(work_dir=str(tmp_path), classes="plane,bridge", cfg_options=tiny_options)
     message = fault(runner.test, DEMO, trained, options)
-    assert "trained on the classes plane, ship; the config has plane, bridge (--classes plane,ship)" in message
+    assert "trained on the classes plane, ship; the config has plane, bridge (use --classes plane,ship)" in message
+
+
+def test_classes_of_the_checkpoint_may_differ_in_case(trained, tiny_options, tmp_path):
+    content = read_checkpoint(trained)
+    content["meta"]["dataset_meta"] = {"classes": ("Ship", "PLANE")}
+    torch.save(content, tmp_path / "other.pth")
+    options = TestOptions(work_dir=str(tmp_path), classes="plane,ship", cfg_options=tiny_options)
+    runner.test(DEMO, tmp_path / "other.pth", options)
+    assert {path.name for path in (tmp_path / "merged").glob("Task1_*.txt")} == {"Task1_plane.txt", "Task1_ship.txt"}
 
 
 def test_a_detector_takes_the_number_of_classes_from_the_checkpoint(trained, tiny_options):
@@ -78,20 +87,26 @@ def test_weights_start_a_training_in_the_order_of_its_classes(trained, run, read
     assert "weights loaded" in read_log(folder)
 
 
-def test_a_class_layer_of_another_size_is_reset_only_on_request(trained, run, read_log, fault):
-    three = dict(classes="plane,ship,bridge", init_from=str(trained))
-    assert "its class layer has another size" in fault(run, TWO_STEPS, **three)
-    folder = run(TWO_STEPS, **three, reset_class_layer=True)
-    assert "2 initialized anew (bbox_head 2; first: bbox_head.retina_cls.weight)" in read_log(folder)
+def in_config(*names):
+    """Return the config values of these classes, without the option ``classes``."""
+    return {**TWO_STEPS, "train_dataloader.dataset.classes": list(names), "model.bbox_head.num_classes": len(names)}
+
+
+@pytest.mark.parametrize("request_", [dict(reset_class_layer=True), dict(classes="plane,ship,bridge")])
+def test_a_class_layer_of_another_size_is_reset_only_on_request(trained, run, read_log, fault, request_):
+    three = in_config("plane", "ship", "bridge")
+    assert "its class layer has another size" in fault(run, three, init_from=str(trained))
+    folder = run(three, init_from=str(trained), **request_)
+    assert "2 reinitialized (bbox_head 2; first: bbox_head.retina_cls.weight)" in read_log(folder)
 
 
 def test_other_classes_of_the_same_number_are_reset_only_on_request(trained, run, tmp_path, read_log, fault):
     content = read_checkpoint(trained)
     content["meta"]["dataset_meta"] = {"classes": ("plane", "bridge")}
     torch.save(content, tmp_path / "other.pth")
-    other = dict(classes="plane,ship", init_from=str(tmp_path / "other.pth"))
-    assert "trained on the classes plane, bridge; the config has plane, ship" in fault(run, TWO_STEPS, **other)
-    assert "2 initialized anew" in read_log(run(TWO_STEPS, **other, reset_class_layer=True))
+    config, other = in_config("plane", "ship"), str(tmp_path / "other.pth")
+    assert "trained on the classes plane, bridge; the config has plane, ship" in fault(run, config, init_from=other)
+    assert "2 reinitialized" in read_log(run(config, init_from=other, reset_class_layer=True))
 
 
 def test_weights_of_another_network_are_refused(run, tmp_path, fault):

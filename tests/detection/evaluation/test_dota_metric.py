@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 
 from rotated_atss.detection.evaluation.dota_metric import DOTAMetric
 from rotated_atss.dota.classes import CLASSES
+from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import read_task1_folder
 from rotated_atss.dota.labels import read_labels, write_labels
 from rotated_atss.dota.submission_check import check_submission
@@ -99,7 +100,7 @@ def test_perfect_detector_reaches_ap_1_and_writes_all_files(labels, tmp_path, lo
     result = json.loads((out / "ap.json").read_text())
     assert result["AP50"] == pytest.approx(1)
     assert result["images"] == 3
-    assert result["per_class"]["plane"]["npos"] == 14
+    assert result["per_class"]["plane"]["objects"] == 14
     assert result["per_class"]["bridge"]["AP50"] is None
     assert any(line.startswith("on merged full images\nclass") and "plane" in line for line in log)
 
@@ -170,8 +171,8 @@ def test_labels_are_read_from_several_folders(labels, tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(version="v3"), "version of the evaluation must be one of v1.0, v1.5, v2.0, got 'v3'"),
-        (dict(metric="coco"), "metric of the evaluation must be one of voc07, area, got 'coco'"),
+        (dict(version="v3"), f"version of the evaluation must be one of {', '.join(DATASETS)}, got 'v3'"),
+        (dict(metric="voc12"), "metric of the evaluation must be one of voc07, area, coco, got 'voc12'"),
         (dict(difficult="keep"), "difficult of the evaluation must be one of ignore, count, got 'keep'"),
         (dict(iou_threshold=10), "iou_threshold of the evaluation must be between 0 and 1, got 10"),
         (dict(labels=["/no/such"]), "/no/such: no such folder of labels"),

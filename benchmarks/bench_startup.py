@@ -1,0 +1,89 @@
+"""CPU seconds and duration of each command in a fresh process, on one tile of 256 px with an untrained demo model.
+
+Targets are CPU seconds: 0.3 without a model, and 2 over ``import torch`` for ``predict``, ``test`` and ``train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records import Record, Row, target
+
+OPTIONS = dict(repeats=5)
+
+CONFIG, CHECKPOINT = "rotated_atss_obb_r18_demo_le90", "work/iter_1.pth"
+TORCH, MODEL_COMMANDS = "import torch", ("predict", "test", "train")
+COMMAND_S, OVER_TORCH_S = 0.3, 2.0
+
+
+def measure(args: argparse.Namespace) -> Record:
+    """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
+    with tempfile.TemporaryDirectory(prefix="bench_startup_") as name:
+        folder = Path(name)
+        commands = prepare(folder)
+        turns = [{name: run(words, folder) for name, words in commands.items()} for _ in range(args.repeats + 1)][1:]
+    rows = []
+    for name in commands:
+        cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
+        rows.append({"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3)})
+    return {"rows": rows, "targets": targets(rows)}
+
+
+def prepare(folder: Path) -> dict[str, list[str]]:
+    """Write the inputs of all commands and return the words of each process."""
+    from rotated_atss.synthetic import generate_splits
+
+    generate_splits(folder / "scenes", {"val": 1}, seed=0)
+    (image,) = (folder / "scenes" / "val" / "images").iterdir()
+    tile = f"{image.stem}__256__0___0"
+    inputs = ["--images", "scenes/val/images", "--labels", "scenes/val/labelTxt"]
+    for name, image_id in (("task1_of_tiles", tile), ("task1", image.stem)):
+        (folder / name).mkdir()
+        (folder / name / "Task1_plane.txt").write_text(f"{image_id} 0.9 20 20 40 20 40 30 20 30\n", encoding="utf-8")
+    split = ["split", *inputs, "--size", "256", "--gap", "64", "--workers", "1", "--overwrite", "--out", "tiles"]
+    data = ["--cfg-options", "train_dataloader.dataset.data_root=tiles"]
+    words = {
+        "--version": ["--version"],
+        "predict --help": ["predict", "--help"],
+        "split": split,
+        "merge": ["merge", "task1_of_tiles", "--out", "merged", "--workers", "1"],
+        "evaluate": ["evaluate", "--detections", "task1", "--labels", "scenes/val/labelTxt", "--workers", "1"],
+        "check-submission": ["check-submission", "task1", "--classes", "plane,"],
+        "draw": ["draw", *inputs, "--out", "drawn"],
+        "train": ["train", CONFIG, "--iterations", "1", "--workers", "0", "--work-dir", "work", *data],
+        "test": ["test", CONFIG, CHECKPOINT, "--data", "tiles", "--workers", "0"],
+        "predict": ["predict", CONFIG, CHECKPOINT, f"tiles/images/{tile}.png", "--size", "0"],
+    }
+    python = [sys.executable, "-W", "ignore"]
+    return {
+        TORCH: [*python, "-c", TORCH],
+        **{name: [*python, "-m", "rotated_atss", *each] for name, each in words.items()},
+    }
+
+
+def run(words: Sequence[str], folder: Path) -> tuple[float, float]:
+    """Run a process and return its CPU seconds, user and system, and its duration in seconds."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after, duration = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - begin
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, duration
+
+
+def targets(rows: Sequence[Row]) -> list[Row]:
+    """Compare the CPU seconds of each command with its target."""
+    cpu_s = {row["command"]: row["cpu_s"] for row in rows}
+    torch_s = cpu_s.pop(TORCH)
+    return [
+        target(f"{name}, CPU s over `{TORCH}`", round(seconds - torch_s, 3), at_most=OVER_TORCH_S)
+        if name in MODEL_COMMANDS
+        else target(f"{name}, CPU s", seconds, at_most=COMMAND_S)
+        for name, seconds in cpu_s.items()
+    ]

@@ -1,0 +1,40 @@
+# CODrone, tiles of 1180 x 1180 pixels: `rotated-atss split --preset codrone_train`, `codrone_val` and `codrone_test`.
+_base_ = "dota.py"
+
+data_root = "data/codrone/"
+classes = "codrone"
+scale = (1180, 1180)
+
+train_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackSample"),
+]
+test_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+tta_pipeline = [
+    dict(type="LoadTile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="ResizeImage", scale=(int(1180 * factor), int(1180 * factor)), keep_ratio=True)
+                for factor in (1.0, 0.75, 1.25)
+            ],
+            _base_.tta_flips,
+            [_base_.tta_pack],
+        ],
+    ),
+]
+
+train_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "train", pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "val", pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "test", pipeline=test_pipeline))
+
+val_evaluator = dict(version=classes)
+test_evaluator = val_evaluator

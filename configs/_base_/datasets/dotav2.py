@@ -1,0 +1,13 @@
+# DOTA-v2.0 (three classes more than 1.0), split by `rotated-atss split --preset dota_v2.0_ss_trainval` and
+# `dota_v2.0_ss_test`. Difficult objects count.
+_base_ = "dota.py"
+
+data_root = "data/dota_v2.0/"
+classes = "v2.0"
+
+train_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "trainval"))
+val_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "val"))
+test_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "test"))
+
+val_evaluator = dict(version=classes)
+test_evaluator = val_evaluator

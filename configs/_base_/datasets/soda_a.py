@@ -1,0 +1,41 @@
+# SODA-A, tiles of 800 x 800 pixels, enlarged to 1200: `rotated-atss split --preset soda_a_train`, `soda_a_val` and
+# `soda_a_test`. Merging uses the NMS threshold of the official evaluation.
+_base_ = "dota.py"
+
+data_root = "data/soda_a/"
+classes = "soda-a"
+scale = (1200, 1200)
+
+train_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="LoadBoxes"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="FlipImage", prob=[0.25, 0.25, 0.25], direction=["horizontal", "vertical", "diagonal"]),
+    dict(type="PackSample"),
+]
+test_pipeline = [
+    dict(type="LoadTile"),
+    dict(type="ResizeImage", scale=scale, keep_ratio=True),
+    dict(type="PackSample", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+]
+tta_pipeline = [
+    dict(type="LoadTile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="ResizeImage", scale=(int(1200 * factor), int(1200 * factor)), keep_ratio=True)
+                for factor in (1.0, 0.75, 1.25)
+            ],
+            _base_.tta_flips,
+            [_base_.tta_pack],
+        ],
+    ),
+]
+
+train_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "train", pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "val", pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(classes=classes, data_root=data_root + "test", pipeline=test_pipeline))
+
+val_evaluator = dict(version=classes, iou_threshold=0.5)
+test_evaluator = val_evaluator

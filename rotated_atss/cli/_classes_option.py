@@ -1,0 +1,61 @@
+"""The ``--classes`` option, and the selection of known classes in ``predict`` and ``draw``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.dota.datasets import DATASET_NAMES
+from rotated_atss.errors import UserError
+
+
+def add_classes_argument(parser: argparse._ActionsContainer, effect: str, default: str) -> None:
+    """Add ``--classes`` to a parser or an argument group.
+
+    Args:
+        parser: The parser or group.
+        effect: What the command does with the classes.
+        default: What it does without the option.
+    """
+    forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
+    parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")
+
+
+def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Select the classes that ``--classes`` names.
+
+    Args:
+        spec: A DOTA version or another dataset, comma-separated names in which hyphens can replace spaces, or a file
+            with one name per line; None selects all.
+        known: Class names to select from.
+
+    Returns:
+        Names as spelled in ``known``. For a dataset, its classes that are known.
+
+    Raises:
+        UserError: A name is not known, or no name is given.
+
+    Example:
+        >>> select_classes("traffic-light,car", ["car", "bus", "traffic light"])
+        ('traffic light', 'car')
+        >>> select_classes("ucas-aod", ["airplane", "ship"])
+        ('airplane',)
+    """
+    from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
+
+    if spec is None:
+        return tuple(known)
+    by_spelling = {spelling: name for name in known for spelling in (name, hyphenate(name))}
+    if spec in DATASETS:
+        return tuple(by_spelling[name] for name in DATASETS[spec].classes if name in by_spelling)
+    is_file = spec not in by_spelling and "," not in spec and Path(spec).is_file()
+    names = resolve_classes(Path(spec)) if is_file else [name.strip() for name in spec.split(",") if name.strip()]
+    for name in names:
+        if name not in by_spelling:
+            raise UserError(f"unknown class '{name}'", where="--classes", hint=unknown_class_hint(name, known))
+    if not names:
+        raise UserError(f"no class name, got '{spec}'", where="--classes", hint="give comma-separated names")
+    return tuple(dict.fromkeys(by_spelling[name] for name in names))

@@ -1,0 +1,34 @@
+"""The ``--device`` option, and the setting that lets torch fall back to the CPU on Apple's mps."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import MutableMapping
+
+_MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
+
+
+def add_device_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--device`` to a parser or an argument group."""
+    parser.add_argument(
+        "--device", metavar="DEVICE",
+        help="cpu, cuda, cuda:1, mps (Apple GPU), ... (default: the CUDA GPU if there is one, otherwise the CPU)",
+    )  # fmt: skip
+
+
+def enable_mps_fallback(environment: MutableMapping[str, str] | None = None) -> None:
+    """Let torch run operations on the CPU that mps lacks, unless the user has set ``PYTORCH_ENABLE_MPS_FALLBACK``.
+
+    Has no effect once torch is imported.
+
+    Args:
+        environment: Environment variables to change; None changes those of this process.
+
+    Example:
+        >>> environment = {}
+        >>> enable_mps_fallback(environment)
+        >>> environment
+        {'PYTORCH_ENABLE_MPS_FALLBACK': '1'}
+    """
+    (os.environ if environment is None else environment).setdefault(_MPS_FALLBACK, "1")

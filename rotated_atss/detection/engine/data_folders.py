@@ -1,0 +1,80 @@
+"""Data folders named on the command line instead of those of the config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from rotated_atss.detection.engine.class_names import innermost_datasets
+from rotated_atss.errors import UserError
+
+IMAGES = "images"  # subfolder of a folder of tiles
+
+
+def set_train_data(cfg: Config, folder: str | Path) -> None:
+    """Train and validate on the data of a folder, in place.
+
+    Args:
+        cfg: A config.
+        folder: Tiles written by ``rotated-atss split``, or a folder with tiles in ``trainval`` or ``train`` and, for
+            validation, in ``val``. With a COCO config: the folder of ``annotations`` and images.
+
+    Raises:
+        UserError: The config has several datasets.
+
+    Example::
+
+        set_train_data(cfg, "data/roofs")
+    """
+    for loader, splits in (("train_dataloader", ("trainval", "train")), ("val_dataloader", ("val",))):
+        if not cfg.get(loader):
+            continue
+        dataset = _only_dataset(cfg, loader)
+        if dataset.get("type") != "DOTADataset":
+            dataset["data_root"] = str(folder)
+        elif loader == "train_dataloader":
+            dataset["data_root"] = str(find_tiles(folder, splits))
+        else:
+            dataset["data_root"] = str(Path(folder, *splits))  # training goes on without it if it does not exist
+
+
+def set_test_data(cfg: Config, folder: str | Path) -> None:
+    """Test on the data of a folder, in place.
+
+    Args:
+        cfg: A config.
+        folder: Tiles written by ``rotated-atss split``, or a folder with tiles in ``val`` or ``test``. With a COCO
+            config: the folder of ``annotations`` and images.
+
+    Raises:
+        UserError: The config has several datasets.
+
+    Example::
+
+        set_test_data(cfg, "data/roofs")
+    """
+    dataset = _only_dataset(cfg, "test_dataloader")
+    is_dota = dataset.get("type") == "DOTADataset"
+    dataset["data_root"] = str(find_tiles(folder, ("val", "test")) if is_dota else folder)
+
+
+def find_tiles(folder: str | Path, splits: tuple[str, ...]) -> Path:
+    """Return the first subfolder of ``splits`` with tiles if the folder itself has none, else the folder.
+
+    Example:
+        >>> find_tiles("data/roofs", ("trainval", "train")).name  # nothing is there
+        'roofs'
+    """
+    candidates = [Path(folder), *(Path(folder, name) for name in splits)]
+    return next((found for found in candidates if (found / IMAGES).is_dir()), Path(folder))
+
+
+def _only_dataset(cfg: Config, loader: str) -> Any:
+    datasets = list(innermost_datasets(cfg[loader].get("dataset")))
+    if len(datasets) != 1:
+        hint = f"--cfg-options {loader}.dataset..."
+        what = f"--data is ambiguous: {loader} has {len(datasets)} datasets"
+        raise UserError(what, where=cfg.filename, hint=hint)
+    return datasets[0]

@@ -1,0 +1,149 @@
+"""The config of a model file: the recorded one, or a given one that must agree with the record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from rotated_atss.checkpoints.compatibility import recorded_classes
+from rotated_atss.checkpoints.model_info import ModelInfo, read_info
+from rotated_atss.checkpoints.read_file import state_dict_of
+from rotated_atss.checkpoints.settings_check import tuples_to_lists
+from rotated_atss.detection.engine.checkpoint_io import check_weights_fit
+from rotated_atss.detection.engine.class_names import config_classes, find_class_names, set_classes
+from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
+from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.network import num_classes
+from rotated_atss.errors import UserError, quote
+
+# Parts of a model that give its outputs their meaning.
+_COMPARED_KEYS = ("bbox_coder", "anchor_generator", "data_preprocessor")
+_TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
+
+
+def resolve_config(
+    config: str | Path | None, info: ModelInfo | None, checkpoint: str | Path, cfg_options: Mapping[str, Any] | None
+) -> Config:
+    """Return the config of a model: the given one, or else that of the record in the checkpoint.
+
+    Args:
+        config: Path or name; None for the recorded config.
+        info: The record of the checkpoint; None if it has none.
+        checkpoint: Path of the checkpoint, for errors.
+        cfg_options: Changes to the config by dotted key.
+
+    Raises:
+        UserError: There is neither a config nor a record, or they contradict each other.
+    """
+    if config is not None:
+        cfg = load_config(config, cfg_options)
+        if info is not None:
+            check_agreement(cfg, info, checkpoint, cfg_options or ())
+            _check_named_classes(cfg, info, checkpoint, cfg_options or ())
+        return cfg
+    if info is None:
+        hint = "name its config: CONFIG CHECKPOINT"
+        raise UserError("the checkpoint has no record of its model", where=checkpoint, hint=hint)
+    try:
+        values = info.config_values()
+    except UserError as error:
+        raise UserError(error.what, where=checkpoint, hint="name its config: CONFIG CHECKPOINT") from None
+    cfg = config_from_values(values, info.config_name, checkpoint, cfg_options)
+    _check_named_classes(cfg, info, checkpoint, cfg_options or ())
+    return cfg
+
+
+def _check_named_classes(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str]) -> None:
+    """Refuse classes that the user names and the model does not have, or has in another order."""
+    if any(key.rpartition(".")[2] == "classes" for key in user_keys):
+        classes = config_classes(cfg)
+        if classes is not None and classes != info.classes:
+            what = f"the classes are {', '.join(info.classes)}, got {', '.join(classes)} from --cfg-options"
+            raise UserError(what, where=checkpoint, hint="omit them: the checkpoint records its classes")
+
+
+def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys: Collection[str] = ()) -> None:
+    """Raise an error if a config gives the outputs of a checkpoint another meaning than its record does.
+
+    Compared are box coders, priors and the normalization of pixels. Weights of another angle version, for example, fit
+    the model, but their boxes would be decoded wrongly.
+
+    Args:
+        cfg: The config.
+        info: The record of the checkpoint.
+        checkpoint: Path of the checkpoint, for the error.
+        user_keys: Config keys that the user has set, which are not compared.
+
+    Raises:
+        UserError: A setting differs.
+    """
+    require_keys(cfg, "model")
+    given = dict(_settings(cfg.model, "model"))
+    recorded = {} if info.config is None else dict(_settings(info.config_values().get("model"), "model"))
+    for key in [key for key in given if key.endswith(".angle_version")]:
+        recorded.setdefault(key, info.angle_version)
+    keys = dict.fromkeys([*recorded, *given])
+    for key in sorted(keys, key=lambda key: not key.endswith(".angle_version")):  # it explains the other differences
+        if not _is_equal(key, recorded, given) and not any(_covers(each, key) for each in user_keys):
+            values = [quote(settings[key]) if key in settings else "not set" for settings in (recorded, given)]
+            name = cfg.get("config_name") or cfg.filename
+            what = f"{key} is {values[0]} in the checkpoint, {values[1]} in the config {name}"
+            raise UserError(what, where=checkpoint, hint="omit the config: the checkpoint has a record of its own")
+
+
+def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether both have the same value. A missing value equals one that switches off, as defaults do."""
+    if key in recorded and key in given:
+        return recorded[key] == given[key]
+    type_key = f"{key.rpartition('.')[0]}.type"
+    is_in_both = type_key in recorded and type_key in given
+    return not is_in_both or "data_preprocessor" in key or not (recorded.get(key) or given.get(key))
+
+
+def _covers(user_key: str, key: str) -> bool:
+    return key == user_key or key.startswith(f"{user_key}.")
+
+
+def _settings(value: Any, path: str, compared: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of every setting below the compared keys."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name not in _TRAINING_KEYS:
+                yield from _settings(item, f"{path}.{name}", compared or name in _COMPARED_KEYS)
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _settings(item, f"{path}.{index}", compared)
+    elif compared and path.endswith(".type") and isinstance(value, str):
+        yield path, value.rpartition(".")[2]  # without the scope of a registry
+    elif compared:
+        yield path, tuples_to_lists(value)
+
+
+def describe_checkpoint(config: str | Path, content: Mapping[str, Any], path: str | Path) -> ModelInfo:
+    """Return the record of a checkpoint: its own, or one made from a config.
+
+    Args:
+        config: Path or name of the model's config.
+        content: The checkpoint.
+        path: Its file, for errors.
+
+    Raises:
+        UserError: The weights do not fit the config, or config and record contradict each other.
+    """
+    info = read_info(content.get("meta"), path)
+    cfg = resolve_config(config, info, path, None)
+    if info is not None:
+        return info
+    require_keys(cfg, "model")
+    trained = recorded_classes(content)
+    if trained:
+        set_classes(cfg, trained)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    check_weights_fit(model, state_dict_of(content), path)
+    classes = find_class_names(content, cfg, num_classes(model))
+    return describe_model(cfg, model, classes, window=default_window(cfg))

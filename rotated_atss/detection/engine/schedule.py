@@ -1,0 +1,189 @@
+"""Length of a training and the learning-rate schedules that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from rotated_atss.errors import UserError
+
+MAX_WARM_UP = 1 / 3  # longest part of a training that a warm-up may take
+SHORT_WARM_UP = 1 / 10  # its part after shortening
+
+
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Train for a number of epochs, in place; milestones keep their share of the training.
+
+    A config that counts iterations is changed to count epochs, with validation, if it has any, and a checkpoint after
+    each of them.
+
+    Args:
+        cfg: A config.
+        epochs: Number of epochs, at least 1.
+
+    Raises:
+        UserError: ``epochs`` is out of range.
+
+    Example:
+        >>> schedule = dict(type="MultiStepLR", begin=0, end=12, by_epoch=True, milestones=[8, 11])
+        >>> cfg = Config(dict(train_cfg=dict(max_epochs=12), param_scheduler=[schedule]))
+        >>> set_epochs(cfg, 36)
+        >>> cfg.train_cfg.max_epochs, cfg.param_scheduler[0].milestones, cfg.param_scheduler[0].end
+        (36, [24, 33], 36)
+    """
+    if epochs < 1:
+        raise UserError(f"the number of epochs must be at least 1, got {epochs}", where="--epochs")
+    length = cfg.train_cfg.get("max_epochs")
+    if length is None:
+        length = _count_epochs(cfg)
+    cfg.train_cfg.max_epochs = epochs
+    for scheduler in _schedulers(cfg):
+        if not scheduler.get("by_epoch", True):
+            continue
+        if scheduler.get("milestones"):
+            scaled = {min(max(round(milestone * epochs / length), 1), epochs - 1) for milestone in scheduler.milestones}
+            scheduler["milestones"] = sorted(scaled - {0})
+        for key in ("end", "total_steps", "T_max"):
+            if scheduler.get(key) == length:
+                scheduler[key] = epochs
+
+
+def _count_epochs(cfg: Config) -> int:
+    """Let a config that counts iterations count epochs; return the old number of iterations."""
+    length: int = cfg.train_cfg.max_iters
+    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1)
+    sampler = cfg.train_dataloader.get("sampler")
+    if sampler and sampler.get("type") == "InfiniteSampler":
+        sampler["type"] = "DefaultSampler"
+    for scheduler in _schedulers(cfg):
+        if length in (scheduler.get("end"), scheduler.get("total_steps"), scheduler.get("T_max")) or (
+            scheduler.get("milestones")
+        ):
+            scheduler.update(by_epoch=True)
+            if not scheduler.get("milestones"):
+                scheduler.update(convert_to_iter_based=True)
+    cfg.merge_from_dict({
+        "default_hooks.checkpoint.by_epoch": True,
+        "default_hooks.checkpoint.interval": 1,
+        "log_processor.by_epoch": True,
+    })  # fmt: skip
+    return length
+
+
+def shorten_warm_up(schedulers: Sequence[dict[str, Any]], iterations: int) -> list[str]:
+    """Shorten a warm-up of the learning rate that would take more than a third of the training, in place.
+
+    Args:
+        schedulers: The schedules of a config.
+        iterations: Length of the training.
+
+    Returns:
+        One line per change.
+
+    Example:
+        >>> schedulers = [dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500)]
+        >>> shorten_warm_up(schedulers, 60)
+        ['LinearLR: warm-up of 6 iterations instead of 500, for a training of 60']
+        >>> shorten_warm_up(schedulers, 90_000)
+        []
+    """
+    lines = []
+    for scheduler in schedulers:
+        end = scheduler.get("end")
+        is_warm_up = scheduler.get("type") in ("LinearLR", "ConstantLR") and not scheduler.get("by_epoch", True)
+        if not is_warm_up or scheduler.get("begin", 0) != 0 or end is None or end <= iterations * MAX_WARM_UP:
+            continue
+        scheduler["end"] = max(1, round(iterations * SHORT_WARM_UP))
+        change = f"warm-up of {scheduler['end']} iterations instead of {end}"
+        lines.append(f"{scheduler['type']}: {change}, for a training of {iterations}")
+    return lines
+
+
+def limit_iterations(cfg: Config, iterations: int) -> None:
+    """Train for a few iterations, in place: log each of them, skip validation, save one checkpoint at the end.
+
+    Raises:
+        UserError: ``iterations`` is less than 1.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90")
+        >>> limit_iterations(cfg, 20)
+        >>> cfg.train_cfg
+        {'type': 'IterBasedTrainLoop', 'max_iters': 20}
+    """
+    if iterations < 1:
+        raise UserError(f"--iterations must be at least 1, got {iterations}")
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
+    cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
+    cfg.merge_from_dict({
+        "default_hooks.logger.interval": 1,
+        "default_hooks.checkpoint.by_epoch": False,
+        "default_hooks.checkpoint.interval": iterations,
+        "log_processor.by_epoch": False,
+        "log_processor.window_size": 1,
+    })  # fmt: skip
+    for scheduler in _schedulers(cfg):
+        if scheduler.get("total_steps", iterations) < iterations:
+            scheduler["total_steps"] = iterations
+
+
+def fit_schedules(cfg: Config, user_keys: Collection[str]) -> None:
+    """Fit schedules that span the whole training to its length, which ``--cfg-options`` may have changed, in place.
+
+    Args:
+        cfg: A config.
+        user_keys: Dotted keys that the user has set.
+
+    Raises:
+        UserError: A schedule that the user has changed ends before the training.
+
+    Example:
+        >>> schedule = dict(type="CosineAnnealingLR", T_max=12, by_epoch=True)
+        >>> cfg = Config(dict(train_cfg=dict(max_epochs=24), param_scheduler=[schedule]))
+        >>> fit_schedules(cfg, ())
+        >>> cfg.param_scheduler[0].T_max
+        24
+    """
+    given_by_user = any(key.split(".")[0] == "param_scheduler" for key in user_keys)
+    for scheduler in _schedulers(cfg):
+        by_epoch = scheduler.get("by_epoch", True)
+        length_key = "max_epochs" if by_epoch else "max_iters"
+        length = cfg.train_cfg.get(length_key)
+        if not length:
+            continue
+        for key in ("total_steps", "T_max"):
+            if scheduler.get(key, length) == length:
+                continue
+            if not given_by_user:
+                scheduler[key] = length
+                if "end" in scheduler:
+                    scheduler["end"] = scheduler.get("begin", 0) + length
+            elif scheduler[key] < length:
+                what = f"{scheduler['type']} ends after {scheduler[key]} of {length} steps"
+                raise UserError(what, where="param_scheduler", hint=f"set {key}={length}, or train_cfg.{length_key}")
+
+
+def unreached_milestones(cfg: Config) -> list[str]:
+    """Return one line per schedule whose milestones all lie after the end of the run.
+
+    Example:
+        >>> schedule = dict(type="MultiStepLR", milestones=[8, 11])
+        >>> unreached_milestones(Config(dict(train_cfg=dict(max_epochs=2), param_scheduler=[schedule])))
+        ['MultiStepLR: no milestone of [8, 11] is before max_epochs=2, so the learning rate does not decay']
+    """
+    lines = []
+    for scheduler in _schedulers(cfg):
+        key = "max_epochs" if scheduler.get("by_epoch", True) else "max_iters"
+        length, milestones = cfg.train_cfg.get(key), list(scheduler.get("milestones") or ())
+        if length and milestones and min(milestones) >= length:
+            which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
+            lines.append(f"{which}, so the learning rate does not decay")
+    return lines
+
+
+def _schedulers(cfg: Config) -> Sequence[Any]:
+    schedulers: Any = cfg.get("param_scheduler") or []
+    return [schedulers] if isinstance(schedulers, dict) else schedulers

@@ -1,0 +1,139 @@
+"""The record that a training writes into its checkpoints: windows and training data of its tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, Window
+from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
+from rotated_atss.detection.engine.model_record import default_window, describe_model
+from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.dota.ground_resolution import median_ground_resolution
+from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
+from rotated_atss.errors import UserError
+from rotated_atss.io.image_header import read_header
+from rotated_atss.tiling.manifest import MANIFEST, Manifest, read_manifest
+from rotated_atss.tiling.split_settings import default_gap
+
+_CHECKED_HEADERS = 200
+
+
+class ModelInfoHook(Hook):
+    """Write the record of the model into every checkpoint of a training."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Describe the model and its training data. A model that cannot be described is trained without a record."""
+        if runner.rank != 0:
+            return
+        dataset = runner.train_dataloader.dataset
+        classes = getattr(dataset, "metainfo", {}).get("classes")
+        try:
+            if not classes:
+                raise UserError("the dataset has no class names")
+            data = describe_training_data(dataset, classes)
+            window = widen_gap(find_training_window(dataset, runner.cfg), data)
+            manifest = _find_manifest(dataset) or Manifest()
+            labels = [path for folder in manifest.label_folders for path in sorted(Path(folder).glob("*.txt"))]
+            info = describe_model(
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
+                ground_resolution=median_ground_resolution(labels),
+            )  # fmt: skip
+            self._text = info.to_json()
+        except UserError as error:
+            runner.logger.warning(f"checkpoints will have no record of the model: {error}")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the record."""
+        if self._text is not None:
+            checkpoint["meta"][KEY] = self._text
+
+
+def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:
+    """Summarize the boxes of a training set. Ignored objects do not count.
+
+    Args:
+        dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
+        classes: Its class names.
+
+    Raises:
+        UserError: The dataset has no records of images and their boxes.
+    """
+    sides, labels, names = [], [], []
+    for part in _innermost(dataset):
+        for index in range(len(part)):
+            record = part.get_data_info(index)
+            names.append(Path(record.get("img_path") or str(index)).stem)
+            for instance in record.get("instances", ()):
+                if not instance.get("ignore_flag"):
+                    box = instance["bbox"]
+                    sides.append(box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1]))
+                    labels.append(instance["bbox_label"])
+    tiled = all(map(is_tile_name, names))
+    images = len({parse_tile_name(name).image_id for name in names}) if tiled else len(names)
+    return summarize_training_data(
+        np.array(sides, dtype=float).reshape(-1, 2), np.array(labels, dtype=np.int64), classes,
+        tiles=len(names), images=images,
+    )  # fmt: skip
+
+
+def find_training_window(dataset: Any, cfg: Config) -> Window:
+    """Find the windows that a training set was split with.
+
+    They are those of the manifest of the split. Without a manifest, a DOTA dataset whose images all have the same size
+    has windows of that size, if they are square. All else has :func:`default_window`.
+
+    Args:
+        dataset: A dataset of MMEngine, or a wrapper such as ``RepeatDataset``.
+        cfg: The config.
+    """
+    parts = list(_innermost(dataset))
+    manifest = _find_manifest(dataset)
+    if manifest is not None and manifest.window is not None:
+        return Window(*manifest.window)
+    window = default_window(cfg)
+    if window.size != WHOLE_IMAGE and parts:
+        sides = _common_sides(parts[0])
+        if len(sides) == 1 and min(sides) > 0:
+            return Window(min(sides), default_gap(min(sides)))
+    return window
+
+
+def _find_manifest(dataset: Any) -> Manifest | None:
+    """Return the manifest of the first split in a dataset; None if there is none."""
+    for part in _innermost(dataset):
+        root = getattr(part, "data_root", None)
+        if root and (Path(root) / MANIFEST).is_file():
+            return read_manifest(Path(root) / MANIFEST)
+    return None
+
+
+def _common_sides(dataset: Any) -> set[int]:
+    """Return the different side lengths of the first images of a dataset; 0 for an unreadable image."""
+    sides: set[int] = set()
+    for index in range(min(len(dataset), _CHECKED_HEADERS)):
+        header = read_header(dataset.get_data_info(index)["img_path"])
+        sides.update((0,) if header is None else (header.width, header.height))
+    return sides
+
+
+def _innermost(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
+    if isinstance(getattr(dataset, "datasets", None), (list, tuple)):
+        for part in dataset.datasets:
+            yield from _innermost(part)
+    elif hasattr(dataset, "dataset"):
+        yield from _innermost(dataset.dataset)
+    elif hasattr(dataset, "get_data_info"):
+        yield dataset
+    else:
+        raise UserError(f"{type(dataset).__name__} has no records of its images")

@@ -1,0 +1,54 @@
+"""Registries of the scope ``rotated_atss.detection``, the ``default_scope`` of this package's configs.
+
+MMEngine imports this module for a config of that scope.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mmdet.registry
+from mmengine.registry import Registry
+
+SCOPE = "rotated_atss.detection"
+
+# Names of MMEngine and MMCV that MMDetection uses for classes of its own.
+REPLACED_BY_MMDET = frozenset(
+    {"ConcatDataset", "ImageToTensor", "LoadAnnotations", "Pad", "RandomFlip", "Resize", "SiLU", "ToTensor"}
+)
+
+
+class LoadedFirstRegistry(Registry):
+    """Registry that finds every class of MMDetection, MMCV and MMEngine, and imports MMDetection only if it must.
+
+    MMDetection's own registries import all models, datasets, transforms, metrics and hooks of MMDetection before they
+    look up a name. This package's classes are registered there too, but are found here without that import.
+
+    Example:
+        >>> from mmdet.registry import DATASETS as MMDET_DATASETS
+        >>> DATASETS.get("DOTADataset") is MMDET_DATASETS.get("DOTADataset")
+        True
+    """
+
+    def get(self, key: str) -> Any:
+        """Return the class that is registered as ``key``, or None.
+
+        Args:
+            key: Name, or ``mmdet.Name`` for a class of MMDetection only.
+        """
+        assert self.parent is not None
+        mmdet_classes, general_classes = self.parent.module_dict, self.root.module_dict
+        if key in mmdet_classes:
+            return mmdet_classes[key]
+        if key in general_classes and key not in REPLACED_BY_MMDET:
+            return general_classes[key]
+        return self.parent.get(key)
+
+
+# one for each kind, such as models and hooks: MMEngine looks up each of them in the default scope
+REGISTRIES = {
+    name: LoadedFirstRegistry(parent.name, parent=parent, scope=SCOPE)
+    for name, parent in vars(mmdet.registry).items()
+    if isinstance(parent, Registry) and parent.scope == "mmdet"
+}
+DATASETS = REGISTRIES["DATASETS"]

@@ -1,0 +1,208 @@
+"""Average precision of one class by COCO's rules, on oriented boxes and for several ranges of object sizes.
+
+Objects and detections are compared as their minimum-area rectangles. In each image the detections take objects in order
+of descending score: a detection takes the object of highest IoU among those that are still free, if that IoU reaches
+the threshold. Objects outside the size range and ignored objects are taken last and count as neither true nor false
+positives; so do free detections outside the size range. SODA-A's evaluation differs in one step: a detection is
+compared with the object of highest IoU only, free or not (``best_only``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rotated_atss.dota.ap_result import ClassResult
+from rotated_atss.dota.average_precision import average_precision
+from rotated_atss.dota.datasets import EvaluationRule, SizeRange
+from rotated_atss.dota.detections import Detections
+from rotated_atss.dota.matching import GroundTruth, overlapping_pairs
+
+_NOT_MATCHED = -1
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of a detection and an object with an IoU of at least the lowest threshold, in order of the detections.
+
+    Attributes:
+        rows: (P,) int64, index of the detection, in order of descending score.
+        gt_index: (P,) int64, index of the object.
+        ious: (P,) float64.
+    """
+
+    rows: np.ndarray
+    gt_index: np.ndarray
+    ious: np.ndarray
+
+
+def evaluate_class_by_size(
+    detections: Detections,
+    image_index: np.ndarray,
+    ground_truth: GroundTruth,
+    rule: EvaluationRule,
+    iou_thresholds: Sequence[float],
+    *,
+    ignore_difficult: bool = False,
+) -> tuple[ClassResult, dict[str, float]]:
+    """Compute the AP of one class for each size range of a rule.
+
+    Args:
+        detections: N detections.
+        image_index: (N,) int64, numbering of images as in ``ground_truth``; detections at -1 are dropped.
+        ground_truth: Objects of the same class.
+        rule: A rule with size ranges.
+        iou_thresholds: A match needs an IoU of at least one of these values.
+        ignore_difficult: Whether difficult objects are ignored.
+
+    Returns:
+        The result for the first size range, and the mean AP over the thresholds by the name of each size range; NaN
+        for a range without objects.
+
+    Example:
+        >>> from rotated_atss.dota.datasets import get_rule
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> objects = GroundTruth(np.vstack([square, square * 3]), np.array([0, 0]), np.array([False, False]))
+        >>> found = Detections.from_ids(["P1"], np.array([0.9]), square)
+        >>> result, by_size = evaluate_class_by_size(found, np.array([0]), objects, get_rule("soda-a"), (0.5, 0.75))
+        >>> round(result.ap50, 3), by_size["extremely small"], by_size["generally small"]
+        (0.505, 1.0, 0.0)
+    """
+    polygons, image_index = _ranked(detections, image_index, rule.max_dets)
+    rectangles, areas = _rectangles(polygons)
+    gt_rectangles, gt_areas = _rectangles(ground_truth.polygons)
+    objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
+    candidates = _candidates(rectangles, image_index, objects, min(iou_thresholds))
+    results = {}
+    for size in rule.sizes:
+        ignored = _outside(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
+        num_gt = int((~ignored).sum())
+        ordered = order_candidates(candidates, ignored, best_only=rule.best_only)
+        inside = ~_outside(areas, size)
+        ap_by_iou, recall = {}, {}
+        for threshold in iou_thresholds:
+            match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
+            matched = match != _NOT_MATCHED
+            counts = inside.copy()
+            counts[matched] = ~ignored[match[matched]]
+            ap_by_iou[threshold], recall[threshold] = average_precision(
+                matched & counts, ~matched & counts, num_gt, "coco"
+            )
+        results[size.name] = ClassResult(num_gt, int(ignored.sum()), len(areas), ap_by_iou, recall[min(iou_thresholds)])
+    by_size = {name: result.ap50_95 for name, result in results.items()}
+    return results[rule.sizes[0].name], by_size
+
+
+def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[SizeRange]) -> dict[str, float]:
+    """Average AP over the classes that have objects in a size range; NaN where none has.
+
+    Args:
+        by_class: AP by size range and class.
+        sizes: The size ranges.
+
+    Example:
+        >>> nan = float("nan")
+        >>> mean_by_size({"ship": {"small": 0.5}, "plane": {"small": nan}}, [SizeRange("small", 0, 1024)])
+        {'small': 0.5}
+    """
+    means = {}
+    for size in sizes:
+        values = [aps[size.name] for aps in by_class.values() if not np.isnan(aps[size.name])]
+        means[size.name] = float(np.mean(values)) if values else float("nan")
+    return means
+
+
+def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: bool = False) -> Candidates:
+    """Sort the objects of each detection by preference: ignored ones last, and then by IoU.
+
+    Args:
+        candidates: Pairs of detections and objects.
+        ignored: (G,) bool, objects that are taken only by detections that reach no other free object.
+        best_only: Keep only the object of highest IoU of each detection, ignored or not.
+
+    Example:
+        >>> pairs = Candidates(np.array([0, 0]), np.array([0, 1]), np.array([0.8, 0.9]))
+        >>> order_candidates(pairs, np.array([False, True])).gt_index.tolist()
+        [0, 1]
+        >>> order_candidates(pairs, np.array([False, True]), best_only=True).gt_index.tolist()
+        [1]
+    """
+    rows, gt_index, ious = candidates.rows, candidates.gt_index, candidates.ious
+    if best_only:
+        order = np.lexsort((gt_index, ignored[gt_index], -ious, rows))
+        order = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
+    else:  # of equal IoUs, the object with the highest index is taken, as in pycocotools
+        order = np.lexsort((-gt_index, -ious, ignored[gt_index], rows))
+    return Candidates(rows[order], gt_index[order], ious[order])
+
+
+def match_detections(
+    candidates: Candidates, num_dets: int, iou_threshold: float, *, best_only: bool = False
+) -> np.ndarray:
+    """Match ranked detections to objects, each object at most once.
+
+    Args:
+        candidates: Pairs of detections and objects, as :func:`order_candidates` returns them.
+        num_dets: Number N of detections.
+        iou_threshold: A match needs at least this IoU.
+        best_only: As for :func:`order_candidates`.
+
+    Returns:
+        (N,) int64, index of the object of each detection, or -1.
+
+    Example:
+        >>> pairs = Candidates(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0.9, 0.8, 0.6]))
+        >>> match_detections(pairs, 2, 0.5).tolist()
+        [0, 1]
+        >>> best = order_candidates(pairs, np.array([False, False]), best_only=True)
+        >>> match_detections(best, 2, 0.5, best_only=True).tolist()
+        [0, -1]
+    """
+    reached = candidates.ious >= iou_threshold
+    rows, gt_index = candidates.rows[reached], candidates.gt_index[reached]
+    match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
+    if best_only:
+        owner = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)
+        owner[gt_index[::-1]] = rows[::-1]  # the last of several writes counts: the highest score per object
+        match[owner[owner != _NOT_MATCHED]] = np.flatnonzero(owner != _NOT_MATCHED)
+        return match
+    taken: set[int] = set()
+    for row, gt in zip(rows.tolist(), gt_index.tolist()):
+        if match[row] == _NOT_MATCHED and gt not in taken:
+            match[row] = gt
+            taken.add(gt)
+    return match
+
+
+def _ranked(detections: Detections, image_index: np.ndarray, max_dets: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Sort polygons and image index by descending score, with at most ``max_dets`` per image."""
+    order = np.argsort(-detections.scores, kind="stable")
+    order = order[image_index[order] >= 0]
+    if max_dets is not None:
+        by_image = np.argsort(image_index[order], kind="stable")
+        images = image_index[order][by_image]
+        rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")
+        order = order[np.sort(by_image[rank < max_dets])]
+    return detections.polygons[order], image_index[order]
+
+
+def _rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the minimum-area rectangles (N, 8) of quadrilaterals and their areas (N,)."""
+    import torch  # takes a second, and the other metrics work without it
+
+    from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
+
+    boxes = poly_to_obb(torch.from_numpy(np.ascontiguousarray(polygons, dtype=np.float64)))
+    return obb_to_poly(boxes).numpy(), (boxes[:, 2] * boxes[:, 3]).numpy()
+
+
+def _candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
+    rows, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
+    order = np.argsort(rows, kind="stable")
+    return Candidates(rows[order], gt_index[order], ious[order])
+
+
+def _outside(areas: np.ndarray, size: SizeRange) -> np.ndarray:
+    return (areas < size.min_area) | (areas > size.max_area)

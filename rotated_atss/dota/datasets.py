@@ -1,0 +1,152 @@
+"""The datasets that this package has settings for: their classes and the rules by which they are evaluated."""
+
+from dataclasses import dataclass
+
+_DOTA_V10 = (
+    "plane",
+    "baseball-diamond",
+    "bridge",
+    "ground-track-field",
+    "small-vehicle",
+    "large-vehicle",
+    "ship",
+    "tennis-court",
+    "basketball-court",
+    "storage-tank",
+    "soccer-ball-field",
+    "roundabout",
+    "harbor",
+    "swimming-pool",
+    "helicopter",
+)
+_DOTA_V15 = (*_DOTA_V10, "container-crane")
+_DOTA_V20 = (*_DOTA_V15, "airport", "helipad")
+
+_DIOR_R = (
+    *("airplane", "airport", "baseballfield", "basketballcourt", "bridge", "chimney", "Expressway-Service-area"),
+    *("Expressway-toll-station", "dam", "golffield", "groundtrackfield", "harbor", "overpass", "ship", "stadium"),
+    *("storagetank", "tenniscourt", "trainstation", "vehicle", "windmill"),
+)
+_FAIR1M = (
+    *("Boeing737", "Boeing747", "Boeing777", "Boeing787", "C919", "A220", "A321", "A330", "A350", "ARJ21"),
+    *("other-airplane", "Passenger-Ship", "Motorboat", "Fishing-Boat", "Tugboat", "Engineering-Ship"),
+    *("Liquid-Cargo-Ship", "Dry-Cargo-Ship", "Warship", "other-ship", "Small-Car", "Bus", "Cargo-Truck", "Dump-Truck"),
+    *("Van", "Trailer", "Tractor", "Excavator", "Truck-Tractor", "other-vehicle", "Basketball-Court", "Tennis-Court"),
+    *("Football-Field", "Baseball-Field", "Intersection", "Roundabout", "Bridge"),
+)
+_SODA_A = (
+    *("airplane", "helicopter", "small-vehicle", "large-vehicle", "ship", "container", "storage-tank"),
+    *("swimming-pool", "windmill"),
+)
+_CODRONE = (
+    *("car", "truck", "traffic-sign", "people", "motor", "bicycle", "traffic-light", "tricycle", "bridge", "bus"),
+    *("boat", "ship"),
+)
+_STAR = (
+    *("ship", "boat", "crane", "goods_yard", "tank", "storehouse", "breakwater", "dock", "airplane"),
+    *("boarding_bridge", "runway", "taxiway", "terminal", "apron", "gas_station", "truck", "car", "truck_parking"),
+    *("car_parking", "bridge", "cooling_tower", "chimney", "vapor", "smoke", "genset", "coal_yard", "lattice_tower"),
+    *("substation", "wind_mill", "cement_concrete_pavement", "toll_gate", "flood_dam", "gravity_dam", "ship_lock"),
+    *("ground_track_field", "basketball_court", "engineering_vehicle", "foundation_pit", "intersection"),
+    *("soccer_ball_field", "tennis_court", "tower_crane", "unfinished_building", "arch_dam", "roundabout"),
+    *("baseball_diamond", "stadium", "containment_vessel"),
+)
+
+
+@dataclass(frozen=True)
+class SizeRange:
+    """Objects whose minimum-area rectangle has an area in [min_area, max_area], square pixels."""
+
+    name: str
+    min_area: float
+    max_area: float
+
+
+@dataclass(frozen=True)
+class EvaluationRule:
+    """How a dataset computes average precision.
+
+    Attributes:
+        metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco`` (101 recall
+            levels and COCO's matching).
+        difficult: ``ignore`` difficult objects and the detections matched to them, or ``count`` them.
+        sizes: For ``coco``: the range of the reported AP, AP50 and AP75, then further ranges.
+        max_dets: For ``coco``: largest number of detections per image and class; None sets no limit.
+        best_only: For ``coco``: a detection is compared with the object of highest IoU only, as in SODA-A's evaluation.
+            COCO compares it with the objects that no higher-scoring detection has taken.
+    """
+
+    metric: str = "voc07"
+    difficult: str = "count"
+    sizes: tuple[SizeRange, ...] = ()
+    max_dets: int | None = None
+    best_only: bool = False
+
+
+ALL_SIZES = SizeRange("all", 0.0, float("inf"))
+COCO_SIZES = (
+    ALL_SIZES,
+    SizeRange("small", 0.0, 32.0**2),
+    SizeRange("medium", 32.0**2, 96.0**2),
+    SizeRange("large", 96.0**2, float("inf")),
+)
+"""Size ranges of COCO's evaluation."""
+
+SODA_A_SIZES = (
+    SizeRange("small", 0.0, 32.0**2),
+    SizeRange("extremely small", 0.0, 12.0**2),
+    SizeRange("relatively small", 12.0**2, 20.0**2),
+    SizeRange("generally small", 20.0**2, 32.0**2),
+    SizeRange("normal", 32.0**2, 40.0 * 50.0),
+)
+"""Size ranges of SODA-A's evaluation, whose AP, AP50 and AP75 are those of the small objects."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Classes, in order of label index, and evaluation rule of a dataset."""
+
+    classes: tuple[str, ...]
+    rule: EvaluationRule = EvaluationRule()
+
+
+_SAR_RULE = EvaluationRule("coco", sizes=COCO_SIZES, max_dets=100)
+
+DATASETS: dict[str, Dataset] = {
+    "v1.0": Dataset(_DOTA_V10, EvaluationRule(difficult="ignore")),
+    "v1.5": Dataset(_DOTA_V15),
+    "v2.0": Dataset(_DOTA_V20),
+    "hrsc2016": Dataset(("ship",)),
+    "dior-r": Dataset(_DIOR_R),
+    "fair1m": Dataset(_FAIR1M),
+    "soda-a": Dataset(_SODA_A, EvaluationRule("coco", sizes=SODA_A_SIZES, max_dets=20_000, best_only=True)),
+    "ucas-aod": Dataset(("car", "airplane")),
+    "codrone": Dataset(_CODRONE),
+    "star": Dataset(_STAR),
+    "ssdd": Dataset(("ship",), _SAR_RULE),
+    "hrsid": Dataset(("ship",), _SAR_RULE),
+}
+"""Datasets by name; ``v1.0``, ``v1.5`` and ``v2.0`` are the versions of DOTA.
+
+Class names are those of the label files, with hyphens for spaces. Sources: the papers and mmrotate's dataset classes.
+"""
+
+DATASET_NAMES = tuple(DATASETS)
+"""Names of the datasets, those of DOTA first."""
+
+DOTA_VERSIONS = tuple(name for name in DATASETS if name.startswith("v"))
+"""Names of the DOTA versions, ``v1.0`` to ``v2.0``."""
+
+
+def get_rule(name: str) -> EvaluationRule:
+    """Return the evaluation rule of a dataset.
+
+    Args:
+        name: A key of :data:`DATASETS`; a DOTA version also without ``v``. Other names get the rule of DOTA v1.5.
+
+    Example:
+        >>> get_rule("1.0").difficult, get_rule("soda-a").metric
+        ('ignore', 'coco')
+    """
+    known = DATASETS.get(name) or DATASETS.get(f"v{name}")
+    return known.rule if known else EvaluationRule()

@@ -1,0 +1,122 @@
+"""Detections on images as records of label formats, which the exports write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from rotated_atss.errors import UserError, count_of
+from rotated_atss.io.images import image_size
+from rotated_atss.io.numbers import shortest_float64
+from rotated_atss.label_formats.geometry import boxes_to_polygons
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.records import ImageLabels, image_id_of
+
+Images = str | Path | Mapping[str, tuple[int, int]]
+"""A folder of images, or width and height in pixels by file name."""
+
+
+class ImageDetections(Protocol):
+    """Detections on one image, such as :class:`rotated_atss.tiling.merge_boxes.BoxDetections`.
+
+    Attributes:
+        name: Image id.
+        boxes: (K, 5) ``cx, cy, w, h, angle`` in pixels and radians.
+        scores: (K,).
+        labels: (K,) class indices.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def boxes(self) -> Tensor: ...  # noqa: D102
+    @property
+    def scores(self) -> Tensor: ...  # noqa: D102
+    @property
+    def labels(self) -> Tensor: ...  # noqa: D102
+
+
+def names_of(labels: Tensor, class_names: Sequence[str]) -> list[str]:
+    """Return the class name of each label.
+
+    Args:
+        labels: (K,) class indices.
+        class_names: Class names in the order of the indices.
+
+    Raises:
+        UserError: A label has no name.
+
+    Example:
+        >>> import torch
+        >>> names_of(torch.tensor([1, 0]), ["plane", "ship"])
+        ['ship', 'plane']
+    """
+    indices = labels.tolist()
+    for index in indices:
+        if not 0 <= index < len(class_names):
+            names = count_of(len(class_names), "class name")
+            raise UserError(f"every label needs a class name, got label {index} and {names}")
+    return [class_names[index] for index in indices]
+
+
+def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str], images: Images) -> list[ImageLabels]:
+    """Convert detections to records, which every format of :mod:`rotated_atss.label_formats` can write.
+
+    Args:
+        detections: Detections on full images.
+        class_names: Class names in the order of the labels.
+        images: A folder of images, or width and height in pixels by file name.
+
+    Raises:
+        UserError: An image is not among ``images``, or a label has no name.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.tiling.merge_boxes import BoxDetections
+        >>> ship = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> (record,) = to_records([ship], ["ship"], {"P1.png": (20, 30)})
+        >>> record.name, record.size, record.classes, record.polygons.tolist()
+        ('P1.png', (20, 30), ('ship',), [[6.0, 8.0, 14.0, 8.0, 14.0, 12.0, 6.0, 12.0]])
+    """
+    files = _image_sizes(images)
+    records = []
+    for image in detections:
+        file, size = files(image.name)
+        records.append(
+            ImageLabels(
+                name=file,
+                source=Path(file),
+                polygons=boxes_to_polygons(image.boxes.detach().cpu().numpy()),
+                classes=tuple(names_of(image.labels, class_names)),
+                difficult=np.zeros(len(image.boxes), dtype=np.int64),
+                scores=shortest_float64(image.scores.detach().cpu().numpy()),
+                size=size,
+                lines=np.zeros(len(image.boxes), dtype=np.int64),
+            )
+        )
+    return records
+
+
+def _image_sizes(images: Images) -> Callable[[str], tuple[str, tuple[int, int]]]:
+    """Return a function from image id to file name and size."""
+    if isinstance(images, Mapping):
+        by_id = {image_id_of(file): (file, size) for file, size in images.items()}
+
+        def look_up(image_id: str) -> tuple[str, tuple[int, int]]:
+            if image_id not in by_id:
+                given = count_of(len(by_id), "image")
+                raise UserError(f"no file name and size of the image {image_id}, got those of {given}")
+            return by_id[image_id]
+
+        return look_up
+    files = ImageFiles(images)
+
+    def read(image_id: str) -> tuple[str, tuple[int, int]]:
+        path = files.path(image_id, "the detections")
+        return path.name, image_size(path)
+
+    return read

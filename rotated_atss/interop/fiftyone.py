@@ -1,0 +1,85 @@
+"""Export of labels and detections to a FiftyOne dataset, with boxes as closed polylines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import check_output_apart, staged_folder, write_json
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.records import ImageLabels
+
+
+def write_fiftyone(
+    out: str | Path, images: str | Path, fields: Mapping[str, Sequence[ImageLabels]], *, classes: Sequence[str] = ()
+) -> None:
+    """Write a folder that FiftyOne imports as ``fiftyone.types.FiftyOneDataset``. FiftyOne need not be installed.
+
+    Args:
+        out: A new or empty folder.
+        images: Folder of the images. They are not copied: the dataset refers to their absolute paths.
+        fields: Records by the name of the field that holds them, such as ``ground_truth`` (those of
+            :func:`rotated_atss.label_formats.reading.read_label_set`) and ``predictions`` (those of
+            :func:`rotated_atss.interop.detections.to_records`). Every image of a record becomes a sample.
+        classes: Class names, stored in the info of the dataset.
+
+    Raises:
+        UserError: An image is missing, a field name is not an identifier or has a meaning in FiftyOne, or ``out`` is
+            not empty.
+
+    Example:
+        >>> import json, tempfile
+        >>> import cv2
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> objects = ObjectList()
+        >>> objects.add([2, 1, 12, 1, 12, 6, 2, 6], "ship", where="P1.txt")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "images").mkdir()
+        ...     _ = cv2.imwrite(f"{folder}/images/P1.png", np.zeros((10, 20, 3), np.uint8))
+        ...     labels = [objects.build("P1.png", Path("P1.txt"))]
+        ...     write_fiftyone(f"{folder}/out", f"{folder}/images", {"ground_truth": labels})
+        ...     (sample,) = json.loads(Path(folder, "out/samples.json").read_text())["samples"]
+        >>> sample["ground_truth"]["polylines"][0]["points"]
+        [[[0.1, 0.1], [0.6, 0.1], [0.6, 0.6], [0.1, 0.6]]]
+    """
+    check_output_apart(Path(out), [Path(images)])
+    files = ImageFiles(images)
+    samples: dict[str, dict[str, Any]] = {}
+    for field, records in fields.items():
+        if not field.isidentifier() or field.startswith("_") or field in _RESERVED:
+            raise UserError(f"a field of FiftyOne must be a free identifier, got {field!r}. Use another name")
+        for record in records:
+            path = files.path(record.image_id, record.source)
+            size = files.size(record.image_id)
+            assert size is not None
+            sample = samples.setdefault(record.image_id, {"filepath": str(path.resolve()), "tags": [], "metadata": {
+                "_cls": "ImageMetadata", "width": size[0], "height": size[1],
+            }})  # fmt: skip
+            sample[field] = {"_cls": "Polylines", "polylines": _polylines(record, size)}
+    with staged_folder(out) as folder:
+        # without the key "version", FiftyOne reads samples.json through its public classes, not as database entries
+        write_json(folder / "metadata.json", {"media_type": "image", "info": {"classes": list(classes)}})
+        write_json(folder / "samples.json", {"samples": [samples[key] for key in sorted(samples)]}, indent=None)
+
+
+_RESERVED = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
+
+
+def _polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return the objects with corners as fractions of width and height."""
+    points = (record.polygons.reshape(-1, 4, 2) / np.array(size, dtype=np.float64)).tolist()
+    polylines = []
+    for row, name in enumerate(record.classes):
+        polyline: dict[str, Any] = {
+            "_cls": "Polyline", "label": name, "points": [points[row]], "closed": True, "filled": True,
+        }  # fmt: skip
+        if record.scores is not None:
+            polyline["confidence"] = float(record.scores[row])
+        elif record.difficult[row]:
+            polyline["difficult"] = int(record.difficult[row])
+        polylines.append(polyline)
+    return polylines

@@ -1,0 +1,34 @@
+"""Import of optional packages, with an error that names the command that installs them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from rotated_atss.errors import UserError
+
+
+def require(package: str, extra: str | None = None) -> ModuleType:
+    """Import an optional package.
+
+    Args:
+        package: Import name.
+        extra: Extra of this distribution that installs it; None if it has the name of the package.
+
+    Raises:
+        UserError: The package is not installed.
+
+    Example:
+        >>> require("json").__name__
+        'json'
+        >>> require("no_such_package")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: the package no_such_package is not installed (pip install ...)
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:  # a dependency of the package, whose own message is more precise
+            raise
+        hint = f'pip install "rotated-atss[{package if extra is None else extra}]"'
+        raise UserError(f"the package {package} is not installed", hint=hint) from None

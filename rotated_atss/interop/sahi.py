@@ -1,0 +1,176 @@
+"""A detection model for SAHI, whose predictions hold oriented boxes as segmentation polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.errors import UserError
+from rotated_atss.interop.requirements import require
+from rotated_atss.label_formats.geometry import polygons_to_boxes, quadrilateral
+from rotated_atss.label_formats.records import ReadOptions
+from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb, obb_to_poly
+
+require("sahi")
+
+from sahi.models.base import DetectionModel  # noqa: E402
+from sahi.prediction import ObjectPrediction  # noqa: E402
+
+
+class OrientedDetectionModel(DetectionModel):
+    """A detector of this package for ``get_prediction`` and ``get_sliced_prediction`` of SAHI.
+
+    The mask of a prediction has one polygon, the corners of the oriented box; its horizontal box circumscribes them
+    inside the image. SAHI merges slices by horizontal boxes, and its methods NMM and GREEDYNMM join polygons: pass
+    ``postprocess_type="NMS"``. SAHI moves corners beyond the right and the lower border of the image to the border.
+    :func:`rotated_atss.tiling.predict.predict_image` compares the oriented boxes and leaves the corners.
+
+    Args:
+        model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
+            :class:`rotated_atss.tiling.predict.Detector`.
+        category_mapping: Class name by class index as text; None uses the detector's attribute ``classes``.
+        kwargs: Arguments of SAHI's ``DetectionModel``, such as ``confidence_threshold``.
+
+    Raises:
+        UserError: ``model`` is missing, or class names are not known.
+
+    Example::
+
+        model = OrientedDetectionModel(load_detector(config, checkpoint), confidence_threshold=0.3)
+        result = get_sliced_prediction("P0001.png", model, 1024, 1024, postprocess_type="NMS")
+        boxes, scores, labels = from_sahi(result.object_prediction_list)
+    """
+
+    category_mapping: dict[str, str] | None
+
+    def __init__(self, model: Any = None, *, category_mapping: dict[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, category_mapping=category_mapping, **kwargs)
+
+    def load_model(self) -> None:
+        """Raise an error, because SAHI's paths do not say which package reads them."""
+        raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
+
+    def set_model(self, model: Any, **kwargs: Any) -> None:
+        """Set the detector, and the class names unless they are given."""
+        self.model = model
+        if not self.category_mapping:
+            names = getattr(model, "classes", None)
+            if not names:
+                raise UserError("class names are needed, got a detector without classes. Pass category_mapping")
+            self.category_mapping = {str(index): name for index, name in enumerate(names)}
+
+    @property
+    def category_names(self) -> list[str]:
+        """Class names in the order of their indices."""
+        return list((self.category_mapping or {}).values())
+
+    @property
+    def num_categories(self) -> int:
+        """Number of classes."""
+        return len(self.category_names)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether predictions have a mask: always, the polygon of the oriented box."""
+        return True
+
+    def perform_inference(self, image: np.ndarray) -> None:
+        """Detect on one image.
+
+        Args:
+            image: (H, W, 3), uint8, RGB.
+        """
+        self.perform_batch_inference([image])
+
+    def perform_batch_inference(self, images: list[np.ndarray]) -> None:
+        """Detect on a batch of images with one call of the detector.
+
+        Args:
+            images: (H, W, 3), uint8, RGB each.
+        """
+        self._original_shapes = [image.shape for image in images]
+        self._original_predictions = self.model([np.ascontiguousarray(image[..., ::-1]) for image in images])
+
+    def _create_object_prediction_list_from_original_predictions(
+        self, shift_amount_list: Any = None, full_shape_list: Any = None
+    ) -> None:
+        """Convert the detections of the last batch to lists of ``ObjectPrediction``."""
+        predictions, shapes = self._original_predictions, self._original_shapes or []
+        shifts = _per_image(shift_amount_list, [0, 0], len(predictions))
+        full_shapes = _per_image(full_shape_list, None, len(predictions))
+        self._object_prediction_list_per_image = [
+            self._object_predictions(boxes, scores, labels, shift, shape[:2] if full_shape is None else full_shape)
+            for (boxes, scores, labels), shape, shift, full_shape in zip(
+                predictions, shapes, shifts, full_shapes, strict=True
+            )
+        ]
+
+    def _object_predictions(
+        self, boxes: Tensor, scores: Tensor, labels: Tensor, shift: Sequence[float], full_shape: Sequence[float]
+    ) -> list[ObjectPrediction]:
+        """Return the predictions of one slice."""
+        boxes, scores, labels = boxes.detach().cpu().double(), scores.detach().cpu(), labels.detach().cpu()
+        boxes = hbb_to_obb(boxes) if boxes.shape[-1] == 4 else boxes
+        # of the image, since SAHI clips to it and fails on boxes outside
+        low = obb_to_hbb(boxes)[:, :2] + torch.tensor([*shift], dtype=torch.float64)
+        high = obb_to_hbb(boxes)[:, 2:] + torch.tensor([*shift], dtype=torch.float64)
+        size = torch.tensor([full_shape[1], full_shape[0]], dtype=torch.float64)
+        kept = (scores >= self.confidence_threshold) & ((high > 0) & (low < size)).all(-1)
+        rows = zip(obb_to_poly(boxes)[kept].tolist(), scores[kept].tolist(), labels[kept].tolist())
+        return [
+            ObjectPrediction(
+                category_id=int(label),
+                category_name=(self.category_mapping or {})[str(int(label))],
+                segmentation=[polygon],
+                score=score,
+                shift_amount=[int(offset) for offset in shift],
+                full_shape=[int(side) for side in full_shape],
+            )
+            for polygon, score, label in rows
+        ]
+
+
+def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[Tensor, Tensor, Tensor]:
+    """Convert predictions of SAHI on one image to oriented boxes.
+
+    Args:
+        predictions: The ``object_prediction_list`` of a result.
+
+    Returns:
+        boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels of the image and radians, scores (K,) and labels (K,).
+        Polygons of other than four corners, which SAHI makes by merging, give their minimum-area rectangles;
+        predictions without a polygon give their horizontal boxes.
+
+    Example:
+        >>> from sahi.prediction import ObjectPrediction
+        >>> ship = ObjectPrediction(
+        ...     segmentation=[[7, 18, 13, 18, 13, 22, 7, 22]], category_id=0, score=0.5, full_shape=[40, 30]
+        ... )
+        >>> boxes, scores, labels = from_sahi([ship])
+        >>> boxes.tolist(), scores.tolist(), labels.tolist()
+        ([[10.0, 20.0, 6.0, 4.0, 0.0]], [0.5], [0])
+    """
+    polygons, scores, labels = [], [], []
+    for prediction in predictions:
+        mask = prediction.mask
+        x1, y1, x2, y2 = prediction.bbox.to_xyxy()
+        points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
+        if mask is not None and mask.segmentation:
+            values = [value for part in mask.segmentation for value in part]
+            points = list(zip(values[0::2], values[1::2]))
+        polygons.append(quadrilateral(points, ReadOptions(fit_polygons=True), "SAHI's prediction"))
+        scores.append(float(prediction.score.value))
+        labels.append(int(prediction.category.id))
+    boxes = polygons_to_boxes(np.array(polygons, dtype=np.float64)).boxes
+    return torch.from_numpy(boxes), torch.tensor(scores), torch.tensor(labels, dtype=torch.int64)
+
+
+def _per_image(values: Any, default: Any, count: int) -> list[Any]:
+    """Return one value per image from SAHI's argument: None, one value, or a list of values."""
+    if values is None or len(values) == 0:
+        return [default] * count
+    return list(values) if isinstance(values[0], (list, tuple)) else [values] * count

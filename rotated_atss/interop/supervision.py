@@ -1,0 +1,91 @@
+"""Oriented boxes as ``Detections`` of the package supervision, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.interop.detections import ImageDetections, names_of
+from rotated_atss.interop.requirements import require
+from rotated_atss.label_formats.geometry import polygons_to_boxes
+from rotated_atss.ops.boxes import hbb_to_obb, obb_to_corners
+
+if TYPE_CHECKING:
+    import supervision
+
+CORNERS, CLASS_NAMES = "xyxyxyxy", "class_name"  # keys of Detections.data, as supervision's own readers set them
+
+
+def to_supervision(detections: ImageDetections, class_names: Sequence[str] | None = None) -> supervision.Detections:
+    """Convert detections on one image to ``supervision.Detections``.
+
+    Args:
+        detections: Detections on one image.
+        class_names: Class names in the order of the labels; None leaves them out.
+
+    Returns:
+        The corners of the boxes are (K, 4, 2) float64 in ``data["xyxyxyxy"]``, clockwise on the image, their
+        circumscribed horizontal boxes in ``xyxy``, the class names in ``data["class_name"]``.
+
+    Raises:
+        UserError: The package is not installed, or a label has no name.
+
+    Example:
+        >>> from rotated_atss.tiling.merge_boxes import BoxDetections
+        >>> ship = BoxDetections("P1", torch.tensor([[10.0, 20, 6, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> detections = to_supervision(ship, ["ship"])
+        >>> detections.xyxy.tolist(), detections.data["class_name"].tolist()
+        ([[7.0, 18.0, 13.0, 22.0]], ['ship'])
+        >>> detections.data["xyxyxyxy"].tolist()
+        [[[7.0, 18.0], [13.0, 18.0], [13.0, 22.0], [7.0, 22.0]]]
+    """
+    package = require("supervision")
+    corners = obb_to_corners(detections.boxes.detach().cpu().double()).numpy().reshape(-1, 4, 2)
+    data = {CORNERS: corners}
+    if class_names is not None:
+        data[CLASS_NAMES] = np.array(names_of(detections.labels, class_names), dtype=np.str_)
+    return package.Detections(
+        xyxy=np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1),
+        confidence=detections.scores.detach().cpu().numpy(),
+        class_id=detections.labels.detach().cpu().numpy().astype(np.int64),
+        data=data,
+    )
+
+
+def from_supervision(detections: supervision.Detections) -> tuple[Tensor, Tensor, Tensor]:
+    """Convert ``supervision.Detections`` to oriented boxes.
+
+    Args:
+        detections: With corners (K, 4, 2) in ``data["xyxyxyxy"]``, or horizontal boxes only.
+
+    Returns:
+        boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels and radians, scores (K,) and labels (K,). The width of a
+        box is its side from the first to the second corner, its angle lies in (-pi, pi]. Corners that are no rectangle
+        give their minimum-area rectangle. Horizontal boxes have angle 0.
+
+    Raises:
+        ValueError: The detections have no scores or no class ids.
+
+    Example:
+        >>> import supervision
+        >>> detections = supervision.Detections(
+        ...     np.array([[7.0, 18, 13, 22]]), confidence=np.array([0.5]), class_id=np.array([0])
+        ... )
+        >>> boxes, scores, labels = from_supervision(detections)
+        >>> boxes.tolist(), scores.tolist(), labels.tolist()
+        ([[10.0, 20.0, 6.0, 4.0, 0.0]], [0.5], [0])
+    """
+    for name in ("confidence", "class_id"):
+        if getattr(detections, name) is None:
+            raise ValueError(f"detections must have {name}, got None. Set detections.{name}")
+    corners = detections.data.get(CORNERS)
+    if corners is None:
+        boxes = hbb_to_obb(torch.from_numpy(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4)))
+    else:
+        boxes = torch.from_numpy(polygons_to_boxes(np.asarray(corners)).boxes)
+    scores = torch.from_numpy(np.array(detections.confidence))
+    return boxes, scores, torch.from_numpy(np.array(detections.class_id, dtype=np.int64))

@@ -1,0 +1,204 @@
+"""Average precision of oriented boxes as a metric of the package torchmetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.dota.ap_result import ClassResult, EvaluationResult
+from rotated_atss.dota.detections import Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, IOU_THRESHOLDS, METRICS, evaluate_detections
+from rotated_atss.errors import UserError
+from rotated_atss.interop.requirements import require
+from rotated_atss.ops.boxes import obb_to_poly
+
+require("torchmetrics")
+
+from torchmetrics import Metric  # noqa: E402
+from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
+
+# Shape and type of each state without images. The counts are objects per image, in the order of the other rows: they
+# number the images in a way that concatenation over processes keeps.
+_EMPTY = {
+    "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
+    "pred_scores": torch.zeros(0, dtype=torch.float64),
+    "pred_labels": torch.zeros(0, dtype=torch.int64),
+    "pred_counts": torch.zeros(0, dtype=torch.int64),
+    "gt_polygons": torch.zeros(0, 8, dtype=torch.float64),
+    "gt_labels": torch.zeros(0, dtype=torch.int64),
+    "gt_difficult": torch.zeros(0, dtype=torch.int64),
+    "gt_counts": torch.zeros(0, dtype=torch.int64),
+}
+
+
+class OrientedAveragePrecision(Metric):
+    """Average precision of oriented boxes, with the rules of ``rotated-atss evaluate``.
+
+    The states of all processes are concatenated, so the result is that of one process on all images.
+
+    Args:
+        class_names: Class names in the order of the labels.
+        metric: ``voc07`` (11 recall levels, as DOTA), ``area`` (area under the precision envelope) or ``coco`` (COCO's
+            matching and 101 recall levels).
+        iou_thresholds: IoU thresholds; AP50 and AP75 need 0.5 and 0.75 among them.
+        difficult: ``ignore`` difficult objects, as DOTA-v1.0 does, or ``count`` them.
+        per_class: Also return the values of each class.
+        kwargs: Arguments of ``torchmetrics.Metric``.
+
+    Raises:
+        UserError: A setting is unknown or out of range.
+
+    Example:
+        >>> box = torch.tensor([[10.0, 10, 8, 4, 0.3]])
+        >>> ap = OrientedAveragePrecision(["plane", "ship"], metric="area")
+        >>> ap.update(
+        ...     [dict(boxes=box, scores=torch.tensor([0.9]), labels=torch.tensor([1]))],
+        ...     [dict(boxes=torch.cat((box, box + 40)), labels=torch.tensor([1, 1]))],
+        ... )
+        >>> ap.compute()["AP50"].item()
+        0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        *,
+        metric: str = "voc07",
+        iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
+        difficult: str = "ignore",
+        per_class: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(class_names, str) or not class_names or len(set(class_names)) < len(class_names):
+            raise UserError(f"class_names must be a sequence of distinct names, got {class_names!r}")
+        for name, value, choices in (("metric", metric, METRICS), ("difficult", difficult, DIFFICULT_RULES)):
+            if value not in choices:
+                raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if not iou_thresholds or not all(0 < threshold < 1 for threshold in iou_thresholds):
+            raise UserError(f"iou_thresholds must lie between 0 and 1, got {list(iou_thresholds)}")
+        self.class_names, self.metric, self.difficult = tuple(class_names), metric, difficult
+        self.iou_thresholds, self.per_class = tuple(iou_thresholds), per_class
+        for name in _EMPTY:
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, preds: Sequence[Mapping[str, Any]], target: Sequence[Mapping[str, Any]]) -> None:
+        """Add a batch of images. Every entry is an image of its own: merge the detections of tiles before.
+
+        Args:
+            preds: Per image: ``boxes`` (K, 5) ``cx, cy, w, h, angle`` in pixels and radians, or polygons (K, 8),
+                ``scores`` (K,) and ``labels`` (K,) class indices.
+            target: Per image: ``boxes`` (G, 5) or (G, 8), ``labels`` (G,) and, unless all are 0, ``difficult`` (G,).
+                Every flag except 0 is difficult. Other keys are not used.
+
+        Raises:
+            ValueError: The numbers of images or of objects differ, a key is missing, a shape is wrong, or a label is
+                not the index of a class.
+        """
+        if len(preds) != len(target):
+            raise ValueError(f"preds and target must have one entry per image, got {len(preds)} and {len(target)}")
+        states: dict[str, list[Tensor]] = {name: [] for name in _EMPTY}
+        for index, (pred, gt) in enumerate(zip(preds, target)):
+            for name, values in self._states_of(pred, "pred", "scores", f"preds[{index}]").items():
+                states[name].append(values)
+            for name, values in self._states_of(gt, "gt", "difficult", f"target[{index}]").items():
+                states[name].append(values)
+        for name, parts in states.items():  # after all checks, so that an error leaves the states unchanged
+            if parts:
+                getattr(self, name).append(torch.cat(parts))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the average precision over all images.
+
+        Returns:
+            ``AP50`` and ``AP75``, if their thresholds are evaluated, and ``AP50_95``, the mean over all thresholds;
+            with ``per_class`` also ``AP50/<class>`` and so on. NaN without ground truth. Detections of equal score are
+            ranked in the order of the updates.
+        """
+        result = self.evaluate()
+        values = self._values(result)
+        if self.per_class:
+            for class_name in self.class_names:
+                of_class = None if result is None else result.per_class[class_name]
+                values |= {f"{name}/{class_name}": value for name, value in self._values(of_class).items()}
+        return values
+
+    def evaluate(self) -> EvaluationResult | None:
+        """Return the full result on the images that this process holds, for ``format_table``; None without images."""
+        state = {name: self._concatenated(name).cpu().numpy() for name in _EMPTY}
+        num_images = len(state["gt_counts"])
+        if not num_images:
+            return None
+        images = tuple(map(str, range(num_images)))
+        image_index = np.repeat(np.arange(num_images), state["pred_counts"])
+        detections = {}
+        for label, name in enumerate(self.class_names):
+            rows = np.flatnonzero(state["pred_labels"] == label)
+            detections[name] = Detections(
+                images, image_index[rows], state["pred_scores"][rows], state["pred_polygons"][rows]
+            )
+        ends = np.cumsum(state["gt_counts"])
+        labels = {
+            image: self._labels_of(state, slice(end - count, end))
+            for image, end, count in zip(images, ends, state["gt_counts"])
+        }
+        return evaluate_detections(
+            detections, labels, metric=self.metric, difficult=self.difficult, iou_thresholds=self.iou_thresholds,
+            classes=self.class_names,
+        )  # fmt: skip
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Concatenate the states of all processes; the arguments are those of ``torchmetrics.Metric.sync``."""
+        for name in _EMPTY:  # all processes must send tensors of one type, also those without images
+            if isinstance(getattr(self, name), list):
+                setattr(self, name, [self._concatenated(name)])
+        super().sync(*args, **kwargs)
+
+    def _states_of(self, entry: Mapping[str, Any], prefix: str, column: str, where: str) -> dict[str, Tensor]:
+        """Check the entry of an image, and return its rows per state."""
+        required = ("boxes", "labels", "scores") if column == "scores" else ("boxes", "labels")
+        if not set(required) <= set(entry):
+            raise ValueError(f"{where} must have {', '.join(required)}, got {', '.join(entry) or 'no keys'}")
+        boxes = torch.as_tensor(entry["boxes"], device=self.device).detach().double()
+        if boxes.ndim != 2 or boxes.shape[1] not in (5, 8):
+            raise ValueError(f"{where}: boxes must be (N, 5) or (N, 8), got {tuple(boxes.shape)}")
+        rows = {}
+        for key in ("labels", column):
+            dtype = _EMPTY[f"{prefix}_{key}"].dtype
+            values = torch.as_tensor(entry.get(key, [0] * len(boxes)), device=self.device).detach().to(dtype)
+            if values.shape != boxes.shape[:1]:
+                raise ValueError(f"{where}: {key} must be ({len(boxes)},) as boxes, got {tuple(values.shape)}")
+            rows[f"{prefix}_{key}"] = values
+        labels = rows[f"{prefix}_labels"]
+        outside = labels[(labels < 0) | (labels >= len(self.class_names))]
+        if len(outside):
+            raise ValueError(f"{where}: labels must be below {len(self.class_names)}, got {int(outside[0])}")
+        rows[f"{prefix}_polygons"] = obb_to_poly(boxes) if boxes.shape[1] == 5 else boxes
+        rows[f"{prefix}_counts"] = torch.tensor([len(boxes)], device=self.device)
+        return rows
+
+    def _concatenated(self, name: str) -> Tensor:
+        state = getattr(self, name)  # a list of tensors, or one tensor after the states of processes are concatenated
+        return dim_zero_cat(state) if len(state) else _EMPTY[name].to(self.device)
+
+    def _labels_of(self, state: Mapping[str, np.ndarray], rows: slice) -> Labels:
+        """Return the ground truth of one image."""
+        names = tuple(self.class_names[label] for label in state["gt_labels"][rows])
+        difficult = state["gt_difficult"][rows]
+        return Labels(state["gt_polygons"][rows], names, difficult, np.zeros(len(names), dtype=np.int64))
+
+    def _values(self, result: EvaluationResult | ClassResult | None) -> dict[str, Tensor]:
+        names = [name for name, iou in (("AP50", 0.5), ("AP75", 0.75)) if iou in self.iou_thresholds]
+        return {
+            name: torch.tensor(float("nan") if result is None else getattr(result, name.lower()), device=self.device)
+            for name in (*names, "AP50_95")
+        }

@@ -1,0 +1,297 @@
+"""Label Studio's JSON: tasks with rotated rectangles and polygons in percent of the image.
+
+``x`` and ``y`` of a rectangle are its first corner; it is rotated clockwise by ``rotation`` degrees about that corner.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from rotated_atss.coco.json_file import is_finite_number, read_json
+from rotated_atss.dota.folders import IMAGE_SUFFIXES
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import write_bytes, write_json
+from rotated_atss.label_formats.geometry import boxes_to_polygons, polygons_to_boxes, quadrilateral
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions, image_id_of
+
+FILE = "tasks.json"
+CONFIG_FILE = "labeling_config.xml"
+RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
+_CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
+_EXACT_PX = 1e-6
+_ROUNDED_PX = 0.05  # by which rounding, such as that of Task1 files, moves a corner of a detected rectangle
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the names of uploaded files
+_EXPORT = "export the project as JSON, not as JSON-MIN"
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read ``rectanglelabels`` and ``polygonlabels`` of an export in the format JSON; other regions are left out.
+
+    Annotations are read as labels. Predictions are read, as detections, if no task of the files has an annotation. Of
+    several annotations of a task, the last that was not skipped counts.
+
+    Raises:
+        UserError: A file is not in this format, an image size is stated nowhere, the image was rotated while labeling,
+            or a polygon does not have four corners.
+
+    Example:
+        >>> import tempfile
+        >>> text = '''[{"data": {"image": "/data/upload/1/0a1b2c3d-P1.png"}, "annotations": [{"result": [{
+        ...     "type": "rectanglelabels", "original_width": 20, "original_height": 10, "value": {"x": 45, "y": 0,
+        ...     "width": 50, "height": 60, "rotation": 90, "rectanglelabels": ["ship"]}}]}]}]'''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "tasks.json").write_text(text)
+        ...     image, = read([Path(folder, "tasks.json")], ReadOptions())
+        >>> image.name, image.polygons.tolist()
+        ('P1.png', [[9.0, 0.0, 9.0, 10.0, 3.0, 10.0, 3.0, 0.0]])
+    """
+    tasks = [(path, label, task) for path in paths for label, task in _tasks(path)]
+    key = "annotations" if any(_entries(task, "annotations") for _, _, task in tasks) else "predictions"
+    return [_read_task(task, key, options, path, label) for path, label, task in tasks]
+
+
+def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
+    """Write ``tasks.json``, labels as annotations and detections as predictions, and ``labeling_config.xml``.
+
+    Args:
+        images: The images, with their sizes. Rectangles are written as such, other quadrilaterals as polygons. A
+            detection is a rectangle if no corner moves by more than 0.05 px.
+        classes: Class names, listed in the labeling configuration.
+        folder: An existing folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write([ObjectList().build("P1.png", Path("P1.txt"), (20, 10))], ["ship"], Path(folder))
+        ...     read_json(Path(folder, "tasks.json"))
+        [{'data': {'image': 'P1.png'}, 'annotations': [{'result': []}]}]
+    """
+    write_json(folder / FILE, labeling_tasks(images), indent=None)
+    write_bytes(folder / CONFIG_FILE, labeling_config(classes).encode())
+
+
+def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[dict[str, Any]]:
+    """Return tasks for Label Studio's import, labels as annotations and detections as predictions.
+
+    Args:
+        images: The images, with their sizes.
+        url_prefix: Put before the file names of the images, such as ``/data/local-files/?d=images/``.
+
+    Example:
+        >>> objects = ObjectList()
+        >>> objects.add([9, 0, 9, 10, 3, 10, 3, 0], "ship", where="P1.txt", score=0.75)
+        >>> (task,) = labeling_tasks([objects.build("P1.png", Path("P1.txt"), (20, 10))])
+        >>> (region,) = task["predictions"][0]["result"]
+        >>> region["score"], {name: region["value"][name] for name in ("x", "y", "width", "height", "rotation")}
+        (0.75, {'x': 45.0, 'y': 0.0, 'width': 50.0, 'height': 60.0, 'rotation': 90.0})
+    """
+    scored = any(image.scores is not None for image in images)
+    tasks = []
+    for image in images:
+        entry: dict[str, Any] = {"result": _regions(image)}
+        task: dict[str, Any] = {"data": {"image": url_prefix + image.name}}
+        task["predictions" if scored else "annotations"] = [
+            {"model_version": "rotated-atss", **entry} if scored else entry
+        ]
+        tasks.append(task)
+    return tasks
+
+
+def labeling_config(classes: Sequence[str]) -> str:
+    """Return the labeling configuration of a project for the tasks of :func:`labeling_tasks`.
+
+    Args:
+        classes: Class names.
+
+    Example:
+        >>> print(labeling_config(["ship"]))
+        <View>
+          <Image name="image" value="$image"/>
+          <RectangleLabels name="box" toName="image" canRotate="true">
+            <Label value="ship"/>
+          </RectangleLabels>
+          <PolygonLabels name="polygon" toName="image">
+            <Label value="ship"/>
+          </PolygonLabels>
+        </View>
+        <BLANKLINE>
+    """
+    labels = [f"    <Label value={quoteattr(name)}/>" for name in classes]
+    lines = [
+        "<View>",
+        '  <Image name="image" value="$image"/>',
+        f'  <RectangleLabels name="{_CONTROLS[RECTANGLES]}" toName="image" canRotate="true">',
+        *labels,
+        "  </RectangleLabels>",
+        f'  <PolygonLabels name="{_CONTROLS[POLYGONS]}" toName="image">',
+        *labels,
+        "  </PolygonLabels>",
+        "</View>",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def is_task(content: Any) -> bool:
+    """Return whether an entry of a JSON file is a task of Label Studio.
+
+    Example:
+        >>> is_task({"data": {"image": "P1.png"}, "predictions": []}), is_task({"shapes": []})
+        (True, False)
+    """
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("data"), dict)
+        and any(isinstance(content.get(key), list) for key in ("annotations", "predictions"))
+    )
+
+
+def _tasks(path: Path) -> list[tuple[str, Any]]:
+    """Return the tasks of a file with the start of their error messages."""
+    content = read_json(path)
+    if isinstance(content, dict):  # one task per file, as cloud storages hold them
+        content = [content]
+    if not isinstance(content, list):
+        raise UserError("not in Label Studio's format", where=path, hint="expected a list of tasks")
+    tasks = [(f"{path}: tasks[{index}]", task) for index, task in enumerate(content)]
+    for where, task in tasks:
+        if not is_task(task):
+            raise UserError("not a task of Label Studio with annotations or predictions", where=where, hint=_EXPORT)
+    return tasks
+
+
+def _entries(task: dict, key: str) -> list[dict]:
+    """Return the annotations or predictions of a task that count."""
+    entries = task.get(key)
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict) and not entry.get("was_cancelled")]
+
+
+def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: str) -> ImageLabels:
+    name = _image_name(task["data"], where)
+    entries = _entries(task, key)
+    if not entries:
+        options.notes["task", f" without {key}: read as an image without objects"] += 1
+        return ObjectList().build(name, path)
+    if len(entries) > 1:
+        options.notes["task", f" with several {key}: the last one read"] += 1
+    results = entries[-1].get("result")
+    if not isinstance(results, list):
+        raise UserError(f"result must be a list, got {quote(results)}", where=where)
+    objects, size = ObjectList(), options.size_of(image_id_of(name))
+    for index, region in enumerate(results):
+        region_where = f"{where}.{key}[{len(entries) - 1}].result[{index}]"
+        kind = region.get("type") if isinstance(region, dict) else None
+        if kind not in _CONTROLS or not isinstance(region, dict):
+            options.notes["region", f" of type {kind!s:.20}, neither box nor polygon: left out"] += 1
+            continue
+        size = _stated_size(region, region_where) or size
+        if size is None:
+            raise UserError("original_width and original_height are missing", where=region_where, hint="use --images")
+        score = None
+        if key == "predictions":
+            score = region.get("score", entries[-1].get("score"))
+            if score is not None and not is_finite_number(score):
+                raise UserError(f"score must be a number, got {quote(score)}", where=region_where)
+        objects.add(
+            _polygon(region, kind, size, options, region_where), _label(region, kind, options, region_where),
+            where=region_where, score=score,
+        )  # fmt: skip
+    return objects.build(name, path, size)
+
+
+def _image_name(data: dict, where: str) -> str:
+    """Return the file name of the image of a task, without the folder of its address."""
+    texts = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
+    for text in texts:
+        path, _, query = text.partition("?")
+        local = path.endswith("/local-files/") and query.startswith("d=")
+        name = PurePosixPath(unquote(query[2:] if local else path).replace("\\", "/")).name
+        if name.lower().endswith(IMAGE_SUFFIXES):
+            return _UPLOAD.sub("", name, count=1) if "/upload/" in path else name
+    raise UserError(f"the task must name an image ({', '.join(IMAGE_SUFFIXES)})", where=f"{where}.data")
+
+
+def _stated_size(region: dict, where: str) -> tuple[int, int] | None:
+    if region.get("image_rotation"):
+        what = f"image_rotation must be 0, got {quote(region['image_rotation'])}"
+        raise UserError(what, where=where, hint="label the image without rotating it")
+    width, height = region.get("original_width"), region.get("original_height")
+    if width is None and height is None:
+        return None
+    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+        what = f"original_width and original_height must be positive integers, got {quote((width, height))}"
+        raise UserError(what, where=where)
+    return width, height
+
+
+def _label(region: dict, kind: str, options: ReadOptions, where: str) -> str:
+    labels = region["value"].get(kind)
+    if not isinstance(labels, list) or not labels:
+        raise UserError(f"{kind} must name a class, got {quote(labels)}", where=where)
+    if len(labels) > 1:
+        options.notes["region", " with several classes: the first one read"] += 1
+    return labels[0]
+
+
+def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOptions, where: str) -> list[float]:
+    value = region.get("value")
+    if not isinstance(value, dict):
+        raise UserError(f"value must be an object, got {quote(value)}", where=where)
+    width, height = size
+    if kind == RECTANGLES:
+        numbers = [value.get("x"), value.get("y"), value.get("width"), value.get("height"), value.get("rotation", 0)]
+        if not all(map(is_finite_number, numbers)):
+            raise UserError(f"x, y, width, height and rotation must be numbers, got {quote(numbers)}", where=where)
+        x, y, w, h = (share / 100 * side for share, side in zip(numbers, (width, height, width, height)))
+        angle = math.radians(numbers[4])
+        cos, sin = math.cos(angle), math.sin(angle)
+        box = [x + (w * cos - h * sin) / 2, y + (w * sin + h * cos) / 2, w, h, angle]
+        return boxes_to_polygons(np.array([box]))[0].tolist()
+    points = value.get("points")
+    valid = isinstance(points, list) and all(
+        isinstance(point, list) and len(point) == 2 and all(map(is_finite_number, point)) for point in points
+    )
+    if not isinstance(points, list) or not valid:
+        raise UserError(f"points must be a list of x, y, got {quote(points)}", where=where)
+    pixels = [(round(x / 100 * width, 6), round(y / 100 * height, 6)) for x, y in points]
+    return quadrilateral(pixels, options, where)
+
+
+def _regions(image: ImageLabels) -> list[dict[str, Any]]:
+    assert image.size is not None
+    percent = 100.0 / np.array(image.size, dtype=np.float64)
+    boxes = polygons_to_boxes(image.polygons).boxes
+    corners = image.polygons.reshape(-1, 4, 2)
+    fitted = boxes_to_polygons(boxes)
+    tolerance = _EXACT_PX if image.scores is None else _ROUNDED_PX
+    rectangles = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # also the order of corners
+    first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
+    degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
+    regions = []
+    for row, name in enumerate(image.classes):
+        if rectangles[row]:
+            kind = RECTANGLES
+            (x, y), (w, h) = first[row].tolist(), sides[row].tolist()
+            value: dict[str, Any] = {"x": x, "y": y, "width": w, "height": h, "rotation": degrees[row].item()}
+        else:
+            kind = POLYGONS
+            value = {"points": (corners[row] * percent).tolist(), "closed": True}
+        region = {
+            "id": str(row + 1), "type": kind, "from_name": _CONTROLS[kind], "to_name": "image",
+            "original_width": image.size[0], "original_height": image.size[1], "image_rotation": 0,
+            "value": {**value, kind: [name]},
+        }  # fmt: skip
+        if image.scores is not None:
+            region["score"] = float(image.scores[row])
+        regions.append(region)
+    return regions

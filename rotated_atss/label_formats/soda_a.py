@@ -1,0 +1,74 @@
+"""SODA-A JSON: one file per image with ``annotations`` of a ``poly`` and a ``category_id`` each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.coco.json_file import get_integer, is_finite_number, read_json
+from rotated_atss.errors import UserError, quote
+from rotated_atss.label_formats.geometry import quadrilateral
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+
+IGNORE = "ignore"
+"""Category of the regions whose objects are not annotated."""
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read label files, one per image; the id of an image is the name of its file.
+
+    Regions of the category ``ignore`` are left out. So are polygons without four corners, as in SODA-A's evaluation,
+    unless ``fit_polygons`` is set.
+
+    Raises:
+        UserError: A file is not in this format.
+
+    Example:
+        >>> import tempfile
+        >>> text = '''{"categories": [{"id": 0, "name": "ship"}], "annotations": [
+        ...     {"id": 1, "category_id": 0, "poly": [1, 2, 11, 2, 11, 8, 1, 8]}]}'''
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "00001.json").write_text(text)
+        ...     read([Path(folder, "00001.json")], ReadOptions())[0].polygons.tolist()
+        [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
+    """
+    return [_read_file(path, options) for path in paths]
+
+
+def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
+    content = read_json(path)
+    for key in ("annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            hint = "expected an object with annotations and categories"
+            raise UserError(f"not in SODA-A's format: no list '{key}'", where=path, hint=hint)
+    names = {
+        get_integer(entry, "id", f"categories[{index}]", path): str(entry.get("name", ""))
+        for index, entry in enumerate(content["categories"])
+    }
+    options.class_order.update(dict.fromkeys(names[number] for number in sorted(names) if names[number] != IGNORE))
+    objects = ObjectList()
+    for index, entry in enumerate(content["annotations"]):
+        label = f"annotations[{index}]"
+        where = f"{path}: {label}"
+        number = get_integer(entry, "category_id", label, path)
+        if number not in names:
+            raise UserError(f"{label}: no such category_id {number}", where=path)
+        points = _points(entry.get("poly"), where)
+        if names[number] == IGNORE:
+            options.notes["ignore region", ": left out"] += 1
+        elif len(points) != 4 and not options.fit_polygons:
+            options.notes["polygon", " without four corners: left out, as in SODA-A's evaluation"] += 1
+        else:
+            objects.add(quadrilateral(points, options, where), names[number], where=where)
+    return objects.build(path.stem, path)
+
+
+def _points(values: Any, where: str) -> list[list[float]]:
+    valid = (
+        isinstance(values, list) and len(values) >= 6 and len(values) % 2 == 0 and all(map(is_finite_number, values))
+    )
+    if not valid:
+        raise UserError(f"poly must be a list x1, y1, x2, y2, ... of numbers, got {quote(values)}", where=where)
+    points = [values[index : index + 2] for index in range(0, len(values), 2)]
+    return points[:-1] if len(points) > 4 and points[0] == points[-1] else points

@@ -1,0 +1,55 @@
+"""UCAS-AOD text: ``[class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height`` per line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotated_atss.dota._fields import parse_finite, split_fields
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+
+NUM_NUMBERS = 13
+"""Numbers per object: corners, angle and horizontal box."""
+
+_FOLDERS = {"car": "car", "plane": "airplane"}
+_FORM = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    r"""Read label files, one per image. The corners count; the angle and the horizontal box are not used.
+
+    A line without class name has the class of its folder: ``CAR`` or ``PLANE``, as the dataset is distributed. Lines
+    with the class name first are those of the UCAS-AOD benchmark with one folder of labels.
+
+    Raises:
+        UserError: A line is malformed, or has no class name in another folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P0001.txt").write_text("car\t1 2 11 2 11 8 1 8\t0\t1 2 10 6\n")
+        ...     read([Path(folder, "P0001.txt")], ReadOptions())[0].polygons.tolist()
+        [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
+    """
+    return [_read_file(path) for path in paths]
+
+
+def _read_file(path: Path) -> ImageLabels:
+    objects = ObjectList()
+    for number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        fields = split_fields(line, path, number)
+        if not fields:
+            continue
+        where = f"{path}:{number}"
+        named = len(fields) == NUM_NUMBERS + 1
+        if not named and len(fields) != NUM_NUMBERS:
+            raise UserError(f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_FORM)
+        name = fields[0] if named else _FOLDERS.get(path.parent.name.lower())
+        if name is None:
+            hint = "put the labels into a folder CAR or PLANE, or write the class first"
+            raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)
+        numbers = [parse_finite(field, path, number) for field in fields[named:]]
+        objects.add(numbers[:8], name, where=where, line=number)
+    return objects.build(path.stem, path)

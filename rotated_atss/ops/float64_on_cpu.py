@@ -1,0 +1,49 @@
+"""Fallback to the CPU where a device has no float64."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from torch import Tensor
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+DEVICES_WITHOUT_FLOAT64 = ("mps",)
+"""Device types on which torch cannot create tensors of float64."""
+
+
+def float64_on_cpu(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Run a function on the CPU if the device of its tensors has no float64, and move its results back.
+
+    Args:
+        function: A function that computes in float64 and returns a tensor or a tuple of tensors. Its positional and
+            keyword arguments are moved; tensors inside lists or other containers are not.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.ops.float64_on_cpu import float64_on_cpu
+        >>> float64_on_cpu(lambda values: values.double().sum())(torch.ones(3))
+        tensor(3., dtype=torch.float64)
+    """
+
+    @functools.wraps(function)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        device = next((tensor.device for tensor in tensors), None)
+        if device is None or device.type not in DEVICES_WITHOUT_FLOAT64:
+            return function(*args, **kwargs)
+        cpu_args: Any = [_move(value, "cpu") for value in args]
+        cpu_kwargs: Any = {name: _move(value, "cpu") for name, value in kwargs.items()}
+        result: Any = function(*cpu_args, **cpu_kwargs)
+        if isinstance(result, tuple):
+            result = tuple(_move(value, device) for value in result)
+        return _move(result, device)
+
+    return run
+
+
+def _move(value: Any, device: Any) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value

@@ -1,0 +1,191 @@
+"""Dataset of tiles for training loops in plain PyTorch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.utils.data import Dataset
+
+from rotated_atss.dota.classes import resolve_classes
+from rotated_atss.dota.folders import pair_images_and_labels
+from rotated_atss.dota.labels import Labels, read_labels
+from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
+from rotated_atss.errors import count_of
+from rotated_atss.io.images import read_image
+from rotated_atss.ops.boxes import check_angle_version, check_rect, normalize_obb, poly_to_obb
+from rotated_atss.ops.polygon_iou import polygon_areas
+from rotated_atss.tiling.manifest import check_tiles, find_manifest
+
+Sample = tuple[Tensor, dict[str, Any]]
+"""An image (3, H, W), uint8, RGB, and its target, as :class:`TileDataset` describes them."""
+
+logger = logging.getLogger(__name__)
+
+
+class TileObjects(NamedTuple):
+    """Objects of one tile that have an area.
+
+    Attributes:
+        boxes: (N, 5) float32 ``cx, cy, w, h, angle`` in pixels of the tile and radians.
+        labels: (N,) int64 class indices.
+        difficult: (N,) int64, 0, 1, or 2 (truncated by splitting).
+        without_area: Lines of the objects that were left out because they have no area.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    difficult: Tensor
+    without_area: tuple[int, ...]
+
+
+def to_tile_objects(
+    labels: Labels, classes: Sequence[str], *, angle_version: str = "le90", rect: str = "edge"
+) -> TileObjects:
+    """Convert the labels of a tile to boxes, without zero-area objects.
+
+    Args:
+        labels: Labels of the tile, all of whose names are in ``classes``.
+        classes: Class names in the order of the indices.
+        angle_version: Angle version of the boxes.
+        rect: Rectangle of a label that several smallest ones fit (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+
+    Example:
+        >>> polygons = np.array([[1.0, 2, 11, 2, 11, 8, 1, 8], [3, 3, 3, 3, 3, 3, 3, 3]])
+        >>> labels = Labels(polygons, ("ship", "ship"), np.array([1, 0]), np.array([1, 2]))
+        >>> objects = to_tile_objects(labels, ["plane", "ship"])
+        >>> objects.boxes.tolist(), objects.labels.tolist(), objects.difficult.tolist(), objects.without_area
+        ([[6.0, 5.0, 10.0, 6.0, 0.0]], [1], [1], (2,))
+    """
+    has_area = polygon_areas(labels.polygons) > 0
+    boxes = poly_to_obb(torch.from_numpy(labels.polygons[has_area]), angle_version, rect=rect)
+    numbers = {name: number for number, name in enumerate(classes)}
+    indices = [numbers[name] for name, kept in zip(labels.names, has_area) if kept]
+    return TileObjects(
+        boxes.float(),
+        torch.tensor(indices, dtype=torch.int64),
+        torch.from_numpy(labels.difficult[has_area]),
+        tuple(labels.line_numbers[~has_area].tolist()),
+    )
+
+
+class TileDataset(Dataset[Sample]):
+    """Dataset of the output folder of ``rotated-atss split``, sorted by name.
+
+    A sample is an image, (3, H, W) uint8, RGB, and a target with
+
+    - ``boxes``, ``labels`` and ``difficult`` as in :class:`TileObjects`, in labeled folders,
+    - ``name``: name of the tile,
+    - ``offset``: (2,) int64 ``x, y`` of the tile's upper left corner in pixels of the resized image,
+    - ``rate``: factor by which the image was resized before it was split.
+
+    A point of the tile lies at ``(point + offset) / rate`` on the image. An image that is not a tile has offset 0 and
+    rate 1. Labels are read when the dataset is made, images when they are used.
+
+    Args:
+        root: Folder with ``images`` and, for labeled tiles, ``labelTxt``; its ``manifest.json`` is checked if present.
+        classes: Class names in the order of the labels, a DOTA version or a file of names; None uses the names that
+            occur, sorted.
+        angle_version: ``le90``, ``le135`` or ``oc`` (:mod:`rotated_atss.ops.boxes`).
+        rect: Rectangle of a label that several smallest ones fit (:func:`rotated_atss.ops.boxes.poly_to_obb`).
+        transform: Called with image and target of a sample; returns both.
+        allow_missing_tiles: Accept a folder without some of the tiles in the manifest.
+
+    Raises:
+        UserError: A folder or label file is missing, a label is malformed, a class is unknown, or the tiles differ from
+            the manifest.
+        ValueError: ``angle_version`` or ``rect`` is unknown.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("images", "labelTxt"):
+        ...         Path(folder, name).mkdir()
+        ...     _ = cv2.imwrite(f"{folder}/images/P1__32__0___8.png", np.zeros((32, 32, 3), np.uint8))
+        ...     _ = Path(folder, "labelTxt/P1__32__0___8.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     dataset = TileDataset(folder)
+        ...     image, target = dataset[0]
+        >>> image.shape, dataset.classes, target["boxes"].tolist(), target["offset"].tolist()
+        (torch.Size([3, 32, 32]), ('ship',), [[6.0, 5.0, 10.0, 6.0, 0.0]], [0, 8])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        classes: str | Path | Sequence[str] | None = None,
+        *,
+        angle_version: str = "le90",
+        rect: str = "edge",
+        transform: Callable[[Tensor, dict[str, Any]], Sample] | None = None,
+        allow_missing_tiles: bool = False,
+    ) -> None:
+        self.root, self.transform = Path(root), transform
+        self.angle_version, self.rect = check_angle_version(angle_version), check_rect(rect)
+        label_folder = self.root / "labelTxt"
+        pairs = pair_images_and_labels(self.root / "images", label_folder if label_folder.exists() else None)
+        self.images = [image for image, _ in pairs]
+        names = {image.stem for image in self.images}
+        check_tiles(find_manifest(self.root), names, self.root / "images", allow_missing=allow_missing_tiles)
+        accepted = None if classes is None else resolve_classes(classes)
+        labels = {path: read_labels(path, accepted) for _, path in pairs if path is not None}
+        found = sorted({name for each in labels.values() for name in each.names})
+        self.classes = tuple(found) if accepted is None else accepted
+        objects = {path: self._objects(each) for path, each in labels.items()}
+        without_area = [f"{path}:{line}" for path, each in objects.items() for line in each.without_area]
+        if without_area:
+            logger.warning("%s without area left out, the first at %s",
+                           count_of(len(without_area), "object"), without_area[0])  # fmt: skip
+        self._objects_of_images = [None if path is None else objects[path] for _, path in pairs]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        path = self.images[index]
+        image = torch.from_numpy(np.ascontiguousarray(read_image(path)[..., ::-1].transpose(2, 0, 1)))
+        target = self._target(path.stem, self._objects_of_images[index])
+        return (image, target) if self.transform is None else self.transform(image, target)
+
+    def _objects(self, labels: Labels) -> TileObjects:
+        objects = to_tile_objects(labels, self.classes, angle_version=self.angle_version, rect=self.rect)
+        # float32 can put an angle at a limit of the angle version beyond it
+        return objects._replace(boxes=normalize_obb(objects.boxes, self.angle_version))
+
+    def _target(self, name: str, objects: TileObjects | None) -> dict[str, Any]:
+        target: dict[str, Any] = {}
+        if objects is not None:  # copies, so that a transform may change them in place
+            target["boxes"] = objects.boxes.clone()
+            target["labels"], target["difficult"] = objects.labels.clone(), objects.difficult.clone()
+        tile = parse_tile_name(name) if is_tile_name(name) else None
+        target["name"] = name
+        target["offset"] = torch.tensor((tile.x, tile.y) if tile else (0, 0))
+        target["rate"] = tile.rate if tile else 1.0
+        return target
+
+
+def collate_tiles(samples: Sequence[Sample]) -> tuple[Tensor, list[dict[str, Any]]]:
+    """Batch samples of :class:`TileDataset`, for the argument ``collate_fn`` of a ``DataLoader``.
+
+    Args:
+        samples: B samples.
+
+    Returns:
+        Images (B, 3, H, W), smaller ones padded with zeros on the right and at the bottom, and B targets.
+
+    Example:
+        >>> samples = [(torch.ones(3, 8, 6, dtype=torch.uint8), {}), (torch.ones(3, 4, 9, dtype=torch.uint8), {})]
+        >>> images, targets = collate_tiles(samples)
+        >>> images.shape, images[1, 0].sum().item(), len(targets)
+        (torch.Size([2, 3, 8, 9]), 36, 2)
+    """
+    images = [image for image, _ in samples]
+    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    padded = [pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
+    return torch.stack(padded), [target for _, target in samples]

@@ -1,0 +1,61 @@
+"""The config of a model file: contradictions are refused, and nothing of it is executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import torch
+
+from rotated_atss.checkpoints.model_info import KEY
+from rotated_atss.detection.engine.config import load_config
+from rotated_atss.detection.engine.inference import load_detector
+from rotated_atss.detection.engine.recorded_config import check_agreement, resolve_config
+
+DEMO = "rotated_atss_obb_r18_demo_le90"
+
+
+def test_config_that_contradicts_the_record_is_refused(fault, describe):
+    info = describe(DEMO)
+    assert check_agreement(load_config(DEMO), info, "a.pth") is None
+    other = load_config(DEMO, {"model.bbox_head.bbox_coder.angle_version": "le135"})
+    assert fault(check_agreement, other, info, "a.pth") == (
+        "a.pth: model.bbox_head.bbox_coder.angle_version is 'le90' in the checkpoint, 'le135' in the config "
+        f"{DEMO} (omit the config: the checkpoint has a record of its own)"
+    )
+    equal = {
+        "model.data_preprocessor.type": "DetDataPreprocessor",
+        "model.data_preprocessor.mean": (123.675, 116.28, 103.53),
+    }
+    assert check_agreement(load_config(DEMO, equal), info, "a.pth") is None
+    both = {"model.bbox_head.anchor_generator.angle": 1.0, "model.bbox_head.bbox_coder.angle_version": "le135"}
+    assert "angle_version is " in fault(check_agreement, load_config(DEMO, both), info, "a.pth")
+    unset = load_config(DEMO)
+    del unset.model.bbox_head.bbox_coder["proj_xy"]
+    message = fault(check_agreement, unset, info, "a.pth")
+    assert "model.bbox_head.bbox_coder.proj_xy is 'True' in the checkpoint, not set in the config" in message
+    off = load_config(DEMO, {"model.bbox_head.bbox_coder.norm_factor": None})
+    assert check_agreement(off, info, "a.pth") is None
+    gray = {"model.data_preprocessor.mean": [1.0, 1.0, 1.0]}
+    assert "model.data_preprocessor.mean is " in fault(check_agreement, load_config(DEMO, gray), info, "a.pth")
+    assert check_agreement(load_config(DEMO, gray), info, "a.pth", gray) is None
+    without_config = dataclasses.replace(info, config=None)
+    assert "angle_version is 'le90' in the checkpoint" in fault(check_agreement, other, without_config, "a.pth")
+
+
+def test_named_classes_that_contradict_the_record_are_refused(fault, describe):
+    info = describe(DEMO)
+    named = {"test_dataloader.dataset.metainfo.classes": ["b", "a"]}
+    for config in (DEMO, None):
+        message = fault(resolve_config, config, info, "a.pth", named)
+        assert message.startswith("a.pth: the classes are a, b, got b, a from --cfg-options")
+    assert resolve_config(None, info, "a.pth", {"test_dataloader.dataset.metainfo.classes": ["a", "b"]})
+
+
+def test_recorded_config_runs_no_code(tmp_path, fault, describe):
+    info = json.loads(describe(DEMO).to_json())
+    info["config"] = f"model = __import__('os').mkdir({str(tmp_path / 'folder')!r})"
+    torch.save({"state_dict": {}, "meta": {KEY: json.dumps(info)}}, tmp_path / "a.pth")
+    message = fault(load_detector, tmp_path / "a.pth", device="cpu")
+    assert "a.pth: the recorded config must be assignments of plain values" in message
+    assert not (tmp_path / "folder").exists()
