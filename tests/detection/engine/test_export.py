@@ -169,7 +169,7 @@ def test_metadata_has_the_entries_of_qgis_deepness(demo_onnx):
     metadata = {entry.key: entry.value for entry in onnx.load(demo_onnx).metadata_props}
     assert json.loads(metadata["model_type"]) == "Detector"
     assert json.loads(metadata["class_names"])["0"] == "plane"
-    assert json.loads(metadata["tile_size"]) == 1024
+    assert json.loads(metadata["tile_size"]) == 128
     assert json.loads(metadata["tiles_overlap"]) == 20
 
 
