@@ -46,6 +46,7 @@ HELP = {
     "images": "number of images after repetition",
     "processes": "worker processes",
     "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
+    "only": "configs to measure (default: all)",
     "no_timing": "parameters and multiply-adds only",
     "time": "configs to time (default: a few on the CPU, all on a GPU)",
 }

@@ -42,7 +42,10 @@ CONFLICTING = {
     "onedl-mmengine": ("mmengine", "mmengine-lite"), "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmdetection": ("mmdet",), "onedl-mmrotate": ("mmrotate",),
 }  # fmt: skip
-EXTRAS = {"train": "training, testing and prediction do not work", "fast": "PNG files are slower"}
+EXTRAS = {
+    "train": "training, testing and prediction do not work", "fast": "PNG files are slower",
+    "onnx": "exported models do not run",
+}  # fmt: skip
 
 _import = importlib.import_module
 

@@ -66,8 +66,6 @@ class TorchvisionDCNv2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the convolution to (B, in_channels, H, W)."""
-        from torchvision.ops import deform_conv2d  # its import takes a second, and few configs need it
-
         with torch.autocast(x.device.type, enabled=False):
             features = upcast(x)
             num_masks = self.conv_offset.out_channels // 3
@@ -79,7 +77,9 @@ class TorchvisionDCNv2(nn.Module):
                     features, offset, mask, self.weight, self.bias,
                     stride=self.stride, padding=self.padding, dilation=self.dilation,
                 )  # fmt: skip
-            else:
+            else:  # not in an exported graph: tracing cannot import torchvision
+                from torchvision.ops import deform_conv2d  # its import takes a second, and few configs need it
+
                 out = deform_conv2d(
                     features, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask
                 )

@@ -169,7 +169,7 @@ def test_metadata_has_the_entries_of_qgis_deepness(demo_onnx):
     metadata = {entry.key: entry.value for entry in onnx.load(demo_onnx).metadata_props}
     assert json.loads(metadata["model_type"]) == "Detector"
     assert json.loads(metadata["class_names"])["0"] == "plane"
-    assert json.loads(metadata["tile_size"]) == 1024
+    assert json.loads(metadata["tile_size"]) == 128
     assert json.loads(metadata["tiles_overlap"]) == 20
 
 
@@ -216,8 +216,7 @@ def full_image_labels(tiles, folder):
 
 def test_float16_and_int8(narrow, demo_onnx, tmp_path):
     (tmp_path / "images").mkdir()
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / "images" / f"P{number}.png"), smooth_noise(128, 128, number))
+    cv2.imwrite(str(tmp_path / "images" / "P0.png"), smooth_noise(128, 128, 0))
     model = narrow("rotated_atss_obb_r18_demo_le90")
     reference, image = load_detector(demo_onnx), smooth_noise(128, 128, 7)
     sizes = {"float32": demo_onnx.stat().st_size}
