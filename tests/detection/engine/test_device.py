@@ -64,7 +64,8 @@ def test_mmengine_uses_the_chosen_device_and_not_mps_unasked(monkeypatch):
 
 def test_training_runs_on_the_chosen_device(run, monkeypatch, quick):
     monkeypatch.setattr("mmengine.device.utils.DEVICE", "meta")  # training would fail on it
-    run({"train_cfg.max_iters": 1, "default_hooks.checkpoint.interval": 1}, device="cpu")
+    folder = run({"train_cfg.max_iters": 1, "default_hooks.checkpoint.interval": 1}, device="cpu")
+    assert (folder / "iter_1.pth").is_file()
 
 
 def test_device_and_launcher_exclude_each_other(fault):
