@@ -271,17 +271,17 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
         ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be text, got 7"),
         (
             {"state_dict": {"w": torch.tensor([0.0, float("nan")])}},
-            "1 weight with NaN or infinite values (first: w)",
+            "holds 1 weight with NaN or infinite values (first: w)",
         ),
-        ({"w": torch.tensor([float("inf")])}, "1 weight with NaN or infinite values (first: w)"),
-        ({"w": torch.tensor([1e300], dtype=torch.float64)}, "1 weight with NaN or infinite values (first: w)"),
+        ({"w": torch.tensor([float("inf")])}, "holds 1 weight with NaN or infinite values (first: w)"),
+        ({"w": torch.tensor([1e300], dtype=torch.float64)}, "holds 1 weight with NaN or infinite values (first: w)"),
         (
             {"w": torch.tensor([float("nan")]).to(torch.float8_e5m2)},
-            "1 weight with NaN or infinite values (first: w)",
+            "holds 1 weight with NaN or infinite values (first: w)",
         ),
         (
             {"state_dict": {}, "ema_state_dict": {"w": torch.tensor([float("nan")])}},
-            "1 weight with NaN or infinite",
+            "holds 1 weight with NaN or infinite",
         ),
         ({"w": torch.zeros(1, dtype=torch.complex64)}, "holds 1 complex weight (first: w)"),
         ({"module.w": torch.zeros(1), "w": torch.ones(1)}, "holds module.w and w, two weights of one name"),
