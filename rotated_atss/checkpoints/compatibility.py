@@ -48,7 +48,8 @@ def check_state_dict_fits(
         class_hint: What to do if only the number of classes differs.
 
     Raises:
-        UserError: Names are missing or unexpected, or shapes differ; with their number and the first of each.
+        UserError: Names are missing or unexpected, or shapes differ. The message has the count and the first name of
+            each kind.
 
     Example:
         >>> check_state_dict_fits({"fc.weight": (2, 3)}, {"fc.weight": (2, 3)}, where="a.pth")
@@ -82,7 +83,7 @@ def is_class_layer(name: str) -> bool:
 
 
 def differing_class_layers(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of class layers that have other shapes in two state dicts.
+    """Return the names of classification-layer weights whose shapes differ between two state dicts.
 
     Example:
         >>> import torch
@@ -94,13 +95,13 @@ def differing_class_layers(given: Mapping[str, Tensor], expected: Mapping[str, T
 
 
 class PartialFit(NamedTuple):
-    """Weights of a checkpoint that start another training.
+    """Names of pretrained weights that match a model, and of those that do not.
 
     Attributes:
-        matched: Names of weights that the model has, in equal shape.
+        matched: Names of weights that the model has with the same shape.
         missing: Names that only the model has.
         unused: Names that only the checkpoint has.
-        reset: Names of class layers of another size, which keep their initial values.
+        reset: Names of weights of a classification layer of a different size, which keep their initial values.
     """
 
     matched: list[str]
@@ -125,7 +126,7 @@ class PartialFit(NamedTuple):
 
 
 def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_class_layer: bool = False) -> PartialFit:
-    """Compare the weights that start another training with the model.
+    """Match the weights of a pretrained checkpoint to a model.
 
     Args:
         given: Shapes of the checkpoint's weights by name.
@@ -162,7 +163,9 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
 
 
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names that a checkpoint of MMEngine or MMDetection 2.x or the record of a model has, or None.
+    """Return the class names stored in a checkpoint; None if there are none.
+
+    They are those of MMEngine's or MMDetection 2.x's metadata, or of this package's record of the model.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})

@@ -55,7 +55,7 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         if name:
             return source, f"parameter {name}"
     dim = _box_dim(state, path)
-    if dim == 5 and any(name.endswith("atss_reg.weight") for name in state):
+    if dim == 5 and any(name.endswith("atss_reg.weight") for name in state):  # only heads with centerness have it
         return "mmrotate-1.x", "5 box parameters and a centerness branch"
     is_mmengine, evidence = _detect_mmengine(meta, content, Path(path).name)
     if dim == 5 and is_mmengine is None:

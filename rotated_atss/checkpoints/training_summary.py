@@ -57,11 +57,11 @@ def widen_gap(window: Window, data: TrainingData | None) -> Window:
     and at most half a window: a larger one would process every pixel more than four times.
 
     Args:
-        window: Windows of the split.
+        window: Window size and overlap of the split, in pixels.
         data: The training data; None, or data without objects, changes nothing.
 
     Returns:
-        Windows of the same size.
+        The same window size with the widened overlap.
 
     Example:
         >>> data = TrainingData(tiles=1, images=1, objects={"ship": 1}, longer_side={"0.99": 80.2})

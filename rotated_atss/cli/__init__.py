@@ -122,7 +122,8 @@ class _TerminatedError(BaseException):
 def _raise_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, unless the caller handles or ignores them (``nohup``).
 
-    Processes of a launcher keep the default: a handler would wait for a collective operation that cannot end.
+    Under torchrun (``LOCAL_RANK`` is set) the default action stays: the cleanup after an exception could block in a
+    collective operation that the other ranks never join.
     """
     names = () if "LOCAL_RANK" in os.environ or threading.current_thread() is not threading.main_thread() else _SIGNALS
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -178,8 +179,8 @@ def build_parser(name: str) -> argparse.ArgumentParser:
 def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
-    A module with ``MODEL_FORMS`` takes ``MODEL`` or ``CONFIG CHECKPOINT``: a variable number of positional arguments,
-    between which options are allowed.
+    Commands whose module defines ``MODEL_FORMS`` take ``MODEL`` or ``CONFIG CHECKPOINT``, then inputs; options may
+    stand between these positional arguments.
 
     Args:
         name: A key of ``COMMANDS``.

@@ -17,7 +17,7 @@ def add_classes_argument(parser: argparse._ActionsContainer, effect: str, defaul
     Args:
         parser: The parser or group.
         effect: Start of the help text: what the command does with the classes, such as "classes to draw".
-        default: Classes without the option, named at the end of the help text, such as "all".
+        default: Default shown at the end of the help text, such as "all".
     """
     forms = f"comma-separated names, a file with one name per line, or {', '.join(DATASET_NAMES)}"
     parser.add_argument("--classes", metavar="CLASSES", help=f"{effect}: {forms} (default: {default})")

@@ -60,7 +60,7 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _restore_string(value: Any, text: str, stays_string: bool) -> Any:
-    """Undo the conversion to a number of a value that must stay a string; return other values unchanged.
+    """Restore a value that must stay a string but was parsed as a number; return other values unchanged.
 
     These are paths and class names (``stays_string``) and quoted values.
     """

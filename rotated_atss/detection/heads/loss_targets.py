@@ -37,7 +37,7 @@ def check_loss_target(loss_bbox: nn.Module, reg_decoded_bbox: bool) -> None:
         reg_decoded_bbox: Whether the head computes the box loss on decoded boxes.
 
     Raises:
-        ValueError: A loss of boxes with ``reg_decoded_bbox=False``, or a loss of deltas with True.
+        ValueError: A loss on boxes with ``reg_decoded_bbox=False``, or a loss on deltas, or on both, with True.
 
     Example:
         >>> import torch
