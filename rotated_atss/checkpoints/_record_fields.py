@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -141,3 +142,37 @@ def build_record(kind: type[Record], name: str, value: object) -> Record:
         if key not in entries and field.default is MISSING and field.default_factory is MISSING:
             raise UserError(f"{name} has no entry {key}")
     return kind(**entries)
+
+
+def parse_record(
+    kind: type[Record], name: str, text: object, where: object, *, newest_format: int, hint: str
+) -> Record:
+    """Build a dataclass from the JSON text of a record, whose entry ``format`` is its version.
+
+    Args:
+        kind: A dataclass, as for :func:`build_record`.
+        name: Name of the record in errors.
+        text: The text, or its parsed content.
+        where: The file, for errors.
+        newest_format: Newest version that is read.
+        hint: What to do about a damaged record.
+
+    Raises:
+        UserError: The text is not JSON, is a record of a newer format, or an entry is missing, unknown or wrong.
+
+    Example:
+        >>> from rotated_atss.checkpoints.model_info import Window
+        >>> parse_record(Window, "w", '{"format": 1, "size": 9, "gap": 1}', None, newest_format=1, hint="")
+        Window(size=9, gap=1)
+    """
+    try:
+        entries = check_mapping(name, json.loads(text) if isinstance(text, str) else text)
+        version = check_int("format", entries.pop("format", None), 1)
+        if version > newest_format:
+            hint = "update rotated-atss"
+            raise UserError(f"{name} has format {version}, this version reads {newest_format}")
+        return build_record(kind, name, entries)
+    except UserError as error:
+        raise UserError(error.what, where=where, hint=hint) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error

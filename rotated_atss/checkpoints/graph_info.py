@@ -91,18 +91,9 @@ class GraphInfo:
         Raises:
             UserError: The text is not JSON, is a record of a newer format, or an entry is missing, unknown or wrong.
         """
-        name, hint = "the record of the graph", "export the model again"
-        try:
-            entries = check.check_mapping(name, json.loads(text) if isinstance(text, str) else text)
-            version = check.check_int("format", entries.pop("format", None), 1)
-            if version > GRAPH_FORMAT:
-                hint = "update rotated-atss"
-                raise UserError(f"{name} has format {version}, this version reads {GRAPH_FORMAT}")
-            return check.build_record(cls, name, entries)
-        except UserError as error:
-            raise UserError(error.what, where=where, hint=hint) from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
+        return check.parse_record(
+            cls, "the record of the graph", text, where, newest_format=GRAPH_FORMAT, hint="export the model again"
+        )
 
 
 def read_graph_info(metadata: Mapping[str, str], where: object = None) -> GraphInfo:

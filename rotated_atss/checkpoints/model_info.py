@@ -262,18 +262,7 @@ class ModelInfo:
             rotated_atss.errors.UserError: model.pth: the model's record has format 99, this version reads 1 ...
         """
         hint = "the file is damaged or written by another program"
-        try:
-            content = json.loads(text) if isinstance(text, str) else text
-            entries = check.check_mapping("the model's record", content)
-            version = check.check_int("format", entries.pop("format", None), 1)
-            if version > FORMAT:
-                hint = "update rotated-atss"
-                raise UserError(f"the model's record has format {version}, this version reads {FORMAT}")
-            return check.build_record(cls, "the model's record", entries)
-        except UserError as error:
-            raise UserError(error.what, where=where, hint=hint) from None
-        except (ValueError, RecursionError) as error:
-            raise UserError("the model's record is not valid JSON", where=where, hint=hint) from error
+        return check.parse_record(cls, "the model's record", text, where, newest_format=FORMAT, hint=hint)
 
     def config_values(self) -> dict[str, Any]:
         """Return the resolved config as plain values, without running code.
