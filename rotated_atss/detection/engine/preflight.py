@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
 
 from rotated_atss.coco.instances import read_instances, reject_missing_images
+from rotated_atss.detection.engine.class_names import innermost_datasets
 from rotated_atss.dota.folders import pair_images_and_labels
 from rotated_atss.errors import UserError
 
@@ -34,22 +34,11 @@ def check_data(cfg: Config, loader: str) -> None:
         ...
         rotated_atss.errors.UserError: no/such/images: no such folder (make tiles with rotated-atss split, or ...
     """
-    for dataset in _datasets((cfg.get(loader) or {}).get("dataset")):
+    for dataset in innermost_datasets((cfg.get(loader) or {}).get("dataset")):
         if dataset.get("type") == "DOTADataset":
             _check_tiles(dataset)
         elif dataset.get("type") == "CocoInstancesDataset":
             _check_instances(dataset)
-
-
-def _datasets(dataset: object) -> Iterator[dict]:
-    """Yield a dataset, or the datasets inside a wrapper."""
-    if not isinstance(dataset, dict):
-        return
-    inner = dataset.get("datasets") or [dataset.get("dataset")]
-    if inner == [None]:
-        yield dataset
-    for wrapped in inner:
-        yield from _datasets(wrapped)
 
 
 def _check_tiles(dataset: dict) -> None:
