@@ -26,12 +26,15 @@ _TRAINING_KEYS = ("batch_augments", "train_cfg", "init_cfg")
 
 
 def resolve_config(
-    config: str | Path | None, info: ModelInfo | None, checkpoint: str | Path, cfg_options: Mapping[str, Any] | None
+    config: Config | str | Path | None,
+    info: ModelInfo | None,
+    checkpoint: str | Path,
+    cfg_options: Mapping[str, Any] | None,
 ) -> Config:
     """Return the config of a model: the given one, or else that of the record in the checkpoint.
 
     Args:
-        config: Path or name; None for the recorded config.
+        config: Path or name, or a config loaded with ``cfg_options``; None for the recorded config.
         info: The record of the checkpoint; None if it has none.
         checkpoint: Path of the checkpoint, for errors.
         cfg_options: Changes to the config by dotted key.
@@ -40,7 +43,7 @@ def resolve_config(
         UserError: There is neither a config nor a record, or they contradict each other.
     """
     if config is not None:
-        cfg = load_config(config, cfg_options)
+        cfg = config if isinstance(config, Config) else load_config(config, cfg_options)
         if info is not None:
             check_agreement(cfg, info, checkpoint, cfg_options or ())
             _check_named_classes(cfg, info, checkpoint, cfg_options or ())

@@ -171,10 +171,11 @@ def test(
 
 
 def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
-    if config is not None:  # errors in options are reported before the checkpoint is read
-        prepare_test(load_config(config, options.cfg_options), options, checkpoint)
+    given = None if config is None else load_config(config, options.cfg_options)
+    if given is not None:  # errors in options are reported before the checkpoint is read
+        prepare_test(given, options, checkpoint)
     content = read_checkpoint(checkpoint)
-    cfg = resolve_config(config, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
+    cfg = resolve_config(given, read_info(content.get("meta"), checkpoint), checkpoint, options.cfg_options)
     cfg = prepare_test(cfg, options, checkpoint)
     _adopt_classes(cfg, content, checkpoint)
     check_data(cfg, "test_dataloader")
