@@ -1,0 +1,109 @@
+"""One reader for images of any size and format: opened once, read by windows as 8-bit color."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.images import check_header, read_image
+from rotated_atss.io.png import Image
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """Conversion of the pixels of a file to 8-bit color.
+
+    Attributes:
+        bits: Used bits of 16-bit images, 8 to 16; None counts those of the image.
+    """
+
+    bits: int | None = None
+
+
+class ImageReader(ABC):
+    """An open image. Use it as a context manager, in one process: workers open their own.
+
+    Attributes:
+        path: The file.
+        width: Width in pixels, after the EXIF orientation is applied.
+        height: Height in pixels, likewise.
+        bands: Samples per pixel of the file, alpha included.
+        dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
+        georeference: Map position of the pixels; None if it is unknown.
+    """
+
+    path: Path
+    width: int
+    height: int
+    bands: int = 3
+    dtype: str = "uint8"
+    georeference: Georeference | None = None
+
+    @abstractmethod
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Read a window as (h, w, 3) uint8, BGR.
+
+        Args:
+            window: x_start, y_start, x_stop, y_stop inside the image, pixels; None reads the whole image.
+
+        Raises:
+            UserError: The pixels cannot be read.
+        """
+
+    def close(self) -> None:  # noqa: B027 - nothing to release by default
+        """Release the file."""
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class WholeImageReader(ImageReader):
+    """An image that is decoded into memory as a whole when it is opened."""
+
+    def __init__(self, path: str | Path, options: PixelOptions) -> None:
+        self.path = Path(path)
+        header = check_header(self.path)
+        self._image = read_image(self.path, options.bits)
+        self.height, self.width = self._image.shape[:2]
+        if header is not None:
+            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Return a view of the pixels."""
+        if window is None:
+            return self._image
+        x_start, y_start, x_stop, y_stop = window
+        return self._image[y_start:y_stop, x_start:x_stop]
+
+
+def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
+    """Open an image for reading by windows.
+
+    Args:
+        path: The image file.
+        options: Conversion to 8-bit color; None uses the defaults of :class:`PixelOptions`.
+
+    Raises:
+        UnreadableImageError: The file is missing, truncated, damaged or not an image.
+        UserError: The pixels are of an unsupported kind.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.full((20, 30, 3), 7, np.uint8))
+        ...     with open_image(f"{folder}/a.png") as image:
+        ...         (image.width, image.height), image.read((10, 0, 30, 5)).shape
+        ((30, 20), (5, 20, 3))
+    """
+    return WholeImageReader(path, PixelOptions() if options is None else options)
