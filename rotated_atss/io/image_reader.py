@@ -66,16 +66,17 @@ class ImageReader(ABC):
         self.close()
 
 
-class WholeImageReader(ImageReader):
-    """An image that is decoded into memory as a whole when it is opened."""
+class ArrayReader(ImageReader):
+    """An image in memory.
 
-    def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        self.path = Path(path)
-        header = check_header(self.path)
-        self._image = read_image(self.path, options.bits)
-        self.height, self.width = self._image.shape[:2]
-        if header is not None:
-            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+    Args:
+        image: (H, W, 3), uint8, BGR.
+        path: Its file; by default one named ``image``.
+    """
+
+    def __init__(self, image: Image, path: str | Path = "image") -> None:
+        self.path, self._image = Path(path), image
+        self.height, self.width = image.shape[:2]
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Return a view of the pixels."""
@@ -83,6 +84,16 @@ class WholeImageReader(ImageReader):
             return self._image
         x_start, y_start, x_stop, y_stop = window
         return self._image[y_start:y_stop, x_start:x_stop]
+
+
+class WholeImageReader(ArrayReader):
+    """An image that is decoded into memory as a whole when it is opened."""
+
+    def __init__(self, path: str | Path, options: PixelOptions) -> None:
+        header = check_header(Path(path))
+        super().__init__(read_image(path, options.bits), path)
+        if header is not None:
+            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
