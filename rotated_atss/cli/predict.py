@@ -225,10 +225,11 @@ def _draw(
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.visualization.drawing import class_colors
 
-    names = [model_classes[label] for label in detections.labels.tolist()]
-    colors = class_colors(model_classes)
-    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist(), colors=colors)
-    write_picture(path, image.read(), [layer], args)
+    drawn = detections.scores >= args.score  # selected here, because a huge image can have a million detections
+    names = [model_classes[label] for label in detections.labels[drawn].tolist()]
+    polygons, scores = obb_to_poly(detections.boxes[drawn]).numpy(), detections.scores[drawn].tolist()
+    layer = Layer(polygons, names, scores, colors=class_colors(model_classes))
+    write_picture(path, image, [layer], args)
 
 
 def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetections:
