@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,26 +13,23 @@ from rotated_atss.io.georeference_files import add_sidecars
 from rotated_atss.io.image_header import ImageHeader, check_header
 from rotated_atss.io.orientation import UPRIGHT, orient_georeference
 from rotated_atss.io.pixel_options import PixelOptions
-from rotated_atss.io.png import Image
 from rotated_atss.io.raster_reader import RasterReader, read_georeference
-from rotated_atss.io.reader_interface import ImageReader
+from rotated_atss.io.reader_interface import ArrayReader, ImageReader
 from rotated_atss.io.scaling import scale_to_8_bit
 
-__all__ = ["ImageReader", "PixelOptions", "WholeImageReader", "open_image"]
+__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "open_image"]
 
 _LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
 
-class WholeImageReader(ImageReader):
+class WholeImageReader(ArrayReader):
     """An image that is decoded into memory as a whole when it is opened."""
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        self.path = Path(path)
-        self._header = check_header(self.path)
-        values = decode_image(self.path, self._header)
+        self._header = check_header(Path(path))
+        values = decode_image(Path(path), self._header)
+        super().__init__(scale_to_8_bit(values, options), path)
         self.dtype = str(values.dtype)
-        self._image = scale_to_8_bit(values, options)
-        self.height, self.width = self._image.shape[:2]
         if self._header is not None:
             self.bands = self._header.bands
 
@@ -46,13 +42,6 @@ class WholeImageReader(ImageReader):
         found = add_sidecars(None, self.path)
         orientation = UPRIGHT if self._header is None else self._header.orientation
         return None if found is None else orient_georeference(found, self.width, self.height, orientation)
-
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Return a view of the pixels."""
-        if window is None:
-            return self._image
-        x_start, y_start, x_stop, y_stop = window
-        return self._image[y_start:y_stop, x_start:x_stop]
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:

@@ -8,10 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+import cv2
+import numpy as np
+
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 
 Access = Literal["memory", "tiles", "rows", "sequential"]
+_BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
 
 
 class ImageReader(ABC):
@@ -49,6 +53,33 @@ class ImageReader(ABC):
             UserError: The pixels cannot be read.
         """
 
+    def read_reduced(self, factor: int) -> Image:
+        """Read the whole image reduced by an integer factor, with a band of rows in memory.
+
+        Args:
+            factor: Side of the blocks of pixels that are averaged. Blocks at the right and the lower border can be
+                smaller.
+
+        Returns:
+            (ceil(height / factor), ceil(width / factor), 3) uint8, BGR.
+
+        Raises:
+            UserError: The pixels cannot be read.
+
+        Example:
+            >>> gray = np.array([[1, 2, 9], [3, 6, 9]], np.uint8)
+            >>> ArrayReader(np.dstack([gray] * 3)).read_reduced(2)[..., 0].tolist()
+            [[3, 9]]
+        """
+        if factor == 1:
+            return self.read()
+        rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
+        bands = [
+            _average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
+            for top in range(0, self.height, rows)
+        ]
+        return np.concatenate(bands)
+
     def close(self) -> None:  # noqa: B027 - nothing to release by default
         """Release the file."""
 
@@ -59,3 +90,32 @@ class ImageReader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class ArrayReader(ImageReader):
+    """An image in memory.
+
+    Args:
+        image: (H, W, 3), uint8, BGR.
+        path: Its file; by default one named ``image``.
+    """
+
+    def __init__(self, image: Image, path: str | Path = "image") -> None:
+        self.path, self._image = Path(path), image
+        self.height, self.width = image.shape[:2]
+
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Return a view of the pixels."""
+        if window is None:
+            return self._image
+        x_start, y_start, x_stop, y_stop = window
+        return self._image[y_start:y_stop, x_start:x_stop]
+
+
+def _average_blocks(image: Image, factor: int) -> Image:
+    """Average blocks of pixels; incomplete blocks are completed by repeating the border."""
+    height, width = (-(-side // factor) for side in image.shape[:2])
+    below, right = height * factor - image.shape[0], width * factor - image.shape[1]
+    if below or right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
