@@ -14,6 +14,7 @@ from rotated_atss.cli import main
 from rotated_atss.cli._prediction_files import PredictionFiles
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.dota.detections import read_detections, read_task1_folder
+from tests.io.tiff_file import tiff_bytes
 from tests.references.images import smooth_noise
 
 CONFIG = """
@@ -266,14 +267,14 @@ def test_16_bit_images_give_the_detections_of_8_bit_images(model, tmp_path, caps
 
 def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
-    cv2.imwrite(str(images / "F.tif"), smooth_noise(20, 20).astype(np.float32))
+    (images / "F.tif").write_bytes(tiff_bytes(np.zeros((20, 20), np.complex64), 1))
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 32-bit "
-        "floating-point values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 64-bit "
+        "complex values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
     ]
     plan, summary, failed = captured.out.splitlines()
     assert plan == "4 images, 10 windows of 96 px"
