@@ -259,7 +259,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
 def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
     """Format the amount of work, which is known before the first image."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
-    from rotated_atss.tiling.split_image import count_windows
+    from rotated_atss.tiling.split_plan import count_windows
 
     images = count_of(len(paths), "image")
     if tiling.size == WHOLE_IMAGE:

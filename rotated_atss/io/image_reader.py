@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.images import check_header, read_image
 from rotated_atss.io.png import Image
 
+Access = Literal["memory", "tiles", "rows", "sequential"]
 _BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
 
 
@@ -39,6 +41,10 @@ class ImageReader(ABC):
         bands: Samples per pixel of the file, alpha included.
         dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
         georeference: Map position of the pixels; None if it is unknown.
+        access: How windows are decoded. ``memory``: the image is decoded as a whole when it is opened. ``tiles``: a
+            window decodes what it covers. ``rows``: a window decodes all columns of its rows, which are kept for the
+            next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, and the rows above are
+            decoded first, so a second reader of the same file saves no time.
     """
 
     path: Path
@@ -47,6 +53,7 @@ class ImageReader(ABC):
     bands: int = 3
     dtype: str = "uint8"
     georeference: Georeference | None = None
+    access: Access = "memory"
 
     @abstractmethod
     def read(self, window: Sequence[int] | None = None) -> Image:
