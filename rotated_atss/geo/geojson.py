@@ -54,9 +54,8 @@ def _json_values(column: NDArray) -> list[str]:
 
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
-    finite = np.isfinite(table.rings).all(axis=(1, 2))
     split = (table.rings[..., 0].max(axis=1) > 180) & (table.coordinates == KNOWN_CRS)
-    for index, (is_finite, is_split) in enumerate(zip(finite.tolist(), split.tolist())):
+    for index, (is_finite, is_split) in enumerate(zip(table.finite.tolist(), split.tolist())):
         if not is_finite:
             yield "null"
         elif is_split:
@@ -113,17 +112,17 @@ def csv_bytes(tables: Sequence[FeatureTable]) -> bytes:
         columns = [
             column.tolist() if column.dtype == object else _numbers(column, "") for column in table.columns.values()
         ]
-        writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(table.rings)))
+        writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(table)))
     return text.getvalue().encode()
 
 
 def _numbers(column: NDArray, unknown: str) -> list[str]:
     """Return the shortest text of each number, and a text for those that are not finite."""
-    finite = np.isfinite(column).tolist()
-    return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite)]
+    finite = np.isfinite(column)
+    return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite.tolist())]
 
 
-def _wkt(rings: NDArray[np.float64]) -> Iterator[str]:
-    for ring, is_finite in zip(rings, np.isfinite(rings).all(axis=(1, 2)).tolist()):
+def _wkt(table: FeatureTable) -> Iterator[str]:
+    for ring, is_finite in zip(table.rings, table.finite.tolist()):
         points = ", ".join(f"{x!r} {y!r}" for x, y in ring.tolist())
         yield f"POLYGON (({points}))" if is_finite else "POLYGON EMPTY"

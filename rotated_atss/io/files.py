@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         length: Number of bytes; -1 reads up to the end.
 
     Raises:
-        UserError: The file is missing or cannot be read.
+        UserError: The file is missing, cannot be read, or is a device or pipe, whose length is unknown.
 
     Example:
         >>> import tempfile
@@ -32,6 +33,9 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         b'ship'
     """
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error by itself
+            raise UserError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             file.seek(start)
             return file.read(length)
