@@ -125,6 +125,8 @@ def check_data(
     for result, plan in zip(checked, plans, strict=True):
         result.images = {path: reports[path] for path in plan.images}
         result.labels = [reports[path] for path in plan.labels]
+    _divide_shared_labels(checked, plans)
+    for result, plan in zip(checked, plans, strict=True):
         problems += _part_problems(result, plan, classes)
     sets = _by_folder(checked)
     own = {path.resolve() for result in checked for path in result.images}
@@ -239,6 +241,29 @@ def _label_jobs(plan: _Plan, classes: tuple[str, ...] | None) -> Iterator[_Job]:
         yield _Job(paths, plan.format_name, classes, near if len(plan.labels) > 1 else by_name)
 
 
+def _divide_shared_labels(checked: Sequence[CheckedPart], plans: Sequence[_Plan]) -> None:
+    """Give every label of a folder that several parts name to the part that has its image, else to the first part."""
+    owners: dict[Path | None, dict[str, int]] = {}
+    first: dict[Path | None, int] = {}
+    for index, result in enumerate(checked):
+        first.setdefault(result.part.labels, index)
+        names = owners.setdefault(result.part.labels, {})
+        for path in result.images:
+            names.setdefault(path.stem, index)
+    for index, (result, plan) in enumerate(zip(checked, plans, strict=True)):
+        default, names = first[result.part.labels], owners[result.part.labels]
+        own = []
+        for report in result.labels:
+            kept = tuple(
+                record for record in report.records if names.get(image_name(record, plan.format_name), default) == index
+            )
+            if names.get(report.path.stem, default) == index:
+                own.append(replace(report, records=kept))
+            elif kept:  # a file of many images, whose problems are those of the first part
+                own.append(replace(report, records=kept, problems=()))
+        result.labels = own
+
+
 def _part_problems(part: CheckedPart, plan: _Plan, classes: Sequence[str] | None) -> Iterator[Problem]:
     """Yield the problems of the files of a part, of its pairs and of its objects."""
     for report in part.images.values():
@@ -251,7 +276,7 @@ def _part_problems(part: CheckedPart, plan: _Plan, classes: Sequence[str] | None
     for labels in part.labels:
         yield from labels.problems
     if len(plan.labels) > 1:
-        yield from report_shared_names(plan.labels)
+        yield from report_shared_names([labels.path for labels in part.labels])
     records = records_by_image(part, plan.format_name)
     damaged = {report.path.stem for report in part.labels if report.damaged}
     sources = {name: record.source for name, record in records.items()}

@@ -133,6 +133,26 @@ def test_images_shared_by_two_parts(tmp_path, add_image):
     assert [kind for kind, *_ in check(tmp_path, "train", "val", decode=False)] == ["duplicate-image", "same-name"]
 
 
+@pytest.mark.parametrize("name", ["dota", "coco"])
+def test_parts_can_share_a_folder_of_labels(tmp_path, add_image, name):
+    add_image("P1.png", SHIP, SHIP)
+    add_image("P2.png", SHIP)
+    write_labels(tmp_path, "P3", SHIP)
+    convert_labels(tmp_path / "labelTxt", tmp_path / "labels", "dota")
+    if name == "coco":
+        (tmp_path / "labelTxt/P3.txt").unlink()
+        shutil.rmtree(tmp_path / "labels")
+        convert_labels(tmp_path / "labelTxt", tmp_path / "labels", "coco", images=tmp_path / "images")
+    for number in (1, 2):
+        (tmp_path / f"part{number}").mkdir()
+        (tmp_path / f"images/P{number}.png").rename(tmp_path / f"part{number}/P{number}.png")
+    parts = [DataPart(tmp_path / f"part{number}", tmp_path / "labels") for number in (1, 2)]
+    report = check_data(parts, workers=1, progress=False)
+    expected = ["missing-image", "duplicate-object"] if name == "dota" else ["duplicate-object"]
+    assert [problem.kind for problem in report.problems] == expected
+    assert report.classes.total() == (4 if name == "dota" else 3)
+
+
 def test_images_of_against_are_only_compared(tmp_path, add_image):
     first = add_image("train/P1.png", SHIP, seed=1)
     (tmp_path / "test").mkdir()
