@@ -35,7 +35,7 @@ from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
-    from rotated_atss.io.png import Image
+    from rotated_atss.io.image_reader import ImageReader
     from rotated_atss.runtime import GraphDetector
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.predict import Tiling
@@ -110,6 +110,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
+    from rotated_atss.io.image_reader import PixelOptions, open_image
     from rotated_atss.tiling.predict import resolve_tiling
 
     started = time.perf_counter()
@@ -128,11 +129,12 @@ def run(args: argparse.Namespace) -> int:
         counts: list[tuple[int, int]] = []
 
         def predict_one(path: Path) -> None:
-            image, detections = _detect(detector, tiling, classes, path, args)
-            files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
-            counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
-            if not args.no_pictures:
-                _draw(detections, detector.classes, image, files.picture_path(path), args)
+            with open_image(path, PixelOptions(args.bits)) as image:
+                detections = _detect(detector, tiling, classes, image)
+                files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
+                counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
+                if not args.no_pictures:
+                    _draw(detections, detector.classes, image, files.picture_path(path), args)
 
         failures = process_images(paths, predict_one, "predict")
         if counts:
@@ -160,7 +162,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
 def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
     """Format the amount of work, which is known before the first image."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
-    from rotated_atss.tiling.split_image import count_windows
+    from rotated_atss.tiling.split_plan import count_windows
 
     images = count_of(len(paths), "image")
     if tiling.size == WHOLE_IMAGE:
@@ -208,30 +210,25 @@ def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
 
 
 def _detect(
-    detector: LoadedDetector | GraphDetector,
-    tiling: Tiling,
-    classes: Sequence[str],
-    path: Path,
-    args: argparse.Namespace,
-) -> tuple[Image, BoxDetections]:
-    """Read an image and detect on it."""
-    from rotated_atss.io.images import read_image
+    detector: LoadedDetector | GraphDetector, tiling: Tiling, classes: Sequence[str], image: ImageReader
+) -> BoxDetections:
+    """Detect objects of the selected classes."""
     from rotated_atss.tiling.predict import predict_image
 
-    image = read_image(path, args.bits)
-    detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
-    return image, _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    detections = predict_image(detector, image, progress=None, **vars(tiling))
+    return _keep_labels(detections, [detector.classes.index(name) for name in classes])
 
 
 def _draw(
-    detections: BoxDetections, model_classes: Sequence[str], image: Image, path: Path, args: argparse.Namespace
+    detections: BoxDetections, model_classes: Sequence[str], image: ImageReader, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.visualization.drawing import class_colors
 
-    names = [model_classes[label] for label in detections.labels.tolist()]
-    colors = class_colors(model_classes)
-    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist(), colors=colors)
+    drawn = detections.scores >= args.score  # selected here, because a huge image can have a million detections
+    names = [model_classes[label] for label in detections.labels[drawn].tolist()]
+    polygons, scores = obb_to_poly(detections.boxes[drawn]).numpy(), detections.scores[drawn].tolist()
+    layer = Layer(polygons, names, scores, colors=class_colors(model_classes))
     write_picture(path, image, [layer], args)
 
 

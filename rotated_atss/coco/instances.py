@@ -251,6 +251,9 @@ def _get_list(content: dict, key: str, path: Path) -> list:
 def _parse_categories(entries: list, path: Path) -> dict[int, str]:
     numbers = [get_integer(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
     names = [str(entry.get("name", "")) for entry in entries]
+    wrong = next((name for name in names if not name.isprintable()), None)
+    if wrong is not None:
+        raise UserError(f"a category name must be printable, got {quote(wrong)}", where=path)
     _reject_duplicates("category id", numbers, path)
     _reject_duplicates("category name", names, path)
     return dict(zip(numbers, names))

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
+
+import cv2
+import numpy as np
 
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.images import check_header, read_image
 from rotated_atss.io.png import Image
+
+Access = Literal["memory", "tiles", "rows", "sequential"]
+_BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class ImageReader(ABC):
         bands: Samples per pixel of the file, alpha included.
         dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
         georeference: Map position of the pixels; None if it is unknown.
+        access: How windows are decoded. ``memory``: the image is decoded as a whole when it is opened. ``tiles``: a
+            window decodes what it covers. ``rows``: a window decodes all columns of its rows, which are kept for the
+            next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, and the rows above are
+            decoded first, so a second reader of the same file saves no time.
     """
 
     path: Path
@@ -42,6 +53,7 @@ class ImageReader(ABC):
     bands: int = 3
     dtype: str = "uint8"
     georeference: Georeference | None = None
+    access: Access = "memory"
 
     @abstractmethod
     def read(self, window: Sequence[int] | None = None) -> Image:
@@ -53,6 +65,33 @@ class ImageReader(ABC):
         Raises:
             UserError: The pixels cannot be read.
         """
+
+    def read_reduced(self, factor: int) -> Image:
+        """Read the whole image reduced by an integer factor, with a band of rows in memory.
+
+        Args:
+            factor: Side of the blocks of pixels that are averaged. Blocks at the right and the lower border can be
+                smaller.
+
+        Returns:
+            (ceil(height / factor), ceil(width / factor), 3) uint8, BGR.
+
+        Raises:
+            UserError: The pixels cannot be read.
+
+        Example:
+            >>> gray = np.array([[1, 2, 9], [3, 6, 9]], np.uint8)
+            >>> ArrayReader(np.dstack([gray] * 3)).read_reduced(2)[..., 0].tolist()
+            [[3, 9]]
+        """
+        if factor == 1:
+            return self.read()
+        rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
+        bands = [
+            _average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
+            for top in range(0, self.height, rows)
+        ]
+        return np.concatenate(bands)
 
     def close(self) -> None:  # noqa: B027 - nothing to release by default
         """Release the file."""
@@ -66,16 +105,17 @@ class ImageReader(ABC):
         self.close()
 
 
-class WholeImageReader(ImageReader):
-    """An image that is decoded into memory as a whole when it is opened."""
+class ArrayReader(ImageReader):
+    """An image in memory.
 
-    def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        self.path = Path(path)
-        header = check_header(self.path)
-        self._image = read_image(self.path, options.bits)
-        self.height, self.width = self._image.shape[:2]
-        if header is not None:
-            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+    Args:
+        image: (H, W, 3), uint8, BGR.
+        path: Its file; by default one named ``image``.
+    """
+
+    def __init__(self, image: Image, path: str | Path = "image") -> None:
+        self.path, self._image = Path(path), image
+        self.height, self.width = image.shape[:2]
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Return a view of the pixels."""
@@ -83,6 +123,25 @@ class WholeImageReader(ImageReader):
             return self._image
         x_start, y_start, x_stop, y_stop = window
         return self._image[y_start:y_stop, x_start:x_stop]
+
+
+class WholeImageReader(ArrayReader):
+    """An image that is decoded into memory as a whole when it is opened."""
+
+    def __init__(self, path: str | Path, options: PixelOptions) -> None:
+        header = check_header(Path(path))
+        super().__init__(read_image(path, options.bits), path)
+        if header is not None:
+            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+
+
+def _average_blocks(image: Image, factor: int) -> Image:
+    """Average blocks of pixels; incomplete blocks are completed by repeating the border."""
+    height, width = (-(-side // factor) for side in image.shape[:2])
+    below, right = height * factor - image.shape[0], width * factor - image.shape[1]
+    if below or right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.images import read_image
+from rotated_atss.io.image_reader import ArrayReader, ImageReader, PixelOptions, open_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.ops.boxes import hbb_to_obb
@@ -82,7 +82,7 @@ class Tiling:
 
 def predict_image(
     detector: Detector,
-    image: Image | str | Path,
+    image: Image | str | Path | ImageReader,
     *,
     size: int | None = None,
     gap: int | None = None,
@@ -91,15 +91,16 @@ def predict_image(
     name: str | None = None,
     progress: bool | None = False,
 ) -> BoxDetections:
-    """Detect on one image of any size that fits in memory.
+    """Detect on one image of any size.
 
-    In addition to the image, only the windows of one batch are held in memory.
+    Windows are read row by row. Only those of one batch are held in memory, in addition to what the reader of the image
+    holds, and all detections.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute ``bits``, or by its
-            own used bits.
+        image: A file, an open reader, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute
+            ``bits``, or by its own used bits.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
@@ -107,7 +108,7 @@ def predict_image(
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
-        name: Image id; None uses the file name without its suffix.
+        name: Image id; None uses the file name without its suffix, or ``image`` for an array.
         progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
@@ -128,15 +129,10 @@ def predict_image(
     """
     tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
-        pixels, name = read_image(image, getattr(detector, "bits", None)), Path(image).stem if name is None else name
-    else:
-        pixels, name = _check_image(image), _ID if name is None else name
-    if tiling.size == WHOLE_IMAGE:
-        (detections,) = detect_on_tiles(detector, [pixels], [_ID])
-        order = detections.scores.argsort(descending=True, stable=True)
-        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
-    merged = merge_boxes(_detect_on_windows(detector, pixels, tiling, progress), tiling.iou_threshold)
-    return replace(merged[0], name=name)
+        with open_image(image, PixelOptions(getattr(detector, "bits", None))) as reader:
+            return _predict(detector, reader, tiling, name, progress)
+    reader = image if isinstance(image, ImageReader) else ArrayReader(_check_image(image))
+    return _predict(detector, reader, tiling, name, progress)
 
 
 def resolve_tiling(
@@ -161,20 +157,38 @@ def resolve_tiling(
     return Tiling(size, gap, batch_size, iou_threshold)
 
 
+def _predict(
+    detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
+) -> BoxDetections:
+    name = image.path.stem if name is None else name
+    if tiling.size == WHOLE_IMAGE:
+        (detections,) = detect_on_tiles(detector, [image.read()], [_ID])
+        order = detections.scores.argsort(descending=True, stable=True)
+        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
+    merged = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
+    return replace(merged[0], name=name)
+
+
 def _detect_on_windows(
-    detector: Detector, image: Image, tiling: Tiling, progress: bool | None
+    detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections of every window, named as its tile, in the order in which a dataset reads the tiles."""
+    """Yield the detections of every window, named as its tile, row by row, as readers of large images need it."""
     settings = tiling.split_settings()
-    windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
-    named = sorted((settings.tile_name(_ID, 1, window), window) for window in windows)
-    with progress_bar(total=len(named), desc="windows", unit="window", leave=False, show=progress) as bar:
-        for start in range(0, len(named), tiling.batch_size):
-            names, batch = zip(*named[start : start + tiling.batch_size])
-            yield from detect_on_tiles(
-                detector, [crop_window(image, window, settings.padding) for window in batch], names
-            )
-            bar.update(len(names))
+    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio).tolist()
+    windows.sort(key=lambda window: (window[1], window[0]))
+    with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:
+        for start in range(0, len(windows), tiling.batch_size):
+            batch = windows[start : start + tiling.batch_size]
+            tiles = [_read_window(image, window, settings.padding) for window in batch]
+            yield from detect_on_tiles(detector, tiles, [settings.tile_name(_ID, 1, window) for window in batch])
+            bar.update(len(batch))
+
+
+def _read_window(image: ImageReader, window: Sequence[int], padding: tuple[int, ...] | None) -> Image:
+    """Read a window that can exceed the right and the lower border, where it is padded."""
+    x_start, y_start, x_stop, y_stop = window
+    visible = image.read((x_start, y_start, min(x_stop, image.width), min(y_stop, image.height)))
+    return crop_window(visible, [0, 0, x_stop - x_start, y_stop - y_start], padding)
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
-from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders, read_image_lists
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, count_windows, split_image
+from rotated_atss.tiling.split_image import SplitJob, SplitStats, merge_stats, split_image
+from rotated_atss.tiling.split_plan import count_windows, divide_job, estimate_job_bytes
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.staging import staged
 
@@ -220,18 +221,21 @@ def _object_place(source: SourceImage, line: int) -> str:
     return f"{source.labels}:{line}" if line else f"{source.labels}"
 
 
-def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
-    """Run the jobs and return their statistics in the order of the jobs."""
-    for name in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
-        (jobs[0].folder / name).mkdir()
+def _split_all(images: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
+    """Split the images, large ones in parts, and return the statistics per image in the same order."""
+    for name in ("images",) if images[0].labels is None else ("images", "labelTxt"):
+        (images[0].folder / name).mkdir()
+    parts = [divide_job(job) for job in images]
+    jobs = [job for each in parts for job in each]
     stats: dict[int, SplitStats] = {}
-    job_bytes = [estimate_decode_bytes(job.image) for job in jobs]
+    job_bytes = [estimate_job_bytes(job) for job in jobs]
     jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, job_bytes, strict=True)]
     with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
         for index, result in run_jobs(split_image, jobs, workers, job_bytes):
             stats[index] = result
             bar.update()
-    return [stats[index] for index in range(len(jobs))]
+    ordered = iter([stats[index] for index in range(len(jobs))])
+    return [merge_stats(list(islice(ordered, len(each)))) for each in parts]
 
 
 def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) -> None:

@@ -9,13 +9,13 @@ import rotated_atss.tiling.split_image
 def test_output_does_not_depend_on_threads(tmp_path, make_folder, split, tree, monkeypatch):
     folders = make_folder(tmp_path, {"P1.png": (700, 500)})
     used = []
-    map_in_threads = rotated_atss.tiling.split_image.map_in_threads
+    map_batches_in_threads = rotated_atss.tiling.split_image.map_batches_in_threads
 
     def watched(function, items, workers):
         used.append(workers)
-        return map_in_threads(function, items, workers)
+        return map_batches_in_threads(function, items, workers)
 
-    monkeypatch.setattr("rotated_atss.tiling.split_image.map_in_threads", watched)
+    monkeypatch.setattr("rotated_atss.tiling.split_image.map_batches_in_threads", watched)
     for workers in (1, 3):
         split(*folders, tmp_path / f"out{workers}", workers=workers, rates=[0.5, 1.0])
     assert used == [1, 3]
