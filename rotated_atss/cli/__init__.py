@@ -16,20 +16,23 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
+from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
-from rotated_atss.errors import UserError, notes_of
+from rotated_atss.errors import UserError, notes_of, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 
 PROGRAM = "rotated-atss"
 
 # command -> line of the overview
 COMMANDS = {
+    "check-data": "Report all problems of images and labels, write a cleaned copy.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
+    "replay": "Repeat a training step with a loss that is not finite.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
     "export": "Write a model as an ONNX file, in float32, float16 or int8.",
     "draw": "Draw labels and detections on images.",
@@ -147,6 +150,13 @@ def _raise_on_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat the given arguments without control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def load_command(name: str) -> ModuleType:
     """Import the module of a command.
 
@@ -171,7 +181,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         0.3
     """
     module = load_command(name)
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
+    parser = _Parser(prog=f"{PROGRAM} {name}", description=module.HELP)
     module.add_arguments(parser)
     return parser
 
@@ -197,7 +207,7 @@ def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
 
 def _print_overview(arguments: list[str]) -> int:
     """Handle ``--help``, ``--version``, an empty command line and an unknown command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="Rotated ATSS: oriented object detection in aerial images.",
         epilog="commands:\n"

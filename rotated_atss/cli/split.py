@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
-from rotated_atss.errors import UserError, count_of
+from rotated_atss.errors import UserError, count_of, printable
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
             print(_class_table(result.classes))
         print(_summary(result, labeled=options["labels"] is not None))
         if result.in_no_tile:
-            print(f"in no tile: {_first_of(result.in_no_tile)}")
+            print(f"in no tile: {printable(_first_of(result.in_no_tile))}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
+            names = printable(", ".join(result.unknown_classes))
+            print(f"classes of no DOTA version: {names} (errors with --classes v1.0)")
     return 0
 
 
@@ -111,7 +112,10 @@ def _print_continuation(finished: int, images: int) -> None:
 
 def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
     """Format the objects per class as a table."""
-    rows = [("class", "objects", "in tiles"), *((name, *map(str, counts)) for name, counts in classes.items())]
+    rows = [
+        ("class", "objects", "in tiles"),
+        *((printable(name), *map(str, counts)) for name, counts in classes.items()),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
 

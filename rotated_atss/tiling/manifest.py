@@ -327,10 +327,12 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:
-    """Return the text ``entry[key]`` of each entry."""
+    """Return the text ``entry[key]`` of each entry, the name of a file without its folder."""
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
             raise _manifest_error(path, f"{label}[{index}]", f"an object with a {key}", entry)
+        if not entry[key].isprintable() or "/" in entry[key] or "\\" in entry[key]:
+            raise _manifest_error(path, f"{label}[{index}].{key}", "a file name", entry[key])
     return [entry[key] for entry in entries]
 
 

@@ -19,6 +19,8 @@ def read(tmp_path, text):
         "", "{", "[1]", "null", "\x00", "9" * 5000, "[" * 100_000, '{"a":' * 50_000,
         '{"folders": 3}', '{"folders": [3]}', '{"folders": [{"labels": 3}]}', '{"folders": [{"labels": "\\u0000"}]}',
         '{"tiles": {}}', '{"tiles": [3]}', '{"tiles": [{}]}', '{"tiles": [{"name": []}]}',
+        '{"tiles": [{"name": "../../a"}]}', '{"tiles": [{"name": "/etc/a"}]}', '{"tiles": [{"name": "a\\u001b[2J"}]}',
+        '{"tiles": [{"name": "a\\\\..\\\\b"}]}',
         '{"settings": []}', '{"settings": {"keep_empty": "no"}}', '{"written_by": 1}',
         '{"settings": {"sizes": 3}}', '{"settings": {"sizes": [256]}}', '{"settings": {"sizes": [256], "gaps": [256]}}',
         '{"settings": {"sizes": ["a"], "gaps": [0]}}', '{"settings": {"bits": 17}}', '{"settings": {"bits": "11"}}',
