@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,29 +44,16 @@ def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
     return keys
 
 
-def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, Any]:
-    """Return what an unfinished split must have in common with the run that continues it, as JSON values.
+def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
+    """Return what an unfinished split must have in common with the run that continues it, as texts.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
-        [200]
+        '[200]'
     """
     paths = [[folder and str(Path(folder).resolve()) for folder in pair] for pair in folders]
-    content = {"version": __version__, **asdict(settings), "images and labels": paths}
-    return dict(json.loads(json.dumps(content)))
-
-
-def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Name the first value by which two descriptions of runs differ; empty if they are equal.
-
-    Example:
-        >>> first_difference({"sizes": [1024]}, {"sizes": [512]})
-        'sizes was [1024], is [512]'
-    """
-    for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name):
-            return f"{name} was {old.get(name)}, is {new.get(name)}"
-    return ""
+    content = {**asdict(settings), "images and labels": paths}
+    return {"version": __version__, **{name: json.dumps(value) for name, value in content.items()}}
 
 
 def append_record(path: Path, key: str, stats: SplitStats) -> None:

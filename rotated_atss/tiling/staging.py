@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import read_bytes, write_bytes
+from rotated_atss.io.files import write_bytes
 from rotated_atss.io.run_lock import run_lock
+from rotated_atss.io.run_state import first_difference, read_state
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 from rotated_atss.tiling.split_image import SplitStats
-from rotated_atss.tiling.split_records import RECORDS, append_record, first_difference, read_records, tile_files
+from rotated_atss.tiling.split_records import RECORDS, append_record, read_records, tile_files
 
 PARTIAL = "split.partial"
 LOCK = ".split.lock"
@@ -241,11 +242,8 @@ def _difference(partial: Path, description: Mapping[str, Any]) -> str:
     """Return how an unfinished split differs from this one; empty if there is none or it does not differ."""
     if not partial.exists():
         return ""
-    try:
-        old = json.loads(read_bytes(partial / RUN))
-    except (UserError, ValueError):
-        return "its settings are unknown"
-    return first_difference(old, description) if isinstance(old, dict) else "its settings are unknown"
+    old = read_state(partial / RUN)
+    return "its settings are unknown" if old is None else first_difference(old, description) or ""
 
 
 def _shard_error(text: str) -> UserError:

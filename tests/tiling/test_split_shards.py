@@ -75,7 +75,7 @@ def test_same_shard_and_whole_run_are_refused_while_a_shard_runs(tmp_path, folde
             with pytest.raises(UserError, match=r"1-of-2\.lock: another run writes into this folder"):
                 split(*folders, tmp_path / "out", shard=shard)
         split(*folders, tmp_path / "out", shard=Shard(2, 2))
-    with pytest.raises(UserError, match="sizes was"):
+    with pytest.raises(UserError, match="sizes is"):
         split(*folders, tmp_path / "out", shard=Shard(1, 2), sizes=[200])
 
 

@@ -85,7 +85,7 @@ def test_finished_split_is_replaced_only_on_request(tmp_path):
     assert content(tmp_path / "out") == ["images/new", MANIFEST]
 
 
-SETTINGS = {"sizes": [64]}
+SETTINGS = {"sizes": "[64]"}
 
 
 def stop_after_a_tile(out):
@@ -130,10 +130,10 @@ def test_incomplete_record_is_skipped(tmp_path):
 
 def test_other_settings_are_refused_or_replace_the_stopped_run(tmp_path):
     stop_after_a_tile(tmp_path / "out")
-    match = r"unfinished split with other settings.*: sizes was \[64\], is \[128\] \(repeat its command.*--overwrite"
+    match = r"unfinished split with other settings.*: sizes is '\[128\]', was '\[64\]' \(repeat.*--overwrite"
     with pytest.raises(UserError, match=match):
-        write_split(tmp_path / "out", description={"sizes": [128]})
-    write_split(tmp_path / "out", "new", description={"sizes": [128]}, overwrite=True)
+        write_split(tmp_path / "out", description={"sizes": "[128]"})
+    write_split(tmp_path / "out", "new", description={"sizes": "[128]"}, overwrite=True)
     assert content(tmp_path / "out") == ["images/new", MANIFEST]
 
 
@@ -205,7 +205,7 @@ def test_moving_of_another_split_is_completed_first(tmp_path):
     (partial / MANIFEST).write_text(json.dumps({"written_by": WRITTEN_BY}))
     (partial / MOVING).touch()
     with pytest.raises(UserError, match="finished split"):
-        write_split(tmp_path / "out", description={"sizes": [128]})
+        write_split(tmp_path / "out", description={"sizes": "[128]"})
     assert content(tmp_path / "out") == ["images/a", "images/b", MANIFEST]
 
 
