@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._feature_files import DOTA, FeatureFiles, list_feature_files
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError
 
@@ -32,6 +33,7 @@ class PredictionFiles:
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
         json_path: File of the COCO results; None writes none.
+        features: Formats of the detections; None writes Task1 files only.
 
     Raises:
         UserError: The output cannot be written, or another run writes into it.
@@ -46,11 +48,14 @@ class PredictionFiles:
         ...         files.add(image, ["plane", "ship"])
         ...         files.commit(["plane", "ship"])
         ...     Path(folder, "detections", "Task1_ship.txt").read_text()
-        0
+        []
         'P1 0.5 6.0 8.0 14.0 8.0 14.0 12.0 6.0 12.0\n'
     """
 
-    def __init__(self, out: str | Path, json_path: str | Path | None = None) -> None:
+    def __init__(
+        self, out: str | Path, json_path: str | Path | None = None, features: FeatureFiles | None = None
+    ) -> None:
+        self.features = FeatureFiles() if features is None else features
         self.out, self.partial = Path(out), Path(out) / PARTIAL
         self.json_path = None if json_path is None else Path(json_path)
         self._json_part = self.json_path and self.json_path.with_name(
@@ -133,26 +138,32 @@ class PredictionFiles:
                 file.write((f", {text}" if self._has_results else text).encode())
             self._has_results = True
 
-    def commit(self, classes: Sequence[str]) -> int:
+    def commit(self, classes: Sequence[str]) -> list[Path]:
         """Move all files into place.
 
         Args:
             classes: Names of the classes that get a file, even if it has no detections.
 
         Returns:
-            Number of removed pictures: those of an earlier run that this run does not replace.
+            Removed files: pictures and files of ``--format`` of an earlier run that this run does not replace.
         """
         from rotated_atss.dota.detections import task1_path
         from rotated_atss.visualization.png_output import is_written_by_this_package
 
-        for name in DETECTIONS, PICTURES:
-            if name == DETECTIONS or any((self.partial / PICTURES).iterdir()):
-                (self.out / name).mkdir(exist_ok=True)
+        for name in classes:
+            task1_path(self.partial / DETECTIONS, name).touch()
+        features = self.features.write(self.partial, self.partial / DETECTIONS, classes)
+        if DOTA in self.features.formats:
+            (self.out / DETECTIONS).mkdir(exist_ok=True)
+        if any((self.partial / PICTURES).iterdir()):
+            (self.out / PICTURES).mkdir(exist_ok=True)
         # Remove old Task1 files before replacing pictures, so that an interrupted commit never leaves detections of an
         # earlier run.
         for name in classes:
             task1_path(self.out / DETECTIONS, name).unlink(missing_ok=True)
-            task1_path(self.partial / DETECTIONS, name).touch()
+        old_features = list_feature_files(self.out)
+        for path in old_features:
+            path.unlink()
         pictures = {path.name: path for path in (self.partial / PICTURES).iterdir()}
         stale = [
             path
@@ -163,10 +174,13 @@ class PredictionFiles:
             path.unlink()
         for name, path in pictures.items():
             os.replace(path, self.out / PICTURES / name)
-        for name in classes:
+        for name in classes if DOTA in self.features.formats else ():
             os.replace(task1_path(self.partial / DETECTIONS, name), task1_path(self.out / DETECTIONS, name))
+        for path in features:
+            os.replace(path, self.out / path.name)
         if self.json_path is not None and self._json_part is not None:
             with open(self._json_part, "ab") as file:
                 file.write(b"]\n")
             os.replace(self._json_part, self.json_path)
-        return len(stale)
+        written = {path.name for path in features}
+        return [*stale, *(path for path in old_features if path.name not in written)]

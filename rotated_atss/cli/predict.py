@@ -12,6 +12,7 @@ from rotated_atss.cli._classes_option import add_classes_argument, select_classe
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._feature_files import add_format_argument, find_feature_files
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -43,10 +44,10 @@ if TYPE_CHECKING:
 HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
-    "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color; all 16-bit images are scaled by the same factor. An "
-    "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
-    "pictures of an earlier run in OUT are removed."
+    "four corners; an input of evaluate, check-submission and draw) or in other formats (--format), and pictures to "
+    "OUT/pictures/<image>.png. Gray, 16-bit and transparent images are converted to 8-bit color; all 16-bit images are "
+    "scaled by the same factor. An unreadable image is reported and skipped; the exit code is then 2. All files are "
+    "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed."
 )
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
     add_classes_argument(parser, "classes to keep", "all classes of the model")
+    add_format_argument(parser)
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -115,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
-    with PredictionFiles(args.out, args.json) as files:
+    features = find_feature_files(args.formats, paths)
+    with PredictionFiles(args.out, args.json, features) as files:
         detector = load_any_detector(config, checkpoint, args, options)
         tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
         _print_record(detector, checkpoint, tiling)
@@ -125,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
         ids = _coco_ids(paths, detector.classes, args) if args.json else None
         print_skipped_images(args.images)
         args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+        for note in features.notes():
+            print(note)
         print(_plan(paths, tiling), flush=True)
         counts: list[tuple[int, int]] = []
 
@@ -140,11 +145,19 @@ def run(args: argparse.Namespace) -> int:
         if counts:
             if ids is not None:
                 _write_coco_ids(ids, paths, detector.classes, args)
-            removed = files.commit(names)
-            if removed:
-                print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
+            _print_removed(files.commit(names), Path(args.out))
             print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return print_failures(failures, paths)
+
+
+def _print_removed(paths: Sequence[Path], out: Path) -> None:
+    """Print which files of an earlier run were removed."""
+    pictures = [path for path in paths if path.parent.name == PICTURES]
+    if pictures:
+        print(f"{count_of(len(pictures), 'picture')} of an earlier run removed from {out / PICTURES}")
+    if len(paths) > len(pictures):
+        names = ", ".join(path.name for path in paths if path not in pictures)
+        print(f"{names} of an earlier run removed from {out}")
 
 
 def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
