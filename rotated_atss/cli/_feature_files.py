@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,63 +16,13 @@ if TYPE_CHECKING:
 DOTA = "dota"
 # copied from geo.writers: importing it would slow down --help
 FORMAT_NAMES = (DOTA, "geojson", "gpkg", "fgb", "csv", "parquet")
-STEM = "detections"
-_FILE = re.compile(rf"{STEM}(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
-
-
-@dataclass(frozen=True)
-class FeatureFiles:
-    """The files of ``--format`` in an output folder.
-
-    Attributes:
-        formats: Names of :data:`FORMAT_NAMES`.
-        georeferences: Map position by image id.
-    """
-
-    formats: tuple[str, ...] = (DOTA,)
-    georeferences: Mapping[str, Georeference | None] = field(default_factory=dict)
-
-    def write(self, folder: Path, task1_folder: Path, classes: Sequence[str]) -> list[Path]:
-        """Write the files from Task1 files, whose corners and scores they have.
-
-        Args:
-            folder: Output folder.
-            task1_folder: Folder of the Task1 files of all classes.
-            classes: Class names.
-
-        Returns:
-            The written files.
-
-        Raises:
-            UserError: A file cannot be written.
-        """
-        formats = [name for name in self.formats if name != DOTA]
-        if not formats:
-            return []
-        from rotated_atss.dota.detections import read_task1_folder
-        from rotated_atss.geo.features import Features
-        from rotated_atss.geo.writers import write_features
-
-        features = Features.from_task1(read_task1_folder(task1_folder, classes), self.georeferences)
-        return [path for name in formats for path in write_features(folder / f"{STEM}.{name}", name, features)]
-
-    def notes(self) -> Iterator[str]:
-        """Yield what the coordinates are for images without a georeference or without a CRS."""
-        if all(name == DOTA for name in self.formats):
-            return
-        total = count_of(len(self.georeferences), "image")
-        plain = sum(georeference is None for georeference in self.georeferences.values())
-        if plain:
-            yield f"{plain} of {total} {is_or_are(plain)} not georeferenced: coordinates are pixels, x right, y down"
-        unknown = sum(each is not None and each.crs is None for each in self.georeferences.values())
-        if unknown:
-            yield f"{unknown} of {total} {is_or_are(unknown)} without a CRS: map coordinates, no lengths in meters"
+_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
 
 
 def add_format_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--format``."""
     parser.add_argument(
-        "--format", dest="formats", default=DOTA, metavar="FORMAT,...",
+        "--format", default=DOTA, metavar="FORMAT,...",
         help="formats of the detections, comma-separated: dota (Task1 files), geojson (WGS 84), gpkg, fgb, csv and "
         "parquet in the CRS of the image, as OUT/detections.geojson and so on; all but dota need the extra geo "
         f"(default: {DOTA})",
@@ -102,21 +51,26 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return formats
 
 
-def find_feature_files(formats: str, paths: Sequence[Path]) -> FeatureFiles:
-    """Read the georeferences of the images if a format needs them.
+def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
+    """Yield what the coordinates are for images without a georeference or without a CRS, if a format has a CRS.
 
     Args:
-        formats: Value of ``--format``.
+        formats: Names of :data:`FORMAT_NAMES`.
         paths: The images.
 
     Raises:
-        UserError: As :func:`parse_formats`, or a georeference is malformed. An unreadable image is no error here:
-            reading it reports it.
+        UserError: A georeference is malformed. An unreadable image is no error here: reading it reports it.
     """
-    parsed = parse_formats(formats)
-    if parsed == (DOTA,):
-        return FeatureFiles(parsed)
-    return FeatureFiles(parsed, {path.stem: _read_georeference(path) for path in paths})
+    if set(formats) == {DOTA}:
+        return
+    georeferences = list(map(_read_georeference, paths))
+    total = count_of(len(georeferences), "image")
+    plain = georeferences.count(None)
+    if plain:
+        yield f"{plain} of {total} {is_or_are(plain)} not georeferenced: coordinates are pixels, x right, y down"
+    unknown = sum(each is not None and each.crs is None for each in georeferences)
+    if unknown:
+        yield f"{unknown} of {total} {is_or_are(unknown)} without a CRS: map coordinates, no lengths in meters"
 
 
 def _read_georeference(path: Path) -> Georeference | None:
