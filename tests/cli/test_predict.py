@@ -95,6 +95,22 @@ def test_predict_on_a_folder(model, images, tmp_path, capsys):
     assert main(["check-submission", str(out / "detections")]) == 0
 
 
+def test_predict_in_several_formats(model, images, tmp_path, capsys):
+    geopandas = pytest.importorskip("geopandas")
+    (images / "P1.pgw").write_text("0.5 0 0 -0.5 447000.25 4426999.75")
+    (images / "P1.prj").write_text("EPSG:32650")
+    out = tmp_path / "out"
+    assert predict(model["oriented"], images, out, "--format", "dota,gpkg", "--no-pictures") == 0
+    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in capsys.readouterr().out
+    frame = geopandas.read_file(out / "detections.gpkg", layer="detections_epsg_32650")
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert frame.crs == "EPSG:32650"
+    assert set(frame["image"]) == {"P1"}
+    polygons = np.concatenate([each.polygons[each.image_ids == "P1"] for each in detections.values()]).reshape(-1, 4, 2)
+    xs = np.sort(447000 + 0.5 * polygons[..., 0].mean(1))
+    np.testing.assert_allclose(np.sort(frame["center_x"]), xs, rtol=0, atol=1e-6)
+
+
 def test_output_of_predict_can_be_evaluated_and_drawn(model, images, tmp_path, capsys):
     predict(model["oriented"], images, tmp_path / "out", "--no-pictures")
     assert not (tmp_path / "out" / "pictures").exists()
