@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.io import reader_interface
-from rotated_atss.io.image_reader import ArrayReader
+from rotated_atss.io.reader_interface import ArrayReader
 
 
 def slow_reduced(image: np.ndarray, factor: int) -> np.ndarray:
