@@ -9,7 +9,7 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
-from rotated_atss.io.image_reader import PixelOptions, open_image
+from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.tiling.crop import Integers
 from rotated_atss.tiling.row_bands import CHUNK_ROWS
@@ -81,7 +81,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     resampled = settings.resampling_rates() != [1.0]
     if resampled or header is None or header.file_format in _SEQUENTIAL_FORMATS:
         return 1
-    with open_image(image, PixelOptions(bits=settings.bits)) as reader:
+    with open_image(image, settings.pixels) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
     return min(round(len(windows[0]) / WINDOWS_PER_PART), len(np.unique(windows[0][:, 1])))
