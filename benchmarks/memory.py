@@ -50,6 +50,11 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
     return round(sum(highest.values()) / MB, 1)
 
 
+def process_peak_megabytes() -> float:
+    """Return the peak resident memory of this process in megabytes (1e6 bytes)."""
+    return round(_peak() / MB, 1)
+
+
 def held_megabytes(model: Any, optimizer: Any = None) -> float:
     """Return the megabytes of a model's parameters and buffers, and of the state of its optimizer."""
     kept = [*model.parameters(), *model.buffers()]
