@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of, printable
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -32,9 +34,11 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.split import split_dota
 
     options = _split_arguments(args)
+    prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
         workers=args.workers,
+        scheduler=args.scheduler,
         overwrite=args.overwrite,
         progress=False if args.quiet else None,
         on_start=None if args.quiet else _print_plan,

@@ -74,6 +74,7 @@ def split_dota(
     image_lists: PathLike | Sequence[PathLike] | None = None,
     labeled_only: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
     on_start: Callable[[int, int], None] | None = None,
@@ -93,6 +94,7 @@ def split_dota(
         image_lists: Text files that name the images to split, one per line; None splits all of the folders.
         labeled_only: Leave out images without labels instead of raising.
         workers: Processes; None uses one per core. The output does not depend on it.
+        scheduler: Address of a Dask scheduler whose workers split the images instead; paths must be absolute then.
         overwrite: Replace an earlier split in ``out``, complete or not. Other folders are never replaced.
         progress: Show a progress bar; None shows it on a terminal.
         on_start: Called with the numbers of images and of windows before the first image is split.
@@ -147,7 +149,7 @@ def split_dota(
         if on_start is not None:
             on_start(len(sources), sum(count_windows(source.image, settings) for source in sources))
         jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
-        stats = _split_all(jobs, workers, progress)
+        stats = _split_all(jobs, workers, scheduler, progress)
         _check_tiles(folder, stats, labeled=labels is not None)
         full_labels = None
         if labels is not None and settings.whole_images:
@@ -221,7 +223,9 @@ def _object_place(source: SourceImage, line: int) -> str:
     return f"{source.labels}:{line}" if line else f"{source.labels}"
 
 
-def _split_all(images: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
+def _split_all(
+    images: Sequence[SplitJob], workers: int, scheduler: str | None, progress: bool | None
+) -> list[SplitStats]:
     """Split the images, large ones in parts, and return the statistics per image in the same order."""
     for name in ("images",) if images[0].labels is None else ("images", "labelTxt"):
         (images[0].folder / name).mkdir()
@@ -229,9 +233,10 @@ def _split_all(images: Sequence[SplitJob], workers: int, progress: bool | None) 
     jobs = [job for each in parts for job in each]
     stats: dict[int, SplitStats] = {}
     job_bytes = [estimate_job_bytes(job) for job in jobs]
+    workers = workers if scheduler is None else 1  # the threads of a worker are those of the cluster
     jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, job_bytes, strict=True)]
     with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
-        for index, result in run_jobs(split_image, jobs, workers, job_bytes):
+        for index, result in run_jobs(split_image, jobs, workers, job_bytes, scheduler=scheduler):
             stats[index] = result
             bar.update()
     ordered = iter([stats[index] for index in range(len(jobs))])

@@ -153,8 +153,8 @@ def test_interrupt_removes_the_output(tmp_path, monkeypatch, make_folder, split)
     folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
     run_jobs = rotated_atss.tiling.split.run_jobs
 
-    def interrupted(*arguments):
-        yield next(run_jobs(*arguments))
+    def interrupted(*arguments, **options):
+        yield next(run_jobs(*arguments, **options))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rotated_atss.tiling.split, "run_jobs", interrupted)
