@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     args.bits = resolve_bits(paths, args.bits)
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
-    return print_failures(failures, paths)
+    return print_failures(len(failures), paths)
 
 
 def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:

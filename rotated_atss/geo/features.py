@@ -107,6 +107,11 @@ class FeatureTable:
     rings: NDArray[np.float64]
 
     @property
+    def finite(self) -> NDArray[np.bool_]:
+        """(N,) whether all coordinates of a ring are finite; they are not outside the area of the CRS."""
+        return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
+
+    @property
     def description(self) -> str:
         """What the coordinates are, in words."""
         if self.coordinates == PIXELS:

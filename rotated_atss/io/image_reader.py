@@ -2,146 +2,76 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Literal
 
-import cv2
-import numpy as np
-
+from rotated_atss.errors import UserError
+from rotated_atss.io.decode import decode_image
 from rotated_atss.io.georeference import Georeference
-from rotated_atss.io.images import check_header, read_image
-from rotated_atss.io.png import Image
+from rotated_atss.io.georeference_files import add_sidecars
+from rotated_atss.io.image_header import ImageHeader, check_header
+from rotated_atss.io.orientation import orient_georeference
+from rotated_atss.io.pixel_options import PixelOptions
+from rotated_atss.io.raster_reader import RasterReader, read_georeference
+from rotated_atss.io.reader_interface import ArrayReader, ImageReader
+from rotated_atss.io.scaling import scale_to_8_bit
 
-Access = Literal["memory", "tiles", "rows", "sequential"]
-_BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
+__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
 
-
-@dataclass(frozen=True)
-class PixelOptions:
-    """Conversion of the pixels of a file to 8-bit color.
-
-    Attributes:
-        bits: Used bits of 16-bit images, 8 to 16; None counts those of the image.
-    """
-
-    bits: int | None = None
-
-
-class ImageReader(ABC):
-    """An open image. Use it as a context manager, in one process: workers open their own.
-
-    Attributes:
-        path: The file.
-        width: Width in pixels, after the EXIF orientation is applied.
-        height: Height in pixels, likewise.
-        bands: Samples per pixel of the file, alpha included.
-        dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
-        georeference: Map position of the pixels; None if it is unknown.
-        access: How windows are decoded. ``memory``: the image is decoded as a whole when it is opened. ``tiles``: a
-            window decodes what it covers. ``rows``: a window decodes all columns of its rows, which are kept for the
-            next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, and the rows above are
-            decoded first, so a second reader of the same file saves no time.
-    """
-
-    path: Path
-    width: int
-    height: int
-    bands: int = 3
-    dtype: str = "uint8"
-    georeference: Georeference | None = None
-    access: Access = "memory"
-
-    @abstractmethod
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Read a window as (h, w, 3) uint8, BGR.
-
-        Args:
-            window: x_start, y_start, x_stop, y_stop inside the image, pixels; None reads the whole image.
-
-        Raises:
-            UserError: The pixels cannot be read.
-        """
-
-    def read_reduced(self, factor: int) -> Image:
-        """Read the whole image reduced by an integer factor, with a band of rows in memory.
-
-        Args:
-            factor: Side of the blocks of pixels that are averaged. Blocks at the right and the lower border can be
-                smaller.
-
-        Returns:
-            (ceil(height / factor), ceil(width / factor), 3) uint8, BGR.
-
-        Raises:
-            UserError: The pixels cannot be read.
-
-        Example:
-            >>> gray = np.array([[1, 2, 9], [3, 6, 9]], np.uint8)
-            >>> ArrayReader(np.dstack([gray] * 3)).read_reduced(2)[..., 0].tolist()
-            [[3, 9]]
-        """
-        if factor == 1:
-            return self.read()
-        rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
-        bands = [
-            _average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
-            for top in range(0, self.height, rows)
-        ]
-        return np.concatenate(bands)
-
-    def close(self) -> None:  # noqa: B027 - nothing to release by default
-        """Release the file."""
-
-    def __enter__(self) -> ImageReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ArrayReader(ImageReader):
-    """An image in memory.
-
-    Args:
-        image: (H, W, 3), uint8, BGR.
-        path: Its file; by default one named ``image``.
-    """
-
-    def __init__(self, image: Image, path: str | Path = "image") -> None:
-        self.path, self._image = Path(path), image
-        self.height, self.width = image.shape[:2]
-
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Return a view of the pixels."""
-        if window is None:
-            return self._image
-        x_start, y_start, x_stop, y_stop = window
-        return self._image[y_start:y_stop, x_start:x_stop]
+_LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
 
 class WholeImageReader(ArrayReader):
     """An image that is decoded into memory as a whole when it is opened."""
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        header = check_header(Path(path))
-        super().__init__(read_image(path, options.bits), path)
-        if header is not None:
-            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+        self._header = check_header(Path(path))
+        values = decode_image(Path(path), self._header)
+        super().__init__(scale_to_8_bit(values, options), path)
+        self.dtype = str(values.dtype)
+        if self._header is not None:
+            self.bands = self._header.bands
+
+    @cached_property
+    def georeference(self) -> Georeference | None:  # type: ignore[override]
+        """Map position of the pixels; None if it is unknown."""
+        return find_georeference(self.path)
 
 
-def _average_blocks(image: Image, factor: int) -> Image:
-    """Average blocks of pixels; incomplete blocks are completed by repeating the border."""
-    height, width = (-(-side // factor) for side in image.shape[:2])
-    below, right = height * factor - image.shape[0], width * factor - image.shape[1]
-    if below or right:
-        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+def find_georeference(path: str | Path) -> Georeference | None:
+    """Read the georeference in an image file or in the files beside it, without decoding pixels.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The georeference; None if there is none, or if only rasterio can read it and is not installed.
+
+    Raises:
+        UserError: The header of the image or a file beside it is malformed.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((20, 30, 3), np.uint8))
+        ...     _ = Path(folder, "a.pgw").write_text("2 0 0 -2 101 199")
+        ...     find_georeference(f"{folder}/a.png").transform
+        (2.0, 0.0, 100.0, 0.0, -2.0, 200.0)
+    """
+    path = Path(path)
+    header = check_header(path)
+    inside = header is not None and header.directory is not None and header.directory.is_georeferenced
+    if header is not None and (inside or header.needs_rasterio) and find_spec("rasterio") is not None:
+        return read_georeference(path)
+    found = add_sidecars(None, path)
+    return (
+        found
+        if found is None or header is None
+        else orient_georeference(found, header.width, header.height, header.orientation)
+    )
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
@@ -165,4 +95,23 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         ...         (image.width, image.height), image.read((10, 0, 30, 5)).shape
         ((30, 20), (5, 20, 3))
     """
-    return WholeImageReader(path, PixelOptions() if options is None else options)
+    path, options = Path(path), PixelOptions() if options is None else options
+    header = check_header(path)
+    if header is not None and _is_raster(path, header, options):
+        return RasterReader(path, options)
+    return WholeImageReader(path, options)
+
+
+def _is_raster(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
+    """Return whether rasterio reads a file.
+
+    Raises:
+        UserError: Only rasterio reads it right, and it is not installed.
+    """
+    reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
+    reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
+    installed = find_spec("rasterio") is not None
+    if reason and not installed:
+        hint = 'pip install "rotated-atss[geo]"'
+        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=hint)
+    return bool(reason) or (installed and header.file_format == "TIFF" and 3 * header.width * header.height > _LARGE)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rotated_atss.errors import UserError
@@ -21,6 +23,7 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.ops.boxes import hbb_to_obb
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+from rotated_atss.tiling.row_bands import iter_row_bands
 from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
@@ -93,8 +96,8 @@ def predict_image(
 ) -> BoxDetections:
     """Detect on one image of any size.
 
-    Windows are read row by row. Only those of one batch are held in memory, in addition to what the reader of the image
-    holds, and all detections.
+    The rows of a large image are read from top to bottom, each once. Memory holds the rows of one row of windows, the
+    windows of one batch, and all detections.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
@@ -172,23 +175,23 @@ def _predict(
 def _detect_on_windows(
     detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections of every window, named as its tile, row by row, as readers of large images need it."""
+    """Yield the detections of every window, named as its tile, from top to bottom."""
     settings = tiling.split_settings()
-    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio).tolist()
-    windows.sort(key=lambda window: (window[1], window[0]))
+    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio)
+    windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]
+    tiles = _iter_tiles(image, windows, settings)
     with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:
-        for start in range(0, len(windows), tiling.batch_size):
-            batch = windows[start : start + tiling.batch_size]
-            tiles = [_read_window(image, window, settings.padding) for window in batch]
-            yield from detect_on_tiles(detector, tiles, [settings.tile_name(_ID, 1, window) for window in batch])
+        while batch := dict(islice(tiles, tiling.batch_size)):
+            yield from detect_on_tiles(detector, list(batch.values()), list(batch))
             bar.update(len(batch))
 
 
-def _read_window(image: ImageReader, window: Sequence[int], padding: tuple[int, ...] | None) -> Image:
-    """Read a window that can exceed the right and the lower border, where it is padded."""
-    x_start, y_start, x_stop, y_stop = window
-    visible = image.read((x_start, y_start, min(x_stop, image.width), min(y_stop, image.height)))
-    return crop_window(visible, [0, 0, x_stop - x_start, y_stop - y_start], padding)
+def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitSettings) -> Iterator[tuple[str, Image]]:
+    """Yield name and pixels of the windows."""
+    for rows, band in iter_row_bands(image, windows):
+        for window in windows[rows].tolist():
+            extent = [0, 0, window[2] - window[0], window[3] - window[1]]
+            yield settings.tile_name(_ID, 1, window), crop_window(band.crop(window), extent, settings.padding)
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:

@@ -159,8 +159,8 @@ def test_stopped_run_leaves_the_earlier_result(model, images, tmp_path, monkeypa
     def stop(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
-            assert (out / "predict.partial" / "pictures" / "P1.png").is_file()
-            assert any(path.stat().st_size for path in (out / "predict.partial" / "detections").iterdir())
+            assert (out / "predict.partial" / "results" / "pictures" / "P1.png").is_file()
+            assert (out / "predict.partial" / "records" / "P1.npz").is_file()
             raise error
         return predict_image(*arguments, **options)
 
@@ -168,7 +168,7 @@ def test_stopped_run_leaves_the_earlier_result(model, images, tmp_path, monkeypa
     assert predict(model["oriented"], images, out, *words, "--iou", "0.9") in (2, 130)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert ([contents(folder) for folder in (out / "detections", out / "pictures")], file.read_bytes()) == before
-    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures"]
+    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures", "predict.partial"]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder in which no user can write")
@@ -191,7 +191,7 @@ def test_unwritable_output_is_noticed_before_the_model_is_loaded(images, tmp_pat
 def test_second_predict_into_a_folder_is_refused(images, tmp_path, user_error):
     (tmp_path / "model.pth").write_bytes(b"never read")
     words = ["rotated_atss_obb_r18_demo_le90", tmp_path / "model.pth", images, "--out", tmp_path / "out"]
-    with PredictionFiles(tmp_path / "out"):
+    with PredictionFiles(tmp_path / "out", {}, ["P1", "P2"]):
         assert ".predict.lock: another run writes into this folder" in user_error("predict", *words)
 
 

@@ -12,6 +12,7 @@ import torch
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_reader import ArrayReader
 from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.tiling import row_bands
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling
 from rotated_atss.tiling.split import split_dota
@@ -237,10 +238,10 @@ class RecordingReader(ArrayReader):
 
     def __init__(self, image: np.ndarray) -> None:
         super().__init__(image, "P1.tif")
-        self.windows: list[tuple[int, ...]] = []
+        self.windows: list = []
 
     def read(self, window=None) -> np.ndarray:
-        self.windows.append(tuple(window))
+        self.windows.append(window)
         return super().read(window).copy()
 
 
@@ -253,10 +254,12 @@ def test_reader_gives_the_detections_of_the_array() -> None:
         assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
 
 
-def test_windows_are_read_inside_the_image_and_row_by_row() -> None:
-    reader = RecordingReader(scattered(300, 60))
-    predict_image(Spots(), reader, size=96, gap=32)
-    assert reader.windows == [(x, 0, x + 96, 60) for x in (0, 64, 128, 192, 204)]
-    reader = RecordingReader(scattered(100, 300))
-    predict_image(Spots(), reader, size=96, gap=32, batch_size=3)
-    assert [window[:2] for window in reader.windows] == [(x, y) for y in (0, 64, 128, 192, 204) for x in (0, 4)]
+def test_large_images_are_read_once_from_top_to_bottom(monkeypatch) -> None:
+    image, reader = scattered(100, 300), RecordingReader(scattered(100, 300))
+    expected = predict_image(Spots(), image, size=96, gap=32)
+    monkeypatch.setattr(row_bands, "_ONE_CHUNK_PIXELS", 1000)
+    monkeypatch.setattr(row_bands, "CHUNK_ROWS", 64)
+    detections = predict_image(Spots(), reader, size=96, gap=32, batch_size=3)
+    assert reader.windows == [(0, y, 100, min(y + 64, 300)) for y in (0, 64, 128, 192, 256)]
+    for attribute in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
