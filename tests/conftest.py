@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,18 @@ class DaskCluster:
     scheduler_address: str
 
     def worker_pids(self) -> list[int]:
-        """Wait for both workers and return their process ids."""
+        """Wait for both workers, also for one that is restarted, and return their process ids."""
         import distributed
 
+        deadline = time.monotonic() + 60
         with distributed.Client(self.scheduler_address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
-            return list(client.run(os.getpid).values())
+            while time.monotonic() < deadline:
+                client.wait_for_workers(2, timeout=60)
+                answers = list(client.run(os.getpid, on_error="return").values())
+                pids = [pid for pid in answers if isinstance(pid, int)]
+                if len(pids) == len(answers) == 2:
+                    return pids
+        raise AssertionError("the workers have not been restarted")
 
 
 @pytest.fixture(scope="session")

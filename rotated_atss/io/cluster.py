@@ -117,6 +117,8 @@ def check_cluster(address: str, paths: Sequence[str | Path]) -> int:
         except ModuleNotFoundError as error:
             hint = "install rotated-atss in the environment of the workers"
             raise UserError(f"the workers cannot import {error.name}", where=_OPTION, hint=hint) from None
+        except OSError as error:  # it died meanwhile
+            raise UserError(f"a worker does not answer: {error}", where=_OPTION, hint="run the command again") from None
     for worker, (version, missing) in answers.items():
         if version != __version__:
             what = f"the worker {worker} has version {version}, this program {__version__}"
