@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of, printable
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="split every N-th image only, from the I-th, for job arrays: N runs with the same options; the last one "
         "to end completes --out",
     )  # fmt: skip
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -41,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier split first")
     shard = None if args.shard is None else Shard.parse(args.shard)
     options = _split_arguments(args)
+    prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
         workers=args.workers,
+        scheduler=args.scheduler,
         overwrite=args.overwrite,
         shard=shard,
         progress=False if args.quiet else None,

@@ -77,6 +77,7 @@ def split_dota(
     image_lists: PathLike | Sequence[PathLike] | None = None,
     labeled_only: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     overwrite: bool = False,
     shard: Shard | None = None,
     progress: bool | None = None,
@@ -101,6 +102,7 @@ def split_dota(
         image_lists: Text files that name the images to split, one per line; None splits all of the folders.
         labeled_only: Leave out images without labels instead of raising.
         workers: Processes; None uses one per core. The output does not depend on it.
+        scheduler: Address of a Dask scheduler whose workers split the images instead; paths must be absolute then.
         overwrite: Replace an earlier split in ``out``, and an unfinished one of other settings. Other folders are never
             replaced.
         shard: Split a part of the images only; the run that finishes the last image of all shards completes ``out``.
@@ -166,7 +168,7 @@ def split_dota(
         if on_continue is not None and run.num_finished:
             on_continue(run.num_finished, len(sources))
         if not stage.is_moving:
-            run.execute(workers, progress)
+            run.execute(workers, scheduler, progress)
         content = _Content(settings, folders, formats, sources, label_sets, renamed=class_map is not None)
         with stage.exclusive() as present:
             if present:
