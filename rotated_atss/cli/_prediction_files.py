@@ -1,4 +1,4 @@
-"""Output of ``predict``: all files are written under temporary names and moved into place at the end."""
+"""Output of ``predict``: a partial folder keeps finished images, and all files are moved into place at the end."""
 
 from __future__ import annotations
 
@@ -6,77 +6,92 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._feature_files import list_feature_files
 from rotated_atss.cli._pictures import picture_path
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of, is_or_are
+from rotated_atss.io.files import atomic_write
+from rotated_atss.io.run_lock import run_lock
+from rotated_atss.io.run_state import finish_moves, first_difference, plan_moves, read_state
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
+    from rotated_atss.tiling.prediction_record import ImageInfo
 
 DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
 PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
+_RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
+_MOVED = ".predict.moved"  # the partial folder of a finished run while it is removed
+_LOCK_SECONDS = 60.0  # a shard waits so long for another one that prepares or completes the output
+
 
 class PredictionFiles:
-    r"""Context manager that writes the files of one run of ``predict``.
+    """Context manager for the files of one run of ``predict``, which the same command can continue.
 
-    Detections are appended image by image, so none are held in memory. Without :meth:`commit` the output folder is
-    left unchanged. The lock ``LOCK`` in the output folder is held while the context is active, so that two runs do not
-    write into it at once.
+    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
+    is kept if the run is stopped, at any moment and in any way, unless no image is finished. :meth:`commit` composes
+    the result files there, records the renames that move them into place, and carries them out; a run that is stopped
+    from then on is finished by the next one, before that does anything else.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
+        run: Description of all that the result depends on, in JSON. An interrupted run is continued if its description
+            is equal.
+        images: Names of all images, without suffix.
         json_path: File of the COCO results; None writes none.
+        overwrite: Discard an interrupted run.
+        shard: Name of the part of the images that this run predicts, while other runs predict others into the same
+            folder; None for a run that predicts all.
+
+    Attributes:
+        finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
+            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
+            run does not replace) and ``removed_files`` (names of other removed files). None before.
 
     Raises:
-        UserError: The output cannot be written, or another run writes into it.
-
-    Example:
-        >>> import tempfile
-        >>> import torch
-        >>> from rotated_atss.tiling.merge_boxes import BoxDetections
-        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with PredictionFiles(folder) as files:
-        ...         files.add(image, ["plane", "ship"])
-        ...         files.commit(["plane", "ship"])
-        ...     Path(folder, "detections", "Task1_ship.txt").read_text()
-        0
-        'P1 0.5 6.0 8.0 14.0 8.0 14.0 12.0 6.0 12.0\n'
+        UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
     """
 
-    def __init__(self, out: str | Path, json_path: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        out: str | Path,
+        run: Mapping[str, Any],
+        images: Sequence[str],
+        *,
+        json_path: str | Path | None = None,
+        overwrite: bool = False,
+        shard: str | None = None,
+    ) -> None:
         self.out, self.partial = Path(out), Path(out) / PARTIAL
+        self.results = self.partial / _RESULTS
+        self.images = images
         self.json_path = None if json_path is None else Path(json_path)
-        self._json_part = self.json_path and self.json_path.with_name(
-            f".{self.json_path.name}.{secrets.token_hex(4)}.part"
-        )
-        self._has_results = False
+        self.finished: dict[str, Any] | None = None
+        self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
         self._created = False
+        self._parts: dict[Path, Path] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> PredictionFiles:
-        from rotated_atss.io.run_lock import run_lock
-
         try:
             self._created = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_created)
-            self._stack.enter_context(run_lock(self.out / LOCK))
-            shutil.rmtree(self.partial, ignore_errors=True)  # left by a killed run
-            self._stack.callback(shutil.rmtree, self.partial, ignore_errors=True)
-            for name in (DETECTIONS, PICTURES):
-                (self.partial / name).mkdir(parents=True)
-                self._check_writable(self.out / name)
-            if self._json_part is not None:
-                self._json_part.parent.mkdir(parents=True, exist_ok=True)
-                self._stack.callback(self._json_part.unlink, missing_ok=True)
-                self._json_part.write_bytes(b"[")
+            if self._shard is None:
+                self._stack.enter_context(run_lock(self.out / LOCK))
+                self._prepare()
+            else:
+                self._stack.enter_context(run_lock(self.out / f".predict.{self._shard}.lock"))
+                with self._main_lock():
+                    self._prepare()
         except OSError as error:
             self._stack.close()
             what = f"the output cannot be written: {error.strerror}"
@@ -89,10 +104,77 @@ class PredictionFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self.partial.exists() and error is not None:
+            done = sum(map(self.is_done, self.images))
+            images = count_of(len(self.images), "image")
+            print(f"{done} of {images} {is_or_are(done)} finished; the same command continues")
+        if not (self.partial / _JOURNAL).exists():
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
         self._stack.close()
 
+    def _prepare(self) -> None:
+        """Finish, continue or discard an interrupted run, and create the folders."""
+        shutil.rmtree(self.out / _MOVED, ignore_errors=True)
+        journal = read_state(self.partial / _JOURNAL)
+        if journal is not None:
+            is_same = first_difference(journal["run"], self._run) is None
+            self._move(journal)
+            if is_same and not self._overwrite:
+                self.finished = journal["note"]
+                return
+        self._check_continuable()
+        for folder in (self.partial / _RECORDS, self.results / PICTURES):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.out / DETECTIONS, self.out / PICTURES):
+            self._check_writable(folder)
+        if self.json_path is not None:
+            self.json_path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_writable(self.json_path.parent)
+        if not (self.partial / _RUN).exists():
+            atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
+
+    def _check_continuable(self) -> None:
+        """Discard an interrupted run if that is requested, or if nothing of it is finished."""
+        run = read_state(self.partial / _RUN)
+        difference = None if run is None else first_difference(run, self._run)
+        has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
+        if difference is not None and has_records and not self._overwrite:
+            hint = "repeat its command to continue it, or pass --overwrite to discard it"
+            raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
+        if self._overwrite or difference is not None or run is None:
+            self._check_no_shards()
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self._shard is None:
+            for path in self.partial.rglob(".*.part"):  # left by a killed process
+                path.unlink()
+
+    def _check_no_shards(self) -> None:
+        """Raise an error while another run writes into the partial folder."""
+        for lock in self.out.glob(".predict.*.lock"):
+            if self._shard is None or lock.name != f".predict.{self._shard}.lock":
+                with run_lock(lock):
+                    pass
+
+    @contextmanager
+    def _main_lock(self) -> Iterator[None]:
+        """Hold the lock of the output folder for a short time, as soon as no other shard holds it."""
+        deadline = time.monotonic() + _LOCK_SECONDS
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(run_lock(self.out / LOCK))
+                    break
+                except UserError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.2)
+            yield
+
     def _remove_created(self) -> None:
-        if self._created and not any(self.out.iterdir()):
+        if self._created and self.out.exists() and not any(self.out.iterdir()):
             self.out.rmdir()
 
     @staticmethod
@@ -104,69 +186,102 @@ class PredictionFiles:
 
     def picture_path(self, image: Path) -> Path:
         """Return the temporary path of an image's picture."""
-        return picture_path(self.partial / PICTURES, image)
+        return picture_path(self.results / PICTURES, image)
 
-    def add(
-        self, detections: BoxDetections, classes: Sequence[str], coco_results: Sequence[dict[str, Any]] = ()
-    ) -> None:
-        """Append the detections of one image.
+    def is_done(self, image: str) -> bool:
+        """Return whether the detections on an image are recorded."""
+        from rotated_atss.tiling.prediction_record import is_complete
+
+        return is_complete(self._record(image))
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Record the detections on one image, which is then finished; its picture must be written before.
 
         Args:
             detections: Detections on a full image.
-            classes: Class names indexed by label; they become the names of the Task1 files.
-            coco_results: The same detections in COCO's results format.
+            info: The image.
 
         Raises:
-            OSError: The files cannot be written, for example because the disk is full. This affects all images, so the
+            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
                 caller must end the run.
         """
-        from rotated_atss.dota.detections import format_detections, task1_path
-        from rotated_atss.tiling.merge_boxes import to_task1
+        from rotated_atss.tiling.prediction_record import write_record
 
-        for name, class_detections in to_task1([detections], classes).items():
-            if len(class_detections):
-                with open(task1_path(self.partial / DETECTIONS, name), "ab") as file:
-                    file.write(format_detections(class_detections))
-        if self._json_part is not None and coco_results:
-            text = ", ".join(map(json.dumps, coco_results))
-            with open(self._json_part, "ab") as file:
-                file.write((f", {text}" if self._has_results else text).encode())
-            self._has_results = True
+        write_record(self._record(detections.name), detections, info)
+        self._failure(detections.name).unlink(missing_ok=True)
 
-    def commit(self, classes: Sequence[str]) -> int:
-        """Move all files into place.
+    def add_failure(self, image: str, error: UserError) -> None:
+        """Record that an image cannot be read. The next run tries again."""
+        self._failure(image).write_text(f"{error}\n")
+
+    def is_complete(self) -> bool:
+        """Return whether every image is finished or has failed."""
+        return all(self._failure(image).exists() or self.is_done(image) for image in self.images)
+
+    def part_of(self, target: str | Path) -> Path:
+        """Return the temporary path, in the same folder, of a result file outside of the output folder."""
+        target = Path(target)
+        self._parts[target] = target.with_name(
+            f".{target.name}.{zlib.crc32(str(self.out.resolve()).encode()):08x}.part"
+        )
+        return self._parts[target]
+
+    def commit(self, compose: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
+        """Compose the result files, move them into place and set ``finished``.
 
         Args:
-            classes: Names of the classes that get a file, even if it has no detections.
-
-        Returns:
-            Number of removed pictures: those of an earlier run that this run does not replace.
+            compose: Writes the result files into the folder ``results`` and to paths of :meth:`part_of`, from the
+                records of the finished images in the order of the images. Returns a summary.
+            stale: Files of an earlier result to remove.
         """
-        from rotated_atss.dota.detections import task1_path
+        with self._main_lock() if self._shard is not None else nullcontext():
+            if not (self.partial / _RUN).exists():
+                return  # another shard has done this
+            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
+            (self.results / DETECTIONS).mkdir()
+            for path in list_feature_files(self.results):
+                path.unlink()
+            done = [image for image in self.images if self.is_done(image)]
+            summary = compose([self._record(image) for image in done])
+            for path in (self.results / PICTURES).glob("*.png"):
+                if path.stem not in set(done):  # the image has changed while it was processed
+                    path.unlink()
+            moves, pictures = self._list_moves(), self._stale_pictures()
+            old = [*stale, *list_feature_files(self.out)]
+            kept = {target for _, target in moves}
+            note = {
+                "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
+                "removed_files": [path.name for path in old if path not in kept and path.exists()],
+            }  # fmt: skip
+            self._move(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
+        self.finished = note
+
+    def _list_moves(self) -> list[tuple[Path, Path]]:
+        """List source and target of all files, pictures last, so that there is never a picture without detections."""
+        files = [path for path in sorted(self.results.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        files.sort(key=lambda path: path.parent.name == PICTURES)
+        inside = [(path, self.out / path.relative_to(self.results)) for path in files]
+        return [(part, target) for target, part in self._parts.items()] + inside
+
+    def _stale_pictures(self) -> list[Path]:
+        """List pictures of an earlier run that this run does not replace."""
         from rotated_atss.visualization.png_output import is_written_by_this_package
 
-        for name in DETECTIONS, PICTURES:
-            if name == DETECTIONS or any((self.partial / PICTURES).iterdir()):
-                (self.out / name).mkdir(exist_ok=True)
-        # Remove old Task1 files before replacing pictures, so that an interrupted commit never leaves detections of an
-        # earlier run.
-        for name in classes:
-            task1_path(self.out / DETECTIONS, name).unlink(missing_ok=True)
-            task1_path(self.partial / DETECTIONS, name).touch()
-        pictures = {path.name: path for path in (self.partial / PICTURES).iterdir()}
-        stale = [
+        return [
             path
-            for path in (self.out / PICTURES).glob("*.png")
-            if path.name not in pictures and path.is_file() and is_written_by_this_package(path)
+            for path in sorted((self.out / PICTURES).glob("*.png"))
+            if not (self.results / PICTURES / path.name).exists()
+            and path.is_file()
+            and is_written_by_this_package(path)
         ]
-        for path in stale:
-            path.unlink()
-        for name, path in pictures.items():
-            os.replace(path, self.out / PICTURES / name)
-        for name in classes:
-            os.replace(task1_path(self.partial / DETECTIONS, name), task1_path(self.out / DETECTIONS, name))
-        if self.json_path is not None and self._json_part is not None:
-            with open(self._json_part, "ab") as file:
-                file.write(b"]\n")
-            os.replace(self._json_part, self.json_path)
-        return len(stale)
+
+    def _record(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.npz"
+
+    def _failure(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.failed"
+
+    def _move(self, journal: Mapping[str, Any]) -> None:
+        finish_moves(journal)
+        os.replace(self.partial, self.out / _MOVED)
+        shutil.rmtree(self.out / _MOVED, ignore_errors=True)

@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compile", action="store_true",
         help="compile backbone and neck with torch.compile: slow first steps, faster later ones; needs a C++ compiler",
     )  # fmt: skip
+    parser.add_argument(
+        "--on-nonfinite-loss", choices=("stop", "skip"),
+        help="a batch whose loss or gradient is not finite is written to WORK_DIR/nonfinite_iter_N.pth for "
+        "`rotated-atss replay`; then stop, or skip it (default: the config's, which is stop)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="random seed")
     parser.add_argument("--deterministic", action="store_true", help="use deterministic algorithms only")
     parser.add_argument(
@@ -94,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
+        on_nonfinite_loss=args.on_nonfinite_loss,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

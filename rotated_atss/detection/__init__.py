@@ -17,7 +17,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an op
 
 from rotated_atss.detection import registry
 from rotated_atss.detection.datasets import box_type, coco, dota, loading, pipeline, transforms
-from rotated_atss.detection.engine import hooks, optim_wrapper, tta
+from rotated_atss.detection.engine import hooks, nonfinite_loss, optim_wrapper, tta
 from rotated_atss.detection.evaluation import coco_metric, dota_metric
 from rotated_atss.detection.heads import (
     atss_head,
@@ -47,6 +47,7 @@ __all__ = [
     "horizontal_atss_head",
     "loading",
     "loss_modules",
+    "nonfinite_loss",
     "official_atss_head",
     "optim_wrapper",
     "pipeline",

@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 
+from rotated_atss.errors import UserError
+from rotated_atss.io.decode import decode_image
 from rotated_atss.io.georeference import Georeference
-from rotated_atss.io.images import check_header, read_image
-from rotated_atss.io.png import Image
+from rotated_atss.io.georeference_files import add_sidecars
+from rotated_atss.io.image_header import ImageHeader, check_header
+from rotated_atss.io.orientation import orient_georeference
+from rotated_atss.io.pixel_options import PixelOptions
+from rotated_atss.io.raster_reader import RasterReader, read_georeference
+from rotated_atss.io.reader_interface import ArrayReader, ImageReader
+from rotated_atss.io.scaling import scale_to_8_bit
+
+__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
+
+_LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
 
-@dataclass(frozen=True)
-class PixelOptions:
-    """Conversion of the pixels of a file to 8-bit color.
-
-    Attributes:
-        bits: Used bits of 16-bit images, 8 to 16; None counts those of the image.
-    """
-
-    bits: int | None = None
-
-
-class ImageReader(ABC):
-    """An open image. Use it as a context manager, in one process: workers open their own.
-
-    Attributes:
-        path: The file.
-        width: Width in pixels, after the EXIF orientation is applied.
-        height: Height in pixels, likewise.
-        bands: Samples per pixel of the file, alpha included.
-        dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
-        georeference: Map position of the pixels; None if it is unknown.
-    """
-
-    path: Path
-    width: int
-    height: int
-    bands: int = 3
-    dtype: str = "uint8"
-    georeference: Georeference | None = None
-
-    @abstractmethod
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Read a window as (h, w, 3) uint8, BGR.
-
-        Args:
-            window: x_start, y_start, x_stop, y_stop inside the image, pixels; None reads the whole image.
-
-        Raises:
-            UserError: The pixels cannot be read.
-        """
-
-    def close(self) -> None:  # noqa: B027 - nothing to release by default
-        """Release the file."""
-
-    def __enter__(self) -> ImageReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class WholeImageReader(ImageReader):
+class WholeImageReader(ArrayReader):
     """An image that is decoded into memory as a whole when it is opened."""
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        self.path = Path(path)
-        header = check_header(self.path)
-        self._image = read_image(self.path, options.bits)
-        self.height, self.width = self._image.shape[:2]
-        if header is not None:
-            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+        self._header = check_header(Path(path))
+        values = decode_image(Path(path), self._header)
+        super().__init__(scale_to_8_bit(values, options), path)
+        self.dtype = str(values.dtype)
+        if self._header is not None:
+            self.bands = self._header.bands
 
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Return a view of the pixels."""
-        if window is None:
-            return self._image
-        x_start, y_start, x_stop, y_stop = window
-        return self._image[y_start:y_stop, x_start:x_stop]
+    @cached_property
+    def georeference(self) -> Georeference | None:  # type: ignore[override]
+        """Map position of the pixels; None if it is unknown."""
+        return find_georeference(self.path)
+
+
+def find_georeference(path: str | Path) -> Georeference | None:
+    """Read the georeference in an image file or in the files beside it, without decoding pixels.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The georeference; None if there is none, or if only rasterio can read it and is not installed.
+
+    Raises:
+        UserError: The header of the image or a file beside it is malformed.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((20, 30, 3), np.uint8))
+        ...     _ = Path(folder, "a.pgw").write_text("2 0 0 -2 101 199")
+        ...     find_georeference(f"{folder}/a.png").transform
+        (2.0, 0.0, 100.0, 0.0, -2.0, 200.0)
+    """
+    path = Path(path)
+    header = check_header(path)
+    inside = header is not None and header.directory is not None and header.directory.is_georeferenced
+    if header is not None and (inside or header.needs_rasterio) and find_spec("rasterio") is not None:
+        return read_georeference(path)
+    found = add_sidecars(None, path)
+    return (
+        found
+        if found is None or header is None
+        else orient_georeference(found, header.width, header.height, header.orientation)
+    )
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
@@ -106,4 +95,23 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         ...         (image.width, image.height), image.read((10, 0, 30, 5)).shape
         ((30, 20), (5, 20, 3))
     """
-    return WholeImageReader(path, PixelOptions() if options is None else options)
+    path, options = Path(path), PixelOptions() if options is None else options
+    header = check_header(path)
+    if header is not None and _is_raster(path, header, options):
+        return RasterReader(path, options)
+    return WholeImageReader(path, options)
+
+
+def _is_raster(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
+    """Return whether rasterio reads a file.
+
+    Raises:
+        UserError: Only rasterio reads it right, and it is not installed.
+    """
+    reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
+    reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
+    installed = find_spec("rasterio") is not None
+    if reason and not installed:
+        hint = 'pip install "rotated-atss[geo]"'
+        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=hint)
+    return bool(reason) or (installed and header.file_format == "TIFF" and 3 * header.width * header.height > _LARGE)

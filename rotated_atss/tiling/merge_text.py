@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from tqdm import tqdm
-
 from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
 from rotated_atss.dota.detections import format_detections, list_task1_files, parse_detections, task1_path
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write_all, check_output_apart, read_bytes
 from rotated_atss.io.processes import available_cores, run_jobs
-from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.progress import ProgressBar, progress_bar
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD, merge_detections
 
 _SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
@@ -136,7 +134,7 @@ def _merge_files(
     return {name: _join(name, parts) for name, parts in merged.items()}
 
 
-def _merge_parts(parts: Sequence[_Part], workers: int, bar: tqdm) -> dict[str, list[_MergedPart]]:
+def _merge_parts(parts: Sequence[_Part], workers: int, bar: ProgressBar) -> dict[str, list[_MergedPart]]:
     """Merge the parts in worker processes; return them by class, in order."""
     results: dict[int, _MergedPart] = {}
     for index, result in run_jobs(_merge_part, parts, workers, [part.length * _MEMORY_FACTOR for part in parts]):

@@ -53,6 +53,8 @@ class TrainOptions(RunOptions):
             If it is a pretrained backbone, only the backbone is used.
         reset_class_layer: Reinitialize the class layer if that of ``init_from`` has other classes. ``classes``
             implies it.
+        on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the
+            config's.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -70,6 +72,7 @@ class TrainOptions(RunOptions):
     iterations: int | None = None
     init_from: str | Path | None = None
     reset_class_layer: bool = False
+    on_nonfinite_loss: str | None = None
 
     @property
     def config_changes(self) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
         for key in LOSS_SCALING_KEYS:
             cfg.optim_wrapper.pop(key, None)
     _set_randomness(cfg, options.seed, options.deterministic)
+    if options.on_nonfinite_loss is not None:
+        _set_nonfinite_action(cfg, options.on_nonfinite_loss)
     if options.data is not None:
         set_train_data(cfg, options.data)
     if options.epochs is not None:
@@ -165,6 +167,14 @@ def _set_randomness(cfg: Config, seed: int | None, deterministic: bool) -> None:
         randomness["deterministic"] = True
     if randomness:
         cfg.randomness = {"seed": None, **randomness}  # MMEngine draws one
+
+
+def _set_nonfinite_action(cfg: Config, action: str) -> None:
+    """Set the action of the config's ``NonFiniteLossHook``, which is added if missing."""
+    hooks = [dict(hook) for hook in cfg.get("custom_hooks") or () if isinstance(hook, dict)]
+    others = [hook for hook in hooks if hook.get("type") != "NonFiniteLossHook"]
+    found = next((hook for hook in hooks if hook.get("type") == "NonFiniteLossHook"), dict(type="NonFiniteLossHook"))
+    cfg.custom_hooks = [{**found, "action": action}, *others]
 
 
 def _set_resumed_checkpoint(cfg: Config) -> None:

@@ -132,7 +132,7 @@ class StepSeedHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed with the iteration and the rank of the process."""
-        seed_generators(derive_seed(runner.seed, STEPS, runner.iter, get_rank()))
+        seed_generators(step_seed(runner.seed, runner.iter))
 
 
 def seed_samples(dataloader: dict, seed: int) -> dict:
@@ -151,6 +151,20 @@ def seed_samples(dataloader: dict, seed: int) -> dict:
         return dataloader
     seeded = dict(type=SeededSampler, sampler=sampler, sample_seed=seed)
     return {**dataloader, "dataset": dict(type=SeededDataset, dataset=dataset), "sampler": seeded}
+
+
+def step_seed(seed: int, iteration: int) -> int:
+    """Return the seed of a training step in this process.
+
+    Args:
+        seed: Seed of the run.
+        iteration: Index of the iteration, from 0.
+
+    Example:
+        >>> step_seed(3, 0) == derive_seed(3, STEPS, 0, 0)
+        True
+    """
+    return derive_seed(seed, STEPS, iteration, get_rank())
 
 
 def derive_seed(*numbers: int) -> int:

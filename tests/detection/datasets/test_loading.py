@@ -112,5 +112,5 @@ def test_training_reads_the_pixels_of_split_and_predict(tmp_path):
     assert np.array_equal(image, read_image(tmp_path / "a.tif"))
     assert np.array_equal(image[..., ::-1], pixels[..., :3])
     (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels.astype(np.float32), 2, extra=[0]))
-    with pytest.raises(UserError, match="got 32-bit floating-point values"):
+    with pytest.raises(UserError, match="float32 images need a scaling in numbers, got auto"):
         LoadTile()({"img_path": str(tmp_path / "a.tif")})

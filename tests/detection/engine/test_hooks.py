@@ -12,8 +12,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
 from rotated_atss.detection.datasets.box_type import OrientedBoxes
+from rotated_atss.detection.engine.batch_samples import describe_batch
 from rotated_atss.detection.engine.config import build_model, load_config
-from rotated_atss.detection.engine.hooks import NonFiniteLossHook, describe_batch
+from rotated_atss.detection.engine.nonfinite_loss import NonFiniteLossHook
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
 
 DEMO = "rotated_atss_obb_r18_demo_le90"

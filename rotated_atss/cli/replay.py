@@ -1,0 +1,74 @@
+"""``rotated-atss replay``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.errors import count_of
+
+if TYPE_CHECKING:
+    from rotated_atss.detection.engine.replay import ImageResult, Replay
+
+HELP = (
+    "Repeat the training step of a nonfinite_iter_N.pth, which train writes when a loss or gradient is not finite: "
+    "print the losses of the batch and of each image alone. The exit code is 0 if the recorded losses are reproduced, "
+    "otherwise 1. No code in the file is executed."
+)
+_SHOWN_WEIGHTS = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="nonfinite_iter_N.pth of a work folder")
+    parser.add_argument(
+        "--config", metavar="CONFIG", help="path or bare name of the config (default: the recorded one)"
+    )
+    add_device_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_inputs_exist(args.config)
+    from rotated_atss.detection.engine.replay import replay
+
+    result = replay(args.file, args.config, args.device)
+    print("\n".join(format_replay(result)))
+    return 0 if result.is_reproduced else 1
+
+
+def format_replay(result: Replay) -> list[str]:
+    """Return the lines that describe a repeated training step.
+
+    Args:
+        result: The repeated step.
+    """
+    record = result.record
+    lines = [f"iteration {record.iteration} of {record.config_name}, {count_of(len(record.images), 'image')}"]
+    lines += [f"{'loss':<24}{'recorded':>14}{'repeated':>14}"]
+    for name in dict.fromkeys([*record.losses, *result.batch.losses]):
+        values = (losses.get(name, float("nan")) for losses in (record.losses, result.batch.losses))
+        lines.append(f"{name:<24}" + "".join(f"{value:>14.6g}" for value in values))
+    lines += _gradient_lines("recorded", record.gradients) + _gradient_lines("repeated", result.batch.gradients)
+    names = list(result.batch.losses)
+    lines.append("each image alone:")
+    lines += [_image_line(image, names) for image in result.images]
+    if all(image.is_finite for image in result.images):
+        lines.append("each image alone is finite: the cause is their combination, or the weights")
+    lines.append("the recorded step is " + ("reproduced" if result.is_reproduced else "not reproduced"))
+    return lines
+
+
+def _gradient_lines(when: str, gradients: list[str]) -> list[str]:
+    if not gradients:
+        return []
+    shown = ", ".join(gradients[:_SHOWN_WEIGHTS]) + (", ..." if len(gradients) > _SHOWN_WEIGHTS else "")
+    return [f"gradients that are not finite, {when}: {count_of(len(gradients), 'weight')} ({shown})"]
+
+
+def _image_line(image: ImageResult, names: list[str]) -> str:
+    losses = ", ".join(f"{name} {image.step.losses.get(name, float('nan')):.6g}" for name in names)
+    boxes = count_of(image.num_boxes, "box")
+    if image.num_invalid_boxes:
+        boxes += f" ({image.num_invalid_boxes} without area or not finite)"
+    return f"  {image.name}: {boxes}, {losses}{'' if image.is_finite else '  <- not finite'}"

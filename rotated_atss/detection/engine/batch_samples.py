@@ -1,0 +1,129 @@
+"""Conversion between the samples of a batch of MMDetection and the images of a batch record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import BaseBoxes, get_box_type
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from rotated_atss.checkpoints.batch_record import ImageRecord
+from rotated_atss.errors import UserError, count_of
+
+_INSTANCES = ("gt_instances", "ignored_instances")
+
+
+def images_of_batch(data_batch: Mapping[str, Any] | None) -> list[ImageRecord]:
+    """Return the images of a batch on the CPU.
+
+    Args:
+        data_batch: A batch of MMDetection: ``inputs``, images (C, H, W), and ``data_samples``.
+
+    Example:
+        >>> images_of_batch(None)
+        []
+    """
+    batch = data_batch or {}
+    return [_to_record(*pair) for pair in zip(batch.get("inputs", ()), batch.get("data_samples", ()), strict=True)]
+
+
+def batch_of_images(images: Sequence[ImageRecord]) -> dict[str, list]:
+    """Return a batch of MMDetection, the inverse of :func:`images_of_batch`.
+
+    Args:
+        images: Images of a record.
+
+    Raises:
+        UserError: A record names an unknown type of boxes.
+    """
+    return {"inputs": [image.inputs for image in images], "data_samples": [_to_sample(image) for image in images]}
+
+
+def describe_batch(data_batch: Mapping[str, Any] | None, max_boxes: int = 5) -> str:
+    """Return the image ids of a batch and the boxes of each image.
+
+    Args:
+        data_batch: A batch of MMDetection, with ``data_samples``; None gives "unknown".
+        max_boxes: Maximum number of boxes per image. Boxes that are not finite or have no area come first.
+
+    Example:
+        >>> describe_batch(None)
+        'unknown'
+    """
+    described = []
+    for sample in (data_batch or {}).get("data_samples", []):
+        boxes = _tensor_of(sample.gt_instances.bboxes)
+        order = invalid_boxes(boxes).int().argsort(descending=True, stable=True)[:max_boxes]
+        shown = "; ".join(" ".join(f"{value:.6g}" for value in box) for box in boxes[order].tolist())
+        rest = f"; and {len(boxes) - max_boxes} more" if len(boxes) > max_boxes else ""
+        described.append(f"{sample.img_id} with {count_of(len(boxes), 'box')} [{shown}{rest}]")
+    return ", ".join(described) or "unknown"
+
+
+def invalid_boxes(boxes: Tensor) -> Tensor:
+    """Return a (N,) mask of the boxes that are not finite or have no area.
+
+    Args:
+        boxes: (N, 5) oriented boxes, or (N, 4) horizontal boxes ``x1 y1 x2 y2``.
+
+    Example:
+        >>> import torch
+        >>> invalid_boxes(torch.tensor([[10.0, 10.0, 4.0, 2.0, 0.0], [10.0, 10.0, 0.0, 2.0, 0.0]]))
+        tensor([False,  True])
+    """
+    sides = boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:4] - boxes[:, :2]
+    return ~(boxes.isfinite().all(1) & (sides > 0).all(1))
+
+
+def _to_record(inputs: Tensor, sample: DetDataSample) -> ImageRecord:
+    boxes = getattr(sample.get("gt_instances"), "bboxes", None)
+    instances = {name: _tensors_of(sample.get(name)) for name in _INSTANCES}
+    return ImageRecord(
+        inputs=inputs.detach().cpu(),
+        metainfo={key: _plain(value) for key, value in sample.metainfo.items() if _is_plain(value)},
+        box_type=get_box_type(type(boxes))[0] if isinstance(boxes, BaseBoxes) else None,
+        **instances,
+    )
+
+
+def _to_sample(image: ImageRecord) -> DetDataSample:
+    sample = DetDataSample(metainfo=image.metainfo)
+    for name in _INSTANCES:
+        instances = InstanceData(**getattr(image, name))
+        if image.box_type is not None and "bboxes" in instances:
+            instances.bboxes = _box_class(image.box_type)(instances.bboxes)
+        sample.set_data({name: instances})
+    return sample
+
+
+def _box_class(name: str) -> type:
+    try:
+        return get_box_type(name)[1]
+    except AssertionError as error:
+        raise UserError(f"unknown type of boxes, got '{name}'") from error
+
+
+def _tensors_of(instances: InstanceData | None) -> dict[str, Tensor]:
+    values = {} if instances is None else dict(instances.items())
+    return {name: _tensor_of(value) for name, value in values.items() if isinstance(value, (Tensor, BaseBoxes))}
+
+
+def _tensor_of(value: Tensor | BaseBoxes) -> Tensor:
+    return getattr(value, "tensor", value).detach().cpu().clone()
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, int, float, bool, np.number))
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers of NumPy as numbers of Python."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    return value.item() if isinstance(value, np.number) else value

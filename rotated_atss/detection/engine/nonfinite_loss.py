@@ -1,0 +1,217 @@
+"""Hook for losses and gradients that are not finite: record the batch, then stop or skip it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from rotated_atss.checkpoints.batch_record import BatchRecord, write_batch_record
+from rotated_atss.checkpoints.config_text import format_config_text
+from rotated_atss.detection.engine.batch_samples import describe_batch, images_of_batch
+from rotated_atss.detection.engine.network import unwrap_model
+from rotated_atss.detection.engine.random_numbers import step_seed
+from rotated_atss.errors import UserError, count_of
+
+ACTIONS = ("stop", "skip")
+MAX_RECORDS = 5  # each holds the weights
+MAX_SKIPPED = 10  # in succession: then the weights are the cause, not the data
+_HINT = "check these labels, or lower the learning rate (--cfg-options optim_wrapper.optimizer.lr=...)"
+
+
+@HOOKS.register_module()
+class NonFiniteLossHook(Hook):
+    """Handle a NaN or infinite loss, gradient or weight.
+
+    The optimizer makes no step with such a loss or gradient. The batch is written to ``nonfinite_iter_N.pth`` in the
+    work folder (:mod:`rotated_atss.checkpoints.batch_record`), from which ``rotated-atss replay`` repeats the step. No
+    checkpoint with such weights is written.
+
+    Args:
+        interval: Iterations between two checks.
+        action: ``stop`` the training, or ``skip`` the batch. Skipping stops after :data:`MAX_SKIPPED` batches in
+            succession, and records the first :data:`MAX_RECORDS`.
+    """
+
+    priority = "HIGHEST"  # before the losses are logged
+
+    def __init__(self, interval: int = 1, action: str = "stop") -> None:
+        if action not in ACTIONS:
+            raise UserError(f"action of NonFiniteLossHook must be one of {', '.join(ACTIONS)}, got {action!r}")
+        self.interval, self.action = interval, action
+        self._runner: Runner | None = None
+        self._losses: Tensor | None = None  # sums of the losses of the latest forward pass
+        self._gradients: list[str] = []
+        self._is_broken = self._is_checked = False
+        self._buffers: dict[str, Tensor] = {}
+        self._skipped = self._in_succession = 0
+
+    def before_train(self, runner: Runner) -> None:
+        """Check losses and gradients before every step of the optimizers."""
+        self._runner = runner
+        unwrap_model(runner.model).register_forward_hook(self._keep_losses)
+        wrappers = runner.optim_wrapper
+        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+            # with loss scaling, the scaler looks for infinite gradients and skips their step
+            if getattr(wrapper, "loss_scaler", None) is None:
+                wrapper.optimizer.register_step_pre_hook(self._check_step)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Keep the statistics of batch norm, which a skipped batch must not change."""
+        self._losses, self._gradients, self._is_broken, self._is_checked = None, [], False, False
+        if self.action == "skip":
+            self._buffers = {name: value.clone() for name, value in runner.model.named_buffers()}
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Record a batch that is not finite, then stop or skip it.
+
+        Raises:
+            UserError: A loss or a gradient is not finite.
+        """
+        if not outputs or not self.every_n_train_iters(runner, self.interval):
+            return
+        if not self._is_checked:  # no step yet (gradient accumulation), or with loss scaling
+            self._decide()
+        if self._is_broken:
+            self._handle(runner, data_batch, outputs)
+        else:
+            self._in_succession = 0
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the weights before they are written.
+
+        Raises:
+            UserError: A weight is not finite.
+        """
+        broken = [name for name, value in checkpoint["state_dict"].items() if not bool(value.isfinite().all())]
+        if broken:
+            what = f"{broken[0]} (one of {count_of(len(broken), 'weight')}) is not finite; no checkpoint is written"
+            raise UserError(what, hint="resume from the last checkpoint with a lower learning rate")
+
+    def after_train(self, runner: Runner) -> None:
+        """Log how many batches were skipped."""
+        if self._skipped:
+            runner.logger.warning(f"skipped {count_of(self._skipped, 'batch')} with a loss that is not finite")
+
+    def _keep_losses(self, model: nn.Module, inputs: Any, outputs: Any) -> None:
+        if isinstance(outputs, Mapping):  # a forward pass of training
+            self._losses = _losses_of(outputs)
+
+    def _check_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Remove the gradients of the optimizer's weights if the loss or a gradient is not finite in any process."""
+        if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
+            return
+        named = {id(parameter): name for name, parameter in unwrap_model(self._runner.model).named_parameters()}
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        values = [] if self._losses is None else [self._losses]
+        if parameters:
+            values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
+        if values and not _finite(torch.cat(values)):
+            self._gradients += [named.get(id(p), "a weight") for p in parameters if not _finite(p.grad)]
+        self._decide()
+        if self._is_broken:
+            for parameter in parameters:
+                parameter.grad = None  # the step changes nothing; after the iteration the losses are known
+
+    def _decide(self) -> None:
+        """Take the same decision in all processes: a step is broken if it is in any of them."""
+        is_loss_broken = self._losses is not None and not _finite(self._losses)
+        any_loss, self._is_broken = _in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
+        if any_loss and not is_loss_broken:  # reduced gradients: the cause is the batch of another process
+            self._gradients = []
+        self._is_checked = True
+
+    def _handle(self, runner: Runner, data_batch: dict | None, outputs: dict) -> None:
+        """Write the record of the batch, then raise an error or undo what the iteration changed."""
+        broken = [name for name, value in _named_losses(outputs) if not _finite(value)]
+        if broken:
+            what = f"{', '.join(broken)} is not finite"
+        elif self._gradients:
+            what = f"the gradient of {self._gradients[0]} (one of {count_of(len(self._gradients), 'weight')}) "
+            what += "is not finite"
+        else:
+            what = "a loss of another process is not finite"
+        what += f" at iteration {runner.iter + 1}; the batch was {describe_batch(data_batch)}"
+        is_own = bool(broken or self._gradients)
+        path = _record_path(runner) if is_own and self._skipped < MAX_RECORDS else None
+        if path is not None:
+            write_batch_record(path, describe_step(runner, data_batch, outputs, self._gradients))
+            what += f"; repeat the step with: rotated-atss replay {path}"
+        barrier()  # a launcher ends all processes with the first, even one that is still writing
+        if self.action == "stop" or self._in_succession + 1 >= MAX_SKIPPED:
+            raise UserError(what, hint=_HINT)
+        runner.logger.warning(f"skipped: {what}")
+        self._skipped, self._in_succession = self._skipped + 1, self._in_succession + 1
+        for name, value in runner.model.named_buffers():
+            value.copy_(self._buffers[name])
+        outputs.clear()  # the log has means over several iterations
+
+
+def describe_step(
+    runner: Runner, data_batch: Mapping[str, Any] | None, outputs: Mapping[str, Any], gradients: list[str]
+) -> BatchRecord:
+    """Describe the current training step of a runner, whose weights have not changed.
+
+    Args:
+        runner: The runner.
+        data_batch: The batch of the step.
+        outputs: Losses by name.
+        gradients: Names of the weights with a gradient that is not finite.
+    """
+    cfg = runner.cfg
+    try:
+        config = format_config_text(cfg.to_dict())
+    except UserError:  # no plain values
+        config = ""
+    return BatchRecord(
+        iteration=runner.iter + 1,
+        losses={name: float(value) for name, value in _named_losses(outputs)},
+        gradients=list(gradients),
+        images=images_of_batch(data_batch),
+        weights={name: value.detach().cpu() for name, value in unwrap_model(runner.model).state_dict().items()},
+        seed=step_seed(runner.seed, runner.iter),
+        config_name=str(cfg.get("config_name") or Path(cfg.filename or "").stem),
+        config=config,
+    )
+
+
+def _record_path(runner: Runner) -> Path:
+    rank = f"_rank{get_rank()}" if get_world_size() > 1 else ""
+    return Path(runner.work_dir, f"nonfinite_iter_{runner.iter + 1}{rank}.pth")
+
+
+def _named_losses(outputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield name and mean of each loss; a head returns some of them as one tensor per level."""
+    for name, value in outputs.items():
+        if "loss" in name:
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            yield name, torch.stack([torch.as_tensor(part).detach().float().mean() for part in parts]).sum()
+
+
+def _losses_of(outputs: Mapping[str, Any]) -> Tensor:
+    """Return the losses in one tensor, which needs a single transfer from a GPU."""
+    losses = [value for _, value in _named_losses(outputs)]
+    return torch.stack(losses) if losses else torch.zeros(1)
+
+
+def _finite(values: Tensor) -> bool:
+    return bool(values.isfinite().all())
+
+
+def _in_any_process(*conditions: bool) -> list[bool]:
+    """Return for each condition whether it holds in any process."""
+    if get_world_size() == 1:
+        return list(conditions)
+    flags = torch.tensor(conditions, dtype=torch.float32)
+    all_reduce(flags, "max")
+    return [bool(flag) for flag in flags.tolist()]

@@ -1,0 +1,170 @@
+"""Repeat a recorded training step: the losses of its batch and of each of its images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from torch import Tensor, nn
+
+from rotated_atss.checkpoints.batch_record import BatchRecord, ImageRecord, read_batch_record
+from rotated_atss.detection.engine.batch_samples import batch_of_images, invalid_boxes
+from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.checkpoint_io import load_weights
+from rotated_atss.detection.engine.config import build_model, config_from_values, load_config, require_keys
+from rotated_atss.detection.engine.device import resolve_device, use_device
+from rotated_atss.detection.engine.network import store_channels_last
+from rotated_atss.detection.engine.random_numbers import seed_generators
+from rotated_atss.errors import UserError
+
+_TOLERANCE = 1e-4  # relative: another number of threads or another device rounds differently
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Result of a forward and a backward pass.
+
+    Attributes:
+        losses: Mean of each loss by name.
+        gradients: Names of the weights with a gradient that is not finite.
+    """
+
+    losses: dict[str, float]
+    gradients: list[str]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all losses and gradients are finite."""
+        return all(map(math.isfinite, self.losses.values())) and not self.gradients
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """Result of a batch of a single image.
+
+    Attributes:
+        name: ``img_id`` of the image.
+        num_boxes: Number of its ground-truth boxes.
+        num_invalid_boxes: Number of those that are not finite or have no area.
+        step: Losses and gradients. Losses that are averaged over the positives of a batch, and batch norm in training
+            mode, differ from those of the image in the whole batch.
+    """
+
+    name: str
+    num_boxes: int
+    num_invalid_boxes: int
+    step: StepResult
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether boxes, losses and gradients are finite, and all boxes have an area."""
+        return self.step.is_finite and not self.num_invalid_boxes
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A repeated training step.
+
+    Attributes:
+        record: The recorded step.
+        batch: Result of the whole batch.
+        images: Result of each image alone.
+    """
+
+    record: BatchRecord
+    batch: StepResult
+    images: list[ImageResult]
+
+    @property
+    def is_reproduced(self) -> bool:
+        """Whether losses agree with the recorded ones, and gradients are finite or not as recorded."""
+        recorded, repeated = self.record.losses, self.batch.losses
+        same_losses = recorded.keys() == repeated.keys() and all(
+            _agree(recorded[name], repeated[name]) for name in recorded
+        )
+        return same_losses and (not self.record.gradients or bool(self.batch.gradients))
+
+
+def replay(path: str | Path, config: str | Path | None = None, device: str | None = None) -> Replay:
+    """Repeat a training step that ``train`` recorded because a loss or gradient was not finite.
+
+    Args:
+        path: ``nonfinite_iter_N.pth``. It is read without running code from it.
+        config: Path or name of the config; None for the recorded one.
+        device: As for :func:`rotated_atss.detection.engine.device.resolve_device`.
+
+    Raises:
+        UserError: The file is no such record, or its weights do not fit the config.
+
+    Example::
+
+        replay("work_dirs/demo/nonfinite_iter_12.pth").batch.losses
+    """
+    record = read_batch_record(path)
+    cfg = _config_of(record, path, config)
+    with use_device(device):
+        model = build_model(cfg).to(resolve_device(device))
+        load_weights(model, record.weights, path)
+        if any(hook.get("type") == "ChannelsLastHook" for hook in cfg.get("custom_hooks") or ()):
+            store_channels_last(model)  # rounding depends on the layout
+        with build_errors("optim_wrapper of this config", where=path):
+            optim_wrapper: Any = build_optim_wrapper(model, cfg.optim_wrapper)
+        model.train()
+        batch = _run_step(model, optim_wrapper, record, record.images)
+        images = [_run_image(model, optim_wrapper, record, image) for image in record.images]
+    return Replay(record, batch, images)
+
+
+def _config_of(record: BatchRecord, path: str | Path, config: str | Path | None) -> Config:
+    """Return the given config, or the recorded one."""
+    if config is not None:
+        cfg = load_config(config)
+    else:
+        values = record.config_values()
+        if values is None:
+            raise UserError("the record has no config", where=path, hint="name it: --config CONFIG")
+        cfg = config_from_values(values, record.config_name or "replay", path)
+    require_keys(cfg, "model", "optim_wrapper")
+    return cfg
+
+
+def _run_image(model: nn.Module, optim_wrapper: Any, record: BatchRecord, image: ImageRecord) -> ImageResult:
+    boxes = image.gt_instances.get("bboxes")
+    num_invalid = 0 if boxes is None or not len(boxes) else int(invalid_boxes(boxes).sum())
+    step = _run_step(model, optim_wrapper, record, [image])
+    return ImageResult(image.name, 0 if boxes is None else len(boxes), num_invalid, step)
+
+
+def _run_step(model: Any, optim_wrapper: Any, record: BatchRecord, images: Sequence[ImageRecord]) -> StepResult:
+    """Run the forward and the backward pass of a training step, as the model's ``train_step`` does."""
+    seed_generators(record.seed)
+    model.zero_grad()
+    with optim_wrapper.optim_context(model):
+        data = model.data_preprocessor(batch_of_images(images), True)
+        losses = model(**data, mode="loss")
+    total, named = model.parse_losses(losses)
+    total.backward()
+    return StepResult(_losses_in(named), _broken_gradients(model))
+
+
+def _losses_in(named: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(value.detach()) for name, value in named.items() if "loss" in name}
+
+
+def _broken_gradients(model: nn.Module) -> list[str]:
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and not bool(parameter.grad.isfinite().all())
+    ]
+
+
+def _agree(a: float, b: float) -> bool:
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
