@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType, ModuleType
 from typing import NoReturn
 
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name is None:
             return _print_overview(arguments)
         args = parse_arguments(name, arguments[1:])
-        with _raise_on_signals():
+        with _raise_on_signals(), _execution_of_configs(args):
             return int(load_command(name).run(args) or 0)
     except UserError as error:
         return _print_error(label, str(error), 2)
@@ -155,6 +155,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+
+def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Return the context in which a command loads configs: with ``--safe-config``, without executing them."""
+    if not getattr(args, "safe_config", False):
+        return nullcontext()
+    from rotated_atss.io.safe_config import require_safe_configs
+
+    return require_safe_configs()
 
 
 def load_command(name: str) -> ModuleType:
