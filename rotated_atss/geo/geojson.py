@@ -41,25 +41,28 @@ def geojson_bytes(table: FeatureTable) -> bytes:
 def _features(table: FeatureTable) -> Iterator[str]:
     names = [json.dumps(name) for name in table.columns]
     columns = [_json_values(column) for column in table.columns.values()]
-    for ring, values in zip(table.rings, zip(*columns), strict=True):
-        properties = ", ".join(f"{name}: {value}" for name, value in zip(names, values))
-        geometry = _geometry(ring, split=table.coordinates == KNOWN_CRS)
-        yield f'{{"type": "Feature", "properties": {{{properties}}}, "geometry": {geometry}}}'
+    properties = ", ".join(f"{name}: %s" for name in names).join("{}")
+    for values, geometry in zip(zip(*columns), _geometries(table), strict=True):
+        yield f'{{"type": "Feature", "properties": {properties % values}, "geometry": {geometry}}}'
 
 
 def _json_values(column: NDArray) -> list[str]:
     if column.dtype == object:
         texts = {value: json.dumps(value, ensure_ascii=False) for value in set(column.tolist())}
         return [texts[value] for value in column.tolist()]
-    return [repr(value) if np.isfinite(value) else "null" for value in column.tolist()]
+    return _numbers(column, "null")
 
 
-def _geometry(ring: NDArray[np.float64], *, split: bool) -> str:
-    if not np.isfinite(ring).all():
-        return "null"
-    if split and ring[:, 0].max() > 180:
-        return f'{{"type": "MultiPolygon", "coordinates": {json.dumps([[part] for part in split_ring(ring)])}}}'
-    return f'{{"type": "Polygon", "coordinates": [{ring.tolist()}]}}'
+def _geometries(table: FeatureTable) -> Iterator[str]:
+    split = (table.rings[..., 0].max(axis=1) > 180) & (table.coordinates == KNOWN_CRS)
+    for index, (is_finite, is_split) in enumerate(zip(table.finite.tolist(), split.tolist())):
+        if not is_finite:
+            yield "null"
+        elif is_split:
+            parts = [[part] for part in split_ring(table.rings[index])]
+            yield f'{{"type": "MultiPolygon", "coordinates": {json.dumps(parts)}}}'
+        else:
+            yield f'{{"type": "Polygon", "coordinates": [{table.rings[index].tolist()}]}}'
 
 
 def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
@@ -107,18 +110,19 @@ def csv_bytes(tables: Sequence[FeatureTable]) -> bytes:
     for table in tables:
         crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
         columns = [
-            column.tolist() if column.dtype == object else _csv_numbers(column) for column in table.columns.values()
+            column.tolist() if column.dtype == object else _numbers(column, "") for column in table.columns.values()
         ]
-        rings = map(_wkt, table.rings)
-        writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), rings))
+        writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(table)))
     return text.getvalue().encode()
 
 
-def _csv_numbers(column: NDArray) -> list[str]:
-    return [repr(value) if np.isfinite(value) else "" for value in column.tolist()]
+def _numbers(column: NDArray, unknown: str) -> list[str]:
+    """Return the shortest text of each number, and a text for those that are not finite."""
+    finite = np.isfinite(column)
+    return [repr(value) if is_finite else unknown for value, is_finite in zip(column.tolist(), finite.tolist())]
 
 
-def _wkt(ring: NDArray[np.float64]) -> str:
-    if not np.isfinite(ring).all():
-        return "POLYGON EMPTY"
-    return f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring.tolist())}))"
+def _wkt(table: FeatureTable) -> Iterator[str]:
+    for ring, is_finite in zip(table.rings, table.finite.tolist()):
+        points = ", ".join(f"{x!r} {y!r}" for x, y in ring.tolist())
+        yield f"POLYGON (({points}))" if is_finite else "POLYGON EMPTY"

@@ -94,7 +94,7 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         else pyarrow.array(column, pyarrow.string())
         for name, column in table.columns.items()
     }
-    columns["geometry"] = pyarrow.array(_to_wkb(table.rings), pyarrow.binary())
+    columns["geometry"] = pyarrow.array(_to_wkb(table), pyarrow.binary())
     metadata = {"geo": json.dumps(_geo_metadata(table)), "description": table.description}
     try:
         parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path)
@@ -107,7 +107,7 @@ def _geo_metadata(table: FeatureTable) -> dict[str, object]:
     column: dict[str, object] = {
         "encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "orientation": "counterclockwise",
     }  # fmt: skip
-    finite = table.rings[np.isfinite(table.rings).all(axis=(1, 2))]
+    finite = table.rings[table.finite]
     if len(finite):
         column["bbox"] = [*finite.min(axis=(0, 1)).tolist(), *finite.max(axis=(0, 1)).tolist()]
     return {"version": _GEOPARQUET, "primary_column": "geometry", "columns": {"geometry": column}}
@@ -124,7 +124,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")
             pyogrio.raw.write(
-                str(path), _to_wkb(table.rings), values, list(table.columns),
+                str(path), _to_wkb(table), values, list(table.columns),
                 field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in values],
                 layer=layer, driver=driver, geometry_type="Polygon",
                 crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), layer_options=options,
@@ -133,13 +133,12 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
         raise _write_error(path, error) from error
 
 
-def _to_wkb(rings: NDArray[np.float64]) -> NDArray[np.object_]:
+def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
     """Return the polygons as well-known binary; None if a coordinate is not finite."""
     import shapely  # takes 0.1 s
 
-    finite = np.isfinite(rings).all(axis=(1, 2))
-    geometries = np.full(len(rings), None, object)
-    geometries[finite] = shapely.to_wkb(shapely.polygons(rings[finite]))
+    geometries = np.full(len(table.rings), None, object)
+    geometries[table.finite] = shapely.to_wkb(shapely.polygons(table.rings[table.finite]))
     return geometries
 
 

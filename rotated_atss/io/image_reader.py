@@ -11,13 +11,13 @@ from rotated_atss.io.decode import decode_image
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.georeference_files import add_sidecars
 from rotated_atss.io.image_header import ImageHeader, check_header
-from rotated_atss.io.orientation import UPRIGHT, orient_georeference
+from rotated_atss.io.orientation import orient_georeference
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.raster_reader import RasterReader, read_georeference
 from rotated_atss.io.reader_interface import ArrayReader, ImageReader
 from rotated_atss.io.scaling import scale_to_8_bit
 
-__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "open_image"]
+__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
 
 _LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
@@ -36,12 +36,42 @@ class WholeImageReader(ArrayReader):
     @cached_property
     def georeference(self) -> Georeference | None:  # type: ignore[override]
         """Map position of the pixels; None if it is unknown."""
-        directory = None if self._header is None else self._header.directory
-        if directory is not None and directory.is_georeferenced and find_spec("rasterio") is not None:
-            return read_georeference(self.path)
-        found = add_sidecars(None, self.path)
-        orientation = UPRIGHT if self._header is None else self._header.orientation
-        return None if found is None else orient_georeference(found, self.width, self.height, orientation)
+        return find_georeference(self.path)
+
+
+def find_georeference(path: str | Path) -> Georeference | None:
+    """Read the georeference in an image file or in the files beside it, without decoding pixels.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The georeference; None if there is none, or if only rasterio can read it and is not installed.
+
+    Raises:
+        UserError: The header of the image or a file beside it is malformed.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((20, 30, 3), np.uint8))
+        ...     _ = Path(folder, "a.pgw").write_text("2 0 0 -2 101 199")
+        ...     find_georeference(f"{folder}/a.png").transform
+        (2.0, 0.0, 100.0, 0.0, -2.0, 200.0)
+    """
+    path = Path(path)
+    header = check_header(path)
+    inside = header is not None and header.directory is not None and header.directory.is_georeferenced
+    if header is not None and (inside or header.needs_rasterio) and find_spec("rasterio") is not None:
+        return read_georeference(path)
+    found = add_sidecars(None, path)
+    return (
+        found
+        if found is None or header is None
+        else orient_georeference(found, header.width, header.height, header.orientation)
+    )
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
