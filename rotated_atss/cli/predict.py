@@ -325,7 +325,8 @@ def _detect(
     from rotated_atss.tiling.predict import predict_image
 
     detections = predict_image(detector, image, progress=None, **vars(tiling))
-    return _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    labels = [detector.classes.index(name) for name in classes]
+    return detections if len(set(labels)) == len(detector.classes) else _keep_labels(detections, labels)
 
 
 def _draw(
