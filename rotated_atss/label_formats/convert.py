@@ -52,6 +52,8 @@ def convert_labels(
     classes: Sequence[str] | None = None,
     class_map: Mapping[str, str] | None = None,
     fit_polygons: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
 ) -> ConvertResult:
     """Convert labels or detections to another format.
 
@@ -65,6 +67,8 @@ def convert_labels(
             class; the order is that of the source's class indices, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
@@ -87,7 +91,10 @@ def convert_labels(
         raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
     check_output_apart(out, [source] if images is None else [source, images], may_contain_inputs=False)
     files = None if images is None else ImageFiles(images)
-    labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
+    labels = read_label_set(
+        source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
+        class_name=class_name,
+    )  # fmt: skip
     notes: Counter[tuple[str, str]] = Counter()
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     found = {name for record in accepted for name in record.classes}

@@ -7,10 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rotated_atss.errors import UserError, count_of, quote
+
+if TYPE_CHECKING:
+    from rotated_atss.label_formats.image_files import ImageFiles
+
+CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
+"""Properties and columns that can hold the class, the first one counts."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,9 @@ class ReadOptions:
         size_of: Returns width and height of the image with an id, or None if its file is not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
+        images: Images, for labels in map coordinates.
+        class_column: Column with the class, for labels in map coordinates; None takes the first of :data:`CLASS_KEYS`.
+        class_name: Class of all objects, for labels in map coordinates; None reads the column.
         notes: Collects what is dropped or changed, as :func:`note_lines` formats it.
         class_order: Collects the classes of a format with class indices, in index order.
     """
@@ -81,6 +91,9 @@ class ReadOptions:
     classes: tuple[str, ...] | None = None
     size_of: Callable[[str], tuple[int, int] | None] = lambda image_id: None
     fit_polygons: bool = False
+    images: ImageFiles | None = None
+    class_column: str | None = None
+    class_name: str | None = None
     notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     class_order: dict[str, None] = field(default_factory=dict)
 
