@@ -11,7 +11,10 @@ import numpy as np
 
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
+from rotated_atss.geo.crs import is_on_earth
 from rotated_atss.io.files import check_output_apart, staged_folder
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles
@@ -204,7 +207,18 @@ def _complete(
     if target.names_files and name == record.image_id:
         name += _DEFAULT_SUFFIX
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
-    return replace(record, name=name, size=size)
+    georeference = (
+        _map_position(files.path(record.image_id)) if files is not None and target.name == "geojson" else None
+    )
+    if georeference is not None:
+        notes["image", " georeferenced: written in longitude and latitude"] += 1
+    return replace(record, name=name, size=size, georeference=georeference)
+
+
+def _map_position(path: Path) -> Georeference | None:
+    """Return the georeference of an image if longitude and latitude follow from it."""
+    georeference = find_georeference(path)
+    return georeference if georeference is not None and is_on_earth(georeference.crs) else None
 
 
 def _hyphenate(

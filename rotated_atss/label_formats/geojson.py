@@ -51,7 +51,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one ``<image>.geojson`` per image.
+    """Write one ``<image>.geojson`` per image, in pixels, or in longitude and latitude of a georeferenced image.
 
     Args:
         images: The images.
@@ -66,19 +66,30 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         (20, 10)
     """
     for image in images:
-        content = {
-            "type": "FeatureCollection", "image": image.name, "size": image.size, "coordinates": "pixels",
-            "features": [_feature(image, row) for row in range(len(image))],
-        }  # fmt: skip
+        content: dict[str, Any] = {"type": "FeatureCollection", "image": image.name}
+        if image.georeference is None:
+            content |= {"size": image.size, "coordinates": "pixels"}
+        geometries = _geometries(image)
+        content["features"] = [_feature(image, row, geometry) for row, geometry in enumerate(geometries)]
         write_json(folder / f"{image.image_id}.geojson", content)
 
 
-def _feature(image: ImageLabels, row: int) -> dict[str, Any]:
-    corners = image.polygons[row].reshape(4, 2).tolist()
+def _geometries(image: ImageLabels) -> list[dict[str, Any]]:
+    corners = image.polygons.reshape(-1, 4, 2)
+    if image.georeference is None:
+        return [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in corners.tolist()]
+    from rotated_atss.geo.features import lon_lat_rings
+    from rotated_atss.geo.geojson import lon_lat_geometry
+
+    return [lon_lat_geometry(ring) for ring in lon_lat_rings(corners, image.georeference)]
+
+
+def _feature(image: ImageLabels, row: int, geometry: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {"class": image.classes[row], "difficult": int(image.difficult[row])}
     if image.scores is not None:
         properties["score"] = float(image.scores[row])
-    geometry = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+    if image.georeference is not None:
+        properties["image"] = image.image_id
     return {"type": "Feature", "properties": properties, "geometry": geometry}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from rotated_atss.errors import UserError, count_of, quote
 
 if TYPE_CHECKING:
+    from rotated_atss.io.georeference import Georeference
     from rotated_atss.label_formats.image_files import ImageFiles
 
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
@@ -34,6 +35,7 @@ class ImageLabels:
         size: Width and height of the image in pixels, or None if not stated.
         lines: (N,) int64, line of each object in ``source``; 0 for formats without lines.
         header: Header lines of DOTA text.
+        georeference: Map position of the image, for formats of map coordinates; None if it is unknown or not needed.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ImageLabels:
     size: tuple[int, int] | None = None
     lines: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     header: tuple[str, ...] = ()
+    georeference: Georeference | None = None
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -17,8 +17,9 @@ from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.image_files import ImageFiles
-from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
+from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
+_DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
 _IMAGES = "give the folder of georeferenced images with --images"
 
 
@@ -39,8 +40,9 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon is an object of every image that contains a part of its area, with all its corners. Polygons are
-    converted to the CRS of each image first.
+    A polygon is an object of every image that contains a part of its area, with all its corners. If the file has a
+    column ``image`` that names an image, it is an object of that image alone. Polygons are converted to the CRS of each
+    image first, and corners are rounded to 1e-6 px.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
@@ -120,7 +122,7 @@ def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
     """Add the polygons of a layer to the images that contain a part of them."""
-    names = _class_names(layer, options)
+    names, named = _class_names(layer, options), _image_names(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
     ends = np.cumsum([len(ring) for ring in layer.rings])
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
@@ -128,12 +130,15 @@ def _add_layer(
         rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
         lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
         for image in (each for each in images if each.crs == crs):
-            for row in _rows_in_image(image, rings, lower, upper):
+            allowed = (named == None) | (named == image.path.stem)  # noqa: E711 - element by element
+            for row in _rows_in_image(image, rings, np.where(allowed[:, None], lower, np.inf), upper):
                 in_no_image[row] = False
                 where = f"{layer.path}: feature {layer.features[row]}"
-                polygon = quadrilateral(image.georeference.to_pixels(rings[row]).tolist(), options, where)
+                corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
+                polygon = quadrilateral(corners.tolist(), options, where)
                 objects[image.path].add(polygon, names[row], where=where, **_extras(layer, row))
-    options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
+    if in_no_image.any():
+        options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
 
 
 def _rows_in_image(
@@ -169,6 +174,14 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
         if value is None or value != value:
             raise UserError(f"no class in column {column}", where=f"{layer.path}: feature {feature}", hint="fill it in")
     return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
+
+
+def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
+    """Return the image that each polygon names; None if it names none of the images."""
+    ids = {image.path.stem for image in images}
+    values = layer.columns.get("image", np.full(len(layer.rings), None))
+    return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None
+                     for value in values.tolist()], object)  # fmt: skip
 
 
 def _extras(layer: PolygonLayer, row: int) -> dict[str, Any]:

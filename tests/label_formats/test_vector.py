@@ -214,3 +214,22 @@ def test_detections_of_a_map_become_task1_files(images, tmp_path):
     assert (tmp_path / "out" / "Task1_roof.txt").read_text().startswith("P1 0.9 ")
     with pytest.raises(UserError, match="the objects have scores: these are detections"):
         split_dota(images, tmp_path / "detections.gpkg", tmp_path / "tiles", workers=1, progress=False)
+
+
+def test_labels_written_in_degrees_are_read_back(images, tmp_path):
+    (tmp_path / "labels").mkdir()
+    add_image(images, "P3", Georeference((0.5, 0, 447005, 0, -0.5, 4427000), "EPSG:32650"))  # overlaps P1
+    cv2.imwrite(str(images / "P4.png"), np.zeros((80, 100, 3), np.uint8))
+    lines = [" ".join(f"{value:g}" for value in polygon.ravel()) for polygon in RECTANGLES]
+    for name in ("P1", "P2", "P3", "P4"):
+        (tmp_path / "labels" / f"{name}.txt").write_text(f"{lines[0]} roof 1\n{lines[1]} shed 0\n")
+    result = convert_labels(tmp_path / "labels", tmp_path / "out", "geojson", images=images)
+    assert "3 images georeferenced: written in longitude and latitude" in result.notes
+    assert "size" not in json.loads((tmp_path / "out" / "P1.geojson").read_text())
+    records = read_label_set(tmp_path / "out", images=ImageFiles(images)).images
+    assert sorted(record.image_id for record in records) == ["P1", "P2", "P3", "P4"]
+    for record in records:
+        corners = record.polygons.reshape(-1, 4, 2)
+        distances = np.linalg.norm(corners[:, :, None] - RECTANGLES[:, None], axis=-1)
+        assert distances.min(axis=2).max() <= 1e-6
+        assert (record.classes, record.difficult.tolist()) == (("roof", "shed"), [1, 0])
