@@ -59,7 +59,7 @@ def kill_runs(folder: Path, images: int, kills: int, seed: int) -> dict[str, obj
         moment = random_moment(folder / "out", seconds, draw, at_renames=at_renames)
         code = run(folder, "out").wait(moment)
         killed, renames = killed + (code == -signal.SIGKILL), renames + (code == -signal.SIGKILL and at_renames)
-        if code == 0 or not (folder / "out" / "predict.partial").exists():  # killed between the result and the exit
+        if code == 0 or is_complete(folder / "out"):
             complete += compare(folder / "out", expected)
     assert run(folder, "out").wait(lambda _: False) == 0
     complete += compare(folder / "out", expected)
@@ -121,6 +121,11 @@ def random_moment(out: Path, seconds: float, draw: random.Random, *, at_renames:
         return bool(begin[0]) and passed > begin[0] + delay
 
     return is_moment
+
+
+def is_complete(out: Path) -> bool:
+    """Return whether a process was killed between its result and its exit."""
+    return (out / "detections").exists() and not (out / "predict.partial").exists()
 
 
 def compare(out: Path, expected: dict[str, bytes]) -> int:
