@@ -32,7 +32,55 @@ _MOVED = ".predict.moved"  # the partial folder of a finished run while it is re
 _LOCK_SECONDS = 60.0  # a shard waits so long for another one that prepares or completes the output
 
 
-class PredictionFiles:
+class ImageRecords:
+    """Files of single images in the partial folder of a run; picklable, so that workers on other machines write them.
+
+    Args:
+        partial: The partial folder.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        self.partial = partial
+        self.results = partial / _RESULTS
+
+    def picture_path(self, image: Path) -> Path:
+        """Return the temporary path of an image's picture."""
+        return picture_path(self.results / PICTURES, image)
+
+    def is_done(self, image: str) -> bool:
+        """Return whether the detections on an image are recorded."""
+        from rotated_atss.tiling.prediction_record import is_complete
+
+        return is_complete(self._record(image))
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Record the detections on one image, which is then finished; its picture must be written before.
+
+        Args:
+            detections: Detections on a full image.
+            info: The image.
+
+        Raises:
+            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
+                caller must end the run.
+        """
+        from rotated_atss.tiling.prediction_record import write_record
+
+        write_record(self._record(detections.name), detections, info)
+        self._failure(detections.name).unlink(missing_ok=True)
+
+    def add_failure(self, image: str, error: UserError) -> None:
+        """Record that an image cannot be read. The next run tries again."""
+        self._failure(image).write_text(f"{error}\n")
+
+    def _record(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.npz"
+
+    def _failure(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.failed"
+
+
+class PredictionFiles(ImageRecords):
     """Context manager for the files of one run of ``predict``, which the same command can continue.
 
     The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
@@ -69,8 +117,8 @@ class PredictionFiles:
         overwrite: bool = False,
         shard: str | None = None,
     ) -> None:
-        self.out, self.partial = Path(out), Path(out) / PARTIAL
-        self.results = self.partial / _RESULTS
+        super().__init__(Path(out) / PARTIAL)
+        self.out = Path(out)
         self.images = images
         self.json_path = None if json_path is None else Path(json_path)
         self.finished: dict[str, Any] | None = None
@@ -183,36 +231,6 @@ class PredictionFiles:
             probe.touch()
             probe.unlink()
 
-    def picture_path(self, image: Path) -> Path:
-        """Return the temporary path of an image's picture."""
-        return picture_path(self.results / PICTURES, image)
-
-    def is_done(self, image: str) -> bool:
-        """Return whether the detections on an image are recorded."""
-        from rotated_atss.tiling.prediction_record import is_complete
-
-        return is_complete(self._record(image))
-
-    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Record the detections on one image, which is then finished; its picture must be written before.
-
-        Args:
-            detections: Detections on a full image.
-            info: The image.
-
-        Raises:
-            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
-                caller must end the run.
-        """
-        from rotated_atss.tiling.prediction_record import write_record
-
-        write_record(self._record(detections.name), detections, info)
-        self._failure(detections.name).unlink(missing_ok=True)
-
-    def add_failure(self, image: str, error: UserError) -> None:
-        """Record that an image cannot be read. The next run tries again."""
-        self._failure(image).write_text(f"{error}\n")
-
     def is_complete(self) -> bool:
         """Return whether every image is finished or has failed."""
         return all(self._failure(image).exists() or self.is_done(image) for image in self.images)
@@ -266,12 +284,6 @@ class PredictionFiles:
             and path.is_file()
             and is_written_by_this_package(path)
         ]
-
-    def _record(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.npz"
-
-    def _failure(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.failed"
 
     def _move(self, journal: Mapping[str, Any]) -> None:
         finish_moves(journal)
