@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
-from rotated_atss.errors import UserError, printable
+from rotated_atss.errors import UserError, notes_of, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 
 PROGRAM = "rotated-atss"
@@ -100,17 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
-    except KeyboardInterrupt:
-        return _print_error(label, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _print_error(label, f"interrupted{_advice(error)}", 130)
     except _TerminatedError as error:
-        return _print_error(label, f"terminated by {error.signal.name}", 128 + error.signal)
+        return _print_error(label, f"terminated by {error.signal.name}{_advice(error)}", 128 + error.signal)
     except BrokenPipeError:
         return _discard_stdout()
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _print_error(label, f"{where}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
+        return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
 
 
 class _TerminatedError(BaseException):
@@ -220,6 +220,12 @@ def _print_overview(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     parser.print_help()
     return 2
+
+
+def _advice(error: BaseException, *hints: str) -> str:
+    """Return hints and the notes of an exception in parentheses."""
+    advice = "; ".join((*hints, *notes_of(error)))
+    return f" ({advice})" if advice else ""
 
 
 def _print_error(label: str, line: str, code: int) -> int:

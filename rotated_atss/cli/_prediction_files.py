@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._feature_files import list_feature_files
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
@@ -100,8 +101,8 @@ class PredictionFiles(ImageRecords):
 
     Attributes:
         finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
-            images that cannot be read) and ``removed`` (number of removed pictures: those of an earlier run that this
-            run does not replace). None before.
+            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
+            run does not replace) and ``removed_files`` (names of other removed files). None before.
 
     Raises:
         UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
@@ -256,14 +257,21 @@ class PredictionFiles(ImageRecords):
                 return  # another shard has done this
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
+            for path in list_feature_files(self.results):
+                path.unlink()
             done = [image for image in self.images if self.is_done(image)]
             summary = compose([self._record(image) for image in done])
             for path in (self.results / PICTURES).glob("*.png"):
                 if path.stem not in set(done):  # the image has changed while it was processed
                     path.unlink()
             moves, pictures = self._list_moves(), self._stale_pictures()
-            note = {"summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures)}
-            self._move(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *stale], run=self._run, note=note))
+            old = [*stale, *list_feature_files(self.out)]
+            kept = {target for _, target in moves}
+            note = {
+                "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
+                "removed_files": [path.name for path in old if path not in kept and path.exists()],
+            }  # fmt: skip
+            self._move(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
         self.finished = note
 
     def _list_moves(self) -> list[tuple[Path, Path]]:

@@ -17,6 +17,7 @@ from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences, parse_formats
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
-    "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color; all 16-bit images are scaled by the same factor. An "
-    "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
-    "pictures of an earlier run in OUT are removed. A run that was stopped is continued by the same command."
+    "four corners; an input of evaluate, check-submission and draw) or in other formats (--format), and pictures to "
+    "OUT/pictures/<image>.png. Gray, 16-bit and transparent images are converted to 8-bit color; all 16-bit images are "
+    "scaled by the same factor. An unreadable image is reported and skipped; the exit code is then 2. All files are "
+    "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
+    "stopped is continued by the same command."
 )
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
@@ -62,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
     add_classes_argument(parser, "classes to keep", "all classes of the model")
+    add_format_argument(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start anew"
     )
@@ -125,11 +128,14 @@ def run(args: argparse.Namespace) -> int:
     if args.scheduler is not None:
         config, checkpoint = _share(config, checkpoint, args)
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
+    notes = list(note_georeferences(args.format.split(","), paths))
     state = _describe_run(args, config, checkpoint, paths)
     names = [path.stem for path in paths]
     with PredictionFiles(args.out, state, names, json_path=args.json, overwrite=args.overwrite) as files:
         if files.finished is None:
             detector = load_any_detector(config, checkpoint, args, options)
+            for note in notes:
+                print(note)
             _predict_images(files, detector, ModelSource(config, checkpoint, args, options), paths, args)
         else:
             print("the interrupted run was finished")
@@ -145,6 +151,7 @@ def _predict_images(
 ) -> None:
     """Detect on the images that are not finished, and write the results when all are."""
     from rotated_atss.coco.results_file import ids_path
+    from rotated_atss.dota.detections import task1_path
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
@@ -165,7 +172,10 @@ def _predict_images(
         predict_on_cluster(model, predict, left, args.scheduler)
     if any(map(files.is_done, files.images)):
         compose = partial(_compose, files, detector.classes, classes, ids, paths, args)
-        files.commit(compose, [ids_path(args.json)] if args.coco_annotations else [])
+        stale = [ids_path(args.json)] if args.coco_annotations else []
+        if DOTA not in args.format.split(","):
+            stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
+        files.commit(compose, stale)
 
 
 def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
@@ -215,8 +225,14 @@ def _compose(
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, compose
 
-    names = list(map(hyphenate, classes))
-    writers: list[ResultWriter] = [Task1Writer(files.results / DETECTIONS, list(map(hyphenate, model_classes)), names)]
+    writers: list[ResultWriter] = []
+    formats, written_names = args.format.split(","), list(map(hyphenate, model_classes))
+    if DOTA in formats:
+        writers.append(Task1Writer(files.results / DETECTIONS, written_names, list(map(hyphenate, classes))))
+    if set(formats) - {DOTA}:
+        from rotated_atss.tiling.feature_writer import FeatureWriter
+
+        writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], written_names))
     if ids is not None:
         writers.append(CocoWriter(files.part_of(args.json), *ids))
         if not args.coco_annotations:
@@ -234,6 +250,8 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
         if files.finished["removed"]:
             pictures = count_of(files.finished["removed"], "picture")
             print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
+        if files.finished.get("removed_files"):
+            print(f"{', '.join(files.finished['removed_files'])} of an earlier run removed from {args.out}")
         print(f"{files.finished['summary']}; {seconds:.1f} s; written to {args.out}")
     return print_failures(failed, paths)
 
@@ -296,6 +314,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
+    args.format = ",".join(parse_formats(args.format))
     check_bits(args.bits)
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)

@@ -27,12 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     add_scheduler_argument(parser)
+    parser.add_argument(
+        "--shard", metavar="I/N",
+        help="split every N-th image only, from the I-th, for job arrays: N runs with the same options; the last one "
+        "to end completes --out",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.split import split_dota
+    from rotated_atss.tiling.staging import Shard
 
+    if args.shard and args.overwrite:
+        raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier split first")
+    shard = None if args.shard is None else Shard.parse(args.shard)
     options = _split_arguments(args)
     prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
@@ -40,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         scheduler=args.scheduler,
         overwrite=args.overwrite,
+        shard=shard,
         progress=False if args.quiet else None,
         on_start=None if args.quiet else _print_plan,
+        on_continue=None if args.quiet else _print_continuation,
     )
     if not args.quiet:
         if result.classes:
@@ -99,6 +110,10 @@ def _print_plan(images: int, windows: int) -> None:
     print(f"{count_of(images, 'image')}, {count_of(windows, 'window')}", flush=True)
 
 
+def _print_continuation(finished: int, images: int) -> None:
+    print(f"continuing: {finished} of {count_of(images, 'image')} done", flush=True)
+
+
 def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
     """Format the objects per class as a table."""
     rows = [
@@ -124,7 +139,12 @@ def _summary(result: SplitResult, *, labeled: bool) -> str:
             f"{count_of(totals.objects_in_images, 'object')} -> {totals.objects_in_tiles} in tiles "
             f"({totals.truncated} truncated), {totals.in_no_tile} in no tile, {totals.without_area} without area"
         )
-    return f"{'; '.join(parts)}; {result.seconds:.1f} s; written to {result.out}"
+    parts.append(f"{result.seconds:.1f} s")
+    if result.unfinished:
+        parts.append(f"{count_of(result.unfinished, 'image')} left to other shards, the last of which completes")
+    else:
+        parts.append("written to")
+    return f"{'; '.join(parts)} {result.out}"
 
 
 def _require_folders(args: argparse.Namespace) -> None:
@@ -179,7 +199,10 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         "polygons are errors)",
     )  # fmt: skip
     folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
-    folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
+    folders.add_argument(
+        "--overwrite", action="store_true",
+        help="replace an earlier split in --out. Without it, an unfinished split of the same options is continued",
+    )  # fmt: skip
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:

@@ -67,23 +67,41 @@ class Features:
         """
         images = tuple(dict.fromkeys([*georeferences, *(name for each in detections.values() for name in each.images)]))
         position = {name: index for index, name in enumerate(images)}
-        columns = [
-            _concatenate(parts, dtype)
-            for parts, dtype in (
-                (
-                    [np.array([position[n] for n in d.images], int)[d.image_index] for d in detections.values()],
-                    np.int64,
-                ),
-                ([np.full(len(d), index) for index, d in enumerate(detections.values())], np.int64),
-                ([d.scores for d in detections.values()], np.float64),
-            )
-        ]
-        order = np.lexsort((columns[1], -columns[2], columns[0]))
-        image_index, class_index, scores = (column[order] for column in columns)
-        polygons = _concatenate([d.polygons.reshape(-1, 4, 2) for d in detections.values()], np.float64)
+        of_class = list(detections.values())
+        return cls.from_columns(
+            images,
+            [georeferences.get(name) for name in images],
+            list(detections),
+            _concatenate([np.array([position[n] for n in d.images], int)[d.image_index] for d in of_class], np.int64),
+            _concatenate([np.full(len(d), index) for index, d in enumerate(of_class)], np.int64),
+            _concatenate([d.scores for d in of_class], np.float64),
+            _concatenate([d.polygons for d in of_class], np.float64),
+        )
+
+    @classmethod
+    def from_columns(
+        cls,
+        images: Sequence[str],
+        georeferences: Sequence[Georeference | None],
+        classes: Sequence[str],
+        image_index: NDArray[np.int64],
+        class_index: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        polygons: NDArray[np.float64],
+    ) -> Features:
+        """Build features from columns in any order, with polygons (N, 8), and sort them.
+
+        Equal scores are ordered by class, then as they are given.
+
+        Example:
+            >>> columns = np.array([1, 0]), np.array([0, 0]), np.array([0.5, 0.7]), np.zeros((2, 8))
+            >>> Features.from_columns(["P1", "P2"], [None, None], ["ship"], *columns).scores.tolist()
+            [0.7, 0.5]
+        """
+        order = np.lexsort((class_index, -scores, image_index))
         return cls(
-            images, tuple(georeferences.get(name) for name in images), tuple(detections), image_index, class_index,
-            scores, polygons.reshape(-1, 4, 2)[order],
+            tuple(images), tuple(georeferences), tuple(classes), image_index[order], class_index[order], scores[order],
+            polygons.reshape(-1, 4, 2)[order],
         )  # fmt: skip
 
 

@@ -122,6 +122,36 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
         raise _write_error(path, error) from error
 
 
+def append_line(path: Path, line: bytes) -> None:
+    r"""Append a line to a file in one write, after the end of a line that an earlier write left incomplete.
+
+    Args:
+        path: The file, created if missing.
+        line: Its content, without an end of line.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(Path(folder, "a.txt"), b"pla")
+        ...     append_line(Path(folder, "a.txt"), b"ship")
+        ...     read_bytes(Path(folder, "a.txt"))
+        b'pla\nship\n'
+    """
+    try:
+        with open(path, "a+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            start = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            written, data = 0, start + line + b"\n"
+            while written < len(data):
+                written += file.write(data[written:])
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
 def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> None:
     """Write a JSON file atomically.
 

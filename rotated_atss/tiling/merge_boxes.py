@@ -114,8 +114,7 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
     scores: list[list[np.ndarray]] = [[] for _ in classes]
     polygons: list[list[np.ndarray]] = [[] for _ in classes]
     for image in images:
-        image_polygons = obb_to_poly(image.boxes.cpu().double()).numpy().round(COORDINATE_DECIMALS)
-        image_scores = shortest_float64(image.scores.cpu().numpy())
+        image_polygons, image_scores = round_for_task1(image)
         labels = image.labels.cpu().numpy()
         for index in np.unique(labels).tolist():
             rows = labels == index
@@ -128,6 +127,25 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
         )
         for i, name in enumerate(classes)
     }
+
+
+def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners and the scores that Task1 files have.
+
+    Args:
+        image: N detections on a full image.
+
+    Returns:
+        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64.
+
+    Example:
+        >>> import torch
+        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8.001, 4, 0]]), torch.tensor([0.1]), torch.tensor([1]))
+        >>> [column.tolist() for column in round_for_task1(image)]
+        [[[6.0, 8.0, 14.0, 8.0, 14.0, 12.0, 6.0, 12.0]], [0.1]]
+    """
+    polygons = obb_to_poly(image.boxes.cpu().double()).numpy().round(COORDINATE_DECIMALS)
+    return polygons, shortest_float64(image.scores.cpu().numpy())
 
 
 def _on_image(tile: BoxDetections) -> tuple[str, Tensor]:

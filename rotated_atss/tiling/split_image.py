@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rotated_atss.dota.ground_resolution import parse_ground_resolution
 from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
+from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
-from rotated_atss.io.image_reader import ImageReader, PixelOptions, open_image
+from rotated_atss.io.image_reader import ImageReader, PixelOptions, find_georeference, open_image
 from rotated_atss.io.images import Image, check_header, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_batches_in_threads
 from rotated_atss.tiling.crop import (
@@ -30,6 +32,8 @@ from rotated_atss.tiling.crop import (
 from rotated_atss.tiling.row_bands import RowBand, iter_row_bands
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
+
+_RESOLUTION_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class SplitStats:
         tiles: The written tiles.
         tiles_per_object: Number of tiles that list each object.
         suffix: Suffix of the written image files.
+        ground_resolution: Meters per pixel of the image; None if unknown.
     """
 
     width: int
@@ -85,6 +90,7 @@ class SplitStats:
     tiles: tuple[Tile, ...]
     tiles_per_object: tuple[int, ...] = ()
     suffix: str = ".png"
+    ground_resolution: float | None = None
 
 
 def split_image(job: SplitJob) -> SplitStats:
@@ -128,6 +134,7 @@ def split_image(job: SplitJob) -> SplitStats:
     return SplitStats(
         image.width, image.height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
         tuple(tiles_per_object.tolist()), f".{job.settings.image_format}",
+        _find_ground_resolution(job, (image.width, image.height)),
     )  # fmt: skip
 
 
@@ -158,8 +165,9 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
     suffix = ".png" if deep else job.image.suffix
+    resolution = _find_ground_resolution(job, (width, height))
     if not has_area.any() and not job.settings.keep_empty:
-        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix)
+        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix, resolution)
     name = job.image.stem
     content = encode_image(read_image(job.image, job.settings.bits), "png") if deep else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
@@ -169,8 +177,20 @@ def _keep_whole(job: SplitJob) -> SplitStats:
         write_bytes(job.folder / "labelTxt" / f"{name}.txt", text)
     kept = int(has_area.sum())
     return SplitStats(
-        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix
-    )
+        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix,
+        resolution,
+    )  # fmt: skip
+
+
+def _find_ground_resolution(job: SplitJob, size: tuple[int, int]) -> float | None:
+    """Return meters per pixel, from the georeference of the image or the ``gsd`` line of its labels."""
+    try:
+        found = ground_resolution(find_georeference(job.image), size)
+    except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
+        found = None
+    if found is None and job.labels is not None:
+        found = parse_ground_resolution("\n".join(job.labels.header).encode())
+    return None if found is None else round(found, _RESOLUTION_DECIMALS)
 
 
 def _select(names: Sequence[str], keep: Booleans) -> list[str]:

@@ -95,6 +95,22 @@ def test_predict_on_a_folder(model, images, tmp_path, capsys):
     assert main(["check-submission", str(out / "detections")]) == 0
 
 
+def test_predict_in_several_formats(model, images, tmp_path, capsys):
+    geopandas = pytest.importorskip("geopandas")
+    (images / "P1.pgw").write_text("0.5 0 0 -0.5 447000.25 4426999.75")
+    (images / "P1.prj").write_text("EPSG:32650")
+    out = tmp_path / "out"
+    assert predict(model["oriented"], images, out, "--format", "dota,gpkg", "--no-pictures") == 0
+    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in capsys.readouterr().out
+    frame = geopandas.read_file(out / "detections.gpkg", layer="detections_epsg_32650")
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert frame.crs == "EPSG:32650"
+    assert set(frame["image"]) == {"P1"}
+    polygons = np.concatenate([each.polygons[each.image_ids == "P1"] for each in detections.values()]).reshape(-1, 4, 2)
+    xs = np.sort(447000 + 0.5 * polygons[..., 0].mean(1))
+    np.testing.assert_allclose(np.sort(frame["center_x"]), xs, rtol=0, atol=1e-6)
+
+
 def test_output_of_predict_can_be_evaluated_and_drawn(model, images, tmp_path, capsys):
     predict(model["oriented"], images, tmp_path / "out", "--no-pictures")
     assert not (tmp_path / "out" / "pictures").exists()
@@ -266,17 +282,17 @@ def test_16_bit_images_give_the_detections_of_8_bit_images(model, tmp_path, caps
 
 def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
-    cv2.imwrite(str(images / "F.tif"), smooth_noise(20, 20).astype(np.float32))
+    (images / "F.tif").write_bytes(b"no image")
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 32-bit "
-        "floating-point values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or damaged (download or convert it "
+        "again)",
     ]
     plan, summary, failed = captured.out.splitlines()
-    assert plan == "4 images, 10 windows of 96 px"
+    assert plan == "4 images, 9 windows of 96 px"
     assert summary.startswith("2 images, ")
     assert failed == "2 of 4 images failed"
     detections = read_task1_folder(out / "detections", CLASSES["v1.0"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rotated_atss.io import image_reader
-from rotated_atss.io.image_reader import ArrayReader
+from rotated_atss.io import reader_interface
+from rotated_atss.io.reader_interface import ArrayReader
 
 
 def slow_reduced(image: np.ndarray, factor: int) -> np.ndarray:
@@ -18,7 +18,7 @@ def slow_reduced(image: np.ndarray, factor: int) -> np.ndarray:
 @pytest.mark.parametrize("factor", [1, 2, 3, 7])
 @pytest.mark.parametrize("band_bytes", [1, 1 << 25])
 def test_reduced_image_is_the_average_of_blocks(factor, band_bytes, monkeypatch):
-    monkeypatch.setattr(image_reader, "_BAND_BYTES", band_bytes)
+    monkeypatch.setattr(reader_interface, "_BAND_BYTES", band_bytes)
     image = np.random.default_rng(0).integers(0, 256, (23, 38, 3), dtype=np.uint8)
     reduced = ArrayReader(image).read_reduced(factor)
     assert reduced.dtype == np.uint8
@@ -27,7 +27,7 @@ def test_reduced_image_is_the_average_of_blocks(factor, band_bytes, monkeypatch)
 
 
 def test_reduced_image_is_read_in_bands(monkeypatch):
-    monkeypatch.setattr(image_reader, "_BAND_BYTES", 3 * 100 * 40)
+    monkeypatch.setattr(reader_interface, "_BAND_BYTES", 3 * 100 * 40)
     windows = []
 
     class Reader(ArrayReader):

@@ -2,8 +2,8 @@
 
 import pytest
 
-import rotated_atss.tiling.split
 import rotated_atss.tiling.split_image
+from rotated_atss.tiling.split_run import threads_per_job
 
 
 def test_output_does_not_depend_on_threads(tmp_path, make_folder, split, tree, monkeypatch):
@@ -27,7 +27,7 @@ def test_output_does_not_depend_on_threads(tmp_path, make_folder, split, tree, m
     [(1, 100, 8, 1), (1, 3, 8, 3), (1, 1, 8, 8), (5 << 30, 100, 8, 8), (3 << 30, 100, 8, 4), (9 << 30, 2, 1, 1)],
 )
 def test_few_images_at_once_get_more_threads(job_bytes, jobs, workers, threads):
-    assert rotated_atss.tiling.split._threads(job_bytes, jobs, workers) == threads
+    assert threads_per_job(job_bytes, jobs, workers) == threads
 
 
 def test_output_does_not_depend_on_workers(tmp_path, make_folder, split, tree):

@@ -16,7 +16,9 @@ from torch import nn
 from rotated_atss.configs import find_base_config, find_config
 from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
+from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
+from rotated_atss.io.safe_config import check_config_values
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -64,13 +66,15 @@ def config_from_values(
         cfg_options: Changes to the config by dotted key.
 
     Raises:
-        UserError: ``cfg_options`` do not fit the config.
+        UserError: A value can make MMEngine execute code, or ``cfg_options`` do not fit the config.
 
     Example:
         >>> config_from_values({"model": {"type": "ATSS"}}, "demo", "a.pth", {"model.type": "R3Det"}).model
         {'type': 'R3Det'}
     """
     restrict_checkpoint_loading()
+    restrict_to_registered_types()
+    check_config_values(values, where, hint="name its config if you trust it: CONFIG CHECKPOINT")
     # MMEngine dumps a config under its file name into the work folder, where that of the checkpoint would overwrite it.
     # The text keeps MMEngine from reading that file.
     cfg = Config(dict(values), cfg_text=name, filename=str(Path(where).with_name(f"{name}.py")))
