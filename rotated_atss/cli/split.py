@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
-    add_scheduler_argument(parser)
     parser.add_argument(
         "--shard", metavar="I/N",
         help="split every N-th image only, from the I-th, for job arrays: N runs with the same options; the last one "
         "to end completes --out",
     )  # fmt: skip
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 

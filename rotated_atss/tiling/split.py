@@ -168,7 +168,7 @@ def split_dota(
         if on_continue is not None and run.num_finished:
             on_continue(run.num_finished, len(sources))
         if not stage.is_moving:
-            run.execute(workers, progress, scheduler)
+            run.execute(workers, scheduler, progress)
         content = _Content(settings, folders, formats, sources, label_sets, renamed=class_map is not None)
         with stage.exclusive() as present:
             if present:

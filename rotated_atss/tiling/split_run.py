@@ -59,27 +59,27 @@ class SplitRun:
         """Number of all images."""
         return len(self._images)
 
-    def execute(self, workers: int, progress: bool | None, scheduler: str | None = None) -> None:
+    def execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         """Run the unfinished jobs, of a shard only its own.
 
         Args:
-            workers: Processes.
-            progress: Show a progress bar; None shows it on a terminal.
+            workers: Processes on this machine.
             scheduler: Address of a Dask scheduler whose workers run the jobs instead.
+            progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
             UserError: An image cannot be read, or a tile cannot be written. Like every exception, it says how many
                 images are done.
         """
         try:
-            self._execute(workers, progress, scheduler)
+            self._execute(workers, scheduler, progress)
         except BaseException as error:
             if self._stage.finished:
                 done = f"{self.num_finished} of {count_of(self.num_images, 'image')} done"
                 add_hint(error, f"{done}, the same command continues")
             raise
 
-    def _execute(self, workers: int, progress: bool | None, scheduler: str | None) -> None:
+    def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         pairs = [
             (key, job)
             for index in self._own(self._stage.shard)
