@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import all_reduce, get_world_size
 
 from rotated_atss.errors import UserError
 
@@ -59,3 +60,20 @@ def process_group(launcher: str) -> Iterator[None]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+def in_any_process(*conditions: bool) -> list[bool]:
+    """Return for each condition whether it holds in any process, so that all of them take the same decision.
+
+    Args:
+        conditions: Conditions of this process. All processes must call this function.
+
+    Example:
+        >>> in_any_process(True, False)
+        [True, False]
+    """
+    if get_world_size() == 1:
+        return list(conditions)
+    flags = torch.tensor(conditions, dtype=torch.float32)
+    all_reduce(flags, "max")
+    return [bool(flag) for flag in flags.tolist()]

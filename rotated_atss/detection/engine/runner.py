@@ -44,6 +44,7 @@ from rotated_atss.detection.engine.resume import check_resumable, is_finished, r
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
+from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
@@ -65,6 +66,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
 
     Raises:
         UserError: Config, data, weights or device are invalid, or the disk is full.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
 
     Example::
 
@@ -124,7 +126,8 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         with strip_worker_traceback():
             if options.iterations is None:
                 _fit_warm_up(runner)
-            runner.train()
+            with checkpoint_on_signal(runner):
+                runner.train()
     return Path(cfg.work_dir)
 
 
