@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import nn
 
+from rotated_atss.detection.engine.bad_images import LIST, skip_bad_images
 from rotated_atss.detection.engine.build_errors import build_errors
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
@@ -25,6 +26,8 @@ class AtomicCheckpointRunner(Runner):
     """
 
     _train_dataloader: Any  # the config, until the loop is built
+    _val_dataloader: Any
+    _test_dataloader: Any
 
     _loaded_meta: dict | None = None
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
@@ -89,6 +92,7 @@ class AtomicCheckpointRunner(Runner):
     @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop with its data loader, which augments samples independently of its processes."""
+        self._train_dataloader = self._skipping(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
         if isinstance(loop, dict) and loop.get("type") == "EpochBasedTrainLoop":
@@ -98,12 +102,18 @@ class AtomicCheckpointRunner(Runner):
     @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
+        self._val_dataloader = self._skipping(self._val_dataloader)
         return super().build_val_loop(loop)
 
     @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
+        self._test_dataloader = self._skipping(self._test_dataloader)
         return super().build_test_loop(loop)
+
+    def _skipping(self, dataloader: Any) -> Any:
+        is_skipping = self.cfg.get("on_bad_image") == "skip"
+        return skip_bad_images(dataloader, Path(self.work_dir, LIST)) if is_skipping else dataloader
 
     @build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:

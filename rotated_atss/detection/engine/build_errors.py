@@ -72,7 +72,7 @@ def strip_worker_traceback() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        line = error.what.rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2]
+        line = error.what.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
         if line == error.what:
             raise
         raise UserError(line) from None

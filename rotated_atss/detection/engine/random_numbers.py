@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from mmengine.dist import get_dist_info, get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset, Sampler
 
+from rotated_atss.detection.datasets.wrapper import DatasetWrapper
 from rotated_atss.detection.engine.epoch_loop import ResumableBatchSampler
 
 SAMPLES, STEPS = 0, 1  # first number of a derived seed, which keeps the two kinds of seeds apart
@@ -107,37 +108,18 @@ class SeededSampler(Sampler):
         self.sampler.skip(num_samples)
 
 
-class SeededDataset(Dataset):
+class SeededDataset(DatasetWrapper):
     """Seed the random number generators before every sample of another dataset.
-
-    All attributes are those of the other dataset.
 
     Args:
         dataset: Config of the other dataset.
     """
-
-    def __init__(self, dataset: dict) -> None:
-        self.__dict__["dataset"] = DATASETS.build(dataset)
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample; an index without a seed leaves the generators unchanged."""
         if isinstance(index, SeededIndex):
             seed_generators(index.seed)
         return self.dataset[int(index)]
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the other dataset."""
-        if name == "dataset" or name.startswith("__"):  # DataLoader would prefer a __getitems__ of the other dataset
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute of the other dataset, as hooks that replace ``pipeline`` do."""
-        setattr(self.dataset, name, value)
 
 
 class StepSeedHook(Hook):

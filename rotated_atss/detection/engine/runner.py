@@ -15,6 +15,7 @@ from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
+from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
@@ -24,6 +25,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.data_time import DataTimeHook
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
@@ -233,6 +235,9 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
+    runner.register_hook(DataTimeHook())
+    if cfg.get("on_bad_image") == "skip":
+        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
     if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner
