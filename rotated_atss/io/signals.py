@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from signal import Signals
 from types import FrameType
 from typing import Any
 
@@ -26,7 +28,7 @@ class TerminatedError(BaseException):
         terminated by SIGTERM: a.pth is written
     """
 
-    def __init__(self, number: signal.Signals, note: str = "") -> None:
+    def __init__(self, number: Signals, note: str = "") -> None:
         super().__init__(f"terminated by {number.name}" + (f": {note}" if note else ""))
         self.signal, self.note = number, note
 
@@ -44,17 +46,44 @@ class StopRequest:
         signal: The signal; None until it arrives.
     """
 
-    signal: signal.Signals | None = None
+    signal: Signals | None = None
+    _timer: threading.Timer | None = field(default=None, repr=False)
+
+    def arrive(self, number: Signals, grace_s: float | None = None) -> None:
+        """Record the signal.
+
+        Args:
+            number: The signal.
+            grace_s: Seconds until the process ends unless :meth:`begin` is called; None for no limit.
+        """
+        self.signal = number
+        if grace_s is not None:
+            self._timer = threading.Timer(grace_s, _exit_without_cleanup, [number, grace_s])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def begin(self) -> None:
+        """Remove the time limit, because the work has reached a point at which it can end."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
+    """End a process whose main thread may wait forever for another process."""
+    error = TerminatedError(number, f"the work did not reach a point to continue from within {grace_s:g} s")
+    print(error, file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
 
 
 @contextmanager
-def defer_signals(names: Sequence[str] = DEFERRED) -> Iterator[StopRequest]:
+def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None) -> Iterator[StopRequest]:
     """Record signals while the block runs, instead of ending the process.
 
     The second signal ends the process at once. Nothing changes outside the main thread, which alone handles signals.
 
     Args:
         names: Names of the signals; those that the platform lacks are left out.
+        grace_s: As for :meth:`StopRequest.arrive`.
 
     Example:
         >>> with defer_signals(["SIGTERM"]) as stop:
@@ -72,16 +101,17 @@ def defer_signals(names: Sequence[str] = DEFERRED) -> Iterator[StopRequest]:
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked process, which its parent ends
             return
-        stop.signal = signal.Signals(number)
         for each in before:
             signal.signal(each, signal.SIG_DFL)
         if hasattr(signal, "SIGCHLD"):  # a signal to the process group ends data loading processes: torch would raise
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an error at any point of the work
+        stop.arrive(Signals(number), grace_s)
 
     for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
         before[number] = signal.signal(number, handle)
     try:
         yield stop
     finally:
+        stop.begin()
         for number, handler in before.items():
             signal.signal(number, handler)

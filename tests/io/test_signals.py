@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -60,3 +61,22 @@ def test_other_threads_change_no_handler():
 def test_exit_code_is_128_plus_the_signal():
     assert TerminatedError(signal.SIGTERM).exit_code == 143
     assert str(TerminatedError(signal.SIGUSR1, "written")) == "terminated by SIGUSR1: written"
+
+
+def test_a_process_that_cannot_stop_ends_after_the_grace_period():
+    code = (
+        "import os, signal, time; from rotated_atss.io.signals import defer_signals\n"
+        "with defer_signals(grace_s=0.2):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 143
+    assert done.stderr == "terminated by SIGTERM: the work did not reach a point to continue from within 0.2 s\n"
+
+
+def test_work_that_stops_in_time_is_not_ended():
+    with defer_signals(grace_s=0.1) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.begin()
+        time.sleep(0.3)
+    assert stop.signal is signal.SIGTERM

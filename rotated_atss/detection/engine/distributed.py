@@ -46,6 +46,9 @@ def process_group(launcher: str) -> Iterator[None]:
     On GPUs MMEngine opens the group; on the CPU it would fail for lack of a GPU, so it is opened here with gloo. A rank
     that exits without closing the group can abort in its communication threads.
 
+    Raises:
+        UserError: The connection to another process is lost, because that process has ended.
+
     Args:
         launcher: ``none`` or ``pytorch``.
 
@@ -56,7 +59,13 @@ def process_group(launcher: str) -> Iterator[None]:
     """
     if launcher != "none" and not torch.cuda.is_available() and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
-    yield
+    try:
+        yield
+    except RuntimeError as error:
+        if launcher == "none" or not is_lost_connection(error):
+            raise
+        what = "the connection to another process of the run is lost: that process has ended"
+        raise UserError(what, hint="its own error is the cause; continue with --resume") from error
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
@@ -77,3 +86,14 @@ def in_any_process(*conditions: bool) -> list[bool]:
     flags = torch.tensor(conditions, dtype=torch.float32)
     all_reduce(flags, "max")
     return [bool(flag) for flag in flags.tolist()]
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether an error of a collective operation says that another process does not answer.
+
+    Example:
+        >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]:7"))
+        True
+    """
+    kinds = tuple(getattr(torch.distributed, name, ()) for name in ("DistBackendError", "DistNetworkError"))
+    return isinstance(error, tuple(kind for kind in kinds if kind)) or "gloo/transport" in str(error)

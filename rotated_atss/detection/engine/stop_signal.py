@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -20,6 +20,10 @@ from rotated_atss.io.files import atomic_write
 from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
+
+# Several processes: a launcher sends SIGTERM also when one of them has died, and the others wait for it in a collective
+# operation.
+GRACE_S = 10.0
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
     Raises:
         TerminatedError: A signal arrived and the checkpoint is written.
     """
-    with defer_signals() as stop:
+    with defer_signals(grace_s=None if get_world_size() == 1 else GRACE_S) as stop:
         hook = StopSignalHook(stop)
         runner.register_hook(hook)
         try:
@@ -110,10 +114,12 @@ class StopSignalHook(Hook):
         self._end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
 
     def _end(self, runner: Runner, meta: dict) -> None:
+        self._stop.begin()
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, by_epoch=False)
         path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():
             atomic_write(path.with_name(POINTER), os.fsencode(path))
+        barrier()  # a launcher may end all processes with the first
         raise self._error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
 
     def _error(self, note: str) -> TerminatedError:
