@@ -45,8 +45,8 @@ class ModelInfoHook(Hook):
             manifest = _find_manifest(dataset) or Manifest()
             resolution = manifest.ground_resolution or _resolution_of_labels(manifest)
             info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
-                ground_resolution=resolution,
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
+                pixels=manifest.pixels, ground_resolution=resolution,
             )  # fmt: skip
             self._text = info.to_json()
         except UserError as error:
