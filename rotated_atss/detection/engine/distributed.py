@@ -92,7 +92,7 @@ def is_lost_connection(error: BaseException) -> bool:
     """Return whether an error of a collective operation says that another process does not answer.
 
     Example:
-        >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]:7"))
+        >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection reset"))
         True
     """
     kinds = tuple(getattr(torch.distributed, name, ()) for name in ("DistBackendError", "DistNetworkError"))
