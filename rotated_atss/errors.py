@@ -31,6 +31,33 @@ class UserError(Exception):
         return (_rebuild, (self.what, self.where, self.hint))
 
 
+def add_hint(error: BaseException, hint: str) -> None:
+    """Add advice to an exception: to the message of a :class:`UserError`, else as a note that the command line prints.
+
+    Example:
+        >>> error = UserError("the image is truncated", where="a.png", hint="download it again")
+        >>> add_hint(error, "3 of 4 images are done")
+        >>> print(error)
+        a.png: the image is truncated (download it again; 3 of 4 images are done)
+    """
+    if isinstance(error, UserError):
+        UserError.__init__(error, error.what, where=error.where, hint="; ".join(filter(None, (error.hint, hint))))
+    else:
+        error.__notes__ = [*notes_of(error), hint]  # as add_note of Python 3.11 does
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """Return the notes of an exception.
+
+    Example:
+        >>> error = KeyboardInterrupt()
+        >>> add_hint(error, "3 of 4 images are done")
+        >>> notes_of(error)
+        ['3 of 4 images are done']
+    """
+    return list(getattr(error, "__notes__", ()))
+
+
 def printable(text: str, max_length: int = 2000) -> str:
     r"""Return text as one line without control characters, so that names from files cannot control a terminal.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 from rotated_atss.errors import UserError, printable
 
 Record = TypeVar("Record")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # of the terminal
 
 
 def wrong_value(name: str, expected: str, value: object) -> UserError:
@@ -50,14 +53,14 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
     return float(value)  # type: ignore[arg-type]
 
 
-def check_text(name: str, value: object) -> str:
-    """Return a text that is not empty.
+def check_text(name: str, value: object, *, lines: bool = False) -> str:
+    """Return a text that is not empty and has no control characters; ``lines`` permits line ends.
 
     Example:
         >>> check_text("config_name", "demo")
         'demo'
     """
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or _CONTROL.search(value.replace("\n", "") if lines else value):
         raise wrong_value(name, "a text", value)
     return value
 
@@ -110,6 +113,8 @@ def check_mapping(name: str, value: object) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise wrong_value(name, "an object", value)
+    if any(map(_CONTROL.search, value)):
+        raise wrong_value(name, "an object whose keys have no control characters", value)
     return dict(value)
 
 

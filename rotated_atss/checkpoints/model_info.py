@@ -225,7 +225,7 @@ class ModelInfo:
             _set(self, "training_data", check.build_record(TrainingData, "training_data", self.training_data))
         for name in ("config", "origin", "commit"):
             if getattr(self, name) is not None:
-                check.check_text(name, getattr(self, name))
+                check.check_text(name, getattr(self, name), lines=name == "config")
         check.check_text("package_version", self.package_version)
         if self.ground_resolution is not None:
             resolution = check.check_number("ground_resolution", self.ground_resolution, 0)

@@ -70,21 +70,25 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
-    names = [name for name in content.get("state_dict", content) if not isinstance(name, str)]
-    if names:
-        raise UserError(f"names of weights must be text, got {names[0]!r:.80}", where=path)
+    names = (name for name in content.get("state_dict", content) if not isinstance(name, str) or not name.isprintable())
+    wrong = next(names, None)
+    if wrong is not None:
+        raise UserError(f"names of weights must be printable text, got {wrong!r:.80}", where=path)
     _check_class_names({"meta": meta or {}, "meta.dataset_meta": parts["meta.dataset_meta"]}, path)
     _check_progress(meta or {}, path)
     _check_weights(content, path)
 
 
 def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
-    """Refuse recorded class names that are neither a text nor a sequence of texts."""
+    """Refuse recorded class names that are neither a printable text nor a sequence of such texts."""
     for name, meta in metas.items():
         for key in ("classes", "CLASSES"):
             recorded = meta.get(key)
-            is_list = isinstance(recorded, (list, tuple)) and all(isinstance(entry, str) for entry in recorded)
-            if recorded is not None and not isinstance(recorded, str) and not is_list:
+            names = [recorded] if isinstance(recorded, str) else recorded
+            is_list = isinstance(names, (list, tuple)) and all(
+                isinstance(entry, str) and entry.isprintable() for entry in names
+            )
+            if recorded is not None and not is_list:
                 got = printable(repr(recorded), 80)
                 raise UserError(f"{name}.{key} must be a list of class names, got {got}", where=path)
 

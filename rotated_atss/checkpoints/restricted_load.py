@@ -10,7 +10,6 @@ file accesses no attribute.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rotated_atss.checkpoints.zip_check import check_checkpoint_file, name_of
 from rotated_atss.errors import UserError
 
 _NUMBERS = re.compile(r"[?biufc]\d{0,2}|[US]\d{1,4}")  # dtypes without Python objects
@@ -163,7 +163,8 @@ def load_restricted(
 
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
-        UserError: The file is compressed, or a tensor is sparse, quantized or incomplete.
+        UserError: As :func:`check_checkpoint_file`; or a tensor is sparse, quantized or incomplete, or all tensors
+            together are larger than the file.
         Exception: The file is damaged.
 
     Example:
@@ -173,7 +174,7 @@ def load_restricted(
         ...     load_restricted(f"{folder}/a.pth")
         {'meta': {'mean': np.float64(0.5)}}
     """
-    _refuse_compressed(file)
+    size = check_checkpoint_file(file)
     earlier = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()  # additions of other packages do not apply here
     try:
@@ -181,35 +182,16 @@ def load_restricted(
             content = torch.load(file, map_location=map_location, weights_only=True)
     finally:
         torch.serialization.add_safe_globals(earlier)
-    return _Cleaner(file, make_history).clean(content)
-
-
-def _refuse_compressed(file: Any) -> None:
-    """Refuse a zip with compressed entries: torch writes none, and 3 MB could become gigabytes."""
-    if not zipfile.is_zipfile(file):
-        if hasattr(file, "seek"):
-            file.seek(0)
-        return
-    with zipfile.ZipFile(file) as archive:
-        compressed = [entry.filename for entry in archive.infolist() if entry.file_size > entry.compress_size]
-    if hasattr(file, "seek"):
-        file.seek(0)
-    if compressed:
-        raise UserError("not loaded, for safety: its entries are compressed", where=_name_of(file), hint=_SAVE_AGAIN)
-
-
-_SAVE_AGAIN = "write it with torch.save"
-
-
-def _name_of(file: Any) -> Any:
-    return file if not hasattr(file, "read") else getattr(file, "name", None) or "checkpoint"
+    return _Cleaner(file, size, make_history).clean(content)
 
 
 class _Cleaner:
     """Replace the placeholders of this module in loaded content and check its tensors."""
 
-    def __init__(self, file: Any, make_history: Callable[[LogHistory], Any]) -> None:
-        self._file, self._make_history = file, make_history
+    def __init__(self, file: Any, size: int, make_history: Callable[[LogHistory], Any]) -> None:
+        self._file, self._size, self._make_history = file, size, make_history
+        self._storages: set[int] = set()  # addresses of the memory of tensors
+        self._total = 0  # bytes of this memory
         self._seen: dict[int, tuple[Any, Any]] = {}  # the original keeps its id from being used again
 
     def clean(self, value: Any) -> Any:
@@ -244,5 +226,16 @@ class _Cleaner:
             kind = "a tensor without values"
         elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             kind = "a tensor with fewer values than its shape"
+        elif self._add_storage(tensor) > self._size:
+            kind = "a tensor larger than the file"
         if kind:
-            raise UserError(f"holds {kind}, which is not read", where=_name_of(self._file), hint=_SAVE_AGAIN)
+            hint = "write it with torch.save"
+            raise UserError(f"holds {kind}, which is not read", where=name_of(self._file), hint=hint)
+
+    def _add_storage(self, tensor: Tensor) -> int:
+        """Count the memory of a tensor and return that of all tensors so far, bytes."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._storages:
+            self._storages.add(storage.data_ptr())
+            self._total += storage.nbytes()
+        return self._total

@@ -14,12 +14,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType, ModuleType
+from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, notes_of, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 from rotated_atss.io.signals import TerminatedError
 
@@ -27,6 +28,7 @@ PROGRAM = "rotated-atss"
 
 # command -> line of the overview
 COMMANDS = {
+    "check-data": "Report all problems of images and labels, write a cleaned copy.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
     "train": "Train a config on tiles.",
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name is None:
             return _print_overview(arguments)
         args = parse_arguments(name, arguments[1:])
-        with _raise_on_signals():
+        with _raise_on_signals(), _execution_of_configs(args):
             return int(load_command(name).run(args) or 0)
     except UserError as error:
         return _print_error(label, str(error), 2)
@@ -99,17 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rotated_atss.doctor import install_command  # its imports would slow down the start of every command
 
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
-    except KeyboardInterrupt:
-        return _print_error(label, "interrupted", 130)
+    except KeyboardInterrupt as error:
+        return _print_error(label, f"interrupted{_advice(error)}", 130)
     except TerminatedError as error:
-        return _print_error(label, str(error), error.exit_code)
+        return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _print_error(label, f"{where}{error.strerror} ({OS_ERROR_HINTS[error.errno]})", 2)
+        return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
 
 
 @contextmanager
@@ -143,6 +145,22 @@ def _raise_on_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors repeat the given arguments without control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Return the context in which a command loads configs: with ``--safe-config``, without executing them."""
+    if not getattr(args, "safe_config", False):
+        return nullcontext()
+    from rotated_atss.io.safe_config import require_safe_configs
+
+    return require_safe_configs()
+
+
 def load_command(name: str) -> ModuleType:
     """Import the module of a command.
 
@@ -167,7 +185,7 @@ def build_parser(name: str) -> argparse.ArgumentParser:
         0.3
     """
     module = load_command(name)
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", description=module.HELP)
+    parser = _Parser(prog=f"{PROGRAM} {name}", description=module.HELP)
     module.add_arguments(parser)
     return parser
 
@@ -193,7 +211,7 @@ def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
 
 def _print_overview(arguments: list[str]) -> int:
     """Handle ``--help``, ``--version``, an empty command line and an unknown command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="Rotated ATSS: oriented object detection in aerial images.",
         epilog="commands:\n"
@@ -206,6 +224,12 @@ def _print_overview(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     parser.print_help()
     return 2
+
+
+def _advice(error: BaseException, *hints: str) -> str:
+    """Return hints and the notes of an exception in parentheses."""
+    advice = "; ".join((*hints, *notes_of(error)))
+    return f" ({advice})" if advice else ""
 
 
 def _print_error(label: str, line: str, code: int) -> int:

@@ -51,20 +51,20 @@ def print_skipped_images(source: str | Path) -> None:
         print(note)
 
 
-def print_failures(failures: Sequence[UserError], paths: Sequence[Path]) -> int:
+def print_failures(failed: int, images: Sequence[object]) -> int:
     """Print how many images failed and return the exit code.
 
     Args:
-        failures: The errors of :func:`process_images`.
-        paths: All images.
+        failed: Number of images that failed.
+        images: All images.
 
     Example:
-        >>> print_failures([], [Path("a.png")])
+        >>> print_failures(0, [Path("a.png")])
         0
     """
-    if failures:
-        print(f"{len(failures)} of {count_of(len(paths), 'image')} failed")
-    return 2 if failures else 0
+    if failed:
+        print(f"{failed} of {count_of(len(images), 'image')} failed")
+    return 2 if failed else 0
 
 
 def add_bits_argument(group: argparse._ActionsContainer) -> None:

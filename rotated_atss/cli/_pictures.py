@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
+    from rotated_atss.io.image_reader import ImageReader
     from rotated_atss.io.png import Image
+
+MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
+REDUCED_PIXELS = 16_000_000
+MAX_CAPTIONED = 50_000  # captions of more boxes hide each other, and the image
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,23 @@ def picture_path(folder: str | Path, image: Path) -> Path:
     return Path(folder) / f"{image.stem}.png"
 
 
-def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argparse.Namespace) -> None:
-    """Draw layers on a copy of an image and write it as PNG.
+def reduction_factor(width: int, height: int) -> int:
+    """Return the integer factor that reduces an image above ``MAX_PICTURE_PIXELS`` to ``REDUCED_PIXELS``, else 1.
+
+    Example:
+        >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
+        (1, 8)
+    """
+    return 1 if width * height <= MAX_PICTURE_PIXELS else math.ceil(math.sqrt(width * height / REDUCED_PIXELS))
+
+
+def write_picture(path: Path, image: ImageReader, layers: Iterable[Layer], args: argparse.Namespace) -> None:
+    """Draw layers on an image and write it as PNG; an image beyond ``MAX_PICTURE_PIXELS`` is reduced, which is printed.
 
     Args:
         path: File to write.
-        image: (H, W, 3), uint8, BGR.
-        layers: Boxes from the bottom layer to the top layer.
+        image: The image.
+        layers: Boxes from the bottom layer to the top layer, in pixels of the image.
         args: Values of the options added by :func:`add_picture_arguments`.
 
     Raises:
@@ -89,18 +105,43 @@ def write_picture(path: Path, image: Image, layers: Iterable[Layer], args: argpa
 
         write_picture(Path("out/P0001.png"), image, [Layer(polygons, names, scores)], args)
     """
+    from rotated_atss.io.progress import print_above_bar
     from rotated_atss.visualization.contact_sheet import side_by_side
-    from rotated_atss.visualization.drawing import draw_boxes
     from rotated_atss.visualization.png_output import write_png
 
-    picture = image
+    factor = reduction_factor(image.width, image.height)
+    pixels = image.read_reduced(factor)
+    if factor > 1:
+        size, reduced = f"{image.width} x {image.height}", f"{pixels.shape[1]} x {pixels.shape[0]}"
+        print_above_bar(f"{image.path}: the picture of {size} px is reduced by {factor} to {reduced} px")
+        layers = [replace(layer, polygons=layer.polygons / factor) for layer in layers]
+    picture = pixels
     for layer in layers:
-        if layer.plain:
-            white = [(255, 255, 255)] * len(layer.names)
-            picture = draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
-            continue
+        picture = _draw_layer(picture, layer, args)
+    write_png(path, side_by_side(pixels, picture) if args.side_by_side else picture, protect_foreign=True)
+
+
+def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image:
+    from rotated_atss.visualization.drawing import draw_boxes
+
+    if layer.plain:
+        white = [(255, 255, 255)] * len(layer.names)
+        return draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
+    box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
+    for part in _parts(layer) if box_only else [layer]:
         picture = draw_boxes(
-            picture, layer.polygons, layer.names, layer.scores, layer.colors, score_threshold=args.score,
-            thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
+            picture, part.polygons, part.names, part.scores, part.colors, score_threshold=args.score,
+            thickness=args.line_width, box_only=box_only, legend=not box_only,
         )  # fmt: skip
-    write_png(path, side_by_side(image, picture) if args.side_by_side else picture, protect_foreign=True)
+    return picture
+
+
+def _parts(layer: Layer) -> Iterator[Layer]:
+    """Divide a layer, because drawing takes more memory than the boxes; higher scores are drawn later."""
+    import numpy as np
+
+    order = np.arange(len(layer.names)) if layer.scores is None else np.argsort(layer.scores, kind="stable")
+    for rows in np.array_split(order, max(1, math.ceil(len(order) / MAX_CAPTIONED))):
+        names = [layer.names[row] for row in rows.tolist()]
+        scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
+        yield replace(layer, polygons=layer.polygons[rows], names=names, scores=scores)

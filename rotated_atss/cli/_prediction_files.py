@@ -1,82 +1,147 @@
-"""Output of ``predict``: all files are written under temporary names and moved into place at the end."""
+"""Output of ``predict``: a partial folder keeps finished images, and all files are moved into place at the end."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._feature_files import list_feature_files
 from rotated_atss.cli._pictures import picture_path
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, count_of, is_or_are
+from rotated_atss.io.files import atomic_write
+from rotated_atss.io.run_lock import run_lock
+from rotated_atss.io.run_state import finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.tiling.staging import SHARDS_WAIT_S
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
+    from rotated_atss.tiling.prediction_record import ImageInfo
+    from rotated_atss.tiling.staging import Shard
 
 DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
 PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
+_RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
 
-class PredictionFiles:
-    r"""Context manager that writes the files of one run of ``predict``.
 
-    Detections are appended image by image, so none are held in memory. Without :meth:`commit` the output folder is
-    left unchanged. The lock ``LOCK`` in the output folder is held while the context is active, so that two runs do not
-    write into it at once.
+class ImageRecords:
+    """Files of single images in the partial folder of a run; picklable, so that workers on other machines write them.
+
+    Args:
+        partial: The partial folder.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        self.partial = partial
+        self.results = partial / _RESULTS
+
+    def picture_path(self, image: Path) -> Path:
+        """Return the temporary path of an image's picture."""
+        return picture_path(self.results / PICTURES, image)
+
+    def is_done(self, image: str) -> bool:
+        """Return whether the detections on an image are recorded."""
+        from rotated_atss.tiling.prediction_record import is_complete
+
+        return is_complete(self._record(image))
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Record the detections on one image, which is then finished; its picture must be written before.
+
+        Args:
+            detections: Detections on a full image.
+            info: The image.
+
+        Raises:
+            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
+                caller must end the run.
+        """
+        from rotated_atss.tiling.prediction_record import write_record
+
+        write_record(self._record(detections.name), detections, info)
+        self._failure(detections.name).unlink(missing_ok=True)
+
+    def add_failure(self, image: str, error: UserError) -> None:
+        """Record that an image cannot be read. The next run tries again."""
+        self._failure(image).write_text(f"{error}\n")
+
+    def has_failed(self, image: str) -> bool:
+        """Return whether an image could not be read."""
+        return self._failure(image).exists()
+
+    def _record(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.npz"
+
+    def _failure(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.failed"
+
+
+class PredictionFiles(ImageRecords):
+    """Context manager for the files of one run of ``predict``, which the same command can continue.
+
+    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
+    is kept if the run is stopped, at any moment and in any way, unless no image is finished. :meth:`commit` composes
+    the result files there, records the renames that move them into place, and carries them out; a run that is stopped
+    from then on is finished by the next one, before that does anything else.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
+        run: Description of all that the result depends on, in JSON. An interrupted run is continued if its description
+            is equal.
+        images: Names of all images, without suffix.
         json_path: File of the COCO results; None writes none.
+        overwrite: Discard an interrupted run.
+        shard: Which images this run predicts, while other runs predict others into the same folder; None for all.
+
+    Attributes:
+        own_images: Names of the images that this run predicts.
+        finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
+            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
+            run does not replace) and ``removed_files`` (names of other removed files). None before.
 
     Raises:
-        UserError: The output cannot be written, or another run writes into it.
-
-    Example:
-        >>> import tempfile
-        >>> import torch
-        >>> from rotated_atss.tiling.merge_boxes import BoxDetections
-        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with PredictionFiles(folder) as files:
-        ...         files.add(image, ["plane", "ship"])
-        ...         files.commit(["plane", "ship"])
-        ...     Path(folder, "detections", "Task1_ship.txt").read_text()
-        0
-        'P1 0.5 6.0 8.0 14.0 8.0 14.0 12.0 6.0 12.0\n'
+        UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
     """
 
-    def __init__(self, out: str | Path, json_path: str | Path | None = None) -> None:
-        self.out, self.partial = Path(out), Path(out) / PARTIAL
+    def __init__(
+        self,
+        out: str | Path,
+        run: Mapping[str, Any],
+        images: Sequence[str],
+        *,
+        json_path: str | Path | None = None,
+        overwrite: bool = False,
+        shard: Shard | None = None,
+    ) -> None:
+        super().__init__(Path(out) / PARTIAL)
+        self.out = Path(out)
+        self.images = images
+        self.own_images = images if shard is None else images[shard.index - 1 :: shard.count]
         self.json_path = None if json_path is None else Path(json_path)
-        self._json_part = self.json_path and self.json_path.with_name(
-            f".{self.json_path.name}.{secrets.token_hex(4)}.part"
-        )
-        self._has_results = False
+        self.finished: dict[str, Any] | None = None
+        self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
         self._created = False
+        self._parts: dict[Path, Path] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> PredictionFiles:
-        from rotated_atss.io.run_lock import run_lock
-
         try:
             self._created = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_created)
-            self._stack.enter_context(run_lock(self.out / LOCK))
-            shutil.rmtree(self.partial, ignore_errors=True)  # left by a killed run
-            self._stack.callback(shutil.rmtree, self.partial, ignore_errors=True)
-            for name in (DETECTIONS, PICTURES):
-                (self.partial / name).mkdir(parents=True)
-                self._check_writable(self.out / name)
-            if self._json_part is not None:
-                self._json_part.parent.mkdir(parents=True, exist_ok=True)
-                self._stack.callback(self._json_part.unlink, missing_ok=True)
-                self._json_part.write_bytes(b"[")
+            self._stack.enter_context(run_lock(self.out / self._lock_name))
+            for lock in self.out.glob(".predict.*.lock") if self._shard is None else ():
+                with run_lock(lock):  # refused while the shard runs
+                    pass
+            with self._main_lock():
+                self._prepare()
         except OSError as error:
             self._stack.close()
             what = f"the output cannot be written: {error.strerror}"
@@ -89,10 +154,64 @@ class PredictionFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.finished is not None:
+            with self._main_lock(), suppress(FileNotFoundError):  # another shard can have removed it
+                self._remove_partial()
+        elif self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self.partial.exists() and error is not None:
+            done = sum(map(self.is_done, self.images))
+            images = count_of(len(self.images), "image")
+            print(f"{done} of {images} {is_or_are(done)} finished; the same command continues")
+        if not (self.partial / _JOURNAL).exists():
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
         self._stack.close()
 
+    def _prepare(self) -> None:
+        """Finish, continue or discard an interrupted run, and create the folders."""
+        journal = read_state(self.partial / _JOURNAL)
+        if journal is not None:
+            finish_moves(journal)
+            if first_difference(journal["run"], self._run) is None and not self._overwrite:
+                self.finished = journal["note"]
+                return
+            self._remove_partial()
+        self._check_continuable()
+        for folder in (self.partial / _RECORDS, self.results / PICTURES):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.out / DETECTIONS, self.out / PICTURES):
+            self._check_writable(folder)
+        if self.json_path is not None:
+            self.json_path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_writable(self.json_path.parent)
+        if not (self.partial / _RUN).exists():
+            atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
+
+    def _check_continuable(self) -> None:
+        """Discard an interrupted run if that is requested, or if nothing of it is finished."""
+        run = read_state(self.partial / _RUN)
+        difference = None if run is None else first_difference(run, self._run)
+        has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
+        if difference is not None and has_records and not self._overwrite:
+            hint = "repeat its command to continue it, or pass --overwrite to discard it"
+            raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
+        if self._overwrite or difference is not None or run is None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self._shard is None:
+            for path in self.partial.rglob(".*.part"):  # left by a killed process
+                path.unlink()
+
+    @property
+    def _lock_name(self) -> str:
+        return LOCK if self._shard is None else f".predict.{self._shard.lock_name}.lock"
+
+    def _main_lock(self) -> AbstractContextManager[None]:
+        """Hold the lock of the output folder, for a short time in a shard."""
+        return nullcontext() if self._shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S)
+
     def _remove_created(self) -> None:
-        if self._created and not any(self.out.iterdir()):
+        if self._created and self.out.exists() and not any(self.out.iterdir()):
             self.out.rmdir()
 
     @staticmethod
@@ -102,71 +221,75 @@ class PredictionFiles:
             probe.touch()
             probe.unlink()
 
-    def picture_path(self, image: Path) -> Path:
-        """Return the temporary path of an image's picture."""
-        return picture_path(self.partial / PICTURES, image)
+    def count_left(self) -> int:
+        """Return the number of images that no run has processed yet."""
+        if not (self.partial / _RUN).exists():  # another shard has completed the output
+            return 0
+        return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
-    def add(
-        self, detections: BoxDetections, classes: Sequence[str], coco_results: Sequence[dict[str, Any]] = ()
-    ) -> None:
-        """Append the detections of one image.
+    def part_of(self, target: str | Path) -> Path:
+        """Return the temporary path, in the same folder, of a result file outside of the output folder."""
+        target = Path(target)
+        self._parts[target] = target.with_name(
+            f".{target.name}.{zlib.crc32(str(self.out.resolve()).encode()):08x}.part"
+        )
+        return self._parts[target]
 
-        Args:
-            detections: Detections on a full image.
-            classes: Class names indexed by label; they become the names of the Task1 files.
-            coco_results: The same detections in COCO's results format.
-
-        Raises:
-            OSError: The files cannot be written, for example because the disk is full. This affects all images, so the
-                caller must end the run.
-        """
-        from rotated_atss.dota.detections import format_detections, task1_path
-        from rotated_atss.tiling.merge_boxes import to_task1
-
-        for name, class_detections in to_task1([detections], classes).items():
-            if len(class_detections):
-                with open(task1_path(self.partial / DETECTIONS, name), "ab") as file:
-                    file.write(format_detections(class_detections))
-        if self._json_part is not None and coco_results:
-            text = ", ".join(map(json.dumps, coco_results))
-            with open(self._json_part, "ab") as file:
-                file.write((f", {text}" if self._has_results else text).encode())
-            self._has_results = True
-
-    def commit(self, classes: Sequence[str]) -> int:
-        """Move all files into place.
+    def commit(self, compose: Callable[[list[Path]], str], stale: Sequence[Path] = ()) -> None:
+        """Compose the result files, move them into place and set ``finished``.
 
         Args:
-            classes: Names of the classes that get a file, even if it has no detections.
-
-        Returns:
-            Number of removed pictures: those of an earlier run that this run does not replace.
+            compose: Writes the result files into the folder ``results`` and to paths of :meth:`part_of`, from the
+                records of the finished images in the order of the images. Returns a summary.
+            stale: Files of an earlier result to remove.
         """
-        from rotated_atss.dota.detections import task1_path
+        with self._main_lock():
+            if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
+                return  # another shard has done this
+            shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
+            (self.results / DETECTIONS).mkdir()
+            for path in list_feature_files(self.results):
+                path.unlink()
+            done = [image for image in self.images if self.is_done(image)]
+            summary = compose([self._record(image) for image in done])
+            for path in (self.results / PICTURES).glob("*.png"):
+                if path.stem not in set(done):  # the image has changed while it was processed
+                    path.unlink()
+            moves, pictures = self._list_moves(), self._stale_pictures()
+            old = [*stale, *list_feature_files(self.out)]
+            kept = {target for _, target in moves}
+            note = {
+                "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
+                "removed_files": [path.name for path in old if path not in kept and path.exists()],
+            }  # fmt: skip
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
+        self.finished = note
+
+    def _list_moves(self) -> list[tuple[Path, Path]]:
+        """List source and target of all files, pictures last, so that there is never a picture without detections."""
+        files = [path for path in sorted(self.results.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        files.sort(key=lambda path: path.parent.name == PICTURES)
+        inside = [(path, self.out / path.relative_to(self.results)) for path in files]
+        return [(part, target) for target, part in self._parts.items()] + inside
+
+    def _stale_pictures(self) -> list[Path]:
+        """List pictures of an earlier run that this run does not replace."""
         from rotated_atss.visualization.png_output import is_written_by_this_package
 
-        for name in DETECTIONS, PICTURES:
-            if name == DETECTIONS or any((self.partial / PICTURES).iterdir()):
-                (self.out / name).mkdir(exist_ok=True)
-        # Remove old Task1 files before replacing pictures, so that an interrupted commit never leaves detections of an
-        # earlier run.
-        for name in classes:
-            task1_path(self.out / DETECTIONS, name).unlink(missing_ok=True)
-            task1_path(self.partial / DETECTIONS, name).touch()
-        pictures = {path.name: path for path in (self.partial / PICTURES).iterdir()}
-        stale = [
+        return [
             path
-            for path in (self.out / PICTURES).glob("*.png")
-            if path.name not in pictures and path.is_file() and is_written_by_this_package(path)
+            for path in sorted((self.out / PICTURES).glob("*.png"))
+            if not (self.results / PICTURES / path.name).exists()
+            and path.is_file()
+            and is_written_by_this_package(path)
         ]
-        for path in stale:
-            path.unlink()
-        for name, path in pictures.items():
-            os.replace(path, self.out / PICTURES / name)
-        for name in classes:
-            os.replace(task1_path(self.partial / DETECTIONS, name), task1_path(self.out / DETECTIONS, name))
-        if self.json_path is not None and self._json_part is not None:
-            with open(self._json_part, "ab") as file:
-                file.write(b"]\n")
-            os.replace(self._json_part, self.json_path)
-        return len(stale)
+
+    def _remove_partial(self) -> None:
+        """Remove the partial folder, the journal last: until then the next run finds that this one has finished."""
+        for path in self.partial.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _JOURNAL:
+                path.unlink()
+        (self.partial / _JOURNAL).unlink(missing_ok=True)
+        self.partial.rmdir()

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     args.bits = resolve_bits(paths, args.bits)
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
-    return print_failures(failures, paths)
+    return print_failures(len(failures), paths)
 
 
 def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
@@ -83,14 +83,14 @@ def _draw(
     classes: Collection[str] | None,
     args: argparse.Namespace,
 ) -> None:
-    from rotated_atss.io.images import read_image
+    from rotated_atss.io.image_reader import PixelOptions, open_image
     from rotated_atss.visualization.drawing import class_colors
 
-    image = read_image(path, args.bits)
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
     colors = class_colors(name for source in (*labels, *detections) for name in source.classes)
     layers = [replace(layer, colors=colors) for layer in layers]
     if classes is not None:
         layers = [select_boxes(layer, classes) for layer in layers]
-    write_picture(picture_path(args.out, path), image, layers, args)
+    with open_image(path, PixelOptions(args.bits)) as image:
+        write_picture(picture_path(args.out, path), image, layers, args)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.dota.datasets import DATASET_NAMES
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,11 +98,11 @@ def _run_dota(args: argparse.Namespace) -> int:
     result, left_out = _evaluate_with_progress(args, classes)
     print(format_table(result))
     if left_out:
-        print(f"not evaluated (not in --classes): {', '.join(left_out)}")
+        print(f"not evaluated (not in --classes): {printable(', '.join(left_out))}")
     files = list_task1_files(args.detections)
     missing = [name for name in classes if name not in files and result.per_class[name].npos]
     if missing:
-        print(f"classes without a Task1 file, evaluated with no detections: {', '.join(missing)}")
+        print(f"classes without a Task1 file, evaluated with no detections: {printable(', '.join(missing))}")
     if args.json:
         write_json(args.json, result_to_json(result))
     return 0

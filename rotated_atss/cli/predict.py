@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
+from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences, parse_formats
 from rotated_atss.cli._images import (
     add_bits_argument,
     check_output_folders,
@@ -28,14 +34,16 @@ from rotated_atss.cli._pictures import (
     picture_path,
     write_picture,
 )
-from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
+from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.detection.engine.inference import LoadedDetector
-    from rotated_atss.io.png import Image
+    from rotated_atss.io.image_reader import ImageReader
     from rotated_atss.runtime import GraphDetector
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.predict import Tiling
@@ -43,11 +51,13 @@ if TYPE_CHECKING:
 HELP = (
     "Detect objects on images of any size: run the model on overlapping windows and merge the detections with "
     "class-wise NMS. Writes all detections, independent of --score, to OUT/detections/Task1_<class>.txt (image, score, "
-    "four corners; an input of evaluate, check-submission and draw) and pictures to OUT/pictures/<image>.png. Gray, "
-    "16-bit and transparent images are converted to 8-bit color; all 16-bit images are scaled by the same factor. An "
-    "unreadable image is reported and skipped; the exit code is then 2. All files are moved into OUT at the end; "
-    "pictures of an earlier run in OUT are removed."
+    "four corners; an input of evaluate, check-submission and draw) or in other formats (--format), and pictures to "
+    "OUT/pictures/<image>.png. Gray, 16-bit and transparent images are converted to 8-bit color; all 16-bit images are "
+    "scaled by the same factor. An unreadable image is reported and skipped; the exit code is then 2. All files are "
+    "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
+    "stopped is continued by the same command."
 )
+_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
@@ -55,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, MODEL_FORMS, "; IMAGE|DIR: an image, or a folder of images")
     parser.add_argument("--out", default="predictions", metavar="DIR", help="output folder (default: predictions)")
     add_classes_argument(parser, "classes to keep", "all classes of the model")
+    add_format_argument(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start anew"
+    )
+    add_shard_argument(parser, "predict")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -94,6 +109,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
+    add_scheduler_argument(inference)
     add_bits_argument(inference)
     inference.add_argument(
         "--fast", action="store_true",
@@ -110,39 +126,168 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
+    started = time.perf_counter()
+    if args.scheduler is not None:
+        config, checkpoint = _share(config, checkpoint, args)
+    paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
+    notes = list(note_georeferences(args.format.split(","), paths))
+    state = _describe_run(args, config, checkpoint, paths)
+    names = [path.stem for path in paths]
+    options_of_files = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
+    with PredictionFiles(args.out, state, names, **options_of_files) as files:
+        if files.finished is None:
+            detector = load_any_detector(config, checkpoint, args, options)
+            for note in notes:
+                print(note)
+            _predict_images(files, detector, ModelSource(config, checkpoint, args, options), paths, args)
+        else:
+            print("the interrupted run was finished")
+        return _print_result(files, paths, args, time.perf_counter() - started)
+
+
+def _predict_images(
+    files: PredictionFiles,
+    detector: LoadedDetector | GraphDetector,
+    model: ModelSource,
+    paths: Sequence[Path],
+    args: argparse.Namespace,
+) -> None:
+    """Detect on the images that are not finished, and write the results when all are."""
+    from rotated_atss.coco.results_file import ids_path
+    from rotated_atss.dota.detections import task1_path
     from rotated_atss.tiling.predict import resolve_tiling
 
-    started = time.perf_counter()
-    paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
-    with PredictionFiles(args.out, args.json) as files:
-        detector = load_any_detector(config, checkpoint, args, options)
-        tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-        _print_record(detector, checkpoint, tiling)
-        classes = select_classes(args.classes, detector.classes)
-        names = [hyphenate(name) for name in classes]
-        _check_leftovers(Path(args.out) / DETECTIONS, names)
-        ids = _coco_ids(paths, detector.classes, args) if args.json else None
-        print_skipped_images(args.images)
-        args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
-        print(_plan(paths, tiling), flush=True)
-        counts: list[tuple[int, int]] = []
+    tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
+    _print_record(detector, model.checkpoint, tiling)
+    classes = select_classes(args.classes, detector.classes)
+    _check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
+    ids = _coco_ids(paths, detector.classes, args) if args.json else None
+    print_skipped_images(args.images)
+    args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+    own = [path for path in paths if path.stem in set(files.own_images)]
+    left = [path for path in own if not files.is_done(path.stem)]
+    if len(left) < len(own):
+        print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")
+    print(_plan(left, tiling), flush=True)
+    predict = partial(_predict_image, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
+    if args.scheduler is None:
+        process_images(left, lambda path: predict(detector=detector, path=path), "predict")
+    else:
+        predict_on_cluster(model, predict, left, args.scheduler)
+    if not files.count_left() and any(map(files.is_done, files.images)):
+        compose = partial(_compose, files, detector.classes, classes, ids, paths, args)
+        stale = [ids_path(args.json)] if args.coco_annotations else []
+        if DOTA not in args.format.split(","):
+            stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
+        files.commit(compose, stale)
 
-        def predict_one(path: Path) -> None:
-            image, detections = _detect(detector, tiling, classes, path, args)
-            files.add(detections, list(map(hyphenate, detector.classes)), _coco_results(detections, ids))
-            counts.append((len(detections.scores), int((detections.scores >= args.score).sum())))
+
+def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
+    """Return the config and the model file with absolute paths, after all workers see these and the images."""
+    options = {
+        "config": config if config is not None and Path(config).exists() else None,  # or the name of a config
+        "checkpoint": checkpoint, "images": args.images, "out": args.out,
+    }  # fmt: skip
+    prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
+    args.images, args.out = str(options["images"]), str(options["out"])
+    return config if options["config"] is None else str(options["config"]), str(options["checkpoint"])
+
+
+def _predict_image(
+    files: ImageRecords,
+    detector: LoadedDetector | GraphDetector,
+    tiling: Tiling,
+    classes: Sequence[str],
+    path: Path,
+    args: argparse.Namespace,
+) -> None:
+    """Detect on one image, write its picture and record its detections."""
+    from rotated_atss.io.image_reader import PixelOptions, open_image
+    from rotated_atss.tiling.prediction_record import ImageInfo
+
+    try:
+        with open_image(path, PixelOptions(args.bits)) as image:
+            detections = replace(_detect(detector, tiling, classes, image), name=path.stem)
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
+            files.add(detections, ImageInfo.of(image))
+    except UserError as error:
+        files.add_failure(path.stem, error)
+        raise
 
-        failures = process_images(paths, predict_one, "predict")
-        if counts:
-            if ids is not None:
-                _write_coco_ids(ids, paths, detector.classes, args)
-            removed = files.commit(names)
-            if removed:
-                print(f"{count_of(removed, 'picture')} of an earlier run removed from {Path(args.out) / PICTURES}")
-            print(f"{_summary(counts, args.score)}; {time.perf_counter() - started:.1f} s; written to {args.out}")
-    return print_failures(failures, paths)
+
+def _compose(
+    files: PredictionFiles,
+    model_classes: Sequence[str],
+    classes: Sequence[str],
+    ids: tuple[dict[str, int], list[int]] | None,
+    paths: Sequence[Path],
+    args: argparse.Namespace,
+    records: Sequence[Path],
+) -> str:
+    """Write the result files and return the summary."""
+    from rotated_atss.coco.results_file import ids_path
+    from rotated_atss.tiling.prediction_results import CocoWriter, ResultWriter, Task1Writer, compose
+
+    writers: list[ResultWriter] = []
+    formats, written_names = args.format.split(","), list(map(hyphenate, model_classes))
+    if DOTA in formats:
+        writers.append(Task1Writer(files.results / DETECTIONS, written_names, list(map(hyphenate, classes))))
+    if set(formats) - {DOTA}:
+        from rotated_atss.tiling.feature_writer import FeatureWriter
+
+        writers.append(FeatureWriter(files.results, [name for name in formats if name != DOTA], written_names))
+    if ids is not None:
+        writers.append(CocoWriter(files.part_of(args.json), *ids))
+        if not args.coco_annotations:
+            _write_coco_ids(files.part_of(ids_path(args.json)), ids, paths, model_classes)
+    total, shown = compose(records, writers, args.score)
+    counts = f"{count_of(len(records), 'image')}, {count_of(total, 'detection')}"
+    return f"{counts}, {shown} of them with a score of at least {args.score:g}"
+
+
+def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
+    """Print what was written, and return the exit code."""
+    result = files.finished
+    if result is None:
+        failed = sum(map(files.has_failed, files.own_images))
+        if args.shard:
+            left = count_of(files.count_left(), "image")
+            print(f"{seconds:.1f} s; {left} left to other shards, the last of which completes {args.out}")
+        return print_failures(failed, files.own_images)
+    if result["removed"]:
+        pictures = count_of(result["removed"], "picture")
+        print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
+    if result.get("removed_files"):
+        print(f"{', '.join(result['removed_files'])} of an earlier run removed from {args.out}")
+    print(f"{result['summary']}; {seconds:.1f} s; written to {args.out}")
+    return print_failures(result["failed"], paths)
+
+
+def _describe_run(
+    args: argparse.Namespace, config: str | None, checkpoint: str, paths: Sequence[Path]
+) -> dict[str, Any]:
+    """Describe all that the result depends on, so that the same command continues an interrupted run."""
+    from rotated_atss import __version__
+    from rotated_atss.io.run_state import describe_files
+
+    others = [path for path in (args.classes, args.coco_annotations) if path is not None and Path(path).is_file()]
+    options = {name: value for name, value in vars(args).items() if name not in _NOT_DESCRIBED}
+    return {
+        "version of rotated-atss": __version__,
+        "model": describe_files([checkpoint]),
+        "config": None if config is None else _digest(config),
+        "files": describe_files(others),
+        **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
+        "images": describe_files(paths),
+    }
+
+
+def _digest(config: str) -> str:
+    """Return a checksum of a config with all that it inherits."""
+    from rotated_atss.detection.engine.config import load_config
+
+    return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
@@ -160,20 +305,13 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
 def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
     """Format the amount of work, which is known before the first image."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
-    from rotated_atss.tiling.split_image import count_windows
+    from rotated_atss.tiling.split_plan import count_windows
 
     images = count_of(len(paths), "image")
     if tiling.size == WHOLE_IMAGE:
         return f"{images}, each as a whole"
     windows = sum(count_windows(path, tiling.split_settings()) for path in paths)
     return f"{images}, {count_of(windows, 'window')} of {tiling.size} px"
-
-
-def _summary(counts: Sequence[tuple[int, int]], score: float) -> str:
-    """Format the number of detections on all images, and how many of them have a score of at least ``score``."""
-    total, shown = (sum(column) for column in zip(*counts))
-    images, detections = count_of(len(counts), "image"), count_of(total, "detection")
-    return f"{images}, {detections}, {shown} of them with a score of at least {score:g}"
 
 
 def _check_arguments(args: argparse.Namespace) -> list[Path]:
@@ -184,6 +322,7 @@ def _check_arguments(args: argparse.Namespace) -> list[Path]:
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
+    args.format = ",".join(parse_formats(args.format))
     check_bits(args.bits)
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
@@ -208,36 +347,35 @@ def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
 
 
 def _detect(
-    detector: LoadedDetector | GraphDetector,
-    tiling: Tiling,
-    classes: Sequence[str],
-    path: Path,
-    args: argparse.Namespace,
-) -> tuple[Image, BoxDetections]:
-    """Read an image and detect on it."""
-    from rotated_atss.io.images import read_image
+    detector: LoadedDetector | GraphDetector, tiling: Tiling, classes: Sequence[str], image: ImageReader
+) -> BoxDetections:
+    """Detect objects of the selected classes."""
     from rotated_atss.tiling.predict import predict_image
 
-    image = read_image(path, args.bits)
-    detections = predict_image(detector, image, name=path.stem, progress=None, **vars(tiling))
-    return image, _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    detections = predict_image(detector, image, progress=None, **vars(tiling))
+    labels = [detector.classes.index(name) for name in classes]
+    return detections if len(set(labels)) == len(detector.classes) else _keep_labels(detections, labels)
 
 
 def _draw(
-    detections: BoxDetections, model_classes: Sequence[str], image: Image, path: Path, args: argparse.Namespace
+    detections: BoxDetections, model_classes: Sequence[str], image: ImageReader, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.boxes import obb_to_poly
     from rotated_atss.visualization.drawing import class_colors
 
-    names = [model_classes[label] for label in detections.labels.tolist()]
-    colors = class_colors(model_classes)
-    layer = Layer(obb_to_poly(detections.boxes).numpy(), names, detections.scores.tolist(), colors=colors)
-    write_picture(path, image, [layer], args)
+    drawn = detections.scores >= args.score  # selected here, because a huge image can have a million detections
+    names = [model_classes[label] for label in detections.labels[drawn].tolist()]
+    polygons, scores = obb_to_poly(detections.boxes[drawn]).numpy(), detections.scores[drawn].tolist()
+    layer = Layer(polygons, names, scores, colors=class_colors(model_classes))
+    try:
+        write_picture(path, image, [layer], args)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+            raise error.__cause__ from None  # a full disk ends the run instead of failing every image
+        raise
 
 
 def _keep_labels(detections: BoxDetections, labels: Sequence[int]) -> BoxDetections:
-    from dataclasses import replace
-
     import torch
 
     keep = torch.isin(detections.labels, torch.tensor(labels))
@@ -259,27 +397,12 @@ def _coco_ids(
     return {path.stem: by_file[path.name] for path in paths}, category_ids(instances, model_classes)
 
 
-def _coco_results(detections: BoxDetections, ids: tuple[dict[str, int], list[int]] | None) -> list[dict[str, Any]]:
-    """Return the detections of one image in COCO's results format."""
-    from rotated_atss.coco.results_file import to_coco_results
-    from rotated_atss.ops.boxes import obb_to_hbb
-
-    if ids is None:
-        return []
-    boxes = obb_to_hbb(detections.boxes).numpy()
-    return to_coco_results(ids[0][detections.name], boxes, detections.scores.numpy(), detections.labels.numpy(), ids[1])
-
-
 def _write_coco_ids(
-    ids: tuple[dict[str, int], list[int]], paths: Sequence[Path], model_classes: Sequence[str], args: argparse.Namespace
+    path: Path, ids: tuple[dict[str, int], list[int]], paths: Sequence[Path], model_classes: Sequence[str]
 ) -> None:
-    """Write the list of image and category ids; with ``--coco-annotations``, remove the list of an earlier run."""
-    from rotated_atss.coco.results_file import ids_path
+    """Write the list of image and category ids."""
     from rotated_atss.io.files import write_json
 
-    if args.coco_annotations:
-        ids_path(args.json).unlink(missing_ok=True)
-        return
     images = [{"id": ids[0][path.stem], "file_name": path.name} for path in paths]
     categories = [{"id": number, "name": name} for number, name in zip(ids[1], model_classes)]
-    write_json(ids_path(args.json), {"images": images, "categories": categories})
+    write_json(path, {"images": images, "categories": categories})

@@ -8,8 +8,10 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
-from rotated_atss.errors import UserError, count_of
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
+from rotated_atss.errors import UserError, count_of, printable
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
@@ -25,28 +27,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_shard_argument(parser, "split")
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.split import split_dota
 
+    shard = parse_shard(args)
     options = _split_arguments(args)
+    prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
         workers=args.workers,
+        scheduler=args.scheduler,
         overwrite=args.overwrite,
+        shard=shard,
         progress=False if args.quiet else None,
         on_start=None if args.quiet else _print_plan,
+        on_continue=None if args.quiet else _print_continuation,
     )
     if not args.quiet:
         if result.classes:
             print(_class_table(result.classes))
         print(_summary(result, labeled=options["labels"] is not None))
         if result.in_no_tile:
-            print(f"in no tile: {_first_of(result.in_no_tile)}")
+            print(f"in no tile: {printable(_first_of(result.in_no_tile))}")
         if result.unknown_classes:
-            print(f"classes of no DOTA version: {', '.join(result.unknown_classes)} (errors with --classes v1.0)")
+            names = printable(", ".join(result.unknown_classes))
+            print(f"classes of no DOTA version: {names} (errors with --classes v1.0)")
     return 0
 
 
@@ -59,6 +69,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     preset = None if args.preset is None else load_preset(args.preset)
     given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
     class_map = None if args.class_map is None else parse_class_map(args.class_map)
+    class_column = {"class_column": args.class_column, "class_name": args.class_name}
     if preset is None:
         _require_folders(args)
         return {
@@ -72,6 +83,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "class_map": class_map,
             "fit_polygons": args.fit_polygons,
             "labeled_only": args.labeled_only,
+            **class_column,
         }
     if "sizes" in given and "gaps" not in given:  # overlap in proportion to the size, as in the preset
         given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
@@ -87,6 +99,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "class_map": class_map or preset.class_map,
         "fit_polygons": args.fit_polygons or preset.fit_polygons,
         "labeled_only": args.labeled_only or preset.labeled_only,
+        **class_column,
     }
 
 
@@ -94,9 +107,16 @@ def _print_plan(images: int, windows: int) -> None:
     print(f"{count_of(images, 'image')}, {count_of(windows, 'window')}", flush=True)
 
 
+def _print_continuation(finished: int, images: int) -> None:
+    print(f"continuing: {finished} of {count_of(images, 'image')} done", flush=True)
+
+
 def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
     """Format the objects per class as a table."""
-    rows = [("class", "objects", "in tiles"), *((name, *map(str, counts)) for name, counts in classes.items())]
+    rows = [
+        ("class", "objects", "in tiles"),
+        *((printable(name), *map(str, counts)) for name, counts in classes.items()),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
 
@@ -116,7 +136,12 @@ def _summary(result: SplitResult, *, labeled: bool) -> str:
             f"{count_of(totals.objects_in_images, 'object')} -> {totals.objects_in_tiles} in tiles "
             f"({totals.truncated} truncated), {totals.in_no_tile} in no tile, {totals.without_area} without area"
         )
-    return f"{'; '.join(parts)}; {result.seconds:.1f} s; written to {result.out}"
+    parts.append(f"{result.seconds:.1f} s")
+    if result.unfinished:
+        parts.append(f"{count_of(result.unfinished, 'image')} left to other shards, the last of which completes")
+    else:
+        parts.append("written to")
+    return f"{'; '.join(parts)} {result.out}"
 
 
 def _require_folders(args: argparse.Namespace) -> None:
@@ -142,7 +167,8 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label folder (labelTxt) of each image folder, in the same order; omit for a test set",
+        help="label folder (labelTxt) of each image folder, or a file such as a GeoPackage in map coordinates, in the "
+        "same order; omit for a test set",
     )  # fmt: skip
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
@@ -170,8 +196,12 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
         "polygons are errors)",
     )  # fmt: skip
+    add_class_column_arguments(folders)
     folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
-    folders.add_argument("--overwrite", action="store_true", help="replace an earlier split in --out")
+    folders.add_argument(
+        "--overwrite", action="store_true",
+        help="replace an earlier split in --out. Without it, an unfinished split of the same options is continued",
+    )  # fmt: skip
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:

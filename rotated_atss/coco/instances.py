@@ -97,13 +97,43 @@ def read_instances(path: str | Path) -> Instances:
     if not isinstance(content, dict) or "images" not in content or "categories" not in content:
         hint = "expected an object with images, annotations and categories"
         raise UserError("not in COCO's instances format", where=path, hint=hint)
-    images = [_parse_image(entry, index, path) for index, entry in enumerate(_get_list(content, "images", path))]
+    images = [parse_image(entry, index, path) for index, entry in enumerate(_get_list(content, "images", path))]
     _reject_duplicates("image id", (image.id for image in images), path)
     categories = _parse_categories(_get_list(content, "categories", path), path)
     instances = Instances(path, images, categories, annotations=None)
     if "annotations" in content:
         _add_annotations(instances, _get_list(content, "annotations", path))
     return instances
+
+
+def parse_image(entry: Any, index: int, path: Path) -> CocoImage:
+    """Parse and validate an entry of ``images``.
+
+    Args:
+        entry: The entry.
+        index: Its index, for error messages.
+        path: The file, for error messages.
+
+    Raises:
+        UserError: The id, the size or the file name is invalid, or the name leaves the image folder.
+
+    Example:
+        >>> parse_image({"id": 1, "file_name": "a.png", "width": 20, "height": 10}, 0, Path("a.json")).width
+        20
+    """
+    label = f"images[{index}]"
+    number = get_integer(entry, "id", label, path)
+    name = entry.get("file_name")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{label} (id {number}) has no file_name", where=path)
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name) or not name.isprintable():
+        what = f"{label} (id {number}): file_name must be a path below the image folder, got {quote(name)}"
+        raise UserError(what, where=path)
+    width, height = (get_integer(entry, key, f"{label} ({name})", path) for key in ("width", "height"))
+    if width < 1 or height < 1:
+        raise UserError(f"{label} ({name}): size must be positive, got {width} x {height} pixels", where=path)
+    return CocoImage(number, name, width, height)
 
 
 def clip_box(bbox: Sequence[float], width: int, height: int) -> tuple[tuple[float, float, float, float] | None, float]:
@@ -218,25 +248,12 @@ def _get_list(content: dict, key: str, path: Path) -> list:
     return content[key]
 
 
-def _parse_image(entry: Any, index: int, path: Path) -> CocoImage:
-    label = f"images[{index}]"
-    number = get_integer(entry, "id", label, path)
-    name = entry.get("file_name")
-    if not isinstance(name, str) or not name:
-        raise UserError(f"{label} (id {number}) has no file_name", where=path)
-    parts = name.replace("\\", "/").split("/")
-    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name) or not name.isprintable():
-        what = f"{label} (id {number}): file_name must be a path below the image folder, got {quote(name)}"
-        raise UserError(what, where=path)
-    width, height = (get_integer(entry, key, f"{label} ({name})", path) for key in ("width", "height"))
-    if width < 1 or height < 1:
-        raise UserError(f"{label} ({name}): size must be positive, got {width} x {height} pixels", where=path)
-    return CocoImage(number, name, width, height)
-
-
 def _parse_categories(entries: list, path: Path) -> dict[int, str]:
     numbers = [get_integer(entry, "id", f"categories[{index}]", path) for index, entry in enumerate(entries)]
     names = [str(entry.get("name", "")) for entry in entries]
+    wrong = next((name for name in names if not name.isprintable()), None)
+    if wrong is not None:
+        raise UserError(f"a category name must be printable, got {quote(wrong)}", where=path)
     _reject_duplicates("category id", numbers, path)
     _reject_duplicates("category name", names, path)
     return dict(zip(numbers, names))

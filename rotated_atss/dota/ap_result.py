@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rotated_atss.errors import count_of
+from rotated_atss.errors import count_of, printable
 
 # Columns of the table and fields of the JSON -> attributes of ClassResult; the last three also of EvaluationResult.
 _AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
@@ -135,7 +135,7 @@ def format_table(result: EvaluationResult) -> str:
     """
     rows = [("class", *_CLASS_FIELDS)]
     for name, class_result in result.per_class.items():
-        rows.append((name, *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
+        rows.append((printable(name), *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
     totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in _COUNT_FIELDS.values()]
     rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -189,7 +189,8 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing, holds no Task1 file, or holds two files of one name.
+        UserError: The folder is missing, holds no Task1 file, or holds two files of one name or one whose name is
+            not printable.
 
     Example:
         >>> import tempfile
@@ -202,6 +203,9 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:
         raise UserError("no Task1_<class>.txt in this folder", where=folder)
+    wrong = next((path for name, path in by_class.items() if not name.isprintable()), None)
+    if wrong is not None:
+        raise UserError("the class name has a control character", where=wrong, hint="rename the file")
     return by_class
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from rotated_atss.dota._fields import MAX_FIELD_BYTES
 from rotated_atss.errors import UserError, count_of, printable, quote
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k")
+_MOSAIC_SUFFIXES = (".vrt",)
 _OTHER_IMAGE_SUFFIXES = (
-    *(".gif", ".webp", ".jp2", ".j2k", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
+    *(".gif", ".webp", ".jpe", ".jfif", ".heic", ".avif", ".img", ".ecw", ".sid", ".vrt", ".dib"),
     *(".pgm", ".ppm", ".pbm", ".exr", ".hdr", ".svg", ".psd", ".nitf", ".ntf"),
 )
 
@@ -17,6 +18,8 @@ _LISTED = 5  # maximum number of names in a message
 
 def list_images(folder: str | Path) -> list[Path]:
     """List the image files of a folder, sorted by name.
+
+    VRT files, which usually are mosaics of other images, are listed only if there is no other image.
 
     Raises:
         UserError: The folder is missing, holds no image, or holds two images of one name (``P1.png`` and ``P1.jpg``, or
@@ -29,7 +32,7 @@ def list_images(folder: str | Path) -> list[Path]:
         ...     [path.name for path in list_images(folder)]
         ['P0001.png']
     """
-    images = list_files(folder, IMAGE_SUFFIXES)
+    images = list_files(folder, IMAGE_SUFFIXES) or list_files(folder, _MOSAIC_SUFFIXES)
     if not images:
         raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
     for image in images:
@@ -83,7 +86,9 @@ def skipped_images(folder: str | Path) -> list[str]:
         ...     skipped_images(folder)
         ['a.webp']
     """
-    return [path.name for path in list_files(folder, _OTHER_IMAGE_SUFFIXES)]
+    others = list_files(folder, _OTHER_IMAGE_SUFFIXES)
+    has_images = bool(list_files(folder, IMAGE_SUFFIXES))
+    return [path.name for path in others if has_images or path.suffix.lower() not in _MOSAIC_SUFFIXES]
 
 
 def note_skipped_images(folder: str | Path) -> list[str]:
@@ -95,7 +100,7 @@ def note_skipped_images(folder: str | Path) -> list[str]:
         ...     for name in ("a.webp", "b.gif"):
         ...         Path(folder, name).touch()
         ...     note_skipped_images(folder)[0].removeprefix(folder)
-        ': 2 files are not read: a.webp, b.gif (supported formats: .png, .jpg, .jpeg, .bmp, .tif, .tiff)'
+        ': 2 files are not read: a.webp, b.gif (supported formats: ...)'
     """
     names = skipped_images(folder)
     if not names:

@@ -33,9 +33,22 @@ def read_ground_resolution(path: str | Path) -> float | None:
         0.266578848023
     """
     try:
-        found = _GSD.search(read_bytes(path, length=_HEADER_BYTES))
+        return parse_ground_resolution(read_bytes(path, length=_HEADER_BYTES))
     except UserError:
         return None
+
+
+def parse_ground_resolution(text: bytes) -> float | None:
+    r"""Parse the ``gsd`` line of a DOTA label file, as :func:`read_ground_resolution` does.
+
+    Args:
+        text: The header lines, with or without the lines of objects.
+
+    Example:
+        >>> parse_ground_resolution(b"imagesource:GoogleEarth\ngsd:0.25"), parse_ground_resolution(b"gsd:null")
+        (0.25, None)
+    """
+    found = _GSD.search(text)
     resolution = float(found[1]) if found else 0.0
     return resolution if MIN_RESOLUTION <= resolution <= MAX_RESOLUTION else None
 

@@ -67,9 +67,38 @@ def read_labels(path: str | Path, classes: Sequence[str] | None = None, *, skip_
         >>> labels.names, labels.difficult.tolist(), labels.polygons.shape
         (('ship',), [1], (1, 8))
     """
+    return parse_labels(read_bytes(path), path, classes, skip_unknown=skip_unknown)
+
+
+def parse_labels(
+    data: bytes,
+    path: object,
+    classes: Sequence[str] | None = None,
+    *,
+    skip_unknown: bool = False,
+    errors: list[UserError] | None = None,
+) -> Labels:
+    r"""Parse the content of a label file.
+
+    Args:
+        data: The content.
+        path: Its file, for error messages.
+        classes: Accepted class names, as for :func:`read_labels`.
+        skip_unknown: Skip objects of other classes instead of raising.
+        errors: Collects the error of every line and of the file; such lines are left out. None raises the first error.
+
+    Raises:
+        UserError: As :func:`read_labels`, unless ``errors`` is given.
+
+    Example:
+        >>> errors = []
+        >>> len(parse_labels(b"1 2 11 2 11 8 1 8 ship 0\n1 2 3\n", "P0001.txt", errors=errors))
+        1
+        >>> print(errors[0])
+        P0001.txt:2: a label line has 9 or 10 fields, got 3 (write x1 y1 x2 y2 ...
+    """
     known = None if classes is None else frozenset("-".join(name.split()) for name in classes)
-    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    return _parse_lines(data, path, known, classes or (), skip_unknown)
+    return _parse_lines(data.removeprefix(b"\xef\xbb\xbf"), path, known, classes or (), skip_unknown, errors)
 
 
 def write_labels(
@@ -129,30 +158,42 @@ def format_labels(
 
 
 def _parse_lines(
-    data: bytes, path: object, known: frozenset[str] | None, classes: Sequence[str], skip_unknown: bool
+    data: bytes,
+    path: object,
+    known: frozenset[str] | None,
+    classes: Sequence[str],
+    skip_unknown: bool,
+    errors: list[UserError] | None,
 ) -> Labels:
     """Parse the lines of a label file."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
     spaced = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
     for line_number, line in enumerate(data.split(b"\n"), start=1):
-        fields = split_fields(line, path, line_number)
-        if not fields:
-            continue
-        if len(fields) < 9 and _HEADER.match(fields[0] + "".join(fields[1:2])):
-            header.append(line.decode().strip())
-            continue
-        if known is not None and len(fields) > 9:
-            fields = _join_class_name(fields, known, spaced)
-        polygon, flag = _parse_object(fields, path, line_number)
-        if known is not None and fields[8] not in known:
-            if skip_unknown:
+        try:
+            fields = split_fields(line, path, line_number)
+            if not fields:
                 continue
-            raise unknown_class_error(fields[8], classes, f"{path}:{line_number}")
+            if len(fields) < 9 and _HEADER.match(fields[0] + "".join(fields[1:2])):
+                header.append(line.decode().strip())
+                continue
+            if known is not None and len(fields) > 9:
+                fields = _join_class_name(fields, known, spaced)
+            polygon, flag = _parse_object(fields, path, line_number)
+            if known is not None and fields[8] not in known:
+                if skip_unknown:
+                    continue
+                raise unknown_class_error(fields[8], classes, f"{path}:{line_number}")
+        except UserError as error:
+            _collect(error, errors)
+            continue
         polygons.append(polygon)
         names.append(fields[8])
         difficult.append(flag)
         line_numbers.append(line_number)
-    _reject_normalized(polygons, path)
+    try:
+        _reject_normalized(polygons, path)
+    except UserError as error:
+        _collect(error, errors)
     return Labels(
         np.array(polygons, dtype=np.float64).reshape(-1, 8),
         tuple(names),
@@ -160,6 +201,13 @@ def _parse_lines(
         np.array(line_numbers, dtype=np.int64),
         tuple(header),
     )
+
+
+def _collect(error: UserError, errors: list[UserError] | None) -> None:
+    """Append an error to a list, or raise it if there is none."""
+    if errors is None:
+        raise error
+    errors.append(error)
 
 
 def _join_class_name(fields: list[str], known: frozenset[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:

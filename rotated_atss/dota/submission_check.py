@@ -87,28 +87,26 @@ def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], l
     In a zip, only the Task1 files of ``classes`` are read; all other files map to ``b""``.
 
     Raises:
-        UserError: The zip cannot be read, or expands to more than :data:`MAX_CONTENT_BYTES`.
+        UserError: The zip cannot be read, or the sizes that it states add up to more than :data:`MAX_CONTENT_BYTES`. It
+            is refused before anything is expanded, and no entry expands to more than it states.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
         return {file.relative_to(path).as_posix(): read_bytes(file) for file in files}, []
     contents: dict[str, bytes] = {}
     findings = []
-    remaining_bytes = MAX_CONTENT_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
-            for info in (info for info in archive.infolist() if not info.is_dir()):
+            entries = [info for info in archive.infolist() if not info.is_dir()]
+            task1 = [info for info in entries if _class_of(info.filename) in classes]
+            if sum(info.file_size for info in task1) > MAX_CONTENT_BYTES:
+                what = f"the zip expands to more than {MAX_CONTENT_BYTES >> 30} GiB"
+                raise UserError(what, where=path, hint="check that it is a submission")
+            for info in entries:
                 if info.filename in contents:
                     findings.append(Finding("error", printable(info.filename), "occurs twice in the zip"))
                     continue
-                contents[info.filename] = b""
-                if _class_of(info.filename) in classes:
-                    with archive.open(info) as file:
-                        contents[info.filename] = file.read(remaining_bytes + 1)
-                remaining_bytes -= len(contents[info.filename])
-                if remaining_bytes < 0:
-                    what = f"the zip expands to more than {MAX_CONTENT_BYTES >> 30} GiB"
-                    raise UserError(what, where=path, hint="check that it is a submission")
+                contents[info.filename] = archive.read(info) if info in task1 else b""
     except UserError:
         raise
     except Exception as error:  # a damaged zip raises errors of zipfile, zlib, lzma, struct and others

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.errors import UserError
-from rotated_atss.interop.requirements import require
+from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes, quadrilateral
 from rotated_atss.label_formats.records import ReadOptions
 from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb, obb_to_poly

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rotated_atss.interop.detections import ImageDetections, names_of
-from rotated_atss.interop.requirements import require
+from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes
 from rotated_atss.ops.boxes import hbb_to_obb, obb_to_corners
 

@@ -14,7 +14,7 @@ from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.task1_evaluation import DIFFICULT_RULES, IOU_THRESHOLDS, METRICS, evaluate_detections
 from rotated_atss.errors import UserError
-from rotated_atss.interop.requirements import require
+from rotated_atss.io.requirements import require
 from rotated_atss.ops.boxes import obb_to_poly
 
 require("torchmetrics")

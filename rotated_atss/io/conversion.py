@@ -70,7 +70,7 @@ def _header(path: Path) -> ImageHeader | None:
         header = read_header(path)
     except UserError:
         return None
-    return None if header is None or header.unsupported or header.truncated else header
+    return None if header is None or header.unsupported or header.needs_rasterio or header.truncated else header
 
 
 def _count_used_bits(paths: Sequence[Path], workers: int) -> int:

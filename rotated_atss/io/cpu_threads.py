@@ -23,7 +23,8 @@ _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _WAIT_POLICY = {"GOMP_SPINCOUNT": "200000", "KMP_BLOCKTIME": "0"}
 
 _SECONDS_PER_MEASUREMENT = 1.0
-_ROUND_UP_FROM = 0.6  # 1.6 spare cores run two threads
+# 1.6 spare cores start a second thread; below 1.45 it ends. The distance keeps short loads from changing the number.
+_ROUND_UP_FROM, _ROUND_DOWN_BELOW = 0.6, 0.45
 
 
 def set_wait_policy(environment: MutableMapping[str, str] | None = None) -> bool:
@@ -120,7 +121,9 @@ class ThreadControl:
         if now - self._begin < self._seconds:
             return None
         self._begin = now
-        threads = min(self.max_threads, max(1, int(self._measure() + 1 - _ROUND_UP_FROM)))
+        spare = self._measure()
+        lowest, highest = int(spare + 1 - _ROUND_UP_FROM), int(spare + 1 - _ROUND_DOWN_BELOW)
+        threads = min(self.max_threads, max(1, lowest, min(self.threads, highest)))
         if threads == self.threads:
             return None
         self.threads = threads

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         length: Number of bytes; -1 reads up to the end.
 
     Raises:
-        UserError: The file is missing or cannot be read.
+        UserError: The file is missing, cannot be read, or is a device or pipe, whose length is unknown.
 
     Example:
         >>> import tempfile
@@ -32,6 +33,9 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         b'ship'
     """
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error by itself
+            raise UserError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             file.seek(start)
             return file.read(length)
@@ -79,15 +83,71 @@ def atomic_write(path: str | Path, data: bytes) -> None:
         ...     Path(folder, "new", "a.txt").read_text()
         'plane'
     """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
+    """Yield a temporary path in the folder of a file, which becomes the file when the block succeeds.
+
+    For libraries that write files themselves. If the block fails, the temporary file is removed and ``path`` is
+    unchanged.
+
+    Args:
+        path: File to write or replace. Its folder is created if missing.
+        suffix: Suffix of the temporary file.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_path(Path(folder, "a.txt")) as temporary:
+        ...         _ = temporary.write_text("plane")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['a.txt']
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(data)
+            yield temporary
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def append_line(path: Path, line: bytes) -> None:
+    r"""Append a line to a file in one write, after the end of a line that an earlier write left incomplete.
+
+    Args:
+        path: The file, created if missing.
+        line: Its content, without an end of line.
+
+    Raises:
+        UserError: As :func:`atomic_write`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(Path(folder, "a.txt"), b"pla")
+        ...     append_line(Path(folder, "a.txt"), b"ship")
+        ...     read_bytes(Path(folder, "a.txt"))
+        b'pla\nship\n'
+    """
+    try:
+        with open(path, "a+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            start = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            written, data = 0, start + line + b"\n"
+            while written < len(data):
+                written += file.write(data[written:])
     except OSError as error:
         raise _write_error(path, error) from error
 

@@ -1,22 +1,30 @@
-"""Headers of PNG, JPEG, TIFF and BMP files: size, bands, depth, and where the pixels end."""
+"""Headers of PNG, JPEG, TIFF, BMP, JPEG 2000 and VRT files: size, bands, depth, and where the pixels end."""
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
+from rotated_atss.io.orientation import UPRIGHT, swaps_axes
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
+_HEAD_BYTES = 1 << 16  # the sizes of a JPEG 2000 or VRT file are searched in these first bytes
+_BASELINE = (0xFFC0, 0xFFC1)  # frames of JPEG whose components can be interleaved in one scan
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
+_MAX_PNG_CHUNKS = 256
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
-_SWAPPING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _BMP_UNCOMPRESSED = (0, 3, 6)
 _PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
+_EIGHT_BIT_ONLY = (3, 5, 6)  # color models that are read with 8 bits per sample only
+_COMPLEX = (5, 6)
 _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
 
 
@@ -34,14 +42,19 @@ class ImageHeader:
     """Contents of an image header.
 
     Attributes:
-        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"`` or ``"BMP"``.
+        file_format: ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"BMP"``, ``"JPEG 2000"`` or ``"VRT"``.
         width: Width in pixels, after the EXIF orientation is applied.
         height: Height in pixels, likewise.
         bands: Samples per pixel, alpha included; 1 for palette images.
         depth: Bits per sample.
-        unsupported: What :func:`rotated_atss.io.images.read_image` does not support, in words; empty otherwise.
+        unsupported: What no reader supports, in words; empty otherwise.
+        needs_rasterio: What only :class:`rotated_atss.io.raster_reader.RasterReader` reads right, in words; empty if
+            OpenCV does.
         truncated: The file ends before its pixels do.
         directory: The directory of a TIFF file.
+        alpha: Whether the last band says which pixels have data, or a palette or a color does (PNG, TIFF).
+        orientation: EXIF or TIFF orientation, 1 to 8.
+        scans: Why the pixels are complete only at the end of the file, in words (interlaced, progressive); else empty.
     """
 
     file_format: str
@@ -50,8 +63,12 @@ class ImageHeader:
     bands: int
     depth: int
     unsupported: str = ""
+    needs_rasterio: str = ""
     truncated: bool = False
     directory: TiffDirectory | None = field(default=None, repr=False)
+    alpha: bool = False
+    orientation: int = UPRIGHT
+    scans: str = ""
 
     @property
     def has_extra_band(self) -> bool:
@@ -86,6 +103,34 @@ def read_header(path: str | Path) -> ImageHeader | None:
         raise UnreadableImageError(f"cannot be read: {error.strerror}", where=path) from error
 
 
+def check_header(path: Path) -> ImageHeader | None:
+    """Read the header of an image and refuse files and pixels that cannot be read.
+
+    Returns:
+        The header; None for other formats, which are left to OpenCV.
+
+    Raises:
+        UnreadableImageError: The file is missing, empty or truncated.
+        UserError: The pixels are of an unsupported kind.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.bmp", np.zeros((2, 3, 3), np.uint8))
+        ...     check_header(Path(folder, "a.bmp")).width
+        3
+    """
+    header = read_header(path)
+    if header is not None and header.truncated:
+        raise UnreadableImageError("the image is truncated", where=path, hint="download it again")
+    if header is not None and header.unsupported:
+        hint = "convert it to 8-bit or 16-bit RGB, for example with gdal_translate"
+        raise UserError(f"the kind of pixels is not supported, got {header.unsupported}", where=path, hint=hint)
+    return header
+
+
 def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
     r"""Parse the header of an open image file, as :func:`read_header` does.
 
@@ -107,6 +152,7 @@ def parse_header(file: BinaryIO, path: str | Path) -> ImageHeader | None:
         raise UnreadableImageError("the image file is empty", where=path, hint="download it again")
     parsers = {_PNG_SIGNATURE[:4]: _parse_png, _JPEG_SIGNATURE: _parse_jpeg, b"BM": _parse_bmp}
     parsers |= {b"II": _parse_tiff, b"MM": _parse_tiff}
+    parsers |= {_JP2_SIGNATURE: _parse_jp2, _J2K_SIGNATURE: _parse_jp2, b"<VRTDataset": _parse_vrt}
     parse = next((parse for signature, parse in parsers.items() if head.startswith(signature)), None)
     try:
         return None if parse is None else parse(file, head)
@@ -125,12 +171,34 @@ def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
     bands = _PNG_BANDS.get(color_type)
     if bands is None or width == 0 or height == 0:
         return None
-    return ImageHeader("PNG", width, height, bands, depth, truncated=b"IEND" not in _tail(file))
+    chunks = dict(_iter_png_chunks(file))
+    orientation = _exif_orientation(file, chunks[b"eXIf"]) if b"eXIf" in chunks else UPRIGHT
+    if swaps_axes(orientation):
+        width, height = height, width
+    gray_key = color_type == 0 and b"tRNS" in chunks
+    return ImageHeader(
+        "PNG", width, height, bands, depth,
+        needs_rasterio="a gray value of transparent pixels" if gray_key else "",
+        truncated=b"IEND" not in _tail(file), alpha=color_type in (4, 6) or b"tRNS" in chunks,
+        orientation=orientation, scans="interlaced" if head[28] else "",
+    )  # fmt: skip
+
+
+def _iter_png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Iterate over kind and offset of the data of the chunks in front of the pixels."""
+    position = len(_PNG_SIGNATURE)
+    for _ in range(_MAX_PNG_CHUNKS):
+        file.seek(position)
+        start = file.read(8)
+        if len(start) < 8 or start[4:] == b"IDAT":
+            return
+        yield start[4:], position + 8
+        position += 12 + int.from_bytes(start[:4], "big")
 
 
 def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
     truncated = b"\xff\xd9" not in _tail(file)  # OpenCV decodes a truncated JPEG to gray pixels without an error
-    position, swapped = 2, False
+    position, orientation = 2, UPRIGHT
     while True:
         file.seek(position)
         start = file.read(4)
@@ -143,7 +211,7 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
         if marker >> 8 != 0xFF or marker == 0xFFDA:  # no marker, or the pixels before a frame header
             return None
         if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
-            swapped = _swaps_axes(file, position + 10)
+            orientation = _exif_orientation(file, position + 10)
         if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):  # tables and reserved, not frames
             break
         position += 2 + length
@@ -151,19 +219,27 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
     if len(frame) < 6:
         raise TruncatedFile
     depth, height, width, bands = struct.unpack(">BHHB", frame)
-    if swapped:
+    if swaps_axes(orientation):
         width, height = height, width
     unsupported = "" if depth == 8 else f"{depth}-bit JPEG values"
-    return ImageHeader("JPEG", width, height, bands, depth, unsupported, truncated)
+    scans = "" if marker in _BASELINE else "progressive"
+    return ImageHeader(
+        "JPEG", width, height, bands, depth, unsupported, truncated=truncated, orientation=orientation, scans=scans
+    )
 
 
-def _swaps_axes(file: BinaryIO, start: int) -> bool:
-    """Return whether an EXIF orientation exchanges width and height."""
+def _exif_orientation(file: BinaryIO, start: int) -> int:
+    """Return the orientation in EXIF data that start at an offset."""
     try:
         directory = tiff.read_directory(file, start)
     except TruncatedFile:
-        return False
-    return directory is not None and directory.value(tiff.ORIENTATION, 1) in _SWAPPING
+        return UPRIGHT
+    return UPRIGHT if directory is None else _orientation(directory)
+
+
+def _orientation(directory: TiffDirectory) -> int:
+    value = directory.value(tiff.ORIENTATION, UPRIGHT)
+    return value if 1 <= value <= 8 else UPRIGHT
 
 
 def _parse_bmp(file: BinaryIO, head: bytes) -> ImageHeader | None:
@@ -186,20 +262,46 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
     directory = tiff.read_directory(file)
     if directory is None:
         return None
-    depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
+    depths, orientation = directory.fields.get(tiff.BITS_PER_SAMPLE), _orientation(directory)
+    sides = (tiff.HEIGHT, tiff.WIDTH) if swaps_axes(orientation) else (tiff.WIDTH, tiff.HEIGHT)
     return ImageHeader(
         "TIFF",
-        directory.value(tiff.WIDTH, 0),
-        directory.value(tiff.HEIGHT, 0),
+        directory.value(sides[0], 0),
+        directory.value(sides[1], 0),
         directory.value(tiff.SAMPLES_PER_PIXEL, 1),
         1 if depths is None or not len(depths.values) else int(depths.values.max()),
         _unsupported_tiff(directory),
-        directory.data_end() > _file_size(file),
-        directory,
+        needs_rasterio=_needs_rasterio(file, directory),
+        truncated=directory.data_end() > _file_size(file),
+        directory=directory,
+        alpha=tiff.has_alpha(directory),
+        orientation=orientation,
     )
 
 
 def _unsupported_tiff(directory: TiffDirectory) -> str:
+    """Name what no reader converts to color in a TIFF file; empty otherwise."""
+    photometric, depth = directory.value(tiff.PHOTOMETRIC, 1), directory.value(tiff.BITS_PER_SAMPLE, 1)
+    sample_kind = directory.value(tiff.SAMPLE_FORMAT, 1)
+    if photometric not in _PHOTOMETRIC:
+        return f"color model {photometric} (PhotometricInterpretation)"
+    if sample_kind in _COMPLEX:
+        return f"{depth}-bit {_SAMPLE_KINDS[sample_kind]} values"
+    return f"{depth}-bit {_PHOTOMETRIC[photometric]}" if depth > 8 and photometric in _EIGHT_BIT_ONLY else ""
+
+
+def _needs_rasterio(file: BinaryIO, directory: TiffDirectory) -> str:
+    """Name what OpenCV ignores or cannot decode in a TIFF file; empty if the pixels are right."""
+    if tiff.GDAL_NODATA in directory.fields:
+        return "a value of pixels without data (nodata)"
+    if b'role="colorinterp"' in directory.text(tiff.GDAL_METADATA):
+        return "bands with a color interpretation"
+    if directory.value(tiff.SAMPLES_PER_PIXEL, 1) == 2 and tiff.has_alpha(directory):
+        return "gray with alpha"
+    return _undecodable_by_opencv(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
+
+
+def _undecodable_by_opencv(directory: TiffDirectory) -> str:
     """Name what OpenCV decodes to wrong pixels, or not at all; empty if the pixels are right."""
     bands, photometric = directory.value(tiff.SAMPLES_PER_PIXEL, 1), directory.value(tiff.PHOTOMETRIC, 1)
     depths = directory.fields.get(tiff.BITS_PER_SAMPLE)
@@ -211,17 +313,37 @@ def _unsupported_tiff(directory: TiffDirectory) -> str:
         return f"{depth}-bit values"
     if depths is not None and (depths.values != depth).any():
         return "bands of different depth"
-    if photometric not in _PHOTOMETRIC:
-        return f"color model {photometric} (PhotometricInterpretation)"
     if bands > 4 or (depth == 16 and bands == 2):
         return f"{bands} bands of {depth} bits"
     if depth == 16 and photometric not in (1, 2):
         return f"16-bit {_PHOTOMETRIC[photometric]}"
     if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == 2:
         return "16-bit bands in separate planes (INTERLEAVE=BAND)"
-    if directory.value(tiff.ORIENTATION, 1) in _SWAPPING:
-        return f"orientation {directory.value(tiff.ORIENTATION, 1)}"
+    if swaps_axes(_orientation(directory)):
+        return f"orientation {_orientation(directory)}"
     return ""
+
+
+def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    start = head.find(_J2K_SIGNATURE)
+    if start < 0:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
+    bands, depth = struct.unpack_from(">HB", head, start + 40)
+    return ImageHeader("JPEG 2000", right - left, bottom - top, bands, (depth & 127) + 1, needs_rasterio="JPEG 2000")
+
+
+def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
+    file.seek(0)
+    text = file.read()
+    size = re.search(rb'rasterXSize="(\d{1,9})"\s+rasterYSize="(\d{1,9})"', text)
+    types = re.findall(rb'<VRTRasterBand[^>]*dataType="[A-Za-z]+?(\d*)"', text)
+    if size is None:
+        return None
+    depth = max((int(bits or 8) for bits in types), default=8)
+    return ImageHeader("VRT", int(size[1]), int(size[2]), max(1, len(types)), depth, needs_rasterio="VRT")
 
 
 def _tail(file: BinaryIO) -> bytes:

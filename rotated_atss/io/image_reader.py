@@ -2,87 +2,88 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from functools import cache, cached_property
 from pathlib import Path
-from types import TracebackType
+from typing import Literal
 
+from rotated_atss.errors import UserError
+from rotated_atss.io.decode import decode_image
 from rotated_atss.io.georeference import Georeference
-from rotated_atss.io.images import check_header, read_image
-from rotated_atss.io.png import Image
+from rotated_atss.io.georeference_files import add_sidecars
+from rotated_atss.io.image_header import ImageHeader, check_header
+from rotated_atss.io.jpeg_rows import JpegRows, has_vips
+from rotated_atss.io.orientation import UPRIGHT, orient_georeference
+from rotated_atss.io.pixel_options import PixelOptions
+from rotated_atss.io.png_rows import PngRows, can_read_png_rows
+from rotated_atss.io.raster_reader import RasterReader, has_rasterio, read_georeference
+from rotated_atss.io.reader_interface import ArrayReader, ImageReader
+from rotated_atss.io.row_reader import RowReader
+from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
+
+__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
+
+ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
+
+logger = logging.getLogger(__name__)
+
+_INSTALL = 'pip install "rotated-atss[geo]"'
+_LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
 
-@dataclass(frozen=True)
-class PixelOptions:
-    """Conversion of the pixels of a file to 8-bit color.
+class WholeImageReader(ArrayReader):
+    """An image that is decoded into memory as a whole when it is opened.
 
-    Attributes:
-        bits: Used bits of 16-bit images, 8 to 16; None counts those of the image.
+    Pixels with alpha 0 have the padding color.
     """
-
-    bits: int | None = None
-
-
-class ImageReader(ABC):
-    """An open image. Use it as a context manager, in one process: workers open their own.
-
-    Attributes:
-        path: The file.
-        width: Width in pixels, after the EXIF orientation is applied.
-        height: Height in pixels, likewise.
-        bands: Samples per pixel of the file, alpha included.
-        dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
-        georeference: Map position of the pixels; None if it is unknown.
-    """
-
-    path: Path
-    width: int
-    height: int
-    bands: int = 3
-    dtype: str = "uint8"
-    georeference: Georeference | None = None
-
-    @abstractmethod
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Read a window as (h, w, 3) uint8, BGR.
-
-        Args:
-            window: x_start, y_start, x_stop, y_stop inside the image, pixels; None reads the whole image.
-
-        Raises:
-            UserError: The pixels cannot be read.
-        """
-
-    def close(self) -> None:  # noqa: B027 - nothing to release by default
-        """Release the file."""
-
-    def __enter__(self) -> ImageReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class WholeImageReader(ImageReader):
-    """An image that is decoded into memory as a whole when it is opened."""
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
-        self.path = Path(path)
-        header = check_header(self.path)
-        self._image = read_image(self.path, options.bits)
-        self.height, self.width = self._image.shape[:2]
-        if header is not None:
-            self.bands, self.dtype = header.bands, "uint16" if header.depth > 8 else "uint8"
+        self._header = check_header(Path(path))
+        values, valid = decode_image(Path(path), self._header)
+        if not is_resolved(values.dtype, options):
+            options = resolve_scaling(values if valid is None else values[valid], options)
+        super().__init__(fill_invalid(scale_to_8_bit(values, options), valid), path)
+        self.dtype = str(values.dtype)
+        if self._header is not None:
+            self.bands = self._header.bands
 
-    def read(self, window: Sequence[int] | None = None) -> Image:
-        """Return a view of the pixels."""
-        if window is None:
-            return self._image
-        x_start, y_start, x_stop, y_stop = window
-        return self._image[y_start:y_stop, x_start:x_stop]
+    @cached_property
+    def georeference(self) -> Georeference | None:  # type: ignore[override]
+        """Map position of the pixels; None if it is unknown."""
+        return find_georeference(self.path)
+
+
+def find_georeference(path: str | Path) -> Georeference | None:
+    """Read the georeference in an image file or in the files beside it, without decoding pixels.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The georeference; None if there is none, or if only rasterio can read it and is not installed.
+
+    Raises:
+        UserError: The header of the image or a file beside it is malformed.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((20, 30, 3), np.uint8))
+        ...     _ = Path(folder, "a.pgw").write_text("2 0 0 -2 101 199")
+        ...     find_georeference(f"{folder}/a.png").transform
+        (2.0, 0.0, 100.0, 0.0, -2.0, 200.0)
+    """
+    path = Path(path)
+    header = check_header(path)
+    inside = header is not None and header.directory is not None and header.directory.is_georeferenced
+    if header is not None and (inside or header.needs_rasterio) and has_rasterio():
+        return read_georeference(path)
+    found = add_sidecars(None, path)
+    if found is None or header is None:
+        return found
+    return orient_georeference(found, header.width, header.height, header.orientation)
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
@@ -106,4 +107,90 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
         ...         (image.width, image.height), image.read((10, 0, 30, 5)).shape
         ((30, 20), (5, 20, 3))
     """
-    return WholeImageReader(path, PixelOptions() if options is None else options)
+    path, options = Path(path), PixelOptions() if options is None else options
+    header = check_header(path)
+    if header is None:
+        return WholeImageReader(path, options)
+    kind, reason = choose_reader(path, header, options)
+    if kind == "raster":
+        return RasterReader(path, options)
+    if kind == "whole":
+        if reason:
+            _warn_whole(path, whole_image_bytes(header), reason)
+        return WholeImageReader(path, options)
+    rows = PngRows(path) if kind == "png rows" else JpegRows(path)
+    return RowReader(path, rows, header.bands, add_sidecars(None, path))
+
+
+def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tuple[ReaderKind, str]:
+    """Choose how an image is read.
+
+    Small images of 8 and 16 bits are decoded by OpenCV. Large ones are read by rows or by tiles where the format and
+    the installed packages allow it.
+
+    Args:
+        path: The file.
+        header: Its header.
+        options: Conversion of its pixels.
+
+    Returns:
+        The kind of reader; for a large image that is decoded as a whole, the reason, otherwise an empty text.
+
+    Raises:
+        UserError: Only rasterio reads the image right, and it is not installed.
+
+    Example:
+        >>> choose_reader(Path("a.png"), ImageHeader("PNG", 640, 480, 3, 8), PixelOptions())
+        ('whole', '')
+        >>> choose_reader(Path("a.jpg"), ImageHeader("JPEG", 30000, 30000, 3, 8, scans="progressive"), PixelOptions())
+        ('whole', 'it is progressive')
+    """
+    if _needs_rasterio(path, header, options):
+        return "raster", ""
+    if 3 * header.width * header.height <= _LARGE:
+        return "whole", ""
+    if header.scans:
+        return "whole", f"it is {header.scans}"
+    if header.file_format in ("PNG", "JPEG") and header.orientation != UPRIGHT:
+        return "whole", f"its EXIF orientation is {header.orientation}"
+    if header.file_format == "JPEG":
+        return _choose_jpeg_reader(header)
+    if header.file_format == "PNG" and can_read_png_rows(path):
+        return "png rows", ""
+    return ("raster", "") if has_rasterio() else ("whole", f"the package rasterio is not installed: {_INSTALL}")
+
+
+def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
+    if header.bands == 4:
+        return "whole", "its color model is CMYK"
+    return ("jpeg rows", "") if has_vips() else ("whole", f"the package pyvips is not installed: {_INSTALL}")
+
+
+def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
+    """Return whether only rasterio reads a file right.
+
+    Raises:
+        UserError: It does, and is not installed.
+    """
+    reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
+    reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
+    if reason and not has_rasterio():
+        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=_INSTALL)
+    return bool(reason)
+
+
+@cache
+def _warn_whole(path: Path, memory: int, reason: str) -> None:
+    """Warn once per file."""
+    message = "%s: the image is loaded as a whole, which takes about %.1f GB of memory, because %s"
+    logger.warning(message, path, memory / 1e9, reason)
+
+
+def whole_image_bytes(header: ImageHeader) -> int:
+    """Estimate the memory in bytes for decoding a whole image, with OpenCV's copy of it.
+
+    Example:
+        >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))
+        5400000000
+    """
+    return header.width * header.height * (max(3, header.bands) * (2 if header.depth > 8 else 1) + 3)

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Protocol
 
-from tqdm import tqdm
+
+class ProgressBar(Protocol):
+    """The part of ``tqdm`` that this package uses: an iterable and a context manager that counts finished work."""
+
+    total: Any
+
+    def update(self, n: float = 1) -> Any:
+        """Add to the finished work."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class _HiddenBar:
+    """A bar that shows nothing and needs no tqdm, whose import takes a tenth of a short command."""
+
+    def __init__(self, iterable: Iterable[Any], total: int | None) -> None:
+        self._iterable, self.total = iterable, total
+
+    def update(self, n: float = 1) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._iterable)
+
+    def __enter__(self) -> _HiddenBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
 
 
 def progress_bar(
@@ -17,8 +54,8 @@ def progress_bar(
     total: int | None = None,
     show: bool | None = None,
     leave: bool = True,
-) -> tqdm:
-    """Create a tqdm progress bar.
+) -> ProgressBar:
+    """Create a progress bar of tqdm, or one that shows nothing.
 
     Args:
         iterable: Items to iterate over; None for a bar that is advanced with ``update``.
@@ -35,8 +72,11 @@ def progress_bar(
         >>> [number * 2 for number in progress_bar([1, 2, 3], show=False)]
         [2, 4, 6]
     """
-    disable = None if show is None else not show  # tqdm's None means: disable without a terminal
-    return tqdm(iterable, desc=desc, unit=unit, total=total, unit_scale=unit == "B", leave=leave, disable=disable)
+    if not (sys.stderr.isatty() if show is None else show):
+        return _HiddenBar(() if iterable is None else iterable, total)
+    from tqdm import tqdm
+
+    return tqdm(iterable, desc=desc, unit=unit, total=total, unit_scale=unit == "B", leave=leave)
 
 
 def print_above_bar(line: str) -> None:
@@ -45,4 +85,9 @@ def print_above_bar(line: str) -> None:
     Example:
         >>> print_above_bar("P0001.png: not a readable image")
     """
+    if "tqdm" not in sys.modules:
+        print(line, file=sys.stderr)
+        return
+    from tqdm import tqdm
+
     tqdm.write(line, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,18 +20,21 @@ except ImportError:  # Windows
     fcntl = None
 
 _MAX_OWNER_BYTES = 200
+_WORKERS_END_S = 10.0  # seconds in which the workers of a killed run end
+_RETRY_S = 0.05
 
 
 @contextmanager
-def run_lock(path: str | Path) -> Iterator[None]:
+def run_lock(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
     On POSIX the file is locked with ``flock``, which ends with the process and its forked workers: a file left by a
-    killed run locks nothing. Where ``flock`` is missing (Windows, some network file systems), the existence of the file
-    ``<path>.exclusive`` is the lock.
+    killed run locks nothing, and a new run waits until the workers of a killed one have ended. Where ``flock`` is
+    missing (Windows, some network file systems), the existence of the file ``<path>.exclusive`` is the lock.
 
     Args:
         path: The lock file, in an existing folder. It is removed at the end.
+        wait_s: Seconds to wait for another run to release the lock.
 
     Raises:
         UserError: Another run holds the lock, or the file cannot be written. The message names the file.
@@ -46,7 +50,7 @@ def run_lock(path: str | Path) -> Iterator[None]:
     path = Path(path)
     exclusive = path.with_name(f"{path.name}.exclusive")
     try:
-        descriptor = _lock(path)
+        descriptor = _lock(path, wait_s)
         held = descriptor is not None
         if descriptor is None:
             descriptor = _create(exclusive)
@@ -67,15 +71,20 @@ def run_lock(path: str | Path) -> Iterator[None]:
             exclusive.unlink(missing_ok=True)
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, wait_s: float) -> int | None:
     """Open and lock the file; return its descriptor, or None without ``flock``."""
+    started = time.monotonic()
     while fcntl is not None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise _locked_error(path, "wait for it to end, or choose another output folder") from None
+            limit_s = max(wait_s, _WORKERS_END_S if _owner_was_killed(path) else 0.0)
+            if time.monotonic() - started >= limit_s:
+                raise _locked_error(path, "wait for it to end, or choose another output folder") from None
+            time.sleep(_RETRY_S)
+            continue
         except OSError:
             os.close(descriptor)
             return None
@@ -101,8 +110,27 @@ def _create(path: Path) -> int:
         raise _locked_error(path, "wait for it to end; if no such process runs, remove this file") from None
 
 
-def _locked_error(path: Path, hint: str) -> UserError:
-    owner = ""
+def _owner_was_killed(path: Path) -> bool:
+    """Return whether the process that wrote the lock file ran on this host and has ended: its workers hold the lock."""
+    words = _owner(path).split()
+    if len(words) != 4 or words[3] != socket.gethostname() or not words[1].isdecimal():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _owner(path: Path) -> str:
+    """Return the text that the owner of the lock wrote."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
-        owner = file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
+        return file.read(_MAX_OWNER_BYTES).decode(errors="replace").strip()
+    return ""
+
+
+def _locked_error(path: Path, hint: str) -> UserError:
+    owner = _owner(path)
     return UserError(f"another run writes into this folder: {owner or 'unknown process'}", where=path, hint=hint)

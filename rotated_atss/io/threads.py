@@ -1,7 +1,7 @@
 """Thread pools for numpy code, which releases the GIL while it works on large arrays."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -44,5 +44,43 @@ def map_in_threads(
                     break
                 on_done(futures[future])
             return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_batches_in_threads(
+    function: Callable[[Item], Result], batches: Iterable[Sequence[Item]], workers: int = 1
+) -> list[Result]:
+    """Call a function on every item of several batches in a thread pool and return the results in order.
+
+    The next batch is drawn while the calls on one batch run; no more than two batches are alive at once.
+
+    Args:
+        function: Must not depend on the order of its calls.
+        batches: Arguments of the calls, drawn in this thread.
+        workers: Number of threads; with 1 the calls are made in this thread, and one batch is alive at a time.
+
+    Raises:
+        Exception: Whatever ``function`` or ``batches`` raise first. No further calls are started.
+
+    Example:
+        >>> map_batches_in_threads(lambda item: item * item, ([start, start + 1] for start in (1, 3)), workers=2)
+        [1, 4, 9, 16]
+    """
+    results: list[Result] = []
+    if workers <= 1:
+        for batch in batches:
+            results += [function(item) for item in batch]
+            del batch  # its memory is free before the next one is drawn
+        return results
+    with ThreadPoolExecutor(workers) as pool:
+        running: list[Future[Result]] = []
+        try:
+            for batch in batches:
+                started = [pool.submit(function, item) for item in batch]
+                del batch
+                results += [future.result() for future in running]
+                running = started
+            return results + [future.result() for future in running]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -124,6 +123,8 @@ def labeling_config(classes: Sequence[str]) -> str:
         </View>
         <BLANKLINE>
     """
+    from xml.sax.saxutils import quoteattr  # imports urllib, which readers do not need
+
     labels = [f"    <Label value={quoteattr(name)}/>" for name in classes]
     lines = [
         "<View>",

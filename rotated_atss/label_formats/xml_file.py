@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 from rotated_atss.dota._fields import parse_finite
 from rotated_atss.errors import UserError, quote
@@ -139,6 +138,8 @@ def xml_tag(tag: str, content: object) -> str:
         >>> xml_tag("name", "a & b")
         '<name>a &amp; b</name>'
     """
+    from xml.sax.saxutils import escape  # imports urllib, which readers do not need
+
     return f"<{tag}>{escape(str(content))}</{tag}>"
 
 
@@ -149,6 +150,8 @@ def xml_attributes(**attributes: object) -> str:
         >>> xml_attributes(label="a < b", xtl=1.5)
         ' label="a &lt; b" xtl="1.5"'
     """
+    from xml.sax.saxutils import quoteattr
+
     return "".join(f" {name}={quoteattr(str(value))}" for name, value in attributes.items())
 
 

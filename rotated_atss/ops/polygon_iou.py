@@ -26,6 +26,37 @@ def polygon_areas(polygons: np.ndarray) -> np.ndarray:
     return np.abs(_signed_areas(_vertices(polygons)))
 
 
+def self_crossing(polygons: np.ndarray) -> np.ndarray:
+    """Return whether two edges of a quadrilateral cross: (N, 8) -> (N,) bool.
+
+    Two corners of such a polygon turn left and two turn right. It results from corners listed in a wrong order. In the
+    signed area its two triangles would cancel, and the object would be lost.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_iou import self_crossing
+        >>> self_crossing(np.array([[0.0, 0, 2, 0, 2, 2, 0, 2], [0, 0, 2, 0, 0, 2, 2, 2]])).tolist()
+        [False, True]
+    """
+    corners = _vertices(polygons)
+    edges = np.roll(corners, -1, axis=1) - corners
+    following = np.roll(edges, -1, axis=1)
+    turns = edges[..., 0] * following[..., 1] - edges[..., 1] * following[..., 0]  # (N, 4)
+    return ((turns > 0).sum(axis=1) == 2) & ((turns < 0).sum(axis=1) == 2)
+
+
+def signed_polygon_areas(polygons: np.ndarray) -> np.ndarray:
+    """Compute the shoelace areas (N,) of polygons (N, 8), positive for corners in clockwise order on the image.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_iou import signed_polygon_areas
+        >>> signed_polygon_areas(np.array([[0.0, 0, 10, 0, 10, 10, 0, 10], [0, 0, 0, 10, 10, 10, 10, 0]])).tolist()
+        [100.0, -100.0]
+    """
+    return _signed_areas(_vertices(polygons))
+
+
 def polygon_hbbs(polygons: np.ndarray) -> np.ndarray:
     """Compute the circumscribed horizontal boxes (N, 4) ``x_min, y_min, x_max, y_max`` of polygons (N, 8).
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.ops.polygon_iou import polygon_areas, polygon_intersections
+from rotated_atss.ops.polygon_iou import polygon_areas, polygon_intersections, self_crossing
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -95,7 +95,7 @@ def object_areas(polygons: Floats) -> Floats:
         [20.0, 2.0]
     """
     areas = polygon_areas(polygons)
-    crossed = _self_crossing(polygons)
+    crossed = self_crossing(polygons)
     if crossed.any():
         areas[crossed] = _even_odd_areas(polygons[crossed])
     return areas
@@ -131,23 +131,10 @@ def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
     """Compute the area of each polygon inside the window of the same index: (P, 8), (P, 4) -> (P,)."""
     window_polygons = windows[:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
     areas = polygon_intersections(polygons, window_polygons)
-    crossed = _self_crossing(polygons)
+    crossed = self_crossing(polygons)
     if crossed.any():
         areas[crossed] = _even_odd_areas(polygons[crossed], windows[crossed])
     return areas
-
-
-def _self_crossing(polygons: Floats) -> Booleans:
-    """Return whether two edges of a quadrilateral cross: (N, 8) -> (N,).
-
-    Two corners of such a polygon turn left and two turn right. It results from corners listed in a wrong order. In the
-    signed area its two triangles would cancel, and the object would be lost.
-    """
-    corners = polygons.reshape(-1, 4, 2)
-    edges = np.roll(corners, -1, axis=1) - corners
-    following = np.roll(edges, -1, axis=1)
-    turns = edges[..., 0] * following[..., 1] - edges[..., 1] * following[..., 0]  # (N, 4)
-    return ((turns > 0).sum(axis=1) == 2) & ((turns < 0).sum(axis=1) == 2)
 
 
 def _even_odd_areas(polygons: Floats, windows: Integers | None = None) -> Floats:

@@ -7,10 +7,11 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rotated_atss import __version__
-from rotated_atss.coco.json_file import read_json
+from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, count_of, is_or_are, quote
 from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.tiling.source_images import SourceImage
@@ -36,6 +37,8 @@ class Manifest:
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were kept in one piece.
         bits: Used bits by which 16-bit images were scaled; None for 8-bit images.
+        ground_resolution: Median of the meters per pixel of the images for which they are recorded, rounded to
+            millimeters; None if there are none.
     """
 
     written_by: str = ""
@@ -45,6 +48,7 @@ class Manifest:
     window: tuple[int, int] | None = None
     whole_images: bool = False
     bits: int | None = None
+    ground_resolution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def _image_entry(source: SourceImage, stats: SplitStats) -> dict[str, object]:
         "without_area": len(stats.without_area),
         "in_no_tile": len(stats.in_no_tile),
         "tiles": len(stats.tiles),
+        **({} if stats.ground_resolution is None else {"ground_resolution": stats.ground_resolution}),
     }
 
 
@@ -187,6 +192,7 @@ def read_manifest(path: str | Path) -> Manifest:
         window=_window(settings, path),
         whole_images=_get(settings, "whole_images", bool, False, path),
         bits=_bits(settings, path),
+        ground_resolution=_ground_resolution(_get(content, "images", list, [], path), path),
     )
 
 
@@ -285,6 +291,16 @@ def _bits(settings: dict[str, Any], path: str | Path) -> int | None:
     return bits
 
 
+def _ground_resolution(images: Sequence[Any], path: str | Path) -> float | None:
+    """Return the median of the recorded values."""
+    values = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
+    known = [value for value in values if value is not None]
+    for value in known:
+        if not is_finite_number(value) or value <= 0:
+            raise _manifest_error(path, "images.ground_resolution", "a number above 0, in meters per pixel", value)
+    return round(median(known), 3) or None if known else None
+
+
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:
     """Return size and gap of the first windows of a split; its other rates are scales of them."""
     if settings.get("whole_images"):
@@ -327,10 +343,12 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:
-    """Return the text ``entry[key]`` of each entry."""
+    """Return the text ``entry[key]`` of each entry, the name of a file without its folder."""
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
             raise _manifest_error(path, f"{label}[{index}]", f"an object with a {key}", entry)
+        if not entry[key].isprintable() or "/" in entry[key] or "\\" in entry[key]:
+            raise _manifest_error(path, f"{label}[{index}].{key}", "a file name", entry[key])
     return [entry[key] for entry in entries]
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.images import read_image
+from rotated_atss.io.image_reader import ArrayReader, ImageReader, PixelOptions, open_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.ops.boxes import hbb_to_obb
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+from rotated_atss.tiling.row_bands import iter_row_bands
 from rotated_atss.tiling.split_image import crop_window
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
@@ -82,7 +85,7 @@ class Tiling:
 
 def predict_image(
     detector: Detector,
-    image: Image | str | Path,
+    image: Image | str | Path | ImageReader,
     *,
     size: int | None = None,
     gap: int | None = None,
@@ -91,15 +94,16 @@ def predict_image(
     name: str | None = None,
     progress: bool | None = False,
 ) -> BoxDetections:
-    """Detect on one image of any size that fits in memory.
+    """Detect on one image of any size.
 
-    In addition to the image, only the windows of one batch are held in memory.
+    The rows of a large image are read from top to bottom, each once. Memory holds the rows of one row of windows, the
+    windows of one batch, and all detections.
 
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute ``bits``, or by its
-            own used bits.
+        image: A file, an open reader, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute
+            ``bits``, or by its own used bits.
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
@@ -107,7 +111,7 @@ def predict_image(
         batch_size: Windows per call of the detector.
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
-        name: Image id; None uses the file name without its suffix.
+        name: Image id; None uses the file name without its suffix, or ``image`` for an array.
         progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
@@ -128,15 +132,10 @@ def predict_image(
     """
     tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
-        pixels, name = read_image(image, getattr(detector, "bits", None)), Path(image).stem if name is None else name
-    else:
-        pixels, name = _check_image(image), _ID if name is None else name
-    if tiling.size == WHOLE_IMAGE:
-        (detections,) = detect_on_tiles(detector, [pixels], [_ID])
-        order = detections.scores.argsort(descending=True, stable=True)
-        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
-    merged = merge_boxes(_detect_on_windows(detector, pixels, tiling, progress), tiling.iou_threshold)
-    return replace(merged[0], name=name)
+        with open_image(image, PixelOptions(getattr(detector, "bits", None))) as reader:
+            return _predict(detector, reader, tiling, name, progress)
+    reader = image if isinstance(image, ImageReader) else ArrayReader(_check_image(image))
+    return _predict(detector, reader, tiling, name, progress)
 
 
 def resolve_tiling(
@@ -161,20 +160,38 @@ def resolve_tiling(
     return Tiling(size, gap, batch_size, iou_threshold)
 
 
+def _predict(
+    detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
+) -> BoxDetections:
+    name = image.path.stem if name is None else name
+    if tiling.size == WHOLE_IMAGE:
+        (detections,) = detect_on_tiles(detector, [image.read()], [_ID])
+        order = detections.scores.argsort(descending=True, stable=True)
+        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
+    merged = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
+    return replace(merged[0], name=name)
+
+
 def _detect_on_windows(
-    detector: Detector, image: Image, tiling: Tiling, progress: bool | None
+    detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections of every window, named as its tile, in the order in which a dataset reads the tiles."""
+    """Yield the detections of every window, named as its tile, from top to bottom."""
     settings = tiling.split_settings()
-    windows = sliding_windows(image.shape[1], image.shape[0], settings.grids(), settings.image_ratio).tolist()
-    named = sorted((settings.tile_name(_ID, 1, window), window) for window in windows)
-    with progress_bar(total=len(named), desc="windows", unit="window", leave=False, show=progress) as bar:
-        for start in range(0, len(named), tiling.batch_size):
-            names, batch = zip(*named[start : start + tiling.batch_size])
-            yield from detect_on_tiles(
-                detector, [crop_window(image, window, settings.padding) for window in batch], names
-            )
-            bar.update(len(names))
+    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio)
+    windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]
+    tiles = _iter_tiles(image, windows, settings)
+    with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:
+        while batch := dict(islice(tiles, tiling.batch_size)):
+            yield from detect_on_tiles(detector, list(batch.values()), list(batch))
+            bar.update(len(batch))
+
+
+def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitSettings) -> Iterator[tuple[str, Image]]:
+    """Yield name and pixels of the windows."""
+    for rows, band in iter_row_bands(image, windows):
+        for window in windows[rows].tolist():
+            extent = [0, 0, window[2] - window[0], window[3] - window[1]]
+            yield settings.tile_name(_ID, 1, window), crop_window(band.crop(window), extent, settings.padding)
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,15 +25,16 @@ from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
-from rotated_atss.io.images import estimate_decode_bytes
-from rotated_atss.io.processes import MAX_MEMORY_BYTES, available_cores, run_jobs
-from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.processes import available_cores
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders, read_image_lists
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, count_windows, split_image
+from rotated_atss.tiling.split_image import SplitJob, SplitStats
+from rotated_atss.tiling.split_plan import count_windows
+from rotated_atss.tiling.split_records import describe_run
+from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.staging import staged
+from rotated_atss.tiling.staging import Shard, Stage, staged
 
 PathLike = str | Path
 
@@ -50,6 +52,7 @@ class SplitResult:
         unknown_classes: Class names of no DOTA version, sorted; empty if the classes were given.
         classes: Numbers of objects in the images and in the tiles, by class, sorted by name.
         in_no_tile: ``path:line class`` of the objects with area that belong to no tile.
+        unfinished: Images that no shard has finished yet; the counts are those of the others.
     """
 
     out: Path
@@ -58,6 +61,7 @@ class SplitResult:
     unknown_classes: tuple[str, ...] = ()
     classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_no_tile: tuple[str, ...] = ()
+    unfinished: int = 0
 
 
 def split_dota(
@@ -72,12 +76,20 @@ def split_dota(
     fit_polygons: bool = False,
     image_lists: PathLike | Sequence[PathLike] | None = None,
     labeled_only: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     overwrite: bool = False,
+    shard: Shard | None = None,
     progress: bool | None = None,
     on_start: Callable[[int, int], None] | None = None,
+    on_continue: Callable[[int, int], None] | None = None,
 ) -> SplitResult:
     """Split the images of one or several folders into tiles.
+
+    A call that is stopped at any time is continued by a call with equal arguments; images that changed in between are
+    split again.
 
     Args:
         images: Image folder or folders.
@@ -91,16 +103,24 @@ def split_dota(
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split, one per line; None splits all of the folders.
         labeled_only: Leave out images without labels instead of raising.
+        class_column: Column with the class, for labels in map coordinates; None takes the first of
+            :data:`rotated_atss.label_formats.records.CLASS_KEYS`.
+        class_name: Class of all objects, for labels in map coordinates; None reads the column.
         workers: Processes; None uses one per core. The output does not depend on it.
-        overwrite: Replace an earlier split in ``out``, complete or not. Other folders are never replaced.
+        scheduler: Address of a Dask scheduler whose workers split the images instead; paths must be absolute then.
+        overwrite: Replace an earlier split in ``out``, and an unfinished one of other settings. Other folders are never
+            replaced.
+        shard: Split a part of the images only; the run that finishes the last image of all shards completes ``out``.
         progress: Show a progress bar; None shows it on a terminal.
         on_start: Called with the numbers of images and of windows before the first image is split.
+        on_continue: Called with the numbers of finished and of all images, if an earlier run finished any.
 
     Returns:
         Counts, duration and unknown classes.
 
     Raises:
-        UserError: An input is invalid. ``out`` is unchanged then.
+        UserError: An input is invalid, or a tile cannot be written. ``out`` is unchanged then, but for the folder
+            ``split.partial`` with the finished images, from which the next call with equal arguments continues.
 
     Example:
         >>> import tempfile
@@ -125,7 +145,8 @@ def split_dota(
     sources = find_source_images(folders, formats, only, labeled_only=labeled_only)
     # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
-    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None}
+    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None,
+               "class_column": class_column, "class_name": class_name}  # fmt: skip
     label_sets = _read_all(sources, folders, formats, accepted, labeled_only=labeled_only, **options)
     if labeled_only and labels is not None:
         sources = [source for source, label_set in zip(sources, label_sets, strict=True) if label_set is not None]
@@ -138,29 +159,78 @@ def split_dota(
     for image_folder, _ in folders:
         for note in note_skipped_images(image_folder):
             logger.warning("%s", note)
-    with staged(Path(out), overwrite=overwrite) as folder:
+    run_description = describe_run(settings, folders)
+    with staged(Path(out), run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
         conversion = plan_conversion([source.image for source in sources], settings.bits, workers)
         for note in conversion.notes:
             logger.warning("%s", note)
         settings = replace(settings, bits=conversion.bits)
+        jobs = [
+            SplitJob(image.image, label_set, stage.folder, settings) for image, label_set in zip(sources, label_sets)
+        ]
+        run = SplitRun(jobs, stage)
         if on_start is not None:
             on_start(len(sources), sum(count_windows(source.image, settings) for source in sources))
-        jobs = [SplitJob(source.image, label_set, folder, settings) for source, label_set in zip(sources, label_sets)]
-        stats = _split_all(jobs, workers, progress)
-        _check_tiles(folder, stats, labeled=labels is not None)
-        full_labels = None
-        if labels is not None and settings.whole_images:
-            full_labels = "labelTxt"
-        elif labels is not None and (class_map is not None or set(formats) != {"dota"}):
-            full_labels = FULL_LABELS
-            _write_full_labels(folder / FULL_LABELS, sources, label_sets)
-        atomic_write(folder / MANIFEST, manifest_bytes(settings, folders, sources, stats, out, formats, full_labels))
+        if on_continue is not None and run.num_finished:
+            on_continue(run.num_finished, len(sources))
+        if not stage.is_moving:
+            run.execute(workers, scheduler, progress)
+        content = _Content(settings, folders, formats, sources, label_sets, renamed=class_map is not None)
+        with stage.exclusive() as present:
+            if present:
+                _finish(stage, run, content)
+    rows = [row for row in zip(sources, label_sets, run.stats(), strict=True) if row[2] is not None]
+    sources, label_sets = [row[0] for row in rows], [row[1] for row in rows]
+    stats = [row[2] for row in rows if row[2] is not None]
     _warn_without_area(sources, stats)
     unknown = _unknown_classes(label_sets) if classes is None else ()
     return SplitResult(
         Path(out), sum_stats(stats), time.perf_counter() - started, unknown, _count_classes(label_sets, stats),
-        tuple(_objects_in_no_tile(sources, label_sets, stats)),
+        tuple(_objects_in_no_tile(sources, label_sets, stats)), run.num_images - len(stats),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the manifest of a split records; ``renamed`` says whether classes were renamed."""
+
+    settings: SplitSettings
+    folders: Sequence[tuple[str, str | None]]
+    formats: Sequence[str | None]
+    sources: Sequence[SourceImage]
+    label_sets: Sequence[Labels | None]
+    renamed: bool
+
+
+def _finish(stage: Stage, run: SplitRun, content: _Content) -> None:
+    """Write the manifest and move the split into place, unless images of other shards are unfinished."""
+    if stage.shard is not None:
+        run.update()
+    stats = [each for each in run.stats() if each is not None]
+    if stage.is_moving and len(stats) < run.num_images:
+        stage.commit()
+        what = "the output folder contains a finished split of other images or labels"
+        raise UserError(what, where=stage.out, hint="pass --overwrite to replace it")
+    if len(stats) < run.num_images:
+        return
+    if not stage.is_moving:
+        _check_tiles(stage.folder, stats, labeled=stage.labeled)
+        _write_manifest(stage, stats, content)
+    stage.commit()
+
+
+def _write_manifest(stage: Stage, stats: Sequence[SplitStats], content: _Content) -> None:
+    """Write the manifest and, where evaluation cannot read the labels of the full images themselves, a copy of them."""
+    full_labels = None
+    if stage.labeled and content.settings.whole_images:
+        full_labels = "labelTxt"
+    elif stage.labeled and (content.renamed or set(content.formats) != {"dota"}):
+        full_labels = FULL_LABELS
+        _write_full_labels(stage.folder / FULL_LABELS, content.sources, content.label_sets)
+    manifest = manifest_bytes(
+        content.settings, content.folders, content.sources, stats, stage.out, content.formats, full_labels
+    )
+    atomic_write(stage.folder / MANIFEST, manifest)
 
 
 def _read_all(
@@ -183,6 +253,7 @@ def _read_all(
 
 def _write_full_labels(folder: Path, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None]) -> None:
     """Write the labels of the full images as DOTA text, for the evaluation of merged detections."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped before it wrote the manifest
     folder.mkdir()
     for source, labels in zip(sources, label_sets, strict=True):
         if labels is not None:
@@ -220,20 +291,6 @@ def _object_place(source: SourceImage, line: int) -> str:
     return f"{source.labels}:{line}" if line else f"{source.labels}"
 
 
-def _split_all(jobs: Sequence[SplitJob], workers: int, progress: bool | None) -> list[SplitStats]:
-    """Run the jobs and return their statistics in the order of the jobs."""
-    for name in ("images",) if jobs[0].labels is None else ("images", "labelTxt"):
-        (jobs[0].folder / name).mkdir()
-    stats: dict[int, SplitStats] = {}
-    job_bytes = [estimate_decode_bytes(job.image) for job in jobs]
-    jobs = [replace(job, threads=_threads(size, len(jobs), workers)) for job, size in zip(jobs, job_bytes, strict=True)]
-    with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
-        for index, result in run_jobs(split_image, jobs, workers, job_bytes):
-            stats[index] = result
-            bar.update()
-    return [stats[index] for index in range(len(jobs))]
-
-
 def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) -> None:
     """Compare the written files with the tiles that go into the manifest.
 
@@ -252,12 +309,6 @@ def _check_tiles(folder: Path, stats: Sequence[SplitStats], *, labeled: bool) ->
             )
             hint = "another program changed the folder during the run: split again"
             raise UserError(what, where=folder / part, hint=hint)
-
-
-def _threads(job_bytes: int, jobs: int, workers: int) -> int:
-    """Return the threads per image: more than one if memory or the number of images leaves processes idle."""
-    concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
-    return -(-workers // concurrent)
 
 
 def _warn_without_area(sources: Sequence[SourceImage], stats: Sequence[SplitStats]) -> None:

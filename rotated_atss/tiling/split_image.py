@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from rotated_atss.dota.ground_resolution import parse_ground_resolution
 from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
+from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
-from rotated_atss.io.image_header import read_header
+from rotated_atss.io.image_reader import ImageReader, PixelOptions, find_georeference, open_image
 from rotated_atss.io.images import Image, check_header, encode_image, image_size, read_image
-from rotated_atss.io.threads import map_in_threads
+from rotated_atss.io.threads import map_batches_in_threads
 from rotated_atss.tiling.crop import (
     MIN_AREA,
     TRUNCATED,
@@ -26,8 +29,11 @@ from rotated_atss.tiling.crop import (
     place_objects,
     shift_into_window,
 )
+from rotated_atss.tiling.row_bands import RowBand, iter_row_bands
 from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
+
+_RESOLUTION_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class SplitJob:
         folder: Output folder; ``images/`` and, with labels, ``labelTxt/`` exist in it.
         settings: The settings of the split.
         threads: Threads that encode and write tiles.
+        part: Index and number of the parts of the image, each of them consecutive rows of windows.
     """
 
     image: Path
@@ -47,6 +54,7 @@ class SplitJob:
     folder: Path
     settings: SplitSettings
     threads: int = 1
+    part: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class SplitStats:
-    """Statistics of one split image.
+    """Statistics of one split image, or of a part of it.
 
     Attributes:
         width: Width of the image, pixels.
@@ -71,6 +79,7 @@ class SplitStats:
         tiles: The written tiles.
         tiles_per_object: Number of tiles that list each object.
         suffix: Suffix of the written image files.
+        ground_resolution: Meters per pixel of the image; None if unknown.
     """
 
     width: int
@@ -81,16 +90,17 @@ class SplitStats:
     tiles: tuple[Tile, ...]
     tiles_per_object: tuple[int, ...] = ()
     suffix: str = ".png"
+    ground_resolution: float | None = None
 
 
 def split_image(job: SplitJob) -> SplitStats:
-    """Split one image into tiles and write them.
+    """Split one image, or a part of it, into tiles and write them.
 
     Args:
         job: The image, its labels and the settings.
 
     Returns:
-        Statistics of the image and its tiles.
+        Statistics of the image and of the tiles of the part.
 
     Raises:
         UserError: The image cannot be read, or a tile cannot be written.
@@ -106,24 +116,44 @@ def split_image(job: SplitJob) -> SplitStats:
     """
     if job.settings.whole_images:
         return _keep_whole(job)
-    image = read_image(job.image, job.settings.bits)
-    height, width = image.shape[:2]
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
+    tiles_per_object = np.zeros(len(polygons), np.int64)
+    with open_image(job.image, PixelOptions(bits=job.settings.bits)) as image:
+        for rate in job.settings.resampling_rates():
+            width, height, bands = _bands_at_rate(job, image, rate)
+            windows = _windows_of_part(width, height, job.settings, job.part)
+            placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
+            tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
+            # starmap keeps no band alive while the next is read
+            batches = starmap(partial(_crops, job, rate, windows, placement), bands(windows))
+            tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
     has_area = object_areas(polygons) > MIN_AREA
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
-    tiles_per_object = np.zeros(len(polygons), np.int64)
-    for rate, scaled in _resampled(image, job):
-        windows = sliding_windows(scaled.shape[1], scaled.shape[0], job.settings.grids(), job.settings.image_ratio)
-        placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
-        tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
-        crops = list(_crops(job, rate, windows, placement))
-        tiles += map_in_threads(partial(_write_tile, job, scaled), crops, job.threads)
     in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # zero-area objects do not count as lost
     return SplitStats(
-        width, height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
+        image.width, image.height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
         tuple(tiles_per_object.tolist()), f".{job.settings.image_format}",
+        _find_ground_resolution(job, (image.width, image.height)),
     )  # fmt: skip
+
+
+def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
+    """Merge the statistics of the parts of an image into those of the image.
+
+    Args:
+        parts: Statistics of all parts, of equal images and labels.
+
+    Example:
+        >>> first = SplitStats(64, 128, 2, (), (1,), (Tile("P1__64__0___0", 1, 0),), (1, 0))
+        >>> second = SplitStats(64, 128, 2, (), (0,), (Tile("P1__64__0___64", 1, 0),), (0, 1))
+        >>> merge_stats([first, second]).in_no_tile
+        ()
+    """
+    tiles = tuple(tile for part in parts for tile in part.tiles)
+    tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
+    in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
+    return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
@@ -135,8 +165,9 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
     suffix = ".png" if deep else job.image.suffix
+    resolution = _find_ground_resolution(job, (width, height))
     if not has_area.any() and not job.settings.keep_empty:
-        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix)
+        return SplitStats(width, height, num_objects, without_area, (), (), (), suffix, resolution)
     name = job.image.stem
     content = encode_image(read_image(job.image, job.settings.bits), "png") if deep else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
@@ -146,48 +177,49 @@ def _keep_whole(job: SplitJob) -> SplitStats:
         write_bytes(job.folder / "labelTxt" / f"{name}.txt", text)
     kept = int(has_area.sum())
     return SplitStats(
-        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix
-    )
+        width, height, num_objects, without_area, (), (Tile(name, kept, 0),), tuple(map(int, has_area)), suffix,
+        resolution,
+    )  # fmt: skip
+
+
+def _find_ground_resolution(job: SplitJob, size: tuple[int, int]) -> float | None:
+    """Return meters per pixel, from the georeference of the image or the ``gsd`` line of its labels."""
+    try:
+        found = ground_resolution(find_georeference(job.image), size)
+    except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
+        found = None
+    if found is None and job.labels is not None:
+        found = parse_ground_resolution("\n".join(job.labels.header).encode())
+    return None if found is None else round(found, _RESOLUTION_DECIMALS)
 
 
 def _select(names: Sequence[str], keep: Booleans) -> list[str]:
     return [name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept]
 
 
-def count_windows(image: Path, settings: SplitSettings) -> int:
-    """Count the windows of an image from its header; 0 if the header cannot be read.
+_Bands = Callable[[Integers], Iterable[tuple[Integers, RowBand]]]
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
-        ...     count_windows(Path(folder, "P1.png"), SplitSettings(sizes=[32], gaps=[8]))
-        6
+
+def _bands_at_rate(job: SplitJob, image: ImageReader, rate: float) -> tuple[int, int, _Bands]:
+    """Return width and height of the image at a rate, and a function from windows to row bands.
+
+    Only rate 1 is read by row bands: a resampled image depends on all rows.
     """
+    if rate == 1:
+        return image.width, image.height, partial(iter_row_bands, image)
     try:
-        header = read_header(image)
-    except UserError:  # reading the image reports it
-        return 0
-    if header is None or not (header.width and header.height):
-        return 0
-    if settings.whole_images:
-        return 1
-    sizes = [(max(1, round(header.width * rate)), max(1, round(header.height * rate))) for rate in _rates(settings)]
-    return sum(len(sliding_windows(*size, settings.grids(), settings.image_ratio)) for size in sizes)
+        scaled = _resample(image.read(), rate)
+    except (cv2.error, MemoryError):  # an empty or a too large result
+        raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
+    return scaled.shape[1], scaled.shape[0], lambda windows: [(np.arange(len(windows)), RowBand(0, (scaled,)))]
 
 
-def _rates(settings: SplitSettings) -> list[float]:
-    """Return the rates at which an image is resampled."""
-    return list(dict.fromkeys(settings.rates)) if settings.resamples else [1.0]
-
-
-def _resampled(image: Image, job: SplitJob) -> Iterator[tuple[float, Image]]:
-    """Yield the image at every rate if rates resample, otherwise the unchanged image at rate 1."""
-    for rate in _rates(job.settings):
-        try:
-            yield rate, image if rate == 1 else _resample(image, rate)
-        except (cv2.error, MemoryError):  # an empty or a too large result
-            raise UserError(f"the image cannot be resampled, got rate {rate}", where=job.image) from None
+def _windows_of_part(width: int, height: int, settings: SplitSettings, part: tuple[int, int]) -> Integers:
+    """Return the windows of one part of an image: those of consecutive rows of windows."""
+    windows = sliding_windows(width, height, settings.grids(), settings.image_ratio)
+    index, parts = part
+    starts = np.array_split(np.unique(windows[:, 1]), parts)[index]
+    return windows[np.isin(windows[:, 1], starts)]
 
 
 def _resample(image: Image, rate: float) -> Image:
@@ -204,17 +236,27 @@ class _Crop:
     window: list[int]
     objects: Integers
     truncated: Booleans
+    band: RowBand
 
 
-def _crops(job: SplitJob, rate: float, windows: Integers, placement: Placement) -> Iterator[_Crop]:
-    for row, window in enumerate(windows.tolist()):
+def _crops(
+    job: SplitJob, rate: float, windows: Integers, placement: Placement, rows: Integers, band: RowBand
+) -> list[_Crop]:
+    """Return the tiles to write among the windows ``rows``, whose pixels are in ``band``."""
+    crops = []
+    for row in rows.tolist():
+        window = windows[row].tolist()
         objects, truncated = placement.in_window(row)
         if len(objects) or job.settings.keep_empty:
-            yield _Crop(job.settings.tile_name(job.image.stem, rate, window), rate, window, objects, truncated)
+            name = job.settings.tile_name(job.image.stem, rate, window)
+            crops.append(_Crop(name, rate, window, objects, truncated, band))
+    return crops
 
 
-def _write_tile(job: SplitJob, image: Image, crop: _Crop) -> Tile:
-    tile = encode_image(crop_window(image, crop.window, job.settings.padding), job.settings.image_format)
+def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
+    x_start, y_start, x_stop, y_stop = crop.window
+    pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
+    tile = encode_image(pixels, job.settings.image_format)
     write_bytes(job.folder / "images" / f"{crop.name}.{job.settings.image_format}", tile)
     if job.labels is not None:
         write_bytes(job.folder / "labelTxt" / f"{crop.name}.txt", _label_text(job.labels, crop))

@@ -93,6 +93,17 @@ class SplitSettings:
         sizes_and_gaps = list(zip(self.sizes, self.gaps))
         return sizes_and_gaps if self.resamples else sizes_at_rates(sizes_and_gaps, self.rates)
 
+    def resampling_rates(self) -> list[float]:
+        """Return the rates at which an image is resampled, without duplicates; ``[1.0]`` if rates change the windows.
+
+        Example:
+            >>> SplitSettings(rates=[0.5, 1.0]).resampling_rates()
+            [1.0]
+            >>> SplitSettings(rates=[0.5, 1.0], name_style="devkit").resampling_rates()
+            [0.5, 1.0]
+        """
+        return list(dict.fromkeys(self.rates)) if self.resamples else [1.0]
+
     def tile_name(self, image_id: str, rate: float, window: Sequence[int]) -> str:
         """Return the name of a tile, which :func:`rotated_atss.dota.tiles.parse_tile_name` parses.
 

@@ -69,10 +69,7 @@ def draw_boxes(
         True
     """
     canvas = copy_as_bgr(image_bgr)
-    annotations = _annotations(polygons, labels, scores, colors)
-    annotations = [
-        annotation for annotation in annotations if annotation.score is None or annotation.score >= score_threshold
-    ]
+    annotations = _annotations(polygons, labels, scores, colors, score_threshold)
     annotations.sort(key=lambda annotation: -1.0 if annotation.score is None else annotation.score)
     for annotation in annotations:
         _draw_outline(canvas, annotation, thickness, mark_front)
@@ -123,6 +120,7 @@ def _annotations(
     labels: Sequence[str] | None,
     scores: NDArray[Any] | Sequence[float] | None,
     colors: Mapping[str, Color] | Sequence[Color] | None,
+    score_threshold: float,
 ) -> list[Annotation]:
     quads = _quads(polygons)
     check_count("labels", labels, len(quads))
@@ -132,6 +130,7 @@ def _annotations(
     return [
         Annotation(quad, rgb[::-1], name, score)
         for quad, rgb, name, score in zip(quads, _colors(names, colors), names, numbers)
+        if score is None or score >= score_threshold
     ]
 
 

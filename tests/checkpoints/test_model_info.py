@@ -56,6 +56,18 @@ def test_round_trip(info):
     assert info.config_values() == {"model": {"depth": 18, "scale": (256, 256)}}
 
 
+@pytest.mark.parametrize("name", ["config_name", "origin", "commit", "package_version", "config"])
+def test_control_characters_of_the_terminal_are_refused(info, name):
+    with pytest.raises(UserError, match=f"{name} must be a text, got") as caught:
+        ModelInfo.from_json(changed(info, name, "a\x1b[2J"), "a.pth")
+    assert str(caught.value).isprintable()
+    for classes in (["a\x1b[2J"], ["a\nb"], ["a\x9b"]):
+        with pytest.raises(UserError, match=r"classes\[0\] must be a text, got"):
+            ModelInfo.from_json(changed(info, "classes", classes))
+    with pytest.raises(UserError, match="keys have no control characters"):
+        ModelInfo.from_json(changed(info, "training_data.objects", {"a\x1b[2J": 1}))
+
+
 def test_sequences_become_tuples_and_numbers_floats(info):
     assert info.classes == ("plane", "größe")
     assert info.preprocessing.mean == (1.0, 2.0, 3.0)

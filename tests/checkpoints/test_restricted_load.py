@@ -6,16 +6,25 @@ import struct
 import zipfile
 from collections import OrderedDict
 from pickle import (
+    BINPERSID,
     BINUNICODE,
     BUILD,
     EMPTY_DICT,
     EMPTY_TUPLE,
+    EXT1,
     GLOBAL,
+    INST,
+    MARK,
     NEWOBJ,
+    NONE,
+    OBJ,
     PROTO,
     REDUCE,
     SETITEM,
+    STACK_GLOBAL,
     STOP,
+    TUPLE,
+    TUPLE1,
     TUPLE2,
 )
 
@@ -76,13 +85,26 @@ ATTACKS = {
     "eval": named("builtins.eval") + text("1") + b"\x85" + REDUCE,
     "system": named("os.system") + text("true") + b"\x85" + REDUCE,
     "module function": named("torch.hub.load") + EMPTY_TUPLE + REDUCE,
+    "unrestricted load": named("torch.storage._load_from_bytes") + b"C\x01." + TUPLE1 + REDUCE,
+    "load of numpy": named("numpy.load") + text("a.npy") + TUPLE1 + REDUCE,
+    "library": named("ctypes.CDLL") + text("a.so") + TUPLE1 + REDUCE,
+    "attribute by operator": named("operator.attrgetter") + text("mean.__globals__") + TUPLE1 + REDUCE,
+    "name from the stack": text("os") + text("system") + STACK_GLOBAL,
+    "old instance": MARK + text("true") + INST + b"os\nsystem\n",
+    "old object": MARK + named("os.system") + text("true") + OBJ,
+    "extension code": EXT1 + b"\x01",
+    "rebuild by a refused function": named("torch._tensor._rebuild_from_type_v2")
+    + MARK + named("os.system") + named("torch.Tensor") + text("true") + TUPLE1 + NONE + TUPLE + REDUCE,
+    "module of a codec": named("_codecs.encode") + text("") + text("os.path") + TUPLE2 + REDUCE,
+    "id of another storage": text("true") + BINPERSID,
+    "state of a class": named("collections.OrderedDict") + EMPTY_DICT + text("x") + text("y") + SETITEM + BUILD,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("stream", ATTACKS.values(), ids=ATTACKS)
 def test_no_function_is_reached(stream, zipped, tmp_path):
-    with pytest.raises((pickle.UnpicklingError, KeyError, RuntimeError)):
+    with pytest.raises((pickle.UnpicklingError, LookupError, RuntimeError)):
         load_restricted(write(tmp_path / "evil.pth", stream, zipped))
 
 

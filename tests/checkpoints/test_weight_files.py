@@ -70,6 +70,31 @@ def test_damaged_and_missing_files_raise(tmp_path):
         read_safetensors(tmp_path / "none.safetensors")
 
 
+HEADERS = {
+    "absurd shape": {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}},
+    "shape that overflows": {"w": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}},
+    "shape of other data": {"w": {"dtype": "F32", "shape": [1000], "data_offsets": [0, 8]}},
+    "overlapping data": {name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "vw"},
+    "negative offset": {"w": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}},
+    "unknown dtype": {"w": {"dtype": "O", "shape": [2], "data_offsets": [0, 8]}},
+    "nested header": {"w": json.loads("[" * 900 + "]" * 900)},
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_hostile_headers_raise_before_memory_is_taken(tmp_path, header):
+    text = json.dumps(header).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    with pytest.raises(UserError, match=r"a\.safetensors: not a readable checkpoint"):
+        read_safetensors(tmp_path / "a.safetensors")
+
+
+def test_an_absurd_length_of_the_header_raises(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes((2**63).to_bytes(8, "little") + b"{}")
+    with pytest.raises(UserError, match=r"a\.safetensors: not a readable checkpoint"):
+        read_safetensors(tmp_path / "a.safetensors")
+
+
 def test_invalid_output_paths_raise(tmp_path):
     for wrong in (tmp_path, tmp_path / ".pth", ""):
         with pytest.raises(UserError, match="the output path is a folder or has no file name"):

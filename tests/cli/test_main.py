@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -157,3 +158,12 @@ def test_closed_pipe_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["split", "--x\x1b[2J"], ["split", "--workers", "a\x1b"], ["a\x1b"], ["train", "a\x1b"]]
+)
+def test_arguments_are_repeated_without_control_characters(words, capsys) -> None:
+    with contextlib.suppress(SystemExit):
+        assert cli.main(words) == 2
+    assert "\x1b" not in "".join(capsys.readouterr())

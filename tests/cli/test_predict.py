@@ -95,6 +95,22 @@ def test_predict_on_a_folder(model, images, tmp_path, capsys):
     assert main(["check-submission", str(out / "detections")]) == 0
 
 
+def test_predict_in_several_formats(model, images, tmp_path, capsys):
+    geopandas = pytest.importorskip("geopandas")
+    (images / "P1.pgw").write_text("0.5 0 0 -0.5 447000.25 4426999.75")
+    (images / "P1.prj").write_text("EPSG:32650")
+    out = tmp_path / "out"
+    assert predict(model["oriented"], images, out, "--format", "dota,gpkg", "--no-pictures") == 0
+    assert "1 of 2 images is not georeferenced: coordinates are pixels, x right, y down\n" in capsys.readouterr().out
+    frame = geopandas.read_file(out / "detections.gpkg", layer="detections_epsg_32650")
+    detections = read_task1_folder(out / "detections", CLASSES["v1.0"])
+    assert frame.crs == "EPSG:32650"
+    assert set(frame["image"]) == {"P1"}
+    polygons = np.concatenate([each.polygons[each.image_ids == "P1"] for each in detections.values()]).reshape(-1, 4, 2)
+    xs = np.sort(447000 + 0.5 * polygons[..., 0].mean(1))
+    np.testing.assert_allclose(np.sort(frame["center_x"]), xs, rtol=0, atol=1e-6)
+
+
 def test_output_of_predict_can_be_evaluated_and_drawn(model, images, tmp_path, capsys):
     predict(model["oriented"], images, tmp_path / "out", "--no-pictures")
     assert not (tmp_path / "out" / "pictures").exists()
@@ -159,8 +175,8 @@ def test_stopped_run_leaves_the_earlier_result(model, images, tmp_path, monkeypa
     def stop(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
-            assert (out / "predict.partial" / "pictures" / "P1.png").is_file()
-            assert any(path.stat().st_size for path in (out / "predict.partial" / "detections").iterdir())
+            assert (out / "predict.partial" / "results" / "pictures" / "P1.png").is_file()
+            assert (out / "predict.partial" / "records" / "P1.npz").is_file()
             raise error
         return predict_image(*arguments, **options)
 
@@ -168,7 +184,7 @@ def test_stopped_run_leaves_the_earlier_result(model, images, tmp_path, monkeypa
     assert predict(model["oriented"], images, out, *words, "--iou", "0.9") in (2, 130)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert ([contents(folder) for folder in (out / "detections", out / "pictures")], file.read_bytes()) == before
-    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures"]
+    assert sorted(path.name for path in out.iterdir()) == ["detections", "pictures", "predict.partial"]
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder in which no user can write")
@@ -191,7 +207,7 @@ def test_unwritable_output_is_noticed_before_the_model_is_loaded(images, tmp_pat
 def test_second_predict_into_a_folder_is_refused(images, tmp_path, user_error):
     (tmp_path / "model.pth").write_bytes(b"never read")
     words = ["rotated_atss_obb_r18_demo_le90", tmp_path / "model.pth", images, "--out", tmp_path / "out"]
-    with PredictionFiles(tmp_path / "out"):
+    with PredictionFiles(tmp_path / "out", {}, ["P1", "P2"]):
         assert ".predict.lock: another run writes into this folder" in user_error("predict", *words)
 
 
@@ -266,17 +282,17 @@ def test_16_bit_images_give_the_detections_of_8_bit_images(model, tmp_path, caps
 
 def test_unreadable_images_are_reported_and_skipped(model, images, tmp_path, capsys):
     (images / "A.png").write_bytes((images / "P1.png").read_bytes()[:900])
-    cv2.imwrite(str(images / "F.tif"), smooth_noise(20, 20).astype(np.float32))
+    (images / "F.tif").write_bytes(b"no image")
     out = tmp_path / "out"
     assert predict(model["oriented"], images, out) == 2
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
         f"rotated-atss predict: error: {images / 'A.png'}: the image is truncated (download it again)",
-        f"rotated-atss predict: error: {images / 'F.tif'}: the kind of pixels is not supported, got 32-bit "
-        "floating-point values (convert it to 8-bit or 16-bit RGB, for example with gdal_translate)",
+        f"rotated-atss predict: error: {images / 'F.tif'}: not a readable image, or damaged (download or convert it "
+        "again)",
     ]
     plan, summary, failed = captured.out.splitlines()
-    assert plan == "4 images, 10 windows of 96 px"
+    assert plan == "4 images, 9 windows of 96 px"
     assert summary.startswith("2 images, ")
     assert failed == "2 of 4 images failed"
     detections = read_task1_folder(out / "detections", CLASSES["v1.0"])

@@ -94,7 +94,8 @@ def test_skipped_images_are_reported_once(raw, capsys, caplog):
     folder = raw / "a" / "images"
     for name in ("b.gif", "a.webp"):
         (folder / name).touch()
-    line = f"{folder}: 2 files are not read: a.webp, b.gif (supported formats: .png, .jpg, .jpeg, .bmp, .tif, .tiff)"
+    formats = ".png, .jpg, .jpeg, .bmp, .tif, .tiff, .jp2, .j2k"
+    line = f"{folder}: 2 files are not read: a.webp, b.gif (supported formats: {formats})"
     assert main(arguments(raw, "a", "b")) == 0
     assert [record.getMessage() for record in caplog.records] == [line]
     capsys.readouterr()

@@ -115,6 +115,7 @@ def test_invalid_boxes_are_reported_and_stay_in_the_ground_truth(written):
             "duplicate category name 'dog'",
         ),
         (content(categories=content()["categories"] * 2), "duplicate category id 18"),
+        (content(categories=[{"id": 1, "name": "\x1b[2J"}]), r"a category name must be printable, got '\\x1b\[2J'"),
         (content(annotations=[annotation(4, [0, 0, 9, 9])] * 2), "duplicate annotation id 4"),
         (content(annotations=[annotation(4, [0, 0, 9, 9], image_id=9)]), "annotation 4: no such image_id 9"),
         (content(annotations=[annotation(4, [0, 0, 9, 9], category_id=2)]), "annotation 4: no such category_id 2"),

@@ -3,7 +3,7 @@
 import pytest
 
 from rotated_atss.dota.detections import list_task1_files
-from rotated_atss.dota.folders import list_images, pair_images_and_labels
+from rotated_atss.dota.folders import list_images, pair_images_and_labels, skipped_images
 from rotated_atss.errors import UserError
 
 
@@ -53,3 +53,12 @@ def test_text_files_of_one_name_are_refused(tmp_path):
         pair_images_and_labels(touch(tmp_path / "images", "P1.png"), labels)
     with pytest.raises(UserError, match="two text files have the same name"):
         list_task1_files(touch(tmp_path / "detections", "Task1_ship.txt", "Task1_ship.TXT"))
+
+
+def test_vrt_files_are_listed_only_without_other_images(tmp_path):
+    (tmp_path / "mosaic.vrt").touch()
+    assert [path.name for path in list_images(tmp_path)] == ["mosaic.vrt"]
+    assert skipped_images(tmp_path) == []
+    (tmp_path / "part.jp2").touch()
+    assert [path.name for path in list_images(tmp_path)] == ["part.jp2"]
+    assert skipped_images(tmp_path) == ["mosaic.vrt"]

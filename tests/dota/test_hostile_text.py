@@ -1,5 +1,6 @@
 """Input that cannot be meant: other label formats, spaces in names, control characters, long fields, damaged zips."""
 
+import os
 import random
 import zipfile
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from rotated_atss.dota import submission_check
-from rotated_atss.dota.detections import Detections, format_detections, parse_detections
-from rotated_atss.dota.folders import check_image_name, list_images, skipped_images
+from rotated_atss.dota.detections import Detections, format_detections, list_task1_files, parse_detections
+from rotated_atss.dota.folders import check_image_name, list_images, list_label_files, skipped_images
 from rotated_atss.dota.labels import format_labels, read_labels
 from rotated_atss.dota.submission_check import check_submission
 from rotated_atss.dota.tiles import parse_tile_name
@@ -207,3 +208,68 @@ def test_every_flipped_bit_of_a_zip_is_reported_or_harmless(tmp_path):
         except UserError as error:
             messages = [str(error)]
         assert all(message.isprintable() for message in messages)
+
+
+def test_a_zip_is_refused_by_the_sizes_that_it_states_before_it_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission_check, "MAX_CONTENT_BYTES", 1000)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("an entry was expanded"))
+    write_zip(tmp_path / "a.zip", ["Task1_ship.txt", "Task1_plane.txt"], bytes(600))
+    with pytest.raises(UserError, match=r"a\.zip: the zip expands to more than"):
+        check_submission(tmp_path / "a.zip", ("ship", "plane"))
+
+
+def test_an_entry_larger_than_it_states_is_refused(tmp_path):
+    write_zip(tmp_path / "a.zip", ["Task1_ship.txt"], bytes(100_000))
+    data, size = (tmp_path / "a.zip").read_bytes(), (100_000).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(data.replace(size, (10).to_bytes(4, "little")))
+    with pytest.raises(UserError, match=r"a\.zip: not a readable zip"):
+        check_submission(tmp_path / "a.zip", ("ship",))
+
+
+@pytest.mark.parametrize(
+    "name", ["../Task1_ship.txt", "/etc/Task1_ship.txt", "a/../../Task1_ship.txt", "C:\\Task1.txt"]
+)
+def test_entries_outside_the_zip_are_reported_and_never_written(tmp_path, name):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    write_zip(folder / "a.zip", [name])
+    before = sorted(tmp_path.rglob("*"))
+    findings = [str(finding) for finding in check_submission(folder / "a.zip", ("ship",))]
+    assert any(name in finding for finding in findings)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_control_characters_in_names_of_a_zip_are_escaped(tmp_path):
+    write_zip(tmp_path / "a.zip", ["Task1_\x1b[2Jship.txt", "b\x9bc\u202e.txt"])
+    findings = [str(finding) for finding in check_submission(tmp_path / "a.zip", ("ship",))]
+    assert all(finding.isprintable() for finding in findings)
+    assert any("\\x1b[2Jship" in finding for finding in findings)
+
+
+# -- files that are none -----------------------------------------------------------------------------------------------
+
+
+def test_devices_and_pipes_are_refused_before_they_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe.txt", tmp_path / "zero.txt"):
+        with pytest.raises(UserError, match="not a regular file"):
+            read_labels(path)
+        assert path not in list_label_files(tmp_path)
+
+
+def test_a_folder_that_contains_itself_is_listed_once(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "P1.png").touch()
+    (tmp_path / "images" / "again").symlink_to(tmp_path / "images")
+    assert [path.name for path in list_images(tmp_path / "images")] == ["P1.png"]
+    (tmp_path / "images" / "Task1_ship.txt").touch()
+    findings = [str(finding) for finding in check_submission(tmp_path / "images", ("ship",))]
+    assert findings == ["error: P1.png: not a Task1_<class>.txt"]
+
+
+def test_a_control_character_in_the_name_of_a_task1_file(tmp_path):
+    (tmp_path / "Task1_sh\x1bip.txt").touch()
+    with pytest.raises(UserError, match="the class name has a control character") as caught:
+        list_task1_files(tmp_path)
+    assert str(caught.value).isprintable()

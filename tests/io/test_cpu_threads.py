@@ -41,7 +41,7 @@ def test_every_command_sets_the_policy_before_torch_is_imported():
     assert "'GOMP_SPINCOUNT': '200000'" in done.stdout
 
 
-@pytest.mark.parametrize("spare, threads", [(0.4, 1), (1.0, 1), (1.5, 1), (1.7, 2), (3.3, 3), (4.0, 4), (40.0, 4)])
+@pytest.mark.parametrize("spare, threads", [(0.4, 1), (1.0, 1), (1.4, 1), (1.7, 2), (3.3, 3), (4.0, 4), (40.0, 4)])
 def test_threads_follow_the_spare_cores(spare, threads):
     control = ThreadControl(4, measure=lambda: spare, seconds=0)
     control.update()
@@ -52,6 +52,12 @@ def test_a_change_is_returned_once():
     spare = iter([4.0, 1.3, 1.3, 4.0])
     control = ThreadControl(4, measure=lambda: next(spare), seconds=0)
     assert [control.update() for _ in range(4)] == [None, 1, None, 4]
+
+
+def test_loads_between_the_two_limits_change_nothing():
+    spare = iter([1.5, 1.4, 1.5, 1.65, 1.5])
+    control = ThreadControl(2, measure=lambda: next(spare), seconds=0)
+    assert [control.update() for _ in range(5)] == [None, 1, None, 2, None]
 
 
 def test_measurements_keep_their_interval():

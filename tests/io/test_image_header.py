@@ -15,6 +15,7 @@ from tests.io.tiff_file import tiff_bytes
 
 GRAY, RGB, CMYK = 1, 2, 5
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
+PADDING_RGB = [124, 116, 104]
 BIG_AND_ORDER = [(big, order) for big in (False, True) for order in "<>"]
 
 
@@ -78,10 +79,14 @@ def test_cmyk_jpeg_has_the_pixels_of_pillow(tmp_path):
         (GRAY, [UNSPECIFIED, UNSPECIFIED, UNASSOCIATED]),
     ],
 )
-def test_fourth_band_of_a_tiff_changes_nothing(tmp_path, photometric, extra, planar, big, order):
+def test_fourth_band_of_a_tiff_changes_no_color(tmp_path, photometric, extra, planar, big, order):
     pixels = noise(20, 30, 4)
     data = tiff_bytes(pixels, photometric, extra=extra, planar=planar, big=big, order=order)
-    assert np.array_equal(read(tmp_path, data)[..., ::-1], pixels[..., :3])
+    expected = pixels[..., :3].copy()
+    if extra and extra[-1] in (ASSOCIATED, UNASSOCIATED):
+        assert (pixels[..., 3] == 0).any()
+        expected[pixels[..., 3] == 0] = PADDING_RGB
+    assert np.array_equal(read(tmp_path, data)[..., ::-1], expected)
 
 
 @pytest.mark.parametrize(("big", "order"), BIG_AND_ORDER)
@@ -99,32 +104,49 @@ def test_three_gray_bands_are_red_green_and_blue(tmp_path, big, order):
 def test_16_bit_tiff(tmp_path, bands, photometric, extra, big, order):
     pixels = noise(20, 30, bands)
     data = tiff_bytes(pixels.astype(np.uint16) * 8, photometric, extra=extra, big=big, order=order)
-    expected = pixels[..., :3] if bands > 1 else pixels[..., None].repeat(3, 2)
+    expected = pixels[..., :3].copy() if bands > 1 else pixels[..., None].repeat(3, 2)
+    if extra == [UNASSOCIATED]:
+        expected[pixels[..., 3] == 0] = PADDING_RGB
     assert np.array_equal(read(tmp_path, data)[..., ::-1], expected)
 
 
-UNSUPPORTED = [
+NEEDS_RASTERIO = [
     (noise(8, 8, 1, np.float32), GRAY, {}, "32-bit floating-point values"),
     (noise(8, 8, 3, np.float64), RGB, {}, "64-bit floating-point values"),
     (noise(8, 8, 1, np.int16), GRAY, {}, "16-bit signed values"),
     (noise(8, 8, 1, np.int8), GRAY, {}, "8-bit signed values"),
     (noise(8, 8, 1, np.uint32), GRAY, {}, "32-bit values"),
-    (noise(8, 8, 1, np.complex64), GRAY, {}, "64-bit complex values"),
     (noise(8, 8, 5), RGB, {"extra": [0, 0]}, "5 bands of 8 bits"),
     (noise(8, 8, 8, np.uint16), GRAY, {"extra": [0] * 7}, "8 bands of 16 bits"),
     (noise(8, 8, 2, np.uint16), GRAY, {"extra": [0]}, "2 bands of 16 bits"),
-    (noise(8, 8, 3), 8, {}, "color model 8 (PhotometricInterpretation)"),
-    (noise(8, 8, 4, np.uint16), CMYK, {}, "16-bit CMYK"),
     (noise(8, 8, 1, np.uint16), 0, {}, "16-bit gray with white as zero"),
     (noise(8, 8, 3, np.uint16), RGB, {"planar": True}, "16-bit bands in separate planes (INTERLEAVE=BAND)"),
     (noise(8, 8, 3), RGB, {"orientation": 6}, "orientation 6"),
 ]
 
 
-@pytest.mark.parametrize(("pixels", "photometric", "options", "name"), UNSUPPORTED, ids=[row[3] for row in UNSUPPORTED])
-def test_unsupported_pixels_are_named(tmp_path, pixels, photometric, options, name):
+@pytest.mark.parametrize(
+    ("pixels", "photometric", "options", "name"), NEEDS_RASTERIO, ids=[row[3] for row in NEEDS_RASTERIO]
+)
+def test_pixels_that_need_rasterio_are_named(tmp_path, monkeypatch, pixels, photometric, options, name):
+    monkeypatch.setattr("rotated_atss.io.image_reader.has_rasterio", lambda: False)
     with pytest.raises(UserError) as caught:
         read(tmp_path, tiff_bytes(pixels, photometric, **options))
+    what = f"the image needs the package rasterio, because it has {name}"
+    assert str(caught.value) == f'{tmp_path / "a.tif"}: {what} (pip install "rotated-atss[geo]")'
+
+
+@pytest.mark.parametrize(
+    ("pixels", "photometric", "name"),
+    [
+        (noise(8, 8, 1, np.complex64), GRAY, "64-bit complex values"),
+        (noise(8, 8, 3), 8, "color model 8 (PhotometricInterpretation)"),
+        (noise(8, 8, 4, np.uint16), CMYK, "16-bit CMYK"),
+    ],
+)
+def test_unsupported_pixels_are_named(tmp_path, pixels, photometric, name):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, tiff_bytes(pixels, photometric))
     hint = "convert it to 8-bit or 16-bit RGB, for example with gdal_translate"
     assert str(caught.value) == f"{tmp_path / 'a.tif'}: the kind of pixels is not supported, got {name} ({hint})"
 

@@ -39,6 +39,16 @@ def test_metadata_that_is_no_text_is_refused(tmp_path):
         read_onnx_metadata(path)
 
 
+@pytest.mark.parametrize(
+    "length", [b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x07", b"\xff" * 20], ids=["64 bits", "2 GB", "endless"]
+)
+def test_an_absurd_length_is_refused_before_memory_is_taken(tmp_path, length):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(onnx_bytes({"name": "demo"}) + b"\x72" + length)
+    with pytest.raises(UserError, match="not a readable ONNX file"):
+        read_onnx_metadata(path)
+
+
 def test_package_onnx_agrees(tmp_path):
     onnx = pytest.importorskip("onnx")
     graph = onnx.helper.make_graph([], "g", [], [])

@@ -1,6 +1,11 @@
 """The lock of an output folder."""
 
 import errno
+import socket
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
@@ -66,3 +71,33 @@ def test_folder_that_cannot_be_written_is_one_line(tmp_path):
     path = tmp_path / "gone" / ".lock"
     with pytest.raises(UserError, match=r"gone/\.lock: the lock cannot be written: No such file"), run_lock(path):
         pass
+
+
+def test_waits_for_the_workers_of_a_killed_run(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / ".lock"
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    path.write_text(f"process {ended.stdout.strip()} on {socket.gethostname()}\n")
+    with path.open() as worker:
+        fcntl.flock(worker, fcntl.LOCK_EX)
+        threading.Timer(0.3, worker.close).start()
+        with run_lock(path):
+            assert worker.closed
+
+
+def test_waits_as_long_as_requested(tmp_path):
+    with run_lock(tmp_path / ".lock"), pytest.raises(UserError, match="another run"), run_lock(tmp_path / ".lock", 0.2):
+        pytest.fail("two runs hold the lock")
+    taken = threading.Event()
+
+    def hold():
+        with run_lock(tmp_path / ".lock"):
+            taken.set()
+            time.sleep(0.3)
+
+    first = threading.Thread(target=hold)
+    first.start()
+    taken.wait(10)
+    with run_lock(tmp_path / ".lock", wait_s=30):
+        first.join(10)
+        assert not first.is_alive()

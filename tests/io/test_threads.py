@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from rotated_atss.io.threads import map_in_threads
+from rotated_atss.io.threads import map_batches_in_threads, map_in_threads
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -31,3 +31,34 @@ def test_error_of_the_first_failing_item_is_raised(workers):
 
 def test_no_items():
     assert map_in_threads(len, [], 2) == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_in_order(workers):
+    batches = ([10 * index + item for item in range(index)] for index in range(5))
+    expected = [10 * index + item for index in range(5) for item in range(index)]
+    assert map_batches_in_threads(lambda item: item, batches, workers) == expected
+
+
+@pytest.mark.parametrize(("workers", "alive"), [(1, 1), (3, 2)])
+def test_few_batches_are_alive(workers, alive):
+    finished, most = [], []
+
+    def batches():
+        for drawn in range(6):
+            most.append(drawn - len(finished) // 4)
+            yield range(4)
+
+    map_batches_in_threads(finished.append, batches(), workers)
+    assert max(most) <= alive - 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_error_in_a_batch_ends_the_drawing(workers):
+    def fail(item):
+        raise ValueError(item)
+
+    drawn = []
+    with pytest.raises(ValueError):
+        map_batches_in_threads(fail, (drawn.append(index) or [index] for index in range(9)), workers)
+    assert len(drawn) <= 2

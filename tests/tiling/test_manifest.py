@@ -19,9 +19,13 @@ def read(tmp_path, text):
         "", "{", "[1]", "null", "\x00", "9" * 5000, "[" * 100_000, '{"a":' * 50_000,
         '{"folders": 3}', '{"folders": [3]}', '{"folders": [{"labels": 3}]}', '{"folders": [{"labels": "\\u0000"}]}',
         '{"tiles": {}}', '{"tiles": [3]}', '{"tiles": [{}]}', '{"tiles": [{"name": []}]}',
+        '{"tiles": [{"name": "../../a"}]}', '{"tiles": [{"name": "/etc/a"}]}', '{"tiles": [{"name": "a\\u001b[2J"}]}',
+        '{"tiles": [{"name": "a\\\\..\\\\b"}]}',
         '{"settings": []}', '{"settings": {"keep_empty": "no"}}', '{"written_by": 1}',
         '{"settings": {"sizes": 3}}', '{"settings": {"sizes": [256]}}', '{"settings": {"sizes": [256], "gaps": [256]}}',
         '{"settings": {"sizes": ["a"], "gaps": [0]}}', '{"settings": {"bits": 17}}', '{"settings": {"bits": "11"}}',
+        '{"images": 3}', '{"images": [{"ground_resolution": 0}]}', '{"images": [{"ground_resolution": "1"}]}',
+        '{"images": [{"ground_resolution": NaN}]}',
     ],
 )  # fmt: skip
 def test_damaged_manifest_is_one_line(tmp_path, text):
@@ -44,3 +48,10 @@ def test_entries_of_a_manifest(tmp_path):
     expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
     assert manifest == Manifest("a", expected, ("t",), keep_empty=False, window=(256, 64), bits=11)
     assert read(tmp_path, "{}") == Manifest()
+
+
+def test_ground_resolution_is_the_median_of_the_known_ones(tmp_path):
+    images = [{"ground_resolution": value} for value in (0.3, 0.25012, 0.1)]
+    assert read(tmp_path, json.dumps({"images": [*images, {"file": "a.png"}, 3]})).ground_resolution == 0.25
+    assert read(tmp_path, json.dumps({"images": [{"file": "a.png"}]})).ground_resolution is None
+    assert read(tmp_path, '{"images": [{"ground_resolution": 1e-9}]}').ground_resolution is None

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.image_reader import ArrayReader
 from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.tiling import row_bands
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling
 from rotated_atss.tiling.split import split_dota
@@ -229,3 +231,35 @@ def test_explicit_windows_win_over_the_record():
     assert (resolve_tiling(detector).size, resolve_tiling(detector).gap) == (256, 100)
     assert (resolve_tiling(detector, size=128).size, resolve_tiling(detector, size=128).gap) == (128, 64)
     assert (resolve_tiling(detector, gap=0).size, resolve_tiling(detector, gap=0).gap) == (256, 0)
+
+
+class RecordingReader(ArrayReader):
+    """An image in memory that records the windows read."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        super().__init__(image, "P1.tif")
+        self.windows: list = []
+
+    def read(self, window=None) -> np.ndarray:
+        self.windows.append(window)
+        return super().read(window).copy()
+
+
+def test_reader_gives_the_detections_of_the_array() -> None:
+    image, reader = scattered(300, 217), RecordingReader(scattered(300, 217))
+    expected = predict_image(Spots(), image, size=96, gap=32)
+    detections = predict_image(Spots(), reader, size=96, gap=32)
+    assert (detections.name, expected.name) == ("P1", "image")
+    for attribute in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
+
+
+def test_large_images_are_read_once_from_top_to_bottom(monkeypatch) -> None:
+    image, reader = scattered(100, 300), RecordingReader(scattered(100, 300))
+    expected = predict_image(Spots(), image, size=96, gap=32)
+    monkeypatch.setattr(row_bands, "_ONE_CHUNK_PIXELS", 1000)
+    monkeypatch.setattr(row_bands, "CHUNK_ROWS", 64)
+    detections = predict_image(Spots(), reader, size=96, gap=32, batch_size=3)
+    assert reader.windows == [(0, y, 100, min(y + 64, 300)) for y in (0, 64, 128, 192, 256)]
+    for attribute in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))

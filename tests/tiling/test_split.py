@@ -98,6 +98,22 @@ def test_manifest_lists_settings_images_and_tiles(tmp_path, make_folder, split):
     assert manifest["settings"]["sizes"] == [128]
 
 
+@pytest.mark.parametrize("whole_images", [False, True])
+def test_ground_resolution_in_the_manifest(tmp_path, make_folder, split, whole_images):
+    pytest.importorskip("pyproj")
+    folders = make_folder(tmp_path, {f"P{number}.png": (40, 30) for number in range(1, 6)})
+    for number in (1, 2, 3):
+        (folders[0] / f"P{number}.pgw").write_text("0.5 0 0 -0.5 500000 0")
+    (folders[0] / "P1.prj").write_text("EPSG:32650")
+    (folders[0] / "P2.prj").write_text("nonsense")
+    for number in (1, 2, 4):
+        labels = folders[1] / f"P{number}.txt"
+        labels.write_text(f"imagesource:GoogleEarth\ngsd:0.{number}\n{labels.read_text()}")
+    split(*folders, tmp_path / "out", whole_images=whole_images)
+    images = json.loads((tmp_path / "out" / "manifest.json").read_text())["images"]
+    assert [image.get("ground_resolution") for image in images] == [pytest.approx(0.5002), 0.2, None, 0.4, None]
+
+
 @pytest.mark.parametrize("image_format", ["jpg", "bmp", "tif"])
 def test_other_formats(tmp_path, image_format, make_folder, split):
     folders = make_folder(tmp_path, {"P1.jpg": (128, 128)})

@@ -1,4 +1,4 @@
-"""Invalid input and interrupted runs of splitting: the error messages, and that no output remains."""
+"""Invalid input and interrupted runs of splitting: the error messages, and that the same call continues."""
 
 import errno
 import os
@@ -6,14 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import rotated_atss.tiling.split
+import rotated_atss.tiling.split_run
 from rotated_atss.cli import main
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, notes_of
+from rotated_atss.tiling.split_run import SplitRun
 from tests.tiling.dota_folder import ORDINARY
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -64,12 +67,18 @@ def test_duplicate_image_id(tmp_path, make_folder, refused):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_unreadable_image(tmp_path, workers, make_folder, tree, refused):
-    images, labels = make_folder(tmp_path, {f"P{index}.png": (200, 200) for index in range(4)})
-    (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:-50])
-    before = tree(tmp_path)
-    refused(tmp_path, f"^{images / 'P2.png'}: the image is truncated", images, labels, workers=workers)
-    assert tree(tmp_path) == before
+def test_unreadable_image(tmp_path, workers, make_folder, tree, split):
+    images, labels = make_folder(tmp_path / "raw", {f"P{index}.png": (200, 200) for index in range(4)})
+    split(images, labels, tmp_path / "whole")
+    whole = (images / "P2.png").read_bytes()
+    (images / "P2.png").write_bytes(whole[:-50])
+    with pytest.raises(UserError, match=f"^{images / 'P2.png'}: the image is truncated") as caught:
+        split(images, labels, tmp_path / "out", workers=workers)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name != "split.partial"]
+    (images / "P2.png").write_bytes(whole)  # downloaded again, as the message says
+    split(images, labels, tmp_path / "out", workers=workers)
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
 def test_malformed_label_is_reported_before_images_are_read(tmp_path, make_folder, refused):
@@ -149,52 +158,120 @@ def test_full_disk(tmp_path, monkeypatch, make_folder, refused):
     assert len(written) == 4
 
 
-def test_interrupt_removes_the_output(tmp_path, monkeypatch, make_folder, split):
-    folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(3)})
-    run_jobs = rotated_atss.tiling.split.run_jobs
+@pytest.fixture
+def stop_after(monkeypatch):
+    """A context in which a split raises an error after a number of jobs."""
 
-    def interrupted(*arguments):
-        yield next(run_jobs(*arguments))
-        raise KeyboardInterrupt
+    @contextmanager
+    def stop(number, error=KeyboardInterrupt):
+        run_jobs = rotated_atss.tiling.split_run.run_jobs
 
-    monkeypatch.setattr(rotated_atss.tiling.split, "run_jobs", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+        def stopped(*arguments, **options):
+            for done, result in enumerate(run_jobs(*arguments, **options)):
+                if done == number:
+                    raise error
+                yield result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rotated_atss.tiling.split_run, "run_jobs", stopped)
+            yield
+
+    return stop
+
+
+@pytest.fixture
+def split_jobs(monkeypatch):
+    """The images that were split, in order."""
+    images, split_image = [], rotated_atss.tiling.split_run.split_image
+    recorded = lambda job: images.append(job.image.name) or split_image(job)  # noqa: E731
+    monkeypatch.setattr(rotated_atss.tiling.split_run, "split_image", recorded)
+    return images
+
+
+def test_interrupt_before_the_first_image_is_done_removes_the_output(tmp_path, make_folder, split, stop_after):
+    folders = make_folder(tmp_path, {"P1.png": (300, 300), "P2.png": (300, 300)})
+    with stop_after(0), pytest.raises(KeyboardInterrupt) as error:
         split(*folders, tmp_path / "out")
+    assert notes_of(error.value) == []
     assert not (tmp_path / "out").exists()
 
 
-def test_killed_run_leaves_only_the_partial_folder(tmp_path, make_folder, split):
-    folders = make_folder(tmp_path, {f"P{index}.png": (1500, 1500) for index in range(6)})
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("full", hint="free some space")])
+def test_stopped_split_says_what_is_done(tmp_path, make_folder, split, stop_after, error):
+    folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(4)})
+    with stop_after(2, error), pytest.raises(type(error)) as caught:
+        split(*folders, tmp_path / "out")
+    note = "2 of 4 images done, the same command continues"
+    assert str(caught.value) == f"full (free some space; {note})" if str(error) else notes_of(caught.value) == [note]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
+
+
+def test_continued_split_leaves_out_what_is_done(tmp_path, make_folder, split, tree, stop_after, split_jobs):
+    folders = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(4)})
+    whole = split(*folders, tmp_path / "whole")
+    split_jobs.clear()
+    with stop_after(2), pytest.raises(KeyboardInterrupt):
+        split(*folders, tmp_path / "out")
+    (tmp_path / "out" / "split.partial" / "images" / "P3__128__0___0.png").write_bytes(b"half")
+    seen = []
+    continued = split(*folders, tmp_path / "out", on_continue=lambda *counts: seen.append(counts))
+    assert seen == [(2, 4)]
+    assert split_jobs == ["P0.png", "P1.png", "P2.png", "P2.png", "P3.png"]
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert replace(continued, out=None, seconds=0) == replace(whole, out=None, seconds=0)
+
+
+def test_changed_images_and_labels_are_split_again(tmp_path, make_folder, split, tree, stop_after, split_jobs):
+    images, labels = make_folder(tmp_path, {f"P{index}.png": (300, 300) for index in range(4)})
+    with stop_after(3), pytest.raises(KeyboardInterrupt):
+        split(images, labels, tmp_path / "out")
+    make_folder(tmp_path, {"P0.png": (200, 200)})
+    (labels / "P1.txt").write_text("")
+    split_jobs.clear()
+    split(images, labels, tmp_path / "out")
+    assert sorted(split_jobs) == ["P0.png", "P1.png", "P3.png"]
+    split(images, labels, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["first tile", "second record", "manifest"])
+def test_killed_run_continues(tmp_path, make_folder, split, tree, when):
+    folders = make_folder(tmp_path, {f"P{index}.png": (1200, 1200) for index in range(4)})
+    split(*folders, tmp_path / "whole", sizes=[256], gaps=[50])
     command = [sys.executable, "-m", "rotated_atss", "split", "--images", str(folders[0]), "--labels", str(folders[1])]
     command += ["--out", str(tmp_path / "out"), "--size", "256", "--gap", "50", "--workers", "2"]
-    root = Path(rotated_atss.tiling.split.__file__).parents[1]
+    root = Path(rotated_atss.tiling.split.__file__).parents[2]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True)
-    partial = tmp_path / "out" / "split.partial"
-    while not (list((partial / "images").glob("*.png")) or process.poll() is not None):
+    out, partial = tmp_path / "out", tmp_path / "out" / "split.partial"
+
+    def reached():
+        if when == "first tile":
+            return list((partial / "images").glob("*.png"))
+        if when == "manifest":
+            return list(partial.glob("*manifest.json*")) or (out / "manifest.json").exists()
+        records = partial / "finished.jsonl"
+        return records.exists() and records.read_bytes().count(b"\n") >= 2
+
+    while not (reached() or process.poll() is not None):
         pass
-    os.killpg(process.pid, signal.SIGKILL)  # with its workers
+    os.kill(process.pid, signal.SIGKILL)  # its workers end by themselves
     process.wait()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".split.lock", "split.partial"]
-    message, deadline = "another run", time.monotonic() + 30
-    while "another run" in message and time.monotonic() < deadline:  # its workers hold the lock until they are gone
-        with pytest.raises(UserError) as error:
-            split(*folders, tmp_path / "out")
-        message = str(error.value)
-    assert "unfinished (pass --overwrite" in message
-    split(*folders, tmp_path / "out", overwrite=True, sizes=[1024], gaps=[200])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "labelTxt", "manifest.json"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0 or "contains a finished split" in done.stderr
+    assert ("continuing: " in done.stdout) == (when == "second record") or when == "manifest"
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
 _SLOW_SPLIT = """
-import sys, time
-import rotated_atss.tiling.split as module
-write = module._split_all
+import sys
+from rotated_atss.tiling.split_run import SplitRun
+execute = SplitRun.execute
 def wait(*arguments):
-    stats = write(*arguments)
+    execute(*arguments)
     print("writing", flush=True)
     sys.stdin.readline()
-    return stats
-module._split_all = wait
+SplitRun.execute = wait
 from rotated_atss.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -220,20 +297,23 @@ def test_second_split_into_a_folder_is_refused_while_the_first_runs(tmp_path, ma
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign"])
-def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_folder, split, damage):
+def test_tiles_are_counted_before_they_are_moved(tmp_path, monkeypatch, make_folder, split, tree, damage):
     folders = make_folder(tmp_path, {"P1.png": (300, 300)})
-    write = rotated_atss.tiling.split._split_all
+    execute = SplitRun.execute
 
-    def damaged(jobs, *arguments):
-        stats = write(jobs, *arguments)
-        path = jobs[0].folder / "images" / "P1__128__0___0.png"
+    def damaged(run, *arguments):
+        execute(run, *arguments)
+        path = tmp_path / "out" / "split.partial" / "images" / "P1__128__0___0.png"
         path.rename(path.with_name("b.png")) if damage == "foreign" else path.unlink()
-        return stats
 
-    monkeypatch.setattr(rotated_atss.tiling.split, "_split_all", damaged)
-    with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) foreign"):
-        split(*folders, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(SplitRun, "execute", damaged)
+        with pytest.raises(UserError, match=r"images: 1 of 9 written files is missing and (0 are|1 is) foreign"):
+            split(*folders, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["split.partial"]
+    split(*folders, tmp_path / "out")
+    split(*folders, tmp_path / "whole")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
 def test_overwrite_replaces_the_whole_split(tmp_path, make_folder, split, tree):

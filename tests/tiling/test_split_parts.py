@@ -144,4 +144,4 @@ def test_unreadable_whole_image(tmp_path, folders, split):
     (images / "P2.png").write_bytes((images / "P2.png").read_bytes()[:60])
     with pytest.raises(UserError, match=r"P2.png: the image is truncated"):
         split(images, labels, tmp_path / "out", **WHOLE)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "images").exists()

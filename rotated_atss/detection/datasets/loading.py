@@ -1,7 +1,8 @@
-"""Image loading of MMDetection's pipelines with :func:`rotated_atss.io.images.read_image`."""
+"""Image loading of MMDetection's pipelines with :func:`rotated_atss.io.image_reader.open_image`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.bit_depth import MAX_BITS, check_bits, used_bits
+from rotated_atss.io.bit_depth import MAX_BITS, used_bits
 from rotated_atss.io.image_header import UnreadableImageError
-from rotated_atss.io.images import check_header, count_pixel_values, read_image
+from rotated_atss.io.image_reader import PixelOptions, open_image
+from rotated_atss.io.images import count_pixel_values
 from rotated_atss.io.opencv import silent_opencv
+from rotated_atss.io.pixel_options import AUTO
+from rotated_atss.io.scaling import is_resolved, uses_bits
 
 
 class BadImageError(UserError):
@@ -25,22 +29,30 @@ class BadImageError(UserError):
 class LoadTile(LoadImageFromFile):
     """Load the image of a tile: MMCV's ``LoadImageFromFile`` with the reader of ``split`` and ``predict``.
 
-    The pixels are those of ``LoadImageFromFile``, with three exceptions: alpha and other fourth bands of a TIFF file
-    change nothing, 16-bit images are scaled by ``bits``, and an image that cannot be read right raises a one-line
+    The pixels are those of ``LoadImageFromFile``, with three exceptions: bands beyond red, green and blue change no
+    color, values of other types than 8 bits are scaled, and an image that cannot be read right raises a one-line
     :class:`UserError`. Images of a remote backend, or in another color type, are loaded by MMCV.
 
     Args:
         bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). None refuses 16-bit images, as a
             number counted per image or per data set would differ between training and testing.
+        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.image_reader.PixelOptions`; training
+            needs ``none`` or two numbers, for the same reason.
+        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
         kwargs: Arguments of ``LoadImageFromFile``.
     """
 
     _hint = "split again or remove the tile"
 
-    def __init__(self, bits: int | None = None, **kwargs: Any) -> None:
-        check_bits(bits)
+    def __init__(
+        self,
+        bits: int | None = None,
+        scaling: str | Sequence[float] = AUTO,
+        bands: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.bits = bits
+        self.options = PixelOptions.of(bits, scaling, bands)
 
     def transform(self, results: dict) -> dict:
         """Load ``img_path`` and add ``img``, ``img_shape`` and ``ori_shape``."""
@@ -63,18 +75,24 @@ class LoadTile(LoadImageFromFile):
 
     def _read(self, path: Path) -> np.ndarray:
         try:
-            header = check_header(path)
-            if self.bits is None and header is not None and header.depth == MAX_BITS:
-                raise self._depth_error(path)
-            image = read_image(path, self.bits)
+            with open_image(path, self.options) as reader:
+                if not is_resolved(np.dtype(reader.dtype), self.options):
+                    raise self._scaling_error(path, reader.dtype)
+                image = reader.read()
         except UnreadableImageError as error:
             raise BadImageError(error.what, where=path, hint=self._hint) from error
         return image.astype(np.float32) if self.to_float32 else image
 
-    def _depth_error(self, path: Path) -> UserError:
+    def _scaling_error(self, path: Path, dtype: str) -> UserError:
+        name = type(self).__name__
+        if not uses_bits(np.dtype(dtype), self.options):
+            hint = f"set scaling=(min, max) of {name} in all pipelines of the config, or split the images first"
+            return UserError(
+                f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
+            )
         counts = count_pixel_values(path)
         used = "" if counts is None else f", got {used_bits(counts)} of {MAX_BITS} bits used"
-        hint = f"set bits of {type(self).__name__} in all pipelines of the config, or split the images first"
+        hint = f"set bits of {name} in all pipelines of the config, or split the images first"
         return UserError(f"16-bit images need the number of used bits{used}", where=path, hint=hint)
 
 

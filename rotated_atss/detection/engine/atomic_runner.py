@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.runner import Runner
 from torch import nn
 
@@ -16,6 +19,11 @@ from rotated_atss.detection.engine.build_errors import build_errors
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
 from rotated_atss.errors import UserError
+
+_PACKAGES = (
+    *("rotated-atss", "torch", "numpy", "opencv-python-headless"),
+    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmrotate"),
+)  # fmt: skip
 
 
 class AtomicCheckpointRunner(Runner):
@@ -31,6 +39,17 @@ class AtomicCheckpointRunner(Runner):
 
     _loaded_meta: dict | None = None
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """Log versions, devices, seed and config.
+
+        MMEngine's report imports torchvision, which takes longer than building a model.
+        """
+        settings = {**env_cfg, **self._randomness_cfg, "seed": self._seed}
+        settings |= {"launcher": self._launcher, "processes": self._world_size}
+        for title, values in (("System environment", _environment()), ("Runtime environment", settings)):
+            self.logger.info("%s:%s", title, "".join(f"\n    {name}: {value}" for name, value in values.items()))
+        self.logger.info("Config:\n%s", self.cfg.pretty_text)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
         """Write a checkpoint atomically.
@@ -128,3 +147,23 @@ class AtomicCheckpointRunner(Runner):
 
 def _is_not_lr_scaling(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("LR is set based on batch size")
+
+
+def _environment() -> dict[str, Any]:
+    """Return versions and devices by name."""
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "CUDA": torch.version.cuda,
+        "GPUs": ", ".join(devices) or "none",
+        "CPU threads": torch.get_num_threads(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -43,10 +43,10 @@ class ModelInfoHook(Hook):
             data = describe_training_data(dataset, classes)
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
             manifest = _find_manifest(dataset) or Manifest()
-            labels = [path for folder in manifest.label_folders for path in sorted(Path(folder).glob("*.txt"))]
+            resolution = manifest.ground_resolution or _resolution_of_labels(manifest)
             info = describe_model(
                 runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
-                ground_resolution=median_ground_resolution(labels),
+                ground_resolution=resolution,
             )  # fmt: skip
             self._text = info.to_json()
         except UserError as error:
@@ -56,6 +56,12 @@ class ModelInfoHook(Hook):
         """Add the record."""
         if self._text is not None:
             checkpoint["meta"][KEY] = self._text
+
+
+def _resolution_of_labels(manifest: Manifest) -> float | None:
+    """Return the ground resolution that the labels of a split state, for manifests without an entry for it."""
+    paths = [path for folder in manifest.label_folders for path in sorted(Path(folder).glob("*.txt"))]
+    return median_ground_resolution(paths)
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:

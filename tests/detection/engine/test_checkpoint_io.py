@@ -268,7 +268,7 @@ def test_a_damaged_training_state_is_refused(part, value, model, fault):
         ({"state_dict": None}, "state_dict must be a dictionary, got NoneType"),
         ({"state_dict": {}, "meta": 3}, "meta must be a dictionary, got int"),
         ({"state_dict": {}, "meta": {"dataset_meta": 3}}, "meta.dataset_meta must be a dictionary, got int"),
-        ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be text, got 7"),
+        ({"state_dict": {7: torch.zeros(1)}}, "names of weights must be printable text, got 7"),
         (
             {"state_dict": {"w": torch.tensor([0.0, float("nan")])}},
             "holds 1 weight with NaN or infinite values (first: w)",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import pytest
 import torch
+from mmdet.registry import MODELS, TRANSFORMS
 
 from rotated_atss.checkpoints.model_info import KEY
 from rotated_atss.detection.engine.config import load_config
@@ -13,6 +15,20 @@ from rotated_atss.detection.engine.inference import load_detector
 from rotated_atss.detection.engine.recorded_config import check_agreement, resolve_config
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
+ATTACKS = [
+    "model = {'type': 'subprocess.Popen', 'args': COMMAND}",
+    "model = {'type': 'mmdet.subprocess.Popen', 'args': COMMAND}",
+    "model = {'type': 'RetinaNet', 'neck': {'type': 'subprocess.Popen', 'args': COMMAND}}",
+    "model = {'type': 'RetinaNet', 'bbox_head': [{'type': 'subprocess.Popen', 'args': COMMAND}]}",
+    "model = {'type': 'ByteTrack', 'cmc': {'type': 'CameraMotionCompensation', 'warp_mode': 'print()'}}",
+    "model = {'type': 'this'}",
+    "model = {'type': 'RetinaNet', '_scope_': 'unittest'}",
+    "model = {'type': 'unittest.RetinaNet'}",
+    "default_scope = 'unittest'",
+    "custom_imports = {'imports': ['this']}",
+    "test_dataloader = {'dataset': {'type': 'BaseDetDataset', 'ann_file': 'a.PKL'}}",
+    "optim_wrapper = {'constructor': 'subprocess.Popen'}",
+]
 
 
 def test_config_that_contradicts_the_record_is_refused(fault, describe):
@@ -50,6 +66,28 @@ def test_named_classes_that_contradict_the_record_are_refused(fault, describe):
         message = fault(resolve_config, config, info, "a.pth", named)
         assert message.startswith("a.pth: the classes are a, b, got b, a from --cfg-options")
     assert resolve_config(None, info, "a.pth", {"test_dataloader.dataset.metainfo.classes": ["a", "b"]})
+
+
+@pytest.mark.parametrize("values", ATTACKS)
+def test_values_of_a_recorded_config_run_no_code(tmp_path, fault, describe, values):
+    """MMEngine calls any function that a ``type`` names."""
+    info = json.loads(describe(DEMO).to_json())
+    command = ["mkdir", str(tmp_path / "folder")]
+    info["config"] = f"default_scope = 'rotated_atss.detection'\n{values.replace('COMMAND', repr(command))}\n"
+    torch.save({"state_dict": {}, "meta": {KEY: json.dumps(info)}}, tmp_path / "a.pth")
+    message = fault(load_detector, tmp_path / "a.pth", device="cpu")
+    assert message.startswith(f"{tmp_path}/")
+    assert "must be" in message or "cannot build" in message
+    assert not (tmp_path / "folder").exists()
+
+
+def test_only_registered_classes_are_built_from_a_recorded_config(describe):
+    """Some classes build others by names that are no value of ``type``."""
+    resolve_config(None, describe(DEMO), "a.pth", None)
+    assert MODELS.get("ResNet").__name__ == "ResNet"
+    assert MODELS.get("subprocess.Popen") is None
+    with pytest.raises(KeyError, match=r"subprocess\.Popen is not in"):
+        TRANSFORMS.build({"type": "RandomResize", "scale": (9, 9), "resize_type": "subprocess.Popen", "args": "true"})
 
 
 def test_recorded_config_runs_no_code(tmp_path, fault, describe):

@@ -121,3 +121,6 @@ def test_bits_and_ground_resolution_of_the_split_are_recorded(run, tiles, tmp_pa
     info = read_model_info(path)
     assert (info.window, info.preprocessing.bits, info.ground_resolution) == (Window(128, 32), 11, 0.25)
     assert load_detector(path, device="cpu").bits == 11
+    content["images"] = [{"ground_resolution": 0.5}, {"file": "P2.png"}]
+    (tmp_path / "tiles" / "manifest.json").write_text(json.dumps(content))
+    assert read_model_info(run(changes) / "iter_1.pth").ground_resolution == 0.5

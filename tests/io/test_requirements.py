@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.interop.requirements import require
+from rotated_atss.io.requirements import require
 
 
 @pytest.mark.parametrize("package", ["sahi", "torchmetrics"])

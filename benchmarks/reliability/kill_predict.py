@@ -1,0 +1,176 @@
+"""Kill ``rotated-atss predict`` at random moments, repeat the command, and compare with an uninterrupted run.
+
+    python benchmarks/reliability/kill_predict.py [--kills 50] [--seed 0] [--images 12] [--record]
+
+The detector costs nothing (``stub_predict.py``), so that all moments of the rest are hit. Every third kill waits for
+the final renames. After a run that ends by itself, the output is compared byte for byte and removed. Ends with an
+error if a byte differs, or if an image is processed again that no kill has interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from benchmarks import records
+from benchmarks.reliability.stub_predict import predict_with_stub
+
+FINAL_RENAMES = "predict.partial/moves.json"
+MAX_RUNS_PER_KILL = 20
+
+
+def kill_runs(folder: Path, images: int, kills: int, seed: int) -> dict[str, object]:
+    """Kill runs of one command until ``kills`` have been killed.
+
+    Args:
+        folder: An empty folder.
+        images: Number of images.
+        kills: Number of kills.
+        seed: Of the images and the moments.
+
+    Returns:
+        Counts of the record.
+
+    Raises:
+        SystemExit: A result differs from that of an uninterrupted run.
+    """
+    draw = random.Random(seed)
+    write_images(folder / "images", images, seed)
+    begin = time.monotonic()
+    assert run(folder, "expected").wait(lambda _: False) == 0
+    seconds, expected = time.monotonic() - begin, read_tree(folder / "expected")
+    killed = renames = complete = 0
+    for number in range(MAX_RUNS_PER_KILL * kills):
+        if killed == kills:
+            break
+        at_renames = number % 3 == 2
+        moment = random_moment(folder / "out", seconds, draw, at_renames=at_renames)
+        code = run(folder, "out").wait(moment)
+        killed, renames = killed + (code == -signal.SIGKILL), renames + (code == -signal.SIGKILL and at_renames)
+        if code == 0 or is_complete(folder / "out"):
+            complete += compare(folder / "out", expected)
+    assert run(folder, "out").wait(lambda _: False) == 0
+    complete += compare(folder / "out", expected)
+    processed = (folder / "log.txt").read_text().split().count("image") - images
+    if processed > complete * images + killed:
+        sys.exit(f"{processed} images processed in {complete} complete runs of {images} images and {killed} kills")
+    return {
+        "kills": killed, "kills_in_final_renames": renames, "complete_runs": complete, "images_per_run": images,
+        "images_repeated": processed - complete * images, "files_compared": complete * len(expected), "different": 0,
+    }  # fmt: skip
+
+
+class Run:
+    """A forked process: the imports are not repeated."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self, is_moment: Callable[[float], bool]) -> int:
+        """Wait for the end, and kill the process at a moment given by its seconds; return its exit code."""
+        begin = time.monotonic()
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if is_moment(time.monotonic() - begin):
+                os.kill(self.pid, signal.SIGKILL)
+                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            time.sleep(0.0005)
+
+
+def run(folder: Path, out: str) -> Run:
+    """Start the command in a forked process; it appends a line per image to ``log.txt``."""
+    pid = os.fork()
+    if pid:
+        return Run(pid)
+    code = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        if out == "expected":
+            os.dup2(null, 2)
+        log = folder / "log.txt"
+        words = [folder / "images", "--out", folder / out, "--json", folder / out / "results.json", "--size", "96"]
+        code = predict_with_stub([*map(str, words), "--gap", "32"], log)
+    finally:
+        os._exit(code)
+
+
+def random_moment(out: Path, seconds: float, draw: random.Random, *, at_renames: bool) -> Callable[[float], bool]:
+    """Return the moment of a kill: within the duration of a run, or shortly after the final renames began."""
+    after, delay, begin = draw.uniform(0, seconds), draw.uniform(0, 0.01), [0.0]
+    if not at_renames:
+        return lambda passed: passed > after
+
+    def is_moment(passed: float) -> bool:
+        if not begin[0] and (out / FINAL_RENAMES).exists():
+            begin[0] = passed
+        return bool(begin[0]) and passed > begin[0] + delay
+
+    return is_moment
+
+
+def is_complete(out: Path) -> bool:
+    """Return whether a process was killed between its result and its exit."""
+    return (out / "detections").exists() and not (out / "predict.partial").exists()
+
+
+def compare(out: Path, expected: dict[str, bytes]) -> int:
+    """Compare a complete output and remove it; return 1."""
+    found = read_tree(out)
+    different = [name for name in {*found, *expected} if found.get(name) != expected.get(name)]
+    if different:
+        sys.exit(f"{len(different)} files differ from those of an uninterrupted run: {sorted(different)[:5]}")
+    shutil.rmtree(out)
+    return 1
+
+
+def read_tree(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files below a folder but locks, which a killed process leaves behind."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def write_images(folder: Path, count: int, seed: int) -> None:
+    """Write noise that is smooth enough to compress, in several sizes."""
+    import cv2
+
+    folder.mkdir()
+    generator = np.random.default_rng(seed)
+    for index in range(count):
+        small = generator.integers(0, 256, (20 + 8 * (index % 5), 60, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"P{index:04d}.png"), cv2.resize(small, None, fx=6, fy=6))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/kill_predict.json")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="kill_predict_") as name:
+        row = kill_runs(Path(name), args.images, args.kills, args.seed)
+    print(", ".join(f"{key} {value}" for key, value in row.items()))
+    if args.record:
+        settings = {"seed": args.seed}
+        record = {"name": "kill_predict", "environment": records.environment(), "settings": settings, "rows": [row]}
+        print(records.save(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Run ``rotated-atss predict`` with a detector that costs nothing, to measure and interrupt the rest of the command.
+
+    python benchmarks/reliability/stub_predict.py IMAGE|DIR --out OUT [options of predict]
+
+The detector places a box of one of 15 classes at every 32nd pixel (``STUB_STEP``); scores, angles and classes follow
+from the pixels, so that a wrong pixel changes the result.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from rotated_atss import cli
+from rotated_atss.cli import predict
+from rotated_atss.dota.classes import CLASSES
+from rotated_atss.io.png import Image
+
+STEP = int(os.environ.get("STUB_STEP", "32"))  # pixels between boxes
+
+
+class StubDetector:
+    """A detector without weights."""
+
+    classes, size, gap, iou_threshold = CLASSES["v1.0"], 1024, 200, 0.1
+    bits = info = None
+
+    def __call__(self, tiles: list[Image]) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Detect on tiles."""
+        return [_detect(tile) for tile in tiles]
+
+
+def _detect(tile: Image) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    pixels = torch.from_numpy(tile[STEP // 2 :: STEP, STEP // 2 :: STEP].copy()).long()
+    y, x = torch.meshgrid(*(torch.arange(side) * STEP + STEP / 2 for side in pixels.shape[:2]), indexing="ij")
+    blue, green, red = pixels.reshape(-1, 3).T
+    boxes = torch.stack([x.flatten(), y.flatten(), 12.0 + green % 20, 8.0 + red % 8, blue / 81], dim=1)
+    return boxes, (1 + blue + green + red) / 766, (blue + red) % len(StubDetector.classes)
+
+
+def predict_with_stub(words: list[str], log: Path | None = None) -> int:
+    """Run the command with the stub as its model.
+
+    Args:
+        words: Images and options.
+        log: File to which a line ``image`` is appended for every image that is processed.
+
+    Returns:
+        The exit code.
+    """
+    predict.load_any_detector = lambda *_: StubDetector()  # type: ignore[assignment,return-value]
+    predict_image = predict._predict_image
+
+    def logged(*arguments: Any, **options: Any) -> None:
+        with log.open("a") if log is not None else nullcontext() as file:
+            if file is not None:
+                file.write("image\n")
+        predict_image(*arguments, **options)
+
+    predict._predict_image = logged
+    return cli.main(["predict", __file__, *words])  # any file is a model: it is not read
+
+
+if __name__ == "__main__":
+    sys.exit(predict_with_stub(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Detections with map coordinates beside the Task1 files of ``predict``: the option ``--format`` and its files."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rotated_atss.errors import UserError, count_of, is_or_are, quote
+
+if TYPE_CHECKING:
+    from rotated_atss.io.georeference import Georeference
+
+DOTA = "dota"
+# copied from geo.writers: importing it would slow down --help
+FORMAT_NAMES = (DOTA, "geojson", "gpkg", "fgb", "csv", "parquet")
+_FILE = re.compile(rf"detections(_[a-z0-9_]+)?\.({'|'.join(FORMAT_NAMES[1:])})")
+
+
+def add_format_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--format``."""
+    parser.add_argument(
+        "--format", default=DOTA, metavar="FORMAT,...",
+        help="formats of the detections, comma-separated: dota (Task1 files), geojson (WGS 84), gpkg, fgb, csv and "
+        "parquet in the CRS of the image, as OUT/detections.geojson and so on; all but dota need the extra geo "
+        f"(default: {DOTA})",
+    )  # fmt: skip
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Parse ``--format``, and check that the packages that the formats need are installed.
+
+    Raises:
+        UserError: A format is unknown, none is given, or a package is missing.
+
+    Example:
+        >>> parse_formats("geojson,dota")
+        ('geojson', 'dota')
+    """
+    formats = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    unknown = [name for name in formats if name not in FORMAT_NAMES]
+    if unknown or not formats:
+        hint = f"choose from {', '.join(FORMAT_NAMES)}"
+        raise UserError(f"unknown format {quote(unknown[0] if unknown else text)}", where="--format", hint=hint)
+    if formats != (DOTA,):
+        from rotated_atss.geo.writers import require_formats
+
+        require_formats([name for name in formats if name != DOTA])
+    return formats
+
+
+def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
+    """Yield what the coordinates are for images without a georeference or without a CRS, if a format has a CRS.
+
+    Args:
+        formats: Names of :data:`FORMAT_NAMES`.
+        paths: The images.
+
+    Raises:
+        UserError: A georeference is malformed. An unreadable image is no error here: reading it reports it.
+    """
+    if set(formats) == {DOTA}:
+        return
+    georeferences = list(map(_read_georeference, paths))
+    total = count_of(len(georeferences), "image")
+    plain = georeferences.count(None)
+    if plain:
+        yield f"{plain} of {total} {is_or_are(plain)} not georeferenced: coordinates are pixels, x right, y down"
+    unknown = sum(each is not None and each.crs is None for each in georeferences)
+    if unknown:
+        yield f"{unknown} of {total} {is_or_are(unknown)} without a CRS: map coordinates, no lengths in meters"
+
+
+def _read_georeference(path: Path) -> Georeference | None:
+    from rotated_atss.geo.crs import is_on_earth
+    from rotated_atss.io.image_header import UnreadableImageError
+    from rotated_atss.io.image_reader import find_georeference
+
+    try:
+        georeference = find_georeference(path)
+    except UnreadableImageError:
+        return None
+    try:
+        is_on_earth(None if georeference is None else georeference.crs)
+    except UserError as error:
+        raise UserError(error.what, where=path, hint="correct the CRS of the image or its .prj file") from error
+    return georeference
+
+
+def list_feature_files(folder: Path) -> list[Path]:
+    """List the files of ``--format`` of an earlier run.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("detections.gpkg", "detections_epsg_32650.fgb", "my_detections.gpkg"):
+        ...         Path(folder, name).touch()
+        ...     [path.name for path in list_feature_files(Path(folder))]
+        ['detections.gpkg', 'detections_epsg_32650.fgb']
+    """
+    return sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name) and path.is_file())

@@ -1,0 +1,118 @@
+"""``rotated-atss check-data``: report all problems of a dataset."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.errors import UserError, count_of
+
+if TYPE_CHECKING:
+    from rotated_atss.data_check.check import DataReport
+
+HELP = (
+    "Report all problems of a dataset in one pass: images, labels, and images that two of its parts share. The exit "
+    "code is 1 if there are errors."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images", required=True, action="extend", nargs="+", metavar="FOLDER",
+        help="image folder of each part, such as train and val; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", action="extend", nargs="+", metavar="FOLDER",
+        help="label folder or file of each image folder, in the same order (default: only the images are checked)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
+        help="format of --labels: auto (default: that of most files), or one of the formats of convert-labels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--coco", action="extend", nargs="+", metavar="JSON",
+        help="COCO instances JSON of each image folder, in the same order, instead of --labels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", action="extend", nargs="+", metavar="FOLDER", default=[],
+        help="further image folders, such as the test set: only compared with --images",
+    )  # fmt: skip
+    add_classes_argument(
+        parser, "class list; other names are errors", "any name; names that are almost equal are reported"
+    )
+    parser.add_argument(
+        "--headers-only", action="store_true",
+        help="do not decode images: faster, but damaged pixels, images of one color and copies of an image in another "
+        "file are not found",
+    )  # fmt: skip
+    parser.add_argument("--strict", action="store_true", help="exit with 1 also if there are only warnings")
+    parser.add_argument("--all", action="store_true", help="list every problem (default: five per kind)")
+    parser.add_argument("--json", metavar="FILE", help="write all problems as JSON")
+    parser.add_argument(
+        "--fix", metavar="FOLDER",
+        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text",
+    )  # fmt: skip
+    parser.add_argument(
+        "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_scheduler_argument(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rotated_atss.data_check.check import check_data
+    from rotated_atss.data_check.fix import write_cleaned
+    from rotated_atss.data_check.parts import pair_parts
+    from rotated_atss.data_check.problems import count_severities
+    from rotated_atss.dota.classes import resolve_classes
+    from rotated_atss.io.files import write_json
+
+    if args.copy_images and args.fix is None:
+        raise UserError("--copy-images needs --fix")
+    prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
+    classes = None if args.classes is None else resolve_classes(args.classes)
+    report = check_data(
+        pair_parts(args.images, args.labels, args.coco),
+        against=args.against,
+        label_format=args.label_format,
+        classes=classes,
+        decode=not args.headers_only,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        progress=False if args.quiet else None,
+    )
+    lines = _report_lines(report, None if args.all else 5)
+    if args.json is not None:
+        write_json(args.json, report.to_json())
+    if args.fix is not None:
+        lines += write_cleaned(report, args.fix, classes, copy_images=args.copy_images).lines()
+    if not args.quiet:
+        print("\n".join(lines))
+    errors, warnings = count_severities(report.problems)
+    return 1 if errors or (args.strict and warnings) else 0
+
+
+def _report_lines(report: DataReport, examples: int | None) -> list[str]:
+    """Return the problems per kind, and a line of totals."""
+    from rotated_atss.data_check.problems import count_severities, format_report
+
+    images, labels = (sum(len(getattr(part, name)) for part in report.parts) for name in ("images", "labels"))
+    counts = [count_of(images, "image")]
+    if report.against:
+        counts.append(f"{report.against} compared")
+    if labels:
+        counts.append(f"{count_of(labels, 'label file')} ({_names(report.format_names)})")
+    if report.classes:
+        counts.append(f"{count_of(report.classes.total(), 'object')} of {count_of(len(report.classes), 'class')}")
+    errors, warnings = count_severities(report.problems)
+    found = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
+    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {found}; {report.seconds:.1f} s"]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -1,0 +1,1 @@
+"""All problems of a dataset in one pass: images, labels, leakage between its parts, and a cleaned copy."""

@@ -1,0 +1,193 @@
+"""Checks of COCO instances JSON: every entry is looked at, an invalid one is reported and left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.coco.instances import CLIP_TOLERANCE_PX, CocoImage, parse_image
+from rotated_atss.coco.json_file import get_bbox, get_integer, is_finite_number, read_json
+from rotated_atss.data_check.kinds import MAX_ASPECT_RATIO, TINY_SIDE_PX
+from rotated_atss.data_check.label_files import class_problem
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.errors import UserError, quote
+
+_AREA_TOLERANCE = 1.01  # masks are rasterized: their area can exceed the box by rounding
+
+
+@dataclass
+class CocoReport:
+    """The content of an instances JSON.
+
+    Attributes:
+        path: The file.
+        images: Valid entries of ``images`` by id.
+        categories: Valid category names by id.
+        objects: Number of annotations per category name.
+        problems: Problems of entries.
+    """
+
+    path: Path
+    images: dict[int, CocoImage] = field(default_factory=dict)
+    categories: dict[int, str] = field(default_factory=dict)
+    objects: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, kind: str, label: str, message: str) -> None:
+        """Add a problem of an entry."""
+        self.problems.append(Problem(kind, f"{self.path}: {label}", message))
+
+
+def check_coco_file(path: Path, classes: Sequence[str] | None = None) -> CocoReport:
+    """Check an instances JSON, without its image files.
+
+    Args:
+        path: The file.
+        classes: Expected category names; None accepts any.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.json").write_text('''{"images": [{"id": 1, "file_name": "a.png", "width": 20,
+        ...         "height": 20}], "categories": [{"id": 1, "name": "ship"}], "annotations": [
+        ...         {"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 5, 5]}]}''')
+        ...     [problem.kind for problem in check_coco_file(Path(folder, "a.json")).problems]
+        ['unknown-id']
+    """
+    report = CocoReport(path)
+    try:
+        content = read_json(path)
+    except UserError as error:
+        report.problems.append(Problem.from_error("unreadable-labels", error))
+        return report
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in _KEYS):
+        message = "not in COCO's instances format (expected an object with images, annotations and categories)"
+        report.problems.append(Problem("unreadable-labels", str(path), message))
+        return report
+    _check_images(report, content["images"])
+    _check_categories(report, content["categories"], classes)
+    _check_annotations(report, content["annotations"])
+    return report
+
+
+_KEYS = ("images", "annotations", "categories")
+
+
+def _parse(report: CocoReport, label: str, parse: Callable[[], Any], kind: str = "malformed-entry") -> Any:
+    """Return the result of a parser, or None after its error has been added."""
+    try:
+        return parse()
+    except UserError as error:
+        report.add(kind, label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
+        return None
+
+
+def _check_images(report: CocoReport, entries: Sequence[Any]) -> None:
+    names: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        label = f"images[{index}]"
+        image = _parse(report, label, partial(parse_image, entry, index, report.path))
+        if image is None:
+            continue
+        if image.id in report.images:
+            report.add("duplicate-id", label, f"the image id {image.id} occurs twice")
+            continue
+        if image.file_name in names:
+            report.add("file-name", label, f"{quote(image.file_name)} is also listed as id {names[image.file_name]}")
+        names.setdefault(image.file_name, image.id)
+        report.images[image.id] = image
+
+
+def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
+    known = None if classes is None else {hyphenate(name) for name in classes}
+    for index, entry in enumerate(entries):
+        label = f"categories[{index}]"
+        number = _parse(report, label, partial(get_integer, entry, "id", label, report.path))
+        if number is None:
+            continue
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            report.add("malformed-entry", label, f"name must be a text, got {quote(name)}")
+        elif number in report.categories:
+            report.add("duplicate-id", label, f"the category id {number} occurs twice")
+        else:
+            if name in report.categories.values():
+                report.add("malformed-entry", label, f"the category name {quote(name)} occurs twice")
+            if known is not None and hyphenate(name) not in known:
+                report.problems.append(class_problem(name, classes or (), f"{report.path}: {label}"))
+            report.categories[number] = name
+
+
+def _check_annotations(report: CocoReport, entries: Sequence[Any]) -> None:
+    ids: set[int] = set()
+    seen: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for index, entry in enumerate(entries):
+        label = f"annotations[{index}]"
+        numbers = _parse(report, label, partial(_numbers, entry, label, report.path))
+        if numbers is None:
+            continue
+        number, image_id, category_id, bbox = numbers
+        label = f"{label} (id {number})"
+        if number in ids:
+            report.add("duplicate-id", label, f"the annotation id {number} occurs twice")
+        ids.add(number)
+        for key, value, known in (("image", image_id, report.images), ("category", category_id, report.categories)):
+            if value not in known:
+                report.add("unknown-id", label, f"no {key} has the id {value}")
+        if image_id not in report.images or category_id not in report.categories:
+            continue
+        name = report.categories[category_id]
+        report.objects[name] += 1
+        for kind, message in _object_findings(entry, bbox, name, report.images[image_id]):
+            report.add(kind, label, message)
+        _check_repeated(report, label, name, (image_id, *bbox), seen)
+
+
+def _numbers(entry: Any, label: str, path: Path) -> tuple[int, int, int, list[float]]:
+    number, image_id, category_id = (get_integer(entry, key, label, path) for key in ("id", "image_id", "category_id"))
+    return number, image_id, category_id, get_bbox(entry, label, path)
+
+
+def _check_repeated(
+    report: CocoReport, label: str, name: str, key: tuple[Any, ...], seen: dict[tuple[Any, ...], tuple[str, str]]
+) -> None:
+    """Report an annotation whose image and box are those of an earlier one."""
+    first_label, first_name = seen.setdefault(key, (label, name))
+    if first_label == label:
+        return
+    if first_name == name:
+        report.add("duplicate-object", label, f"the {quote(name)} has the image and the box of {first_label}")
+    else:
+        report.add("two-classes", label, f"the {quote(name)} has the box of the {quote(first_name)} at {first_label}")
+
+
+def _object_findings(entry: dict, bbox: Sequence[float], name: str, image: CocoImage) -> Iterator[tuple[str, str]]:
+    """Yield kind and message of what is wrong with the box, the area and the crowd flag of an annotation."""
+    x, y, w, h = bbox
+    what, size = f"the {quote(name)} of {image.file_name}", f"{image.width} x {image.height} px"
+    box = f"{w:g} x {h:g} px"
+    if w <= 0 or h <= 0:
+        yield "zero-area", f"{what} has a box of {box}"
+        return
+    if min(w, h) < TINY_SIDE_PX:
+        yield "tiny-object", f"{what} has a box of {box}"
+    if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
+        yield "aspect-ratio", f"{what} is {max(w, h) / min(w, h):.0f} times as long as wide"
+    excess = max(-x, -y, x + w - image.width, y + h - image.height)
+    if x >= image.width or y >= image.height or x + w <= 0 or y + h <= 0:
+        yield "outside-image", f"{what} lies outside the image of {size}"
+    elif excess > CLIP_TOLERANCE_PX:
+        yield "partly-outside", f"{what} extends {excess:.3g} px beyond the image of {size}"
+    area = entry.get("area", w * h)
+    if not is_finite_number(area) or area < 0 or area > w * h * _AREA_TOLERANCE:
+        yield "wrong-area", f"{what} has the area {quote(area)}, its box {w * h:g}"
+    crowd = entry.get("iscrowd", 0)
+    if crowd not in (0, 1):
+        yield "wrong-crowd", f"{what} has iscrowd {quote(crowd)}"
+    elif crowd and isinstance(entry.get("segmentation"), list):
+        yield "wrong-crowd", f"{what} is a crowd with polygons"

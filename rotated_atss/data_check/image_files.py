@@ -1,0 +1,133 @@
+"""Image files: header, pixels and content hash."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes
+from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, read_header
+from rotated_atss.io.image_reader import open_image
+from rotated_atss.io.images import check_header
+
+_BAND_BYTES = 64 << 20  # pixels that are hashed at once
+_SUFFIX_OF_FORMAT = {
+    "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
+    "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
+}  # fmt: skip
+_SIGNATURES = ((b"GIF8", "GIF"), (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"))
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """An image file.
+
+    Attributes:
+        path: The file.
+        size: Width and height in pixels; None if the image cannot be read.
+        suffix: Suffix that the content asks for; that of the file if it fits.
+        bytes_hash: Hash of the file; empty if it cannot be read.
+        pixels_hash: Hash of size and pixels, converted to 8-bit color; empty if they were not decoded.
+        uniform: Whether all pixels have one color, as far as they were decoded.
+        problems: Problems of the file.
+    """
+
+    path: Path
+    size: tuple[int, int] | None = None
+    suffix: str = ""
+    bytes_hash: str = ""
+    pixels_hash: str = ""
+    uniform: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
+    """Check and hash an image file.
+
+    Args:
+        path: The file.
+        decode: Decode the pixels. Otherwise damaged pixels are not found, and only copies of the file have its hash.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.io.images import encode_image
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.jpg").write_bytes(encode_image(np.zeros((2, 3, 3), np.uint8), "png"))
+        ...     report = read_image_file(Path(folder, "a.jpg"))
+        >>> report.size, report.suffix, [problem.kind for problem in report.problems]
+        ((3, 2), '.png', ['wrong-suffix', 'uniform-image'])
+    """
+    try:
+        bytes_hash = _hash_file(path)
+    except OSError as error:
+        problem = Problem("unreadable-image", str(path), f"cannot be read: {error.strerror}")
+        return ImageReport(path, problems=(problem,))
+    try:
+        header = read_header(path)
+        size = None if header is None else (header.width, header.height)
+        pixels_hash, uniform = "", False
+        if decode or header is None:
+            size, pixels_hash, uniform = _hash_pixels(path)
+        else:
+            check_header(path)
+    except UserError as error:
+        return ImageReport(path, bytes_hash=bytes_hash, problems=(Problem.from_error(_error_kind(path, error), error),))
+    suffix, problems = _check_suffix(path, header)
+    if uniform:
+        problems.append(Problem("uniform-image", str(path), "all pixels have one color"))
+    return ImageReport(path, size, suffix, bytes_hash, pixels_hash, uniform, tuple(problems))
+
+
+def _error_kind(path: Path, error: UserError) -> str:
+    if not isinstance(error, UnreadableImageError):
+        return "unsupported-image"
+    try:
+        header = read_header(path)
+    except UserError:
+        header = None
+    return "truncated-image" if header is not None and header.truncated else "unreadable-image"
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
+    """Return size, hash of the pixels, and whether they have one color; bands of rows bound the memory."""
+    with open_image(path) as image:
+        digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
+        rows = max(1, _BAND_BYTES // (3 * image.width))
+        first, uniform = None, True
+        for top in range(0, image.height, rows):
+            band = image.read((0, top, image.width, min(top + rows, image.height)))
+            first = band[0, 0].copy() if first is None else first
+            uniform = uniform and bool((band[0, : min(64, image.width)] == first).all() and (band == first).all())
+            digest.update(np.ascontiguousarray(band).data)
+        return (image.width, image.height), digest.hexdigest(), uniform
+
+
+def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
+    """Return the suffix that fits the content, and a problem if the file has another."""
+    file_format = _sniff(path) if header is None else header.file_format
+    suffixes = _SUFFIX_OF_FORMAT.get(file_format, (path.suffix.lower(),))
+    if path.suffix.lower() in suffixes:
+        return path.suffix, []
+    what = f"the content is {file_format}, the suffix is {path.suffix}"
+    return suffixes[0], [Problem("wrong-suffix", str(path), what)]
+
+
+def _sniff(path: Path) -> str:
+    head = read_bytes(path, length=16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), "")

@@ -1,0 +1,220 @@
+"""Label files of any format, read with all their errors instead of the first one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.data_check.class_names import find_misspelled
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.dota.classes import hyphenate, unknown_class_hint
+from rotated_atss.dota.labels import Labels, parse_labels
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes
+from rotated_atss.label_formats.convert import where_of
+from rotated_atss.label_formats.recognize import possible_formats
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions, note_lines
+from rotated_atss.label_formats.registry import FORMATS, get_format
+
+DOTA = "dota"
+_RECOGNIZED = 100  # files that are looked at to recognize the format of a folder
+_ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")
+_SizeOf = Callable[[str], tuple[int, int] | None]
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """The content of a label file.
+
+    Attributes:
+        path: The file.
+        records: Objects per image. Those with a wrong difficult flag are in it, with the flag that a cleaned copy gets.
+        problems: Problems of lines and of the file.
+        damaged: Whether no object could be read.
+    """
+
+    path: Path
+    records: tuple[ImageLabels, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    damaged: bool = False
+
+
+def guess_format(paths: Sequence[Path]) -> str:
+    """Return the format that most files have; files of other formats are reported when they are read.
+
+    Raises:
+        UserError: No file is of a known format.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     guess_format([Path(folder, "P1.txt")])
+        'dota'
+    """
+    votes: Counter[str] = Counter()
+    for path in paths[:_RECOGNIZED]:
+        try:
+            votes.update(possible_formats(path))
+        except UserError:  # reading the file reports it
+            continue
+    if votes:
+        return max(FORMATS, key=lambda name: votes[name])
+    if any(path.suffix.lower() == ".txt" for path in paths):
+        return DOTA  # whose reader reports every line
+    hint = f"name the format with --label-format: {', '.join(FORMATS)}"
+    raise UserError("no label file of a known format", where=paths[0].parent, hint=hint)
+
+
+def read_label_file(
+    path: Path, format_name: str, classes: Sequence[str] | None = None, size_of: _SizeOf = lambda image_id: None
+) -> LabelReport:
+    r"""Read a label file with all its errors.
+
+    Args:
+        path: The file.
+        format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
+        classes: Class names, in index order for formats with class indices; None accepts any.
+        size_of: Returns width and height of the image with an id, or None.
+
+    Returns:
+        Objects and problems. DOTA text gives a problem per line; the readers of other formats stop at the first error.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 shp 0\n1 2 11 2 11 8 1 8 ship 3\n1 2\n")
+        ...     report = read_label_file(Path(folder, "P1.txt"), "dota", ["ship"])
+        >>> [problem.kind for problem in report.problems], len(report.records[0])
+        (['misspelled-class', 'difficult-flag', 'malformed-line'], 2)
+    """
+    try:
+        if format_name == DOTA:
+            return _read_dota(path, read_bytes(path), classes)
+        options = ReadOptions(classes=None if classes is None else tuple(classes), size_of=size_of, fit_polygons=True)
+        records = get_format(format_name).read([path], options)
+    except UserError as error:
+        return LabelReport(path, (), (Problem.from_error("unreadable-labels", error),), damaged=True)
+    scored = [record for record in records if record.scores is not None]
+    if scored:
+        problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
+        return LabelReport(path, (), (problem,), damaged=True)
+    problems = [Problem("changed-object", str(path), note) for note in note_lines(options.notes)]
+    problems += [problem for record in records for problem in _class_problems(record, classes)]
+    return LabelReport(path, tuple(records), tuple(problems))
+
+
+def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Return class names with hyphens for spaces, and misspelled ones corrected.
+
+    Example:
+        >>> correct_classes(["shp", "small vehicle", "tree"], ["ship", "small-vehicle"])
+        ('ship', 'small-vehicle', 'tree')
+    """
+    if classes is None:
+        return tuple(map(hyphenate, names))
+    known = {hyphenate(name) for name in classes}
+    corrected = {
+        name: hyphenate(name if hyphenate(name) in known else find_misspelled(name, classes) or name)
+        for name in set(names)
+    }
+    return tuple(corrected[name] for name in names)
+
+
+def _class_problems(record: ImageLabels, classes: Sequence[str] | None) -> list[Problem]:
+    """Return the problems of class names that are not in a class list."""
+    if classes is None:
+        return []
+    known = {hyphenate(name) for name in classes}
+    unknown = {name for name in set(record.classes) if hyphenate(name) not in known}
+    return [
+        class_problem(name, classes, where_of(record, row))
+        for row, name in enumerate(record.classes)
+        if name in unknown
+    ]
+
+
+def class_problem(name: str, classes: Sequence[str], where: str) -> Problem:
+    """Return the problem of a class name that is not in a class list.
+
+    Example:
+        >>> str(class_problem("shp", ["ship"], "P1.txt:3"))
+        "P1.txt:3: the class 'shp' is probably 'ship'"
+    """
+    meant = find_misspelled(name, classes)
+    if meant is not None:
+        return Problem("misspelled-class", where, f"the class {quote(name)} is probably {quote(meant)}")
+    return Problem("unknown-class", where, f"unknown class {quote(name)} ({unknown_class_hint(name, classes)})")
+
+
+def _read_dota(path: Path, data: bytes, classes: Sequence[str] | None) -> LabelReport:
+    """Read DOTA text. Lines with an error are parsed again one by one, to tell what is wrong with each."""
+    errors: list[UserError] = []
+    parts = [parse_labels(data, path, classes, errors=errors)]
+    lines = data.split(b"\n") if errors else []
+    problems = []
+    for error in errors:
+        number = _line_number(error, path)
+        if number is None:
+            problems.append(Problem.from_error("normalized-coordinates", error))
+            continue
+        problem, labels = _diagnose(lines[number - 1], path, number, classes, error)
+        problems.append(problem)
+        parts += [] if labels is None else [replace(labels, line_numbers=np.array([number]))]
+    record = _join(parts, path)
+    return LabelReport(path, (record,), (*problems, *_misread_classes(record, classes, problems)))
+
+
+def _misread_classes(record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]) -> list[Problem]:
+    """Return class problems of lines whose first error was another one."""
+    reported = {problem.where for problem in problems if problem.kind.endswith("-class")}
+    return [problem for problem in _class_problems(record, classes) if problem.where not in reported]
+
+
+def _diagnose(
+    line: bytes, path: Path, number: int, classes: Sequence[str] | None, error: UserError
+) -> tuple[Problem, Labels | None]:
+    """Return what is wrong with a line, and its object unless it is malformed."""
+    where = f"{path}:{number}"
+    text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+    labels = _parse_line(text)
+    if labels is not None:
+        return class_problem(labels.names[0], classes or (), where), labels
+    fields = text.split()
+    labels = _parse_line(b" ".join(fields[:9])) if len(fields) == 10 else None
+    if labels is None:
+        return Problem.from_error("malformed-line", error), None
+    flag = fields[9].decode(errors="replace")
+    problem = Problem("difficult-flag", where, f"the difficult flag must be 0, 1 or 2, got {quote(flag)}")
+    return problem, replace(labels, difficult=np.array([0 if flag.lower() in _ZERO_FLAGS else 1]))
+
+
+def _parse_line(line: bytes) -> Labels | None:
+    errors: list[UserError] = []
+    labels = parse_labels(line, "", errors=errors)
+    return labels if len(labels) == 1 else None
+
+
+def _line_number(error: UserError, path: Path) -> int | None:
+    _, _, number = str(error.where).removeprefix(str(path)).partition(":")
+    return int(number) if number else None
+
+
+def _join(parts: Sequence[Labels], path: Path) -> ImageLabels:
+    """Return the objects of all parts, in the order of their lines."""
+    lines = np.concatenate([part.line_numbers for part in parts])
+    order = np.argsort(lines, kind="stable")
+    names = [name for part in parts for name in part.names]
+    return ImageLabels(
+        name=path.stem,
+        source=path,
+        polygons=np.concatenate([part.polygons for part in parts])[order],
+        classes=tuple(names[row] for row in order),
+        difficult=np.concatenate([part.difficult for part in parts])[order],
+        lines=lines[order],
+        header=parts[0].header,
+    )

@@ -1,0 +1,236 @@
+"""Checks of objects on parsed labels: areas, corners, image borders, duplicates and sizes. NumPy over all images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rotated_atss.data_check.kinds import MAX_ASPECT_RATIO, OUTSIDE_TOLERANCE_PX, SAME_OBJECT_IOU, TINY_SIDE_PX
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.label_formats.convert import where_of
+from rotated_atss.label_formats.geometry import horizontal_polygon
+from rotated_atss.label_formats.records import ImageLabels
+from rotated_atss.ops.polygon_iou import (
+    polygon_areas,
+    polygon_hbbs,
+    polygon_intersections,
+    polygon_ious,
+    self_crossing,
+    signed_polygon_areas,
+)
+from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs
+
+MIN_AREA = 1e-6
+"""Polygons of at most this area have none, square pixels: as in splitting."""
+
+_Finding = tuple[int, str, str]  # object, kind, message
+
+
+@dataclass(frozen=True)
+class ObjectTable:
+    """The objects of many images.
+
+    Attributes:
+        records: The images.
+        polygons: (N, 8) float64, pixels.
+        images: (N,) int64, index into ``records``.
+        rows: (N,) int64, row within the record.
+        labels: (N,) int64, class as a number.
+        sizes: (N, 2) float64, width and height of the image, NaN where they are not known.
+    """
+
+    records: Sequence[ImageLabels]
+    polygons: np.ndarray
+    images: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def from_records(cls, records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> ObjectTable:
+        """Gather the objects of records, with the size of each image."""
+        counts = np.array([len(record) for record in records], dtype=np.int64)
+        numbers: dict[str, int] = {}
+        labels = [numbers.setdefault(name, len(numbers)) for record in records for name in record.classes]
+        known = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
+        return cls(
+            records,
+            np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),
+            np.repeat(np.arange(len(records)), counts),
+            np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
+            np.array(labels, dtype=np.int64),
+            np.repeat(known.reshape(-1, 2), counts, axis=0),
+        )
+
+    def where(self, index: int) -> str:
+        """Return ``path:line`` of an object, or its path and number."""
+        record, row = self.records[self.images[index]], int(self.rows[index])
+        return (
+            where_of(record, row) if len(record.lines) and record.lines[row] else f"{record.source}: object {row + 1}"
+        )
+
+    def name(self, index: int) -> str:
+        """Return the class of an object."""
+        return self.records[self.images[index]].classes[self.rows[index]]
+
+
+def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> list[Problem]:
+    """Check the objects of images.
+
+    Args:
+        records: Objects per image.
+        sizes: Width and height of each image in pixels; None skips the checks against the border.
+
+    Returns:
+        Problems, sorted by image and row.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> objects = ObjectList()
+        >>> objects.add([1, 2, 1, 8, 11, 8, 11, 2], "ship", where="P1.txt:1", line=1)
+        >>> [str(problem) for problem in check_objects([objects.build("P1", Path("P1.txt"))], [(20, 20)])]
+        ["P1.txt:1: the corners of the 'ship' are in counterclockwise order"]
+    """
+    table = ObjectTable.from_records(records, sizes)
+    findings = sorted(finding for check in _CHECKS for finding in check(table))
+    return [Problem(kind, table.where(index), message) for index, kind, message in findings]
+
+
+def zero_areas(polygons: np.ndarray) -> np.ndarray:
+    """Return whether polygons (N, 8) have no area: (N,) bool.
+
+    Example:
+        >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
+        [True, False]
+    """
+    return (polygon_areas(polygons) <= MIN_AREA) & ~self_crossing(polygons)
+
+
+def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return for each polygon the first one of its group with the same corners, in any order.
+
+    Args:
+        polygons: (N, 8), pixels.
+        groups: (N,) int. Polygons of different groups are different.
+
+    Returns:
+        (N,) int64, an index up to that of the polygon itself.
+
+    Example:
+        >>> polygons = np.array([[0.0, 0, 4, 0, 4, 4, 0, 4], [4, 4, 0, 4, 0, 0, 4, 0]])
+        >>> first_duplicates(polygons, np.zeros(2, int)).tolist()
+        [0, 0]
+    """
+    corners = np.asarray(polygons, dtype=np.float64).reshape(-1, 4, 2)
+    order = np.lexsort((corners[..., 1], corners[..., 0]), axis=-1)
+    keys = np.concatenate(
+        [groups[:, None], np.take_along_axis(corners, order[..., None], axis=1).reshape(-1, 8)], axis=1
+    )
+    if not len(keys):
+        return np.empty(0, dtype=np.int64)
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse.ravel()], dtype=np.int64)
+
+
+def clockwise(polygons: np.ndarray) -> np.ndarray:
+    """Return polygons (N, 8) with clockwise corners that start at the same corner.
+
+    The corners of self-crossing polygons are sorted by their angle about the center.
+
+    Example:
+        >>> clockwise(np.array([[0.0, 0, 0, 4, 4, 4, 4, 0], [0, 0, 4, 0, 0, 4, 4, 4]])).tolist()
+        [[0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0], [0.0, 0.0, 4.0, 0.0, 4.0, 4.0, 0.0, 4.0]]
+    """
+    corners = np.array(polygons, dtype=np.float64).reshape(-1, 4, 2)
+    crossed = np.flatnonzero(self_crossing(polygons))
+    offsets = corners[crossed] - corners[crossed].mean(axis=1, keepdims=True)
+    angles = np.arctan2(offsets[..., 1], offsets[..., 0])
+    turned = (angles - angles[:, :1]) % (2 * np.pi)  # from the first corner, clockwise on the image
+    corners[crossed] = np.take_along_axis(corners[crossed], turned.argsort(axis=1)[..., None], axis=1)
+    backward = np.flatnonzero(signed_polygon_areas(corners.reshape(-1, 8)) < 0)
+    corners[backward] = corners[backward][:, [0, 3, 2, 1]]
+    return corners.reshape(-1, 8)
+
+
+def _check_area(table: ObjectTable) -> Iterator[_Finding]:
+    for index in np.flatnonzero(zero_areas(table.polygons)).tolist():
+        yield index, "zero-area", f"the {_quoted(table, index)} has no area"
+
+
+def _check_order(table: ObjectTable) -> Iterator[_Finding]:
+    crossed = self_crossing(table.polygons)
+    for index in np.flatnonzero(crossed).tolist():
+        yield index, "self-crossing", f"two sides of the {_quoted(table, index)} cross"
+    for index in np.flatnonzero((signed_polygon_areas(table.polygons) < -MIN_AREA) & ~crossed).tolist():
+        yield index, "vertex-order", f"the corners of the {_quoted(table, index)} are in counterclockwise order"
+
+
+def _check_border(table: ObjectTable) -> Iterator[_Finding]:
+    x1, y1, x2, y2 = polygon_hbbs(table.polygons).T
+    width, height = table.sizes.T
+    outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
+    for index in np.flatnonzero(outside).tolist():
+        size = _size_text(table.sizes[index])
+        yield index, "outside-image", f"the {_quoted(table, index)} lies outside the image of {size}"
+    excess = np.max([-x1, -y1, x2 - width, y2 - height], axis=0, initial=-np.inf)
+    partly = np.flatnonzero((excess > OUTSIDE_TOLERANCE_PX) & ~outside)
+    borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
+    areas = np.maximum(polygon_areas(table.polygons[partly]), MIN_AREA)
+    inside = polygon_intersections(table.polygons[partly], borders) / areas
+    for index, fraction in zip(partly.tolist(), (1 - inside).clip(0, 1).tolist()):
+        what = f"the {_quoted(table, index)} extends {excess[index]:.3g} px beyond the image"
+        yield index, "partly-outside", f"{what} of {_size_text(table.sizes[index])} ({fraction:.0%} of its area)"
+
+
+def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
+    groups = table.images * (table.labels.max(initial=0) + 1) + table.labels
+    first = first_duplicates(table.polygons, groups)
+    for index in np.flatnonzero(first < np.arange(len(first))).tolist():
+        yield index, "duplicate-object", f"the {_quoted(table, index)} equals the one at {table.where(first[index])}"
+
+
+def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
+    hbbs, areas = polygon_hbbs(table.polygons), polygon_areas(table.polygons)
+    for first, second in iter_overlapping_pairs(hbbs, table.images):
+        bounds = iou_upper_bounds(hbbs[first], areas[first], hbbs[second], areas[second])
+        near = (table.labels[first] != table.labels[second]) & (bounds >= SAME_OBJECT_IOU)
+        first, second = first[near], second[near]
+        ious = polygon_ious(table.polygons[first], table.polygons[second])
+        for i, j, iou in zip(first.tolist(), second.tolist(), ious.tolist()):
+            if iou >= SAME_OBJECT_IOU:
+                what = f"the {_quoted(table, j)} has IoU {iou:.2f} with the {_quoted(table, i)} at {table.where(i)}"
+                yield j, "two-classes", what
+
+
+def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
+    corners = table.polygons.reshape(-1, 4, 2)
+    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
+    pairs = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])
+    has_area = ~zero_areas(table.polygons)
+    long_sides, short_sides = pairs.max(axis=0), pairs.min(axis=0)
+    for index in np.flatnonzero((short_sides < TINY_SIDE_PX) & has_area).tolist():
+        size = f"{long_sides[index]:.3g} x {short_sides[index]:.3g} px"
+        yield index, "tiny-object", f"the {_quoted(table, index)} is {size} in size"
+    ratios = long_sides / np.maximum(short_sides, 1e-9)
+    for index in np.flatnonzero((ratios > MAX_ASPECT_RATIO) & has_area).tolist():
+        yield index, "aspect-ratio", f"the {_quoted(table, index)} is {ratios[index]:.0f} times as long as wide"
+    diagonals = np.hypot(*table.sizes.T)
+    for index in np.flatnonzero(long_sides > diagonals).tolist():
+        what = f"the {_quoted(table, index)} is {long_sides[index]:.0f} px long"
+        yield index, "larger-than-image", f"{what}, the image {_size_text(table.sizes[index])}"
+
+
+def _quoted(table: ObjectTable, index: int) -> str:
+    return f"'{table.name(index)}'"
+
+
+def _size_text(size: np.ndarray) -> str:
+    return f"{size[0]:.0f} x {size[1]:.0f} px"
+
+
+_CHECKS: tuple[Callable[[ObjectTable], Iterator[_Finding]], ...] = (
+    _check_area, _check_order, _check_border, _check_duplicates, _check_two_classes, _check_sizes,
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Problems of a dataset, and their summary per kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rotated_atss.data_check.kinds import ERROR, KINDS, Kind
+from rotated_atss.errors import UserError, count_of, printable
+
+_LINE = re.compile(r"(.*):(\d+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of a dataset.
+
+    Attributes:
+        kind: A key of :data:`rotated_atss.data_check.kinds.KINDS`.
+        where: The file, ``path:line``, or the entry of a file.
+        message: What is wrong, with the value.
+    """
+
+    kind: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return printable(f"{self.where}: {self.message}")
+
+    @classmethod
+    def from_error(cls, kind: str, error: UserError) -> Problem:
+        """Return the problem that an error of a reader describes."""
+        hint = f" ({error.hint})" if error.hint else ""
+        return cls(kind, str(error.where), f"{error.what}{hint}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as an object for JSON, with the path and the line apart.
+
+        Example:
+            >>> Problem("zero-area", "P1.txt:3", "the object has no area").to_json()["line"]
+            3
+        """
+        match = _LINE.fullmatch(self.where)
+        path, line = (match[1], int(match[2])) if match else (self.where, None)
+        return {
+            "kind": self.kind, "severity": KINDS[self.kind].severity, "path": path, "line": line,
+            "message": self.message,
+        }  # fmt: skip
+
+
+def group_problems(problems: Iterable[Problem]) -> dict[Kind, list[Problem]]:
+    """Group problems by kind, errors first, in the order of the table of kinds.
+
+    Example:
+        >>> found = group_problems([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])
+        >>> [kind.name for kind in found]
+        ['malformed-line', 'zero-area']
+    """
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.kind, []).append(problem)
+    kinds = sorted((kind for kind in KINDS.values() if kind.name in groups), key=lambda kind: kind.severity != ERROR)
+    return {kind: groups[kind.name] for kind in kinds}
+
+
+def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list[str]:
+    """Format problems as lines: per kind the count, what to do, and examples.
+
+    Args:
+        problems: The problems.
+        examples: Largest number of problems that are listed per kind; None lists all.
+
+    Example:
+        >>> for line in format_report([Problem("zero-area", "P1.txt:3", "the object has no area")]):
+        ...     print(line)
+        warning: zero-area: 1 problem
+          Draw it again, or remove it: splitting leaves it out.
+          P1.txt:3: the object has no area
+    """
+    lines = []
+    for kind, found in group_problems(problems).items():
+        lines += [f"{kind.severity}: {kind.name}: {count_of(len(found), 'problem')}", f"  {kind.advice}"]
+        lines += [f"  {problem}" for problem in found[:examples]]
+        rest = len(found) - len(found[:examples])
+        if rest:
+            lines.append(f"  ... and {rest} more (--all lists them)")
+    return lines
+
+
+def count_severities(problems: Iterable[Problem]) -> tuple[int, int]:
+    """Return the number of errors and of warnings.
+
+    Example:
+        >>> count_severities([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])
+        (1, 1)
+    """
+    is_error = [KINDS[problem.kind].severity == ERROR for problem in problems]
+    return sum(is_error), len(is_error) - sum(is_error)

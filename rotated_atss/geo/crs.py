@@ -1,0 +1,100 @@
+"""Coordinate reference systems: parsing, names and transformation of coordinates."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.requirements import require
+
+if TYPE_CHECKING:
+    import pyproj
+
+LON_LAT = "OGC:CRS84"
+"""WGS 84 with longitude first, degrees: the CRS of GeoJSON."""
+
+
+@lru_cache(maxsize=64)
+def parse_crs(crs: str) -> pyproj.CRS:
+    """Parse a coordinate reference system.
+
+    Args:
+        crs: WKT or ``AUTHORITY:CODE``.
+
+    Raises:
+        UserError: It is not a known CRS, or pyproj is not installed.
+
+    Example:
+        >>> parse_crs("EPSG:32650").name
+        'WGS 84 / UTM zone 50N'
+    """
+    pyproj = require("pyproj", "geo")
+    try:
+        return pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError:
+        raise UserError(f"not a coordinate reference system, got {quote(crs)}") from None
+
+
+@lru_cache(maxsize=64)
+def crs_name(crs: str) -> str:
+    """Return ``AUTHORITY:CODE`` of a CRS, or its name if no authority lists it.
+
+    Example:
+        >>> crs_name(parse_crs("EPSG:32650").to_wkt())
+        'EPSG:32650'
+    """
+    parsed = parse_crs(crs)
+    authority = parsed.to_authority(min_confidence=100)
+    return ":".join(authority) if authority else parsed.name
+
+
+@lru_cache(maxsize=64)
+def is_on_earth(crs: str | None) -> bool:
+    """Return whether coordinates of a CRS can be converted to longitude and latitude.
+
+    They cannot if the CRS is unknown, or if it is a local one of a site or an image.
+
+    Example:
+        >>> is_on_earth("EPSG:32650"), is_on_earth(None), is_on_earth('LOCAL_CS["site",UNIT["metre",1]]')
+        (True, False, False)
+    """
+    if crs is None:
+        return False
+    pyproj = require("pyproj", "geo")
+    try:
+        _transformer(crs, LON_LAT)
+    except pyproj.exceptions.ProjError:
+        return False
+    return True
+
+
+def transform_points(points: ArrayLike, source: str, target: str) -> NDArray[np.float64]:
+    """Transform coordinates from one CRS to another.
+
+    Args:
+        points: (..., 2) x (easting or longitude) and y (northing or latitude), whatever the axis order of the CRS is.
+        source: CRS of the points, as for :func:`parse_crs`.
+        target: CRS of the result.
+
+    Returns:
+        (..., 2) likewise; infinite for points outside the area in which the transformation is defined.
+
+    Raises:
+        UserError: A CRS is not known, or pyproj is not installed.
+
+    Example:
+        >>> transform_points([[500000.0, 0.0]], "EPSG:32650", "EPSG:4326").round(6).tolist()
+        [[117.0, 0.0]]
+    """
+    points = np.asarray(points, np.float64)
+    x, y = _transformer(source, target).transform(points[..., 0], points[..., 1])
+    return np.stack((x, y), axis=-1)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> pyproj.Transformer:
+    return require("pyproj", "geo").Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)

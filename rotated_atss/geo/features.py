@@ -1,0 +1,260 @@
+"""Detections as features of a map: polygons in the coordinates of a CRS, with columns of values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.dota.detections import Detections
+from rotated_atss.geo.crs import LON_LAT, crs_name, is_on_earth, transform_points
+from rotated_atss.geo.ground import measure_quadrilaterals
+from rotated_atss.io.georeference import Georeference
+
+PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
+"""Coordinates of a table: pixels of the image, a map whose CRS has no place on Earth, or a CRS that has one."""
+
+VALUE_DECIMALS = 4  # of meters and degrees of the heading
+LON_LAT_DECIMALS = 13
+"""Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Detections on images with their map positions.
+
+    Attributes:
+        images: Image ids, also those without detections.
+        georeferences: Map position per image; None if it is unknown.
+        classes: Class names.
+        image_index: (N,) int64, index into ``images`` per detection, ascending.
+        class_index: (N,) int64, index into ``classes``.
+        scores: (N,) float64, descending within an image.
+        polygons: (N, 4, 2) float64, corners in pixels.
+    """
+
+    images: tuple[str, ...]
+    georeferences: tuple[Georeference | None, ...]
+    classes: tuple[str, ...]
+    image_index: NDArray[np.int64]
+    class_index: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    polygons: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def from_task1(
+        cls, detections: Mapping[str, Detections], georeferences: Mapping[str, Georeference | None]
+    ) -> Features:
+        """Build features from Task1 detections.
+
+        Args:
+            detections: Detections by class name.
+            georeferences: Map position by image id, for all images in the order of the output. Other images that have
+                detections follow without one.
+
+        Example:
+            >>> ships = Detections.from_ids(["P1"], np.array([0.5]), np.array([[1, 2, 11, 2, 11, 8, 1, 8]]))
+            >>> features = Features.from_task1({"ship": ships}, {"P0": None})
+            >>> features.images, features.image_index.tolist(), features.polygons[0, 2].tolist()
+            (('P0', 'P1'), [1], [11.0, 8.0])
+        """
+        images = tuple(dict.fromkeys([*georeferences, *(name for each in detections.values() for name in each.images)]))
+        position = {name: index for index, name in enumerate(images)}
+        of_class = list(detections.values())
+        return cls.from_columns(
+            images,
+            [georeferences.get(name) for name in images],
+            list(detections),
+            _concatenate([np.array([position[n] for n in d.images], int)[d.image_index] for d in of_class], np.int64),
+            _concatenate([np.full(len(d), index) for index, d in enumerate(of_class)], np.int64),
+            _concatenate([d.scores for d in of_class], np.float64),
+            _concatenate([d.polygons for d in of_class], np.float64),
+        )
+
+    @classmethod
+    def from_columns(
+        cls,
+        images: Sequence[str],
+        georeferences: Sequence[Georeference | None],
+        classes: Sequence[str],
+        image_index: NDArray[np.int64],
+        class_index: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        polygons: NDArray[np.float64],
+    ) -> Features:
+        """Build features from columns in any order, with polygons (N, 8), and sort them.
+
+        Equal scores are ordered by class, then as they are given.
+
+        Example:
+            >>> columns = np.array([1, 0]), np.array([0, 0]), np.array([0.5, 0.7]), np.zeros((2, 8))
+            >>> Features.from_columns(["P1", "P2"], [None, None], ["ship"], *columns).scores.tolist()
+            [0.7, 0.5]
+        """
+        order = np.lexsort((class_index, -scores, image_index))
+        return cls(
+            tuple(images), tuple(georeferences), tuple(classes), image_index[order], class_index[order], scores[order],
+            polygons.reshape(-1, 4, 2)[order],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features whose coordinates have one CRS.
+
+    Attributes:
+        name: Name of the coordinates, as in names of layers and files, such as ``epsg_32650``; distinct in a list.
+        coordinates: :data:`PIXELS`, :data:`MAP` or :data:`KNOWN_CRS`.
+        crs: CRS of the coordinates; None if it is unknown.
+        columns: (N,) values by name: class, score, image, center_x, center_y, length_m, width_m, heading_deg. Unknown
+            lengths and headings are NaN.
+        rings: (N, 5, 2) corners in coordinates of the CRS, counterclockwise with y up, the first one repeated.
+    """
+
+    name: str
+    coordinates: str
+    crs: str | None
+    columns: dict[str, NDArray]
+    rings: NDArray[np.float64]
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """(N,) whether all coordinates of a ring are finite; they are not outside the area of the CRS."""
+        return np.asarray(np.isfinite(self.rings).all(axis=(1, 2)))
+
+    @property
+    def description(self) -> str:
+        """What the coordinates are, in words."""
+        if self.coordinates == PIXELS:
+            return "pixels of the image, x to the right, y down"
+        return "map coordinates of an unknown CRS" if self.crs is None else crs_name(self.crs)
+
+
+def build_tables(features: Features, *, lon_lat: bool = False) -> list[FeatureTable]:
+    """Build one table per CRS of the images.
+
+    Args:
+        features: The detections.
+        lon_lat: Convert all coordinates that have a place on Earth to WGS 84 longitude and latitude.
+
+    Returns:
+        Tables in the order of the first image of their CRS; one empty table of pixels without images. Longitudes of a
+        polygon across the antimeridian exceed 180.
+
+    Raises:
+        UserError: A CRS is malformed, or pyproj is not installed.
+
+    Example:
+        >>> ships = Detections.from_ids(["P1"], np.array([0.5]), np.array([[0, 0, 40, 0, 40, 10, 0, 10]]))
+        >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
+        >>> (table,) = build_tables(Features.from_task1({"ship": ships}, {"P1": utm}))
+        >>> table.name, table.rings[0].astype(int).tolist()
+        ('epsg_32650', [[500000, 0], [500000, -5], [500020, -5], [500020, 0], [500000, 0]])
+    """
+    groups: dict[tuple[str, str | None], list[int]] = {}
+    for index, georeference in enumerate(features.georeferences):
+        groups.setdefault(_coordinates_of(georeference, lon_lat), []).append(index)
+    groups = groups or {(PIXELS, None): []}
+    names = _table_names(list(groups))
+    return [_build_table(features, images, *group, name) for name, (group, images) in zip(names, groups.items())]
+
+
+def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Name each pair of coordinates and CRS in lower case; equal names are numbered."""
+    names: list[str] = []
+    for coordinates, crs in groups:
+        text = coordinates if crs is None else crs_name(crs)
+        name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or MAP
+        numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        names.append(next(each for each in numbered if each not in names))
+    return names
+
+
+def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> NDArray[np.float64]:
+    """Convert polygons in pixels to rings in WGS 84 longitude and latitude.
+
+    Args:
+        polygons: (N, 4, 2) corners in pixels.
+        georeference: Map position of the image, whose CRS has a place on Earth.
+
+    Returns:
+        (N, 5, 2) degrees, as in :class:`FeatureTable`.
+
+    Example:
+        >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
+        >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
+        [117.0, 0.0]
+    """
+    return _rings(_place(polygons, georeference, LON_LAT))
+
+
+def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
+    if georeference is None:
+        return PIXELS, None
+    if georeference.crs is None or not is_on_earth(georeference.crs):
+        return MAP, None if lon_lat else georeference.crs
+    name = crs_name(georeference.crs)
+    return KNOWN_CRS, LON_LAT if lon_lat else name if ":" in name else georeference.crs
+
+
+def _build_table(features: Features, images: list[int], coordinates: str, crs: str | None, name: str) -> FeatureTable:
+    starts, stops = (np.searchsorted(features.image_index, images, side) for side in ("left", "right"))
+    rows = _concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)], np.int64)
+    corners, centers, sizes = [], [], []
+    for image, start, stop in zip(images, starts, stops):
+        polygons, georeference = features.polygons[start:stop], features.georeferences[image]
+        points = np.concatenate([polygons, polygons.mean(1, keepdims=True)], axis=1)  # (n, 5, 2)
+        placed = _place(points, georeference, crs)
+        corners.append(placed[:, :4])
+        centers.append(placed[:, 4])
+        sizes.append(np.stack(measure_quadrilaterals(polygons, georeference), axis=1))
+    length, width, heading = _concatenate(sizes, np.float64).reshape(-1, 3).round(VALUE_DECIMALS).T
+    center_x, center_y = _concatenate(centers, np.float64).reshape(-1, 2).T
+    columns = {
+        "class": np.array(features.classes, object)[features.class_index[rows]],
+        "score": features.scores[rows],
+        "image": np.array(features.images, object)[features.image_index[rows]],
+        "center_x": np.where(center_x > 180, center_x - 360, center_x) if crs == LON_LAT else center_x,
+        "center_y": center_y,
+        "length_m": length,
+        "width_m": width,
+        "heading_deg": heading % 180,
+    }
+    return FeatureTable(name, coordinates, crs, columns, _rings(_concatenate(corners, np.float64).reshape(-1, 4, 2)))
+
+
+def _place(points: NDArray[np.float64], georeference: Georeference | None, crs: str | None) -> NDArray[np.float64]:
+    """Return pixels (n, k, 2) of an image in coordinates of a CRS."""
+    if georeference is None:
+        return points
+    points = georeference.to_map(points)
+    if crs is None or georeference.crs is None or not is_on_earth(georeference.crs):
+        return points
+    if crs != LON_LAT:
+        return points  # tables in the CRS of the images
+    points = transform_points(points, georeference.crs, LON_LAT)
+    with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
+        across = np.ptp(points[..., 0], axis=1, keepdims=True) > 180
+    points[..., 0] += np.where(across & (points[..., 0] < 0), 360, 0)
+    return points.round(LON_LAT_DECIMALS)
+
+
+def _rings(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Close the polygons (N, 4, 2) and turn them counterclockwise, from the same first corner."""
+    with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
+        first, second = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+        clockwise = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] < 0
+    corners = np.where(clockwise[:, None, None], corners[:, [0, 3, 2, 1]], corners)
+    return np.concatenate([corners, corners[:, :1]], axis=1)
+
+
+def _concatenate(parts: Iterable[NDArray], dtype: type) -> NDArray:
+    parts = list(parts)
+    return np.concatenate(parts).astype(dtype) if parts else np.empty(0, dtype)

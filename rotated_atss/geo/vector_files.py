@@ -1,0 +1,147 @@
+"""GeoPackage, FlatGeobuf and GeoParquet files of detections. The same detections give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError
+from rotated_atss.geo.crs import parse_crs
+from rotated_atss.geo.features import FeatureTable
+from rotated_atss.io.requirements import require
+
+LAYER = "detections"
+_GEOPARQUET = "1.1.0"
+_DATE = "2000-01-01T00:00:00Z"  # a GeoPackage states when it was changed; a constant keeps its bytes reproducible
+
+
+def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
+    """Write a GeoPackage with one layer per table.
+
+    The layer of a single table with a CRS is ``detections``; others have the name of the table, such as
+    ``detections_epsg_32650`` or ``detections_pixels``.
+
+    Args:
+        path: A file that does not exist.
+        tables: Tables of :func:`rotated_atss.geo.features.build_tables`.
+
+    Raises:
+        UserError: The file cannot be written, or pyogrio is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.geo.features import Features, build_tables
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_gpkg(f"{folder}/a.gpkg", build_tables(Features.from_task1({}, {})))
+        ...     require("pyogrio").list_layers(f"{folder}/a.gpkg").tolist()
+        [['detections_pixels', 'Polygon']]
+    """
+    require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
+    for table in tables:
+        _write_with_gdal(path, table, "GPKG", _layer_name(table, tables), DESCRIPTION=table.description)
+
+
+def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
+    """Write a FlatGeobuf file, which has one layer.
+
+    Args:
+        path: A file that does not exist.
+        tables: One table.
+
+    Raises:
+        UserError: As :func:`write_gpkg`.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.geo.features import Features, build_tables
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_fgb(f"{folder}/a.fgb", build_tables(Features.from_task1({}, {})))
+        ...     require("pyogrio").read_info(f"{folder}/a.fgb")["fields"].tolist()[:3]
+        ['class', 'score', 'image']
+    """
+    (table,) = tables
+    _write_with_gdal(path, table, "FlatGeobuf", _layer_name(table, tables), TITLE=table.description)
+
+
+def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
+    """Write a GeoParquet file (version 1.1).
+
+    Args:
+        path: The file.
+        tables: One table.
+
+    Raises:
+        UserError: The file cannot be written, or pyarrow is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.geo.features import Features, build_tables
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_parquet(f"{folder}/a.parquet", build_tables(Features.from_task1({}, {})))
+        ...     require("pyarrow.parquet").read_table(f"{folder}/a.parquet").column_names[-1]
+        'geometry'
+    """
+    pyarrow, parquet = require("pyarrow", "geo"), require("pyarrow.parquet", "geo")
+    (table,) = tables
+    columns = {
+        name: pyarrow.array(column, from_pandas=True)  # NaN becomes null
+        if column.dtype != object
+        else pyarrow.array(column, pyarrow.string())
+        for name, column in table.columns.items()
+    }
+    columns["geometry"] = pyarrow.array(_to_wkb(table), pyarrow.binary())
+    metadata = {"geo": json.dumps(_geo_metadata(table)), "description": table.description}
+    try:
+        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _geo_metadata(table: FeatureTable) -> dict[str, object]:
+    crs = None if table.crs is None else parse_crs(table.crs).to_json_dict()
+    column: dict[str, object] = {
+        "encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs, "orientation": "counterclockwise",
+    }  # fmt: skip
+    finite = table.rings[table.finite]
+    if len(finite):
+        column["bbox"] = [*finite.min(axis=(0, 1)).tolist(), *finite.max(axis=(0, 1)).tolist()]
+    return {"version": _GEOPARQUET, "primary_column": "geometry", "columns": {"geometry": column}}
+
+
+def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
+    return LAYER if len(tables) == 1 and table.crs is not None else f"{LAYER}_{table.name}"
+
+
+def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: str) -> None:
+    pyogrio = require("pyogrio", "geo")
+    values = list(table.columns.values())
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            pyogrio.raw.write(
+                str(path), _to_wkb(table), values, list(table.columns),
+                field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in values],
+                layer=layer, driver=driver, geometry_type="Polygon",
+                crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), layer_options=options,
+            )  # fmt: skip
+    except (OSError, RuntimeError) as error:  # the exceptions of pyogrio are RuntimeErrors
+        raise _write_error(path, error) from error
+
+
+def _to_wkb(table: FeatureTable) -> NDArray[np.object_]:
+    """Return the polygons as well-known binary; None if a coordinate is not finite."""
+    import shapely  # takes 0.1 s
+
+    geometries = np.full(len(table.rings), None, object)
+    geometries[table.finite] = shapely.to_wkb(shapely.polygons(table.rings[table.finite]))
+    return geometries
+
+
+def _write_error(path: str | Path, error: Exception) -> UserError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return UserError(f"cannot be written: {reason}", where=path, hint="check the folder and the free space")

@@ -1,0 +1,83 @@
+"""Files of detections with map coordinates, by format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.geo.features import Features, FeatureTable, build_tables
+from rotated_atss.geo.geojson import csv_bytes, geojson_bytes
+from rotated_atss.geo.vector_files import write_fgb, write_gpkg, write_parquet
+from rotated_atss.io.files import atomic_path, atomic_write
+from rotated_atss.io.requirements import require
+
+FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
+"""Formats, which are also the suffixes of the files."""
+
+_ONE_FILE = ("gpkg", "csv")  # which hold several CRSs
+_WRITERS = {"gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
+
+
+def require_formats(formats: Sequence[str]) -> None:
+    """Check that formats exist and that the packages that they need are installed.
+
+    Raises:
+        UserError: A format is unknown, or a package of the extra ``geo`` is missing.
+
+    Example:
+        >>> require_formats(["geojson", "parquet"])
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise UserError(f"unknown format {quote(name)}", hint=f"choose from {', '.join(FORMATS)}")
+        for package in ("rasterio", "pyproj", *{"gpkg": ("pyogrio",), "fgb": ("pyogrio",)}.get(name, ())):
+            require(package, "geo")
+        if name == "parquet":
+            require("pyarrow", "geo")
+
+
+def write_features(path: str | Path, format_name: str, features: Features) -> list[Path]:
+    """Write detections to a file atomically, or to one file per CRS.
+
+    GeoJSON is in WGS 84, all else in the CRS of the images. GeoPackage has one layer per CRS, CSV a column for it.
+    Coordinates that do not fit into one file (pixels of an image without georeference in GeoJSON, or two CRSs in
+    FlatGeobuf and GeoParquet) get one file per CRS, named as in ``detections_epsg_32650.fgb``.
+
+    Args:
+        path: File to write or replace.
+        format_name: One of :data:`FORMATS`.
+        features: The detections.
+
+    Returns:
+        The written files, in the order of the first image in each.
+
+    Raises:
+        UserError: The file cannot be written, a CRS is malformed, or a package is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = write_features(Path(folder, "detections.csv"), "csv", Features.from_task1({}, {}))
+        ...     [file.name for file in written]
+        ['detections.csv']
+    """
+    path = Path(path)
+    tables = build_tables(features, lon_lat=format_name == "geojson")
+    if len(tables) == 1 or format_name in _ONE_FILE:
+        _write_file(path, format_name, tables)
+        return [path]
+    paths = [path.with_name(f"{path.stem}_{table.name}{path.suffix}") for table in tables]
+    for file, table in zip(paths, tables, strict=True):
+        _write_file(file, format_name, [table])
+    return paths
+
+
+def _write_file(path: Path, format_name: str, tables: Sequence[FeatureTable]) -> None:
+    if format_name == "geojson":
+        atomic_write(path, geojson_bytes(tables[0]))
+    elif format_name == "csv":
+        atomic_write(path, csv_bytes(tables))
+    else:
+        with atomic_path(path, f".part{path.suffix}") as temporary:  # GDAL checks the suffix
+            _WRITERS[format_name](temporary, tables)

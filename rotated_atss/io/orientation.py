@@ -1,0 +1,83 @@
+"""EXIF and TIFF orientation: the flips and the exchange of axes that turn the pixels of a file upright."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.png import Image
+
+UPRIGHT = 1
+_MIRRORED = (2, 3, 6, 7)  # orientations whose columns are reversed, after axes are exchanged
+_UPSIDE_DOWN = (3, 4, 7, 8)
+
+
+def swaps_axes(orientation: int) -> bool:
+    """Return whether an orientation exchanges width and height.
+
+    Example:
+        >>> swaps_axes(3), swaps_axes(6)
+        (False, True)
+    """
+    return 5 <= orientation <= 8
+
+
+def to_file_window(window: Sequence[int], width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
+    """Return the window of the file that holds a window of the upright image.
+
+    Args:
+        window: x_start, y_start, x_stop, y_stop in the upright image.
+        width: Width of the upright image.
+        height: Height of the upright image.
+        orientation: EXIF orientation, 1 to 8.
+
+    Example:
+        >>> to_file_window((0, 0, 5, 2), width=20, height=30, orientation=6)  # rotated by 90 degrees
+        (0, 15, 2, 20)
+    """
+    x_start, y_start, x_stop, y_stop = window
+    if orientation in _MIRRORED:
+        x_start, x_stop = width - x_stop, width - x_start
+    if orientation in _UPSIDE_DOWN:
+        y_start, y_stop = height - y_stop, height - y_start
+    return (y_start, x_start, y_stop, x_stop) if swaps_axes(orientation) else (x_start, y_start, x_stop, y_stop)
+
+
+def turn_upright(image: Image, orientation: int) -> Image:
+    """Turn pixels of a file (H, W, 3) upright.
+
+    Example:
+        >>> turn_upright(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), 6).shape
+        (2, 1, 3)
+    """
+    if orientation == UPRIGHT:
+        return image
+    image = image.transpose(1, 0, 2) if swaps_axes(orientation) else image
+    image = image[:, ::-1] if orientation in _MIRRORED else image
+    return np.ascontiguousarray(image[::-1] if orientation in _UPSIDE_DOWN else image)
+
+
+def orient_georeference(georeference: Georeference, width: int, height: int, orientation: int) -> Georeference:
+    """Return the georeference of the upright image.
+
+    Args:
+        georeference: That of the pixels of the file.
+        width: Width of the upright image.
+        height: Height of the upright image.
+        orientation: EXIF orientation, 1 to 8.
+
+    Example:
+        >>> orient_georeference(Georeference((2, 0, 10, 0, -2, 20)), 5, 4, orientation=3).transform
+        (-2, 0, 20, 0, 2, 12)
+    """
+    a, b, c, d, e, f = georeference.transform
+    if swaps_axes(orientation):
+        a, b, d, e = b, a, e, d
+    if orientation in _MIRRORED:
+        a, c, d, f = -a, c + a * width, -d, f + d * width
+    if orientation in _UPSIDE_DOWN:
+        b, c, e, f = -b, c + b * height, -e, f + e * height
+    return replace(georeference, transform=(a, b, c, d, e, f))

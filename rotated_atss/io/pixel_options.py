@@ -1,0 +1,97 @@
+"""Options for the conversion of the pixels of a file to 8-bit color."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.bit_depth import check_bits
+
+PADDING_BGR = (104, 116, 124)
+"""Color of pixels outside an image and of pixels without data: the mean of ImageNet, which normalization maps to 0."""
+
+AUTO, NONE, PERCENTILE = "auto", "none", "percentile"
+MODES = (AUTO, NONE, PERCENTILE)
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """Conversion of the pixels of a file to 8-bit color. 8-bit values are never scaled.
+
+    Attributes:
+        bits: Used bits of unsigned 16-bit images, 8 to 16, by which ``auto`` scales them; None counts those of the
+            image.
+        scaling: Scaling of values of other types than 8 bits. ``auto`` divides unsigned 16-bit values by
+            2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips to 0 to 255; ``percentile``
+            maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
+        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
+
+    Raises:
+        UserError: A value is out of range.
+
+    Example:
+        >>> PixelOptions(scaling=(0, 3000), bands=(3, 2, 1)).bands
+        (3, 2, 1)
+    """
+
+    bits: int | None = None
+    scaling: str | tuple[float, float] = AUTO
+    bands: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, bits: int | None = None, scaling: str | Sequence[float] = AUTO, bands: Sequence[int] | None = None
+    ) -> PixelOptions:
+        """Create options from values of a config or a JSON file, which have lists for tuples.
+
+        Example:
+            >>> PixelOptions.of(scaling=[0, 1], bands=[3, 2, 1]).scaling
+            (0, 1)
+        """
+        pair: Any = scaling if isinstance(scaling, str) else tuple(scaling)
+        return cls(bits, pair, None if bands is None else tuple(bands))
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits)
+        check_scaling(self.scaling)
+        check_bands(self.bands)
+
+
+def check_scaling(scaling: object) -> None:
+    """Check a value of :attr:`PixelOptions.scaling`.
+
+    Raises:
+        UserError: It is neither a mode nor two ascending finite numbers.
+
+    Example:
+        >>> check_scaling((5, 5))
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: the scaling must be auto, none, percentile or two ascending numbers, got (5, 5)
+    """
+    if isinstance(scaling, str):
+        valid = scaling in MODES
+    else:
+        valid = isinstance(scaling, (tuple, list)) and len(scaling) == 2 and _are_ascending(*scaling)
+    if not valid:
+        raise UserError(f"the scaling must be {', '.join(MODES)} or two ascending numbers, got {scaling}")
+
+
+def check_bands(bands: tuple[int, ...] | None) -> None:
+    """Check a value of :attr:`PixelOptions.bands`.
+
+    Raises:
+        UserError: There is neither one nor three, or a number is below 1.
+
+    Example:
+        >>> check_bands((3, 2, 1))
+    """
+    if bands is not None and not (len(bands) in (1, 3) and all(type(band) is int and band >= 1 for band in bands)):
+        got = ",".join(map(str, bands))
+        raise UserError(f"bands must be one or three numbers from 1, got {got}", hint="for example --bands 3,2,1")
+
+
+def _are_ascending(low: object, high: object) -> bool:
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (low, high))
+    return numbers and float("-inf") < low < high < float("inf")  # type: ignore[operator]

@@ -1,0 +1,281 @@
+"""Reading of GeoTIFF, COG, BigTIFF, JPEG 2000, VRT and other images by windows with rasterio."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.georeference_files import add_sidecars
+from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, check_header
+from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
+from rotated_atss.io.pixel_options import PixelOptions
+from rotated_atss.io.png import Image
+from rotated_atss.io.reader_interface import Access, ImageReader
+from rotated_atss.io.requirements import require
+from rotated_atss.io.row_reader import RowBuffer
+from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
+
+# Other drivers of GDAL read databases and web services, which no image file should reach.
+_DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "VRT": "VRT", "PNG": "PNG", "JPEG": "JPEG", "BMP": "BMP"}
+_CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
+_SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows of an image that automatic scaling looks at, and their side in pixels
+_WHOLE = 1 << 24  # images up to this number of pixels are scaled by all of them
+_ALPHA = "alpha"
+
+
+class RasterReader(ImageReader):
+    """An image opened with rasterio.
+
+    Pixels without data (nodata, a mask, alpha 0, NaN) have the padding color. Colors follow the color interpretation of
+    the bands where it names red, green and blue; else the first three bands, or the first, are used.
+
+    Args:
+        path: The file.
+        options: Conversion to 8-bit color.
+
+    Raises:
+        UserError: rasterio is not installed, or the bands cannot be converted.
+        UnreadableImageError: The file cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> rasterio = require("rasterio", extra="geo")
+        >>> shape = dict(width=30, height=20, count=1, dtype="float32", nodata=-1)
+        >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     with rasterio.open(f"{folder}/a.tif", "w", driver="GTiff", **shape) as file:
+        ...         file.write(np.full((1, 20, 30), -1, np.float32))
+        ...     with RasterReader(Path(folder, "a.tif"), PixelOptions()) as image:
+        ...         image.read((0, 0, 2, 1)).tolist()
+        [[[104, 116, 124], [104, 116, 124]]]
+    """
+
+    def __init__(self, path: str | Path, options: PixelOptions) -> None:
+        self.path = Path(path)
+        header = _check_format(self.path)
+        self._file, self._orientation = _open(self.path, header), header.orientation
+        try:
+            self.width, self.height, self.bands = header.width, header.height, self._file.count
+            self._selection = _select_bands(self._file, options.bands, self.path)
+            self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
+            self.georeference = _upright_georeference(self._file, self.path, header)
+            self.access = _access(self._file, header)
+            self._options, self._buffer = options, None
+            self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._file))
+            if self.access != "tiles":
+                self._buffer = RowBuffer(self._read_rows, self.width, self._file.block_shapes[0][0])
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Read a window as (h, w, 3) uint8, BGR."""
+        window = (0, 0, self.width, self.height) if window is None else window
+        return self._read_window(window) if self._buffer is None else self._buffer.read(window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def sample_values(self) -> NDArray[Any]:
+        """Return values of pixels with data for the choice of a scaling, (N,) in the type of the file.
+
+        They are all values of images up to 16 million pixels, and those of 16 windows of larger ones.
+        """
+        parts = []
+        for window in _sample_windows(self._file.width, self._file.height):
+            values, valid = self._read_values(window)
+            parts.append(values.reshape(-1) if valid is None else values[:, valid].reshape(-1))
+        return np.concatenate(parts)
+
+    def _read_rows(self, start: int, stop: int) -> Image:
+        return self._read_window((0, start, self.width, stop))
+
+    def _read_window(self, window: Sequence[int]) -> Image:
+        file_window = to_file_window(window, self.width, self.height, self._orientation)
+        values, valid = self._read_values(file_window)
+        return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
+
+    def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the selected bands (C, h, w) and where they have data (h, w), None for everywhere."""
+        x_start, y_start, x_stop, y_stop = window
+        area = (y_start, y_stop), (x_start, x_stop)
+        with _reporting(self.path, self._cache_bytes):
+            values = self._file.read(list(self._selection.bands), window=area)
+            masks = [self._file.read_masks(band, window=area) > 0 for band in self._selection.masks]
+        valid = np.logical_or.reduce(masks) if masks else None
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            numbers = ~np.isnan(values).any(axis=0)
+            valid = numbers if valid is None else valid & numbers
+        return values, valid
+
+    def _to_color(self, values: NDArray[Any]) -> Image:
+        """Convert the selected bands (C, h, w), in the order blue, green, red, to (h, w, 3)."""
+        if self._selection.palette is not None:
+            return self._selection.palette[values[0]]
+        if not is_resolved(values.dtype, self._options):
+            self._options = resolve_scaling(self.sample_values(), self._options)
+        scaled = [scale_to_8_bit(band, self._options) for band in values]
+        if self._selection.maximum < 255:
+            scaled = [np.rint(band * (255 / self._selection.maximum)).astype(np.uint8) for band in scaled]
+        image = np.asarray(cv2.merge(scaled if len(scaled) == 3 else scaled * 3), np.uint8)
+        return 255 - image if self._selection.inverted else image
+
+
+def has_rasterio() -> bool:
+    """Return whether rasterio is installed.
+
+    Example:
+        >>> has_rasterio() in (True, False)
+        True
+    """
+    return find_spec("rasterio") is not None
+
+
+def read_georeference(path: Path) -> Georeference | None:
+    """Return the georeference in an image file or in the files beside it; None if there is none.
+
+    Raises:
+        UserError: As :class:`RasterReader`.
+
+    Example::
+
+        read_georeference(Path("ortho.tif")).crs
+    """
+    header = _check_format(path)
+    with _open(path, header) as file:
+        return _upright_georeference(file, path, header)
+
+
+def _check_format(path: Path) -> ImageHeader:
+    header = check_header(path)
+    if header is None:
+        hint = "download or convert it again"
+        raise UnreadableImageError("not a readable image, or damaged", where=path, hint=hint)
+    return header
+
+
+def _open(path: Path, header: ImageHeader) -> Any:
+    """Open a rasterio dataset with the driver of its format."""
+    with _reporting(path):
+        return require("rasterio", extra="geo").open(path, driver=_DRIVERS[header.file_format])
+
+
+@contextmanager
+def _reporting(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
+    """Set GDAL's options, and turn its errors into one line that names the file."""
+    rasterio = require("rasterio", extra="geo")
+    try:
+        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_VRT_ENABLE_PYTHON="NO"):
+            warnings.simplefilter("ignore")  # of files without georeference
+            yield
+    except (rasterio.errors.RasterioError, MemoryError) as error:
+        reason = str(error.__cause__ or error).removeprefix(f"{path}: ").rstrip(". ")
+        raise UnreadableImageError(
+            f"not a readable image, or damaged: {reason}", where=path, hint="download or convert it again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """Bands that are read, in the order blue, green, red, and how their values become colors.
+
+    ``masks`` are the bands whose masks say where there are data, ``palette`` is (N, 3) BGR, ``maximum`` the largest
+    value of fewer than 8 bits.
+    """
+
+    bands: tuple[int, ...]
+    masks: tuple[int, ...]
+    palette: Image | None = None
+    maximum: int = 255
+    inverted: bool = False
+
+
+def _select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> _Selection:
+    """Select the bands of an open rasterio dataset."""
+    names = [interpretation.name for interpretation in file.colorinterp]
+    if requested is not None and max(requested) > file.count:
+        what = f"the image has {file.count} bands, got band {max(requested)}"
+        raise UserError(what, where=path, hint="change --bands")
+    bands = requested or _default_bands(names)
+    dtypes = {file.dtypes[band - 1] for band in bands}
+    if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
+        what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
+        raise UserError(what, where=path, hint="select others with --bands")
+    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8))
+    return _Selection(
+        bands[::-1],
+        _mask_bands(file, bands, explicit=requested is not None),
+        _palette(file, bands[0]) if names[bands[0] - 1] == "palette" else None,
+        (1 << bits) - 1 if bits < 8 else 255,
+        file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+    )
+
+
+def _default_bands(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the numbers of the bands of red, green and blue, or of gray, by their color interpretation."""
+    if {"red", "green", "blue"} <= set(names):
+        return tuple(names.index(color) + 1 for color in ("red", "green", "blue"))
+    data = tuple(index for index, name in enumerate(names, 1) if name != _ALPHA)
+    return data[:3] if len(data) >= 3 else data[:1]
+
+
+def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int, ...]:
+    """Return the bands whose masks are read. Bands that are selected explicitly are not masked by alpha."""
+    flags = {band: {flag.name for flag in file.mask_flag_enums[band - 1]} for band in bands}
+    masked = [band for band in bands if "all_valid" not in flags[band] and not (explicit and _ALPHA in flags[band])]
+    shared = [band for band in masked if "per_dataset" in flags[band]]
+    return tuple(shared[:1] or masked)
+
+
+def _palette(file: Any, band: int) -> Image:
+    entries = file.colormap(band)
+    palette = np.zeros((max(256, len(entries)), 3), np.uint8)
+    for value, (red, green, blue, _) in entries.items():
+        palette[value] = blue, green, red
+    return palette
+
+
+def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georeference | None:
+    """Return the georeference of an open rasterio dataset; None for rasterio's default, the identity without CRS."""
+    inside = None
+    if file.crs is not None or not file.transform.is_identity:
+        authority = None if file.crs is None else file.crs.to_authority()
+        crs = ":".join(authority) if authority else None if file.crs is None else file.crs.to_wkt()
+        inside = Georeference(tuple(file.transform)[:6], crs)
+    found = add_sidecars(inside, path)
+    return None if found is None else orient_georeference(found, header.width, header.height, header.orientation)
+
+
+def _access(file: Any, header: ImageHeader) -> Access:
+    if header.file_format == "PNG":
+        return "sequential"
+    in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)
+    return "rows" if in_rows else "tiles"
+
+
+def _block_bytes(file: Any) -> int:
+    """Return the bytes of all bands of a block, which GDAL decodes together."""
+    height, width = file.block_shapes[0]
+    return height * width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
+
+
+def _sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Return the windows that automatic scaling looks at, from top to bottom."""
+    if width * height <= _WHOLE:
+        return [(0, 0, width, height)]
+    side = round(_SAMPLE_WINDOWS**0.5)
+    xs = np.linspace(0, max(0, width - _SAMPLE_SIZE), side).astype(int).tolist()
+    ys = np.linspace(0, max(0, height - _SAMPLE_SIZE), side).astype(int).tolist()
+    return [(x, y, min(x + _SAMPLE_SIZE, width), min(y + _SAMPLE_SIZE, height)) for y in ys for x in xs]

@@ -1,0 +1,121 @@
+"""Interface of an open image, read by windows as 8-bit color."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.png import Image
+
+Access = Literal["memory", "tiles", "rows", "sequential"]
+_BAND_BYTES = 1 << 25  # of the rows that are read at once to reduce an image
+
+
+class ImageReader(ABC):
+    """An open image. Use it as a context manager, in one process: workers open their own.
+
+    Attributes:
+        path: The file.
+        width: Width in pixels, after the EXIF orientation is applied.
+        height: Height in pixels, likewise.
+        bands: Samples per pixel of the file, alpha included.
+        dtype: Name of the NumPy type of a sample in the file, such as ``"uint16"``.
+        georeference: Map position of the pixels; None if it is unknown.
+        access: How windows are decoded. ``memory``: the image is decoded as a whole when it is opened. ``tiles``: a
+            window decodes what it covers. ``rows``: a window decodes all columns of its rows, which are kept for the
+            next window; read windows in ascending order of y_start. ``sequential``: as ``rows``, and the rows above are
+            decoded first, so a second reader of the same file saves no time.
+    """
+
+    path: Path
+    width: int
+    height: int
+    bands: int = 3
+    dtype: str = "uint8"
+    georeference: Georeference | None = None
+    access: Access = "memory"
+
+    @abstractmethod
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Read a window as (h, w, 3) uint8, BGR.
+
+        Args:
+            window: x_start, y_start, x_stop, y_stop inside the image, pixels; None reads the whole image.
+
+        Raises:
+            UserError: The pixels cannot be read.
+        """
+
+    def read_reduced(self, factor: int) -> Image:
+        """Read the whole image reduced by an integer factor, with a band of rows in memory.
+
+        Args:
+            factor: Side of the blocks of pixels that are averaged. Blocks at the right and the lower border can be
+                smaller.
+
+        Returns:
+            (ceil(height / factor), ceil(width / factor), 3) uint8, BGR.
+
+        Raises:
+            UserError: The pixels cannot be read.
+
+        Example:
+            >>> gray = np.array([[1, 2, 9], [3, 6, 9]], np.uint8)
+            >>> ArrayReader(np.dstack([gray] * 3)).read_reduced(2)[..., 0].tolist()
+            [[3, 9]]
+        """
+        if factor == 1:
+            return self.read()
+        rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
+        bands = [
+            _average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
+            for top in range(0, self.height, rows)
+        ]
+        return np.concatenate(bands)
+
+    def close(self) -> None:  # noqa: B027 - nothing to release by default
+        """Release the file."""
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ArrayReader(ImageReader):
+    """An image in memory.
+
+    Args:
+        image: (H, W, 3), uint8, BGR.
+        path: Its file; by default one named ``image``.
+    """
+
+    def __init__(self, image: Image, path: str | Path = "image") -> None:
+        self.path, self._image = Path(path), image
+        self.height, self.width = image.shape[:2]
+
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Return a view of the pixels."""
+        if window is None:
+            return self._image
+        x_start, y_start, x_stop, y_stop = window
+        return self._image[y_start:y_stop, x_start:x_stop]
+
+
+def _average_blocks(image: Image, factor: int) -> Image:
+    """Average blocks of pixels; incomplete blocks are completed by repeating the border."""
+    height, width = (-(-side // factor) for side in image.shape[:2])
+    below, right = height * factor - image.shape[0], width * factor - image.shape[1]
+    if below or right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,134 @@
+"""State of an interrupted run that the same command continues: what it depends on, and its final renames."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.errors import UserError, printable, quote
+from rotated_atss.io.files import atomic_write
+
+
+def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
+    """Return size in bytes and time of the last change in nanoseconds of files, by name.
+
+    Raises:
+        UserError: A file does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.txt").write_text("plane")
+        ...     describe_files([Path(folder, "a.txt")])["a.txt"][0]
+        5
+    """
+    described = {}
+    for path in map(Path, paths):
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+        described[path.name] = [stat.st_size, stat.st_mtime_ns]
+    return described
+
+
+def first_difference(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
+    """Describe the first entry in which two descriptions of a run differ; None if they are equal.
+
+    Args:
+        recorded: The description of the interrupted run: texts, numbers and mappings of these.
+        current: That of this run.
+
+    Example:
+        >>> first_difference({"--size": 512}, {"--size": 1024})
+        '--size is 1024, was 512'
+        >>> first_difference({"images": {"a.png": [5, 1]}}, {"images": {"a.png": [5, 2], "b.png": [5, 1]}})
+        'images: a.png has changed'
+    """
+    for key in dict.fromkeys([*recorded, *current]):
+        before, now = recorded.get(key), current.get(key)
+        if before == now:
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            return f"{key}: {first_difference(before, now)}"
+        if isinstance(before, list) or isinstance(now, list):
+            return f"{printable(key, 80)} {_change_of_file(before, now)}"
+        return f"{printable(key, 80)} is {_text(now)}, was {_text(before)}"
+    return None
+
+
+def _change_of_file(before: Any, now: Any) -> str:
+    return "is new" if before is None else "is missing" if now is None else "has changed"
+
+
+def _text(value: Any) -> str:
+    return quote(value) if isinstance(value, str) else "not given" if value is None or value is False else str(value)
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None if the file is missing or was not completely written.
+
+    Example:
+        >>> read_state(Path("no/such/file.json")) is None
+        True
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def plan_moves(
+    journal: Path, moves: Sequence[tuple[Path, Path]], remove: Iterable[Path] = (), **note: Any
+) -> dict[str, Any]:
+    """Record the renames that complete a run. The run is finished from here on: :func:`finish_moves` can be repeated.
+
+    Args:
+        journal: File to write.
+        moves: Source and target of each file. Targets are replaced.
+        remove: Files of an earlier result that no move replaces.
+        note: More entries of the journal.
+
+    Returns:
+        The content of the journal.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     source, target = Path(folder, "a.part"), Path(folder, "a.txt")
+        ...     source.touch()
+        ...     finish_moves(plan_moves(Path(folder, "journal.json"), [(source, target)], images=1))
+        ...     target.exists()
+        True
+    """
+    pairs = [[os.path.abspath(path) for path in pair] for pair in moves]
+    targets = {target for _, target in pairs}  # finish_moves removes these itself, unless they are new
+    content = {**note, "moves": pairs, "remove": sorted({os.path.abspath(path) for path in remove} - targets)}
+    atomic_write(journal, json.dumps(content).encode())
+    return content
+
+
+def finish_moves(journal: Mapping[str, Any]) -> None:
+    """Carry out the moves of a journal that are not done yet.
+
+    Files of the earlier result are removed first, so that old and new files never lie side by side.
+
+    Args:
+        journal: The content of the file that :func:`plan_moves` wrote.
+
+    Raises:
+        OSError: A file cannot be moved.
+
+    Example:
+        >>> finish_moves({"moves": [], "remove": []})
+    """
+    left = [(Path(source), Path(target)) for source, target in journal["moves"] if os.path.exists(source)]
+    for path in (*map(Path, journal["remove"]), *(target for _, target in left)):
+        path.unlink(missing_ok=True)
+    for source, target in left:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)

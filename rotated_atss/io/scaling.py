@@ -1,0 +1,117 @@
+"""Scaling of pixel values to 8 bits, and the color of pixels without data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.io.bit_depth import count_values, to_8_bit, used_bits
+from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PERCENTILE, PixelOptions
+from rotated_atss.io.png import Image
+
+PERCENTILES = (2.0, 98.0)
+_MAX_VALUES = 1 << 20  # values of an image of which percentiles are computed
+
+
+def scale_to_8_bit(values: NDArray[Any], options: PixelOptions) -> NDArray[np.uint8]:
+    """Scale pixel values to 0 to 255.
+
+    Args:
+        values: Array of any shape; the content of uint16 arrays is overwritten. NaN becomes 0.
+        options: Conversion; the bits or the range of ``auto`` and ``percentile`` are those of ``values`` where
+            ``options`` does not state them.
+
+    Example:
+        >>> scale_to_8_bit(np.array([-1, 0, 0.5, 2], np.float32), PixelOptions(scaling=(0, 1))).tolist()
+        [0, 0, 128, 255]
+        >>> scale_to_8_bit(np.array([80, 2047], np.uint16), PixelOptions(bits=11)).tolist()
+        [10, 255]
+    """
+    if values.dtype == np.uint8:
+        return values
+    options = resolve_scaling(values, options)
+    if uses_bits(values.dtype, options):
+        return to_8_bit(values, options.bits or 8)
+    low, high = (0, 255) if isinstance(options.scaling, str) else options.scaling  # none
+    real: Any = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    scaled = (real - low) * (255 / (high - low))
+    return np.rint(np.clip(np.nan_to_num(scaled, nan=0, posinf=255, neginf=0), 0, 255)).astype(np.uint8)
+
+
+def uses_bits(dtype: np.dtype, options: PixelOptions) -> bool:
+    """Return whether values are scaled by their used bits.
+
+    Example:
+        >>> uses_bits(np.dtype("uint16"), PixelOptions()), uses_bits(np.dtype("int16"), PixelOptions())
+        (True, False)
+    """
+    return dtype == np.uint16 and (options.scaling == AUTO or options.bits is not None)
+
+
+def resolve_scaling(values: NDArray[Any], options: PixelOptions) -> PixelOptions:
+    """Return options with the number of bits or the range that ``auto`` and ``percentile`` mean for values.
+
+    Args:
+        values: Values of an image, or a sample of them, without those of pixels without data.
+        options: Options to complete.
+
+    Example:
+        >>> resolve_scaling(np.arange(101, dtype=np.float32), PixelOptions()).scaling
+        (2.0, 98.0)
+        >>> resolve_scaling(np.arange(2048, dtype=np.uint16), PixelOptions()).bits
+        11
+    """
+    if is_resolved(values.dtype, options):
+        return options
+    if uses_bits(values.dtype, options):
+        return replace(options, bits=used_bits(count_values(values)))
+    return replace(options, scaling=percentile_range(values))
+
+
+def is_resolved(dtype: np.dtype, options: PixelOptions) -> bool:
+    """Return whether options state the scaling of values in numbers.
+
+    Example:
+        >>> is_resolved(np.dtype("int16"), PixelOptions()), is_resolved(np.dtype("int16"), PixelOptions(scaling="none"))
+        (False, True)
+    """
+    if uses_bits(dtype, options):
+        return options.bits is not None
+    return dtype == np.uint8 or options.scaling not in (AUTO, PERCENTILE)
+
+
+def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the 2nd and the 98th percentile of the finite values; (0, 1) if there are none.
+
+    Args:
+        values: Array of any shape. Of more than a million values, equally spaced ones are used.
+
+    Example:
+        >>> percentile_range(np.array([np.nan, 3.0, 3.0]))
+        (3.0, 4.0)
+    """
+    flat = values.reshape(-1)[:: max(1, values.size // _MAX_VALUES)]
+    flat = flat[np.isfinite(flat)]
+    if not flat.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(flat, PERCENTILES))
+    return low, high if high > low else low + 1
+
+
+def fill_invalid(image: Image, valid: NDArray[np.bool_] | None) -> Image:
+    """Set pixels without data to the padding color, in place.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        valid: (H, W), True where the pixel has data; None if all have.
+
+    Example:
+        >>> fill_invalid(np.zeros((1, 2, 3), np.uint8), np.array([[True, False]])).tolist()
+        [[[0, 0, 0], [104, 116, 124]]]
+    """
+    if valid is not None and not valid.all():
+        image[~valid] = PADDING_BGR
+    return image

@@ -1,0 +1,68 @@
+"""Files of detections with map coordinates, as results of ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.geo.features import Features
+from rotated_atss.geo.writers import write_features
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.tiling.merge_boxes import BoxDetections, round_for_task1
+from rotated_atss.tiling.prediction_record import ImageInfo
+
+STEM = "detections"
+
+
+class FeatureWriter:
+    """Collect the detections of all images, 100 bytes each, and write them in formats for maps.
+
+    Corners and scores are those of the Task1 files.
+
+    Args:
+        folder: Output folder.
+        formats: Names of :data:`rotated_atss.geo.writers.FORMATS`.
+        model_classes: Class names in the order of the labels, as they are written.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     writer = FeatureWriter(folder, ["csv"], ["plane", "ship"])
+        ...     writer.add(image, ImageInfo(40, 30))
+        ...     writer.close()
+        ...     Path(folder, "detections.csv").read_text().splitlines()[1]
+        'ship,0.5,P1,10.0,10.0,,,,pixels,"POLYGON ((6.0 8.0, 14.0 8.0, 14.0 12.0, 6.0 12.0, 6.0 8.0))"'
+    """
+
+    def __init__(self, folder: str | Path, formats: Sequence[str], model_classes: Sequence[str]) -> None:
+        self.folder, self.formats, self.model_classes = Path(folder), formats, tuple(model_classes)
+        self._images: list[tuple[str, Georeference | None]] = []
+        self._columns: list[tuple[NDArray, NDArray, NDArray]] = []
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Keep the detections on one image."""
+        polygons, scores = round_for_task1(detections)
+        self._images.append((detections.name, info.georeference))
+        self._columns.append((detections.labels.numpy(), scores, polygons))
+
+    def close(self) -> None:
+        """Write the files."""
+        counts = [len(scores) for _, scores, _ in self._columns]
+        labels, scores, polygons = (
+            np.concatenate([empty, *parts])
+            for empty, parts in zip(
+                (np.empty(0, int), np.empty(0), np.empty((0, 8))), zip(*self._columns) if counts else ((), (), ())
+            )
+        )
+        names, georeferences = zip(*self._images) if counts else ((), ())
+        image_index = np.repeat(np.arange(len(counts)), counts)
+        features = Features.from_columns(
+            names, georeferences, self.model_classes, image_index, labels, scores, polygons
+        )
+        for name in self.formats:
+            write_features(self.folder / f"{STEM}.{name}", name, features)

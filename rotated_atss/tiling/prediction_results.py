@@ -1,0 +1,137 @@
+"""Result files of ``predict``, composed image by image from the records of all images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rotated_atss.coco.results_file import to_coco_results
+from rotated_atss.dota.detections import format_detections, task1_path
+from rotated_atss.ops.boxes import obb_to_hbb
+from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
+from rotated_atss.tiling.prediction_record import ImageInfo, read_record
+
+_ROWS = 20_000  # detections formatted at once, which bounds the memory
+
+
+class ResultWriter(Protocol):
+    """Interface of a result file, or of a group of files, of a form."""
+
+    def add(self, detections: BoxDetections, info: ImageInfo, /) -> None:
+        """Add the detections on one image. Images come in sorted order, each once."""
+
+    def close(self) -> None:
+        """Complete the files."""
+
+
+def compose(records: Iterable[Path], writers: Sequence[ResultWriter], score: float = 0.0) -> tuple[int, int]:
+    """Write the result files of all images, with the detections of one image in memory.
+
+    Args:
+        records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
+        writers: One per form of the results.
+        score: Lower bound of the scores that are counted separately.
+
+    Returns:
+        Number of detections, and of those with a score of at least ``score``.
+
+    Raises:
+        OSError: A file cannot be written.
+        UserError: A file cannot be written.
+
+    Example:
+        >>> compose([], [])
+        (0, 0)
+    """
+    total = shown = 0
+    for path in records:
+        detections, info = read_record(path)
+        for writer in writers:
+            writer.add(detections, info)
+        total += len(detections.scores)
+        shown += int((detections.scores >= score).sum())
+    for writer in writers:
+        writer.close()
+    return total, shown
+
+
+class Task1Writer:
+    r"""Write DOTA's ``Task1_<class>.txt``, one file per class.
+
+    Args:
+        folder: Existing output folder.
+        model_classes: Class names in the order of the labels, as they are written in file names.
+        classes: Classes that get a file, even if it has no detections.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     writer = Task1Writer(folder, ["plane", "ship"], ["ship"])
+        ...     writer.add(image, ImageInfo(40, 30))
+        ...     Path(folder, "Task1_ship.txt").read_text()
+        'P1 0.5 6.0 8.0 14.0 8.0 14.0 12.0 6.0 12.0\n'
+    """
+
+    def __init__(self, folder: str | Path, model_classes: Sequence[str], classes: Sequence[str]) -> None:
+        self.folder, self.model_classes = Path(folder), list(model_classes)
+        for name in classes:
+            task1_path(self.folder, name).write_bytes(b"")
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Append the detections on one image."""
+        for start in range(0, len(detections.scores), _ROWS):
+            for name, of_class in to_task1([_rows(detections, start)], self.model_classes).items():
+                if len(of_class):
+                    with open(task1_path(self.folder, name), "ab") as file:
+                        file.write(format_detections(of_class))
+
+    def close(self) -> None:
+        """Do nothing: the files are complete after every image."""
+
+
+class CocoWriter:
+    r"""Write horizontal boxes in COCO's results format.
+
+    Args:
+        path: The JSON file.
+        image_ids: Id of each image by its name.
+        category_ids: Id of each class.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     CocoWriter(Path(folder, "a.json"), {}, []).close()
+        ...     Path(folder, "a.json").read_text()
+        '[]\n'
+    """
+
+    def __init__(self, path: Path, image_ids: dict[str, int], category_ids: Sequence[int]) -> None:
+        self.path, self.image_ids, self.category_ids = path, image_ids, category_ids
+        self._separator = ""
+        path.write_bytes(b"[")
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Append the detections on one image."""
+        for start in range(0, len(detections.scores), _ROWS):
+            rows = _rows(detections, start)
+            boxes, image_id = obb_to_hbb(rows.boxes).numpy(), self.image_ids[rows.name]
+            results = to_coco_results(image_id, boxes, rows.scores.numpy(), rows.labels.numpy(), self.category_ids)
+            self._append(self._separator + ", ".join(map(json.dumps, results)))
+            self._separator = ", "
+
+    def close(self) -> None:
+        """End the list."""
+        self._append("]\n")
+
+    def _append(self, text: str) -> None:
+        with open(self.path, "ab") as file:
+            file.write(text.encode())
+
+
+def _rows(detections: BoxDetections, start: int) -> BoxDetections:
+    rows = slice(start, start + _ROWS)
+    return BoxDetections(detections.name, detections.boxes[rows], detections.scores[rows], detections.labels[rows])

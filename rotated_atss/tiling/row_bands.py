@@ -1,0 +1,94 @@
+"""Windows of an image in row order, with every pixel read once and few rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.io.image_reader import ImageReader
+from rotated_atss.io.png import Image
+
+CHUNK_ROWS = 512  # multiple of the usual block heights 128, 256 and 512, so that no block is decoded twice
+_ONE_CHUNK_PIXELS = 1 << 24  # up to this size the whole image is one chunk, of which windows are views
+
+
+@dataclass(frozen=True)
+class RowBand:
+    """Consecutive rows of an image.
+
+    Attributes:
+        y_start: First row, in the coordinates of the image.
+        chunks: Parts of the rows from top to bottom, (h, W, 3) uint8 each, BGR; neighboring bands share them.
+    """
+
+    y_start: int
+    chunks: tuple[Image, ...]
+
+    def crop(self, window: Sequence[int]) -> Image:
+        """Return the part of a window that the image fills: (h, w, 3) uint8, BGR.
+
+        Args:
+            window: x_start, y_start, x_stop, y_stop in the image; the stop can exceed the image.
+
+        Example:
+            >>> rows = np.arange(8, dtype=np.uint8)[:, None, None].repeat(3, axis=2)
+            >>> RowBand(2, (rows[2:5], rows[5:8])).crop((0, 4, 2, 9))[:, 0, 0].tolist()
+            [4, 5, 6, 7]
+        """
+        x_start, y_start, x_stop, y_stop = window
+        parts, top = [], self.y_start
+        for chunk in self.chunks:
+            part = chunk[max(y_start - top, 0) : max(y_stop - top, 0), x_start:x_stop]
+            if len(part):
+                parts.append(part)
+            top += len(chunk)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def iter_row_bands(
+    reader: ImageReader, windows: NDArray[np.int64], chunk_rows: int | None = None
+) -> Iterator[tuple[NDArray[np.int64], RowBand]]:
+    """Yield windows from top to bottom together with the rows that they show.
+
+    The rows are read in chunks, each once and in ascending order: a format that can only be decoded forwards is decoded
+    once, and memory depends on the width of the image and the height of the windows, not on the height of the image.
+
+    Args:
+        reader: The image.
+        windows: (W, 4) of x_start, y_start, x_stop, y_stop; the stop can exceed the image.
+        chunk_rows: Rows per chunk; None uses one chunk for small images and :data:`CHUNK_ROWS` for others.
+
+    Yields:
+        (k,) indices of windows and the band that contains them: all windows of an image in one chunk, else those that
+        start in the same row.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> from rotated_atss.io.image_reader import open_image
+        >>> windows = np.array([[0, 0, 8, 8], [0, 6, 8, 14], [4, 0, 12, 8]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((14, 12, 3), np.uint8))
+        ...     with open_image(f"{folder}/a.png") as image:
+        ...         [(rows.tolist(), len(band.chunks)) for rows, band in iter_row_bands(image, windows, chunk_rows=4)]
+        [([0, 2], 2), ([1], 3)]
+    """
+    if chunk_rows is None:
+        chunk_rows = CHUNK_ROWS if reader.width * reader.height > _ONE_CHUNK_PIXELS else reader.height
+    if reader.height <= chunk_rows:
+        yield np.arange(len(windows)), RowBand(0, (reader.read(),))
+        return
+    chunks: dict[int, Image] = {}  # first row -> chunk
+    for y_start in np.unique(windows[:, 1]).tolist():
+        indices = np.flatnonzero(windows[:, 1] == y_start)
+        y_stop = min(int(windows[indices, 3].max()), reader.height)
+        first = y_start // chunk_rows * chunk_rows
+        for top in [top for top in chunks if top < first]:
+            del chunks[top]
+        for top in range(first, y_stop, chunk_rows):
+            if top not in chunks:
+                chunks[top] = reader.read((0, top, reader.width, min(top + chunk_rows, reader.height)))
+        yield indices, RowBand(first, tuple(chunks.values()))

@@ -1,0 +1,112 @@
+"""Plan of a split from the headers of the images: windows, parts of large images, memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.image_header import ImageHeader, check_header, read_header
+from rotated_atss.io.image_reader import PixelOptions, choose_reader, open_image, whole_image_bytes
+from rotated_atss.io.images import estimate_decode_bytes
+from rotated_atss.tiling.crop import Integers
+from rotated_atss.tiling.row_bands import CHUNK_ROWS
+from rotated_atss.tiling.split_image import SplitJob
+from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.windows import sliding_windows
+
+WINDOWS_PER_PART = 384  # an image of 30,000 x 30,000 pixels at 1024/200 has 1,369 windows: four parts
+
+
+def count_windows(image: Path, settings: SplitSettings) -> int:
+    """Count the windows of an image from its header; 0 if the header cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     count_windows(Path(folder, "P1.png"), SplitSettings(sizes=[32], gaps=[8]))
+        6
+    """
+    return sum(map(len, _windows_from_header(image, settings)))
+
+
+def divide_job(job: SplitJob) -> list[SplitJob]:
+    """Divide the job of a large image into parts, so that several processes split it.
+
+    The parts depend on the image and the settings alone. An image whose rows must be decoded from the first one on or
+    as a whole, and an image that is resampled, has one part.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     len(divide_job(SplitJob(Path(folder, "P1.png"), None, Path(folder), SplitSettings())))
+        1
+    """
+    parts = _count_parts(job.image, job.settings)
+    return [replace(job, part=(index, parts)) for index in range(parts)]
+
+
+def estimate_job_bytes(job: SplitJob) -> int:
+    """Estimate the memory of a job in bytes.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.bmp", np.zeros((40, 60, 3), np.uint8))
+        ...     estimate_job_bytes(SplitJob(Path(folder, "P1.bmp"), None, Path(folder), SplitSettings()))
+        14400
+    """
+    header, estimated = _read_header(job.image), estimate_decode_bytes(job.image)
+    if header is None or estimated >= whole_image_bytes(header):
+        return estimated
+    if _is_resampled(job.settings):
+        return whole_image_bytes(header)
+    rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # a band, and the next one
+    return max(estimated, 3 * header.width * rows)
+
+
+def _count_parts(image: Path, settings: SplitSettings) -> int:
+    windows = _windows_from_header(image, settings)
+    if settings.whole_images or _is_resampled(settings) or sum(map(len, windows)) < 2 * WINDOWS_PER_PART:
+        return 1
+    header, options = check_header(image), PixelOptions(bits=settings.bits)
+    if header is None or choose_reader(image, header, options)[0] != "raster":
+        return 1
+    with open_image(image, options) as reader:
+        if reader.access not in ("tiles", "rows"):
+            return 1
+    return min(round(len(windows[0]) / WINDOWS_PER_PART), len(np.unique(windows[0][:, 1])))
+
+
+def _is_resampled(settings: SplitSettings) -> bool:
+    return settings.resampling_rates() != [1.0]
+
+
+def _read_header(image: Path) -> ImageHeader | None:
+    """Read the header of an image; None if it cannot be read, which reading the image reports."""
+    try:
+        header = read_header(image)
+    except UserError:
+        return None
+    return header if header is not None and header.width and header.height else None
+
+
+def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]:
+    """Return the windows of an image at every rate; none if its header cannot be read."""
+    header = _read_header(image)
+    if header is None:
+        return []
+    if settings.whole_images:
+        return [np.array([[0, 0, header.width, header.height]])]
+    sizes = [
+        (max(1, round(header.width * rate)), max(1, round(header.height * rate)))
+        for rate in settings.resampling_rates()
+    ]
+    return [sliding_windows(*size, settings.grids(), settings.image_ratio) for size in sizes]

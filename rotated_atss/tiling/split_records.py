@@ -1,0 +1,134 @@
+"""Records of the finished jobs of a split, by which the same split continues after it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rotated_atss import __version__
+from rotated_atss.dota.labels import Labels
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import append_line
+from rotated_atss.tiling.split_image import SplitJob, SplitStats, Tile
+from rotated_atss.tiling.split_settings import SplitSettings
+
+RECORDS = "finished"  # name of the files of records before the shard and the suffix
+
+
+def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
+    """Return one key per job, equal if and only if the job would write the same tiles: a digest of its input.
+
+    Args:
+        jobs: The jobs. The content of an image is represented by its path, size in bytes and time of modification.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "P1.png")
+        ...     _ = path.write_bytes(b"a")
+        ...     first = job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
+        ...     _ = path.write_bytes(b"ab")
+        ...     first == job_keys([SplitJob(path, None, Path(folder), SplitSettings())])
+        False
+    """
+    keys, image_digests = [], {}
+    for job in jobs:
+        if job.image not in image_digests:
+            image_digests[job.image] = _image_digest(job)
+        keys.append(f"{image_digests[job.image]}:{job.part[0]}/{job.part[1]}")
+    return keys
+
+
+def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
+    """Return what an unfinished split must have in common with the run that continues it, as texts.
+
+    Example:
+        >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
+        '[200]'
+    """
+    paths = [[folder and str(Path(folder).resolve()) for folder in pair] for pair in folders]
+    content = {**asdict(settings), "images and labels": paths}
+    return {"version": __version__, **{name: json.dumps(value) for name, value in content.items()}}
+
+
+def append_record(path: Path, key: str, stats: SplitStats) -> None:
+    """Append the record of a finished job to a file.
+
+    Raises:
+        UserError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     append_record(Path(folder, "finished.jsonl"), "a", SplitStats(9, 8, 0, (), (), ()))
+        ...     read_records(Path(folder))["a"].width
+        9
+    """
+    append_line(path, json.dumps({"key": key, **asdict(stats)}, separators=(",", ":")).encode())
+
+
+def read_records(folder: Path) -> dict[str, SplitStats]:
+    """Read the records of all shards of a split; incomplete lines, as a killed run leaves them, are skipped.
+
+    Args:
+        folder: The folder of an unfinished split.
+
+    Returns:
+        Statistics by the key of the job.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "finished.jsonl").write_text('{"key": "a", "wid')
+        ...     read_records(Path(folder))
+        {}
+    """
+    return dict(record for path in sorted(folder.glob(f"{RECORDS}*.jsonl")) for record in _iter_records(path))
+
+
+def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
+    """Return the files of the tiles of a job, relative to the output folder.
+
+    Example:
+        >>> tile_files(SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),)), labeled=True)
+        ['images/a.png', 'labelTxt/a.txt']
+    """
+    images = [f"images/{tile.name}{stats.suffix}" for tile in stats.tiles]
+    return images + [f"labelTxt/{tile.name}.txt" for tile in stats.tiles] if labeled else images
+
+
+def _iter_records(path: Path) -> Iterator[tuple[str, SplitStats]]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                values = json.loads(line)
+                key = values.pop("key")
+                tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
+                fields: dict[str, Any] = {
+                    name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+                }
+                yield key, SplitStats(**fields, tiles=tiles)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue
+
+
+def _image_digest(job: SplitJob) -> str:
+    try:
+        status = os.stat(job.image)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=job.image) from error
+    values = [__version__, asdict(job.settings), str(job.image.resolve()), status.st_size, status.st_mtime_ns]
+    digest = hashlib.sha256(json.dumps([*values, job.labels is None]).encode())
+    if job.labels is not None:
+        digest.update(_label_bytes(job.labels))
+    return digest.hexdigest()
+
+
+def _label_bytes(labels: Labels) -> bytes:
+    names = "\0".join(labels.names).encode()
+    return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])

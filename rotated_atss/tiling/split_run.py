@@ -1,0 +1,122 @@
+"""Execution of the jobs of a split in worker processes, those left out that an earlier run has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rotated_atss.errors import add_hint, count_of
+from rotated_atss.io.processes import MAX_MEMORY_BYTES, run_jobs
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.tiling.split_image import SplitJob, SplitStats, merge_stats, split_image
+from rotated_atss.tiling.split_plan import divide_job, estimate_job_bytes
+from rotated_atss.tiling.split_records import job_keys
+from rotated_atss.tiling.staging import Shard, Stage
+
+
+class SplitRun:
+    """The images of a split as jobs, of which some may be finished.
+
+    Args:
+        images: One job per image; large images are divided.
+        stage: Temporary folder with the records of finished jobs.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import cv2
+        >>> import numpy as np
+        >>> from rotated_atss.tiling.split_settings import SplitSettings
+        >>> from rotated_atss.tiling.staging import staged
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "P1.png")
+        ...     _ = cv2.imwrite(str(path), np.zeros((40, 60, 3), np.uint8))
+        ...     with staged(Path(folder, "out"), {}, labeled=False) as stage:
+        ...         run = SplitRun([SplitJob(path, None, stage.folder, SplitSettings())], stage)
+        ...         run.execute(workers=1, scheduler=None, progress=False)
+        ...         run.num_finished, len(run.stats()[0].tiles)
+        (1, 1)
+    """
+
+    def __init__(self, images: Sequence[SplitJob], stage: Stage) -> None:
+        self._stage = stage
+        self._images = [divide_job(job) for job in images]
+        keys = iter(job_keys([job for parts in self._images for job in parts]))
+        self._keys = [[next(keys) for _ in parts] for parts in self._images]
+        self.update()
+
+    def update(self) -> None:
+        """Read the records of finished jobs again, those of other shards included."""
+        self._stage.resume({key for keys in self._keys for key in keys})
+
+    @property
+    def num_finished(self) -> int:
+        """Number of finished images."""
+        return sum(map(self._is_finished, range(len(self._images))))
+
+    @property
+    def num_images(self) -> int:
+        """Number of all images."""
+        return len(self._images)
+
+    def execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
+        """Run the unfinished jobs, of a shard only its own.
+
+        Args:
+            workers: Processes on this machine.
+            scheduler: Address of a Dask scheduler whose workers run the jobs instead.
+            progress: Show a progress bar; None shows it on a terminal.
+
+        Raises:
+            UserError: An image cannot be read, or a tile cannot be written. Like every exception, it says how many
+                images are done.
+        """
+        try:
+            self._execute(workers, scheduler, progress)
+        except BaseException as error:
+            if self._stage.finished:
+                done = f"{self.num_finished} of {count_of(self.num_images, 'image')} done"
+                add_hint(error, f"{done}, the same command continues")
+            raise
+
+    def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
+        pairs = [
+            (key, job)
+            for index in self._own(self._stage.shard)
+            for key, job in zip(self._keys[index], self._images[index], strict=True)
+            if key not in self._stage.finished
+        ]
+        jobs = [job for _, job in pairs]
+        sizes = [estimate_job_bytes(job) for job in jobs]
+        workers = workers if scheduler is None else 1  # the threads of a worker are those of the cluster
+        jobs = [replace(job, threads=threads_per_job(size, len(jobs), workers)) for job, size in zip(jobs, sizes)]
+        with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
+            for index, stats in run_jobs(split_image, jobs, workers, sizes, scheduler=scheduler):
+                self._stage.record(pairs[index][0], stats)
+                bar.update()
+
+    def stats(self) -> list[SplitStats | None]:
+        """Return the statistics per image, in order; None for unfinished images."""
+        return [
+            merge_stats([self._stage.finished[key] for key in keys]) if self._is_finished(index) else None
+            for index, keys in enumerate(self._keys)
+        ]
+
+    def _is_finished(self, index: int) -> bool:
+        return all(key in self._stage.finished for key in self._keys[index])
+
+    def _own(self, shard: Shard | None) -> list[int]:
+        """Return the indices of the images of a shard: every N-th one, sorted by image id."""
+        order = sorted(range(len(self._images)), key=lambda index: self._images[index][0].image.stem)
+        return order if shard is None else order[shard.index - 1 :: shard.count]
+
+
+def threads_per_job(job_bytes: int, jobs: int, workers: int) -> int:
+    """Return the threads per image: more than one if memory or the number of images leaves processes idle.
+
+    Example:
+        >>> threads_per_job(job_bytes=1 << 30, jobs=1, workers=8)
+        8
+    """
+    concurrent = min(workers, jobs, max(1, MAX_MEMORY_BYTES // job_bytes))
+    return -(-workers // concurrent)

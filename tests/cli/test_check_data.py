@@ -1,0 +1,75 @@
+"""``rotated-atss check-data``: report, exit codes, JSON and the cleaned copy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from rotated_atss.cli import main
+from rotated_atss.data_check.kinds import kinds_table
+
+SHIP = "10 20 40 20 40 40 10 40 ship 0\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images with labels: one without problems, one with seven duplicates."""
+    for name, text in (("P1", SHIP), ("P2", SHIP * 8)):
+        for part in ("images", "labelTxt"):
+            (tmp_path / part).mkdir(exist_ok=True)
+        noise = np.random.default_rng(len(text)).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), noise)
+        (tmp_path / "labelTxt" / f"{name}.txt").write_text(text)
+    return tmp_path
+
+
+def run(folder, *options):
+    words = ["--images", folder / "images", "--labels", folder / "labelTxt", "--workers", 1, *options]
+    return main(["check-data", *map(str, words)])
+
+
+def test_report(folder, capsys):
+    assert run(folder) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "error: duplicate-object: 7 problems"
+    assert lines[2] == f"  {folder}/labelTxt/P2.txt:2: the 'ship' equals the one at {folder}/labelTxt/P2.txt:1"
+    assert lines[7] == "  ... and 2 more (--all lists them)"
+    assert lines[8].startswith("2 images, 2 label files (dota), 9 objects of 1 class; 7 errors, 0 warnings; ")
+    assert run(folder, "--all") == 1
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_exit_codes(folder, capsys, user_error):
+    (folder / "labelTxt/P2.txt").write_text(SHIP)
+    assert run(folder, "--classes", "ship,") == 0
+    (folder / "labelTxt/P2.txt").write_text("10 20 10 40 40 40 40 20 ship 0\n")
+    assert run(folder) == 0
+    assert run(folder, "--strict", "--quiet") == 1
+    assert capsys.readouterr().out.count("0 errors, 1 warning") == 1
+    assert "no such folder" in user_error("check-data", "--images", folder / "none")
+    assert "--copy-images needs --fix" in user_error("check-data", "--images", folder / "images", "--copy-images")
+
+
+def test_json_and_cleaned_copy(folder, capsys):
+    assert run(folder, "--json", folder / "report.json", "--fix", folder / "clean") == 1
+    assert json.loads((folder / "report.json").read_text())["counts"] == {"duplicate-object": 7}
+    assert "fixed: duplicate-object: 7 (removed but one)" in capsys.readouterr().out
+    assert run(folder / "clean") == 0
+
+
+def test_images_alone_and_against(folder, capsys):
+    shutil.copytree(folder / "images", folder / "test")
+    assert main(["check-data", "--images", str(folder / "images"), "--against", str(folder / "test")]) == 1
+    out = capsys.readouterr().out
+    assert "error: leaked-image: 2 problems" in out
+    assert "2 images, 2 compared; 2 errors" in out
+
+
+def test_the_page_has_the_table_of_kinds(repo_root):
+    page = (repo_root / "docs" / "check_data.md").read_text(encoding="utf-8")
+    table = "\n".join(kinds_table())
+    assert table in page, f"put this table into docs/check_data.md:\n{table}"

@@ -1,0 +1,76 @@
+"""State of interrupted runs."""
+
+import os
+
+import pytest
+
+from rotated_atss.io import run_state
+from rotated_atss.io.run_state import describe_files, finish_moves, first_difference, plan_moves, read_state
+
+
+@pytest.mark.parametrize(
+    ("recorded", "current", "difference"),
+    [
+        ({"a": 1, "b": {"c": [1, 2]}}, {"b": {"c": [1, 2]}, "a": 1}, None),
+        ({"--json": None}, {"--json": "a.json"}, "--json is 'a.json', was not given"),
+        ({"--json": "a.json"}, {"--json": None}, "--json is not given, was 'a.json'"),
+        ({"--size": 0}, {"--size": None}, "--size is not given, was 0"),
+        ({"model": {"a.pth": [1, 2]}}, {"model": {"b.pth": [1, 2]}}, "model: a.pth is missing"),
+        ({"images": {}}, {"images": {"b.png": [1, 2]}}, "images: b.png is new"),
+        ({"images": {"b.png": [1, 2]}}, {"images": {"b.png": [1, 3]}}, "images: b.png has changed"),
+        ({}, {"images": {"b.png": [1, 3]}}, "images is {'b.png': [1, 3]}, was not given"),
+    ],
+)
+def test_first_difference(recorded, current, difference):
+    assert first_difference(recorded, current) == difference
+
+
+def test_described_file_changes_with_size_and_time(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a")
+    first = describe_files([path])
+    assert describe_files([path]) == first
+    os.utime(path, ns=(1, 1))
+    assert describe_files([path]) != first
+
+
+def test_unfinished_and_damaged_states_are_none(tmp_path):
+    for text in ("", "{", "[]", "1"):
+        (tmp_path / "a.json").write_text(text)
+        assert read_state(tmp_path / "a.json") is None
+
+
+@pytest.mark.parametrize("calls", range(10))
+def test_moves_interrupted_at_any_call_are_finished(tmp_path, monkeypatch, calls):
+    """A new file lies at its target only beside other new files."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.mkdir()
+    old.mkdir()
+    for name in ("a", "b", "c"):
+        (new / name).write_text("new")
+    for name in ("a", "b", "stale"):
+        (old / name).write_text("old")
+    moves = [(new / name, old / name) for name in ("a", "b", "c")]
+    journal = plan_moves(tmp_path / "journal.json", moves, [old / "stale", old / "a"], note=1)
+    assert read_state(tmp_path / "journal.json") == journal
+    left, unlink, replace = [calls], type(old).unlink, os.replace
+
+    def count(function, *arguments, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        function(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(old), "unlink", lambda *a, **o: count(unlink, *a, **o))
+        patch.setattr(run_state.os, "replace", lambda *a: count(replace, *a))
+        if calls < 7:  # four files are removed and three moved
+            with pytest.raises(KeyboardInterrupt):
+                finish_moves(journal)
+        else:
+            finish_moves(journal)
+    contents = {path.read_text() for path in old.iterdir()}
+    assert contents != {"old", "new"}
+    finish_moves(journal)
+    assert {path.name: path.read_text() for path in old.iterdir()} == dict.fromkeys("abc", "new")
+    assert not list(new.iterdir())
