@@ -44,6 +44,7 @@ HELP = {
     "detections": "number of detections",
     "compared": "detections of the comparison with dotadevkit",
     "images": "number of images after repetition",
+    "label_files": "number of label files",
     "processes": "worker processes",
     "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
     "only": "configs to measure (default: all)",

@@ -275,6 +275,14 @@ SECTIONS = {
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",
         "same pixels": "same_pixels", "same objects": "same_objects",
     }, split_remarks),
+    "check_data": Section("Checking a dataset", {
+        "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
+        "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),
+        "images per second": ("images_per_second", number),
+    }, lambda record: [
+        f"Images: {record['settings']['data']}, repeated; {record['settings']['processes']} processes. Decoding covers "
+        "hashes of bytes and pixels. Label files are paired with one small image, of which only the header is read."
+    ]),
     "merge": Section("Merging (baseline: dotadevkit)", {
         "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",
         **_times("dotadevkit", "s", spread), "rotated-atss in one process, s": ("one_process", spread),
