@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of, printable
 
@@ -26,22 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_windows(parser)
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
-    parser.add_argument(
-        "--shard", metavar="I/N",
-        help="split every N-th image only, from the I-th, for job arrays: N runs with the same options; the last one "
-        "to end completes --out",
-    )  # fmt: skip
+    add_shard_argument(parser, "split")
     add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.tiling.split import split_dota
-    from rotated_atss.tiling.staging import Shard
 
-    if args.shard and args.overwrite:
-        raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier split first")
-    shard = None if args.shard is None else Shard.parse(args.shard)
+    shard = parse_shard(args)
     options = _split_arguments(args)
     prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(

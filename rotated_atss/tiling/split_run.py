@@ -33,7 +33,7 @@ class SplitRun:
         ...     _ = cv2.imwrite(str(path), np.zeros((40, 60, 3), np.uint8))
         ...     with staged(Path(folder, "out"), {}, labeled=False) as stage:
         ...         run = SplitRun([SplitJob(path, None, stage.folder, SplitSettings())], stage)
-        ...         run.execute(workers=1, progress=False)
+        ...         run.execute(workers=1, scheduler=None, progress=False)
         ...         run.num_finished, len(run.stats()[0].tiles)
         (1, 1)
     """

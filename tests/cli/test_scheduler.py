@@ -1,4 +1,7 @@
-"""Commands with --scheduler write the same bytes as local processes, also if a worker is killed in the middle."""
+"""Commands with --scheduler write the same bytes as local processes, also if a worker is killed in the middle.
+
+``split`` and ``predict`` lose a worker; merge and check-data do not.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from rotated_atss.cli import main
+from benchmarks.reliability.stub_predict import StubDetector
+from rotated_atss.cli import _cluster_prediction, main, predict
 
 pytestmark = pytest.mark.slow
 
@@ -56,15 +60,13 @@ def kill_when_written(cluster, folder, files):
     return thread
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_split_writes_the_same_tiles(folder, dask_cluster, killed, monkeypatch):
+def test_split_writes_the_same_tiles(folder, dask_cluster, monkeypatch):
     monkeypatch.chdir(folder)  # relative paths are made absolute
     words = ["split", "--images", "images", "--labels", "labelTxt", "--size", "64", "--gap", "8", "--quiet"]
     assert main([*words, "--out", "local", "--workers", "1"]) == 0
-    thread = kill_when_written(dask_cluster, folder / "cluster", files=30) if killed else None
+    thread = kill_when_written(dask_cluster, folder / "cluster", files=30)
     assert main([*words, "--out", "cluster", "--scheduler", dask_cluster.scheduler_address]) == 0
-    if thread:
-        thread.join()
+    thread.join()
     local = contents(folder / "local")
     assert contents(folder / "cluster") == local
     assert len(local) > 200
@@ -86,6 +88,29 @@ def test_check_data_reports_the_same_problems(folder, dask_cluster):
     local, cluster = (json.loads((folder / name).read_text()) for name in ("local.json", "b.json"))
     assert local["counts"] == {"duplicate-object": 12}
     assert {**cluster, "seconds": 0} == {**local, "seconds": 0}
+
+
+class StubSource(_cluster_prediction.ModelSource):
+    """A model that workers load at once."""
+
+    def load_once(self):
+        return StubDetector()
+
+
+def test_predict_writes_the_same_files(folder, dask_cluster, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(predict, "load_any_detector", lambda *_: StubDetector())
+    monkeypatch.setattr(predict, "ModelSource", StubSource)
+    (folder / "model.pth").write_bytes(b"never read")
+    (folder / "images/P5.png").write_text("no image")
+    words = ["predict", "model.pth", "images", "--size", "96", "--gap", "8"]
+    assert main([*words, "--out", "local"]) == 2
+    thread = kill_when_written(dask_cluster, folder / "cluster", files=3)
+    assert main([*words, "--out", "cluster", "--scheduler", dask_cluster.scheduler_address]) == 2
+    thread.join()
+    assert contents(folder / "cluster") == contents(folder / "local")
+    assert sum(map(len, contents(folder / "local/detections").values())) > 1000
+    assert capsys.readouterr().out.count("1 of 12 images failed") == 2
 
 
 def test_a_folder_that_the_workers_do_not_see(folder, dask_cluster, monkeypatch, user_error):
