@@ -277,7 +277,8 @@ SECTIONS = {
     }, split_remarks),
     "gigapixel": Section("Splitting of one large image (baselines: mmrotate, sahi)", {
         "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB", "library": "library",
-        "s": ("seconds", number), "peak MB": ("peak_mb", "{:,}"), "tiles": ("tiles", "{:,}"), "failure": "note",
+        "s": ("seconds", number), "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,}"),
+        "tiles": ("tiles", "{:,}"), "failure": "note",
     }, lambda record: [
         f"Windows of 1024 px, overlap 200 px, no labels, {record['settings']['processes']} processes; one run each. "
         "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
