@@ -58,9 +58,9 @@ def images_remarks(record: Record) -> list[str]:
     files = ", ".join(f"{name} {value:,} MB" for name, value in megabytes.items())
     return [
         f"{size:,} x {size:,} pixels, RGB ({files}); windows of 1024 px with 200 px overlap from top to bottom, in a "
-        "fresh process that also computes a checksum of them. rasterio reads window by window with GDAL's default cache "
-        "(5% of the memory); OpenCV decodes the whole image. GDAL's JPEG pixels differ where chroma is subsampled, "
-        "because rasterio's wheel holds another libjpeg."
+        "fresh process that also computes a checksum of them. rasterio reads window by window with GDAL's default "
+        "cache, 5% of the memory; OpenCV decodes the whole image. GDAL's JPEG pixels differ where chroma is "
+        "subsampled, because rasterio's wheel holds another libjpeg."
     ]
 
 
@@ -291,6 +291,23 @@ SECTIONS = {
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",
         "same pixels": "same_pixels", "same objects": "same_objects",
     }, split_remarks),
+    "gigapixel": Section("Splitting of one large image (baselines: mmrotate, sahi)", {
+        "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB", "library": "library",
+        "s": ("seconds", number), "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,}"),
+        "tiles": ("tiles", "{:,}"), "failure": "note",
+    }, lambda record: [
+        f"Windows of 1024 px, overlap 200 px, no labels, {record['settings']['processes']} processes; one run each. "
+        "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
+        f"{record['settings']['limit']} s."
+    ]),
+    "check_data": Section("Checking a dataset", {
+        "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
+        "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),
+        "images per second": ("images_per_second", number),
+    }, lambda record: [
+        f"Images: {record['settings']['data']}, repeated; {record['settings']['processes']} processes. Decoding covers "
+        "hashes of bytes and pixels. Label files are paired with one small image, of which only the header is read."
+    ]),
     "merge": Section("Merging (baseline: dotadevkit)", {
         "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",
         **_times("dotadevkit", "s", spread), "rotated-atss in one process, s": ("one_process", spread),

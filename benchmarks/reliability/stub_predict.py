@@ -2,12 +2,13 @@
 
     python benchmarks/reliability/stub_predict.py IMAGE|DIR --out OUT [options of predict]
 
-The detector places a box of one of 15 classes at every 32nd pixel; scores, angles and classes follow from the pixels,
-so that a wrong pixel changes the result.
+The detector places a box of one of 15 classes at every 32nd pixel (``STUB_STEP``); scores, angles and classes follow
+from the pixels, so that a wrong pixel changes the result.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,7 +24,7 @@ from rotated_atss.dota.classes import CLASSES
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
 
-STEP = 32  # pixels between boxes
+STEP = int(os.environ.get("STUB_STEP", "32"))  # pixels between boxes
 
 
 class StubDetector:
@@ -58,11 +59,11 @@ def predict_with_stub(words: list[str], log: Path | None = None) -> int:
     predict.load_any_detector = lambda *_: StubDetector()  # type: ignore[assignment,return-value]
     predict_image = predict._predict_image
 
-    def logged(*arguments: Any) -> None:
+    def logged(*arguments: Any, **options: Any) -> None:
         with log.open("a") if log is not None else nullcontext() as file:
             if file is not None:
                 file.write("image\n")
-        predict_image(*arguments)
+        predict_image(*arguments, **options)
 
     predict._predict_image = logged
     return cli.main(["predict", __file__, *words])  # any file is a model: it is not read

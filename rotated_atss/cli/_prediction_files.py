@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,169 +18,29 @@ from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.tiling.staging import SHARDS_WAIT_S
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
+    from rotated_atss.tiling.staging import Shard
 
 DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
 PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
-_MOVED = ".predict.moved"  # the partial folder of a finished run while it is removed
-_LOCK_SECONDS = 60.0  # a shard waits so long for another one that prepares or completes the output
 
 
-class PredictionFiles:
-    """Context manager for the files of one run of ``predict``, which the same command can continue.
-
-    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
-    is kept if the run is stopped, at any moment and in any way, unless no image is finished. :meth:`commit` composes
-    the result files there, records the renames that move them into place, and carries them out; a run that is stopped
-    from then on is finished by the next one, before that does anything else.
+class ImageRecords:
+    """Files of single images in the partial folder of a run; picklable, so that workers on other machines write them.
 
     Args:
-        out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
-        run: Description of all that the result depends on, in JSON. An interrupted run is continued if its description
-            is equal.
-        images: Names of all images, without suffix.
-        json_path: File of the COCO results; None writes none.
-        overwrite: Discard an interrupted run.
-        shard: Name of the part of the images that this run predicts, while other runs predict others into the same
-            folder; None for a run that predicts all.
-
-    Attributes:
-        finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
-            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
-            run does not replace) and ``removed_files`` (names of other removed files). None before.
-
-    Raises:
-        UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
+        partial: The partial folder.
     """
 
-    def __init__(
-        self,
-        out: str | Path,
-        run: Mapping[str, Any],
-        images: Sequence[str],
-        *,
-        json_path: str | Path | None = None,
-        overwrite: bool = False,
-        shard: str | None = None,
-    ) -> None:
-        self.out, self.partial = Path(out), Path(out) / PARTIAL
-        self.results = self.partial / _RESULTS
-        self.images = images
-        self.json_path = None if json_path is None else Path(json_path)
-        self.finished: dict[str, Any] | None = None
-        self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
-        self._created = False
-        self._parts: dict[Path, Path] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> PredictionFiles:
-        try:
-            self._created = not self.out.exists()
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._stack.callback(self._remove_created)
-            if self._shard is None:
-                self._stack.enter_context(run_lock(self.out / LOCK))
-                self._prepare()
-            else:
-                self._stack.enter_context(run_lock(self.out / f".predict.{self._shard}.lock"))
-                with self._main_lock():
-                    self._prepare()
-        except OSError as error:
-            self._stack.close()
-            what = f"the output cannot be written: {error.strerror}"
-            raise UserError(what, where=error.filename or self.out, hint="choose another output path") from error
-        except UserError:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-        elif self.partial.exists() and error is not None:
-            done = sum(map(self.is_done, self.images))
-            images = count_of(len(self.images), "image")
-            print(f"{done} of {images} {is_or_are(done)} finished; the same command continues")
-        if not (self.partial / _JOURNAL).exists():
-            for part in self._parts.values():
-                part.unlink(missing_ok=True)
-        self._stack.close()
-
-    def _prepare(self) -> None:
-        """Finish, continue or discard an interrupted run, and create the folders."""
-        shutil.rmtree(self.out / _MOVED, ignore_errors=True)
-        journal = read_state(self.partial / _JOURNAL)
-        if journal is not None:
-            is_same = first_difference(journal["run"], self._run) is None
-            self._move(journal)
-            if is_same and not self._overwrite:
-                self.finished = journal["note"]
-                return
-        self._check_continuable()
-        for folder in (self.partial / _RECORDS, self.results / PICTURES):
-            folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.out / DETECTIONS, self.out / PICTURES):
-            self._check_writable(folder)
-        if self.json_path is not None:
-            self.json_path.parent.mkdir(parents=True, exist_ok=True)
-            self._check_writable(self.json_path.parent)
-        if not (self.partial / _RUN).exists():
-            atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
-
-    def _check_continuable(self) -> None:
-        """Discard an interrupted run if that is requested, or if nothing of it is finished."""
-        run = read_state(self.partial / _RUN)
-        difference = None if run is None else first_difference(run, self._run)
-        has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
-        if difference is not None and has_records and not self._overwrite:
-            hint = "repeat its command to continue it, or pass --overwrite to discard it"
-            raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
-        if self._overwrite or difference is not None or run is None:
-            self._check_no_shards()
-            shutil.rmtree(self.partial, ignore_errors=True)
-        elif self._shard is None:
-            for path in self.partial.rglob(".*.part"):  # left by a killed process
-                path.unlink()
-
-    def _check_no_shards(self) -> None:
-        """Raise an error while another run writes into the partial folder."""
-        for lock in self.out.glob(".predict.*.lock"):
-            if self._shard is None or lock.name != f".predict.{self._shard}.lock":
-                with run_lock(lock):
-                    pass
-
-    @contextmanager
-    def _main_lock(self) -> Iterator[None]:
-        """Hold the lock of the output folder for a short time, as soon as no other shard holds it."""
-        deadline = time.monotonic() + _LOCK_SECONDS
-        with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(run_lock(self.out / LOCK))
-                    break
-                except UserError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.2)
-            yield
-
-    def _remove_created(self) -> None:
-        if self._created and self.out.exists() and not any(self.out.iterdir()):
-            self.out.rmdir()
-
-    @staticmethod
-    def _check_writable(folder: Path) -> None:
-        if folder.exists():
-            probe = folder / f".{secrets.token_hex(4)}.part"
-            probe.touch()
-            probe.unlink()
+    def __init__(self, partial: Path) -> None:
+        self.partial = partial
+        self.results = partial / _RESULTS
 
     def picture_path(self, image: Path) -> Path:
         """Return the temporary path of an image's picture."""
@@ -214,9 +72,160 @@ class PredictionFiles:
         """Record that an image cannot be read. The next run tries again."""
         self._failure(image).write_text(f"{error}\n")
 
-    def is_complete(self) -> bool:
-        """Return whether every image is finished or has failed."""
-        return all(self._failure(image).exists() or self.is_done(image) for image in self.images)
+    def has_failed(self, image: str) -> bool:
+        """Return whether an image could not be read."""
+        return self._failure(image).exists()
+
+    def _record(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.npz"
+
+    def _failure(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.failed"
+
+
+class PredictionFiles(ImageRecords):
+    """Context manager for the files of one run of ``predict``, which the same command can continue.
+
+    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
+    is kept if the run is stopped, at any moment and in any way, unless no image is finished. :meth:`commit` composes
+    the result files there, records the renames that move them into place, and carries them out; a run that is stopped
+    from then on is finished by the next one, before that does anything else.
+
+    Args:
+        out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
+        run: Description of all that the result depends on, in JSON. An interrupted run is continued if its description
+            is equal.
+        images: Names of all images, without suffix.
+        json_path: File of the COCO results; None writes none.
+        overwrite: Discard an interrupted run.
+        shard: Which images this run predicts, while other runs predict others into the same folder; None for all.
+
+    Attributes:
+        own_images: Names of the images that this run predicts.
+        finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
+            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
+            run does not replace) and ``removed_files`` (names of other removed files). None before.
+
+    Raises:
+        UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        run: Mapping[str, Any],
+        images: Sequence[str],
+        *,
+        json_path: str | Path | None = None,
+        overwrite: bool = False,
+        shard: Shard | None = None,
+    ) -> None:
+        super().__init__(Path(out) / PARTIAL)
+        self.out = Path(out)
+        self.images = images
+        self.own_images = images if shard is None else images[shard.index - 1 :: shard.count]
+        self.json_path = None if json_path is None else Path(json_path)
+        self.finished: dict[str, Any] | None = None
+        self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
+        self._created = False
+        self._parts: dict[Path, Path] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> PredictionFiles:
+        try:
+            self._created = not self.out.exists()
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._stack.callback(self._remove_created)
+            self._stack.enter_context(run_lock(self.out / self._lock_name))
+            for lock in self.out.glob(".predict.*.lock") if self._shard is None else ():
+                with run_lock(lock):  # refused while the shard runs
+                    pass
+            with self._main_lock():
+                self._prepare()
+        except OSError as error:
+            self._stack.close()
+            what = f"the output cannot be written: {error.strerror}"
+            raise UserError(what, where=error.filename or self.out, hint="choose another output path") from error
+        except UserError:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.finished is not None:
+            with self._main_lock(), suppress(FileNotFoundError):  # another shard can have removed it
+                self._remove_partial()
+        elif self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self.partial.exists() and error is not None:
+            done = sum(map(self.is_done, self.images))
+            images = count_of(len(self.images), "image")
+            print(f"{done} of {images} {is_or_are(done)} finished; the same command continues")
+        if not (self.partial / _JOURNAL).exists():
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
+        self._stack.close()
+
+    def _prepare(self) -> None:
+        """Finish, continue or discard an interrupted run, and create the folders."""
+        journal = read_state(self.partial / _JOURNAL)
+        if journal is not None:
+            finish_moves(journal)
+            if first_difference(journal["run"], self._run) is None and not self._overwrite:
+                self.finished = journal["note"]
+                return
+            self._remove_partial()
+        self._check_continuable()
+        for folder in (self.partial / _RECORDS, self.results / PICTURES):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.out / DETECTIONS, self.out / PICTURES):
+            self._check_writable(folder)
+        if self.json_path is not None:
+            self.json_path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_writable(self.json_path.parent)
+        if not (self.partial / _RUN).exists():
+            atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
+
+    def _check_continuable(self) -> None:
+        """Discard an interrupted run if that is requested, or if nothing of it is finished."""
+        run = read_state(self.partial / _RUN)
+        difference = None if run is None else first_difference(run, self._run)
+        has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
+        if difference is not None and has_records and not self._overwrite:
+            hint = "repeat its command to continue it, or pass --overwrite to discard it"
+            raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
+        if self._overwrite or difference is not None or run is None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        elif self._shard is None:
+            for path in self.partial.rglob(".*.part"):  # left by a killed process
+                path.unlink()
+
+    @property
+    def _lock_name(self) -> str:
+        return LOCK if self._shard is None else f".predict.{self._shard.lock_name}.lock"
+
+    def _main_lock(self) -> AbstractContextManager[None]:
+        """Hold the lock of the output folder, for a short time in a shard."""
+        return nullcontext() if self._shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S)
+
+    def _remove_created(self) -> None:
+        if self._created and self.out.exists() and not any(self.out.iterdir()):
+            self.out.rmdir()
+
+    @staticmethod
+    def _check_writable(folder: Path) -> None:
+        if folder.exists():
+            probe = folder / f".{secrets.token_hex(4)}.part"
+            probe.touch()
+            probe.unlink()
+
+    def count_left(self) -> int:
+        """Return the number of images that no run has processed yet."""
+        if not (self.partial / _RUN).exists():  # another shard has completed the output
+            return 0
+        return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
     def part_of(self, target: str | Path) -> Path:
         """Return the temporary path, in the same folder, of a result file outside of the output folder."""
@@ -234,8 +243,8 @@ class PredictionFiles:
                 records of the finished images in the order of the images. Returns a summary.
             stale: Files of an earlier result to remove.
         """
-        with self._main_lock() if self._shard is not None else nullcontext():
-            if not (self.partial / _RUN).exists():
+        with self._main_lock():
+            if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has done this
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
@@ -253,7 +262,7 @@ class PredictionFiles:
                 "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
                 "removed_files": [path.name for path in old if path not in kept and path.exists()],
             }  # fmt: skip
-            self._move(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
         self.finished = note
 
     def _list_moves(self) -> list[tuple[Path, Path]]:
@@ -275,13 +284,12 @@ class PredictionFiles:
             and is_written_by_this_package(path)
         ]
 
-    def _record(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.npz"
-
-    def _failure(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.failed"
-
-    def _move(self, journal: Mapping[str, Any]) -> None:
-        finish_moves(journal)
-        os.replace(self.partial, self.out / _MOVED)
-        shutil.rmtree(self.out / _MOVED, ignore_errors=True)
+    def _remove_partial(self) -> None:
+        """Remove the partial folder, the journal last: until then the next run finds that this one has finished."""
+        for path in self.partial.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _JOURNAL:
+                path.unlink()
+        (self.partial / _JOURNAL).unlink(missing_ok=True)
+        self.partial.rmdir()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
+from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
@@ -34,8 +35,10 @@ from rotated_atss.cli._pictures import (
     picture_path,
     write_picture,
 )
-from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
+from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
 
@@ -55,7 +58,7 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
-_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite"}
+_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
@@ -67,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start anew"
     )
+    add_shard_argument(parser, "predict")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -106,6 +110,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
+    add_scheduler_argument(inference)
     add_pixel_arguments(inference)
     inference.add_argument(
         "--fast", action="store_true",
@@ -123,16 +128,19 @@ def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
     started = time.perf_counter()
+    if args.scheduler is not None:
+        config, checkpoint = _share(config, checkpoint, args)
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     notes = list(note_georeferences(args.format.split(","), paths))
     state = _describe_run(args, config, checkpoint, paths)
     names = [path.stem for path in paths]
-    with PredictionFiles(args.out, state, names, json_path=args.json, overwrite=args.overwrite) as files:
+    options_of_files = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
+    with PredictionFiles(args.out, state, names, **options_of_files) as files:
         if files.finished is None:
             detector = load_any_detector(config, checkpoint, args, options)
             for note in notes:
                 print(note)
-            _predict_images(files, detector, checkpoint, paths, args)
+            _predict_images(files, detector, ModelSource(config, checkpoint, args, options), paths, args)
         else:
             print("the interrupted run was finished")
         return _print_result(files, paths, args, time.perf_counter() - started)
@@ -141,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
 def _predict_images(
     files: PredictionFiles,
     detector: LoadedDetector | GraphDetector,
-    checkpoint: str,
+    model: ModelSource,
     paths: Sequence[Path],
     args: argparse.Namespace,
 ) -> None:
@@ -151,18 +159,23 @@ def _predict_images(
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-    _print_record(detector, checkpoint, tiling)
+    _print_record(detector, model.checkpoint, tiling)
     classes = select_classes(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
     print_skipped_images(args.images)
     args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
-    left = [path for path in paths if not files.is_done(path.stem)]
-    if len(left) < len(paths):
-        print(f"continuing: {len(paths) - len(left)} of {count_of(len(paths), 'image')} finished")
+    own = [path for path in paths if path.stem in set(files.own_images)]
+    left = [path for path in own if not files.is_done(path.stem)]
+    if len(left) < len(own):
+        print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")
     print(_plan(left, tiling), flush=True)
-    process_images(left, lambda path: _predict_image(files, detector, tiling, classes, path, args), "predict")
-    if any(map(files.is_done, files.images)):
+    predict = partial(_predict_image, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
+    if args.scheduler is None:
+        process_images(left, lambda path: predict(detector=detector, path=path), "predict")
+    else:
+        predict_on_cluster(model, predict, left, args.scheduler)
+    if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(_compose, files, detector.classes, classes, ids, paths, args)
         stale = [ids_path(args.json)] if args.coco_annotations else []
         if DOTA not in args.format.split(","):
@@ -170,8 +183,19 @@ def _predict_images(
         files.commit(compose, stale)
 
 
+def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
+    """Return the config and the model file with absolute paths, after all workers see these and the images."""
+    options = {
+        "config": config if config is not None and Path(config).exists() else None,  # or the name of a config
+        "checkpoint": checkpoint, "images": args.images, "out": args.out,
+    }  # fmt: skip
+    prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
+    args.images, args.out = str(options["images"]), str(options["out"])
+    return config if options["config"] is None else str(options["config"]), str(options["checkpoint"])
+
+
 def _predict_image(
-    files: PredictionFiles,
+    files: ImageRecords,
     detector: LoadedDetector | GraphDetector,
     tiling: Tiling,
     classes: Sequence[str],
@@ -225,16 +249,20 @@ def _compose(
 
 def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
     """Print what was written, and return the exit code."""
-    failed = len(paths)
-    if files.finished is not None:
-        failed = files.finished["failed"]
-        if files.finished["removed"]:
-            pictures = count_of(files.finished["removed"], "picture")
-            print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
-        if files.finished.get("removed_files"):
-            print(f"{', '.join(files.finished['removed_files'])} of an earlier run removed from {args.out}")
-        print(f"{files.finished['summary']}; {seconds:.1f} s; written to {args.out}")
-    return print_failures(failed, paths)
+    result = files.finished
+    if result is None:
+        failed = sum(map(files.has_failed, files.own_images))
+        if args.shard:
+            left = count_of(files.count_left(), "image")
+            print(f"{seconds:.1f} s; {left} left to other shards, the last of which completes {args.out}")
+        return print_failures(failed, files.own_images)
+    if result["removed"]:
+        pictures = count_of(result["removed"], "picture")
+        print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
+    if result.get("removed_files"):
+        print(f"{', '.join(result['removed_files'])} of an earlier run removed from {args.out}")
+    print(f"{result['summary']}; {seconds:.1f} s; written to {args.out}")
+    return print_failures(result["failed"], paths)
 
 
 def _describe_run(
@@ -325,7 +353,8 @@ def _detect(
     from rotated_atss.tiling.predict import predict_image
 
     detections = predict_image(detector, image, progress=None, **vars(tiling))
-    return _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    labels = [detector.classes.index(name) for name in classes]
+    return detections if len(set(labels)) == len(detector.classes) else _keep_labels(detections, labels)
 
 
 def _draw(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -19,6 +19,7 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 """Coordinates of a table: pixels of the image, a map whose CRS has no place on Earth, or a CRS that has one."""
 
 VALUE_DECIMALS = 4  # of meters and degrees of the heading
+_PART_ROWS = 20_000
 LON_LAT_DECIMALS = 13
 """Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
 
@@ -124,6 +125,14 @@ class FeatureTable:
     columns: dict[str, NDArray]
     rings: NDArray[np.float64]
 
+    def iter_parts(self) -> Iterator[FeatureTable]:
+        """Yield the table in parts of ``_PART_ROWS`` rows, so that little of it is held as text."""
+        for start in range(0, len(self.rings), _PART_ROWS):
+            rows = slice(start, start + _PART_ROWS)
+            yield replace(
+                self, columns={name: each[rows] for name, each in self.columns.items()}, rings=self.rings[rows]
+            )
+
     @property
     def finite(self) -> NDArray[np.bool_]:
         """(N,) whether all coordinates of a ring are finite; they are not outside the area of the CRS."""
@@ -175,6 +184,24 @@ def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
         numbered = (name if number == 1 else f"{name}_{number}" for number in count(1))
         names.append(next(each for each in numbered if each not in names))
     return names
+
+
+def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> NDArray[np.float64]:
+    """Convert polygons in pixels to rings in WGS 84 longitude and latitude.
+
+    Args:
+        polygons: (N, 4, 2) corners in pixels.
+        georeference: Map position of the image, whose CRS has a place on Earth.
+
+    Returns:
+        (N, 5, 2) degrees, as in :class:`FeatureTable`.
+
+    Example:
+        >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
+        >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
+        [117.0, 0.0]
+    """
+    return _rings(_place(polygons, georeference, LON_LAT))
 
 
 def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:

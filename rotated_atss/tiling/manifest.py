@@ -38,8 +38,8 @@ class Manifest:
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were kept in one piece.
         pixels: Conversion of the pixels of the images to 8-bit color.
-        ground_resolution: Median of the meters per pixel of the images for which they are recorded, rounded to
-            millimeters; None if there are none.
+        ground_resolution: Meters per pixel of the tiles: the median of the images for which it is recorded, divided by
+            the median rate if rates resample, rounded to millimeters; None if it is not recorded.
     """
 
     written_by: str = ""
@@ -193,7 +193,7 @@ def read_manifest(path: str | Path) -> Manifest:
         window=_window(settings, path),
         whole_images=_get(settings, "whole_images", bool, False, path),
         pixels=_pixels(settings, path),
-        ground_resolution=_ground_resolution(_get(content, "images", list, [], path), path),
+        ground_resolution=_ground_resolution(_get(content, "images", list, [], path), settings, path),
     )
 
 
@@ -300,14 +300,20 @@ def _pixels(settings: dict[str, Any], path: str | Path) -> PixelOptions:
     return PixelOptions.of(bits, scaling, bands)
 
 
-def _ground_resolution(images: Sequence[Any], path: str | Path) -> float | None:
-    """Return the median of the recorded values."""
+def _ground_resolution(images: Sequence[Any], settings: dict[str, Any], path: str | Path) -> float | None:
+    """Return the median of the recorded values, at the median rate of the tiles."""
     values = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
     known = [value for value in values if value is not None]
     for value in known:
         if not is_finite_number(value) or value <= 0:
             raise _manifest_error(path, "images.ground_resolution", "a number above 0, in meters per pixel", value)
-    return round(median(known), 3) or None if known else None
+    if not known:
+        return None
+    rates = _get(settings, "rates", list, [], path) if settings.get("name_style") == "devkit" else []
+    for rate in rates:
+        if not is_finite_number(rate) or rate <= 0:
+            raise _manifest_error(path, "settings.rates", "numbers above 0", rate)
+    return round(median(known) / median(rates or [1]), 3) or None
 
 
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:

@@ -64,5 +64,12 @@ def test_entries_of_a_manifest(tmp_path):
 def test_ground_resolution_is_the_median_of_the_known_ones(tmp_path):
     images = [{"ground_resolution": value} for value in (0.3, 0.25012, 0.1)]
     assert read(tmp_path, json.dumps({"images": [*images, {"file": "a.png"}, 3]})).ground_resolution == 0.25
+    resampled = {"images": images, "settings": {"name_style": "devkit", "rates": [0.5]}}
+    assert read(tmp_path, json.dumps(resampled)).ground_resolution == 0.5
+    resampled["settings"]["rates"] = [0]
+    with pytest.raises(UserError, match=r"settings\.rates must be numbers above 0, got '0'"):
+        read(tmp_path, json.dumps(resampled))
+    resampled["settings"]["name_style"] = "mmrotate"  # which does not resample
+    assert read(tmp_path, json.dumps(resampled)).ground_resolution == 0.25
     assert read(tmp_path, json.dumps({"images": [{"file": "a.png"}]})).ground_resolution is None
     assert read(tmp_path, '{"images": [{"ground_resolution": 1e-9}]}').ground_resolution is None
