@@ -2,12 +2,13 @@
 
     python benchmarks/reliability/stub_predict.py IMAGE|DIR --out OUT [options of predict]
 
-The detector places a box of one of 15 classes at every 32nd pixel; scores, angles and classes follow from the pixels,
-so that a wrong pixel changes the result.
+The detector places a box of one of 15 classes at every 32nd pixel (``STUB_STEP``); scores, angles and classes follow
+from the pixels, so that a wrong pixel changes the result.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,7 +23,7 @@ from rotated_atss.cli import predict
 from rotated_atss.dota.classes import CLASSES
 from rotated_atss.io.png import Image
 
-STEP = 32  # pixels between boxes
+STEP = int(os.environ.get("STUB_STEP", "32"))  # pixels between boxes
 
 
 class StubDetector:

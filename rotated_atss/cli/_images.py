@@ -51,19 +51,19 @@ def print_skipped_images(source: str | Path) -> None:
         print(note)
 
 
-def print_failures(failed: int, paths: Sequence[Path]) -> int:
+def print_failures(failed: int, images: Sequence[object]) -> int:
     """Print how many images failed and return the exit code.
 
     Args:
         failed: Number of images that failed.
-        paths: All images.
+        images: All images.
 
     Example:
         >>> print_failures(0, [Path("a.png")])
         0
     """
     if failed:
-        print(f"{failed} of {count_of(len(paths), 'image')} failed")
+        print(f"{failed} of {count_of(len(images), 'image')} failed")
     return 2 if failed else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rotated_atss.io.png import Image
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
+REDUCED_PIXELS = 16_000_000
+MAX_CAPTIONED = 50_000  # captions of more boxes hide each other, and the image
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,13 @@ def picture_path(folder: str | Path, image: Path) -> Path:
 
 
 def reduction_factor(width: int, height: int) -> int:
-    """Return the integer factor by which an image is reduced to a picture of at most ``MAX_PICTURE_PIXELS``.
+    """Return the integer factor that reduces an image above ``MAX_PICTURE_PIXELS`` to ``REDUCED_PIXELS``, else 1.
 
     Example:
         >>> reduction_factor(7000, 7000), reduction_factor(30_000, 30_000)
-        (1, 5)
+        (1, 8)
     """
-    return max(1, math.ceil(math.sqrt(width * height / MAX_PICTURE_PIXELS)))
+    return 1 if width * height <= MAX_PICTURE_PIXELS else math.ceil(math.sqrt(width * height / REDUCED_PIXELS))
 
 
 def write_picture(path: Path, image: ImageReader, layers: Iterable[Layer], args: argparse.Namespace) -> None:
@@ -125,7 +127,21 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
     if layer.plain:
         white = [(255, 255, 255)] * len(layer.names)
         return draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
-    return draw_boxes(
-        picture, layer.polygons, layer.names, layer.scores, layer.colors, score_threshold=args.score,
-        thickness=args.line_width, box_only=args.box_only, legend=not args.box_only,
-    )  # fmt: skip
+    box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
+    for part in _parts(layer) if box_only else [layer]:
+        picture = draw_boxes(
+            picture, part.polygons, part.names, part.scores, part.colors, score_threshold=args.score,
+            thickness=args.line_width, box_only=box_only, legend=not box_only,
+        )  # fmt: skip
+    return picture
+
+
+def _parts(layer: Layer) -> Iterator[Layer]:
+    """Divide a layer, because drawing takes more memory than the boxes; higher scores are drawn later."""
+    import numpy as np
+
+    order = np.arange(len(layer.names)) if layer.scores is None else np.argsort(layer.scores, kind="stable")
+    for rows in np.array_split(order, max(1, math.ceil(len(order) / MAX_CAPTIONED))):
+        names = [layer.names[row] for row in rows.tolist()]
+        scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
+        yield replace(layer, polygons=layer.polygons[rows], names=names, scores=scores)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,17 +18,17 @@ from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.tiling.staging import SHARDS_WAIT_S
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
+    from rotated_atss.tiling.staging import Shard
 
 DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
 PARTIAL, LOCK = "predict.partial", ".predict.lock"
 
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
-_MOVED = ".predict.moved"  # the partial folder of a finished run while it is removed
-_LOCK_SECONDS = 60.0  # a shard waits so long for another one that prepares or completes the output
 
 
 class ImageRecords:
@@ -74,6 +72,10 @@ class ImageRecords:
         """Record that an image cannot be read. The next run tries again."""
         self._failure(image).write_text(f"{error}\n")
 
+    def has_failed(self, image: str) -> bool:
+        """Return whether an image could not be read."""
+        return self._failure(image).exists()
+
     def _record(self, image: str) -> Path:
         return self.partial / _RECORDS / f"{image}.npz"
 
@@ -96,10 +98,10 @@ class PredictionFiles(ImageRecords):
         images: Names of all images, without suffix.
         json_path: File of the COCO results; None writes none.
         overwrite: Discard an interrupted run.
-        shard: Name of the part of the images that this run predicts, while other runs predict others into the same
-            folder; None for a run that predicts all.
+        shard: Which images this run predicts, while other runs predict others into the same folder; None for all.
 
     Attributes:
+        own_images: Names of the images that this run predicts.
         finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
             images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
             run does not replace) and ``removed_files`` (names of other removed files). None before.
@@ -116,11 +118,12 @@ class PredictionFiles(ImageRecords):
         *,
         json_path: str | Path | None = None,
         overwrite: bool = False,
-        shard: str | None = None,
+        shard: Shard | None = None,
     ) -> None:
         super().__init__(Path(out) / PARTIAL)
         self.out = Path(out)
         self.images = images
+        self.own_images = images if shard is None else images[shard.index - 1 :: shard.count]
         self.json_path = None if json_path is None else Path(json_path)
         self.finished: dict[str, Any] | None = None
         self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
@@ -133,13 +136,12 @@ class PredictionFiles(ImageRecords):
             self._created = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_created)
-            if self._shard is None:
-                self._stack.enter_context(run_lock(self.out / LOCK))
+            self._stack.enter_context(run_lock(self.out / self._lock_name))
+            for lock in self.out.glob(".predict.*.lock") if self._shard is None else ():
+                with run_lock(lock):  # refused while the shard runs
+                    pass
+            with self._main_lock():
                 self._prepare()
-            else:
-                self._stack.enter_context(run_lock(self.out / f".predict.{self._shard}.lock"))
-                with self._main_lock():
-                    self._prepare()
         except OSError as error:
             self._stack.close()
             what = f"the output cannot be written: {error.strerror}"
@@ -152,7 +154,10 @@ class PredictionFiles(ImageRecords):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
+        if self.finished is not None:
+            with self._main_lock(), suppress(FileNotFoundError):  # another shard can have removed it
+                self._remove_partial()
+        elif self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self.partial.exists() and error is not None:
             done = sum(map(self.is_done, self.images))
@@ -165,14 +170,13 @@ class PredictionFiles(ImageRecords):
 
     def _prepare(self) -> None:
         """Finish, continue or discard an interrupted run, and create the folders."""
-        shutil.rmtree(self.out / _MOVED, ignore_errors=True)
         journal = read_state(self.partial / _JOURNAL)
         if journal is not None:
-            is_same = first_difference(journal["run"], self._run) is None
-            self._move(journal)
-            if is_same and not self._overwrite:
+            finish_moves(journal)
+            if first_difference(journal["run"], self._run) is None and not self._overwrite:
                 self.finished = journal["note"]
                 return
+            self._remove_partial()
         self._check_continuable()
         for folder in (self.partial / _RECORDS, self.results / PICTURES):
             folder.mkdir(parents=True, exist_ok=True)
@@ -193,33 +197,18 @@ class PredictionFiles(ImageRecords):
             hint = "repeat its command to continue it, or pass --overwrite to discard it"
             raise UserError(f"an interrupted run differs: {difference}", where=self.partial, hint=hint)
         if self._overwrite or difference is not None or run is None:
-            self._check_no_shards()
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self._shard is None:
             for path in self.partial.rglob(".*.part"):  # left by a killed process
                 path.unlink()
 
-    def _check_no_shards(self) -> None:
-        """Raise an error while another run writes into the partial folder."""
-        for lock in self.out.glob(".predict.*.lock"):
-            if self._shard is None or lock.name != f".predict.{self._shard}.lock":
-                with run_lock(lock):
-                    pass
+    @property
+    def _lock_name(self) -> str:
+        return LOCK if self._shard is None else f".predict.{self._shard.lock_name}.lock"
 
-    @contextmanager
-    def _main_lock(self) -> Iterator[None]:
-        """Hold the lock of the output folder for a short time, as soon as no other shard holds it."""
-        deadline = time.monotonic() + _LOCK_SECONDS
-        with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(run_lock(self.out / LOCK))
-                    break
-                except UserError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.2)
-            yield
+    def _main_lock(self) -> AbstractContextManager[None]:
+        """Hold the lock of the output folder, for a short time in a shard."""
+        return nullcontext() if self._shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S)
 
     def _remove_created(self) -> None:
         if self._created and self.out.exists() and not any(self.out.iterdir()):
@@ -232,9 +221,11 @@ class PredictionFiles(ImageRecords):
             probe.touch()
             probe.unlink()
 
-    def is_complete(self) -> bool:
-        """Return whether every image is finished or has failed."""
-        return all(self._failure(image).exists() or self.is_done(image) for image in self.images)
+    def count_left(self) -> int:
+        """Return the number of images that no run has processed yet."""
+        if not (self.partial / _RUN).exists():  # another shard has completed the output
+            return 0
+        return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
 
     def part_of(self, target: str | Path) -> Path:
         """Return the temporary path, in the same folder, of a result file outside of the output folder."""
@@ -252,8 +243,8 @@ class PredictionFiles(ImageRecords):
                 records of the finished images in the order of the images. Returns a summary.
             stale: Files of an earlier result to remove.
         """
-        with self._main_lock() if self._shard is not None else nullcontext():
-            if not (self.partial / _RUN).exists():
+        with self._main_lock():
+            if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has done this
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
@@ -271,7 +262,7 @@ class PredictionFiles(ImageRecords):
                 "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
                 "removed_files": [path.name for path in old if path not in kept and path.exists()],
             }  # fmt: skip
-            self._move(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
         self.finished = note
 
     def _list_moves(self) -> list[tuple[Path, Path]]:
@@ -293,7 +284,12 @@ class PredictionFiles(ImageRecords):
             and is_written_by_this_package(path)
         ]
 
-    def _move(self, journal: Mapping[str, Any]) -> None:
-        finish_moves(journal)
-        os.replace(self.partial, self.out / _MOVED)
-        shutil.rmtree(self.out / _MOVED, ignore_errors=True)
+    def _remove_partial(self) -> None:
+        """Remove the partial folder, the journal last: until then the next run finds that this one has finished."""
+        for path in self.partial.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _JOURNAL:
+                path.unlink()
+        (self.partial / _JOURNAL).unlink(missing_ok=True)
+        self.partial.rmdir()

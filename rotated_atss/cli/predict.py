@@ -37,6 +37,7 @@ from rotated_atss.cli._pictures import (
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
 
@@ -56,7 +57,7 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
-_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler"}
+_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="discard the finished images of an interrupted run and start anew"
     )
+    add_shard_argument(parser, "predict")
     parser.add_argument("--no-pictures", action="store_true", help="write text files only")
     parser.add_argument(
         "--json", metavar="FILE",
@@ -131,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
     notes = list(note_georeferences(args.format.split(","), paths))
     state = _describe_run(args, config, checkpoint, paths)
     names = [path.stem for path in paths]
-    with PredictionFiles(args.out, state, names, json_path=args.json, overwrite=args.overwrite) as files:
+    options_of_files = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
+    with PredictionFiles(args.out, state, names, **options_of_files) as files:
         if files.finished is None:
             detector = load_any_detector(config, checkpoint, args, options)
             for note in notes:
@@ -161,16 +164,17 @@ def _predict_images(
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
     print_skipped_images(args.images)
     args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
-    left = [path for path in paths if not files.is_done(path.stem)]
-    if len(left) < len(paths):
-        print(f"continuing: {len(paths) - len(left)} of {count_of(len(paths), 'image')} finished")
+    own = [path for path in paths if path.stem in set(files.own_images)]
+    left = [path for path in own if not files.is_done(path.stem)]
+    if len(left) < len(own):
+        print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")
     print(_plan(left, tiling), flush=True)
     predict = partial(_predict_image, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(left, lambda path: predict(detector=detector, path=path), "predict")
     else:
         predict_on_cluster(model, predict, left, args.scheduler)
-    if any(map(files.is_done, files.images)):
+    if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(_compose, files, detector.classes, classes, ids, paths, args)
         stale = [ids_path(args.json)] if args.coco_annotations else []
         if DOTA not in args.format.split(","):
@@ -244,16 +248,20 @@ def _compose(
 
 def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
     """Print what was written, and return the exit code."""
-    failed = len(paths)
-    if files.finished is not None:
-        failed = files.finished["failed"]
-        if files.finished["removed"]:
-            pictures = count_of(files.finished["removed"], "picture")
-            print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
-        if files.finished.get("removed_files"):
-            print(f"{', '.join(files.finished['removed_files'])} of an earlier run removed from {args.out}")
-        print(f"{files.finished['summary']}; {seconds:.1f} s; written to {args.out}")
-    return print_failures(failed, paths)
+    result = files.finished
+    if result is None:
+        failed = sum(map(files.has_failed, files.own_images))
+        if args.shard:
+            left = count_of(files.count_left(), "image")
+            print(f"{seconds:.1f} s; {left} left to other shards, the last of which completes {args.out}")
+        return print_failures(failed, files.own_images)
+    if result["removed"]:
+        pictures = count_of(result["removed"], "picture")
+        print(f"{pictures} of an earlier run removed from {Path(args.out) / PICTURES}")
+    if result.get("removed_files"):
+        print(f"{', '.join(result['removed_files'])} of an earlier run removed from {args.out}")
+    print(f"{result['summary']}; {seconds:.1f} s; written to {args.out}")
+    return print_failures(result["failed"], paths)
 
 
 def _describe_run(
@@ -345,7 +353,8 @@ def _detect(
     from rotated_atss.tiling.predict import predict_image
 
     detections = predict_image(detector, image, progress=None, **vars(tiling))
-    return _keep_labels(detections, [detector.classes.index(name) for name in classes])
+    labels = [detector.classes.index(name) for name in classes]
+    return detections if len(set(labels)) == len(detector.classes) else _keep_labels(detections, labels)
 
 
 def _draw(

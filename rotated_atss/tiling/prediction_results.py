@@ -13,7 +13,7 @@ from rotated_atss.ops.boxes import obb_to_hbb
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
-_ROWS = 100_000  # detections formatted at once, which bounds the memory
+_ROWS = 20_000  # detections formatted at once, which bounds the memory
 
 
 class ResultWriter(Protocol):

@@ -39,7 +39,7 @@ PARTS = (
     MANIFEST,
 )  # in the order in which they are moved; the manifest marks a complete split
 
-_SHARDS_WAIT_S = 600.0  # the longest time for which a shard waits for another one that prepares or moves the folder
+SHARDS_WAIT_S = 600.0  # the longest time for which a shard waits for another one that prepares or moves the folder
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"
@@ -47,7 +47,7 @@ _CHOOSE = "choose a new or empty folder as --out"
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several runs that share the images of a split, ``index`` of ``count``, from 1.
+    """One of several runs that share the images of a split or a prediction, ``index`` of ``count``, from 1.
 
     Raises:
         UserError: The index is not from 1 to the count.
@@ -66,6 +66,11 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
+
+    @property
+    def lock_name(self) -> str:
+        """Part of the name of its lock."""
+        return f"{self.index}-of-{self.count}"
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -90,12 +95,12 @@ class Stage:
     def __init__(self, out: Path, *, labeled: bool, shard: Shard | None = None) -> None:
         self.out, self.folder, self.labeled, self.shard = out, out / PARTIAL, labeled, shard
         self.finished: dict[str, SplitStats] = {}
-        self._records = f"{RECORDS}.jsonl" if shard is None else f"{RECORDS}-{shard.index}-of-{shard.count}.jsonl"
+        self._records = f"{RECORDS}.jsonl" if shard is None else f"{RECORDS}-{shard.lock_name}.jsonl"
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Keep other shards from moving the split; yield False if one has done so."""
-        with nullcontext() if self.shard is None else run_lock(self.out / LOCK, _SHARDS_WAIT_S):
+        with nullcontext() if self.shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S):
             yield self.folder.exists()
 
     @property
@@ -199,8 +204,8 @@ def staged(
 def _locked_folder(out: Path, shard: Shard | None) -> Iterator[AbstractContextManager[None]]:
     """Hold the lock of a run or of a shard; yield the lock under which the temporary folder is prepared."""
     if shard is not None:
-        with run_lock(out / f".split.{shard.index}-of-{shard.count}.lock"):
-            yield run_lock(out / LOCK, _SHARDS_WAIT_S)
+        with run_lock(out / f".split.{shard.lock_name}.lock"):
+            yield run_lock(out / LOCK, SHARDS_WAIT_S)
         return
     with run_lock(out / LOCK):
         for path in sorted(out.glob(".split.*-of-*.lock")):

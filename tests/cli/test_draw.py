@@ -203,9 +203,20 @@ def test_pictures_of_large_images_are_reduced(drawable, monkeypatch, capsys):
     from rotated_atss.cli import _pictures
     from rotated_atss.visualization.drawing import class_color
 
-    monkeypatch.setattr(_pictures, "MAX_PICTURE_PIXELS", 100 * 120 // 4)
+    monkeypatch.setattr(_pictures, "MAX_PICTURE_PIXELS", 100 * 120 - 1)
+    monkeypatch.setattr(_pictures, "REDUCED_PIXELS", 100 * 120 // 4)
     picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
     assert picture.shape == (50, 60, 3)
     assert is_close(picture[10, 5], class_color("ship"))
     assert is_close(picture[32, 30], class_color("plane"))
     assert "P1.png: the picture of 120 x 100 px is reduced by 2 to 60 x 50 px" in capsys.readouterr().err
+
+
+def test_many_boxes_are_drawn_in_parts_without_captions(drawable, monkeypatch):
+    from rotated_atss.cli import _pictures
+
+    words = ["--detections", drawable / "detections", "--score", 0.1]
+    expected = draw(drawable, *words, "--box-only")
+    assert (draw(drawable, *words) != expected).any()
+    monkeypatch.setattr(_pictures, "MAX_CAPTIONED", 1)
+    assert (draw(drawable, *words) == expected).all()

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.reliability.stub_predict import StubDetector
 from rotated_atss.cli import main, predict
 from rotated_atss.io import run_state
+from rotated_atss.io.run_lock import run_lock
 from tests.references.images import smooth_noise
 
 WINDOWS = ["--size", "96", "--gap", "32"]
@@ -171,6 +172,35 @@ def test_full_disk_ends_the_run_in_one_line_and_is_continued(stub, tmp_path, mon
     assert line.endswith("No space left on device (free some space, or write elsewhere)")
     assert captured.out.splitlines()[-1] == "2 of 5 images are finished; the same command continues"
     assert stub("out") == 2
+    assert files(tmp_path, "out") == files(tmp_path, "expected")
+
+
+def test_shards_give_the_result_of_one_run(stub, tmp_path, capsys):
+    assert stub("expected") == 2
+    capsys.readouterr()
+    lines = []
+    for index, code in ((3, 0), (1, 0), (1, 0), (2, 2)):  # the unreadable image is the fifth
+        assert stub("out", "--shard", f"{index}/3") == code
+        lines.append(capsys.readouterr().out.splitlines())
+    assert lines[0][-1].endswith(f" s; 4 images left to other shards, the last of which completes {tmp_path / 'out'}")
+    assert lines[2][0] == "continuing: 2 of 2 images finished"
+    assert lines[3][0].startswith("2 images, ")
+    assert lines[3][-1] == "1 of 5 images failed"
+    assert files(tmp_path, "out") == files(tmp_path, "expected")
+
+
+def test_run_without_a_shard_does_the_rest(stub, tmp_path, capsys, user_error):
+    assert stub("expected") == 2
+    assert stub("out", "--shard", "1/2") == 2
+    assert stub("out", "--overwrite", "--shard", "1/2") == 2
+    assert "--overwrite cannot be combined with --shard" in capsys.readouterr().err
+    assert stub("out", "--shard", "0/2") == 2
+    assert "a shard must be I/N with I from 1 to N, got 0/2" in capsys.readouterr().err
+    with run_lock(tmp_path / "out" / ".predict.1-of-2.lock"):
+        assert stub("out") == 2
+    assert "another run writes into this folder" in capsys.readouterr().err
+    assert stub("out") == 2
+    assert "continuing: 2 of 5 images finished" in capsys.readouterr().out
     assert files(tmp_path, "out") == files(tmp_path, "expected")
 
 

@@ -1,0 +1,123 @@
+"""Prediction on one large image: seconds and peak memory of the whole command by size, format and detector.
+
+Images come from reliability/make_gigapixel.py and are kept in --data, if given. Every run is a command of its own, run
+once, without pictures. The detector ``stub`` costs nothing and returns a box per 64 x 64 pixels
+(reliability/stub_predict.py); ``r18`` is the untrained demo model with windows of 1024 px. The baseline is sahi's
+get_sliced_prediction with the stub and the same windows; it is named with the reason where it fails or takes longer
+than --limit seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.memory import command_megabytes
+from benchmarks.records import ROOT, Record, Row, target
+from benchmarks.reliability.make_gigapixel import make_gigapixel
+
+OPTIONS = dict(sizes=[4000, 8000, 16000, 30000], formats=["tiled"], model_sizes=[4000, 8000], limit=300,
+               baseline_sizes=[4000, 8000, 16000], data="")  # fmt: skip
+
+STUB = ROOT / "benchmarks/reliability/stub_predict.py"
+MODEL, WINDOWS = "rotated_atss_obb_r18_demo_le90", ["--size", "1024", "--gap", "200"]
+WEIGHTS = """
+import sys, torch
+from rotated_atss.detection.engine.config import build_model, load_config
+torch.manual_seed(0)
+torch.save({"state_dict": build_model(load_config(sys.argv[1])).state_dict()}, sys.argv[2])
+"""
+SAHI = """
+import sys
+from PIL import Image
+Image.MAX_IMAGE_PIXELS = None
+from benchmarks.reliability.stub_predict import StubDetector
+from rotated_atss.interop.sahi import OrientedDetectionModel
+from sahi.predict import get_sliced_prediction
+model = OrientedDetectionModel(StubDetector(), confidence_threshold=0)
+overlap = 200 / 1024
+result = get_sliced_prediction(
+    sys.argv[1], model, 1024, 1024, overlap, overlap, postprocess_type="NMS", postprocess_match_metric="IOU",
+    postprocess_match_threshold=0.1, perform_standard_pred=False, verbose=0,
+)
+print(len(result.object_prediction_list))
+"""
+MAX_MB, GROWTH = 1000, 1.5
+
+
+def measure(args: argparse.Namespace) -> Record:
+    """Measure every size and format, and the baseline on the tiled images."""
+    os.environ["STUB_STEP"] = "64"
+    sizes = sorted({*args.sizes, *args.model_sizes, *args.baseline_sizes})
+    rows = [{"library": "import torch", **run([sys.executable, "-c", "import torch"], args.limit)}]
+    with tempfile.TemporaryDirectory(prefix="bench_predict_large_") as name:
+        folder = Path(name)
+        data, weights = Path(args.data or folder / "data"), folder / "model.pth"
+        subprocess.run([sys.executable, "-c", WEIGHTS, MODEL, weights], check=True, cwd=ROOT)
+        for size in sizes:
+            images = make_gigapixel(data, size, [*args.formats, "png"] if size in args.baseline_sizes else args.formats)
+            for form in args.formats if size in args.sizes else ():
+                words = [sys.executable, STUB, images[form], *WINDOWS]
+                rows.append(describe("stub", size, form, run_predict(words, folder, args.limit)))
+            if size in args.model_sizes:
+                words = [sys.executable, "-m", "rotated_atss", "predict", MODEL, weights, images["tiled"], *WINDOWS]
+                rows.append(
+                    describe("r18", size, "tiled", run_predict([*words, "--device", "cpu"], folder, 4 * args.limit))
+                )
+            if size in args.baseline_sizes:
+                row = run([sys.executable, "-c", SAHI, images["png"]], args.limit)
+                rows.append({**describe("stub", size, "png", row), "library": "sahi"})
+    return {"settings": {"window": 1024, "overlap": 200, "limit_s": args.limit}, "rows": rows, "targets": targets(rows)}
+
+
+def run_predict(words: Sequence[object], folder: Path, limit: float) -> Row:
+    """Run predict without pictures."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        return run([*words, "--out", out, "--no-pictures"], limit)
+
+
+def run(words: Sequence[object], limit: float) -> Row:
+    """Run a command and return its seconds and peak megabytes, or the reason why it has none."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = ["timeout", str(limit), "env", f"PYTHONPATH={environment['PYTHONPATH']}", *map(str, words)]
+    begin = time.perf_counter()
+    try:
+        peak_mb = command_megabytes(command, every_s=0.05)
+    except subprocess.CalledProcessError as error:
+        return {"failed": f"more than {limit} s" if error.returncode == 124 else f"exit code {error.returncode}"}
+    return {"seconds": round(time.perf_counter() - begin, 1), "peak_mb": peak_mb}
+
+
+def describe(detector: str, size: int, form: str, row: Row) -> Row:
+    """Add what was measured, and seconds per megapixel."""
+    row = {"library": "rotated-atss", "detector": detector, "size": size, "format": form, **row}
+    if "seconds" in row:
+        row["s_per_megapixel"] = round(row["seconds"] / (size * size / 1e6), 4)
+    return row
+
+
+def targets(rows: Sequence[Row]) -> list[Row]:
+    """Compare the largest image with the memory limit, and its time per pixel with that of the next smaller one."""
+    torch_mb = rows[0].get("peak_mb", 0.0)
+    stub = [
+        row for row in rows if row.get("detector") == "stub" and row["library"] == "rotated-atss" and "peak_mb" in row
+    ]
+    if not stub:
+        return []
+    largest = max(stub, key=lambda row: row["size"])
+    over = round(largest["peak_mb"] - torch_mb, 1)
+    name = f"{largest['size']:,} px"
+    found = [target(f"{name}, peak MB beyond `import torch`, the runtime of the model", over, at_most=MAX_MB)]
+    smaller = [row for row in stub if row["size"] < largest["size"] and row["format"] == largest["format"]]
+    if smaller:
+        ratio = largest["s_per_megapixel"] / max(smaller, key=lambda row: row["size"])["s_per_megapixel"]
+        found.append(
+            target(f"{name}, time per pixel over that of the next smaller image", round(ratio, 2), at_most=GROWTH)
+        )
+    return found
