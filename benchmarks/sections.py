@@ -284,6 +284,14 @@ SECTIONS = {
         "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
         f"{record['settings']['limit']} s."
     ]),
+    "check_data": Section("Checking a dataset", {
+        "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
+        "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),
+        "images per second": ("images_per_second", number),
+    }, lambda record: [
+        f"Images: {record['settings']['data']}, repeated; {record['settings']['processes']} processes. Decoding covers "
+        "hashes of bytes and pixels. Label files are paired with one small image, of which only the header is read."
+    ]),
     "merge": Section("Merging (baseline: dotadevkit)", {
         "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",
         **_times("dotadevkit", "s", spread), "rotated-atss in one process, s": ("one_process", spread),

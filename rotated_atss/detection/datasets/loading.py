@@ -12,13 +12,17 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.bit_depth import MAX_BITS, used_bits
+from rotated_atss.io.bit_depth import MAX_BITS, count_values, used_bits
 from rotated_atss.io.image_header import UnreadableImageError
 from rotated_atss.io.image_reader import PixelOptions, open_image
-from rotated_atss.io.images import count_pixel_values
+from rotated_atss.io.images import sample_values
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.pixel_options import AUTO
 from rotated_atss.io.scaling import is_resolved, uses_bits
+
+
+class BadImageError(UserError):
+    """An image file that is missing, damaged or no image."""
 
 
 @TRANSFORMS.register_module()
@@ -60,9 +64,9 @@ class LoadTile(LoadImageFromFile):
             with silent_opencv():
                 return super().transform(results)
         except OSError as error:
-            raise UserError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
+            raise BadImageError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
-            raise UserError("not a readable image, or damaged", where=path, hint=self._hint) from error
+            raise BadImageError("not a readable image, or damaged", where=path, hint=self._hint) from error
 
     def _is_plain(self, path: str) -> bool:
         """Return whether the image is a local file, to be loaded in color."""
@@ -76,7 +80,7 @@ class LoadTile(LoadImageFromFile):
                     raise self._scaling_error(path, reader.dtype)
                 image = reader.read()
         except UnreadableImageError as error:
-            raise UserError(error.what, where=path, hint=self._hint) from error
+            raise BadImageError(error.what, where=path, hint=self._hint) from error
         return image.astype(np.float32) if self.to_float32 else image
 
     def _scaling_error(self, path: Path, dtype: str) -> UserError:
@@ -86,8 +90,7 @@ class LoadTile(LoadImageFromFile):
             return UserError(
                 f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
             )
-        counts = count_pixel_values(path)
-        used = "" if counts is None else f", got {used_bits(counts)} of {MAX_BITS} bits used"
+        used = f", got {used_bits(count_values(sample_values(path, self.options)))} of {MAX_BITS} bits used"
         hint = f"set bits of {name} in all pipelines of the config, or split the images first"
         return UserError(f"16-bit images need the number of used bits{used}", where=path, hint=hint)
 
