@@ -30,6 +30,8 @@ from rotated_atss.synthetic import generate_scenes
 
 WINDOWS = ["--size", "256", "--gap", "64", "--rates", "0.5", "1.0"]
 
+COMPLETE = "no unfinished split"
+
 
 def command(data: Path, out: Path, workers: int, *more: str) -> list[str]:
     """Return the command of a split."""
@@ -71,7 +73,7 @@ def state_of(out: Path) -> str:
     if (partial / "moving").exists():
         return "during the final move"
     if not partial.exists():
-        return "complete" if (out / "manifest.json").exists() else "before the first image"
+        return COMPLETE if (out / "manifest.json").exists() else "before the first image"
     records = list(partial.glob("finished*.jsonl"))
     lines = sum(path.read_bytes().count(b"\n") for path in records)
     return "with finished images" if lines else "before the first finished image"
@@ -89,6 +91,8 @@ def kill_round(number: int, data: Path, folder: Path, seconds: float, workers: i
     for _ in range(1 + number % 2):
         kills += run_until(words, rng.uniform(0, seconds))
         states.append(state_of(out))
+        if states[-1] == COMPLETE and not replaced:
+            break
     text = finish(words)
     if shards:
         text += finish(command(data, out, workers, "--shard", "2/2"))
