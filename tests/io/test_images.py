@@ -1,5 +1,7 @@
 """Reading and encoding of images."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -205,3 +207,11 @@ def test_a_png_chunk_that_states_more_than_the_file_is_refused_before_memory_is_
     monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV read the file"))
     with pytest.raises(UserError, match=r"a\.png: not a readable image, or damaged"):
         read_image(tmp_path / "a.png")
+
+
+def test_devices_and_pipes_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(UserError, match=f"{name}: not a regular file"):
+            read_image(tmp_path / name)

@@ -1,11 +1,20 @@
 """State of interrupted runs."""
 
+import json
 import os
 
 import pytest
 
+from rotated_atss.errors import UserError
 from rotated_atss.io import run_state
-from rotated_atss.io.run_state import describe_files, finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.io.run_state import (
+    check_journal,
+    describe_files,
+    finish_moves,
+    first_difference,
+    plan_moves,
+    read_state,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +83,35 @@ def test_moves_interrupted_at_any_call_are_finished(tmp_path, monkeypatch, calls
     finish_moves(journal)
     assert {path.name: path.read_text() for path in old.iterdir()} == dict.fromkeys("abc", "new")
     assert not list(new.iterdir())
+
+
+@pytest.mark.parametrize(
+    "journal, message",
+    [
+        ({}, "is damaged"),
+        ({"moves": [["a"]], "remove": []}, "is damaged"),
+        ({"moves": [["a", 3]], "remove": []}, "is damaged"),
+        ({"moves": "ab", "remove": []}, "is damaged"),
+        ({"moves": [], "remove": None}, "is damaged"),
+        ({"moves": [], "remove": ["OUT/a\0b"]}, "is damaged"),
+        ({"moves": [], "remove": ["/etc/passwd"]}, "names a file outside of the output folder, '/etc/passwd'"),
+        ({"moves": [], "remove": ["OUT/../a.txt"]}, "names a file outside of the output folder"),
+        ({"moves": [["OUT/a", "/tmp/b"]], "remove": []}, "names a file outside of the output folder, '/tmp/b'"),
+        ({"moves": [["/etc/passwd", "OUT/a"]], "remove": []}, "names a file outside of the output folder"),
+        ({"moves": [], "remove": ["OUT/link/a.txt"]}, "names a file outside of the output folder"),
+    ],
+)
+def test_a_journal_changes_only_the_output_folder(tmp_path, journal, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to("/etc")
+    content = json.loads(json.dumps(journal).replace("OUT", str(out)))
+    with pytest.raises(UserError, match=message):
+        check_journal(content, out / "journal.json", [out])
+
+
+def test_a_journal_of_the_output_folder_is_accepted(tmp_path):
+    moves = [(tmp_path / ".part" / "a.txt", tmp_path / "a.txt")]
+    journal = plan_moves(tmp_path / "journal.json", moves, [tmp_path / "b.txt"])
+    check_journal(journal, tmp_path / "journal.json", [tmp_path])
+    assert journal["remove"] == [str(tmp_path / "b.txt")]
