@@ -47,6 +47,7 @@ HELP = {
     "formats": "formats of make_gigapixel.py",
     "model_sizes": "sides of the images for a model",
     "baseline_sizes": "sides of the images for the baseline",
+    "geodeep": "Python interpreter that has geodeep installed",
     "limit": "seconds of a command before it is ended",
     "processes": "worker processes",
     "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
