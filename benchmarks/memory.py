@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import os
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +52,43 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)
     return round(sum(highest.values()) / MB, 1)
+
+
+def command_peak(
+    words: Sequence[str], limit_s: float, cwd: str | Path | None = None, every_s: float = 0.05
+) -> dict[str, Any]:
+    """Run a command and measure its seconds and the peak memory of all its processes at one time.
+
+    The memory is the largest sum of the proportional set sizes (PSS), in which a page that processes share counts once.
+    Peaks shorter than ``every_s`` seconds can be missed.
+
+    Args:
+        words: The command.
+        limit_s: Seconds after which it is killed.
+        cwd: Its working directory.
+        every_s: Seconds between two samples.
+
+    Returns:
+        ``seconds`` and ``peak_mb`` (1e6 bytes); for a command that failed or was killed, ``note`` with the reason too.
+    """
+    started, highest = time.perf_counter(), 0.0
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors) as process:
+            while process.poll() is None and time.perf_counter() - started < limit_s:
+                family = _family(process.pid)
+                highest = max(highest, sum(_status("Pss", pid, "smaps_rollup") or 0.0 for pid in family))
+                time.sleep(every_s)
+            timed_out = process.returncode is None
+            for pid in _family(process.pid) if timed_out else ():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        measured: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
+        measured["peak_mb"] = round(highest / MB)
+        if process.returncode:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            measured["note"] = f"stopped after {limit_s:g} s" if timed_out else (lines or ["failed"])[-1][:200]
+        return measured
 
 
 def held_megabytes(model: Any, optimizer: Any = None) -> float:
@@ -106,9 +147,9 @@ def _peak() -> float:
     return _status("VmHWM") or usage * (1 if sys.platform == "darwin" else 1024)
 
 
-def _status(name: str, pid: int | str = "self") -> float | None:
+def _status(name: str, pid: int | str = "self", file: str = "status") -> float | None:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return None
     return next((float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

@@ -275,6 +275,14 @@ SECTIONS = {
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",
         "same pixels": "same_pixels", "same objects": "same_objects",
     }, split_remarks),
+    "gigapixel": Section("Splitting of one large image (baselines: mmrotate, sahi)", {
+        "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB", "library": "library",
+        "s": ("seconds", number), "peak MB": ("peak_mb", "{:,}"), "tiles": ("tiles", "{:,}"), "failure": "note",
+    }, lambda record: [
+        f"Windows of 1024 px, overlap 200 px, no labels, {record['settings']['processes']} processes; one run each. "
+        "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
+        f"{record['settings']['limit']} s."
+    ]),
     "merge": Section("Merging (baseline: dotadevkit)", {
         "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",
         **_times("dotadevkit", "s", spread), "rotated-atss in one process, s": ("one_process", spread),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,53 @@ def shared_data() -> Callable[..., Path]:
         return path
 
     return locate
+
+
+@dataclass
+class DaskCluster:
+    """A Dask scheduler with two worker processes of one thread each, in a process of their own."""
+
+    scheduler_address: str
+
+    def worker_pids(self) -> list[int]:
+        """Wait for both workers, also for one that is restarted, and return their process ids."""
+        import distributed
+
+        deadline = time.monotonic() + 60
+        with distributed.Client(self.scheduler_address, set_as_default=False) as client:
+            while time.monotonic() < deadline:
+                client.wait_for_workers(2, timeout=60)
+                answers = list(client.run(os.getpid, on_error="return").values())
+                pids = [pid for pid in answers if isinstance(pid, int)]
+                if len(pids) == len(answers) == 2:
+                    return pids
+        raise AssertionError("the workers have not been restarted")
+
+
+@pytest.fixture(scope="session")
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A local Dask cluster, which restarts killed workers."""
+    pytest.importorskip("distributed")
+    script = (
+        "import sys, distributed\n"
+        "options = dict(n_workers=2, threads_per_worker=1, dashboard_address=':0', local_directory=sys.argv[1])\n"
+        "with distributed.LocalCluster(**options) as cluster:\n"
+        "    print(cluster.scheduler_address, flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path_factory.mktemp("dask"))]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield DaskCluster(process.stdout.readline().strip())
+        process.stdin.close()  # ends the cluster
+
+
+@pytest.fixture
+def dask_cluster(running_cluster: DaskCluster) -> DaskCluster:
+    """The cluster of the session, with both workers running."""
+    running_cluster.worker_pids()
+    return running_cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

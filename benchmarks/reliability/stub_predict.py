@@ -58,11 +58,11 @@ def predict_with_stub(words: list[str], log: Path | None = None) -> int:
     predict.load_any_detector = lambda *_: StubDetector()  # type: ignore[assignment,return-value]
     predict_image = predict._predict_image
 
-    def logged(*arguments: Any) -> None:
+    def logged(*arguments: Any, **options: Any) -> None:
         with log.open("a") if log is not None else nullcontext() as file:
             if file is not None:
                 file.write("image\n")
-        predict_image(*arguments)
+        predict_image(*arguments, **options)
 
     predict._predict_image = logged
     return cli.main(["predict", __file__, *words])  # any file is a model: it is not read

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType, ModuleType
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
 from rotated_atss.errors import UserError, notes_of, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
+from rotated_atss.io.signals import TerminatedError
 
 PROGRAM = "rotated-atss"
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name is None:
             return _print_overview(arguments)
         args = parse_arguments(name, arguments[1:])
-        with _raise_on_signals():
+        with _raise_on_signals(), _execution_of_configs(args):
             return int(load_command(name).run(args) or 0)
     except UserError as error:
         return _print_error(label, str(error), 2)
@@ -102,8 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt as error:
         return _print_error(label, f"interrupted{_advice(error)}", 130)
-    except _TerminatedError as error:
-        return _print_error(label, f"terminated by {error.signal.name}{_advice(error)}", 128 + error.signal)
+    except TerminatedError as error:
+        return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
     except OSError as error:
@@ -113,17 +114,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
 
 
-class _TerminatedError(BaseException):
-    """The process received a signal that ends it; raised so that temporary files are removed."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(number.name)
-        self.signal = number
-
-
 @contextmanager
 def _raise_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, unless the caller handles or ignores them (``nohup``).
+    """Turn SIGTERM and SIGHUP into an exception, so that temporary files are removed.
+
+    Signals that the caller handles or ignores (``nohup``) stay as they are.
 
     Under torchrun (``LOCAL_RANK`` is set) the default action stays: the cleanup after an exception could block in a
     collective operation that the other ranks never join.
@@ -139,7 +134,7 @@ def _raise_on_signals() -> Iterator[None]:
         if os.getpid() != owner:  # a forked worker, which has nothing to clean up
             os.kill(os.getpid(), number)
             return
-        raise _TerminatedError(signal.Signals(number))
+        raise TerminatedError(signal.Signals(number))
 
     for number in taken:
         signal.signal(number, handle)
@@ -155,6 +150,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+
+def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Return the context in which a command loads configs: with ``--safe-config``, without executing them."""
+    if not getattr(args, "safe_config", False):
+        return nullcontext()
+    from rotated_atss.io.safe_config import require_safe_configs
+
+    return require_safe_configs()
 
 
 def load_command(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""The ``--cfg-options`` argument."""
+"""The arguments ``--cfg-options`` and ``--safe-config``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ STRING_KEYS = frozenset(
 
 
 def add_cfg_options(parser: argparse._ActionsContainer) -> None:
-    """Add ``--cfg-options`` to a parser or an argument group."""
+    """Add ``--cfg-options`` and ``--safe-config`` to a parser or an argument group."""
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values, as in MMDetection"
     )
+    parser.add_argument(
+        "--safe-config", action="store_true",
+        help="read CONFIG without executing it: only literals, dict(...), names assigned before and _base_",
+    )  # fmt: skip
 
 
 def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:

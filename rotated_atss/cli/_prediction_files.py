@@ -31,7 +31,59 @@ PARTIAL, LOCK = "predict.partial", ".predict.lock"
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
 
 
-class PredictionFiles:
+class ImageRecords:
+    """Files of single images in the partial folder of a run; picklable, so that workers on other machines write them.
+
+    Args:
+        partial: The partial folder.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        self.partial = partial
+        self.results = partial / _RESULTS
+
+    def picture_path(self, image: Path) -> Path:
+        """Return the temporary path of an image's picture."""
+        return picture_path(self.results / PICTURES, image)
+
+    def is_done(self, image: str) -> bool:
+        """Return whether the detections on an image are recorded."""
+        from rotated_atss.tiling.prediction_record import is_complete
+
+        return is_complete(self._record(image))
+
+    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
+        """Record the detections on one image, which is then finished; its picture must be written before.
+
+        Args:
+            detections: Detections on a full image.
+            info: The image.
+
+        Raises:
+            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
+                caller must end the run.
+        """
+        from rotated_atss.tiling.prediction_record import write_record
+
+        write_record(self._record(detections.name), detections, info)
+        self._failure(detections.name).unlink(missing_ok=True)
+
+    def add_failure(self, image: str, error: UserError) -> None:
+        """Record that an image cannot be read. The next run tries again."""
+        self._failure(image).write_text(f"{error}\n")
+
+    def has_failed(self, image: str) -> bool:
+        """Return whether an image could not be read."""
+        return self._failure(image).exists()
+
+    def _record(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.npz"
+
+    def _failure(self, image: str) -> Path:
+        return self.partial / _RECORDS / f"{image}.failed"
+
+
+class PredictionFiles(ImageRecords):
     """Context manager for the files of one run of ``predict``, which the same command can continue.
 
     The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
@@ -68,8 +120,8 @@ class PredictionFiles:
         overwrite: bool = False,
         shard: Shard | None = None,
     ) -> None:
-        self.out, self.partial = Path(out), Path(out) / PARTIAL
-        self.results = self.partial / _RESULTS
+        super().__init__(Path(out) / PARTIAL)
+        self.out = Path(out)
         self.images = images
         self.own_images = images if shard is None else images[shard.index - 1 :: shard.count]
         self.json_path = None if json_path is None else Path(json_path)
@@ -169,45 +221,11 @@ class PredictionFiles:
             probe.touch()
             probe.unlink()
 
-    def picture_path(self, image: Path) -> Path:
-        """Return the temporary path of an image's picture."""
-        return picture_path(self.results / PICTURES, image)
-
-    def is_done(self, image: str) -> bool:
-        """Return whether the detections on an image are recorded."""
-        from rotated_atss.tiling.prediction_record import is_complete
-
-        return is_complete(self._record(image))
-
-    def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Record the detections on one image, which is then finished; its picture must be written before.
-
-        Args:
-            detections: Detections on a full image.
-            info: The image.
-
-        Raises:
-            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
-                caller must end the run.
-        """
-        from rotated_atss.tiling.prediction_record import write_record
-
-        write_record(self._record(detections.name), detections, info)
-        self._failure(detections.name).unlink(missing_ok=True)
-
-    def add_failure(self, image: str, error: UserError) -> None:
-        """Record that an image cannot be read. The next run tries again."""
-        self._failure(image).write_text(f"{error}\n")
-
     def count_left(self) -> int:
         """Return the number of images that no run has processed yet."""
         if not (self.partial / _RUN).exists():  # another shard has completed the output
             return 0
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
-
-    def has_failed(self, image: str) -> bool:
-        """Return whether an image could not be read."""
-        return self._failure(image).exists()
 
     def part_of(self, target: str | Path) -> Path:
         """Return the temporary path, in the same folder, of a result file outside of the output folder."""
@@ -265,12 +283,6 @@ class PredictionFiles:
             and path.is_file()
             and is_written_by_this_package(path)
         ]
-
-    def _record(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.npz"
-
-    def _failure(self, image: str) -> Path:
-        return self.partial / _RECORDS / f"{image}.failed"
 
     def _remove_partial(self) -> None:
         """Remove the partial folder, the journal last: until then the next run finds that this one has finished."""

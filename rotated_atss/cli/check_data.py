@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli.convert_labels import FORMAT_NAMES
 from rotated_atss.errors import UserError, count_of
 
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -72,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
+    prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
     report = check_data(
         pair_parts(args.images, args.labels, args.coco),
@@ -80,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         classes=classes,
         decode=not args.headers_only,
         workers=args.workers,
+        scheduler=args.scheduler,
         progress=False if args.quiet else None,
     )
     lines = _report_lines(report, None if args.all else 5)

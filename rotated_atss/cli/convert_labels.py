@@ -9,13 +9,14 @@ from rotated_atss.errors import count_of
 
 HELP = (
     "Convert labels or detections between DOTA text, YOLO-OBB, COCO, Pascal VOC and roLabelImg, labelme, CVAT, FAIR1M, "
-    "DIOR-R, GeoJSON and Label Studio; from SODA-A and UCAS-AOD."
+    "DIOR-R, GeoJSON and Label Studio; from SODA-A, UCAS-AOD and, on georeferenced images, GeoPackage, Shapefile and "
+    "FlatGeobuf."
 )
 # copied from label_formats.registry: importing it would slow down --help
 WRITTEN_NAMES = (
     *("dota", "yolo-obb", "coco", "coco-rotated", "voc", "labelme", "cvat", "fair1m", "dior", "geojson", "labelstudio"),
 )
-FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod")
+FORMAT_NAMES = (*WRITTEN_NAMES, "soda-a", "ucas-aod", "vector")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="output folder, new or empty")
     parser.add_argument(
         "--from", dest="source_format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
-        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a or ucas-aod",
+        help="format of IN: auto (default: recognized from the files), one of the formats of --to, soda-a, ucas-aod or "
+        "vector (GeoPackage, Shapefile, FlatGeobuf)",
     )  # fmt: skip
     parser.add_argument(
         "--to", dest="target_format", required=True, choices=WRITTEN_NAMES, metavar="FORMAT",
@@ -47,7 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
         "polygons are errors)",
     )  # fmt: skip
+    add_class_column_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def add_class_column_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add ``--class-column`` and ``--class-name``, for labels in map coordinates."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--class-column", metavar="NAME",
+        help="labels in map coordinates (GeoJSON, GeoPackage, Shapefile, FlatGeobuf): column with the class (default: "
+        "the first of class, class_name, label, name, category, classification, type)",
+    )  # fmt: skip
+    group.add_argument("--class-name", metavar="CLASS", help="labels in map coordinates: class of all objects")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         classes=None if args.classes is None else resolve_classes(args.classes),
         class_map=None if args.class_map is None else parse_class_map(args.class_map),
         fit_polygons=args.fit_polygons,
+        class_column=args.class_column,
+        class_name=args.class_name,
     )
     if not args.quiet:
         for note in result.notes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_text import ClassMerge
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the classes that have a file in TASK1_DIR",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rotated_atss.tiling.merge_text import merge_folder
 
+    prepare_cluster(args.scheduler, vars(args), ["tiles"], ["out"])
     started = time.perf_counter()
     merged = merge_folder(
         args.tiles,
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         args.iou_threshold,
         classes=args.classes,
         workers=args.workers,
+        scheduler=args.scheduler,
         progress=False if args.quiet else None,
     )
     if not args.quiet:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
+from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
@@ -33,8 +34,9 @@ from rotated_atss.cli._pictures import (
     picture_path,
     write_picture,
 )
-from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, PredictionFiles
+from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError, count_of
@@ -55,7 +57,7 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
-_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "shard"}
+_NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
 
@@ -107,6 +109,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference = parser.add_argument_group("inference")
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
+    add_scheduler_argument(inference)
     add_bits_argument(inference)
     inference.add_argument(
         "--fast", action="store_true",
@@ -124,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
     find_images(args.images)  # before torch is imported
     started = time.perf_counter()
+    if args.scheduler is not None:
+        config, checkpoint = _share(config, checkpoint, args)
     paths, options = _check_arguments(args), parse_cfg_options(args.cfg_options)
     notes = list(note_georeferences(args.format.split(","), paths))
     state = _describe_run(args, config, checkpoint, paths)
@@ -134,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
             detector = load_any_detector(config, checkpoint, args, options)
             for note in notes:
                 print(note)
-            _predict_images(files, detector, checkpoint, paths, args)
+            _predict_images(files, detector, ModelSource(config, checkpoint, args, options), paths, args)
         else:
             print("the interrupted run was finished")
         return _print_result(files, paths, args, time.perf_counter() - started)
@@ -143,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
 def _predict_images(
     files: PredictionFiles,
     detector: LoadedDetector | GraphDetector,
-    checkpoint: str,
+    model: ModelSource,
     paths: Sequence[Path],
     args: argparse.Namespace,
 ) -> None:
@@ -153,7 +158,7 @@ def _predict_images(
     from rotated_atss.tiling.predict import resolve_tiling
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
-    _print_record(detector, checkpoint, tiling)
+    _print_record(detector, model.checkpoint, tiling)
     classes = select_classes(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
@@ -164,7 +169,11 @@ def _predict_images(
     if len(left) < len(own):
         print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")
     print(_plan(left, tiling), flush=True)
-    process_images(left, lambda path: _predict_image(files, detector, tiling, classes, path, args), "predict")
+    predict = partial(_predict_image, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
+    if args.scheduler is None:
+        process_images(left, lambda path: predict(detector=detector, path=path), "predict")
+    else:
+        predict_on_cluster(model, predict, left, args.scheduler)
     if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(_compose, files, detector.classes, classes, ids, paths, args)
         stale = [ids_path(args.json)] if args.coco_annotations else []
@@ -173,8 +182,19 @@ def _predict_images(
         files.commit(compose, stale)
 
 
+def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
+    """Return the config and the model file with absolute paths, after all workers see these and the images."""
+    options = {
+        "config": config if config is not None and Path(config).exists() else None,  # or the name of a config
+        "checkpoint": checkpoint, "images": args.images, "out": args.out,
+    }  # fmt: skip
+    prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
+    args.images, args.out = str(options["images"]), str(options["out"])
+    return config if options["config"] is None else str(options["config"]), str(options["checkpoint"])
+
+
 def _predict_image(
-    files: PredictionFiles,
+    files: ImageRecords,
     detector: LoadedDetector | GraphDetector,
     tiling: Tiling,
     classes: Sequence[str],

@@ -8,8 +8,9 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of, printable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tiles(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     add_shard_argument(parser, "split")
+    add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -35,9 +37,11 @@ def run(args: argparse.Namespace) -> int:
 
     shard = parse_shard(args)
     options = _split_arguments(args)
+    prepare_cluster(args.scheduler, options, ["images", "labels", "image_lists"], ["out"])
     result = split_dota(
         **options,
         workers=args.workers,
+        scheduler=args.scheduler,
         overwrite=args.overwrite,
         shard=shard,
         progress=False if args.quiet else None,
@@ -65,6 +69,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
     preset = None if args.preset is None else load_preset(args.preset)
     given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
     class_map = None if args.class_map is None else parse_class_map(args.class_map)
+    class_column = {"class_column": args.class_column, "class_name": args.class_name}
     if preset is None:
         _require_folders(args)
         return {
@@ -78,6 +83,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
             "class_map": class_map,
             "fit_polygons": args.fit_polygons,
             "labeled_only": args.labeled_only,
+            **class_column,
         }
     if "sizes" in given and "gaps" not in given:  # overlap in proportion to the size, as in the preset
         given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
@@ -93,6 +99,7 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "class_map": class_map or preset.class_map,
         "fit_polygons": args.fit_polygons or preset.fit_polygons,
         "labeled_only": args.labeled_only or preset.labeled_only,
+        **class_column,
     }
 
 
@@ -160,7 +167,8 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
     folders.add_argument("--images", action="extend", nargs="+", metavar="FOLDER", help="image folders; repeatable")
     folders.add_argument(
         "--labels", action="extend", nargs="+", metavar="FOLDER",
-        help="label folder (labelTxt) of each image folder, in the same order; omit for a test set",
+        help="label folder (labelTxt) of each image folder, or a file such as a GeoPackage in map coordinates, in the "
+        "same order; omit for a test set",
     )  # fmt: skip
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
@@ -188,6 +196,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         help="replace polygons that do not have exactly four corners with their minimum-area rectangles (default: such "
         "polygons are errors)",
     )  # fmt: skip
+    add_class_column_arguments(folders)
     folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
     folders.add_argument(
         "--overwrite", action="store_true",

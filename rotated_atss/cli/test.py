@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
         tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher, workers=args.workers,
-        classes=args.classes,
+        classes=args.classes, on_bad_image=args.on_bad_image,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     test(config, checkpoint, options)

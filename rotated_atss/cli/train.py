@@ -74,6 +74,11 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "GPU, at most 8); results with a fixed seed do not depend on it",
     )  # fmt: skip
     parser.add_argument(
+        "--on-bad-image", choices=("stop", "skip"), default="stop",
+        help="stop at an image that cannot be read, or skip it; skipped images are logged at the end and listed in "
+        "WORK_DIR/bad_images.txt (default: stop)",
+    )  # fmt: skip
+    parser.add_argument(
         "--launcher", choices=("none", "pytorch"), default="none",
         help="use pytorch under torchrun (tools/dist_train.sh); default: none",
     )  # fmt: skip
@@ -99,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         deterministic=args.deterministic, from_scratch=args.from_scratch, iterations=args.iterations,
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
-        on_nonfinite_loss=args.on_nonfinite_loss,
+        on_bad_image=args.on_bad_image, on_nonfinite_loss=args.on_nonfinite_loss,
         cfg_options=parse_cfg_options(args.cfg_options),
     )  # fmt: skip
     folder = train(args.config, options)

@@ -82,6 +82,7 @@ def check_data(
     classes: Sequence[str] | None = None,
     decode: bool = True,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool | None = None,
 ) -> DataReport:
     r"""Check the parts of a dataset, and compare the content of all images.
@@ -93,6 +94,7 @@ def check_data(
         classes: Class names; None accepts any, and reports names that are almost equal.
         decode: Decode all pixels. Otherwise damaged pixels and copies in another file format are not found.
         workers: Processes; None uses one per core. The report does not depend on it.
+        scheduler: Address of a Dask scheduler whose workers read the files instead; paths must be absolute then.
         progress: Show a progress bar; None shows it on a terminal.
 
     Raises:
@@ -121,7 +123,7 @@ def check_data(
         plans.append(_Plan(images, *_list_labels(part, label_format)))
         checked.append(CheckedPart(part, coco=coco))
     compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
-    reports = _read_all(plans, compared, classes, decode, workers, progress)
+    reports = _read_all(_make_jobs(plans, compared, classes, decode), workers, scheduler, progress)
     for result, plan in zip(checked, plans, strict=True):
         result.images = {path: reports[path] for path in plan.images}
         result.labels = [reports[path] for path in plan.labels]
@@ -176,26 +178,25 @@ def _list_labels(part: DataPart, label_format: str) -> tuple[list[Path], str]:
     return paths, guess_format(paths) if label_format == AUTO else label_format
 
 
-def _read_all(
-    plans: Sequence[_Plan],
-    compared: Mapping[str, Sequence[Path]],
-    classes: Sequence[str] | None,
-    decode: bool,
-    workers: int,
-    progress: bool | None,
-) -> dict[Path, Any]:
-    """Read all files in worker processes; return their reports by path."""
-    jobs, job_bytes = [], []
+def _make_jobs(
+    plans: Sequence[_Plan], compared: Mapping[str, Sequence[Path]], classes: Sequence[str] | None, decode: bool
+) -> list[tuple[_Job, int]]:
+    """Return the jobs for all files, with the memory of each in bytes."""
     images = dict.fromkeys(path for group in (*(plan.images for plan in plans), *compared.values()) for path in group)
-    for paths, size in _image_groups(images):
-        jobs.append(_Job(paths, decode=decode))
-        job_bytes.append(size)
+    jobs = [(_Job(paths, decode=decode), size) for paths, size in _image_groups(images)]
     for plan in plans:
-        jobs += _label_jobs(plan, None if classes is None else tuple(classes))
-    job_bytes += [1] * (len(jobs) - len(job_bytes))
+        jobs += [(job, 1) for job in _label_jobs(plan, None if classes is None else tuple(classes))]
+    return jobs
+
+
+def _read_all(
+    sized_jobs: Sequence[tuple[_Job, int]], workers: int, scheduler: str | None, progress: bool | None
+) -> dict[Path, Any]:
+    """Read all files and return their reports by path."""
+    jobs, job_bytes = [job for job, _ in sized_jobs], [size for _, size in sized_jobs]
     reports: dict[Path, Any] = {}
     with progress_bar(total=sum(len(job.paths) for job in jobs), desc="check", unit="file", show=progress) as bar:
-        for index, results in run_jobs(_run, jobs, workers, job_bytes):
+        for index, results in run_jobs(_run, jobs, workers, job_bytes, scheduler=scheduler):
             reports.update(zip(jobs[index].paths, results, strict=True))
             bar.update(len(results))
     return reports

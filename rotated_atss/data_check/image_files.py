@@ -69,11 +69,13 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
         problem = Problem("unreadable-image", str(path), f"cannot be read: {error.strerror}")
         return ImageReport(path, problems=(problem,))
     try:
-        header = check_header(path)
+        header = read_header(path)
         size = None if header is None else (header.width, header.height)
         pixels_hash, uniform = "", False
-        if decode or size is None:
+        if decode or header is None:
             size, pixels_hash, uniform = _hash_pixels(path)
+        else:
+            check_header(path)
     except UserError as error:
         return ImageReport(path, bytes_hash=bytes_hash, problems=(Problem.from_error(_error_kind(path, error), error),))
     suffix, problems = _check_suffix(path, header)

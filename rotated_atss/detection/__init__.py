@@ -17,7 +17,7 @@ with contextlib.redirect_stdout(io.StringIO()):  # MMDetection prints that an op
 
 from rotated_atss.detection import registry
 from rotated_atss.detection.datasets import box_type, coco, dota, loading, pipeline, transforms
-from rotated_atss.detection.engine import hooks, nonfinite_loss, optim_wrapper, tta
+from rotated_atss.detection.engine import checkpoint_hook, hooks, nonfinite_loss, optim_wrapper, tta
 from rotated_atss.detection.evaluation import coco_metric, dota_metric
 from rotated_atss.detection.heads import (
     atss_head,
@@ -38,6 +38,7 @@ __all__ = [
     "atss_head",
     "box_coders",
     "box_type",
+    "checkpoint_hook",
     "coco",
     "coco_metric",
     "deform_conv",

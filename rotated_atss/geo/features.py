@@ -177,6 +177,24 @@ def _table_names(groups: Sequence[tuple[str, str | None]]) -> list[str]:
     return names
 
 
+def lon_lat_rings(polygons: NDArray[np.float64], georeference: Georeference) -> NDArray[np.float64]:
+    """Convert polygons in pixels to rings in WGS 84 longitude and latitude.
+
+    Args:
+        polygons: (N, 4, 2) corners in pixels.
+        georeference: Map position of the image, whose CRS has a place on Earth.
+
+    Returns:
+        (N, 5, 2) degrees, as in :class:`FeatureTable`.
+
+    Example:
+        >>> utm = Georeference((0.5, 0, 500000, 0, -0.5, 0), "EPSG:32650")
+        >>> lon_lat_rings(np.array([[[0, 0], [40, 0], [40, 10], [0, 10.0]]]), utm)[0, 0].tolist()
+        [117.0, 0.0]
+    """
+    return _rings(_place(polygons, georeference, LON_LAT))
+
+
 def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[str, str | None]:
     if georeference is None:
         return PIXELS, None

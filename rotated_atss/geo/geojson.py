@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +60,24 @@ def _geometries(table: FeatureTable) -> Iterator[str]:
         if not is_finite:
             yield "null"
         elif is_split:
-            parts = [[part] for part in split_ring(table.rings[index])]
-            yield f'{{"type": "MultiPolygon", "coordinates": {json.dumps(parts)}}}'
+            yield json.dumps(lon_lat_geometry(table.rings[index]))
         else:
             yield f'{{"type": "Polygon", "coordinates": [{table.rings[index].tolist()}]}}'
+
+
+def lon_lat_geometry(ring: NDArray[np.float64]) -> dict[str, Any]:
+    """Return a ring in longitude and latitude as a geometry of GeoJSON.
+
+    Args:
+        ring: (5, 2) degrees, as :func:`rotated_atss.geo.features.lon_lat_rings` returns it.
+
+    Example:
+        >>> lon_lat_geometry(np.zeros((5, 2)))["type"]
+        'Polygon'
+    """
+    if ring[:, 0].max() <= 180:
+        return {"type": "Polygon", "coordinates": [ring.tolist()]}
+    return {"type": "MultiPolygon", "coordinates": [[part] for part in split_ring(ring)]}
 
 
 def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:

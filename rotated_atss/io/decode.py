@@ -13,17 +13,21 @@ from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
 from rotated_atss.io.image_header import ImageHeader, UnreadableImageError
 from rotated_atss.io.opencv import silent_opencv
+from rotated_atss.io.orientation import turn_upright
 from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png
 
 _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 
 
-def decode_image(path: Path, header: ImageHeader | None) -> NDArray[Any]:
+def decode_image(path: Path, header: ImageHeader | None) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Decode an image as (H, W, 3), BGR, in its own depth of 8 or 16 bits.
 
     Args:
         path: A PNG, JPEG, TIFF or BMP file.
         header: Its header; None for other formats, which are left to OpenCV.
+
+    Returns:
+        The pixels, and where alpha is not 0 (H, W); None if the image has no alpha.
 
     Raises:
         UnreadableImageError: The file is missing, damaged or not an image.
@@ -33,11 +37,28 @@ def decode_image(path: Path, header: ImageHeader | None) -> NDArray[Any]:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.bmp", np.zeros((2, 3, 3), np.uint8))
-        ...     decode_image(Path(folder, "a.bmp"), None).shape
-        (2, 3, 3)
+        ...     pixels, valid = decode_image(Path(folder, "a.bmp"), None)
+        >>> pixels.shape, valid
+        ((2, 3, 3), None)
     """
+    if header is not None and header.alpha:
+        return _decode_with_alpha(path, header)
     image = _read_png(path)
-    return _decode_with_opencv(path, header) if image is None else image
+    return (_decode_with_opencv(path, header, _color_flags(header)) if image is None else image), None
+
+
+def _color_flags(header: ImageHeader | None) -> int:
+    deep = header is not None and header.depth == 16
+    return cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if deep else 0)
+
+
+def _decode_with_alpha(path: Path, header: ImageHeader) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Decode all bands; OpenCV turns no image upright then."""
+    bands = _decode_with_opencv(path, header, cv2.IMREAD_UNCHANGED)
+    if bands.ndim != 3 or bands.shape[2] != 4:
+        return _decode_with_opencv(path, header, _color_flags(header)), None
+    bands = turn_upright(bands, header.orientation)
+    return np.ascontiguousarray(bands[..., :3]), bands[..., 3] > 0
 
 
 def _read_png(path: Path) -> Image | None:
@@ -47,9 +68,7 @@ def _read_png(path: Path) -> Image | None:
         return decode_png(head + file.read()) if can_decode_png(head) else None
 
 
-def _decode_with_opencv(path: Path, header: ImageHeader | None) -> NDArray[Any]:
-    deep = header is not None and header.depth == 16
-    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_ANYDEPTH if deep else 0)
+def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
     directory = None if header is None else header.directory
     try:
         with silent_opencv():
@@ -61,7 +80,7 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None) -> NDArray[Any]:
         raise UserError("the image is too large to read", where=path, hint=_size_hint(error)) from None
     if image is None:
         raise UnreadableImageError("not a readable image, or damaged", where=path, hint="download or convert it again")
-    return np.asarray(image, dtype=np.uint16 if deep else np.uint8)
+    return np.asarray(image)
 
 
 def _with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:

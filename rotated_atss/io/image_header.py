@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,9 @@ from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _JP2_SIGNATURE, _J2K_SIGNATURE = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 _HEAD_BYTES = 1 << 16  # the sizes of a JPEG 2000 or VRT file are searched in these first bytes
+_BASELINE = (0xFFC0, 0xFFC1)  # frames of JPEG whose components can be interleaved in one scan
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
+_MAX_PNG_CHUNKS = 256
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _BMP_UNCOMPRESSED = (0, 3, 6)
 _PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
@@ -49,7 +52,9 @@ class ImageHeader:
             OpenCV does.
         truncated: The file ends before its pixels do.
         directory: The directory of a TIFF file.
+        alpha: Whether the last band says which pixels have data, or a palette or a color does (PNG, TIFF).
         orientation: EXIF or TIFF orientation, 1 to 8.
+        scans: Why the pixels are complete only at the end of the file, in words (interlaced, progressive); else empty.
     """
 
     file_format: str
@@ -61,7 +66,9 @@ class ImageHeader:
     needs_rasterio: str = ""
     truncated: bool = False
     directory: TiffDirectory | None = field(default=None, repr=False)
+    alpha: bool = False
     orientation: int = UPRIGHT
+    scans: str = ""
 
     @property
     def has_extra_band(self) -> bool:
@@ -164,7 +171,29 @@ def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
     bands = _PNG_BANDS.get(color_type)
     if bands is None or width == 0 or height == 0:
         return None
-    return ImageHeader("PNG", width, height, bands, depth, truncated=b"IEND" not in _tail(file))
+    chunks = dict(_iter_png_chunks(file))
+    orientation = _exif_orientation(file, chunks[b"eXIf"]) if b"eXIf" in chunks else UPRIGHT
+    if swaps_axes(orientation):
+        width, height = height, width
+    gray_key = color_type == 0 and b"tRNS" in chunks
+    return ImageHeader(
+        "PNG", width, height, bands, depth,
+        needs_rasterio="a gray value of transparent pixels" if gray_key else "",
+        truncated=b"IEND" not in _tail(file), alpha=color_type in (4, 6) or b"tRNS" in chunks,
+        orientation=orientation, scans="interlaced" if head[28] else "",
+    )  # fmt: skip
+
+
+def _iter_png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Iterate over kind and offset of the data of the chunks in front of the pixels."""
+    position = len(_PNG_SIGNATURE)
+    for _ in range(_MAX_PNG_CHUNKS):
+        file.seek(position)
+        start = file.read(8)
+        if len(start) < 8 or start[4:] == b"IDAT":
+            return
+        yield start[4:], position + 8
+        position += 12 + int.from_bytes(start[:4], "big")
 
 
 def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
@@ -193,7 +222,10 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
     if swaps_axes(orientation):
         width, height = height, width
     unsupported = "" if depth == 8 else f"{depth}-bit JPEG values"
-    return ImageHeader("JPEG", width, height, bands, depth, unsupported, truncated=truncated, orientation=orientation)
+    scans = "" if marker in _BASELINE else "progressive"
+    return ImageHeader(
+        "JPEG", width, height, bands, depth, unsupported, truncated=truncated, orientation=orientation, scans=scans
+    )
 
 
 def _exif_orientation(file: BinaryIO, start: int) -> int:
@@ -242,6 +274,7 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
         needs_rasterio=_needs_rasterio(file, directory),
         truncated=directory.data_end() > _file_size(file),
         directory=directory,
+        alpha=tiff.has_alpha(directory),
         orientation=orientation,
     )
 
@@ -263,6 +296,8 @@ def _needs_rasterio(file: BinaryIO, directory: TiffDirectory) -> str:
         return "a value of pixels without data (nodata)"
     if b'role="colorinterp"' in directory.text(tiff.GDAL_METADATA):
         return "bands with a color interpretation"
+    if directory.value(tiff.SAMPLES_PER_PIXEL, 1) == 2 and tiff.has_alpha(directory):
+        return "gray with alpha"
     return _undecodable_by_opencv(directory) or ("a mask of pixels without data" if tiff.has_mask(file) else "")
 
 

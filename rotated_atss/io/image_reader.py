@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from importlib.util import find_spec
+import logging
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.decode import decode_image
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.georeference_files import add_sidecars
 from rotated_atss.io.image_header import ImageHeader, check_header
-from rotated_atss.io.orientation import orient_georeference
+from rotated_atss.io.jpeg_rows import JpegRows, has_vips
+from rotated_atss.io.orientation import UPRIGHT, orient_georeference
 from rotated_atss.io.pixel_options import PixelOptions
-from rotated_atss.io.raster_reader import RasterReader, read_georeference
+from rotated_atss.io.png_rows import PngRows, can_read_png_rows
+from rotated_atss.io.raster_reader import RasterReader, has_rasterio, read_georeference
 from rotated_atss.io.reader_interface import ArrayReader, ImageReader
-from rotated_atss.io.scaling import scale_to_8_bit
+from rotated_atss.io.row_reader import RowReader
+from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
 
 __all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
 
+ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
+
+logger = logging.getLogger(__name__)
+
+_INSTALL = 'pip install "rotated-atss[geo]"'
 _LARGE = 64 << 20  # bytes of color; larger images are read by windows where the format allows it
 
 
 class WholeImageReader(ArrayReader):
-    """An image that is decoded into memory as a whole when it is opened."""
+    """An image that is decoded into memory as a whole when it is opened.
+
+    Pixels with alpha 0 have the padding color.
+    """
 
     def __init__(self, path: str | Path, options: PixelOptions) -> None:
         self._header = check_header(Path(path))
-        values = decode_image(Path(path), self._header)
-        super().__init__(scale_to_8_bit(values, options), path)
+        values, valid = decode_image(Path(path), self._header)
+        if not is_resolved(values.dtype, options):
+            options = resolve_scaling(values if valid is None else values[valid], options)
+        super().__init__(fill_invalid(scale_to_8_bit(values, options), valid), path)
         self.dtype = str(values.dtype)
         if self._header is not None:
             self.bands = self._header.bands
@@ -64,14 +78,12 @@ def find_georeference(path: str | Path) -> Georeference | None:
     path = Path(path)
     header = check_header(path)
     inside = header is not None and header.directory is not None and header.directory.is_georeferenced
-    if header is not None and (inside or header.needs_rasterio) and find_spec("rasterio") is not None:
+    if header is not None and (inside or header.needs_rasterio) and has_rasterio():
         return read_georeference(path)
     found = add_sidecars(None, path)
-    return (
-        found
-        if found is None or header is None
-        else orient_georeference(found, header.width, header.height, header.orientation)
-    )
+    if found is None or header is None:
+        return found
+    return orient_georeference(found, header.width, header.height, header.orientation)
 
 
 def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageReader:
@@ -97,21 +109,88 @@ def open_image(path: str | Path, options: PixelOptions | None = None) -> ImageRe
     """
     path, options = Path(path), PixelOptions() if options is None else options
     header = check_header(path)
-    if header is not None and _is_raster(path, header, options):
+    if header is None:
+        return WholeImageReader(path, options)
+    kind, reason = choose_reader(path, header, options)
+    if kind == "raster":
         return RasterReader(path, options)
-    return WholeImageReader(path, options)
+    if kind == "whole":
+        if reason:
+            _warn_whole(path, whole_image_bytes(header), reason)
+        return WholeImageReader(path, options)
+    rows = PngRows(path) if kind == "png rows" else JpegRows(path)
+    return RowReader(path, rows, header.bands, add_sidecars(None, path))
 
 
-def _is_raster(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
-    """Return whether rasterio reads a file.
+def choose_reader(path: Path, header: ImageHeader, options: PixelOptions) -> tuple[ReaderKind, str]:
+    """Choose how an image is read.
+
+    Small images of 8 and 16 bits are decoded by OpenCV. Large ones are read by rows or by tiles where the format and
+    the installed packages allow it.
+
+    Args:
+        path: The file.
+        header: Its header.
+        options: Conversion of its pixels.
+
+    Returns:
+        The kind of reader; for a large image that is decoded as a whole, the reason, otherwise an empty text.
 
     Raises:
-        UserError: Only rasterio reads it right, and it is not installed.
+        UserError: Only rasterio reads the image right, and it is not installed.
+
+    Example:
+        >>> choose_reader(Path("a.png"), ImageHeader("PNG", 640, 480, 3, 8), PixelOptions())
+        ('whole', '')
+        >>> choose_reader(Path("a.jpg"), ImageHeader("JPEG", 30000, 30000, 3, 8, scans="progressive"), PixelOptions())
+        ('whole', 'it is progressive')
+    """
+    if _needs_rasterio(path, header, options):
+        return "raster", ""
+    if 3 * header.width * header.height <= _LARGE:
+        return "whole", ""
+    if header.scans:
+        return "whole", f"it is {header.scans}"
+    if header.file_format in ("PNG", "JPEG") and header.orientation != UPRIGHT:
+        return "whole", f"its EXIF orientation is {header.orientation}"
+    if header.file_format == "JPEG":
+        return _choose_jpeg_reader(header)
+    if header.file_format == "PNG" and can_read_png_rows(path):
+        return "png rows", ""
+    return ("raster", "") if has_rasterio() else ("whole", f"the package rasterio is not installed: {_INSTALL}")
+
+
+def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
+    if header.bands == 4:
+        return "whole", "its color model is CMYK"
+    return ("jpeg rows", "") if has_vips() else ("whole", f"the package pyvips is not installed: {_INSTALL}")
+
+
+def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> bool:
+    """Return whether only rasterio reads a file right.
+
+    Raises:
+        UserError: It does, and is not installed.
     """
     reason = header.needs_rasterio or ("" if options.bands is None else "a selection of bands")
     reason = reason or ("a mask of pixels without data" if path.with_name(f"{path.name}.msk").exists() else "")
-    installed = find_spec("rasterio") is not None
-    if reason and not installed:
-        hint = 'pip install "rotated-atss[geo]"'
-        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=hint)
-    return bool(reason) or (installed and header.file_format == "TIFF" and 3 * header.width * header.height > _LARGE)
+    if reason and not has_rasterio():
+        raise UserError(f"the image needs the package rasterio, because it has {reason}", where=path, hint=_INSTALL)
+    return bool(reason)
+
+
+@cache
+def _warn_whole(path: Path, memory: int, reason: str) -> None:
+    """Warn once per file."""
+    message = "%s: the image is loaded as a whole, which takes about %.1f GB of memory, because %s"
+    logger.warning(message, path, memory / 1e9, reason)
+
+
+def whole_image_bytes(header: ImageHeader) -> int:
+    """Estimate the memory in bytes for decoding a whole image, with OpenCV's copy of it.
+
+    Example:
+        >>> whole_image_bytes(ImageHeader("JPEG", 30000, 30000, 3, 8))
+        5400000000
+    """
+    return header.width * header.height * (max(3, header.bands) * (2 if header.depth > 8 else 1) + 3)

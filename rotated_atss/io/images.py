@@ -12,14 +12,16 @@ from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
 from rotated_atss.io.bit_depth import count_values
 from rotated_atss.io.decode import decode_image
-from rotated_atss.io.image_header import check_header, read_header
-from rotated_atss.io.image_reader import open_image
+from rotated_atss.io.image_header import ImageHeader, check_header, read_header
+from rotated_atss.io.image_reader import choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, encode_png
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
 _MAX_COMPRESSION = 40  # upper bound of bytes in memory per byte in the file, where the header cannot be read
+_BAND_ROWS, _READ_ROWS = 2048, 512  # rows of two rows of windows, and of one call of a reader
+_READER_BYTES = 64 << 20  # buffers of a reader by windows
 
 
 def read_image(path: str | Path, bits: int | None = None) -> Image:
@@ -64,10 +66,10 @@ def count_pixel_values(path: Path) -> NDArray[np.int64] | None:
         18
     """
     try:
-        pixels = decode_image(path, check_header(path))
+        pixels, valid = decode_image(path, check_header(path))
     except UserError:
         return None
-    return count_values(pixels) if pixels.dtype == np.uint16 else None
+    return count_values(pixels if valid is None else pixels[valid]) if pixels.dtype == np.uint16 else None
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -111,7 +113,7 @@ def estimate_decode_bytes(path: Path) -> int:
     """Estimate the memory in bytes for reading an image, from width, height, bands and depth in its header.
 
     OpenCV holds the decoded image and its result (4.8 GB were measured for a PNG of 29,200 x 27,620 pixels),
-    :func:`decode_png` three images plus the file.
+    :func:`decode_png` three images plus the file. Readers by windows hold some rows.
 
     Example:
         >>> import tempfile
@@ -122,16 +124,23 @@ def estimate_decode_bytes(path: Path) -> int:
     """
     try:
         header = read_header(path)
+        kind = "whole" if header is None else choose_reader(path, header, PixelOptions())[0]
     except UserError:  # read_image raises it
         return 1
     if header is None:
         return _MAX_COMPRESSION * path.stat().st_size
-    pixels = header.width * header.height
+    if kind != "whole":
+        return max(1, min(whole_image_bytes(header), _band_bytes(header)))
     if header.file_format == "PNG" and _has_plain_head(path):
-        return 9 * pixels + path.stat().st_size
-    decoded = max(3, header.bands) * (2 if header.depth > 8 else 1)
+        return 9 * header.width * header.height + path.stat().st_size
     plain_bands = header.directory is not None and tiff.needs_plain_bands(header.directory)
-    return max(1, pixels * (decoded + 3) + (2 * path.stat().st_size if plain_bands else 0))
+    return max(1, whole_image_bytes(header) + (2 * path.stat().st_size if plain_bands else 0))
+
+
+def _band_bytes(header: ImageHeader) -> int:
+    """Estimate the memory in bytes for reading windows from top to bottom: rows as color, and as values of the file."""
+    values = 3 * max(1, header.depth // 8)
+    return header.width * (3 * _BAND_ROWS + 2 * values * _READ_ROWS) + _READER_BYTES
 
 
 def _has_plain_head(path: Path) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import struct
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
@@ -27,14 +28,14 @@ HEAD_BYTES = 29
 # Limits memory: decoding holds the pixels, the inflated rows and a second copy of the rows.
 MAX_PIXELS = 1 << 26
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_RGB = struct.pack(">BBBBB", 8, 2, 0, 0, 0)  # bit depth, color type, compression, filter, interlace
 _UP = 2  # filter that stores differences from the row above: compresses aerial images best without a search per row
 _MAX_STORED = 0xFFFF  # bytes of an uncompressed deflate block (RFC 1951, section 3.2.4)
 # Chunks that do not change the pixels that OpenCV decodes. Files with any other chunk (orientation, transparent color,
 # animation frames) are decoded by OpenCV.
-_PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
-_PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
+PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND", b"bKGD", b"cHRM", b"gAMA", b"iCCP", b"iTXt", b"pHYs", b"sBIT", b"sRGB"}
+PLAIN_CHUNKS |= {b"tEXt", b"tIME", b"zTXt"}
 
 
 def encode_png(image: Image) -> bytes:
@@ -65,8 +66,8 @@ def decode_png(data: bytes) -> Image | None:
         (2, 3, 3)
     """
     isal = _isal()
-    size = _plain_size(data)
-    if isal is None or size is None:
+    size = plain_size(data)
+    if isal is None or size is None or size[0] * size[1] > MAX_PIXELS:
         return None
     width, height = size
     try:
@@ -76,8 +77,7 @@ def decode_png(data: bytes) -> Image | None:
         return None
     if len(inflated) != height * (1 + 3 * width):
         return None
-    rows = np.frombuffer(inflated, np.uint8).reshape(height, -1)
-    rgb = _unfilter_up(rows) if (rows[:, 0] == _UP).all() else _unfilter_any(inflated, width, height, isal)
+    rgb = unfilter_rows(inflated, width, height, isal)
     return None if rgb is None else np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
@@ -88,7 +88,28 @@ def can_decode_png(head: bytes) -> bool:
         >>> can_decode_png(b"not a PNG file")
         False
     """
-    return _isal() is not None and _plain_size(head) is not None
+    size = plain_size(head)
+    return _isal() is not None and size is not None and size[0] * size[1] <= MAX_PIXELS
+
+
+def has_fast_png() -> bool:
+    """Return whether the optional packages are installed.
+
+    Example:
+        >>> has_fast_png() in (True, False)
+        True
+    """
+    return _isal() is not None and _pyspng() is not None
+
+
+def deflate_module() -> ModuleType:
+    """Return isal's implementation of zlib, or zlib.
+
+    Example:
+        >>> deflate_module().crc32(b"IEND")
+        2923585666
+    """
+    return _isal() or zlib
 
 
 @cache
@@ -138,7 +159,7 @@ def png_file(width: int, height: int, image_data: list[BytesLike], deflate: Modu
     """
     header: list[BytesLike] = [struct.pack(">II", width, height), _EIGHT_BIT_RGB]
     chunks: tuple[tuple[bytes, list[BytesLike]], ...] = ((b"IHDR", header), (b"IDAT", image_data), (b"IEND", []))
-    return b"".join([_SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
+    return b"".join([SIGNATURE, *(part for kind, data in chunks for part in _chunk(kind, data, deflate))])
 
 
 def _filtered_rows(image: Image) -> Image:
@@ -158,31 +179,63 @@ def _chunk(kind: bytes, parts: list[BytesLike], deflate: ModuleType) -> list[Byt
     return [struct.pack(">I", sum(map(len, parts))), kind, *parts, struct.pack(">I", checksum)]
 
 
-def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height if :func:`decode_png` supports the file, else None."""
-    if len(data) < HEAD_BYTES or data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _EIGHT_BIT_RGB:
+def plain_size(head: bytes) -> tuple[int, int] | None:
+    """Return width and height from the head of a PNG file; None if it is not 8-bit RGB without interlacing.
+
+    Args:
+        head: At least the first :data:`HEAD_BYTES` bytes.
+
+    Example:
+        >>> plain_size(encode_png(np.zeros((2, 3, 3), np.uint8)))
+        (3, 2)
+    """
+    if len(head) < HEAD_BYTES or head[:8] != SIGNATURE or head[12:16] != b"IHDR" or head[24:29] != _EIGHT_BIT_RGB:
         return None
-    width, height = struct.unpack(">II", data[16:24])
-    return (width, height) if 0 < width * height <= MAX_PIXELS else None
+    width, height = struct.unpack(">II", head[16:24])
+    return (width, height) if width * height else None
 
 
 def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryview]:
     """Iterate over the bodies of the IDAT chunks.
 
     Raises:
-        ValueError: A checksum is wrong, or a chunk is not in ``_PLAIN_CHUNKS``.
+        ValueError: A checksum is wrong, or a chunk is not in ``PLAIN_CHUNKS``.
         struct.error: The file is truncated.
     """
-    start, kind = len(_SIGNATURE), b""
+    start, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         (length,) = struct.unpack_from(">I", data, start)
         kind, body = bytes(data[start + 4 : start + 8]), data[start + 8 : start + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, start + 8 + length)
-        if kind not in _PLAIN_CHUNKS or checksum != deflate.crc32(body, deflate.crc32(kind)):
+        if kind not in PLAIN_CHUNKS or checksum != deflate.crc32(body, deflate.crc32(kind)):
             raise ValueError(f"unsupported or damaged chunk {kind!r}")
         if kind == b"IDAT":
             yield body
         start += 12 + length
+
+
+def unfilter_rows(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
+    r"""Reverse the filters of consecutive rows.
+
+    Args:
+        filtered: Filter type and filtered values of every row, from a first row that does not depend on the row above.
+        width: Width in pixels.
+        height: Number of rows.
+        deflate: Module with ``crc32`` and ``adler32``, such as :mod:`zlib`.
+
+    Returns:
+        (height, width, 3) uint8, RGB; None if pyspng, which other filters than "up" need, is not installed, or if a
+        filter is unknown.
+
+    Example:
+        >>> import zlib
+        >>> unfilter_rows(b"\2\1\1\1\2\1\2\3", 1, 2, zlib).tolist()
+        [[[1, 1, 1]], [[2, 3, 4]]]
+    """
+    rows = np.frombuffer(filtered, np.uint8).reshape(height, -1)
+    if (rows[1:, 0] == _UP).all() and rows[0, 0] in (0, _UP):  # both leave the first row as it is
+        return _unfilter_up(rows)
+    return _unfilter_any(filtered, width, height, deflate)
 
 
 def _unfilter_up(rows: Image) -> Image:

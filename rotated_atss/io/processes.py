@@ -15,6 +15,7 @@ from multiprocessing.connection import wait as wait_for_any
 from typing import TypeVar
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.cluster import run_on_cluster
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -38,8 +39,9 @@ def run_jobs(
     workers: int,
     job_bytes: Sequence[int],
     max_memory_bytes: int = MAX_MEMORY_BYTES,
+    scheduler: str | None = None,
 ) -> Iterator[tuple[int, Result]]:
-    """Run a function on every job in worker processes and yield the results as they finish.
+    """Run a function on every job in worker processes, or on a Dask cluster, and yield the results as they finish.
 
     Jobs start in order of descending memory, so that no large job runs alone at the end.
 
@@ -49,6 +51,8 @@ def run_jobs(
         workers: Number of processes; with 1 the calls are made in this process.
         job_bytes: Estimated memory per job.
         max_memory_bytes: Concurrent jobs stay within this sum; a single job always runs.
+        scheduler: Run the jobs on the workers of this Dask scheduler, whose number and memory count instead
+            (:func:`rotated_atss.io.cluster.run_on_cluster`).
 
     Yields:
         Index of a job and its result.
@@ -61,6 +65,9 @@ def run_jobs(
         [(0, 1), (1, 2), (2, 3)]
     """
     order = sorted(range(len(jobs)), key=lambda index: -job_bytes[index])
+    if scheduler is not None:
+        yield from run_on_cluster(function, jobs, order, scheduler)
+        return
     if workers == 1 or len(jobs) <= 1:
         yield from ((index, function(jobs[index])) for index in order)
         return

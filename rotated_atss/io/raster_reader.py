@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.georeference_files import add_sidecars
 from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, check_header
-from rotated_atss.io.orientation import orient_georeference, to_file_window, turn_upright
+from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
-from rotated_atss.io.reader_interface import ImageReader
+from rotated_atss.io.reader_interface import Access, ImageReader
 from rotated_atss.io.requirements import require
+from rotated_atss.io.row_reader import RowBuffer
 from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
 
 # Other drivers of GDAL read databases and web services, which no image file should reach.
@@ -68,8 +70,11 @@ class RasterReader(ImageReader):
             self._selection = _select_bands(self._file, options.bands, self.path)
             self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
             self.georeference = _upright_georeference(self._file, self.path, header)
-            self.access = "rows" if self._file.block_shapes[0][1] == self._file.width else "tiles"
-            self._options = options
+            self.access = _access(self._file, header)
+            self._options, self._buffer = options, None
+            self._cache_bytes = max(_CACHE_BYTES, 2 * _block_bytes(self._file))
+            if self.access != "tiles":
+                self._buffer = RowBuffer(self._read_rows, self.width, self._file.block_shapes[0][0])
         except BaseException:
             self.close()
             raise
@@ -77,9 +82,7 @@ class RasterReader(ImageReader):
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
         window = (0, 0, self.width, self.height) if window is None else window
-        file_window = to_file_window(window, self.width, self.height, self._orientation)
-        values, valid = self._read_values(file_window)
-        return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
+        return self._read_window(window) if self._buffer is None else self._buffer.read(window)
 
     def close(self) -> None:
         """Close the file."""
@@ -96,11 +99,19 @@ class RasterReader(ImageReader):
             parts.append(values.reshape(-1) if valid is None else values[:, valid].reshape(-1))
         return np.concatenate(parts)
 
+    def _read_rows(self, start: int, stop: int) -> Image:
+        return self._read_window((0, start, self.width, stop))
+
+    def _read_window(self, window: Sequence[int]) -> Image:
+        file_window = to_file_window(window, self.width, self.height, self._orientation)
+        values, valid = self._read_values(file_window)
+        return turn_upright(fill_invalid(self._to_color(values), valid), self._orientation)
+
     def _read_values(self, window: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the selected bands (C, h, w) and where they have data (h, w), None for everywhere."""
         x_start, y_start, x_stop, y_stop = window
         area = (y_start, y_stop), (x_start, x_stop)
-        with _reporting(self.path):
+        with _reporting(self.path, self._cache_bytes):
             values = self._file.read(list(self._selection.bands), window=area)
             masks = [self._file.read_masks(band, window=area) > 0 for band in self._selection.masks]
         valid = np.logical_or.reduce(masks) if masks else None
@@ -120,6 +131,16 @@ class RasterReader(ImageReader):
             scaled = [np.rint(band * (255 / self._selection.maximum)).astype(np.uint8) for band in scaled]
         image = np.asarray(cv2.merge(scaled if len(scaled) == 3 else scaled * 3), np.uint8)
         return 255 - image if self._selection.inverted else image
+
+
+def has_rasterio() -> bool:
+    """Return whether rasterio is installed.
+
+    Example:
+        >>> has_rasterio() in (True, False)
+        True
+    """
+    return find_spec("rasterio") is not None
 
 
 def read_georeference(path: Path) -> Georeference | None:
@@ -152,11 +173,11 @@ def _open(path: Path, header: ImageHeader) -> Any:
 
 
 @contextmanager
-def _reporting(path: Path) -> Iterator[None]:
+def _reporting(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
     """Set GDAL's options, and turn its errors into one line that names the file."""
     rasterio = require("rasterio", extra="geo")
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GDAL_VRT_ENABLE_PYTHON="NO"):
+        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_VRT_ENABLE_PYTHON="NO"):
             warnings.simplefilter("ignore")  # of files without georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
@@ -235,6 +256,19 @@ def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georefe
         inside = Georeference(tuple(file.transform)[:6], crs)
     found = add_sidecars(inside, path)
     return None if found is None else orient_georeference(found, header.width, header.height, header.orientation)
+
+
+def _access(file: Any, header: ImageHeader) -> Access:
+    if header.file_format == "PNG":
+        return "sequential"
+    in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)
+    return "rows" if in_rows else "tiles"
+
+
+def _block_bytes(file: Any) -> int:
+    """Return the bytes of all bands of a block, which GDAL decodes together."""
+    height, width = file.block_shapes[0]
+    return height * width * sum(np.dtype(dtype).itemsize for dtype in file.dtypes)
 
 
 def _sample_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:

@@ -22,6 +22,7 @@ _TAGS |= {SUBFILE_TYPE, GDAL_METADATA, GDAL_NODATA, *GEO_TAGS}
 
 MIN_IS_BLACK, RGB, CMYK = 1, 2, 5
 _ASSOCIATED_ALPHA = 1
+_ALPHA = (_ASSOCIATED_ALPHA, 2)
 _TARGET_PRINTER = 337  # a tag without effect that keeps the tags in ascending order
 _SHORT = 3
 _MASK = 4  # bit of NewSubfileType
@@ -189,6 +190,17 @@ class _Reader:
             raise TruncatedFile
         self.file.seek(self.start + offset)
         return self.file.read(length)
+
+
+def has_alpha(directory: TiffDirectory) -> bool:
+    """Return whether the last band is alpha.
+
+    Example:
+        >>> has_alpha(TiffDirectory({}, "<", False))
+        False
+    """
+    field = directory.fields.get(EXTRA_SAMPLES)
+    return field is not None and len(field.values) > 0 and int(field.values[-1]) in _ALPHA
 
 
 def needs_plain_bands(directory: TiffDirectory) -> bool:

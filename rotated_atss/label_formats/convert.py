@@ -11,7 +11,10 @@ import numpy as np
 
 from rotated_atss.dota.classes import hyphenate, unknown_class_error
 from rotated_atss.errors import UserError
+from rotated_atss.geo.crs import is_on_earth
 from rotated_atss.io.files import check_output_apart, staged_folder
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.label_formats.class_map import map_class, unused_names_note
 from rotated_atss.label_formats.geometry import SAME_PX, polygons_to_boxes
 from rotated_atss.label_formats.image_files import ImageFiles
@@ -52,6 +55,8 @@ def convert_labels(
     classes: Sequence[str] | None = None,
     class_map: Mapping[str, str] | None = None,
     fit_polygons: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
 ) -> ConvertResult:
     """Convert labels or detections to another format.
 
@@ -65,6 +70,8 @@ def convert_labels(
             class; the order is that of the source's class indices, or by name if it has none.
         class_map: New name by old name, as :func:`rotated_atss.label_formats.class_map.parse_class_map` returns it.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
@@ -87,7 +94,10 @@ def convert_labels(
         raise UserError(f"the format {target.name} is only read", hint=f"choose from {', '.join(WRITTEN)}")
     check_output_apart(out, [source] if images is None else [source, images], may_contain_inputs=False)
     files = None if images is None else ImageFiles(images)
-    labels = read_label_set(source, source_format, images=files, classes=classes, fit_polygons=fit_polygons)
+    labels = read_label_set(
+        source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
+        class_name=class_name,
+    )  # fmt: skip
     notes: Counter[tuple[str, str]] = Counter()
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     found = {name for record in accepted for name in record.classes}
@@ -197,7 +207,18 @@ def _complete(
     if target.names_files and name == record.image_id:
         name += _DEFAULT_SUFFIX
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
-    return replace(record, name=name, size=size)
+    georeference = (
+        _map_position(files.path(record.image_id)) if files is not None and target.name == "geojson" else None
+    )
+    if georeference is not None:
+        notes["image", " georeferenced: written in longitude and latitude"] += 1
+    return replace(record, name=name, size=size, georeference=georeference)
+
+
+def _map_position(path: Path) -> Georeference | None:
+    """Return the georeference of an image if longitude and latitude follow from it."""
+    georeference = find_georeference(path)
+    return georeference if georeference is not None and is_on_earth(georeference.crs) else None
 
 
 def _hyphenate(

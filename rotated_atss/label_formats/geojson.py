@@ -1,23 +1,28 @@
-"""GeoJSON, one FeatureCollection of polygons per image, in pixels of the image."""
+"""GeoJSON: one FeatureCollection of polygons per image, in pixels of the image; or map coordinates for many images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import quadrilateral
-from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
+from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
-CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification")
-_MAP = "convert map coordinates to pixels first, x to the right and y down"
+_MAP = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    """Read files with one polygon per feature, in pixels of the image.
+    """Read files with one polygon per feature, in pixels of the image or in map coordinates.
+
+    A file is in map coordinates if it states a CRS, or if it is not marked as pixels and one of its polygons, read as
+    longitude and latitude, lies in a georeferenced image: :mod:`rotated_atss.label_formats.vector` reads it.
 
     The class is the property ``class``, or another of :data:`CLASS_KEYS`; ``difficult`` and ``score`` are optional
     properties. The members ``image`` and ``size`` of the collection are those of :func:`write`.
@@ -35,11 +40,18 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         ...     read([Path(folder, "P1.geojson")], ReadOptions())[0].polygons.tolist()
         [[1.0, 2.0, 11.0, 2.0, 11.0, 8.0, 1.0, 8.0]]
     """
-    return [_read_file(path, options) for path in paths]
+    contents = {path: _read_collection(path) for path in paths}
+    on_map = [path for path, content in contents.items() if _is_on_map(content, options, path)]
+    records = [_read_pixels(path, content, options) for path, content in contents.items() if path not in on_map]
+    if not on_map:
+        return records
+    from rotated_atss.label_formats import vector
+
+    return records + vector.read(on_map, options)
 
 
 def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write one ``<image>.geojson`` per image.
+    """Write one ``<image>.geojson`` per image, in pixels, or in longitude and latitude of a georeferenced image.
 
     Args:
         images: The images.
@@ -54,28 +66,73 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         (20, 10)
     """
     for image in images:
-        content = {
-            "type": "FeatureCollection", "image": image.name, "size": image.size, "coordinates": "pixels",
-            "features": [_feature(image, row) for row in range(len(image))],
-        }  # fmt: skip
+        content: dict[str, Any] = {"type": "FeatureCollection", "image": image.name}
+        if image.georeference is None:
+            content |= {"size": image.size, "coordinates": "pixels"}
+        geometries = _geometries(image)
+        content["features"] = [_feature(image, row, geometry) for row, geometry in enumerate(geometries)]
         write_json(folder / f"{image.image_id}.geojson", content)
 
 
-def _feature(image: ImageLabels, row: int) -> dict[str, Any]:
-    corners = image.polygons[row].reshape(4, 2).tolist()
+def _geometries(image: ImageLabels) -> list[dict[str, Any]]:
+    corners = image.polygons.reshape(-1, 4, 2)
+    if image.georeference is None:
+        return [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in corners.tolist()]
+    from rotated_atss.geo.features import lon_lat_rings
+    from rotated_atss.geo.geojson import lon_lat_geometry
+
+    return [lon_lat_geometry(ring) for ring in lon_lat_rings(corners, image.georeference)]
+
+
+def _feature(image: ImageLabels, row: int, geometry: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {"class": image.classes[row], "difficult": int(image.difficult[row])}
     if image.scores is not None:
         properties["score"] = float(image.scores[row])
-    geometry = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+    if image.georeference is not None:
+        properties["image"] = image.image_id
     return {"type": "Feature", "properties": properties, "geometry": geometry}
 
 
-def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
+def _read_collection(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("features"), list):
         raise UserError("not a FeatureCollection of GeoJSON", where=path, hint="expected a list 'features'")
+    return content
+
+
+def _is_on_map(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
+    """Return whether the coordinates are those of a map, by the marks of the file or else by where they lie."""
+    if content.get("coordinates") == "pixels" or "size" in content:
+        return False
     if content.get("crs"):
-        raise UserError("coordinates must be pixels, got a coordinate reference system", where=path, hint=_MAP)
+        if options.images is None:
+            raise UserError("coordinates must be pixels, got a coordinate reference system", where=path, hint=_MAP)
+        return True
+    if options.images is None:
+        return False
+    points = np.array(list(_first_points(content["features"]))).reshape(-1, 2)
+    if not len(points) or (np.abs(points) > (180, 90)).any():
+        return False
+    from rotated_atss.label_formats.vector import touches_an_image
+
+    if not touches_an_image(points, options.images):
+        return False
+    options.notes["GeoJSON file", " in longitude and latitude: placed by the georeference of the images"] += 1
+    return True
+
+
+def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
+    """Yield a corner of each polygon and of each part of a multipolygon."""
+    for feature in features:
+        with suppress(TypeError, ValueError, KeyError):  # reading reports malformed features
+            geometry = feature["geometry"]
+            polygons = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
+            for (point, *_), *_ in polygons.get(geometry["type"], ()):
+                if len(point) > 1 and all(map(is_finite_number, point[:2])):
+                    yield point[:2]
+
+
+def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     above = []  # per feature, whether it lies above the image
     for index, feature in enumerate(content["features"]):
@@ -110,7 +167,8 @@ def _ring(feature: Any, where: str) -> list[list[float]]:
     for point in rings[0]:
         if not isinstance(point, list) or len(point) < 2 or not all(map(is_finite_number, point[:2])):
             raise UserError(f"a point must be x, y, got {quote(point)}", where=where)
-    return [point[:2] for point in rings[0]]
+    points = [point[:2] for point in rings[0]]
+    return points[:-1] if len(points) > 3 and points[0] == points[-1] else points
 
 
 def _class_name(properties: dict) -> Any:

@@ -115,6 +115,8 @@ def read_label_set(
     images: ImageFiles | None = None,
     classes: Sequence[str] | None = None,
     fit_polygons: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
 ) -> LabelSet:
     """Read labels or detections.
 
@@ -125,6 +127,8 @@ def read_label_set(
         classes: Class names in index order, for formats that store class indices; None reads them from
             ``data.yaml`` or ``classes.txt``.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
 
     Raises:
         UserError: A file is malformed or has another format, or an image occurs twice.
@@ -143,8 +147,9 @@ def read_label_set(
     else:
         check_format(paths, format_name)
     options = ReadOptions(classes=None if classes is None else tuple(classes), fit_polygons=fit_polygons)
+    options.class_column, options.class_name = class_column, class_name
     if images is not None:
-        options.size_of = images.size
+        options.images, options.size_of = images, images.size
     records = get_format(format_name).read(paths, options)
     _reject_duplicates(records)
     return LabelSet(format_name, tuple(records), tuple(options.class_order), note_lines(options.notes))

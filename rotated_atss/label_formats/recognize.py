@@ -89,6 +89,8 @@ def possible_formats(path: Path) -> frozenset[str]:
         ['dota', 'ucas-aod', 'yolo-obb']
     """
     suffix = path.suffix.lower()
+    if suffix in FORMATS["vector"].suffixes:
+        return frozenset({"vector"})
     if suffix == ".xml":
         return _xml_formats(path)
     if suffix in (".json", ".geojson"):

@@ -7,10 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rotated_atss.errors import UserError, count_of, quote
+
+if TYPE_CHECKING:
+    from rotated_atss.io.georeference import Georeference
+    from rotated_atss.label_formats.image_files import ImageFiles
+
+CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
+"""Properties and columns that can hold the class, the first one counts."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class ImageLabels:
         size: Width and height of the image in pixels, or None if not stated.
         lines: (N,) int64, line of each object in ``source``; 0 for formats without lines.
         header: Header lines of DOTA text.
+        georeference: Map position of the image, for formats of map coordinates; None if it is unknown or not needed.
     """
 
     name: str
@@ -38,6 +47,7 @@ class ImageLabels:
     size: tuple[int, int] | None = None
     lines: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     header: tuple[str, ...] = ()
+    georeference: Georeference | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -74,6 +84,9 @@ class ReadOptions:
         size_of: Returns width and height of the image with an id, or None if its file is not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
+        images: Images, for labels in map coordinates.
+        class_column: Column with the class, for labels in map coordinates; None takes the first of :data:`CLASS_KEYS`.
+        class_name: Class of all objects, for labels in map coordinates; None reads the column.
         notes: Collects what is dropped or changed, as :func:`note_lines` formats it.
         class_order: Collects the classes of a format with class indices, in index order.
     """
@@ -81,6 +94,9 @@ class ReadOptions:
     classes: tuple[str, ...] | None = None
     size_of: Callable[[str], tuple[int, int] | None] = lambda image_id: None
     fit_polygons: bool = False
+    images: ImageFiles | None = None
+    class_column: str | None = None
+    class_name: str | None = None
     notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     class_order: dict[str, None] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
+from rotated_atss.geo.polygon_files import SUFFIXES
 from rotated_atss.label_formats import coco as coco_json
 from rotated_atss.label_formats import (
     cvat,
@@ -18,6 +19,7 @@ from rotated_atss.label_formats import (
     labelstudio,
     soda_a,
     ucas_aod,
+    vector,
     voc,
     yolo_obb,
 )
@@ -74,6 +76,7 @@ FORMATS: dict[str, LabelFormat] = {
         ),
         LabelFormat("soda-a", (".json",), soda_a.read, None),
         LabelFormat("ucas-aod", (".txt",), ucas_aod.read, None),
+        LabelFormat("vector", SUFFIXES, vector.read, None),
     )
 }  # fmt: skip
 """Formats by name; where a file can be of several formats, the first one counts."""

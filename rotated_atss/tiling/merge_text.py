@@ -51,6 +51,7 @@ def merge_folder(
     *,
     classes: str | Path | Sequence[str] | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool | None = None,
 ) -> list[ClassMerge]:
     """Merge every ``Task1_<class>.txt`` of a folder by polygon NMS per class and image.
@@ -62,6 +63,7 @@ def merge_folder(
         classes: Class names or a DOTA version: a file is written per class, empty without detections, and other
             classes are rejected. None merges the files that exist.
         workers: Processes; None uses one per core. The output does not depend on it.
+        scheduler: Address of a Dask scheduler whose workers merge instead; paths must be absolute then.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
@@ -91,7 +93,7 @@ def merge_folder(
     _reject_leftovers(out_dir, names)
     present = {name: files[name] for name in names if name in files}
     merged = {name: (ClassMerge(name, 0, 0, 0, 0), b"") for name in names}
-    merged |= _merge_files(present, iou_threshold, workers, progress)
+    merged |= _merge_files(present, iou_threshold, workers, scheduler, progress)
     atomic_write_all({task1_path(out_dir, name): content for name, (_, content) in merged.items()})
     return [counts for counts, _ in merged.values()]
 
@@ -117,27 +119,29 @@ class _MergedPart:
 
 
 def _merge_files(
-    files: dict[str, Path], iou_threshold: float, workers: int, progress: bool | None
+    files: dict[str, Path], iou_threshold: float, workers: int, scheduler: str | None, progress: bool | None
 ) -> dict[str, tuple[ClassMerge, bytes]]:
     """Merge the file of each class; return the counts and the content of the new file by class."""
     whole_files = [_Part(name, path, iou_threshold, 0, path.stat().st_size) for name, path in files.items()]
     total = sum(part.length for part in whole_files)
     workers = workers if total > _SERIAL_BYTES else 1
     with progress_bar(total=total, desc="merge", unit="B", show=progress) as bar:
-        merged = _merge_parts(
-            [part for whole_file in whole_files for part in _cut_into_parts(whole_file)], workers, bar
-        )
+        parts = [part for whole_file in whole_files for part in _cut_into_parts(whole_file)]
+        merged = _merge_parts(parts, workers, scheduler, bar)
         # Files whose lines are not grouped by image have images in several parts: these are merged as a whole.
         ungrouped = [part for part in whole_files if not _images_are_separate(merged[part.name])]
         bar.total += sum(part.length for part in ungrouped)
-        merged |= _merge_parts(ungrouped, workers, bar)
+        merged |= _merge_parts(ungrouped, workers, scheduler, bar)
     return {name: _join(name, parts) for name, parts in merged.items()}
 
 
-def _merge_parts(parts: Sequence[_Part], workers: int, bar: ProgressBar) -> dict[str, list[_MergedPart]]:
+def _merge_parts(
+    parts: Sequence[_Part], workers: int, scheduler: str | None, bar: ProgressBar
+) -> dict[str, list[_MergedPart]]:
     """Merge the parts in worker processes; return them by class, in order."""
     results: dict[int, _MergedPart] = {}
-    for index, result in run_jobs(_merge_part, parts, workers, [part.length * _MEMORY_FACTOR for part in parts]):
+    job_bytes = [part.length * _MEMORY_FACTOR for part in parts]
+    for index, result in run_jobs(_merge_part, parts, workers, job_bytes, scheduler=scheduler):
         results[index] = result
         bar.update(parts[index].length)
     merged: dict[str, list[_MergedPart]] = {}

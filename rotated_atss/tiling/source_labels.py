@@ -86,6 +86,8 @@ def read_source_labels(
     fit_polygons: bool = False,
     skip_others: bool = False,
     labeled_only: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
 ) -> list[Labels | None]:
     """Read the labels of the images of one folder.
 
@@ -99,6 +101,8 @@ def read_source_labels(
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         skip_others: Accept labels of other images than ``sources``.
         labeled_only: Return None for an image without labels instead of raising.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
 
     Returns:
         Labels per image. Class names have hyphens for spaces.
@@ -121,8 +125,9 @@ def read_source_labels(
         _warn_unused_names(class_map, (each.names for _, each in label_files), labels)
         return [_map_classes(each, class_map, classes, path) for path, each in label_files]
     label_set = read_label_set(
-        labels, format_name, images=ImageFiles(image_folder), classes=read_classes, fit_polygons=fit_polygons
-    )
+        labels, format_name, images=ImageFiles(image_folder), classes=read_classes, fit_polygons=fit_polygons,
+        class_column=class_column, class_name=class_name,
+    )  # fmt: skip
     for note in label_set.notes:
         logger.warning("%s: %s", labels, note)
     _warn_unused_names(class_map, (record.classes for record in label_set.images), labels)

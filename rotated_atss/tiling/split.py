@@ -76,7 +76,10 @@ def split_dota(
     fit_polygons: bool = False,
     image_lists: PathLike | Sequence[PathLike] | None = None,
     labeled_only: bool = False,
+    class_column: str | None = None,
+    class_name: str | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     overwrite: bool = False,
     shard: Shard | None = None,
     progress: bool | None = None,
@@ -100,7 +103,11 @@ def split_dota(
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split, one per line; None splits all of the folders.
         labeled_only: Leave out images without labels instead of raising.
+        class_column: Column with the class, for labels in map coordinates; None takes the first of
+            :data:`rotated_atss.label_formats.records.CLASS_KEYS`.
+        class_name: Class of all objects, for labels in map coordinates; None reads the column.
         workers: Processes; None uses one per core. The output does not depend on it.
+        scheduler: Address of a Dask scheduler whose workers split the images instead; paths must be absolute then.
         overwrite: Replace an earlier split in ``out``, and an unfinished one of other settings. Other folders are never
             replaced.
         shard: Split a part of the images only; the run that finishes the last image of all shards completes ``out``.
@@ -138,7 +145,8 @@ def split_dota(
     sources = find_source_images(folders, formats, only, labeled_only=labeled_only)
     # All labels are read first, so that a malformed line is reported before the images are split.
     accepted = None if classes is None else resolve_classes(classes)
-    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None}
+    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None,
+               "class_column": class_column, "class_name": class_name}  # fmt: skip
     label_sets = _read_all(sources, folders, formats, accepted, labeled_only=labeled_only, **options)
     if labeled_only and labels is not None:
         sources = [source for source, label_set in zip(sources, label_sets, strict=True) if label_set is not None]
@@ -166,7 +174,7 @@ def split_dota(
         if on_continue is not None and run.num_finished:
             on_continue(run.num_finished, len(sources))
         if not stage.is_moving:
-            run.execute(workers, progress)
+            run.execute(workers, scheduler, progress)
         content = _Content(settings, folders, formats, sources, label_sets, renamed=class_map is not None)
         with stage.exclusive() as present:
             if present:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.image_header import read_header
-from rotated_atss.io.image_reader import PixelOptions, open_image
+from rotated_atss.io.image_header import ImageHeader, check_header, read_header
+from rotated_atss.io.image_reader import PixelOptions, choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.tiling.crop import Integers
 from rotated_atss.tiling.row_bands import CHUNK_ROWS
@@ -18,7 +18,6 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 WINDOWS_PER_PART = 384  # an image of 30,000 x 30,000 pixels at 1024/200 has 1,369 windows: four parts
-_SEQUENTIAL_FORMATS = ("PNG", "JPEG", "BMP")
 
 
 def count_windows(image: Path, settings: SplitSettings) -> int:
@@ -64,36 +63,45 @@ def estimate_job_bytes(job: SplitJob) -> int:
         ...     estimate_job_bytes(SplitJob(Path(folder, "P1.bmp"), None, Path(folder), SplitSettings()))
         14400
     """
-    whole = estimate_decode_bytes(job.image)
-    if job.part[1] == 1:
-        return whole
-    header = read_header(job.image)
-    assert header is not None  # it has been divided by its header
+    header, estimated = _read_header(job.image), estimate_decode_bytes(job.image)
+    if header is None or estimated >= whole_image_bytes(header):
+        return estimated
+    if _is_resampled(job.settings):
+        return whole_image_bytes(header)
     rows = 2 * max(size for size, _ in job.settings.grids()) + CHUNK_ROWS  # a band, and the next one
-    return min(whole, 3 * header.width * rows)
+    return max(estimated, 3 * header.width * rows)
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:
     windows = _windows_from_header(image, settings)
-    if settings.whole_images or len(windows) != 1 or len(windows[0]) < 2 * WINDOWS_PER_PART:
+    if settings.whole_images or _is_resampled(settings) or sum(map(len, windows)) < 2 * WINDOWS_PER_PART:
         return 1
-    header = read_header(image)
-    resampled = settings.resampling_rates() != [1.0]
-    if resampled or header is None or header.file_format in _SEQUENTIAL_FORMATS:
+    header, options = check_header(image), PixelOptions(bits=settings.bits)
+    if header is None or choose_reader(image, header, options)[0] != "raster":
         return 1
-    with open_image(image, PixelOptions(bits=settings.bits)) as reader:
+    with open_image(image, options) as reader:
         if reader.access not in ("tiles", "rows"):
             return 1
     return min(round(len(windows[0]) / WINDOWS_PER_PART), len(np.unique(windows[0][:, 1])))
 
 
-def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]:
-    """Return the windows of an image at every rate; none if the header cannot be read, which reading reports."""
+def _is_resampled(settings: SplitSettings) -> bool:
+    return settings.resampling_rates() != [1.0]
+
+
+def _read_header(image: Path) -> ImageHeader | None:
+    """Read the header of an image; None if it cannot be read, which reading the image reports."""
     try:
         header = read_header(image)
     except UserError:
-        return []
-    if header is None or not (header.width and header.height):
+        return None
+    return header if header is not None and header.width and header.height else None
+
+
+def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]:
+    """Return the windows of an image at every rate; none if its header cannot be read."""
+    header = _read_header(image)
+    if header is None:
         return []
     if settings.whole_images:
         return [np.array([[0, 0, header.width, header.height]])]

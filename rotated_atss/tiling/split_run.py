@@ -33,7 +33,7 @@ class SplitRun:
         ...     _ = cv2.imwrite(str(path), np.zeros((40, 60, 3), np.uint8))
         ...     with staged(Path(folder, "out"), {}, labeled=False) as stage:
         ...         run = SplitRun([SplitJob(path, None, stage.folder, SplitSettings())], stage)
-        ...         run.execute(workers=1, progress=False)
+        ...         run.execute(workers=1, scheduler=None, progress=False)
         ...         run.num_finished, len(run.stats()[0].tiles)
         (1, 1)
     """
@@ -59,22 +59,27 @@ class SplitRun:
         """Number of all images."""
         return len(self._images)
 
-    def execute(self, workers: int, progress: bool | None) -> None:
+    def execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         """Run the unfinished jobs, of a shard only its own.
+
+        Args:
+            workers: Processes on this machine.
+            scheduler: Address of a Dask scheduler whose workers run the jobs instead.
+            progress: Show a progress bar; None shows it on a terminal.
 
         Raises:
             UserError: An image cannot be read, or a tile cannot be written. Like every exception, it says how many
                 images are done.
         """
         try:
-            self._execute(workers, progress)
+            self._execute(workers, scheduler, progress)
         except BaseException as error:
             if self._stage.finished:
                 done = f"{self.num_finished} of {count_of(self.num_images, 'image')} done"
                 add_hint(error, f"{done}, the same command continues")
             raise
 
-    def _execute(self, workers: int, progress: bool | None) -> None:
+    def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         pairs = [
             (key, job)
             for index in self._own(self._stage.shard)
@@ -83,9 +88,10 @@ class SplitRun:
         ]
         jobs = [job for _, job in pairs]
         sizes = [estimate_job_bytes(job) for job in jobs]
+        workers = workers if scheduler is None else 1  # the threads of a worker are those of the cluster
         jobs = [replace(job, threads=threads_per_job(size, len(jobs), workers)) for job, size in zip(jobs, sizes)]
         with progress_bar(total=len(jobs), desc="split", unit="image", show=progress) as bar:
-            for index, stats in run_jobs(split_image, jobs, workers, sizes):
+            for index, stats in run_jobs(split_image, jobs, workers, sizes, scheduler=scheduler):
                 self._stage.record(pairs[index][0], stats)
                 bar.update()
 

@@ -30,6 +30,27 @@ def test_a_failing_command_is_an_error():
         memory.command_megabytes([sys.executable, "-c", "import time; time.sleep(0.1); raise SystemExit(3)"])
 
 
+def test_peak_of_a_command_is_that_of_all_its_processes_at_one_time():
+    hold = "import sys, time; held = bytearray(b'x') * {}; time.sleep(0.6)"
+    two = f"import subprocess; {hold.format(50_000_000)}; del held; " + (
+        f"subprocess.run([sys.executable, '-c', {hold.format(80_000_000)!r}])"
+    )
+    measured = memory.command_peak([sys.executable, "-c", two], limit_s=60)
+    if not measured["peak_mb"]:
+        pytest.skip("no /proc")
+    assert 80 < measured["peak_mb"] < 125
+    assert measured["seconds"] > 1.2
+    assert "note" not in measured
+
+
+@pytest.mark.parametrize(
+    ("code", "limit_s", "note"),
+    [("import time; time.sleep(60)", 0.5, "stopped after 0.5 s"), ("raise SystemExit('no image')", 60, "no image")],
+)
+def test_failed_command_is_measured_with_the_reason(code, limit_s, note):
+    assert memory.command_peak([sys.executable, "-c", code], limit_s)["note"] == note
+
+
 def test_a_model_and_its_optimizer_state_are_counted():
     model = torch.nn.Linear(1000, 500, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)

@@ -15,6 +15,7 @@ from tests.io.tiff_file import tiff_bytes
 
 GRAY, RGB, CMYK = 1, 2, 5
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
+PADDING_RGB = [124, 116, 104]
 BIG_AND_ORDER = [(big, order) for big in (False, True) for order in "<>"]
 
 
@@ -78,10 +79,14 @@ def test_cmyk_jpeg_has_the_pixels_of_pillow(tmp_path):
         (GRAY, [UNSPECIFIED, UNSPECIFIED, UNASSOCIATED]),
     ],
 )
-def test_fourth_band_of_a_tiff_changes_nothing(tmp_path, photometric, extra, planar, big, order):
+def test_fourth_band_of_a_tiff_changes_no_color(tmp_path, photometric, extra, planar, big, order):
     pixels = noise(20, 30, 4)
     data = tiff_bytes(pixels, photometric, extra=extra, planar=planar, big=big, order=order)
-    assert np.array_equal(read(tmp_path, data)[..., ::-1], pixels[..., :3])
+    expected = pixels[..., :3].copy()
+    if extra and extra[-1] in (ASSOCIATED, UNASSOCIATED):
+        assert (pixels[..., 3] == 0).any()
+        expected[pixels[..., 3] == 0] = PADDING_RGB
+    assert np.array_equal(read(tmp_path, data)[..., ::-1], expected)
 
 
 @pytest.mark.parametrize(("big", "order"), BIG_AND_ORDER)
@@ -99,7 +104,9 @@ def test_three_gray_bands_are_red_green_and_blue(tmp_path, big, order):
 def test_16_bit_tiff(tmp_path, bands, photometric, extra, big, order):
     pixels = noise(20, 30, bands)
     data = tiff_bytes(pixels.astype(np.uint16) * 8, photometric, extra=extra, big=big, order=order)
-    expected = pixels[..., :3] if bands > 1 else pixels[..., None].repeat(3, 2)
+    expected = pixels[..., :3].copy() if bands > 1 else pixels[..., None].repeat(3, 2)
+    if extra == [UNASSOCIATED]:
+        expected[pixels[..., 3] == 0] = PADDING_RGB
     assert np.array_equal(read(tmp_path, data)[..., ::-1], expected)
 
 
@@ -122,7 +129,7 @@ NEEDS_RASTERIO = [
     ("pixels", "photometric", "options", "name"), NEEDS_RASTERIO, ids=[row[3] for row in NEEDS_RASTERIO]
 )
 def test_pixels_that_need_rasterio_are_named(tmp_path, monkeypatch, pixels, photometric, options, name):
-    monkeypatch.setattr("rotated_atss.io.image_reader.find_spec", lambda _: None)
+    monkeypatch.setattr("rotated_atss.io.image_reader.has_rasterio", lambda: False)
     with pytest.raises(UserError) as caught:
         read(tmp_path, tiff_bytes(pixels, photometric, **options))
     what = f"the image needs the package rasterio, because it has {name}"

@@ -8,6 +8,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, image_size, read_image
 from rotated_atss.io.png import can_decode_png
 from rotated_atss.tiling.split import split_dota
+from tests.io.tiff_file import tiff_bytes
 
 
 def noise(height, width, channels=3, dtype=np.uint8):
@@ -25,7 +26,7 @@ def test_lossless_formats_keep_every_pixel(image_format, tmp_path):
 
 @pytest.mark.parametrize(
     "image",
-    [noise(9, 8, 1), noise(9, 8, 3, np.uint16), noise(9, 8, 4), noise(9, 8, 1, np.uint16)],
+    [noise(9, 8, 1), noise(9, 8, 3, np.uint16), np.maximum(noise(9, 8, 4), 1), noise(9, 8, 1, np.uint16)],
     ids=["gray", "16 bit", "alpha", "gray 16 bit"],
 )
 def test_every_pixel_format_is_read_as_by_opencv(image, tmp_path):
@@ -49,6 +50,48 @@ def test_truncated_image_raises_with_its_path(suffix, kept, tmp_path, capfd):
     assert "\n" not in str(caught.value)
     if suffix != ".tif":
         assert capfd.readouterr().err == ""  # no log output of OpenCV
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_pixels_with_alpha_0_have_the_padding_color(tmp_path, suffix, dtype):
+    image = noise(20, 30, 4).astype(dtype)
+    image[5:9, 7:20, 3] = 0
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        path.write_bytes(tiff_bytes(image[..., [2, 1, 0, 3]], 2, extra=[2]))
+    else:
+        cv2.imwrite(str(path), image)
+    expected = np.where(image[..., 3:] > 0, image[..., :3], np.array([104, 116, 124])).astype(np.uint8)
+    assert np.array_equal(read_image(path, bits=8 if dtype == np.uint16 else None), expected)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "LA"])
+def test_transparent_pixels_of_a_png_have_the_padding_color(tmp_path, mode):
+    if mode == "L":
+        pytest.importorskip("rasterio")
+    from PIL import Image
+
+    image = Image.fromarray(noise(20, 30) // 64 * 64).convert(mode)
+    options = {"P": image.getpixel((0, 0)), "L": 64, "RGB": (64, 0, 128)}
+    image.save(tmp_path / "a.png", **({"transparency": options[mode]} if mode in options else {}))
+    rgba = np.asarray(Image.open(tmp_path / "a.png").convert("RGBA"))
+    assert (rgba[..., 3] == 0).any() == (mode in options)
+    expected = np.where(rgba[..., 3:] > 0, rgba[..., 2::-1], np.array([104, 116, 124]))
+    assert np.array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_of_a_png(tmp_path, mode, orientation):
+    from PIL import Image, ImageOps
+
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(noise(20, 30)).convert(mode).save(tmp_path / "a.png", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png")).convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / "a.png")[..., ::-1], expected)
+    assert image_size(tmp_path / "a.png") == expected.shape[1::-1]
 
 
 def test_other_and_missing_files_raise(tmp_path):

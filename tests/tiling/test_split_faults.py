@@ -166,8 +166,8 @@ def stop_after(monkeypatch):
     def stop(number, error=KeyboardInterrupt):
         run_jobs = rotated_atss.tiling.split_run.run_jobs
 
-        def stopped(*arguments):
-            for done, result in enumerate(run_jobs(*arguments)):
+        def stopped(*arguments, **options):
+            for done, result in enumerate(run_jobs(*arguments, **options)):
                 if done == number:
                     raise error
                 yield result

@@ -30,6 +30,8 @@ def tiled(monkeypatch):
     """Let every image be one that is read by tiles, and divide images of few windows."""
     for module in (rotated_atss.tiling.split_plan, rotated_atss.tiling.split_image):
         monkeypatch.setattr(module, "open_image", TiledReader)
+    choose = lambda path, header, options: ("raster" if path.suffix == ".tif" else "png rows", "")  # noqa: E731
+    monkeypatch.setattr(rotated_atss.tiling.split_plan, "choose_reader", choose)
     monkeypatch.setattr(rotated_atss.tiling.split_plan, "WINDOWS_PER_PART", 10)
 
 

@@ -21,6 +21,10 @@ from rotated_atss.io.pixel_options import AUTO
 from rotated_atss.io.scaling import is_resolved, uses_bits
 
 
+class BadImageError(UserError):
+    """An image file that is missing, damaged or no image."""
+
+
 @TRANSFORMS.register_module()
 class LoadTile(LoadImageFromFile):
     """Load the image of a tile: MMCV's ``LoadImageFromFile`` with the reader of ``split`` and ``predict``.
@@ -60,9 +64,9 @@ class LoadTile(LoadImageFromFile):
             with silent_opencv():
                 return super().transform(results)
         except OSError as error:
-            raise UserError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
+            raise BadImageError(f"cannot be read: {error.strerror}", where=path, hint=self._hint) from error
         except (AssertionError, ValueError, cv2.error) as error:
-            raise UserError("not a readable image, or damaged", where=path, hint=self._hint) from error
+            raise BadImageError("not a readable image, or damaged", where=path, hint=self._hint) from error
 
     def _is_plain(self, path: str) -> bool:
         """Return whether the image is a local file, to be loaded in color."""
@@ -76,7 +80,7 @@ class LoadTile(LoadImageFromFile):
                     raise self._scaling_error(path, reader.dtype)
                 image = reader.read()
         except UnreadableImageError as error:
-            raise UserError(error.what, where=path, hint=self._hint) from error
+            raise BadImageError(error.what, where=path, hint=self._hint) from error
         return image.astype(np.float32) if self.to_float32 else image
 
     def _scaling_error(self, path: Path, dtype: str) -> UserError:

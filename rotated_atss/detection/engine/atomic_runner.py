@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import platform
@@ -13,7 +14,9 @@ import torch
 from mmengine.runner import Runner
 from torch import nn
 
+from rotated_atss.detection.engine.bad_images import LIST, skip_bad_images
 from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
 from rotated_atss.errors import UserError
 
@@ -31,6 +34,11 @@ class AtomicCheckpointRunner(Runner):
     """
 
     _train_dataloader: Any  # the config, until the loop is built
+    _val_dataloader: Any
+    _test_dataloader: Any
+
+    _loaded_meta: dict | None = None
+    resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log versions, devices, seed and config.
@@ -43,20 +51,24 @@ class AtomicCheckpointRunner(Runner):
             self.logger.info("%s:%s", title, "".join(f"\n    {name}: {value}" for name, value in values.items()))
         self.logger.info("Config:\n%s", self.cfg.pretty_text)
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
         """Write a checkpoint atomically.
 
         Raises:
             UserError: The file cannot be written.
         """
+        meta = dict(meta or {})
+        if isinstance(self._train_loop, ResumableEpochLoop):
+            meta[EPOCH_LENGTH] = len(self.train_dataloader)
         partial, final = Path(out_dir) / f"{filename}.partial", Path(out_dir) / filename
         try:
-            super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
+            super().save_checkpoint(out_dir, partial.name, *args, meta=meta, **kwargs)
             if self.rank == 0:
                 os.replace(partial, final)
         except OSError as error:
             what = f"cannot write the checkpoint: {error.strerror or error}"
-            raise UserError(what, where=final, hint="free some space, then --resume") from error
+            action = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make the folder writable"
+            raise UserError(what, where=final, hint=f"{action}, then --resume") from error
         finally:
             if self.rank == 0:
                 partial.unlink(missing_ok=True)
@@ -67,7 +79,17 @@ class AtomicCheckpointRunner(Runner):
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
             meta.pop("config", None)
+            self._loaded_meta = meta
         return checkpoint
+
+    def resume(self, *args: Any, **kwargs: Any) -> None:
+        """Continue a training at the batch after that of the checkpoint, also within an epoch."""
+        super().resume(*args, **kwargs)
+        self.resumed_meta = self._loaded_meta
+        if isinstance(self.train_loop, ResumableEpochLoop):
+            line = self.train_loop.resume_epoch(self.resumed_meta or {})
+            if line is not None:
+                self.logger.warning(line)
 
     def scale_lr(self, *args: Any, **kwargs: Any) -> None:
         """Scale the learning rate with the batch size, without MMEngine's log line.
@@ -89,19 +111,28 @@ class AtomicCheckpointRunner(Runner):
     @build_errors("train_cfg or train_dataloader of this config")
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop with its data loader, which augments samples independently of its processes."""
+        self._train_dataloader = self._skipping(self._train_dataloader)
         if isinstance(self._train_dataloader, dict):
             self._train_dataloader = seed_samples(self._train_dataloader, self.seed)
+        if isinstance(loop, dict) and loop.get("type") == "EpochBasedTrainLoop":
+            loop = {**loop, "type": ResumableEpochLoop}
         return super().build_train_loop(loop)
 
     @build_errors("val_cfg, val_dataloader or val_evaluator of this config")
     def build_val_loop(self, loop: Any) -> Any:
         """Build the validation loop with its data loader and metric."""
+        self._val_dataloader = self._skipping(self._val_dataloader)
         return super().build_val_loop(loop)
 
     @build_errors("test_cfg, test_dataloader or test_evaluator of this config")
     def build_test_loop(self, loop: Any) -> Any:
         """Build the test loop with its data loader and metric."""
+        self._test_dataloader = self._skipping(self._test_dataloader)
         return super().build_test_loop(loop)
+
+    def _skipping(self, dataloader: Any) -> Any:
+        is_skipping = self.cfg.get("on_bad_image") == "skip"
+        return skip_bad_images(dataloader, Path(self.work_dir, LIST)) if is_skipping else dataloader
 
     @build_errors("optim_wrapper of this config")
     def build_optim_wrapper(self, optim_wrapper: Any) -> Any:

@@ -45,6 +45,16 @@ def build_errors(part: str, where: object = None) -> Iterator[None]:
         raise UserError(f"cannot build {part}: {one_line(error)}", where=where) from error
 
 
+def is_dead_worker(error: BaseException) -> bool:
+    """Return whether an error of a data loader says that one of its processes died.
+
+    Example:
+        >>> is_dead_worker(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."))
+        True
+    """
+    return str(error).startswith(_DEAD_WORKER)
+
+
 @contextmanager
 def strip_worker_traceback() -> Iterator[None]:
     """Remove the traceback that PyTorch adds to the message of an error raised in a loader process.
@@ -62,14 +72,14 @@ def strip_worker_traceback() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        line = error.what.rpartition(f"{UserError.__module__}.{UserError.__qualname__}: ")[2]
+        line = error.what.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
         if line == error.what:
             raise
         raise UserError(line) from None
     except FileNotFoundError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:
-        if not str(error).startswith(_DEAD_WORKER):
+        if not is_dead_worker(error):
             raise
         what = f"a data loader process died: {one_line(error).rstrip('. ')}"
         raise UserError(what, hint="possibly out of memory: use fewer --workers") from None

@@ -11,6 +11,7 @@ from typing import Any
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.utils import import_modules_from_strings
 from torch import nn
 
 from rotated_atss.configs import find_base_config, find_config
@@ -18,14 +19,20 @@ from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
-from rotated_atss.io.safe_config import check_config_values
+from rotated_atss.io.safe_config import (
+    check_config_values,
+    is_packaged_config,
+    read_safe_config,
+    safe_configs_required,
+)
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Load a config and make its scope the default of MMEngine's registries.
 
     ``_base_`` of the config can name configs of this package. This function also calls
-    :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints.
+    :func:`restrict_checkpoint_loading`, so that no command loads unrestricted checkpoints. Within
+    :func:`~rotated_atss.io.safe_config.require_safe_configs`, only configs of this package are executed.
 
     Args:
         config: Path, or bare name of a config of this package.
@@ -41,8 +48,8 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     restrict_checkpoint_loading()
     path = find_config(config)
     try:
-        with _bases_by_name():
-            cfg = Config.fromfile(path)
+        is_trusted = not safe_configs_required() or is_packaged_config(path)
+        cfg = _execute(path) if is_trusted else _read_without_execution(path)
     except UserError:
         raise
     except Exception as error:  # a config is Python code and can raise anything
@@ -50,8 +57,21 @@ def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None
     # Formatting the text, for each log and checkpoint, takes seconds. MMEngine's argument format_python_code of
     # Config.fromfile has no effect on configs of this kind.
     object.__setattr__(cfg, "_format_python_code", False)
-    _remove_own_scope(cfg._cfg_dict)
     return _finish(cfg, path.stem, path, cfg_options)
+
+
+def _execute(path: Path, import_modules: bool = True) -> Config:
+    with _bases_by_name():
+        cfg = Config.fromfile(path, import_custom_modules=import_modules)
+    _remove_own_scope(cfg._cfg_dict)
+    return cfg
+
+
+def _read_without_execution(path: Path) -> Config:
+    restrict_to_registered_types()
+    values = read_safe_config(path, lambda packaged: _execute(packaged, import_modules=False).to_dict())
+    import_modules_from_strings(**values.get("custom_imports") or {"imports": None})
+    return Config(values, cfg_text=path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def config_from_values(

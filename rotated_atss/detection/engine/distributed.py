@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import all_reduce, get_world_size
 
 from rotated_atss.errors import UserError
 
@@ -45,6 +46,9 @@ def process_group(launcher: str) -> Iterator[None]:
     On GPUs MMEngine opens the group; on the CPU it would fail for lack of a GPU, so it is opened here with gloo. A rank
     that exits without closing the group can abort in its communication threads.
 
+    Raises:
+        UserError: The connection to another process is lost, because that process has ended.
+
     Args:
         launcher: ``none`` or ``pytorch``.
 
@@ -55,7 +59,41 @@ def process_group(launcher: str) -> Iterator[None]:
     """
     if launcher != "none" and not torch.cuda.is_available() and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
-    yield
+    try:
+        yield
+    except RuntimeError as error:
+        if launcher == "none" or not is_lost_connection(error):
+            raise
+        what = "the connection to another process of the run is lost: that process has ended"
+        raise UserError(what, hint="its own error is the cause; continue with --resume") from error
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+def in_any_process(*conditions: bool) -> list[bool]:
+    """Return for each condition whether it holds in any process, so that all of them take the same decision.
+
+    Args:
+        conditions: Conditions of this process. All processes must call this function.
+
+    Example:
+        >>> in_any_process(True, False)
+        [True, False]
+    """
+    if get_world_size() == 1:
+        return list(conditions)
+    flags = torch.tensor(conditions, dtype=torch.float32)
+    all_reduce(flags, "max")
+    return [bool(flag) for flag in flags.tolist()]
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether an error of a collective operation says that another process does not answer.
+
+    Example:
+        >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection reset"))
+        True
+    """
+    kinds = tuple(getattr(torch.distributed, name, ()) for name in ("DistBackendError", "DistNetworkError"))
+    return isinstance(error, tuple(kind for kind in kinds if kind)) or "gloo/transport" in str(error)

@@ -27,7 +27,7 @@ from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
 # Keys of a run, not of a model.
-_RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published")
+_RUN_KEYS = ("work_dir", "load_from", "resume", "launcher", "randomness", "config_name", "published", "on_bad_image")
 _UNCHANGED_STEPS = ("LoadBoxes", "LoadAnnotations", "PackSample", "PackDetInputs")
 _RESIZING_STEPS = ("ResizeImage", "Resize")
 

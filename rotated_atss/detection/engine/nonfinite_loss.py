@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rotated_atss.checkpoints.batch_record import BatchRecord, write_batch_record
 from rotated_atss.checkpoints.config_text import format_config_text
 from rotated_atss.detection.engine.batch_samples import describe_batch, images_of_batch
+from rotated_atss.detection.engine.distributed import in_any_process
 from rotated_atss.detection.engine.network import unwrap_model
 from rotated_atss.detection.engine.random_numbers import step_seed
 from rotated_atss.errors import UserError, count_of
@@ -126,7 +127,7 @@ class NonFiniteLossHook(Hook):
     def _decide(self) -> None:
         """Take the same decision in all processes: a step is broken if it is in any of them."""
         is_loss_broken = self._losses is not None and not _finite(self._losses)
-        any_loss, self._is_broken = _in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
+        any_loss, self._is_broken = in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
         if any_loss and not is_loss_broken:  # reduced gradients: the cause is the batch of another process
             self._gradients = []
         self._is_checked = True
@@ -206,12 +207,3 @@ def _losses_of(outputs: Mapping[str, Any]) -> Tensor:
 
 def _finite(values: Tensor) -> bool:
     return bool(values.isfinite().all())
-
-
-def _in_any_process(*conditions: bool) -> list[bool]:
-    """Return for each condition whether it holds in any process."""
-    if get_world_size() == 1:
-        return list(conditions)
-    flags = torch.tensor(conditions, dtype=torch.float32)
-    all_reduce(flags, "max")
-    return [bool(flag) for flag in flags.tolist()]

@@ -21,6 +21,8 @@ class RunOptions:
         launcher: ``none``, or ``pytorch`` under torchrun.
         workers: Processes of each data loader; None for the defaults of
             :func:`rotated_atss.detection.engine.dataloaders.configure_dataloaders`.
+        on_bad_image: ``stop`` at an image that cannot be read, or ``skip`` it
+            (:mod:`rotated_atss.detection.engine.bad_images`).
         classes: Class names, in the order of the labels, of all datasets and of the model; a sequence, comma-separated
             text, a DOTA version or a file of names. None keeps those of the config.
         cfg_options: Changes to the config by dotted key.
@@ -30,6 +32,7 @@ class RunOptions:
     device: str | None = None
     launcher: str = "none"
     workers: int | None = None
+    on_bad_image: str = "stop"
     classes: str | Sequence[str] | None = None
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -152,6 +152,8 @@ def _prepare_run(cfg: Config, options: RunOptions) -> Config:
         cfg.visualizer.pop("name", None)
     if options.classes is not None:
         set_classes(cfg, options.classes)
+    if options.on_bad_image != "stop":
+        cfg.on_bad_image = options.on_bad_image
     configure_launcher(cfg, options.launcher)
     configure_dataloaders(cfg, options.workers, user_keys=options.cfg_options)
     return cfg

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_dist_info, get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch.utils.data import Dataset, Sampler
+
+from rotated_atss.detection.datasets.wrapper import DatasetWrapper
+from rotated_atss.detection.engine.epoch_loop import ResumableBatchSampler
 
 SAMPLES, STEPS = 0, 1  # first number of a derived seed, which keeps the two kinds of seeds apart
 
@@ -61,14 +65,16 @@ class SeededSampler(Sampler):
 
     def __init__(self, dataset: Dataset, seed: int | None, sampler: dict, sample_seed: int) -> None:
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
-        self.sample_seed, self.epoch, self.position = sample_seed, 0, 0
+        self.sample_seed, self.epoch, self.position, self._first = sample_seed, 0, 0, 0
         self.rank, self.world_size = get_dist_info()
         if hasattr(self.sampler, "skip"):  # MMEngine resumes without loading data if a sampler has this method
             self.skip = self._skip
 
     def __iter__(self) -> Iterator[SeededIndex]:
         """Yield the indices; without ``set_epoch``, positions continue from the previous iteration."""
-        for index in self.sampler:
+        first, self._first = self._first, 0
+        self.position += first
+        for index in islice(self.sampler, first, None):
             position = self.position * self.world_size + self.rank
             self.position += 1
             yield SeededIndex(index, derive_seed(self.sample_seed, SAMPLES, self.epoch, position))
@@ -89,42 +95,31 @@ class SeededSampler(Sampler):
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
 
+    def skip_in_epoch(self, num_samples: int) -> None:
+        """Skip the first samples of the next iteration.
+
+        Args:
+            num_samples: Number of samples of this process.
+        """
+        self._first = num_samples
+
     def _skip(self, num_samples: int) -> None:
         self.position = num_samples
         self.sampler.skip(num_samples)
 
 
-class SeededDataset(Dataset):
+class SeededDataset(DatasetWrapper):
     """Seed the random number generators before every sample of another dataset.
-
-    All attributes are those of the other dataset.
 
     Args:
         dataset: Config of the other dataset.
     """
-
-    def __init__(self, dataset: dict) -> None:
-        self.__dict__["dataset"] = DATASETS.build(dataset)
 
     def __getitem__(self, index: int) -> Any:
         """Load a sample; an index without a seed leaves the generators unchanged."""
         if isinstance(index, SeededIndex):
             seed_generators(index.seed)
         return self.dataset[int(index)]
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.dataset)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the other dataset."""
-        if name == "dataset" or name.startswith("__"):  # DataLoader would prefer a __getitems__ of the other dataset
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute of the other dataset, as hooks that replace ``pipeline`` do."""
-        setattr(self.dataset, name, value)
 
 
 class StepSeedHook(Hook):
@@ -150,6 +145,9 @@ def seed_samples(dataloader: dict, seed: int) -> dict:
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
         return dataloader
     seeded = dict(type=SeededSampler, sampler=sampler, sample_seed=seed)
+    batch_sampler = dataloader.get("batch_sampler")
+    if isinstance(batch_sampler, dict):
+        dataloader = {**dataloader, "batch_sampler": dict(type=ResumableBatchSampler, batch_sampler=batch_sampler)}
     return {**dataloader, "dataset": dict(type=SeededDataset, dataset=dataset), "sampler": seeded}
 
 

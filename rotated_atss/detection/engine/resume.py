@@ -16,6 +16,9 @@ from rotated_atss.errors import UserError
 
 TRAINING_STATE = ("meta", "message_hub", "optimizer", "param_schedulers")
 _HUB_KEYS = ("log_scalars", "runtime_info", "resumed_keys")
+POINTER = "last_checkpoint"  # file that names the latest checkpoint
+INTERRUPTED = "interrupted.pth"  # checkpoint that a signal caused
+_CHECKPOINTS = ("epoch_*.pth", "iter_*.pth", INTERRUPTED)
 _HINT = "start from these weights with --init-from"
 
 
@@ -23,7 +26,8 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     """Return the latest checkpoint of a work folder, or None.
 
     The file ``last_checkpoint`` holds an absolute path. If the folder was moved, its checkpoint of the same name is
-    returned.
+    returned. If the file does not exist or is empty, because the process was killed before it was written, the newest
+    checkpoint is returned.
 
     Raises:
         UserError: ``last_checkpoint`` names a file that does not exist.
@@ -34,10 +38,11 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
         ...     latest_checkpoint(Path(folder)) is None
         True
     """
-    pointer = work_dir / "last_checkpoint"
-    if not pointer.is_file():
-        return None
-    name = pointer.read_text().strip()
+    pointer = work_dir / POINTER
+    name = pointer.read_text().strip() if pointer.is_file() else ""
+    if not name:
+        found = [path for pattern in _CHECKPOINTS for path in work_dir.glob(pattern)]
+        return max(found, key=lambda path: path.stat().st_mtime, default=None)
     for path in (Path(name), work_dir / Path(name).name):
         if path.is_file():
             return path

@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.runner import Runner
 
+from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH
 from rotated_atss.errors import UserError
 
 SCHEDULE_STATE = ("last_step", "_global_step", "_last_value", "base_values", "verbose")
@@ -52,19 +53,22 @@ class ResumedScheduleHook(Hook):
             runner.logger.warning(f"{self.path}: {line}; the {which}'s applies")
         if steps_replayable:
             meta = checkpoint["meta"]
-            replay(schedulers, iterations=meta["iter"], epochs=meta["epoch"])
+            replay(schedulers, meta["iter"], meta["epoch"], meta.get(EPOCH_LENGTH))
             for group, target in zip(groups, saved, strict=True):
                 target.update({key: value for key, value in group.items() if key != "params"})
             checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
 
 
-def replay(schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int) -> None:
+def replay(
+    schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int, epoch_length: int | None = None
+) -> None:
     """Step new schedules as a training does.
 
     Args:
         schedulers: Schedules without any step. Their optimizer's values change.
         iterations: Number of iterations.
         epochs: Number of complete epochs within these iterations; 0 in training by iterations.
+        epoch_length: Iterations per epoch; None if the iterations are those of the complete epochs.
 
     Example:
         >>> import torch
@@ -78,12 +82,18 @@ def replay(schedulers: Sequence[_ParamScheduler], iterations: int, epochs: int) 
         warnings.simplefilter("ignore", UserWarning)  # that the optimizer has made no step
         done = 0
         for epoch in range(epochs + 1):
-            end = iterations if epoch == epochs else iterations * (epoch + 1) // epochs
+            end = _end_of_epoch(epoch, iterations, epochs, epoch_length)
             for _ in range(done, end):
                 _step(schedulers, by_epoch=False)
             done = end
             if epoch < epochs:
                 _step(schedulers, by_epoch=True)
+
+
+def _end_of_epoch(epoch: int, iterations: int, epochs: int, epoch_length: int | None) -> int:
+    if epoch == epochs:
+        return iterations
+    return iterations * (epoch + 1) // epochs if epoch_length is None else epoch_length * (epoch + 1)
 
 
 def _step(schedulers: Sequence[_ParamScheduler], by_epoch: bool) -> None:

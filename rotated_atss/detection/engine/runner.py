@@ -15,6 +15,7 @@ from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
+from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
 from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
@@ -24,6 +25,7 @@ from rotated_atss.detection.engine.checkpoint_io import (
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.data_time import DataTimeHook
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
 from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
@@ -44,6 +46,7 @@ from rotated_atss.detection.engine.resume import check_resumable, is_finished, r
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
+from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
@@ -65,6 +68,7 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
 
     Raises:
         UserError: Config, data, weights or device are invalid, or the disk is full.
+        TerminatedError: SIGTERM or SIGUSR1 ended the training; a checkpoint is written.
 
     Example::
 
@@ -124,7 +128,8 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         with strip_worker_traceback():
             if options.iterations is None:
                 _fit_warm_up(runner)
-            runner.train()
+            with checkpoint_on_signal(runner):
+                runner.train()
     return Path(cfg.work_dir)
 
 
@@ -230,6 +235,9 @@ def build_runner(cfg: Config) -> AtomicCheckpointRunner:
     runner.register_hook(StripCallablesHook())
     runner.register_hook(StepSeedHook())
     runner.register_hook(ClassCountHook())
+    runner.register_hook(DataTimeHook())
+    if cfg.get("on_bad_image") == "skip":
+        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
     if get_device() == "cpu":
         runner.register_hook(CpuThreadsHook())
     return runner

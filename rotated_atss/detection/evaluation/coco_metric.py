@@ -14,6 +14,7 @@ from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate
 from rotated_atss.coco.coco_result import format_table, result_to_json
 from rotated_atss.coco.instances import read_instances
 from rotated_atss.coco.results_file import to_coco_results
+from rotated_atss.detection.evaluation.detections import detections_of
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.files import write_json
 
@@ -59,7 +60,7 @@ class CocoBoxMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch."""
         for sample in data_samples:
-            pred = sample["pred_instances"]
+            pred = detections_of(sample)
             boxes = get_box_tensor(pred["bboxes"]).detach().cpu().double()
             self.results.append((sample["img_id"], boxes, pred["scores"].cpu().float(), pred["labels"].cpu()))
 

@@ -11,6 +11,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from rotated_atss.detection.evaluation.detections import detections_of
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.merge_boxes import BoxDetections
 from rotated_atss.tiling.tile_results import ResultOptions, finish_test
@@ -87,7 +88,7 @@ class DOTAMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch of tiles."""
         for sample in data_samples:
-            pred = sample["pred_instances"]
+            pred = detections_of(sample)
             boxes = get_box_tensor(pred["bboxes"]).cpu()
             self.results.append((sample["img_id"], boxes, pred["scores"].cpu(), pred["labels"].cpu()))
 

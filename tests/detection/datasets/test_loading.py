@@ -106,7 +106,7 @@ def test_16_bit_tiles_need_the_number_of_used_bits(tmp_path):
 
 
 def test_training_reads_the_pixels_of_split_and_predict(tmp_path):
-    pixels = np.dstack([noise(20, 30), noise(20, 30)[..., :1]])
+    pixels = np.dstack([noise(20, 30), np.maximum(noise(20, 30)[..., :1], 1)])
     (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels, 2, extra=[2]))
     image = LoadTile()({"img_path": str(tmp_path / "a.tif")})["img"]
     assert np.array_equal(image, read_image(tmp_path / "a.tif"))

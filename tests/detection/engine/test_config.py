@@ -1,13 +1,18 @@
 """Configs and their parts: errors in one line."""
 
 import copy
+import re
 
 import pytest
+import torch
 from mmengine.config import Config
 
+from rotated_atss import cli
+from rotated_atss.configs import config_names, find_config
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
+from rotated_atss.io.safe_config import require_safe_configs
 
 DEMO = "rotated_atss_obb_r18_demo_le90"
 
@@ -100,3 +105,41 @@ def test_text_of_a_config_is_complete_but_not_formatted(monkeypatch):
     again = Config.fromstring(cfg.pretty_text, ".py")
     assert again.to_dict() == cfg.to_dict()
     assert again.train_cfg.max_iters == 7
+
+
+# -- configs that are not executed -------------------------------------------------------------------------------------
+
+
+def test_a_config_of_every_folder_is_the_same_when_it_is_not_executed(tmp_path):
+    for name in {find_config(name).parent: name for name in config_names()}.values():
+        path = tmp_path / f"{name}.py"
+        text = find_config(name).read_text()
+        path.write_text(re.sub(r'"(\.\.?/[^"]+\.py|\w+\.py)"', rf'"{find_config(name).parent}/\1"', text))
+        with require_safe_configs():
+            safe = load_config(path)
+        assert safe.to_dict() == load_config(name).to_dict()
+
+
+def test_a_config_that_executes_code_is_refused_by_every_command(tmp_path, capsys):
+    path = tmp_path / "own.py"
+    path.write_text(f"_base_ = '{DEMO}'\n__import__('os').mkdir('{tmp_path}/made')\n")
+    torch.save({"state_dict": {}}, tmp_path / "a.pth")
+    (tmp_path / "a.png").touch()
+    config, weights, out = str(path), str(tmp_path / "a.pth"), str(tmp_path / "out")
+    for words in (
+        ["train", config],
+        ["test", config, weights],
+        ["assignment-stats", config],
+        ["predict", config, weights, str(tmp_path / "a.png"), "--out", out],
+        ["export", config, weights, "--onnx", f"{out}.onnx"],
+    ):
+        assert cli.main([*words, "--safe-config"]) == 2
+        assert f"{path}:2: not a literal, got '__import__" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
+
+
+def test_types_that_a_safe_config_names_are_registered(tmp_path, fault):
+    (tmp_path / "own.py").write_text(f"_base_ = '{DEMO}'\nmodel = dict(backbone=dict(type='subprocess.Popen'))\n")
+    with require_safe_configs():
+        message = fault(load_config, tmp_path / "own.py")
+    assert "own.py: model.backbone.type must be the name of a registered class, got 'subprocess.Popen'" in message

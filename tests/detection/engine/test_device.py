@@ -50,7 +50,7 @@ def test_missing_mps_is_refused_by_every_command(fault):
 
 def test_commands_that_run_a_network_take_a_device():
     takes = {name for name in COMMANDS if "--device" in build_parser(name)._option_string_actions}
-    assert takes == {"train", "test", "predict", "demo"}
+    assert takes == {"train", "test", "replay", "predict", "demo"}
 
 
 def test_mmengine_uses_the_chosen_device_and_not_mps_unasked(monkeypatch):

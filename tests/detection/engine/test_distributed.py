@@ -39,13 +39,20 @@ class WitnessHook(Hook):
             json.dump(record, file)
 '''
 
+HOST = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
 @pytest.mark.parametrize(
-    "name", ["rotated_atss_obb_r50_fpn_1x_dota_le90", "rotated_atss_centerness_obb_r50_fpn_1x_dota_le90"]
+    ("name", "hosts"),
+    [
+        ("rotated_atss_obb_r50_fpn_1x_dota_le90", [{}]),
+        ("rotated_atss_centerness_obb_r50_fpn_1x_dota_le90", [HOST | {"NODE_RANK": str(rank)} for rank in (0, 1)]),
+    ],
+    ids=["one_host", "two_hosts"],
 )
-def test_two_processes_end_with_the_same_weights(name, tiny_published_options, tmp_path, repo_root):
+def test_two_processes_end_with_the_same_weights(name, hosts, tiny_published_options, tmp_path, repo_root):
     cfg = load_config(name, tiny_published_options)
     if "centerness" in name:
         cfg.model.bbox_head.norm_cfg = dict(type="GN", num_groups=4, requires_grad=True)
@@ -58,23 +65,18 @@ def test_two_processes_end_with_the_same_weights(name, tiny_published_options, t
 
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     python_path = os.pathsep.join([str(tmp_path), str(repo_root), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [
-            repo_root / "tools" / "dist_train.sh",
-            tmp_path / "two.py",
-            "2",
-            "--work-dir",
-            tmp_path / "work",
-            "--seed",
-            "1",
-        ],
-        env={**os.environ, "PATH": path, "PYTHONPATH": python_path, "WITNESS": f"{tmp_path}/", "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    common = {**os.environ, "PATH": path, "PYTHONPATH": python_path, "WITNESS": f"{tmp_path}/", "OMP_NUM_THREADS": "1"}
+    script = repo_root / "tools" / "dist_train.sh"
+    done = [
+        subprocess.Popen(
+            [script, "two.py", str(2 // len(hosts)), "--work-dir", "work", "--seed", "1"],
+            env=common | host, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for host in hosts
+    ]  # fmt: skip
+    for process in done:
+        error = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, error[-3000:]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["digest"] == second["digest"]
     assert first["world"] == 2
@@ -88,6 +90,34 @@ def test_two_processes_end_with_the_same_weights(name, tiny_published_options, t
     assert "batch of 2 images instead" not in log  # two processes with 1 image are the config's batch of 2
     assert "Epoch(val) [1]" in log
     assert "merged" in log
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_slurm_script_starts_each_host_and_resumes(tmp_path, repo_root):
+    """Simulated Slurm commands: srun runs its command once per host, and python prints its arguments."""
+    commands = {
+        "scontrol": "echo host7; echo host8",
+        "srun": 'for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',
+        "python": 'echo "$@"',
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {
+        "SLURM_JOB_ID": "20003",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_NODELIST": "host[7-8]",
+        "SLURM_GPUS_ON_NODE": "4",
+    }
+    done = subprocess.run(
+        ["tools/slurm_train.sh", "a config.py", "--amp"], cwd=repo_root, capture_output=True, text=True, check=True,
+        env={**os.environ, **job, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    hosts = "--master_addr=host7 --master_port=20003 --nproc_per_node=4"
+    rest = "tools/train.py a config.py --launcher pytorch --resume --amp"
+    assert done.stdout.splitlines() == [
+        f"-m torch.distributed.run --nnodes=2 --node_rank={rank} {hosts} {rest}" for rank in (0, 1)
+    ]
 
 
 def test_launcher_needs_torchrun(monkeypatch, fault):

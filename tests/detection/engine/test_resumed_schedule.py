@@ -15,7 +15,7 @@ from mmengine.optim import (
 )
 from torch import nn
 
-from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook, replay
 
 WARMUP = (LinearLR, dict(start_factor=0.1, end=3, by_epoch=False))
 EPOCH_ITERS = 4
@@ -175,3 +175,14 @@ def test_longer_training_follows_its_own_schedule(run, read_scalars, read_log):
     rates = dict(read_scalars(run({"train_cfg.max_iters": 4}), "lr"))
     assert dict(read_scalars(longer, "lr")) == {step: pytest.approx(rates[step]) for step in (3, 4)}
     assert "param_scheduler[0].total_steps is 2 in the checkpoint and 4 in the config" in read_log(longer)
+
+
+@pytest.mark.parametrize(("epochs", "epoch_length", "expected"), [(2, None, "iiEiiiE"), (1, 3, "iiiEii")])
+def test_epochs_of_a_checkpoint_within_an_epoch_keep_their_length(epochs, epoch_length, expected):
+    steps = []
+    schedules = [
+        SimpleNamespace(by_epoch=False, step=lambda: steps.append("i")),
+        SimpleNamespace(by_epoch=True, step=lambda: steps.append("E")),
+    ]
+    replay(schedules, 5, epochs, epoch_length)
+    assert "".join(steps) == expected

@@ -1,0 +1,120 @@
+"""Splitting of one large image at 1024/200: seconds and memory of the whole process tree by size and format.
+
+Images come from reliability/make_gigapixel.py and are kept in --data, if given. Every run is a command of its own, run
+once, without labels. Baselines read the tiled TIFF or the PNG file of --baseline-size: mmrotate's img_split.py and
+sahi's slice_image. A baseline that fails or takes longer than --limit seconds is named with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.bench_split import GAP, SIZE
+from benchmarks.memory import command_peak
+from benchmarks.records import ROOT, Record, Row, target
+from benchmarks.reliability.make_gigapixel import make_gigapixel
+
+OPTIONS = dict(sizes=[5000, 10000, 20000, 30000], formats=["tiled", "striped", "png", "jpeg"], baseline_size=30000,
+               processes=2, limit=600, data="")  # fmt: skip
+
+SAHI = (
+    "import sys; from PIL import Image; Image.MAX_IMAGE_PIXELS = None; import sahi.slicing as slicing\n"
+    f"slicing.MAX_WORKERS = int(sys.argv[3]); overlap = {GAP / SIZE}\n"
+    "slicing.slice_image(sys.argv[1], output_file_name='giga', output_dir=sys.argv[2], "
+    f"slice_height={SIZE}, slice_width={SIZE}, "
+    "overlap_height_ratio=overlap, overlap_width_ratio=overlap, out_ext='.png')"
+)
+
+Command = Callable[[Path, Path, int], list[object]]  # image, output folder, processes
+
+
+def rotated_atss(image: Path, out: Path, processes: int) -> list[object]:
+    """Return the command of this package."""
+    settings = ["--size", SIZE, "--gap", GAP, "--workers", processes, "--quiet"]
+    return [sys.executable, "-m", "rotated_atss", "split", "--images", image.parent, "--out", out, *settings]
+
+
+def mmrotate(image: Path, out: Path, processes: int) -> list[object]:
+    """Return the command of mmrotate, which has one process per image."""
+    package = importlib.util.find_spec("mmrotate")
+    if package is None or package.origin is None:
+        raise FileNotFoundError("mmrotate is not installed")
+    script = Path(package.origin).parent / ".mim/tools/data/dota/split/img_split.py"
+    windows = f"--sizes {SIZE} --gaps {GAP} --img-rate-thr 0.6 --padding-value 104 116 124".split()
+    return [sys.executable, script, "--img-dirs", image.parent, "--save-dir", out, *windows, "--nproc", processes]
+
+
+def sahi(image: Path, out: Path, processes: int) -> list[object]:
+    """Return the command of sahi, whose threads write tiles."""
+    if importlib.util.find_spec("sahi") is None:
+        raise FileNotFoundError("sahi is not installed")
+    return [sys.executable, "-c", SAHI, image, out, processes]
+
+
+BASELINES: list[tuple[str, Command, str]] = [("mmrotate", mmrotate, "tiled"), ("sahi", sahi, "png")]
+
+
+def measure_split(library: str, command: Command, image: Path, folder: Path, args: argparse.Namespace) -> Row:
+    """Run one command and return seconds, megabytes and the number of tiles, or the reason of a failure."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    row: Row = {"library": library, "file": image.parent.parent.name, "file_mb": round(image.stat().st_size / 1e6)}
+    try:
+        words = [str(word) for word in command(image, out, args.processes)]
+        row |= command_peak(words, args.limit, cwd=ROOT)
+    except FileNotFoundError as error:
+        return row | {"note": str(error)}
+    if "note" not in row:
+        row["tiles"] = sum(path.suffix == ".png" for path in out.rglob("*.png"))
+    shutil.rmtree(out, ignore_errors=True)
+    return row
+
+
+def targets(rows: Sequence[Row]) -> list[Row]:
+    """Compare with the targets: memory at 30,000 pixels, and time in proportion to the pixels."""
+    own = [row for row in rows if row["library"] == "rotated-atss" and "seconds" in row]
+    large = [row["peak_mb"] for row in own if row["size"] == 30_000]
+    tiled = {row["size"]: row["seconds"] for row in own if row["file"] == "tiled" and row["size"] >= 10_000}
+    growth = None
+    if len(tiled) > 1:
+        small, big = min(tiled), max(tiled)
+        growth = round(tiled[big] / tiled[small] / (big / small) ** 2, 2)
+    return [
+        target("gigapixel: peak MB of all processes, 30,000 x 30,000 px", max(large, default=None), at_most=1000),
+        target("gigapixel: seconds per pixel, largest over 10,000 x 10,000 px", growth, at_most=1.5),
+    ]
+
+
+def measure(args: argparse.Namespace) -> Record:
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="bench_gigapixel_") as name:
+        folder = Path(name)
+        data = Path(args.data).resolve() if args.data else folder / "data"
+        for size in args.sizes:
+            formats = args.formats if size == args.baseline_size else args.formats[:1]
+            images = make_gigapixel(data, size, formats)
+            runs = [("rotated-atss", rotated_atss, each) for each in images.values()]
+            if size == args.baseline_size:
+                runs += [(library, command, images[each]) for library, command, each in BASELINES if each in images]
+            for library, command, image in runs:
+                with linked_alone(image, folder / "input") as alone:
+                    rows.append({"size": size, **measure_split(library, command, alone, folder, args)})
+                print(rows[-1], flush=True)
+    return {"settings": {"processes": args.processes, "limit": args.limit}, "targets": targets(rows), "rows": rows}
+
+
+@contextmanager
+def linked_alone(image: Path, folder: Path) -> Iterator[Path]:
+    """Yield a link to an image in a folder without other images."""
+    link = folder / image.parent.parent.name / "images" / image.name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(image)
+    yield link
+    shutil.rmtree(folder)

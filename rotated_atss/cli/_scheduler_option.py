@@ -1,0 +1,56 @@
+"""The ``--scheduler`` option: run the jobs of a command on a Dask cluster."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_scheduler_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--scheduler`` to a parser or an argument group."""
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="run on the workers of this Dask scheduler, such as tcp://host:8786 or a scheduler file, instead of local "
+        "processes; inputs and output must be on a file system that the workers share",
+    )  # fmt: skip
+
+
+def prepare_cluster(
+    scheduler: str | None, options: MutableMapping[str, Any], inputs: Sequence[str], outputs: Sequence[str] = ()
+) -> None:
+    """Make the paths of a command absolute and check that all workers see them; nothing without ``--scheduler``.
+
+    Args:
+        scheduler: The value of ``--scheduler``.
+        options: Options by name, changed in place, such as ``vars(args)``.
+        inputs: Names of the options that are read: None, a path or a sequence of paths.
+        outputs: Names of the options that are written; their nearest existing folder must be visible.
+
+    Raises:
+        UserError: No scheduler or worker answers, or a worker does not see a path.
+
+    Example:
+        >>> options = {"out": "tiles"}
+        >>> prepare_cluster(None, options, [], ["out"])
+        >>> options
+        {'out': 'tiles'}
+    """
+    if scheduler is None:
+        return
+    from rotated_atss.io.cluster import check_cluster
+
+    visible: list[Path] = []
+    for name in (*inputs, *outputs):
+        value = options[name]
+        if value is None:
+            continue
+        paths = [Path(path).absolute() for path in ([value] if isinstance(value, (str, Path)) else value)]
+        options[name] = paths[0] if isinstance(value, (str, Path)) else paths
+        visible += [path for path in paths if path.exists()] if name in inputs else map(_nearest_existing, paths)
+    check_cluster(scheduler, visible)
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -1,0 +1,144 @@
+"""Images that cannot be read in training and testing: skipped, counted and listed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.detection.datasets.loading import BadImageError
+from rotated_atss.detection.datasets.wrapper import DatasetWrapper
+from rotated_atss.detection.evaluation.detections import UNREADABLE
+from rotated_atss.errors import UserError, count_of
+from rotated_atss.io.image_header import read_header
+
+LIST = "bad_images.txt"
+_SHOWN = 5
+_BLANK_SIDE = 64
+
+
+class SkippingDataset(DatasetWrapper):
+    """Dataset that goes on at an image that cannot be read.
+
+    In training the next readable image takes its place. In testing, where it would count twice, the image is empty and
+    marked as unreadable, and the metrics ignore what is detected in it.
+
+    Args:
+        dataset: Config of the other dataset.
+        list_path: Text file to which the errors are appended, by all loader processes.
+    """
+
+    def __init__(self, dataset: dict, list_path: str) -> None:
+        super().__init__(dataset)
+        self.__dict__["list_path"] = list_path
+
+    def __getitem__(self, index: int) -> Any:
+        """Load a sample.
+
+        Raises:
+            UserError: No image can be read.
+        """
+        for offset in range(len(self)):
+            try:
+                return self.dataset[(index + offset) % len(self)]
+            except BadImageError as error:
+                append_line(self.list_path, str(error))
+                if getattr(self.dataset, "test_mode", False):
+                    return self._empty_sample(index)
+        raise UserError("no image of the dataset can be read", where=self.list_path)
+
+    def _empty_sample(self, index: int) -> Any:
+        info = self.dataset.get_data_info(index)
+        size = info.get("height"), info.get("width")
+        if None in size:
+            header = read_header(info["img_path"])
+            size = (_BLANK_SIDE, _BLANK_SIDE) if header is None else (header.height, header.width)
+        info.update(img=np.zeros((*size, 3), np.uint8), img_shape=size, ori_shape=size)
+        for transform in self.dataset.pipeline.transforms[1:]:  # the first one loads the image
+            info = transform(info)
+        samples = info["data_samples"]
+        for sample in samples if isinstance(samples, list) else [samples]:
+            sample.set_metainfo({UNREADABLE: True})
+        return info
+
+
+class BadImagesHook(Hook):
+    """Log the number and the names of the skipped images at the end.
+
+    Args:
+        list_path: The file of :class:`SkippingDataset`. It is removed at the start.
+    """
+
+    def __init__(self, list_path: str | Path) -> None:
+        self._path = Path(list_path)
+
+    def before_run(self, runner: Runner) -> None:
+        """Remove the list of an earlier run."""
+        if is_main_process():
+            self._path.unlink(missing_ok=True)
+        barrier()
+
+    def after_train(self, runner: Runner) -> None:
+        """Log the images that training and validation skipped."""
+        self._report(runner, "")
+
+    def after_test(self, runner: Runner) -> None:
+        """Log the images that the test skipped."""
+        self._report(runner, "; in the result they are images without detections")
+
+    def _report(self, runner: Runner, effect: str) -> None:
+        lines = read_lines(self._path)
+        if lines:
+            shown = "; ".join(lines[:_SHOWN]) + ("; ..." if len(lines) > _SHOWN else "")
+            what = f"skipped {count_of(len(lines), 'image')} that cannot be read{effect}"
+            runner.logger.warning(f"{what} (list: {self._path}): {shown}")
+
+
+def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
+    """Return the config of a data loader whose dataset skips images that cannot be read.
+
+    Args:
+        dataloader: Config of a data loader. It is not changed. Anything else, such as a built loader, is returned.
+        list_path: As for :class:`SkippingDataset`.
+
+    Example:
+        >>> skip_bad_images(dict(dataset=dict(type="A")), "bad_images.txt")["dataset"]["dataset"]
+        {'type': 'A'}
+    """
+    if not isinstance(dataloader, dict) or not isinstance(dataloader.get("dataset"), dict):
+        return dataloader
+    wrapped = dict(type=SkippingDataset, dataset=dataloader["dataset"], list_path=str(list_path))
+    return {**dataloader, "dataset": wrapped}
+
+
+def append_line(path: str | Path, line: str) -> None:
+    r"""Append a line to a text file in one write, so that lines of several processes do not mix.
+
+    Args:
+        path: The file, in an existing folder.
+        line: The line, without line break.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     append_line(f"{folder}/a.txt", "P1.png: not a readable image")
+        ...     append_line(f"{folder}/a.txt", "P1.png: not a readable image")
+        ...     read_lines(f"{folder}/a.txt")
+        ['P1.png: not a readable image']
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Return the different lines of a text file in their order; none if it does not exist."""
+    text = Path(path).read_text() if Path(path).is_file() else ""
+    return list(dict.fromkeys(text.splitlines()))

@@ -1,0 +1,59 @@
+"""Hook that reports when loading the data takes most of the training time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.io.processes import available_cores
+
+WINDOW = 50  # iterations
+MAX_SHARE = 0.5
+
+
+class DataTimeHook(Hook):
+    """Log one line, once per run, if the device waits for data in more than half of the time.
+
+    The first iterations, in which loader processes start, do not count.
+    """
+
+    priority = "LOW"  # after the times are known
+
+    def __init__(self) -> None:
+        self._iterations, self._is_reported = 0, False
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Compare the times of the latest iterations, every :data:`WINDOW` iterations."""
+        self._iterations += 1
+        scalars = runner.message_hub.log_scalars
+        if self._is_reported or self._iterations % WINDOW or self._iterations == WINDOW or "train/time" not in scalars:
+            return
+        seconds, waited = (float(scalars[f"train/{name}"].mean(WINDOW)) for name in ("time", "data_time"))
+        line = describe_waiting(waited, seconds, runner.train_dataloader.num_workers, available_cores())
+        if line is not None:
+            self._is_reported = True
+            runner.logger.warning(line)
+
+
+def describe_waiting(waited: float, seconds: float, workers: int, cores: int) -> str | None:
+    """Return a line that says what to do if loading takes most of the time, or None.
+
+    Args:
+        waited: Seconds per iteration in which the device waits for data.
+        seconds: Seconds per iteration.
+        workers: Loader processes of this process.
+        cores: CPU cores available to this process.
+
+    Example:
+        >>> print(describe_waiting(waited=0.3, seconds=0.4, workers=2, cores=8))
+        75% of the time is spent waiting for data, with 2 loader processes on 8 cores: use more --workers
+        >>> describe_waiting(waited=0.1, seconds=0.4, workers=2, cores=8) is None
+        True
+    """
+    if waited <= MAX_SHARE * seconds:
+        return None
+    advice = "use more --workers" if workers < cores else "pip install 'rotated-atss[fast]', or use smaller images"
+    processes = "without loader processes" if not workers else f"with {workers} loader processes"
+    return f"{waited / seconds:.0%} of the time is spent waiting for data, {processes} on {cores} cores: {advice}"

@@ -1,0 +1,126 @@
+"""Hook that writes a checkpoint when a signal ends the training."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.detection.engine.build_errors import is_dead_worker
+from rotated_atss.detection.engine.distributed import in_any_process
+from rotated_atss.detection.engine.resume import INTERRUPTED, POINTER
+from rotated_atss.io.files import atomic_write
+from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
+
+VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
+
+# Several processes: a launcher sends SIGTERM also when one of them has died, and the others wait for it in a collective
+# operation.
+GRACE_S = 10.0
+
+
+@contextmanager
+def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end a training with a checkpoint while the block runs.
+
+    Args:
+        runner: The runner, before its training.
+
+    Raises:
+        TerminatedError: A signal arrived and the checkpoint is written.
+    """
+    with defer_signals(grace_s=None if get_world_size() == 1 else GRACE_S) as stop:
+        hook = StopSignalHook(stop)
+        runner.register_hook(hook)
+        try:
+            yield
+        except RuntimeError as error:  # a signal to the process group ends the data loading processes, too
+            if stop.signal is None or not is_dead_worker(error) or get_world_size() > 1:
+                raise
+            hook.stop_between_iterations(runner)
+
+
+class StopSignalHook(Hook):
+    """Write a checkpoint and end the training after the iteration in which a signal arrives.
+
+    The checkpoint is :data:`rotated_atss.detection.engine.resume.INTERRUPTED` in the work folder. If the signal arrives
+    during a validation, the resumed training repeats the validation.
+
+    Args:
+        stop: Whether a signal has arrived.
+    """
+
+    priority = "LOWEST"  # after schedules and other checkpoints
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._in_iteration = self._in_validation = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Repeat a validation that was interrupted."""
+        meta = getattr(runner, "resumed_meta", None) or {}
+        if meta.get(VALIDATION_DUE) and runner.val_loop is not None:
+            runner.val_loop.run()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note that weights and counters are about to change."""
+        self._in_iteration = True
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the checkpoint if a signal has arrived in any process.
+
+        Raises:
+            TerminatedError: The checkpoint is written.
+        """
+        self._in_iteration = False
+        (is_stopped,) = in_any_process(self._stop.signal is not None)
+        has_stepped = getattr(runner.optim_wrapper, "should_update", lambda: True)()  # else gradients would be lost
+        if is_stopped and has_stepped:
+            self._end(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
+
+    def before_val(self, runner: Runner) -> None:
+        """Note that a validation begins."""
+        self._in_validation = True
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the checkpoint during a validation, in a training of one process.
+
+        Raises:
+            TerminatedError: The checkpoint is written.
+        """
+        if self._stop.signal is not None and get_world_size() == 1:
+            self.stop_between_iterations(runner)
+
+    def after_val(self, runner: Runner) -> None:
+        """Note that the validation is complete."""
+        self._in_validation = False
+
+    def stop_between_iterations(self, runner: Runner) -> None:
+        """Write the checkpoint outside a training iteration.
+
+        Raises:
+            TerminatedError: The training ends, within an iteration without a checkpoint.
+        """
+        if self._in_iteration:
+            raise self._error("no checkpoint is written")
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        self._end(runner, {**meta, VALIDATION_DUE: True} if self._in_validation else meta)
+
+    def _end(self, runner: Runner, meta: dict) -> None:
+        self._stop.begin()
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, by_epoch=False)
+        path = Path(runner.work_dir, INTERRUPTED)
+        if is_main_process():
+            atomic_write(path.with_name(POINTER), os.fsencode(path))
+        barrier()  # a launcher may end all processes with the first
+        raise self._error(f"{path} is written at iteration {meta['iter']}, continue with --resume")
+
+    def _error(self, note: str) -> TerminatedError:
+        return TerminatedError(self._stop.signal or signal.SIGTERM, note)

@@ -1,0 +1,158 @@
+"""Rows of a large PNG file, decoded forwards with little memory."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from rotated_atss.io.image_header import UnreadableImageError
+from rotated_atss.io.png import (
+    HEAD_BYTES,
+    PLAIN_CHUNKS,
+    SIGNATURE,
+    Image,
+    deflate_module,
+    has_fast_png,
+    plain_size,
+    unfilter_rows,
+)
+
+_PIECE = 1 << 20  # bytes of the file that are inflated at once
+_BAND_BYTES = 1 << 24  # filtered rows that are decoded at once
+
+
+class PngRows:
+    """Rows of an 8-bit RGB PNG file without interlacing; see :func:`can_read_png_rows`.
+
+    Args:
+        path: The file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.png")
+        ...     _ = cv2.imwrite(str(path), np.arange(12, dtype=np.uint8).reshape(4, 1, 3))
+        ...     if can_read_png_rows(path):
+        ...         rows = PngRows(path)
+        ...         assert rows.read(1, 3).tolist() == [[[3, 4, 5]], [[6, 7, 8]]]
+        ...         rows.close()
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._deflate = path, deflate_module()
+        self._file = path.open("rb")
+        self.width, self.height = plain_size(self._file.read(HEAD_BYTES)) or (0, 0)
+        self._line = 1 + 3 * self.width
+        self._restart()
+
+    def read(self, start: int, stop: int) -> Image:
+        """Read rows as (stop - start, W, 3) uint8, BGR. Rows above the last ones are decoded again from the first.
+
+        Raises:
+            UnreadableImageError: The file is truncated or damaged.
+        """
+        if start < self._next:
+            self._restart()
+        try:
+            while self._next < start:
+                self._decode(min(self._rows_at_once, start - self._next))
+            image = np.empty((stop - start, self.width, 3), np.uint8)
+            while self._next < stop:
+                first, count = self._next - start, min(self._rows_at_once, stop - self._next)
+                cv2.cvtColor(self._decode(count), cv2.COLOR_RGB2BGR, dst=image[first : first + count])
+        except (self._deflate.error, ValueError, struct.error):
+            hint = "download or convert it again"
+            raise UnreadableImageError("not a readable image, or damaged", where=self._path, hint=hint) from None
+        return image
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, _BAND_BYTES // self._line)
+
+    def _restart(self) -> None:
+        self._next = 0
+        self._above = bytes(self._line)  # the row above, stored without a filter; zeros above the first row
+        self._inflater, self._rest = self._deflate.decompressobj(), b""
+        self._pieces = _iter_image_data(self._file, self._deflate)
+
+    def _decode(self, count: int) -> Image:
+        """Decode the next rows to RGB."""
+        filtered = self._above + self._inflate(count * self._line)
+        rgb = unfilter_rows(filtered, self.width, count + 1, self._deflate)
+        if rgb is None:
+            raise ValueError("unknown filter")
+        self._above = b"\0" + rgb[-1].tobytes()
+        self._next += count
+        return rgb[1:]
+
+    def _inflate(self, length: int) -> bytes:
+        parts, missing = [], length
+        while missing:
+            part = self._inflater.decompress(self._rest, missing)  # without input: what the inflater still holds
+            self._rest = self._inflater.unconsumed_tail
+            if not part and not self._rest:
+                self._rest = next(self._pieces, b"")
+                if not self._rest:
+                    raise ValueError("truncated")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+
+def can_read_png_rows(path: Path) -> bool:
+    """Return whether :class:`PngRows` reads a file: 8-bit RGB without transparency, and the optional packages.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((4, 1), np.uint8))  # gray
+        ...     can_read_png_rows(Path(folder, "a.png"))
+        False
+    """
+    if not has_fast_png():
+        return False
+    with path.open("rb") as file:
+        if plain_size(file.read(HEAD_BYTES)) is None:
+            return False
+        file.seek(len(SIGNATURE))
+        while True:
+            head = file.read(8)
+            if len(head) < 8:
+                return False
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IDAT" or kind not in PLAIN_CHUNKS:
+                return kind == b"IDAT"
+            file.seek(length + 4, 1)
+
+
+def _iter_image_data(file: BinaryIO, deflate: ModuleType) -> Iterator[bytes]:
+    """Iterate over the bodies of the IDAT chunks in pieces.
+
+    Raises:
+        ValueError: The file is truncated, or a checksum is wrong.
+        struct.error: The file is truncated.
+    """
+    file.seek(len(SIGNATURE))
+    kind = b""
+    while kind != b"IEND":
+        length, kind = struct.unpack(">I4s", file.read(8))
+        checksum = deflate.crc32(kind)
+        while length:
+            piece = file.read(min(length, _PIECE))
+            if not piece:
+                raise ValueError("truncated")
+            length, checksum = length - len(piece), deflate.crc32(piece, checksum)
+            if kind == b"IDAT":
+                yield piece
+        if struct.unpack(">I", file.read(4)) != (checksum,):
+            raise ValueError(f"damaged chunk {kind!r}")

@@ -1,0 +1,100 @@
+"""Windows of images whose rows are decoded forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.png import Image
+from rotated_atss.io.reader_interface import Access, ImageReader
+
+_ROWS_AT_ONCE = 128
+
+
+class Rows(Protocol):
+    """Rows of an image file, such as :class:`rotated_atss.io.png_rows.PngRows`."""
+
+    width: int
+    height: int
+
+    def read(self, start: int, stop: int) -> Image:
+        """Read rows as (stop - start, W, 3) uint8, BGR."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+class RowBuffer:
+    """The rows of the last window, of which the next window reuses those that it shares.
+
+    Args:
+        read: Function from a first row and the row behind the last to their pixels (h, W, 3).
+        width: Width of the image in pixels.
+        block_rows: Rows that the file stores together.
+
+    Example:
+        >>> image = np.arange(8, dtype=np.uint8)[:, None, None].repeat(4, axis=1).repeat(3, axis=2)
+        >>> buffer = RowBuffer(lambda start, stop: image[start:stop], width=4)
+        >>> buffer.read((0, 0, 2, 4)).shape, buffer.read((1, 2, 4, 6))[:, 0, 0].tolist()
+        ((4, 2, 3), [2, 3, 4, 5])
+    """
+
+    def __init__(self, read: Callable[[int, int], Image], width: int, block_rows: int = 1) -> None:
+        self._read, self._start = read, 0
+        self._step = -(-_ROWS_AT_ONCE // block_rows) * block_rows
+        self._rows = np.empty((0, width, 3), np.uint8)
+
+    def read(self, window: Sequence[int]) -> Image:
+        """Read a window as (h, w, 3) uint8, BGR. Windows of full width are not kept."""
+        x_start, y_start, x_stop, y_stop = window
+        if not (self._start <= y_start and y_stop <= self._start + len(self._rows)):
+            if x_stop - x_start == self._rows.shape[1] and not self._overlaps(y_start):
+                return self._read(y_start, y_stop)
+            self._move(y_start, y_stop)
+        return self._rows[y_start - self._start : y_stop - self._start, x_start:x_stop].copy()
+
+    def _overlaps(self, row: int) -> bool:
+        return self._start <= row < self._start + len(self._rows)
+
+    def _move(self, start: int, stop: int) -> None:
+        """Hold the rows from ``start`` to ``stop``, of which those that are held are not read again."""
+        kept = self._rows[start - self._start :] if self._overlaps(start) else self._rows[:0]
+        kept = kept[: stop - start]
+        if len(self._rows) != stop - start:
+            self._rows = np.empty((stop - start, *self._rows.shape[1:]), np.uint8)
+        self._rows[: len(kept)] = kept
+        self._start, first = start, start + len(kept)
+        while first < stop:
+            last = min((first // self._step + 1) * self._step, stop)
+            self._rows[first - start : last - start] = self._read(first, last)
+            first = last
+
+
+class RowReader(ImageReader):
+    """An image whose rows are decoded forwards.
+
+    Args:
+        path: The file.
+        rows: Its rows.
+        bands: Samples per pixel of the file.
+        georeference: Map position of the pixels.
+    """
+
+    access: Access = "sequential"
+
+    def __init__(self, path: Path, rows: Rows, bands: int, georeference: Georeference | None = None) -> None:
+        self.path, self.width, self.height, self.bands = path, rows.width, rows.height, bands
+        self.georeference = georeference
+        self._rows, self._buffer = rows, RowBuffer(rows.read, rows.width)
+
+    def read(self, window: Sequence[int] | None = None) -> Image:
+        """Read a window as (h, w, 3) uint8, BGR."""
+        return self._buffer.read((0, 0, self.width, self.height) if window is None else window)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()

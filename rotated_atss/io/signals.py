@@ -1,0 +1,117 @@
+"""Signals that end a process: deferred until the work is at a point from which it can continue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from signal import Signals
+from types import FrameType
+from typing import Any
+
+DEFERRED = ("SIGTERM", "SIGUSR1")  # Slurm sends SIGTERM, or what --signal names; Windows has no SIGUSR1
+
+
+class TerminatedError(BaseException):
+    """A signal ended the work of this process.
+
+    Args:
+        number: The signal.
+        note: What the process has done before it ends, for the message.
+
+    Example:
+        >>> print(TerminatedError(signal.SIGTERM, "a.pth is written"))
+        terminated by SIGTERM: a.pth is written
+    """
+
+    def __init__(self, number: Signals, note: str = "") -> None:
+        super().__init__(f"terminated by {number.name}" + (f": {note}" if note else ""))
+        self.signal, self.note = number, note
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the process: 128 plus the number of the signal."""
+        return 128 + self.signal
+
+
+@dataclass
+class StopRequest:
+    """Whether a deferred signal has arrived.
+
+    Attributes:
+        signal: The signal; None until it arrives.
+    """
+
+    signal: Signals | None = None
+    _timer: threading.Timer | None = field(default=None, repr=False)
+
+    def arrive(self, number: Signals, grace_s: float | None = None) -> None:
+        """Record the signal.
+
+        Args:
+            number: The signal.
+            grace_s: Seconds until the process ends unless :meth:`begin` is called; None for no limit.
+        """
+        self.signal = number
+        if grace_s is not None:
+            self._timer = threading.Timer(grace_s, _exit_without_cleanup, [number, grace_s])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def begin(self) -> None:
+        """Remove the time limit, because the work has reached a point at which it can end."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _exit_without_cleanup(number: Signals, grace_s: float) -> None:
+    """End a process whose main thread may wait forever for another process."""
+    error = TerminatedError(number, f"the work did not reach a point to continue from within {grace_s:g} s")
+    print(error, file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
+
+
+@contextmanager
+def defer_signals(names: Sequence[str] = DEFERRED, grace_s: float | None = None) -> Iterator[StopRequest]:
+    """Record signals while the block runs, instead of ending the process.
+
+    The second signal ends the process at once. Nothing changes outside the main thread, which alone handles signals.
+
+    Args:
+        names: Names of the signals; those that the platform lacks are left out.
+        grace_s: As for :meth:`StopRequest.arrive`.
+
+    Example:
+        >>> with defer_signals(["SIGTERM"]) as stop:
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     stop.signal.name
+        'SIGTERM'
+    """
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    owner = os.getpid()
+    before: dict[int, Any] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked process, which its parent ends
+            return
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        if hasattr(signal, "SIGCHLD"):  # a signal to the process group ends data loading processes: torch would raise
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an error at any point of the work
+        stop.arrive(Signals(number), grace_s)
+
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        stop.begin()
+        for number, handler in before.items():
+            signal.signal(number, handler)

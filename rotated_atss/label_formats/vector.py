@@ -1,0 +1,193 @@
+"""Labels in map coordinates: polygons of vector files, placed on georeferenced images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError
+from rotated_atss.geo.crs import LON_LAT, is_on_earth, transform_points
+from rotated_atss.geo.polygon_files import PolygonLayer, read_polygon_layers
+from rotated_atss.io.georeference import Georeference
+from rotated_atss.io.image_reader import find_georeference
+from rotated_atss.label_formats.geometry import quadrilateral
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
+
+_DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
+_IMAGES = "give the folder of georeferenced images with --images"
+
+
+@dataclass(frozen=True)
+class PlacedImage:
+    """A georeferenced image: file, size in pixels and map position, whose CRS is known."""
+
+    path: Path
+    size: tuple[int, int]
+    georeference: Georeference
+
+    @property
+    def crs(self) -> str:
+        """The CRS of the image."""
+        return str(self.georeference.crs)
+
+
+def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
+    """Read polygons in map coordinates.
+
+    A polygon is an object of every image that contains a part of its area, with all its corners. If the file has a
+    column ``image`` that names an image, it is an object of that image alone. Polygons are converted to the CRS of each
+    image first, and corners are rounded to 1e-6 px.
+
+    Args:
+        paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
+        options: ``images`` is needed; ``class_column`` and ``class_name`` give the classes.
+
+    Returns:
+        One record per georeferenced image, also for images without objects.
+
+    Raises:
+        UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or no four corners.
+
+    Example::
+
+        read([Path("roofs.gpkg")], ReadOptions(images=ImageFiles("images"), class_name="roof"))
+    """
+    images = find_placed_images(options.images, paths[0])
+    missing = len(options.images.paths) - len(images) if options.images is not None else 0
+    if missing:
+        options.notes["image", " without georeference or CRS: no labels"] += missing
+    objects = {image.path: ObjectList() for image in images}
+    for path in paths:
+        for layer in read_polygon_layers(path):
+            options.notes.update(layer.notes)
+            _add_layer(layer, images, objects, options)
+    return [objects[image.path].build(image.path.name, paths[0], image.size) for image in images]
+
+
+def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedImage]:
+    """Return the images of a folder that have a georeference whose CRS is known.
+
+    Args:
+        images: The folder; None if it is not given.
+        labels: The label file, for errors.
+
+    Raises:
+        UserError: There is no such image.
+    """
+    if images is None:
+        raise UserError("the labels are in map coordinates", where=labels, hint=_IMAGES)
+    placed = list(_iter_placed_images(images))
+    if not placed:
+        what = "the labels are in map coordinates, but no image has a georeference and a CRS"
+        raise UserError(
+            what, where=labels, hint=f"georeference the images in {images.folder}, for example by world files"
+        )
+    return placed
+
+
+def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
+    for image_id, path in images.paths.items():
+        georeference, size = find_georeference(path), images.size(image_id)
+        if georeference is not None and size is not None and is_on_earth(georeference.crs):
+            yield PlacedImage(path, size, georeference)
+
+
+def touches_an_image(points: NDArray[np.float64], images: ImageFiles) -> bool:
+    """Return whether a point lies in an image.
+
+    Args:
+        points: (N, 2) longitude and latitude, degrees.
+        images: The images.
+
+    Example:
+        >>> touches_an_image(np.zeros((0, 2)), ImageFiles)
+        False
+    """
+    if not len(points):
+        return False
+    return any(
+        ((pixels >= 0) & (pixels <= image.size)).all(axis=1).any()
+        for image in _iter_placed_images(images)
+        for pixels in [image.georeference.to_pixels(transform_points(points, LON_LAT, image.crs))]
+    )
+
+
+def _add_layer(
+    layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
+) -> None:
+    """Add the polygons of a layer to the images that contain a part of them."""
+    names, named = _class_names(layer, options), _image_names(layer, images)
+    in_no_image = np.ones(len(layer.rings), bool)
+    ends = np.cumsum([len(ring) for ring in layer.rings])
+    points = np.concatenate([np.empty((0, 2)), *layer.rings])
+    for crs in dict.fromkeys(image.crs for image in images):
+        rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
+        lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
+        for image in (each for each in images if each.crs == crs):
+            allowed = (named == None) | (named == image.path.stem)  # noqa: E711 - element by element
+            for row in _rows_in_image(image, rings, np.where(allowed[:, None], lower, np.inf), upper):
+                in_no_image[row] = False
+                where = f"{layer.path}: feature {layer.features[row]}"
+                corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
+                polygon = quadrilateral(corners.tolist(), options, where)
+                objects[image.path].add(polygon, names[row], where=where, **_extras(layer, row))
+    if in_no_image.any():
+        options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
+
+
+def _rows_in_image(
+    image: PlacedImage, rings: Sequence[NDArray], lower: NDArray[np.float64], upper: NDArray[np.float64]
+) -> Iterator[int]:
+    """Yield the rows of the polygons of which an image contains a part."""
+    import shapely  # takes 0.1 s
+
+    width, height = image.size
+    corners = image.georeference.to_map([[0, 0], [width, 0], [width, height], [0, height]])
+    near = ((lower < corners.max(axis=0)) & (upper > corners.min(axis=0))).all(axis=1)
+    frame = shapely.box(0, 0, width, height)
+    for row in np.flatnonzero(near).tolist():
+        polygon = shapely.make_valid(shapely.Polygon(image.georeference.to_pixels(rings[row])))
+        if shapely.intersection(polygon, frame).area > 0:
+            yield row
+
+
+def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
+    if options.class_name is not None:
+        return [options.class_name] * len(layer.rings)
+    by_name = {name.casefold(): name for name in reversed(layer.columns)}
+    wanted = CLASS_KEYS if options.class_column is None else (options.class_column,)
+    column = next((by_name[key.casefold()] for key in wanted if key.casefold() in by_name), None)
+    if column is None:
+        what = f"no column {wanted[0]}" if options.class_column is not None else "no column with the class"
+        hint = (
+            f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
+        )
+        raise UserError(what, where=layer.path, hint=hint)
+    values = layer.columns[column].tolist()
+    for value, feature in zip(values, layer.features):
+        if value is None or value != value:
+            raise UserError(f"no class in column {column}", where=f"{layer.path}: feature {feature}", hint="fill it in")
+    return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
+
+
+def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
+    """Return the image that each polygon names; None if it names none of the images."""
+    ids = {image.path.stem for image in images}
+    values = layer.columns.get("image", np.full(len(layer.rings), None))
+    return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None
+                     for value in values.tolist()], object)  # fmt: skip
+
+
+def _extras(layer: PolygonLayer, row: int) -> dict[str, Any]:
+    """Return the difficult flag and the score of an object, if the file has columns for them."""
+    extras: dict[str, Any] = {}
+    for name, convert in (("difficult", int), ("score", float)):
+        if name in layer.columns and layer.columns[name].dtype.kind in "iufb" and np.isfinite(layer.columns[name][row]):
+            extras[name] = convert(layer.columns[name][row])
+    return extras
