@@ -47,6 +47,7 @@ HELP = {
     "model_sizes": "sides of the images for a model",
     "baseline_sizes": "sides of the images for the baseline",
     "label_files": "number of label files",
+    "geodeep": "Python interpreter that has geodeep installed",
     "processes": "worker processes",
     "baseline_size": "side of the image that the baselines split",
     "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
