@@ -33,8 +33,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         b'ship'
     """
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error by itself
+        if is_special_file(path):
             raise UserError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             file.seek(start)
@@ -43,6 +42,20 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         raise UserError("no such file", where=path) from None
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def is_special_file(path: str | Path) -> bool:
+    """Return whether a path is a device, pipe or socket, which can be endless or wait forever.
+
+    Raises:
+        OSError: The file is missing.
+
+    Example:
+        >>> is_special_file(__file__), is_special_file(os.devnull)
+        (False, True)
+    """
+    mode = os.stat(path).st_mode
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)  # opening a folder raises an error by itself
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -173,6 +186,24 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
     atomic_write(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
+def check_empty_output(out: str | Path) -> None:
+    """Raise an error unless an output folder is new or empty.
+
+    Raises:
+        UserError: ``out`` is not an empty folder.
+
+    Example:
+        >>> check_empty_output("/no/such/folder")
+        >>> check_empty_output("/")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: /: the output folder is not empty (choose a new or empty folder)
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
+        raise UserError(what, where=out, hint="choose a new or empty folder")
+
+
 @contextmanager
 def staged_folder(out: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` when the block succeeds.
@@ -194,9 +225,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         ['a.txt']
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
-        raise UserError(what, where=out, hint="choose a new or empty folder")
+    check_empty_output(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
     try:
         temporary.mkdir(parents=True)

@@ -43,8 +43,8 @@ class ModelInfoHook(Hook):
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
             manifest = _find_manifest(dataset) or Manifest()
             info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
-                ground_resolution=manifest.ground_resolution,
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
+                pixels=manifest.pixels, ground_resolution=manifest.ground_resolution,
             )  # fmt: skip
             self._text = info.to_json()
         except UserError as error:

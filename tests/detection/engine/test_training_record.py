@@ -79,7 +79,7 @@ def test_window_of_the_manifest(tmp_path):
     cfg = load_config(DEMO)
     (tmp_path / "manifest.json").write_text(json.dumps({"settings": {"sizes": [256], "gaps": [64], "rates": [0.5, 1]}}))
     assert find_training_window(Records(tmp_path), cfg) == Window(256, 64)
-    assert _find_manifest(Records(tmp_path)).bits is None
+    assert _find_manifest(Records(tmp_path)).pixels.bits is None
     (tmp_path / "manifest.json").write_text("{}")
     assert find_training_window(Records(tmp_path), cfg) == default_window(cfg) == Window(1024, 200)
 
@@ -118,4 +118,4 @@ def test_bits_and_ground_resolution_of_the_split_are_recorded(run, tiles, tmp_pa
     path = run(changes) / "iter_1.pth"
     info = read_model_info(path)
     assert (info.window, info.preprocessing.bits, info.ground_resolution) == (Window(128, 32), 11, 0.25)
-    assert load_detector(path, device="cpu").bits == 11
+    assert load_detector(path, device="cpu").pixels.bits == 11
