@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.data_check.check import check_data
-    from rotated_atss.data_check.fix import write_cleaned
+    from rotated_atss.data_check.fix import check_fix_output, write_cleaned
     from rotated_atss.data_check.parts import pair_parts
     from rotated_atss.data_check.problems import count_severities
     from rotated_atss.dota.classes import resolve_classes
@@ -76,8 +76,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--copy-images needs --fix")
     prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
+    parts = pair_parts(args.images, args.labels, args.coco)
+    if args.fix is not None:
+        check_fix_output(parts, args.fix)
     report = check_data(
-        pair_parts(args.images, args.labels, args.coco),
+        parts,
         against=args.against,
         label_format=args.label_format,
         classes=classes,

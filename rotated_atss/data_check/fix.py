@@ -16,10 +16,10 @@ from rotated_atss.data_check.image_files import ImageReport
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.label_files import DOTA, correct_classes
 from rotated_atss.data_check.objects import clockwise, first_duplicates, zero_areas
-from rotated_atss.data_check.parts import CheckedPart
+from rotated_atss.data_check.parts import CheckedPart, DataPart
 from rotated_atss.dota.labels import format_labels
 from rotated_atss.errors import UserError, count_of
-from rotated_atss.io.files import check_output_apart, read_bytes, staged_folder, write_bytes
+from rotated_atss.io.files import check_empty_output, check_output_apart, read_bytes, staged_folder, write_bytes
 from rotated_atss.label_formats.records import ImageLabels
 
 
@@ -87,10 +87,7 @@ def write_cleaned(
         >>> result.lines()[:-1]
         ['fixed: malformed-line: 1 (removed)', 'fixed: vertex-order: 1 (corners in clockwise order)']
     """
-    if any(part.coco is not None for part in report.parts):
-        raise UserError("a cleaned copy of COCO JSON is not supported", where="--fix", hint="correct the file itself")
-    folders = [folder for part in report.parts for folder in (part.part.images, part.part.labels) if folder is not None]
-    check_output_apart(out, folders)
+    check_fix_output([part.part for part in report.parts], out)
     names = _part_names([part.part.images for part in report.parts])
     formats = iter(report.format_names)
     written = Counter[str]()
@@ -103,6 +100,23 @@ def write_cleaned(
     for problem in report.problems:
         (fixed if KINDS[problem.kind].fix else remaining)[problem.kind] += 1
     return FixResult(Path(out), written["images"], written["objects"], fixed, remaining)
+
+
+def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
+    """Raise an error, before anything is read, if no cleaned copy can be written.
+
+    Raises:
+        UserError: A part has COCO JSON, or ``out`` is not empty or overlaps an input.
+
+    Example:
+        >>> check_fix_output([DataPart(Path("images"), coco=Path("a.json"))], "clean")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: --fix: a cleaned copy of COCO JSON is not supported (correct the file itself)
+    """
+    if any(part.coco is not None for part in parts):
+        raise UserError("a cleaned copy of COCO JSON is not supported", where="--fix", hint="correct the file itself")
+    check_output_apart(out, [folder for part in parts for folder in (part.images, part.labels) if folder is not None])
+    check_empty_output(out)
 
 
 def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> ImageLabels:

@@ -173,6 +173,24 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
     atomic_write(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
+def check_empty_output(out: str | Path) -> None:
+    """Raise an error unless an output folder is new or empty.
+
+    Raises:
+        UserError: ``out`` is not an empty folder.
+
+    Example:
+        >>> check_empty_output("/no/such/folder")
+        >>> check_empty_output("/")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: /: the output folder is not empty (choose a new or empty folder)
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
+        raise UserError(what, where=out, hint="choose a new or empty folder")
+
+
 @contextmanager
 def staged_folder(out: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` when the block succeeds.
@@ -194,9 +212,7 @@ def staged_folder(out: str | Path) -> Iterator[Path]:
         ['a.txt']
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "the output folder is not empty" if out.is_dir() else "the output is not a folder"
-        raise UserError(what, where=out, hint="choose a new or empty folder")
+    check_empty_output(out)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
     try:
         temporary.mkdir(parents=True)

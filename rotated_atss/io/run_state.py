@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError, printable, quote
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import atomic_write, write_bytes
+
+JOURNAL = ".unfinished.json"
+"""File in the folder of a result whose files have not all been renamed."""
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
@@ -132,3 +136,67 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
     for source, target in left:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
+
+
+def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files of one result into a folder, so that files of two results never lie side by side.
+
+    All files are written under temporary names, then :data:`JOURNAL` records the renames. A process killed before keeps
+    the earlier result; one killed after leaves some of the new files and the journal, from which
+    :func:`complete_result` goes on.
+
+    Args:
+        folder: The folder, created if missing.
+        contents: Content by file name.
+
+    Raises:
+        UserError: A file cannot be written, for example because the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_result(Path(folder), {"a.txt": b"plane", "b.txt": b"ship"})
+        ...     sorted(os.listdir(folder))
+        ['a.txt', 'b.txt']
+    """
+    complete_result(folder)
+    temporary = {name: f".{name}.part" for name in contents}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            write_bytes(folder / temporary[name], data)
+        atomic_write(folder / JOURNAL, json.dumps({"files": temporary}).encode())
+    except BaseException as error:
+        for name in temporary.values():
+            with suppress(OSError):
+                (folder / name).unlink()
+        if isinstance(error, OSError):
+            what = f"cannot be written: {error.strerror}"
+            raise UserError(what, where=folder, hint="check the folder and the free space") from error
+        raise
+    complete_result(folder)
+
+
+def complete_result(folder: Path) -> None:
+    """Carry out the renames that a killed :func:`write_result` has left.
+
+    Example:
+        >>> complete_result(Path("no_such_folder"))
+    """
+    journal = folder / JOURNAL
+    if not journal.exists():
+        return
+    files = (read_state(journal) or {}).get("files")
+    pairs = files.items() if isinstance(files, dict) else ()
+    # Names alone: a journal from elsewhere must not reach files outside the folder.
+    names = [(old, new) for new, old in pairs if _is_name(old) and _is_name(new)]
+    try:
+        finish_moves({"moves": [(folder / old, folder / new) for old, new in names], "remove": []})
+        journal.unlink()
+    except OSError as error:
+        what = f"the result cannot be completed: {error.strerror}"
+        raise UserError(what, where=folder, hint="check the folder") from error
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")

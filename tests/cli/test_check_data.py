@@ -61,6 +61,13 @@ def test_json_and_cleaned_copy(folder, capsys):
     assert run(folder / "clean") == 0
 
 
+def test_an_output_of_fix_is_checked_before_anything_is_read(folder, user_error, monkeypatch):
+    monkeypatch.setattr("rotated_atss.data_check.check.check_data", None)
+    words = ["check-data", "--images", folder / "images", "--fix"]
+    assert "the output folder is not empty" in user_error(*words, folder / "labelTxt")
+    assert "overlaps the input" in user_error(*words, folder / "images" / "clean")
+
+
 def test_images_alone_and_against(folder, capsys):
     shutil.copytree(folder / "images", folder / "test")
     assert main(["check-data", "--images", str(folder / "images"), "--against", str(folder / "test")]) == 1

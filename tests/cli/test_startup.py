@@ -50,6 +50,7 @@ def folder(tmp_path):
 def test_commands_without_a_model_import_no_torch(folder):
     inputs = ["--images", "data/images", "--labels", "data/labelTxt"]
     commands = [
+        ["check-data", *inputs, "--fix", "clean", "--workers", "1"],
         ["split", *inputs, "--out", "tiles", "--workers", "1"],
         ["merge", "task1", "--out", "merged", "--workers", "1"],
         ["evaluate", "--detections", "merged", "--labels", "labels", "--workers", "1"],

@@ -91,8 +91,8 @@ def test_each_part_has_a_folder(tmp_path, add_image):
 
 def test_other_formats_become_dota_text(tmp_path, add_image):
     add_image("in/P1.png", SHIP, SHIP)
-    convert_labels(tmp_path / "in/labelTxt", tmp_path / "xml", "voc", images=tmp_path / "in/images")
-    write_cleaned(check([DataPart(tmp_path / "in/images", tmp_path / "xml")]), tmp_path / "out")
+    convert_labels(tmp_path / "in/labelTxt", tmp_path / "json", "labelme", images=tmp_path / "in/images")
+    write_cleaned(check([DataPart(tmp_path / "in/images", tmp_path / "json")]), tmp_path / "out")
     assert (tmp_path / "out/labelTxt/P1.txt").read_text() == "10.0 20.0 60.0 20.0 60.0 40.0 10.0 40.0 ship 0\n"
 
 
