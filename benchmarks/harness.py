@@ -46,6 +46,7 @@ HELP = {
     "images": "number of images after repetition",
     "model_sizes": "sides of the images for a model",
     "baseline_sizes": "sides of the images for the baseline",
+    "label_files": "number of label files",
     "processes": "worker processes",
     "formats": "files of the image: tiled and striped TIFF, PNG, JPEG",
     "baseline_size": "side of the image that the baselines split, and that is written in all formats",

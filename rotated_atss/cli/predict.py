@@ -19,13 +19,14 @@ from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences, parse_formats
 from rotated_atss.cli._images import (
-    add_bits_argument,
+    add_pixel_arguments,
     check_output_folders,
     find_images,
+    parse_pixel_options,
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_bits,
+    resolve_pixels,
 )
 from rotated_atss.cli._pictures import (
     Layer,
@@ -110,7 +111,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
     add_scheduler_argument(inference)
-    add_bits_argument(inference)
+    add_pixel_arguments(inference)
     inference.add_argument(
         "--fast", action="store_true",
         help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
@@ -163,7 +164,7 @@ def _predict_images(
     _check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
     print_skipped_images(args.images)
-    args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+    args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
     own = [path for path in paths if path.stem in set(files.own_images)]
     left = [path for path in own if not files.is_done(path.stem)]
     if len(left) < len(own):
@@ -202,11 +203,11 @@ def _predict_image(
     args: argparse.Namespace,
 ) -> None:
     """Detect on one image, write its picture and record its detections."""
-    from rotated_atss.io.image_reader import PixelOptions, open_image
+    from rotated_atss.io.image_reader import open_image
     from rotated_atss.tiling.prediction_record import ImageInfo
 
     try:
-        with open_image(path, PixelOptions(args.bits)) as image:
+        with open_image(path, args.pixels) as image:
             detections = replace(_detect(detector, tiling, classes, image), name=path.stem)
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
@@ -316,14 +317,13 @@ def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
 
 def _check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and list the images."""
-    from rotated_atss.io.bit_depth import check_bits
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
     args.format = ",".join(parse_formats(args.format))
-    check_bits(args.bits)
+    parse_pixel_options(args)
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
     paths = find_images(args.images)

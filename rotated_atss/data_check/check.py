@@ -131,7 +131,7 @@ def check_data(
     for result, plan in zip(checked, plans, strict=True):
         problems += _part_problems(result, plan, classes)
     sets = _by_folder(checked)
-    own = {path.resolve() for result in checked for path in result.images}
+    own = {path.resolve() for result in checked for path in result.images} if against else set()
     others = {name: [reports[path] for path in paths if path.resolve() not in own] for name, paths in compared.items()}
     problems += [*_unlisted_images(checked), *find_repeated_images(sets, others)]
     counts = _count_classes(checked)
@@ -332,7 +332,8 @@ def _count_classes(checked: Sequence[CheckedPart]) -> Counter[str]:
         counts.update(part.coco.objects if part.coco is not None else {})
         for report in part.labels:
             for record in report.records:
-                counts.update(map(hyphenate, record.classes))
+                for name, number in Counter(record.classes).items():
+                    counts[hyphenate(name)] += number
     return counts
 
 

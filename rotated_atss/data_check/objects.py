@@ -186,23 +186,30 @@ def _check_border(table: ObjectTable) -> Iterator[_Finding]:
 
 
 def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
-    groups = table.images * (table.labels.max(initial=0) + 1) + table.labels
-    first = first_duplicates(table.polygons, groups)
+    first = _first_equal(table)
     for index in np.flatnonzero(first < np.arange(len(first))).tolist():
         yield index, "duplicate-object", f"the {_quoted(table, index)} equals the one at {table.where(first[index])}"
 
 
 def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
-    hbbs, areas = polygon_hbbs(table.polygons), polygon_areas(table.polygons)
-    for first, second in iter_overlapping_pairs(hbbs, table.images):
+    first_equal = _first_equal(table)
+    rows = np.flatnonzero(first_equal == np.arange(len(first_equal)))  # many equal objects would be too many pairs
+    polygons, labels = table.polygons[rows], table.labels[rows]
+    hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
+    for first, second in iter_overlapping_pairs(hbbs, table.images[rows]):
         bounds = iou_upper_bounds(hbbs[first], areas[first], hbbs[second], areas[second])
-        near = (table.labels[first] != table.labels[second]) & (bounds >= SAME_OBJECT_IOU)
+        near = (labels[first] != labels[second]) & (bounds >= SAME_OBJECT_IOU)
         first, second = first[near], second[near]
-        ious = polygon_ious(table.polygons[first], table.polygons[second])
-        for i, j, iou in zip(first.tolist(), second.tolist(), ious.tolist()):
+        ious = polygon_ious(polygons[first], polygons[second])
+        for i, j, iou in zip(rows[first].tolist(), rows[second].tolist(), ious.tolist()):
             if iou >= SAME_OBJECT_IOU:
                 what = f"the {_quoted(table, j)} has IoU {iou:.2f} with the {_quoted(table, i)} at {table.where(i)}"
                 yield j, "two-classes", what
+
+
+def _first_equal(table: ObjectTable) -> np.ndarray:
+    """Return for each object the first one of its image and class with the same corners."""
+    return first_duplicates(table.polygons, table.images * (table.labels.max(initial=0) + 1) + table.labels)
 
 
 def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:

@@ -102,8 +102,8 @@ def predict_image(
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, an open reader, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute
-            ``bits``, or by its own used bits.
+        image: A file, an open reader, or (H, W, 3), uint8, BGR. Values of a file other than 8-bit are scaled
+            by the detector's attribute ``pixels`` (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
@@ -132,7 +132,7 @@ def predict_image(
     """
     tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
-        with open_image(image, PixelOptions(getattr(detector, "bits", None))) as reader:
+        with open_image(image, getattr(detector, "pixels", PixelOptions())) as reader:
             return _predict(detector, reader, tiling, name, progress)
     reader = image if isinstance(image, ImageReader) else ArrayReader(_check_image(image))
     return _predict(detector, reader, tiling, name, progress)

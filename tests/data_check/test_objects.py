@@ -108,6 +108,13 @@ def test_one_object_with_two_classes():
     assert kinds(record((rectangle(10, 10, 20, 20), "ship"), (apart, "boat"))) == []
 
 
+def test_many_equal_objects_are_not_compared_in_pairs():
+    rows = [(rectangle(10, 10, 20, 20), "ship")] * 20_000 + [(rectangle(10, 10, 20, 20.5), "boat")]
+    found = kinds(record(*rows))
+    assert found.count(("two-classes", "P1.txt:20001")) == 1
+    assert len(found) == 20_000
+
+
 def test_absurd_sizes():
     assert kinds(record((rectangle(10, 10, 1.9, 20), "ship"))) == [("tiny-object", "P1.txt:1")]
     assert kinds(record((rectangle(0, 10, 600, 4), "ship")), size=(700, 100)) == [("aspect-ratio", "P1.txt:1")]

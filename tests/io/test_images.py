@@ -8,6 +8,7 @@ import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, image_size, read_image
+from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import can_decode_png
 from rotated_atss.tiling.split import split_dota
 from tests.io.tiff_file import tiff_bytes
@@ -65,7 +66,7 @@ def test_pixels_with_alpha_0_have_the_padding_color(tmp_path, suffix, dtype):
     else:
         cv2.imwrite(str(path), image)
     expected = np.where(image[..., 3:] > 0, image[..., :3], np.array([104, 116, 124])).astype(np.uint8)
-    assert np.array_equal(read_image(path, bits=8 if dtype == np.uint16 else None), expected)
+    assert np.array_equal(read_image(path, PixelOptions(8)), expected)
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "LA"])
@@ -188,13 +189,13 @@ def test_16_bit_images_are_scaled_by_their_used_bits_or_the_given_ones(tmp_path,
     path, image = tmp_path / f"a{suffix}", noise(20, 30)
     cv2.imwrite(str(path), image.astype(np.uint16) * 8)
     assert np.array_equal(read_image(path), image)
-    assert np.array_equal(read_image(path, bits=12), image // 2)
-    assert np.array_equal(read_image(path, bits=16), image // 32)
+    assert np.array_equal(read_image(path, PixelOptions(12)), image // 2)
+    assert np.array_equal(read_image(path, PixelOptions(16)), image // 32)
 
 
 def test_8_bit_images_are_never_scaled(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 3, np.uint8))
-    assert (read_image(tmp_path / "a.png", bits=11) == 3).all()
+    assert (read_image(tmp_path / "a.png", PixelOptions(11)) == 3).all()
 
 
 @pytest.mark.parametrize("length", [2**31 - 1, 0xA9000173, 10_000])
