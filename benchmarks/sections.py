@@ -300,6 +300,14 @@ SECTIONS = {
         "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
         f"{record['settings']['limit']} s."
     ]),
+    "predict_large": Section("Prediction on one large image (baselines: sahi, geodeep)", {
+        "side, px": ("size", "{:,}"), "file": "format", "library": "library", "detector": "detector",
+        "s": ("seconds", number), "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", number),
+        "detections": ("detections", "{:,}"), "failure": "note",
+    }, lambda record: [
+        f"Windows of {record['settings']['window']} px, overlap {record['settings']['overlap']} px, one run each. "
+        "The first row is Python with torch alone. Peak memory is the largest sum over all processes at one time."
+    ]),
     "check_data": Section("Checking a dataset", {
         "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
         "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),

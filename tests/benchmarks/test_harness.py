@@ -60,7 +60,7 @@ def test_pages_are_checked_without_being_written(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["make_table.py", "nothing"])
     with pytest.raises(SystemExit):
         make_table.main()
-    assert "unknown page 'nothing'. Choose from benchmarks, scaling, models." in capsys.readouterr().err
+    assert "unknown page 'nothing'. Choose from benchmarks, scaling, models, reliability." in capsys.readouterr().err
 
 
 def test_no_gpu_is_reported_in_one_line(capsys, monkeypatch):
