@@ -50,6 +50,8 @@ HELP = {
     "geodeep": "Python interpreter that has geodeep installed",
     "processes": "worker processes",
     "baseline_size": "side of the image that the baselines split",
+    "formats": "files of the image: tiled and striped TIFF, PNG, JPEG",
+    "limit": "seconds after which a run is stopped",
     "data": "folder with images and labelTxt (default: the sample or synthetic scenes)",
     "only": "configs to measure (default: all)",
     "no_timing": "parameters and multiply-adds only",
