@@ -23,6 +23,7 @@ _HEAD_BYTES = 1 << 16  # the sizes of a JPEG 2000 or VRT file are searched in th
 _BASELINE = (0xFFC0, 0xFFC1)  # frames of JPEG whose components can be interleaved in one scan
 _PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
 _MAX_PNG_CHUNKS = 256
+_MAX_VRT_BYTES = 1 << 26
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _BMP_UNCOMPRESSED = (0, 3, 6)
 _PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
@@ -356,6 +357,8 @@ def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
     bands, kind = struct.unpack_from(">HB", head, start + 40)
+    if right <= left or bottom <= top or not bands:
+        return None
     depth, signed = (kind & 127) + 1, kind >> 7
     dtype = f"{'int' if signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
     return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio="JPEG 2000")
@@ -363,10 +366,10 @@ def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
 
 def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
     file.seek(0)
-    text = file.read()
+    text = file.read(_MAX_VRT_BYTES)
     size = re.search(rb'rasterXSize="(\d{1,9})"\s+rasterYSize="(\d{1,9})"', text)
     types = [kind.decode().lower() for kind in re.findall(rb'<VRTRasterBand[^>]*dataType="([A-Za-z]+\d*)"', text)]
-    if size is None:
+    if size is None or not (int(size[1]) and int(size[2])):
         return None
     dtype = types[0] if types and types[0] in _VRT_TYPES else "uint8"
     depth = 8 * np.dtype(dtype).itemsize

@@ -66,7 +66,9 @@ class RasterReader(ImageReader):
         header = _check_format(self.path)
         self._file, self._orientation = _open(self.path, header), header.orientation
         try:
-            self.width, self.height, self.bands = header.width, header.height, self._file.count
+            sides = self._file.width, self._file.height
+            self.width, self.height = sides[::-1] if swaps_axes(self._orientation) else sides
+            self.bands = self._file.count
             self._selection = _select_bands(self._file, options.bands, self.path)
             self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
             self.georeference = _upright_georeference(self._file, self.path, header)
@@ -208,18 +210,19 @@ def _select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> _
     if requested is not None and max(requested) > file.count:
         what = f"the image has {file.count} bands, got band {max(requested)}"
         raise UserError(what, where=path, hint="change --bands")
-    bands = requested or _default_bands(names)
+    bands = requested or _default_bands(names) or (1,)
     dtypes = {file.dtypes[band - 1] for band in bands}
     if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
         what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
         raise UserError(what, where=path, hint="select others with --bands")
-    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8))
+    is_tiff = file.driver == "GTiff"  # GDAL reads these tags of a damaged JPEG 2000 file without an end
+    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
     return _Selection(
         bands[::-1],
         _mask_bands(file, bands, explicit=requested is not None),
         _palette(file, bands[0]) if names[bands[0] - 1] == "palette" else None,
         (1 << bits) - 1 if bits < 8 else 255,
-        file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+        is_tiff and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rotated_atss.errors import UserError
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.png import Image
 from rotated_atss.io.reader_interface import Access, ImageReader
@@ -93,7 +94,11 @@ class RowReader(ImageReader):
 
     def read(self, window: Sequence[int] | None = None) -> Image:
         """Read a window as (h, w, 3) uint8, BGR."""
-        return self._buffer.read((0, 0, self.width, self.height) if window is None else window)
+        try:
+            return self._buffer.read((0, 0, self.width, self.height) if window is None else window)
+        except MemoryError:
+            what = f"the image is too large to read, got {self.width} x {self.height} pixels"
+            raise UserError(what, where=self.path, hint="read smaller windows") from None
 
     def close(self) -> None:
         """Close the file."""

@@ -24,12 +24,13 @@ MIN_IS_BLACK, RGB, CMYK = 1, 2, 5
 _ASSOCIATED_ALPHA = 1
 _ALPHA = (_ASSOCIATED_ALPHA, 2)
 _TARGET_PRINTER = 337  # a tag without effect that keeps the tags in ascending order
-_SHORT = 3
+_ASCII, _SHORT = 2, 3
+_MAX_TEXT = 1 << 20  # characters of a text that are read
 _MASK = 4  # bit of NewSubfileType
 _MAX_DIRECTORIES = 64
 _TYPES = {
     1: "u1",
-    2: "u1",
+    _ASCII: "u1",
     _SHORT: "u2",
     4: "u4",
     13: "u4",
@@ -167,6 +168,7 @@ def _values(reader: _Reader, entry: bytes, order: str, big: bool) -> NDArray[np.
     if kind not in _TYPES:
         return np.empty(0, np.uint64)
     dtype = np.dtype(f"{order}{_TYPES[kind]}")
+    count = min(count, _MAX_TEXT) if kind == _ASCII else count
     data, length = entry[12:] if big else entry[8:], count * dtype.itemsize
     if length > len(data):
         (offset,) = struct.unpack(f"{order}Q" if big else f"{order}I", data)

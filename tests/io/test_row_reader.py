@@ -214,3 +214,13 @@ def test_estimate_is_that_of_a_band_for_large_images(tmp_path, monkeypatch):
     data[28] = 1  # interlaced
     path.write_bytes(bytes(data))
     assert estimate_decode_bytes(path) == 30_000**2 * 6
+
+
+@needs_fast
+def test_impossible_size_raises_with_its_path(tmp_path):
+    path = tmp_path / "a.png"
+    data = bytearray(encode_png(np.zeros((40, 4, 3), np.uint8)))
+    data[16:20] = (0xFFFFFFF0).to_bytes(4, "big")
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match=r"a\.png: "), open_image(path) as image:
+        image.read()
