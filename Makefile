@@ -9,7 +9,7 @@ BIN := .venv/bin
 MATCH := $(if $(filter file,$(origin PYTHON)),,--match-python)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-baselines demo test test-baselines check-wheel pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
+.PHONY: fuzz help setup setup-baselines demo test test-baselines check-wheel pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,8 @@ demo: setup ## Run the whole pipeline on synthetic scenes: split, train, test, m
 
 test: lint typecheck pytest ## Check style and types and run the tests
 
-pytest: setup ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+pytest: setup ## Run the tests in two processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-baselines: setup-baselines ## Run the tests that compare with mmcv's compiled ops and DOTA_devkit
 	@$(BIN)/python -m pytest -m baseline $(ARGS)
@@ -49,6 +49,10 @@ typecheck: setup ## Check types with mypy
 format: setup ## Fix style and formatting with ruff
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
+
+fuzz: setup ## Feed damaged files to the readers, chosen by the code they reach (atheris): minutes per reader
+	@$(BIN)/python -m uv pip install --quiet --target build/fuzz atheris
+	@PYTHONPATH=$(CURDIR)/build/fuzz $(BIN)/python benchmarks/reliability/fuzz_coverage.py $(ARGS)
 
 bench: setup ## Run the benchmarks on the CPU and save records in benchmarks/results
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -1,16 +1,16 @@
 """Prediction on one large image: seconds and peak memory of the whole command by size, format and detector.
 
 Images come from reliability/make_gigapixel.py and are kept in --data, if given. Every run is a command of its own, run
-once, without pictures. The detector ``stub`` costs nothing and returns a box per 64 x 64 pixels
-(reliability/stub_predict.py); ``r18`` is the untrained demo model with windows of 1024 px. The baseline is sahi's
-get_sliced_prediction with the stub and the same windows; it is named with the reason where it fails or takes longer
-than --limit seconds.
+once, without pictures. The detectors ``stub`` cost nothing and return a box per 64 x 64 or 256 x 256 pixels
+(reliability/stub_predict.py); ``r18`` is the untrained demo model with windows of 1024 px. Baselines with the same
+windows: sahi's get_sliced_prediction with the stub on the PNG file, and geodeep with a graph like the stub on the tiled
+TIFF, if --geodeep names a Python that has it. A baseline that fails or takes longer than --limit seconds is named with
+the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +23,7 @@ from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.reliability.make_gigapixel import make_gigapixel
 
 OPTIONS = dict(sizes=[4000, 8000, 16000, 30000], formats=["tiled"], model_sizes=[4000, 8000], limit=300,
-               baseline_sizes=[4000, 8000, 16000], data="")  # fmt: skip
+               baseline_sizes=[4000, 8000, 16000, 30000], geodeep="", data="")  # fmt: skip
 
 STUB = ROOT / "benchmarks/reliability/stub_predict.py"
 MODEL, WINDOWS = "rotated_atss_obb_r18_demo_le90", ["--size", "1024", "--gap", "200"]
@@ -48,44 +48,83 @@ result = get_sliced_prediction(
 )
 print(len(result.object_prediction_list))
 """
+GEODEEP = """
+import sys
+from geodeep import run
+print(len(run(sys.argv[1], sys.argv[2], "raw")))
+"""
 MAX_MB, GROWTH = 1000, 1.5
 
 
 def measure(args: argparse.Namespace) -> Record:
-    """Measure every size and format, and the baseline on the tiled images."""
-    os.environ["STUB_STEP"] = "64"
-    sizes = sorted({*args.sizes, *args.model_sizes, *args.baseline_sizes})
+    """Measure every size and format, and the baselines."""
     rows = [{"library": "import torch", **run([sys.executable, "-c", "import torch"], args.limit)}]
     with tempfile.TemporaryDirectory(prefix="bench_predict_large_") as name:
         folder = Path(name)
-        data, weights = Path(args.data or folder / "data"), folder / "model.pth"
+        data, weights, graph = Path(args.data or folder / "data"), folder / "model.pth", folder / "stub.onnx"
         subprocess.run([sys.executable, "-c", WEIGHTS, MODEL, weights], check=True, cwd=ROOT)
-        for size in sizes:
-            images = make_gigapixel(data, size, [*args.formats, "png"] if size in args.baseline_sizes else args.formats)
+        write_stub_graph(graph)
+        for size in sorted({*args.sizes, *args.model_sizes, *args.baseline_sizes}):
+            formats = list(dict.fromkeys([*args.formats, "tiled", *(["png"] if size in args.baseline_sizes else [])]))
+            images = make_gigapixel(data, size, formats)
             for form in args.formats if size in args.sizes else ():
-                words = [sys.executable, STUB, images[form], *WINDOWS]
-                rows.append(describe("stub", size, form, run_predict(words, folder, args.limit)))
+                rows.append(describe("stub", size, form, run_stub(images[form], 64, folder, args.limit)))
             if size in args.model_sizes:
                 words = [sys.executable, "-m", "rotated_atss", "predict", MODEL, weights, images["tiled"], *WINDOWS]
-                rows.append(
-                    describe("r18", size, "tiled", run_predict([*words, "--device", "cpu"], folder, 4 * args.limit))
-                )
+                row = run_predict([*words, "--device", "cpu"], folder, 4 * args.limit)
+                rows.append(describe("r18", size, "tiled", row))
             if size in args.baseline_sizes:
-                row = run([sys.executable, "-c", SAHI, images["png"]], args.limit)
-                rows.append({**describe("stub", size, "png", row), "library": "sahi"})
-    return {"settings": {"window": 1024, "overlap": 200, "limit_s": args.limit}, "rows": rows, "targets": targets(rows)}
+                row = describe("stub", size, "png", run([sys.executable, "-c", SAHI, images["png"]], args.limit, 64))
+                rows.append({**row, "library": "sahi"})
+            if size in args.baseline_sizes and args.geodeep:
+                rows.append(describe("stub 256", size, "tiled", run_stub(images["tiled"], 256, folder, args.limit)))
+                row = run([args.geodeep, "-c", GEODEEP, images["tiled"], graph], args.limit)
+                rows.append({**describe("stub 256", size, "tiled", row), "library": "geodeep"})
+    missing = "" if args.geodeep else "geodeep was not measured: --geodeep was not given"
+    settings = {"window": 1024, "overlap": 200, "limit_s": args.limit}
+    return {"settings": settings, "rows": rows, "targets": targets(rows), "baseline_missing": missing}
 
 
-def run_predict(words: Sequence[object], folder: Path, limit: float) -> Row:
+def write_stub_graph(path: Path) -> None:
+    """Write a graph for geodeep that returns a box per 256 x 256 pixels, with the mean of the pixels as its score."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    centers = np.arange(128, 1024, 256, dtype=np.float32)
+    y, x = (grid.reshape(-1) for grid in np.meshgrid(centers, centers, indexing="ij"))
+    boxes = np.stack([x, y, np.full_like(x, 20), np.full_like(x, 12)], axis=1)[None]
+    constants = {"boxes": boxes, "class": np.ones((1, len(x), 1), np.float32), "shape": np.array([1, -1, 1])}
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["cells"], kernel_shape=[256, 256], strides=[256, 256]),
+        helper.make_node("ReduceMean", ["cells"], ["gray"], axes=[1], keepdims=1),
+        helper.make_node("Reshape", ["gray", "shape"], ["score"]),
+        helper.make_node("Concat", ["boxes", "score", "class"], ["output"], axis=2),
+    ]
+    graph = helper.make_graph(
+        nodes, "stub", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 1024, 1024])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, len(x), 6])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    settings = {"resolution": 30, "tiles_overlap": 100 * 200 / 1024, "det_conf": 0, "det_iou_thresh": 0.1}
+    helper.set_model_props(model, {name: str(value) for name, value in settings.items()})
+    save(model, str(path))
+
+
+def run_stub(image: Path, step: int, folder: Path, limit: float) -> Row:
+    """Run predict with the stub."""
+    return run_predict([sys.executable, STUB, image, *WINDOWS], folder, limit, step)
+
+
+def run_predict(words: Sequence[object], folder: Path, limit: float, step: int = 0) -> Row:
     """Run predict without pictures."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        return run([*words, "--out", out, "--no-pictures"], limit)
+        return run([*words, "--out", out, "--no-pictures"], limit, step)
 
 
-def run(words: Sequence[object], limit: float) -> Row:
+def run(words: Sequence[object], limit: float, step: int = 0) -> Row:
     """Run a command and return its seconds and peak megabytes, or the reason why it has none."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = ["timeout", str(limit), "env", f"PYTHONPATH={environment['PYTHONPATH']}", *map(str, words)]
+    command = ["timeout", str(limit), "env", f"PYTHONPATH={ROOT}", f"STUB_STEP={step}", *map(str, words)]
     begin = time.perf_counter()
     try:
         peak_mb = command_megabytes(command, every_s=0.05)

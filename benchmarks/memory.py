@@ -54,6 +54,11 @@ def command_megabytes(words: Sequence[str], every_s: float = 0.005) -> float | N
     return round(sum(highest.values()) / MB, 1)
 
 
+def process_peak_megabytes() -> float:
+    """Return the peak resident memory of this process in megabytes (1e6 bytes)."""
+    return round(_peak() / MB, 1)
+
+
 def command_peak(
     words: Sequence[str], limit_s: float, cwd: str | Path | None = None, every_s: float = 0.05
 ) -> dict[str, Any]:
@@ -69,9 +74,10 @@ def command_peak(
         every_s: Seconds between two samples.
 
     Returns:
-        ``seconds`` and ``peak_mb`` (1e6 bytes); for a command that failed or was killed, ``note`` with the reason too.
+        ``seconds``, ``cpu_s`` (of all processes) and ``peak_mb`` (1e6 bytes); for a command that failed or was killed,
+        ``note`` with the reason too.
     """
-    started, highest = time.perf_counter(), 0.0
+    started, highest, before = time.perf_counter(), 0.0, os.times()
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors) as process:
             while process.poll() is None and time.perf_counter() - started < limit_s:
@@ -83,7 +89,9 @@ def command_peak(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         measured: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
-        measured["peak_mb"] = round(highest / MB)
+        after = os.times()
+        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+        measured |= {"cpu_s": round(cpu_s, 1), "peak_mb": round(highest / MB)}
         if process.returncode:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()

@@ -52,6 +52,18 @@ def titled(title: str, rows: Sequence[Row], columns: Columns) -> str:
     return f"{title}\n\n{markdown(rows, columns, drop_empty=True)}" if rows else ""
 
 
+def images_remarks(record: Record) -> list[str]:
+    """Describe the image, and what the baselines do."""
+    size, megabytes = record["settings"]["size"], record["settings"]["file_mb"]
+    files = ", ".join(f"{name} {value:,} MB" for name, value in megabytes.items())
+    return [
+        f"{size:,} x {size:,} pixels, RGB ({files}); windows of 1024 px with 200 px overlap from top to bottom, in a "
+        "fresh process that also computes a checksum of them. rasterio reads window by window with GDAL's default "
+        "cache, 5% of the memory; OpenCV decodes the whole image. GDAL's JPEG pixels differ where chroma is "
+        "subsampled, because rasterio's wheel holds another libjpeg."
+    ]
+
+
 def iou_remarks(record: Record) -> list[str]:
     """Name the reference, and give the arithmetic throughput of a GPU."""
     throughputs = [
@@ -270,11 +282,24 @@ SECTIONS = {
     "startup": Section("Start-up of the commands", {
         "command": ("command", "`{}`"), "CPU s": ("cpu_s", number), "s": ("wall_s", number),
     }, lambda record: ["Each process handles one tile of 256 px. The first row is Python with torch alone."]),
+    "images": Section("Reading a large image by windows (baselines: rasterio, OpenCV)", {
+        "format": "format", "library": "library", "windows": ("windows", "{:,}"), "s": ("seconds", number),
+        "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,.0f}"), "same pixels as OpenCV": ("same_pixels", yes_no),
+    }, images_remarks),
     "split": Section("Splitting (baselines: mmrotate, dotadevkit)", {
         "baseline": "library", "isal and pyspng installed": ("fast_extra", yes_no), **_times("baseline", "s", spread),
         "rotated-atss, CPU s": "rotated_atss_cpu_s", "baseline, CPU s": "baseline_cpu_s", "tiles": "tiles",
         "same pixels": "same_pixels", "same objects": "same_objects",
     }, split_remarks),
+    "gigapixel": Section("Splitting of one large image (baselines: mmrotate, sahi)", {
+        "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB", "library": "library",
+        "s": ("seconds", number), "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,}"),
+        "tiles": ("tiles", "{:,}"), "failure": "note",
+    }, lambda record: [
+        f"Windows of 1024 px, overlap 200 px, no labels, {record['settings']['processes']} processes; one run each. "
+        "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
+        f"{record['settings']['limit']} s."
+    ]),
     "check_data": Section("Checking a dataset", {
         "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
         "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),
@@ -282,14 +307,6 @@ SECTIONS = {
     }, lambda record: [
         f"Images: {record['settings']['data']}, repeated; {record['settings']['processes']} processes. Decoding covers "
         "hashes of bytes and pixels. Label files are paired with one small image, of which only the header is read."
-    ]),
-    "gigapixel": Section("Splitting of one large image (baselines: mmrotate, sahi)", {
-        "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB", "library": "library",
-        "s": ("seconds", number), "peak MB": ("peak_mb", "{:,}"), "tiles": ("tiles", "{:,}"), "failure": "note",
-    }, lambda record: [
-        f"Windows of 1024 px, overlap 200 px, no labels, {record['settings']['processes']} processes; one run each. "
-        "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
-        f"{record['settings']['limit']} s."
     ]),
     "merge": Section("Merging (baseline: dotadevkit)", {
         "detections": ("detections", "{:,}"), "classes": "case", "processes": "processes",

@@ -45,7 +45,7 @@ def find_config(config: str | Path) -> Path:
     """
     path = Path(config)
     _reject_yaml(path)
-    found = path if path.is_file() else _find_by_name(path.name)
+    found = path if _is_file(path) else _find_by_name(path.name)
     if found is None:
         raise UserError("no such config", where=config, hint=f"{_nearest(path.name)}give a path, or {_a_name()}")
     return found
@@ -68,7 +68,7 @@ def find_base_config(base: str, config: str | Path) -> Path:
     """
     path = Path(config).parent / base
     _reject_yaml(path)
-    if path.is_file() and path.resolve() != Path(config).resolve():  # else a config of the same name inherits itself
+    if _is_file(path) and path.resolve() != Path(config).resolve():  # else a config of the same name inherits itself
         return path
     found = _find_by_name(base) if Path(base).name == base else None
     if found is None:
@@ -85,7 +85,15 @@ def _reject_yaml(path: Path) -> None:
 
 
 def _find_by_name(name: str) -> Path | None:
-    return min(config_folder().glob(f"*/{name.removesuffix('.py')}.py"), default=None)
+    files = config_folder().glob("*/*.py")
+    return min((path for path in files if path.stem == name.removesuffix(".py")), default=None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def _nearest(name: str) -> str:

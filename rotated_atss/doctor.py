@@ -44,7 +44,7 @@ CONFLICTING = {
 }  # fmt: skip
 EXTRAS = {
     "train": "training, testing and prediction do not work", "fast": "PNG files are slower",
-    "onnx": "exported models do not run",
+    "onnx": "exported models do not run", "geo": "GeoTIFF by windows and files for maps do not work",
 }  # fmt: skip
 
 _import = importlib.import_module

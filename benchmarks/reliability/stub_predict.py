@@ -21,6 +21,7 @@ import torch
 from rotated_atss import cli
 from rotated_atss.cli import predict
 from rotated_atss.dota.classes import CLASSES
+from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
 
 STEP = int(os.environ.get("STUB_STEP", "32"))  # pixels between boxes
@@ -30,7 +31,7 @@ class StubDetector:
     """A detector without weights."""
 
     classes, size, gap, iou_threshold = CLASSES["v1.0"], 1024, 200, 0.1
-    bits = info = None
+    pixels, info = PixelOptions(), None
 
     def __call__(self, tiles: list[Image]) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Detect on tiles."""

@@ -14,6 +14,7 @@ from typing import Any
 from rotated_atss.checkpoints import _record_fields as check
 from rotated_atss.checkpoints.config_text import parse_config_text
 from rotated_atss.errors import UserError, count_of
+from rotated_atss.io.pixel_options import AUTO, PixelOptions, check_bands, check_scaling
 
 KEY = "rotated_atss"
 FORMAT = 1
@@ -61,6 +62,8 @@ class Preprocessing:
         resize: Bounds (longer side, shorter side) in pixels that an image is scaled to fit, keeping its aspect ratio;
             None leaves the size unchanged.
         bits: Used bits of 16-bit images; None counts them over the images of a run.
+        scaling: Scaling of values of other types, as in :class:`rotated_atss.io.pixel_options.PixelOptions`.
+        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
 
     Example:
         >>> Preprocessing(mean=(0, 0, 0), std=(255, 255, 255), channel_order="RGB", pad_divisor=32).resize is None
@@ -73,6 +76,13 @@ class Preprocessing:
     pad_divisor: int
     resize: tuple[int, int] | None = None
     bits: int | None = None
+    scaling: str | tuple[float, float] = AUTO
+    bands: tuple[int, ...] | None = None
+
+    @property
+    def pixels(self) -> PixelOptions:
+        """Conversion of the pixels of images to 8-bit color."""
+        return PixelOptions.of(self.bits, self.scaling, self.bands)
 
     def __post_init__(self) -> None:
         _set(self, "mean", check.check_numbers("preprocessing.mean", self.mean, 3))
@@ -88,6 +98,12 @@ class Preprocessing:
             _set(self, "resize", (max(sides), min(sides)))
         if self.bits is not None and not 8 <= check.check_int("preprocessing.bits", self.bits) <= 16:
             raise check.wrong_value("preprocessing.bits", "from 8 to 16 or null", self.bits)
+        if isinstance(self.scaling, list):
+            _set(self, "scaling", tuple(self.scaling))
+        if isinstance(self.bands, list):
+            _set(self, "bands", tuple(self.bands))
+        check_scaling(self.scaling)
+        check_bands(self.bands)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,10 @@ def _input(info: ModelInfo) -> str:
     parts.append(f"padded to multiples of {settings.pad_divisor} px")
     if settings.bits is not None:
         parts.append(f"16-bit images with {settings.bits} used bits")
+    if not isinstance(settings.scaling, str):
+        parts.append("values {:g} to {:g} scaled to 0 to 255".format(*settings.scaling))
+    if settings.bands is not None:
+        parts.append(f"bands {','.join(map(str, settings.bands))}")
     return ", ".join(parts)
 
 

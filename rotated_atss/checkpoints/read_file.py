@@ -181,8 +181,15 @@ def _describe_unreadable(path: Any) -> tuple[str, str]:
     if not start:
         return ": the file is empty", "copy or download it again"
     if start.startswith(b"PK"):
-        what = "a zip of something else, or damaged" if zipfile.is_zipfile(path) else "cut short"
+        what = "a zip of something else, or damaged" if _has_directory(path) else "cut short"
         return f": {what}", "copy or download it again"
     if all(byte in b"\t\n\r\f" or byte >= 32 for byte in start) and 127 not in start:
         return ": it is text", "give a file of weights, .pth or .safetensors"
     return "", "cut short, or another kind of file"
+
+
+def _has_directory(path: Any) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a directory that spans several disks
+        return True

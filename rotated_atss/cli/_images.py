@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rotated_atss.errors import UserError, count_of
+from rotated_atss.errors import UserError, count_of, quote
+
+if TYPE_CHECKING:
+    from rotated_atss.io.pixel_options import PixelOptions
 
 
 def find_images(source: str | Path) -> list[Path]:
@@ -67,35 +72,83 @@ def print_failures(failed: int, images: Sequence[object]) -> int:
     return 2 if failed else 0
 
 
-def add_bits_argument(group: argparse._ActionsContainer) -> None:
-    """Add ``--bits``."""
+def add_pixel_arguments(group: argparse._ActionsContainer) -> None:
+    """Add ``--bits``, ``--scaling`` and ``--bands``."""
     group.add_argument(
         "--bits", type=int, metavar="N",
         help="number of bits that 16-bit images use; values are divided by 2^(N - 8) (default: determined from the "
         "pixel values of all images)",
     )  # fmt: skip
+    group.add_argument(
+        "--scaling", metavar="RULE",
+        help="how values other than 8-bit are scaled to 0 to 255: auto (default: by --bits for unsigned 16-bit images, "
+        "else percentile), none, percentile (2%% to 98%% of the values of all images), or MIN,MAX (--scaling=-5,40)",
+    )  # fmt: skip
+    group.add_argument(
+        "--bands", metavar="R,G,B",
+        help="numbers of the bands of red, green and blue, or of the gray band, from 1 (default: as the file states, "
+        "else the first three)",
+    )  # fmt: skip
 
 
-def resolve_bits(paths: Sequence[Path], bits: int | None) -> int | None:
-    """Find one scaling for the 16-bit images of a run, and print how images are converted.
+def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None = None) -> PixelOptions:
+    """Return the options of :func:`add_pixel_arguments`.
+
+    Args:
+        args: Parsed arguments; missing ones are as if not given.
+        recorded: Options of a model for what is not given.
+
+    Raises:
+        UserError: A value is invalid, or ``--bits`` and ``--scaling`` contradict each other.
+
+    Example:
+        >>> parse_pixel_options(argparse.Namespace(bits=None, scaling="0,3000", bands="3,2,1"))
+        PixelOptions(bits=None, scaling=(0.0, 3000.0), bands=(3, 2, 1))
+    """
+    from rotated_atss.io.pixel_options import AUTO, PixelOptions
+
+    bits, scaling, bands = (getattr(args, name, None) for name in ("bits", "scaling", "bands"))
+    if bits is not None and scaling not in (None, AUTO):
+        raise UserError(f"--bits is a scaling too, got --bits {bits} and --scaling {scaling}", hint="give one of them")
+    options = PixelOptions() if recorded is None else recorded
+    if bands is not None:
+        options = replace(options, bands=_numbers(bands, int, "--bands", "one or three numbers from 1"))
+    if bits is not None:
+        return replace(options, bits=bits)
+    if scaling is not None:
+        pair: Any = scaling if scaling.isalpha() else _numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
+        return replace(options, bits=None, scaling=pair)
+    return options
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _numbers(text: str, kind: Callable[[str], Number], option: str, wanted: str) -> tuple[Number, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"the value must be {wanted}, got {quote(text)}", where=option) from None
+
+
+def resolve_pixels(paths: Sequence[Path], options: PixelOptions) -> PixelOptions:
+    """Find one scaling for all images of a run, and print how images are converted.
 
     Args:
         paths: Image files.
-        bits: The value of ``--bits``.
-
-    Returns:
-        Used bits of the 16-bit images; None if there are none.
+        options: Options to complete.
 
     Example:
-        >>> resolve_bits([], None) is None
-        True
+        >>> from rotated_atss.io.pixel_options import PixelOptions
+        >>> resolve_pixels([], PixelOptions()).scaling
+        'auto'
     """
     from rotated_atss.io.conversion import plan_conversion
 
-    conversion = plan_conversion(paths, bits)
+    conversion = plan_conversion(paths, options)
     for note in conversion.notes:
         print(note)
-    return conversion.bits
+    return conversion.options
 
 
 def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
 from rotated_atss.cli._images import (
-    add_bits_argument,
+    add_pixel_arguments,
     check_output_folders,
     find_images,
+    parse_pixel_options,
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_bits,
+    resolve_pixels,
 )
 from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
 from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
     add_picture_arguments(parser)
-    add_bits_argument(parser)
+    add_pixel_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     known = [name for source in labels + detections for name in source.classes]
     classes = None if args.classes is None else select_classes(args.classes, known)
     print_skipped_images(args.images)
-    args.bits = resolve_bits(paths, args.bits)
+    args.pixels = resolve_pixels(paths, parse_pixel_options(args))
     failures = process_images(paths, lambda path: _draw(path, labels, detections, classes, args), "draw")
     print(f"{count_of(len(paths) - len(failures), 'picture')} written to {args.out}")
     return print_failures(len(failures), paths)
@@ -83,7 +84,7 @@ def _draw(
     classes: Collection[str] | None,
     args: argparse.Namespace,
 ) -> None:
-    from rotated_atss.io.image_reader import PixelOptions, open_image
+    from rotated_atss.io.image_reader import open_image
     from rotated_atss.visualization.drawing import class_colors
 
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
@@ -92,5 +93,5 @@ def _draw(
     layers = [replace(layer, colors=colors) for layer in layers]
     if classes is not None:
         layers = [select_boxes(layer, classes) for layer in layers]
-    with open_image(path, PixelOptions(args.bits)) as image:
+    with open_image(path, args.pixels) as image:
         write_picture(picture_path(args.out, path), image, layers, args)

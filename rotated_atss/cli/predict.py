@@ -19,13 +19,14 @@ from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences, parse_formats
 from rotated_atss.cli._images import (
-    add_bits_argument,
+    add_pixel_arguments,
     check_output_folders,
     find_images,
+    parse_pixel_options,
     print_failures,
     print_skipped_images,
     process_images,
-    resolve_bits,
+    resolve_pixels,
 )
 from rotated_atss.cli._pictures import (
     Layer,
@@ -36,6 +37,12 @@ from rotated_atss.cli._pictures import (
 )
 from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES, ImageRecords, PredictionFiles
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
+from rotated_atss.cli._resolution_option import (
+    add_resolution_argument,
+    parse_resolution,
+    resampling_rate,
+    target_resolution,
+)
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.dota.classes import hyphenate
@@ -103,6 +110,7 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
         "--iou", type=float, metavar="IOU",
         help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
     )  # fmt: skip
+    add_resolution_argument(windows)
 
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +118,7 @@ def _add_inference(parser: argparse.ArgumentParser) -> None:
     inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
     add_device_argument(inference)
     add_scheduler_argument(inference)
-    add_bits_argument(inference)
+    add_pixel_arguments(inference)
     inference.add_argument(
         "--fast", action="store_true",
         help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
@@ -159,16 +167,17 @@ def _predict_images(
 
     tiling = resolve_tiling(detector, args.size, args.gap, args.batch, args.iou)
     _print_record(detector, model.checkpoint, tiling)
+    args.resolution = target_resolution(args.resolution, detector.info, model.checkpoint)
     classes = select_classes(args.classes, detector.classes)
     _check_leftovers(Path(args.out) / DETECTIONS, list(map(hyphenate, classes)))
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
     print_skipped_images(args.images)
-    args.bits = resolve_bits(paths, detector.bits if args.bits is None else args.bits)
+    args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
     own = [path for path in paths if path.stem in set(files.own_images)]
     left = [path for path in own if not files.is_done(path.stem)]
     if len(left) < len(own):
         print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")
-    print(_plan(left, tiling), flush=True)
+    print(_plan(left, tiling, is_resampled=args.resolution is not None), flush=True)
     predict = partial(_predict_image, ImageRecords(files.partial), tiling=tiling, classes=classes, args=args)
     if args.scheduler is None:
         process_images(left, lambda path: predict(detector=detector, path=path), "predict")
@@ -202,12 +211,12 @@ def _predict_image(
     args: argparse.Namespace,
 ) -> None:
     """Detect on one image, write its picture and record its detections."""
-    from rotated_atss.io.image_reader import PixelOptions, open_image
+    from rotated_atss.io.image_reader import open_image
     from rotated_atss.tiling.prediction_record import ImageInfo
 
     try:
-        with open_image(path, PixelOptions(args.bits)) as image:
-            detections = replace(_detect(detector, tiling, classes, image), name=path.stem)
+        with open_image(path, args.pixels) as image:
+            detections = replace(_detect(detector, tiling, classes, args.resolution, image), name=path.stem)
             if not args.no_pictures:
                 _draw(detections, detector.classes, image, files.picture_path(path), args)
             files.add(detections, ImageInfo.of(image))
@@ -302,7 +311,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
         print(f"overlap of {tiling.split_settings().gaps[0]} px instead of the recorded {recorded.gap} px")
 
 
-def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
+def _plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:
     """Format the amount of work, which is known before the first image."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
     from rotated_atss.tiling.split_plan import count_windows
@@ -310,20 +319,22 @@ def _plan(paths: Sequence[Path], tiling: Tiling) -> str:
     images = count_of(len(paths), "image")
     if tiling.size == WHOLE_IMAGE:
         return f"{images}, each as a whole"
+    if is_resampled:
+        return f"{images}, windows of {tiling.size} px"
     windows = sum(count_windows(path, tiling.split_settings()) for path in paths)
     return f"{images}, {count_of(windows, 'window')} of {tiling.size} px"
 
 
 def _check_arguments(args: argparse.Namespace) -> list[Path]:
     """Check all arguments that can be checked without the model, and list the images."""
-    from rotated_atss.io.bit_depth import check_bits
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.tiling.predict import Tiling
     from rotated_atss.visualization.png_output import check_overwritable
 
     check_picture_arguments(args)
+    parse_resolution(args.resolution)
     args.format = ",".join(parse_formats(args.format))
-    check_bits(args.bits)
+    parse_pixel_options(args)
     size = Tiling.size if args.size is None else args.size
     Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
     paths = find_images(args.images)
@@ -347,12 +358,20 @@ def _check_leftovers(folder: Path, names: Sequence[str]) -> None:
 
 
 def _detect(
-    detector: LoadedDetector | GraphDetector, tiling: Tiling, classes: Sequence[str], image: ImageReader
+    detector: LoadedDetector | GraphDetector,
+    tiling: Tiling,
+    classes: Sequence[str],
+    resolution: float | None,
+    image: ImageReader,
 ) -> BoxDetections:
     """Detect objects of the selected classes."""
+    from rotated_atss.io.progress import print_above_bar
     from rotated_atss.tiling.predict import predict_image
 
-    detections = predict_image(detector, image, progress=None, **vars(tiling))
+    rate, note = resampling_rate(image, resolution)
+    if note:
+        print_above_bar(note)
+    detections = predict_image(detector, image, rate=rate, progress=None, **vars(tiling))
     labels = [detector.classes.index(name) for name in classes]
     return detections if len(set(labels)) == len(detector.classes) else _keep_labels(detections, labels)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._images import add_pixel_arguments, parse_pixel_options
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
@@ -68,6 +69,8 @@ def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
     preset = None if args.preset is None else load_preset(args.preset)
     given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
+    if given.keys() & {"bits", "scaling", "bands"}:
+        given |= asdict(parse_pixel_options(args))
     class_map = None if args.class_map is None else parse_class_map(args.class_map)
     class_column = {"class_column": args.class_column, "class_name": args.class_name}
     if preset is None:
@@ -260,9 +263,5 @@ def _add_tiles(parser: argparse.ArgumentParser) -> None:
         "--format", dest="image_format", metavar="FORMAT",
         help=f"image format of the tiles: {', '.join(IMAGE_FORMATS)} (default: {SplitSettings.image_format})",
     )  # fmt: skip
-    tiles.add_argument(
-        "--bits", type=int, metavar="N",
-        help="number of bits that 16-bit images use; values are divided by 2^(N - 8) (default: determined from the "
-        "pixel values of all images)",
-    )  # fmt: skip
+    add_pixel_arguments(tiles)
     tiles.add_argument("--drop-empty", dest="keep_empty", action="store_false", help="skip tiles without objects")

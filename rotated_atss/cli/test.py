@@ -87,6 +87,6 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         submission=args.submission,
     )  # fmt: skip
     run_tile_test(
-        detector, args.data, detector.classes, results, labels=args.labels, bits=detector.bits, progress=None
+        detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels, progress=None
     )  # fmt: skip
     return 0

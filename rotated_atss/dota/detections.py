@@ -16,7 +16,8 @@ from rotated_atss.dota._tokens import format_decimals, join_columns
 from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.dota.folders import check_image_name, list_label_files
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes
+from rotated_atss.io.files import atomic_write, read_bytes
+from rotated_atss.io.run_state import JOURNAL, write_result
 from rotated_atss.io.threads import map_in_threads
 
 TASK1_PREFIX = "Task1_"
@@ -147,7 +148,8 @@ def write_task1_folder(folder: str | Path, detections: Mapping[str, Detections])
         ...     sorted(list_task1_files(folder))
         ['plane', 'ship']
     """
-    atomic_write_all({task1_path(folder, name): format_detections(of_class) for name, of_class in detections.items()})
+    texts = {task1_path(folder, name).name: format_detections(of_class) for name, of_class in detections.items()}
+    write_result(Path(folder), texts)
 
 
 def format_detections(detections: Detections) -> bytes:
@@ -189,8 +191,8 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing, holds no Task1 file, or holds two files of one name or one whose name is
-            not printable.
+        UserError: The folder is missing, holds no Task1 file or those of a run that was killed while it renamed them,
+            or holds two files of one name or one whose name is not printable.
 
     Example:
         >>> import tempfile
@@ -199,6 +201,9 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
         ...     list(list_task1_files(folder))
         ['ship']
     """
+    if Path(folder, JOURNAL).exists():
+        hint = "run the command that writes them again"
+        raise UserError("the files of a result that was stopped are incomplete", where=folder, hint=hint)
     paths = (path for path in list_label_files(folder) if path.name.startswith(TASK1_PREFIX))
     by_class = {path.stem.removeprefix(TASK1_PREFIX): path for path in paths}
     if not by_class:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -19,6 +19,7 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 """Coordinates of a table: pixels of the image, a map whose CRS has no place on Earth, or a CRS that has one."""
 
 VALUE_DECIMALS = 4  # of meters and degrees of the heading
+_PART_ROWS = 50_000
 LON_LAT_DECIMALS = 13
 """Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
 
@@ -123,6 +124,14 @@ class FeatureTable:
     crs: str | None
     columns: dict[str, NDArray]
     rings: NDArray[np.float64]
+
+    def iter_parts(self) -> Iterator[FeatureTable]:
+        """Yield the table in parts, at least one, so that little of it is held in the form of a file."""
+        for start in range(0, max(1, len(self.rings)), _PART_ROWS):
+            rows = slice(start, start + _PART_ROWS)
+            yield replace(
+                self, columns={name: each[rows] for name, each in self.columns.items()}, rings=self.rings[rows]
+            )
 
     @property
     def finite(self) -> NDArray[np.bool_]:

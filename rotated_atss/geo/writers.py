@@ -7,16 +7,16 @@ from pathlib import Path
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.features import Features, FeatureTable, build_tables
-from rotated_atss.geo.geojson import csv_bytes, geojson_bytes
+from rotated_atss.geo.text_files import write_csv, write_geojson
 from rotated_atss.geo.vector_files import write_fgb, write_gpkg, write_parquet
-from rotated_atss.io.files import atomic_path, atomic_write
+from rotated_atss.io.files import atomic_path
 from rotated_atss.io.requirements import require
 
 FORMATS = ("geojson", "gpkg", "fgb", "csv", "parquet")
 """Formats, which are also the suffixes of the files."""
 
 _ONE_FILE = ("gpkg", "csv")  # which hold several CRSs
-_WRITERS = {"gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
+_WRITERS = {"geojson": write_geojson, "csv": write_csv, "gpkg": write_gpkg, "fgb": write_fgb, "parquet": write_parquet}
 
 
 def require_formats(formats: Sequence[str]) -> None:
@@ -74,10 +74,5 @@ def write_features(path: str | Path, format_name: str, features: Features) -> li
 
 
 def _write_file(path: Path, format_name: str, tables: Sequence[FeatureTable]) -> None:
-    if format_name == "geojson":
-        atomic_write(path, geojson_bytes(tables[0]))
-    elif format_name == "csv":
-        atomic_write(path, csv_bytes(tables))
-    else:
-        with atomic_path(path, f".part{path.suffix}") as temporary:  # GDAL checks the suffix
-            _WRITERS[format_name](temporary, tables)
+    with atomic_path(path, f".part{path.suffix}") as temporary:  # GDAL checks the suffix
+        _WRITERS[format_name](temporary, tables)

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
+from rotated_atss.io.files import is_special_file
 from rotated_atss.io.orientation import UPRIGHT, swaps_axes
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 
@@ -23,6 +26,7 @@ _MAX_PNG_CHUNKS = 256
 _TAIL_BYTES = 4096  # the end marker is searched in these last bytes, because some writers append data
 _BMP_UNCOMPRESSED = (0, 3, 6)
 _PHOTOMETRIC = {0: "gray with white as zero", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
+_VRT_TYPES = ("int8", "uint16", "int16", "uint32", "int32", "float32", "float64")  # and Byte
 _EIGHT_BIT_ONLY = (3, 5, 6)  # color models that are read with 8 bits per sample only
 _COMPLEX = (5, 6)
 _SAMPLE_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex integer", 6: "complex"}
@@ -47,6 +51,7 @@ class ImageHeader:
         height: Height in pixels, likewise.
         bands: Samples per pixel, alpha included; 1 for palette images.
         depth: Bits per sample.
+        dtype: Name of the NumPy type of a value, such as ``"uint16"``; fewer than 8 bits are ``"uint8"``.
         unsupported: What no reader supports, in words; empty otherwise.
         needs_rasterio: What only :class:`rotated_atss.io.raster_reader.RasterReader` reads right, in words; empty if
             OpenCV does.
@@ -62,6 +67,7 @@ class ImageHeader:
     height: int
     bands: int
     depth: int
+    dtype: str = "uint8"
     unsupported: str = ""
     needs_rasterio: str = ""
     truncated: bool = False
@@ -72,9 +78,9 @@ class ImageHeader:
 
     @property
     def has_extra_band(self) -> bool:
-        """Whether a TIFF file has a fourth band that :func:`rotated_atss.io.images.read_image` leaves out."""
+        """Whether there are bands beyond red, green, blue and alpha."""
         cmyk = self.directory is not None and self.directory.value(tiff.PHOTOMETRIC, tiff.MIN_IS_BLACK) == tiff.CMYK
-        return self.file_format == "TIFF" and self.bands == 4 and not cmyk
+        return self.file_format not in ("PNG", "JPEG", "BMP") and self.bands - self.alpha > 3 and not cmyk
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
@@ -84,7 +90,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
         The header; None for other formats and damaged headers.
 
     Raises:
-        UnreadableImageError: The file is missing, empty or cannot be opened.
+        UnreadableImageError: The file is missing, empty, a device or pipe, or cannot be opened.
 
     Example:
         >>> import tempfile
@@ -97,6 +103,8 @@ def read_header(path: str | Path) -> ImageHeader | None:
         ('TIFF', 30, 20, 3, 16)
     """
     try:
+        if is_special_file(path):
+            raise UnreadableImageError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             return parse_header(file, path)
     except OSError as error:
@@ -177,7 +185,7 @@ def _parse_png(file: BinaryIO, head: bytes) -> ImageHeader | None:
         width, height = height, width
     gray_key = color_type == 0 and b"tRNS" in chunks
     return ImageHeader(
-        "PNG", width, height, bands, depth,
+        "PNG", width, height, bands, depth, "uint16" if depth == 16 else "uint8",
         needs_rasterio="a gray value of transparent pixels" if gray_key else "",
         truncated=b"IEND" not in _tail(file), alpha=color_type in (4, 6) or b"tRNS" in chunks,
         orientation=orientation, scans="interlaced" if head[28] else "",
@@ -224,7 +232,15 @@ def _parse_jpeg(file: BinaryIO, _: bytes) -> ImageHeader | None:
     unsupported = "" if depth == 8 else f"{depth}-bit JPEG values"
     scans = "" if marker in _BASELINE else "progressive"
     return ImageHeader(
-        "JPEG", width, height, bands, depth, unsupported, truncated=truncated, orientation=orientation, scans=scans
+        "JPEG",
+        width,
+        height,
+        bands,
+        depth,
+        unsupported=unsupported,
+        truncated=truncated,
+        orientation=orientation,
+        scans=scans,
     )
 
 
@@ -270,13 +286,21 @@ def _parse_tiff(file: BinaryIO, _: bytes) -> ImageHeader | None:
         directory.value(sides[1], 0),
         directory.value(tiff.SAMPLES_PER_PIXEL, 1),
         1 if depths is None or not len(depths.values) else int(depths.values.max()),
-        _unsupported_tiff(directory),
+        _tiff_dtype(directory),
+        unsupported=_unsupported_tiff(directory),
         needs_rasterio=_needs_rasterio(file, directory),
         truncated=directory.data_end() > _file_size(file),
         directory=directory,
         alpha=tiff.has_alpha(directory),
         orientation=orientation,
     )
+
+
+def _tiff_dtype(directory: TiffDirectory) -> str:
+    kind = {2: "int", 3: "float"}.get(directory.value(tiff.SAMPLE_FORMAT, 1), "uint")
+    depth = directory.value(tiff.BITS_PER_SAMPLE, 1)
+    name = f"{kind}{next((size for size in (8, 16, 32) if depth <= size), 64)}"
+    return name if name != "float8" else "uint8"
 
 
 def _unsupported_tiff(directory: TiffDirectory) -> str:
@@ -331,19 +355,22 @@ def _parse_jp2(file: BinaryIO, _: bytes) -> ImageHeader | None:
     if start < 0:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", head, start + 8)
-    bands, depth = struct.unpack_from(">HB", head, start + 40)
-    return ImageHeader("JPEG 2000", right - left, bottom - top, bands, (depth & 127) + 1, needs_rasterio="JPEG 2000")
+    bands, kind = struct.unpack_from(">HB", head, start + 40)
+    depth, signed = (kind & 127) + 1, kind >> 7
+    dtype = f"{'int' if signed else 'uint'}{8 if depth <= 8 else 16 if depth <= 16 else 32}"
+    return ImageHeader("JPEG 2000", right - left, bottom - top, bands, depth, dtype, needs_rasterio="JPEG 2000")
 
 
 def _parse_vrt(file: BinaryIO, _: bytes) -> ImageHeader | None:
     file.seek(0)
     text = file.read()
     size = re.search(rb'rasterXSize="(\d{1,9})"\s+rasterYSize="(\d{1,9})"', text)
-    types = re.findall(rb'<VRTRasterBand[^>]*dataType="[A-Za-z]+?(\d*)"', text)
+    types = [kind.decode().lower() for kind in re.findall(rb'<VRTRasterBand[^>]*dataType="([A-Za-z]+\d*)"', text)]
     if size is None:
         return None
-    depth = max((int(bits or 8) for bits in types), default=8)
-    return ImageHeader("VRT", int(size[1]), int(size[2]), max(1, len(types)), depth, needs_rasterio="VRT")
+    dtype = types[0] if types and types[0] in _VRT_TYPES else "uint8"
+    depth = 8 * np.dtype(dtype).itemsize
+    return ImageHeader("VRT", int(size[1]), int(size[2]), max(1, len(types)), depth, dtype, needs_rasterio="VRT")
 
 
 def _tail(file: BinaryIO) -> bytes:

@@ -21,7 +21,15 @@ from rotated_atss.io.reader_interface import ArrayReader, ImageReader
 from rotated_atss.io.row_reader import RowReader
 from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
 
-__all__ = ["ArrayReader", "ImageReader", "PixelOptions", "WholeImageReader", "find_georeference", "open_image"]
+__all__ = [
+    "ArrayReader",
+    "ImageReader",
+    "PixelOptions",
+    "WholeImageReader",
+    "find_georeference",
+    "is_converted",
+    "open_image",
+]
 
 ReaderKind = Literal["whole", "raster", "png rows", "jpeg rows"]
 
@@ -164,6 +172,29 @@ def _choose_jpeg_reader(header: ImageHeader) -> tuple[ReaderKind, str]:
     if header.bands == 4:
         return "whole", "its color model is CMYK"
     return ("jpeg rows", "") if has_vips() else ("whole", f"the package pyvips is not installed: {_INSTALL}")
+
+
+def is_converted(path: Path, options: PixelOptions) -> bool:
+    """Return whether values are scaled, bands are selected, or pixels without data are filled by rasterio.
+
+    Args:
+        path: The file.
+        options: Conversion of its pixels.
+
+    Raises:
+        UserError: The image is unreadable.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/a.png", np.zeros((2, 3), np.uint8))
+        ...     is_converted(Path(folder, "a.png"), PixelOptions())
+        False
+    """
+    header = check_header(path)
+    return header is not None and (header.dtype != "uint8" or _needs_rasterio(path, header, options))
 
 
 def _needs_rasterio(path: Path, header: ImageHeader, options: PixelOptions) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
-from rotated_atss.io.bit_depth import count_values
 from rotated_atss.io.decode import decode_image
 from rotated_atss.io.image_header import ImageHeader, check_header, read_header
 from rotated_atss.io.image_reader import choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, encode_png
+from rotated_atss.io.raster_reader import RasterReader
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")
 
@@ -24,18 +24,17 @@ _BAND_ROWS, _READ_ROWS = 2048, 512  # rows of two rows of windows, and of one ca
 _READER_BYTES = 64 << 20  # buffers of a reader by windows
 
 
-def read_image(path: str | Path, bits: int | None = None) -> Image:
+def read_image(path: str | Path, options: PixelOptions | None = None) -> Image:
     """Read an image as (H, W, 3) uint8, BGR.
 
     8-bit pixels equal those of ``cv2.imread``, as in mmrotate's image splitter and in training: gray images get three
-    equal channels, alpha is dropped and the EXIF orientation is applied. A TIFF file with three or four bands gives the
-    first three as red, green and blue, whatever band 4 is. 16-bit values are divided by 2^(bits - 8)
-    (:mod:`rotated_atss.io.bit_depth`).
+    equal channels, and the EXIF orientation is applied. Pixels without data (alpha 0, nodata, a mask) have the padding
+    color. Values of other types are scaled (:class:`rotated_atss.io.pixel_options.PixelOptions`).
 
     Args:
-        path: A PNG, JPEG, TIFF or BMP file.
-        bits: Used bits of 16-bit images, 8 to 16; None counts those of this image. 8-bit images are never scaled. For
-            several images :func:`rotated_atss.io.conversion.plan_conversion` finds a common number.
+        path: An image file.
+        options: Scaling and bands. None finds a scaling for this image;
+            :func:`rotated_atss.io.conversion.plan_conversion` finds one for several.
 
     Raises:
         UnreadableImageError: The file is missing, truncated, damaged or not an image.
@@ -43,33 +42,44 @@ def read_image(path: str | Path, bits: int | None = None) -> Image:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.png").write_bytes(encode_image(np.full((2, 3, 3), 7, np.uint8), "png"))
         ...     read_image(Path(folder, "a.png")).shape
         (2, 3, 3)
     """
-    with open_image(path, PixelOptions(bits)) as image:
+    with open_image(path, options) as image:
         return image.read()
 
 
-def count_pixel_values(path: Path) -> NDArray[np.int64] | None:
-    """Count the values of a 16-bit image.
+def sample_values(path: Path, options: PixelOptions) -> NDArray[Any]:
+    """Return values of an image for the choice of a scaling: all, or those of some windows of a large image.
+
+    Args:
+        path: An image file.
+        options: Selects the bands.
 
     Returns:
-        (65536,) counts; None if the image has another depth or cannot be read, which :func:`read_image` reports.
+        (N,) values in the type of the file, without those of pixels without data.
+
+    Raises:
+        UserError: As :func:`read_image`.
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = cv2.imwrite(f"{folder}/a.png", np.full((2, 3), 9, np.uint16))
-        ...     int(count_pixel_values(Path(folder, "a.png"))[9])
-        18
+        ...     sample_values(Path(folder, "a.png"), PixelOptions()).shape
+        (18,)
     """
-    try:
-        pixels, valid = decode_image(path, check_header(path))
-    except UserError:
-        return None
-    return count_values(pixels if valid is None else pixels[valid]) if pixels.dtype == np.uint16 else None
+    header = check_header(path)
+    if header is not None and choose_reader(path, header, options)[0] == "raster":
+        reader = RasterReader(path, options)
+        with reader:
+            return reader.sample_values()
+    values, valid = decode_image(path, header)
+    return (values if valid is None else values[valid]).reshape(-1)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -80,6 +90,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.png").write_bytes(encode_image(np.zeros((2, 3, 3), np.uint8), "png"))
         ...     image_size(Path(folder, "a.png"))
@@ -100,6 +111,7 @@ def encode_image(image: Image, image_format: str) -> bytes:
         image_format: One of ``IMAGE_FORMATS``.
 
     Example:
+        >>> import numpy as np
         >>> encode_image(np.zeros((2, 3, 3), np.uint8), "bmp")[:2]
         b'BM'
     """
@@ -117,6 +129,7 @@ def estimate_decode_bytes(path: Path) -> int:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "a.bmp").write_bytes(encode_image(np.zeros((20, 20, 3), np.uint8), "bmp"))
         ...     estimate_decode_bytes(Path(folder, "a.bmp"))

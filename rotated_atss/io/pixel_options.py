@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 from rotated_atss.io.bit_depth import check_bits
 
 PADDING_BGR = (104, 116, 124)
@@ -68,17 +68,17 @@ def check_scaling(scaling: object) -> None:
     Example:
         >>> check_scaling((5, 5))
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: the scaling must be auto, none, percentile or two ascending numbers, got (5, 5)
+        rotated_atss.errors.UserError: the scaling must be auto, none, percentile or two ascending numbers, got '(5, 5)'
     """
     if isinstance(scaling, str):
         valid = scaling in MODES
     else:
         valid = isinstance(scaling, (tuple, list)) and len(scaling) == 2 and _are_ascending(*scaling)
     if not valid:
-        raise UserError(f"the scaling must be {', '.join(MODES)} or two ascending numbers, got {scaling}")
+        raise UserError(f"the scaling must be {', '.join(MODES)} or two ascending numbers, got {quote(scaling)}")
 
 
-def check_bands(bands: tuple[int, ...] | None) -> None:
+def check_bands(bands: object) -> None:
     """Check a value of :attr:`PixelOptions.bands`.
 
     Raises:
@@ -87,9 +87,10 @@ def check_bands(bands: tuple[int, ...] | None) -> None:
     Example:
         >>> check_bands((3, 2, 1))
     """
-    if bands is not None and not (len(bands) in (1, 3) and all(type(band) is int and band >= 1 for band in bands)):
-        got = ",".join(map(str, bands))
-        raise UserError(f"bands must be one or three numbers from 1, got {got}", hint="for example --bands 3,2,1")
+    numbers = isinstance(bands, (tuple, list)) and all(type(band) is int and band >= 1 for band in bands)
+    if bands is not None and not (numbers and len(bands) in (1, 3)):  # type: ignore[arg-type]
+        what = f"bands must be one or three numbers from 1, got {quote(bands)}"
+        raise UserError(what, hint="for example --bands 3,2,1")
 
 
 def _are_ascending(low: object, high: object) -> bool:

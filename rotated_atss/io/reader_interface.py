@@ -75,7 +75,7 @@ class ImageReader(ABC):
             return self.read()
         rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
         bands = [
-            _average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
+            average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
             for top in range(0, self.height, rows)
         ]
         return np.concatenate(bands)
@@ -112,8 +112,17 @@ class ArrayReader(ImageReader):
         return self._image[y_start:y_stop, x_start:x_stop]
 
 
-def _average_blocks(image: Image, factor: int) -> Image:
-    """Average blocks of pixels; incomplete blocks are completed by repeating the border."""
+def average_blocks(image: Image, factor: int) -> Image:
+    """Average blocks of pixels; incomplete blocks are completed by repeating the border.
+
+    Args:
+        image: (H, W, 3) uint8.
+        factor: Side of the blocks, pixels.
+
+    Example:
+        >>> average_blocks(np.array([[[1, 2, 9]], [[3, 6, 9]]], np.uint8), 2).tolist()
+        [[[2, 4, 9]]]
+    """
     height, width = (-(-side // factor) for side in image.shape[:2])
     below, right = height * factor - image.shape[0], width * factor - image.shape[1]
     if below or right:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError, printable, quote
-from rotated_atss.io.files import atomic_write
+from rotated_atss.io.files import atomic_write, write_bytes
+
+JOURNAL = ".unfinished.json"
+"""File in the folder of a result whose files have not all been renamed."""
 
 
 def describe_files(paths: Iterable[str | Path]) -> dict[str, list[int]]:
@@ -112,6 +116,35 @@ def plan_moves(
     return content
 
 
+def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
+    """Check a journal before its moves are carried out: an output folder can come from somebody else.
+
+    Args:
+        journal: The content of the file that :func:`plan_moves` wrote.
+        path: The file, for the error.
+        folders: Folders that the moves may change.
+
+    Raises:
+        UserError: The journal is damaged, or names a file outside of ``folders``.
+
+    Example:
+        >>> check_journal({"moves": [], "remove": ["/etc/passwd"]}, Path("out/journal.json"), [Path("out")])
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: out/journal.json: names a file outside of the output folder, '/etc/passwd' ...
+    """
+    hint = f"remove {path.parent} to start over"
+    moves, remove = journal.get("moves"), journal.get("remove")
+    pairs = moves if isinstance(moves, list) and all(isinstance(pair, list) for pair in moves) else [[None]]
+    names = [*(name for pair in pairs for name in pair), *(remove if isinstance(remove, list) else [None])]
+    if any(len(pair) != 2 for pair in pairs) or not all(isinstance(name, str) and "\0" not in name for name in names):
+        raise UserError("the record of an interrupted run is damaged", where=path, hint=hint)
+    roots = [folder.resolve() for folder in folders]
+    for name in names:
+        if not any(root in Path(name).resolve().parents for root in roots):
+            raise UserError(f"names a file outside of the output folder, {quote(name)}", where=path, hint=hint)
+
+
 def finish_moves(journal: Mapping[str, Any]) -> None:
     """Carry out the moves of a journal that are not done yet.
 
@@ -132,3 +165,67 @@ def finish_moves(journal: Mapping[str, Any]) -> None:
     for source, target in left:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
+
+
+def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files of one result into a folder, so that files of two results never lie side by side.
+
+    All files are written under temporary names, then :data:`JOURNAL` records the renames. A process killed before keeps
+    the earlier result; one killed after leaves some of the new files and the journal, from which
+    :func:`complete_result` goes on.
+
+    Args:
+        folder: The folder, created if missing.
+        contents: Content by file name.
+
+    Raises:
+        UserError: A file cannot be written, for example because the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_result(Path(folder), {"a.txt": b"plane", "b.txt": b"ship"})
+        ...     sorted(os.listdir(folder))
+        ['a.txt', 'b.txt']
+    """
+    complete_result(folder)
+    temporary = {name: f".{name}.part" for name in contents}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            write_bytes(folder / temporary[name], data)
+        atomic_write(folder / JOURNAL, json.dumps({"files": temporary}).encode())
+    except BaseException as error:
+        for name in temporary.values():
+            with suppress(OSError):
+                (folder / name).unlink()
+        if isinstance(error, OSError):
+            what = f"cannot be written: {error.strerror}"
+            raise UserError(what, where=folder, hint="check the folder and the free space") from error
+        raise
+    complete_result(folder)
+
+
+def complete_result(folder: Path) -> None:
+    """Carry out the renames that a killed :func:`write_result` has left.
+
+    Example:
+        >>> complete_result(Path("no_such_folder"))
+    """
+    journal = folder / JOURNAL
+    if not journal.exists():
+        return
+    files = (read_state(journal) or {}).get("files")
+    pairs = files.items() if isinstance(files, dict) else ()
+    # Names alone: a journal from elsewhere must not reach files outside the folder.
+    names = [(old, new) for new, old in pairs if _is_name(old) and _is_name(new)]
+    try:
+        finish_moves({"moves": [(folder / old, folder / new) for old, new in names], "remove": []})
+        journal.unlink()
+    except OSError as error:
+        what = f"the result cannot be completed: {error.strerror}"
+        raise UserError(what, where=folder, hint="check the folder") from error
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")

@@ -79,7 +79,7 @@ def _geometries(image: ImageLabels) -> list[dict[str, Any]]:
     if image.georeference is None:
         return [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in corners.tolist()]
     from rotated_atss.geo.features import lon_lat_rings
-    from rotated_atss.geo.geojson import lon_lat_geometry
+    from rotated_atss.geo.text_files import lon_lat_geometry
 
     return [lon_lat_geometry(ring) for ring in lon_lat_rings(corners, image.georeference)]
 

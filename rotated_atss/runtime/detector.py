@@ -42,13 +42,13 @@ class GraphDetector:
         size: Default window side of ``predict_image``, pixels.
         gap: Default overlap of windows, pixels.
         iou_threshold: Default IoU threshold for merging windows.
-        bits: Used bits of 16-bit images; None counts them.
+        pixels: Conversion of the pixels of images to 8-bit color.
     """
 
     def __init__(self, session: Session, info: ModelInfo, graph: GraphInfo) -> None:
         self.session, self.info, self.graph = session, info, graph
         self.classes, self.size, self.gap = info.classes, info.window.size, info.window.gap
-        self.iou_threshold, self.bits = info.thresholds.merge_iou, info.preprocessing.bits
+        self.iou_threshold, self.pixels = info.thresholds.merge_iou, info.preprocessing.pixels
 
     @property
     def description(self) -> str:

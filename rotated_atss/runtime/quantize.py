@@ -86,7 +86,7 @@ def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Itera
     chosen = [images[index] for index in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))]
     per_image = -(-count // len(chosen))
     for path in chosen:
-        image = read_image(path, info.preprocessing.bits)
+        image = read_image(path, info.preprocessing.pixels)
         if info.window.size == WHOLE_IMAGE:
             yield image
             continue

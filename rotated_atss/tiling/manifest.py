@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +14,7 @@ from rotated_atss import __version__
 from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, count_of, is_or_are, quote
 from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
+from rotated_atss.io.pixel_options import AUTO, PixelOptions, check_bands, check_scaling
 from rotated_atss.tiling.source_images import SourceImage
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
@@ -36,9 +37,9 @@ class Manifest:
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
         whole_images: Whether the images were kept in one piece.
-        bits: Used bits by which 16-bit images were scaled; None for 8-bit images.
-        ground_resolution: Median of the meters per pixel of the images for which they are recorded, rounded to
-            millimeters; None if there are none.
+        pixels: Conversion of the pixels of the images to 8-bit color.
+        ground_resolution: Meters per pixel of the tiles: the median of the images for which it is recorded, divided by
+            the median rate if rates resample, rounded to millimeters; None if it is not recorded.
     """
 
     written_by: str = ""
@@ -47,7 +48,7 @@ class Manifest:
     keep_empty: bool = True
     window: tuple[int, int] | None = None
     whole_images: bool = False
-    bits: int | None = None
+    pixels: PixelOptions = field(default_factory=PixelOptions)
     ground_resolution: float | None = None
 
 
@@ -191,8 +192,8 @@ def read_manifest(path: str | Path) -> Manifest:
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
         whole_images=_get(settings, "whole_images", bool, False, path),
-        bits=_bits(settings, path),
-        ground_resolution=_ground_resolution(_get(content, "images", list, [], path), path),
+        pixels=_pixels(settings, path),
+        ground_resolution=_ground_resolution(_get(content, "images", list, [], path), settings, path),
     )
 
 
@@ -284,21 +285,35 @@ def check_tiles(
     return notes
 
 
-def _bits(settings: dict[str, Any], path: str | Path) -> int | None:
-    bits = settings.get("bits")
+def _pixels(settings: dict[str, Any], path: str | Path) -> PixelOptions:
+    bits, scaling, bands = settings.get("bits"), settings.get("scaling", AUTO), settings.get("bands")
     if bits is not None and not (type(bits) is int and MIN_BITS <= bits <= MAX_BITS):
         raise _manifest_error(path, "settings.bits", f"from {MIN_BITS} to {MAX_BITS} or null", bits)
-    return bits
+    try:
+        check_scaling(scaling)
+    except UserError:
+        raise _manifest_error(path, "settings.scaling", "a rule or two ascending numbers", scaling) from None
+    try:
+        check_bands(bands)
+    except UserError:
+        raise _manifest_error(path, "settings.bands", "one or three numbers from 1, or null", bands) from None
+    return PixelOptions.of(bits, scaling, bands)
 
 
-def _ground_resolution(images: Sequence[Any], path: str | Path) -> float | None:
-    """Return the median of the recorded values."""
+def _ground_resolution(images: Sequence[Any], settings: dict[str, Any], path: str | Path) -> float | None:
+    """Return the median of the recorded values, at the median rate of the tiles."""
     values = [entry.get("ground_resolution") for entry in images if isinstance(entry, dict)]
     known = [value for value in values if value is not None]
     for value in known:
         if not is_finite_number(value) or value <= 0:
             raise _manifest_error(path, "images.ground_resolution", "a number above 0, in meters per pixel", value)
-    return round(median(known), 3) or None if known else None
+    if not known:
+        return None
+    rates = _get(settings, "rates", list, [], path) if settings.get("name_style") == "devkit" else []
+    for rate in rates:
+        if not is_finite_number(rate) or rate <= 0:
+            raise _manifest_error(path, "settings.rates", "numbers above 0", rate)
+    return round(median(known) / median(rates or [1]), 3) or None
 
 
 def _window(settings: dict[str, Any], path: str | Path) -> tuple[int, int] | None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
 from rotated_atss.dota.detections import format_detections, list_task1_files, parse_detections, task1_path
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write_all, check_output_apart, read_bytes
+from rotated_atss.io.files import check_output_apart, read_bytes
 from rotated_atss.io.processes import available_cores, run_jobs
 from rotated_atss.io.progress import ProgressBar, progress_bar
+from rotated_atss.io.run_state import complete_result, write_result
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD, merge_detections
 
 _SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
@@ -90,11 +91,12 @@ def merge_folder(
     names = tuple(files) if classes is None else resolve_classes(classes)
     _reject_unknown_classes(files, names)
     check_output_apart(out_dir, [tiles_dir])
+    complete_result(out_dir)
     _reject_leftovers(out_dir, names)
     present = {name: files[name] for name in names if name in files}
     merged = {name: (ClassMerge(name, 0, 0, 0, 0), b"") for name in names}
     merged |= _merge_files(present, iou_threshold, workers, scheduler, progress)
-    atomic_write_all({task1_path(out_dir, name): content for name, (_, content) in merged.items()})
+    write_result(out_dir, {task1_path(out_dir, name).name: content for name, (_, content) in merged.items()})
     return [counts for counts, _ in merged.values()]
 
 

@@ -20,6 +20,8 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.image_reader import ArrayReader, ImageReader, PixelOptions, open_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.resampled_reader import ResampledReader
+from rotated_atss.ops.box_transforms import scale_obb
 from rotated_atss.ops.boxes import hbb_to_obb
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
@@ -92,6 +94,7 @@ def predict_image(
     batch_size: int = 4,
     iou_threshold: float | None = None,
     name: str | None = None,
+    rate: float = 1.0,
     progress: bool | None = False,
 ) -> BoxDetections:
     """Detect on one image of any size.
@@ -102,8 +105,8 @@ def predict_image(
     Args:
         detector: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
             :class:`Detector`.
-        image: A file, an open reader, or (H, W, 3), uint8, BGR. A 16-bit file is scaled by the detector's attribute
-            ``bits``, or by its own used bits.
+        image: A file, an open reader, or (H, W, 3), uint8, BGR. Values of a file other than 8-bit are scaled
+            by the detector's attribute ``pixels`` (:class:`rotated_atss.io.pixel_options.PixelOptions`).
         size: Side of the windows, pixels; 0 passes the whole image to the detector. None uses the detector's attribute
             ``size``, or 1024. Windows beyond the border are padded as by ``rotated-atss split``.
         gap: Overlap of neighboring windows, pixels; None uses the detector's attribute ``gap``, at most half the size,
@@ -112,6 +115,8 @@ def predict_image(
         iou_threshold: IoU threshold of the class-wise NMS that merges the windows. None uses the detector's attribute
             ``iou_threshold``, or 0.1.
         name: Image id; None uses the file name without its suffix, or ``image`` for an array.
+        rate: Resample the image by this factor before it is divided into windows, for example to the ground resolution
+            of the training images. The boxes are in pixels of the given image.
         progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
@@ -132,10 +137,10 @@ def predict_image(
     """
     tiling = resolve_tiling(detector, size, gap, batch_size, iou_threshold)
     if isinstance(image, (str, Path)):
-        with open_image(image, PixelOptions(getattr(detector, "bits", None))) as reader:
-            return _predict(detector, reader, tiling, name, progress)
+        with open_image(image, getattr(detector, "pixels", PixelOptions())) as reader:
+            return _predict_at_rate(detector, reader, tiling, name, rate, progress)
     reader = image if isinstance(image, ImageReader) else ArrayReader(_check_image(image))
-    return _predict(detector, reader, tiling, name, progress)
+    return _predict_at_rate(detector, reader, tiling, name, rate, progress)
 
 
 def resolve_tiling(
@@ -158,6 +163,15 @@ def resolve_tiling(
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)
+
+
+def _predict_at_rate(
+    detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, rate: float, progress: bool | None
+) -> BoxDetections:
+    if rate == 1:
+        return _predict(detector, image, tiling, name, progress)
+    detections = _predict(detector, ResampledReader(image, rate), tiling, name, progress)
+    return replace(detections, boxes=scale_obb(detections.boxes, (1 / rate, 1 / rate)))
 
 
 def _predict(

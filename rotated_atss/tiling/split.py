@@ -15,7 +15,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +161,10 @@ def split_dota(
             logger.warning("%s", note)
     run_description = describe_run(settings, folders)
     with staged(Path(out), run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
-        conversion = plan_conversion([source.image for source in sources], settings.bits, workers)
+        conversion = plan_conversion([source.image for source in sources], settings.pixels, workers)
         for note in conversion.notes:
             logger.warning("%s", note)
-        settings = replace(settings, bits=conversion.bits)
+        settings = replace(settings, **asdict(conversion.options))
         jobs = [
             SplitJob(image.image, label_set, stage.folder, settings) for image, label_set in zip(sources, label_sets)
         ]

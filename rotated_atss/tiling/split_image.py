@@ -16,8 +16,8 @@ from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
 from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
-from rotated_atss.io.image_reader import ImageReader, PixelOptions, find_georeference, open_image
-from rotated_atss.io.images import Image, check_header, encode_image, image_size, read_image
+from rotated_atss.io.image_reader import ImageReader, find_georeference, is_converted, open_image
+from rotated_atss.io.images import Image, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_batches_in_threads
 from rotated_atss.tiling.crop import (
     MIN_AREA,
@@ -119,7 +119,7 @@ def split_image(job: SplitJob) -> SplitStats:
     polygons = np.empty((0, 8)) if job.labels is None else job.labels.polygons
     tiles: list[Tile] = []
     tiles_per_object = np.zeros(len(polygons), np.int64)
-    with open_image(job.image, PixelOptions(bits=job.settings.bits)) as image:
+    with open_image(job.image, job.settings.pixels) as image:
         for rate in job.settings.resampling_rates():
             width, height, bands = _bands_at_rate(job, image, rate)
             windows = _windows_of_part(width, height, job.settings, job.part)
@@ -157,19 +157,18 @@ def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
-    """Write the image and its objects without cutting; only 16-bit images are decoded."""
-    check_header(job.image)
-    deep = job.settings.bits is not None  # counted over all images: None if no image has 16 bits
+    """Write the image and its objects without cutting; only images of other than 8 bits are decoded."""
+    converted = is_converted(job.image, job.settings.pixels)
     width, height = image_size(job.image)
     num_objects = 0 if job.labels is None else len(job.labels)
     has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
-    suffix = ".png" if deep else job.image.suffix
+    suffix = ".png" if converted else job.image.suffix
     resolution = _find_ground_resolution(job, (width, height))
     if not has_area.any() and not job.settings.keep_empty:
         return SplitStats(width, height, num_objects, without_area, (), (), (), suffix, resolution)
     name = job.image.stem
-    content = encode_image(read_image(job.image, job.settings.bits), "png") if deep else read_bytes(job.image)
+    content = encode_image(read_image(job.image, job.settings.pixels), "png") if converted else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
     if job.labels is not None:
         text = format_labels(job.labels.polygons[has_area], _select(job.labels.names, has_area),

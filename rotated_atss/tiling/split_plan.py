@@ -9,7 +9,7 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import ImageHeader, check_header, read_header
-from rotated_atss.io.image_reader import PixelOptions, choose_reader, open_image, whole_image_bytes
+from rotated_atss.io.image_reader import choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.images import estimate_decode_bytes
 from rotated_atss.tiling.crop import Integers
 from rotated_atss.tiling.row_bands import CHUNK_ROWS
@@ -76,7 +76,7 @@ def _count_parts(image: Path, settings: SplitSettings) -> int:
     windows = _windows_from_header(image, settings)
     if settings.whole_images or _is_resampled(settings) or sum(map(len, windows)) < 2 * WINDOWS_PER_PART:
         return 1
-    header, options = check_header(image), PixelOptions(bits=settings.bits)
+    header, options = check_header(image), settings.pixels
     if header is None or choose_reader(image, header, options)[0] != "raster":
         return 1
     with open_image(image, options) as reader:

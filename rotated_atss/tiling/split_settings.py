@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from rotated_atss.dota.tiles import MIN_WINDOW_SIZE
 from rotated_atss.errors import UserError
-from rotated_atss.io.bit_depth import check_bits
 from rotated_atss.io.images import IMAGE_FORMATS
+from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PixelOptions
 from rotated_atss.tiling.windows import sizes_at_rates
 
 NAME_STYLES = ("mmrotate", "devkit")
-PADDING_BGR = (104, 116, 124)
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,12 @@ class SplitSettings:
         image_format: ``png``, ``jpg``, ``bmp`` or ``tif``.
         keep_empty: Write tiles without objects.
         bits: Used bits of 16-bit images, 8 to 16; None counts them over all images. 8-bit images are never scaled.
+        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.pixel_options.PixelOptions`; ``auto``
+            and ``percentile`` are determined over all images.
+        bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
         whole_images: Keep every image in one piece, under its own name, with all its objects. The other settings, but
-            ``bits`` and ``keep_empty``, have no effect; 8-bit images are copied, 16-bit images are written as PNG.
+            ``bits``, ``scaling``, ``bands`` and ``keep_empty``, have no effect; 8-bit images are copied, others are
+            written as PNG.
 
     Raises:
         UserError: A value is out of range, or values contradict each other.
@@ -55,6 +58,8 @@ class SplitSettings:
     image_format: str = "png"
     keep_empty: bool = True
     bits: int | None = None
+    scaling: str | tuple[float, float] = AUTO
+    bands: tuple[int, ...] | None = None
     whole_images: bool = False
 
     def __post_init__(self) -> None:
@@ -65,7 +70,6 @@ class SplitSettings:
         _check_choice("name style", self.name_style, NAME_STYLES)
         _check_choice("image format", self.image_format, IMAGE_FORMATS)
         _check_padding(self.padding)
-        check_bits(self.bits)
         if self.resamples:
             _check_devkit(self.sizes, self.rates)
         else:
@@ -78,10 +82,17 @@ class SplitSettings:
             "sizes": tuple(self.sizes),
             "gaps": gaps * len(self.sizes) if len(gaps) == 1 else gaps,
             "rates": tuple(float(rate) for rate in self.rates),
+            "scaling": self.pixels.scaling,
+            "bands": self.pixels.bands,
             "padding": None if self.padding is None else tuple(self.padding),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def pixels(self) -> PixelOptions:
+        """Conversion of the pixels of the images."""
+        return PixelOptions.of(self.bits, self.scaling, self.bands)
 
     @property
     def resamples(self) -> bool:

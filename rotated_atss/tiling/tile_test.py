@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rotated_atss.dota.folders import list_images
 from rotated_atss.errors import UserError
+from rotated_atss.io.image_reader import PixelOptions
 from rotated_atss.io.images import read_image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.manifest import check_tiles, find_manifest
@@ -22,7 +23,7 @@ def run_tile_test(
     options: ResultOptions,
     *,
     labels: Sequence[str | Path] | None = None,
-    bits: int | None = None,
+    pixels: PixelOptions | None = None,
     batch_size: int = 4,
     progress: bool | None = False,
     log: Log = print,
@@ -35,7 +36,7 @@ def run_tile_test(
         classes: Class names in the order of the labels.
         options: Rules and outputs.
         labels: Label folders of the full images; None uses those that the manifest of the split records.
-        bits: Used bits of 16-bit tiles; None counts those of each tile.
+        pixels: Conversion of tiles that are not 8-bit; None finds one for each tile.
         batch_size: Tiles per call of the detector.
         progress: Show a progress bar over the tiles; None shows it on a terminal.
         log: Called with each line or table.
@@ -61,7 +62,7 @@ def run_tile_test(
     with progress_bar(total=len(tiles), desc="tiles", unit="tile", leave=False, show=progress) as bar:
         for start in range(0, len(tiles), batch_size):
             batch = tiles[start : start + batch_size]
-            images = [read_image(tile, bits) for tile in batch]
+            images = [read_image(tile, pixels) for tile in batch]
             detections += detect_on_tiles(detector, images, [tile.stem for tile in batch])
             bar.update(len(batch))
     return finish_test(detections, classes, options, labels=folders, notes=notes, log=log)

@@ -125,6 +125,13 @@ def test_bytes_after_the_end(saved, tail):
     refused(saved, "")
 
 
+def test_a_directory_on_several_disks(saved):
+    data = bytearray(saved.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 4] = 9
+    saved.write_bytes(data)
+    refused(saved, "not a readable checkpoint: a zip of something else, or damaged")
+
+
 def test_a_locator_that_points_elsewhere(saved):
     data = saved.read_bytes()
     at = data.rindex(b"PK\x06\x07")

@@ -234,6 +234,32 @@ def test_bits(raw, capsys, caplog):
     assert "the used bits of 16-bit images must be 8 to 16, got 32" in capsys.readouterr().err
 
 
+def test_scaling_and_bands(raw, capsys):
+    path = raw / "a" / "images" / "a.png"
+    cv2.imwrite(str(path), np.dstack([np.full((100, 200), value, np.uint16) for value in (10, 20, 40)]))
+    assert main([*arguments(raw, "a"), "--scaling=-10,41", "--bands", "3,2,1"]) == 0
+    assert cv2.imread(str(raw / "out" / "images" / "a__128__0___0.png"))[0, 0].tolist() == [250, 150, 100]
+    settings = json.loads((raw / "out" / "manifest.json").read_text())["settings"]
+    assert (settings["bits"], settings["scaling"], settings["bands"]) == (None, [-10, 41], [3, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scaling", "linear"], "the scaling must be auto, none, percentile or two ascending numbers, got 'linear'"),
+        (["--scaling", "5,5"], "two ascending numbers, got '(5.0, 5.0)'"),
+        (["--scaling", "1,2,3"], "two ascending numbers, got '(1.0, 2.0, 3.0)'"),
+        (["--scaling", "0;3"], "--scaling: the value must be a rule, or MIN,MAX, got '0;3'"),
+        (["--scaling", "0,3", "--bits", "11"], "--bits is a scaling too, got --bits 11 and --scaling 0,3"),
+        (["--bands", "1,2"], "bands must be one or three numbers from 1, got '(1, 2)'"),
+        (["--bands", "r,g,b"], "--bands: the value must be one or three numbers from 1, got 'r,g,b'"),
+    ],
+)
+def test_bad_scaling_and_bands(raw, capsys, words, message):
+    assert main([*arguments(raw, "a"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["split", "--help"])

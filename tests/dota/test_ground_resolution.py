@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rotated_atss.dota.ground_resolution import median_ground_resolution, read_ground_resolution
+from rotated_atss.dota.ground_resolution import parse_ground_resolution
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,5 @@ from rotated_atss.dota.ground_resolution import median_ground_resolution, read_g
         ("", None),
     ],
 )
-def test_resolution_of_a_file(tmp_path, text, resolution):
-    (tmp_path / "a.txt").write_bytes(text.encode())
-    assert read_ground_resolution(tmp_path / "a.txt") == resolution
-
-
-def test_files_without_a_resolution_do_not_count(tmp_path):
-    for name, text in (("a", "gsd:0.1"), ("b", "gsd:0.31234"), ("c", "gsd:0.5"), ("d", "gsd:null")):
-        (tmp_path / f"{name}.txt").write_text(text)
-    assert median_ground_resolution([*sorted(tmp_path.iterdir()), tmp_path / "gone.txt"]) == 0.312
+def test_resolution_of_a_file(text, resolution):
+    assert parse_ground_resolution(text.encode()) == resolution

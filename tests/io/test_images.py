@@ -1,11 +1,14 @@
 """Reading and encoding of images."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import IMAGE_FORMATS, encode_image, estimate_decode_bytes, image_size, read_image
+from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import can_decode_png
 from rotated_atss.tiling.split import split_dota
 from tests.io.tiff_file import tiff_bytes
@@ -63,7 +66,7 @@ def test_pixels_with_alpha_0_have_the_padding_color(tmp_path, suffix, dtype):
     else:
         cv2.imwrite(str(path), image)
     expected = np.where(image[..., 3:] > 0, image[..., :3], np.array([104, 116, 124])).astype(np.uint8)
-    assert np.array_equal(read_image(path, bits=8 if dtype == np.uint16 else None), expected)
+    assert np.array_equal(read_image(path, PixelOptions(8)), expected)
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "LA"])
@@ -186,10 +189,30 @@ def test_16_bit_images_are_scaled_by_their_used_bits_or_the_given_ones(tmp_path,
     path, image = tmp_path / f"a{suffix}", noise(20, 30)
     cv2.imwrite(str(path), image.astype(np.uint16) * 8)
     assert np.array_equal(read_image(path), image)
-    assert np.array_equal(read_image(path, bits=12), image // 2)
-    assert np.array_equal(read_image(path, bits=16), image // 32)
+    assert np.array_equal(read_image(path, PixelOptions(12)), image // 2)
+    assert np.array_equal(read_image(path, PixelOptions(16)), image // 32)
 
 
 def test_8_bit_images_are_never_scaled(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 3, np.uint8))
-    assert (read_image(tmp_path / "a.png", bits=11) == 3).all()
+    assert (read_image(tmp_path / "a.png", PixelOptions(11)) == 3).all()
+
+
+@pytest.mark.parametrize("length", [2**31 - 1, 0xA9000173, 10_000])
+def test_a_png_chunk_that_states_more_than_the_file_is_refused_before_memory_is_taken(tmp_path, length, monkeypatch):
+    """OpenCV reserves what a chunk states: 2.7 GB for a file of 400 bytes."""
+    data = bytearray(cv2.imencode(".png", np.zeros((9, 13), np.uint8))[1])
+    start = data.index(b"IDAT")
+    data[start - 4 : start] = length.to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV read the file"))
+    with pytest.raises(UserError, match=r"a\.png: not a readable image, or damaged"):
+        read_image(tmp_path / "a.png")
+
+
+def test_devices_and_pipes_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(UserError, match=f"{name}: not a regular file"):
+            read_image(tmp_path / name)

@@ -1,11 +1,26 @@
 """State of interrupted runs."""
 
+import errno
+import json
 import os
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from rotated_atss.errors import UserError
 from rotated_atss.io import run_state
-from rotated_atss.io.run_state import describe_files, finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.io.run_state import (
+    JOURNAL,
+    check_journal,
+    complete_result,
+    describe_files,
+    finish_moves,
+    first_difference,
+    plan_moves,
+    read_state,
+    write_result,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +89,100 @@ def test_moves_interrupted_at_any_call_are_finished(tmp_path, monkeypatch, calls
     finish_moves(journal)
     assert {path.name: path.read_text() for path in old.iterdir()} == dict.fromkeys("abc", "new")
     assert not list(new.iterdir())
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_result_is_old_or_new_after_a_kill_at_each_step(tmp_path, monkeypatch, earlier):
+    names = ["a.txt", "b.txt", "c.txt"]
+    for step in range(20):
+        folder = tmp_path / str(step)
+        if earlier:
+            write_result(folder, dict.fromkeys(names, b"old"))
+        calls = []
+
+        def counted(operation, calls=calls, step=step):
+            def call(*args, **options):
+                calls.append(args)
+                if len(calls) > step:
+                    raise KeyboardInterrupt
+                return operation(*args, **options)
+
+            return call
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(run_state.os, "replace", counted(os.replace))
+            patch.setattr(Path, "unlink", counted(Path.unlink))
+            write_result(folder, dict.fromkeys(names, b"new"))
+        present = {path.read_bytes() for path in folder.glob("*.txt")}
+        assert present in ([{b"old"}, {b"new"}, set()] if earlier else [{b"new"}, set()])
+        if (folder / JOURNAL).exists():
+            complete_result(folder)
+            assert [(folder / name).read_bytes() for name in names] == [b"new"] * 3
+        write_result(folder, dict.fromkeys(names, b"newer"))
+        kept = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("..unfinished")}
+        assert kept == dict.fromkeys(names, b"newer")
+        if len(calls) <= step:
+            break
+    assert step >= 8
+
+
+def test_full_disk_keeps_the_earlier_result(tmp_path, monkeypatch):
+    write_result(tmp_path, {"a.txt": b"old", "b.txt": b"old"})
+    write = Path.write_bytes
+
+    def fail_at_b(self, data):
+        if "b.txt" in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fail_at_b)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+        write_result(tmp_path, {"a.txt": b"new", "b.txt": b"new"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.txt": b"old", "b.txt": b"old"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"files": 3}', '{"files": {"x": 1}}', '{"files": {"../x": ".x.part", "y": "../outside"}}']
+)
+def test_journal_from_elsewhere_reaches_no_other_folder(tmp_path, text):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path in (tmp_path / "x", tmp_path / "outside", folder / ".x.part"):
+        path.write_text("kept")
+    (folder / JOURNAL).write_text(text)
+    complete_result(folder)
+    assert not (folder / JOURNAL).exists()
+    assert (tmp_path / "x").read_text() == (tmp_path / "outside").read_text() == "kept"
+    assert not (folder / "y").exists()
+
+
+@pytest.mark.parametrize(
+    "journal, message",
+    [
+        ({}, "is damaged"),
+        ({"moves": [["a"]], "remove": []}, "is damaged"),
+        ({"moves": [["a", 3]], "remove": []}, "is damaged"),
+        ({"moves": "ab", "remove": []}, "is damaged"),
+        ({"moves": [], "remove": None}, "is damaged"),
+        ({"moves": [], "remove": ["OUT/a\0b"]}, "is damaged"),
+        ({"moves": [], "remove": ["/etc/passwd"]}, "names a file outside of the output folder, '/etc/passwd'"),
+        ({"moves": [], "remove": ["OUT/../a.txt"]}, "names a file outside of the output folder"),
+        ({"moves": [["OUT/a", "/tmp/b"]], "remove": []}, "names a file outside of the output folder, '/tmp/b'"),
+        ({"moves": [["/etc/passwd", "OUT/a"]], "remove": []}, "names a file outside of the output folder"),
+        ({"moves": [], "remove": ["OUT/link/a.txt"]}, "names a file outside of the output folder"),
+    ],
+)
+def test_a_journal_changes_only_the_output_folder(tmp_path, journal, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to("/etc")
+    content = json.loads(json.dumps(journal).replace("OUT", str(out)))
+    with pytest.raises(UserError, match=message):
+        check_journal(content, out / "journal.json", [out])
+
+
+def test_a_journal_of_the_output_folder_is_accepted(tmp_path):
+    moves = [(tmp_path / ".part" / "a.txt", tmp_path / "a.txt")]
+    journal = plan_moves(tmp_path / "journal.json", moves, [tmp_path / "b.txt"])
+    check_journal(journal, tmp_path / "journal.json", [tmp_path])
+    assert journal["remove"] == [str(tmp_path / "b.txt")]

@@ -11,6 +11,6 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )  # fmt: skip
 hypothesis.settings.register_profile(
-    "long", hypothesis.settings.get_profile("quick"), derandomize=False, max_examples=5000, print_blob=True
+    "long", hypothesis.settings.get_profile("quick"), derandomize=False, max_examples=1000, print_blob=True
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

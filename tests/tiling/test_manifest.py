@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rotated_atss.errors import UserError
+from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.tiling.manifest import Manifest, read_manifest
 
 
@@ -24,6 +25,8 @@ def read(tmp_path, text):
         '{"settings": []}', '{"settings": {"keep_empty": "no"}}', '{"written_by": 1}',
         '{"settings": {"sizes": 3}}', '{"settings": {"sizes": [256]}}', '{"settings": {"sizes": [256], "gaps": [256]}}',
         '{"settings": {"sizes": ["a"], "gaps": [0]}}', '{"settings": {"bits": 17}}', '{"settings": {"bits": "11"}}',
+        '{"settings": {"scaling": 3}}', '{"settings": {"scaling": [3, 1]}}', '{"settings": {"scaling": [null, {}]}}',
+        '{"settings": {"bands": 3}}', '{"settings": {"bands": [1, 2]}}', '{"settings": {"bands": ["a", 1, 2]}}',
         '{"images": 3}', '{"images": [{"ground_resolution": 0}]}', '{"images": [{"ground_resolution": "1"}]}',
         '{"images": [{"ground_resolution": NaN}]}',
     ],
@@ -42,16 +45,31 @@ def test_entries_of_a_manifest(tmp_path):
         {"images": "raw", "labels": None}, {"images": "raw"}, {"labels": "x", "label_format": "voc"},
         {"labels": "n" * 5000},
     ]  # fmt: skip
-    settings = {"keep_empty": False, "sizes": [256, 512], "gaps": [64, 128], "bits": 11}
+    settings = {
+        "keep_empty": False,
+        "sizes": [256, 512],
+        "gaps": [64, 128],
+        "bits": 11,
+        "scaling": [0, 0.5],
+        "bands": [3, 2, 1],
+    }
     content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": settings}
     manifest = read(tmp_path, json.dumps(content))
     expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
-    assert manifest == Manifest("a", expected, ("t",), keep_empty=False, window=(256, 64), bits=11)
+    pixels = PixelOptions(11, (0, 0.5), (3, 2, 1))
+    assert manifest == Manifest("a", expected, ("t",), keep_empty=False, window=(256, 64), pixels=pixels)
     assert read(tmp_path, "{}") == Manifest()
 
 
 def test_ground_resolution_is_the_median_of_the_known_ones(tmp_path):
     images = [{"ground_resolution": value} for value in (0.3, 0.25012, 0.1)]
     assert read(tmp_path, json.dumps({"images": [*images, {"file": "a.png"}, 3]})).ground_resolution == 0.25
+    resampled = {"images": images, "settings": {"name_style": "devkit", "rates": [0.5]}}
+    assert read(tmp_path, json.dumps(resampled)).ground_resolution == 0.5
+    resampled["settings"]["rates"] = [0]
+    with pytest.raises(UserError, match=r"settings\.rates must be numbers above 0, got '0'"):
+        read(tmp_path, json.dumps(resampled))
+    resampled["settings"]["name_style"] = "mmrotate"  # which does not resample
+    assert read(tmp_path, json.dumps(resampled)).ground_resolution == 0.25
     assert read(tmp_path, json.dumps({"images": [{"file": "a.png"}]})).ground_resolution is None
     assert read(tmp_path, '{"images": [{"ground_resolution": 1e-9}]}').ground_resolution is None

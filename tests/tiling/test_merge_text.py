@@ -1,11 +1,15 @@
 """Merging of Task1 folders, compared with DOTA_devkit; the result does not depend on workers or parts."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 import rotated_atss.tiling.merge_text
-from rotated_atss.dota.detections import Detections, read_detections, task1_path, write_detections
+from rotated_atss.dota.detections import Detections, list_task1_files, read_detections, task1_path, write_detections
 from rotated_atss.errors import UserError
+from rotated_atss.io import run_state
+from rotated_atss.io.run_state import finish_moves
 from rotated_atss.tiling.merge_text import merge_folder
 from tests.tiling.task1_rows import rows_of
 
@@ -163,3 +167,24 @@ def test_wrong_arguments(tmp_path, change, words):
     given["tiles_dir"] = tmp_path / given["tiles_dir"]
     with pytest.raises(UserError, match=words):
         merge_folder(**given)
+
+
+def test_merge_killed_while_it_renames_is_reported_and_repeated(tmp_path, monkeypatch):
+    (tmp_path / "tiles").mkdir()
+    for name in ("plane", "ship"):
+        (tmp_path / "tiles" / f"Task1_{name}.txt").write_text("P1__1024__824___0 0.9 1 2 11 2 11 8 1 8\n")
+    merge_folder(tmp_path / "tiles", tmp_path / "whole", workers=1)
+
+    def killed(journal):
+        finish_moves({**journal, "moves": journal["moves"][:1]})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(run_state, "finish_moves", killed)
+        merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
+    with pytest.raises(UserError, match=r"out: the files of a result that was stopped are incomplete \(run the"):
+        list_task1_files(tmp_path / "out")
+    merge_folder(tmp_path / "tiles", tmp_path / "out", workers=1)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Task1_plane.txt", "Task1_ship.txt"]
+    for name, path in list_task1_files(tmp_path / "out").items():
+        assert path.read_bytes() == (tmp_path / "whole" / f"Task1_{name}.txt").read_bytes()

@@ -263,3 +263,12 @@ def test_large_images_are_read_once_from_top_to_bottom(monkeypatch) -> None:
     assert reader.windows == [(0, y, 100, min(y + 64, 300)) for y in (0, 64, 128, 192, 256)]
     for attribute in ("boxes", "scores", "labels"):
         assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
+
+
+def test_resampled_image_gives_boxes_in_its_own_pixels() -> None:
+    large = cv2.resize(image_of([(30, 20), (150, 90)], 200, 120), None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
+    expected = predict_image(Spots(), image_of([(30, 20), (150, 90)], 200, 120), size=96, gap=32)
+    detections = predict_image(Spots(), large, size=96, gap=32, rate=0.25)
+    torch.testing.assert_close(detections.boxes[:, :4], expected.boxes[:, :4] * 4)
+    assert torch.equal(detections.boxes[:, 4], expected.boxes[:, 4])
+    assert torch.equal(detections.labels, expected.labels)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
+from tests.io.tiff_file import tiff_bytes
 from tests.tiling.dota_folder import tile_labels
 
 
@@ -144,6 +145,34 @@ def test_16_bit_images_have_one_scaling_that_is_stated_and_recorded(tmp_path, sp
     split(images, None, tmp_path / "given", bits=12, padding=None)
     tile = cv2.imread(str(tmp_path / "given" / "images" / "bright__128__0___0.png"))
     assert np.array_equal(tile, pixels // 2)
+
+
+def test_other_values_have_one_scaling_that_is_stated_and_recorded(tmp_path, split, caplog):
+    pytest.importorskip("rasterio")
+    images = tmp_path / "images"
+    images.mkdir()
+    values = np.random.default_rng(0).uniform(-1, 3, (100, 120, 3)).astype(np.float32)
+    (images / "a.tif").write_bytes(tiff_bytes(values, 2))
+    (images / "b.tif").write_bytes(tiff_bytes(values / 2, 2))
+    split(images, None, tmp_path / "out", bands=(3, 2, 1))
+    settings = json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]
+    low, high = settings["scaling"]
+    assert settings["bands"] == [3, 2, 1]
+    np.testing.assert_allclose((low, high), np.percentile([values, values / 2], [2, 98]), rtol=0.02)
+    for name, each in (("a", values), ("b", values / 2)):
+        tile = cv2.imread(str(tmp_path / "out" / "images" / f"{name}__128__0___0.png"))[:100, :120]
+        assert np.abs(tile - np.clip((each - low) * 255 / (high - low), 0, 255)).max() <= 0.6  # band 1 is blue
+    assert [record.getMessage() for record in caplog.records] == [
+        f"2 of 2 images have float32 values: {low:g} to {high:g} become 0 to 255 (--scaling={low:g},{high:g})",
+        "bands 3,2,1 are RGB",
+    ]
+    split(images, None, tmp_path / "again", bands=(3, 2, 1), scaling=(low, high))
+    for tile in (tmp_path / "out" / "images").iterdir():
+        assert tile.read_bytes() == (tmp_path / "again" / "images" / tile.name).read_bytes()
+    split(images, None, tmp_path / "whole", bands=(3, 2, 1), scaling=(low, high), whole_images=True)
+    whole = cv2.imread(str(tmp_path / "whole" / "images" / "a.png"))
+    tile = cv2.imread(str(tmp_path / "out" / "images" / "a__128__0___0.png"))
+    assert np.array_equal(whole, tile[:100, :120])
 
 
 def test_bits_are_recorded_only_for_16_bit_images(tmp_path, make_folder, split, caplog):

@@ -12,10 +12,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.bit_depth import MAX_BITS, used_bits
+from rotated_atss.io.bit_depth import MAX_BITS, count_values, used_bits
 from rotated_atss.io.image_header import UnreadableImageError
 from rotated_atss.io.image_reader import PixelOptions, open_image
-from rotated_atss.io.images import count_pixel_values
+from rotated_atss.io.images import sample_values
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.pixel_options import AUTO
 from rotated_atss.io.scaling import is_resolved, uses_bits
@@ -90,8 +90,7 @@ class LoadTile(LoadImageFromFile):
             return UserError(
                 f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
             )
-        counts = count_pixel_values(path)
-        used = "" if counts is None else f", got {used_bits(counts)} of {MAX_BITS} bits used"
+        used = f", got {used_bits(count_values(sample_values(path, self.options)))} of {MAX_BITS} bits used"
         hint = f"set bits of {name} in all pipelines of the config, or split the images first"
         return UserError(f"16-bit images need the number of used bits{used}", where=path, hint=hint)
 

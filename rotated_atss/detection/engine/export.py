@@ -109,7 +109,7 @@ def describe_loaded(loaded: LoadedModel) -> ModelInfo:
     if info is None:
         return describe_model(cfg, model, classes, window=default_window(cfg))
     return describe_model(
-        cfg, model, classes, window=info.window, training_data=info.training_data, bits=info.preprocessing.bits,
+        cfg, model, classes, window=info.window, training_data=info.training_data, pixels=info.preprocessing.pixels,
         origin=info.origin,
     )  # fmt: skip
 

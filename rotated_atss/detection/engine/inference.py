@@ -22,11 +22,12 @@ from rotated_atss.detection.engine.checkpoint_io import load_weights, read_check
 from rotated_atss.detection.engine.class_names import find_class_names, set_classes
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, require_keys
 from rotated_atss.detection.engine.device import resolve_device
-from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold
+from rotated_atss.detection.engine.model_record import default_window, merge_iou_threshold, merge_pixel_options
 from rotated_atss.detection.engine.network import has_fast_bfloat16, num_classes, store_channels_last
 from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.cpu_threads import update_threads
+from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
 from rotated_atss.tiling.predict import Tiling
 
@@ -50,8 +51,8 @@ class LoadedDetector:
             its NMS.
         amp: Run the network in bfloat16, on devices that have it (:func:`has_fast_bfloat16`).
         channels_last: Store the weights channels last (:func:`store_channels_last`).
-        bits: Used bits of 16-bit images: those of the config's ``LoadTile``, or those by which the training images were
-            split. None counts them.
+        pixels: Conversion of the pixels of images: that of the config's ``LoadTile``, or that by which the training
+            images were split. None is automatic.
         info: The record of the model file; None if it has none.
     """
 
@@ -66,14 +67,15 @@ class LoadedDetector:
         iou_threshold: float = Tiling.iou_threshold,
         amp: bool = False,
         channels_last: bool = False,
-        bits: int | None = None,
+        pixels: PixelOptions | None = None,
         info: ModelInfo | None = None,
     ) -> None:
         if channels_last:
             store_channels_last(model)
         self.model: Any = model.eval()  # with the test_step of MMEngine's models
         self.pipeline, self.classes, self.amp = pipeline, tuple(classes), amp
-        self.size, self.gap, self.iou_threshold, self.bits, self.info = size, gap, iou_threshold, bits, info
+        self.size, self.gap, self.iou_threshold, self.info = size, gap, iou_threshold, info
+        self.pixels = PixelOptions() if pixels is None else pixels
 
     @property
     def device(self) -> torch.device:
@@ -155,7 +157,9 @@ def load_detector(
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,
-        bits=find_test_dataset(cfg)["pipeline"][0].get("bits") or (None if info is None else info.preprocessing.bits),
+        pixels=merge_pixel_options(
+            find_test_dataset(cfg)["pipeline"][0], PixelOptions() if info is None else info.preprocessing.pixels
+        ),
         info=info,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rotated_atss.checkpoints.model_info import (
 )
 from rotated_atss.detection.engine.config import find_test_dataset
 from rotated_atss.errors import UserError, quote
+from rotated_atss.io.pixel_options import AUTO, PixelOptions
 from rotated_atss.tiling.predict import Tiling
 from rotated_atss.tiling.split_settings import default_gap
 
@@ -39,7 +41,7 @@ def describe_model(
     *,
     window: Window,
     training_data: TrainingData | None = None,
-    bits: int | None = None,
+    pixels: PixelOptions | None = None,
     ground_resolution: float | None = None,
     origin: str | None = None,
 ) -> ModelInfo:
@@ -51,7 +53,7 @@ def describe_model(
         classes: Class names in the order of the class indices.
         window: Windows of prediction.
         training_data: Summary of the training data.
-        bits: Used bits by which the 16-bit images of the training were split. The config's take precedence.
+        pixels: Conversion of the pixels when the training images were split. The config's takes precedence.
         ground_resolution: Meters per pixel of the training images. The config's ``ground_resolution`` takes precedence.
         origin: Source of converted weights.
 
@@ -73,7 +75,7 @@ def describe_model(
         box_type="obb" if coder.encode_size == 5 else "hbb",
         angle_version=getattr(coder, "angle_version", None),
         window=window,
-        preprocessing=_describe_preprocessing(cfg, bits),
+        preprocessing=_describe_preprocessing(cfg, pixels or PixelOptions()),
         thresholds=_describe_thresholds(cfg),
         ground_resolution=cfg.get("ground_resolution", ground_resolution),
         training_data=training_data,
@@ -135,7 +137,7 @@ def _config_text(cfg: Config) -> str | None:
         return None
 
 
-def _describe_preprocessing(cfg: Config, bits: int | None) -> Preprocessing:
+def _describe_preprocessing(cfg: Config, pixels: PixelOptions) -> Preprocessing:
     settings = cfg.model.get("data_preprocessor") or {}
     if settings.get("pad_value"):
         raise UserError(f"data_preprocessor.pad_value must be 0, got {settings['pad_value']}")
@@ -147,8 +149,19 @@ def _describe_preprocessing(cfg: Config, bits: int | None) -> Preprocessing:
         channel_order="RGB" if is_rgb else "BGR",
         pad_divisor=settings.get("pad_size_divisor", 1),
         resize=_resize_of(steps),
-        bits=(steps[0].get("bits") if steps else None) or bits,
+        **asdict(merge_pixel_options(steps[0] if steps else {}, pixels)),
     )
+
+
+def merge_pixel_options(step: Mapping[str, Any], recorded: PixelOptions) -> PixelOptions:
+    """Return the conversion of pixels that a loading step of a pipeline states, completed by a recorded one.
+
+    Example:
+        >>> merge_pixel_options({"type": "LoadTile", "bits": 11}, PixelOptions(bands=(3, 2, 1)))
+        PixelOptions(bits=11, scaling='auto', bands=(3, 2, 1))
+    """
+    stated = {name: step[name] for name in ("bits", "scaling", "bands") if step.get(name) not in (None, AUTO)}
+    return PixelOptions.of(**{**asdict(recorded), **stated})
 
 
 def _resize_of(steps: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:

@@ -15,7 +15,6 @@ from rotated_atss.checkpoints.model_info import KEY, WHOLE_IMAGE, TrainingData, 
 from rotated_atss.checkpoints.training_summary import summarize_training_data, widen_gap
 from rotated_atss.detection.engine.model_record import default_window, describe_model
 from rotated_atss.detection.engine.network import unwrap_model
-from rotated_atss.dota.ground_resolution import median_ground_resolution
 from rotated_atss.dota.tiles import is_tile_name, parse_tile_name
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_header import read_header
@@ -43,10 +42,9 @@ class ModelInfoHook(Hook):
             data = describe_training_data(dataset, classes)
             window = widen_gap(find_training_window(dataset, runner.cfg), data)
             manifest = _find_manifest(dataset) or Manifest()
-            resolution = manifest.ground_resolution or _resolution_of_labels(manifest)
             info = describe_model(
-                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data, bits=manifest.bits,
-                ground_resolution=resolution,
+                runner.cfg, unwrap_model(runner.model), classes, window=window, training_data=data,
+                pixels=manifest.pixels, ground_resolution=manifest.ground_resolution,
             )  # fmt: skip
             self._text = info.to_json()
         except UserError as error:
@@ -56,12 +54,6 @@ class ModelInfoHook(Hook):
         """Add the record."""
         if self._text is not None:
             checkpoint["meta"][KEY] = self._text
-
-
-def _resolution_of_labels(manifest: Manifest) -> float | None:
-    """Return the ground resolution that the labels of a split state, for manifests without an entry for it."""
-    paths = [path for folder in manifest.label_folders for path in sorted(Path(folder).glob("*.txt"))]
-    return median_ground_resolution(paths)
 
 
 def describe_training_data(dataset: Any, classes: Sequence[str]) -> TrainingData:

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from rotated_atss import cli
-from rotated_atss.configs import config_names, find_config
+from rotated_atss.configs import config_names, find_base_config, find_config
 from rotated_atss.detection.engine.config import build_model, find_test_dataset, load_config
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
@@ -108,6 +108,12 @@ def test_text_of_a_config_is_complete_but_not_formatted(monkeypatch):
 
 
 # -- configs that are not executed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "*", "rotated_atss_obb_*", "[" * 300, ".", "..", "a\x00b"])
+def test_names_that_are_no_configs(name, tmp_path, fault):
+    assert "no such config" in fault(find_config, name)
+    assert "no such config in _base_" in fault(find_base_config, name, tmp_path / "own.py")
 
 
 def test_a_config_of_every_folder_is_the_same_when_it_is_not_executed(tmp_path):

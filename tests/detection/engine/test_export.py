@@ -109,7 +109,7 @@ def test_detections_are_those_of_torch(base, narrow, tmp_path):
     assert lines[0].startswith("ONNX Runtime compared with torch in float32 on noise: scores of ")
     in_torch, exported = load_in_torch(config, checkpoint, device="cpu"), load_detector(tmp_path / "a.onnx")
     assert exported.classes == in_torch.classes
-    assert (exported.size, exported.bits) == (in_torch.size, in_torch.bits)
+    assert (exported.size, exported.pixels) == (in_torch.size, in_torch.pixels)
     assert exported.iou_threshold == in_torch.iou_threshold
     shapes = [(90, 120), (128, 128)] if "coco" in base else [(128, 128)]
     tiles = [smooth_noise(*shapes[number % len(shapes)], number) for number in range(8)]

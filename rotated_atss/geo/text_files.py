@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,28 +15,41 @@ from rotated_atss.geo.crs import crs_name
 from rotated_atss.geo.features import KNOWN_CRS, PIXELS, FeatureTable
 
 
-def geojson_bytes(table: FeatureTable) -> bytes:
-    """Format a table as a FeatureCollection, one feature per line.
+def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
+    """Write a FeatureCollection, one feature per line.
 
     Coordinates are longitude and latitude in WGS 84, rings are counterclockwise, and a polygon across the antimeridian
     is a MultiPolygon of its parts (RFC 7946, 3.1.6, 3.1.9, 4). Coordinates that are not those of WGS 84 are no GeoJSON
     in the strict sense: the member ``coordinates`` says ``pixels`` or ``map``.
 
     Args:
-        table: A table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat``.
+        path: The file.
+        tables: One table of :func:`rotated_atss.geo.features.build_tables` with ``lon_lat``.
+
+    Raises:
+        OSError: The file cannot be written.
 
     Example:
+        >>> import tempfile
         >>> from rotated_atss.geo.features import Features, build_tables
-        >>> (table,) = build_tables(Features.from_task1({}, {}))
-        >>> print(geojson_bytes(table).decode())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_geojson(f"{folder}/a.geojson", build_tables(Features.from_task1({}, {})))
+        ...     print(Path(folder, "a.geojson").read_text())
         {"type": "FeatureCollection", "name": "detections", "coordinates": "pixels", "features": [
         ]}
     """
+    (table,) = tables
     head = {"type": "FeatureCollection", "name": "detections"}
     if table.coordinates != KNOWN_CRS:
         head["coordinates"] = table.coordinates
-    features = ",\n".join(_features(table))
-    return f'{json.dumps(head)[:-1]}, "features": [\n{features}{chr(10) if features else ""}]}}\n'.encode()
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{json.dumps(head)[:-1]}, "features": [')
+        separator = "\n"
+        for part in table.iter_parts():
+            for feature in _features(part):
+                file.write(separator + feature)
+                separator = ",\n"
+        file.write("\n]}\n")
 
 
 def _features(table: FeatureTable) -> Iterator[str]:
@@ -55,7 +68,7 @@ def _json_values(column: NDArray) -> list[str]:
 
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
-    split = (table.rings[..., 0].max(axis=1) > 180) & (table.coordinates == KNOWN_CRS)
+    split = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
     for index, (is_finite, is_split) in enumerate(zip(table.finite.tolist(), split.tolist())):
         if not is_finite:
             yield "null"
@@ -107,28 +120,35 @@ def split_ring(ring: NDArray[np.float64]) -> list[list[list[float]]]:
     return parts
 
 
-def csv_bytes(tables: Sequence[FeatureTable]) -> bytes:
-    r"""Format tables as CSV: the columns, ``crs`` and the polygon as well-known text in ``WKT``.
+def write_csv(path: str | Path, tables: Sequence[FeatureTable]) -> None:
+    r"""Write a CSV file with the columns, ``crs``, and the polygon as well-known text in ``WKT``.
 
     Args:
+        path: The file.
         tables: Tables of :func:`rotated_atss.geo.features.build_tables`. The column ``crs`` has the CRS of each row,
             ``pixels``, or ``unknown``.
 
+    Raises:
+        OSError: The file cannot be written.
+
     Example:
+        >>> import tempfile
         >>> from rotated_atss.geo.features import Features, build_tables
-        >>> csv_bytes(build_tables(Features.from_task1({}, {})))
-        b'class,score,image,center_x,center_y,length_m,width_m,heading_deg,crs,WKT\n'
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_csv(f"{folder}/a.csv", build_tables(Features.from_task1({}, {})))
+        ...     Path(folder, "a.csv").read_text()
+        'class,score,image,center_x,center_y,length_m,width_m,heading_deg,crs,WKT\n'
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*tables[0].columns, "crs", "WKT"])
-    for table in tables:
-        crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
-        columns = [
-            column.tolist() if column.dtype == object else _numbers(column, "") for column in table.columns.values()
-        ]
-        writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(table)))
-    return text.getvalue().encode()
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*tables[0].columns, "crs", "WKT"])
+        for table in tables:
+            crs = PIXELS if table.coordinates == PIXELS else "unknown" if table.crs is None else crs_name(table.crs)
+            for part in table.iter_parts():
+                columns = [
+                    each.tolist() if each.dtype == object else _numbers(each, "") for each in part.columns.values()
+                ]
+                writer.writerows((*values, crs, ring) for values, ring in zip(zip(*columns), _wkt(part)))
 
 
 def _numbers(column: NDArray, unknown: str) -> list[str]:

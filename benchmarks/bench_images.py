@@ -1,0 +1,95 @@
+"""Reading a large image by the windows of a split (1024/200), per format and library: seconds and peak memory.
+
+Every run is a fresh process that reads all windows from top to bottom and computes a checksum of their pixels. The
+image is that of ``reliability/make_gigapixel.py``; FOLDER holds it already, or receives it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records import ROOT, Record, Row, target
+from benchmarks.reliability.make_gigapixel import WRITERS, make_gigapixel
+
+OPTIONS = dict(repeats=1, data="", size=30_000)
+
+LIBRARIES = ("rotated-atss", "rasterio", "opencv")
+PEAK_MB = 1000
+
+RUN = """
+import json, os, resource, sys, time, zlib
+path, library = sys.argv[1:]
+from benchmarks import memory
+from rotated_atss.tiling.windows import sliding_windows
+def read_windows():
+    if library == "rotated-atss":
+        from rotated_atss.io.image_reader import open_image
+        with open_image(path) as image:
+            yield image.width, image.height
+            for x, y, x_stop, y_stop in windows:
+                yield image.read((x, y, x_stop, y_stop))
+    elif library == "rasterio":
+        import numpy, rasterio
+        with rasterio.open(path) as file:
+            yield file.width, file.height
+            for x, y, x_stop, y_stop in windows:
+                bands = file.read([3, 2, 1], window=((y, y_stop), (x, x_stop)))
+                yield numpy.ascontiguousarray(numpy.moveaxis(bands, 0, -1))
+    else:
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(1 << 40)
+        import cv2, numpy
+        image = cv2.imread(path)
+        yield image.shape[1], image.shape[0]
+        for x, y, x_stop, y_stop in windows:
+            yield numpy.ascontiguousarray(image[y:y_stop, x:x_stop])
+started, checksum = time.perf_counter(), 0
+reading = read_windows()
+windows = sliding_windows(*next(reading), [(1024, 200)], 0.6).tolist()
+windows.sort(key=lambda window: window[1])
+for pixels in reading:
+    checksum = zlib.crc32(pixels.tobytes(), checksum)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({
+    "seconds": round(time.perf_counter() - started, 1), "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+    "peak_mb": memory.process_peak_megabytes(), "checksum": checksum, "windows": len(windows),
+}))
+"""
+
+
+def read_once(path: Path, library: str) -> Row:
+    """Read all windows in a fresh process."""
+    words = [sys.executable, "-W", "ignore", "-c", RUN, str(path), library]
+    result = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(result.stdout)
+
+
+def format_rows(name: str, path: Path, repeats: int) -> list[Row]:
+    """Measure all libraries in turn on one file; the fastest of the runs of each."""
+    turns = [{library: read_once(path, library) for library in LIBRARIES} for _ in range(repeats)]
+    expected = turns[0]["opencv"]["checksum"]
+    rows = []
+    for library in LIBRARIES:
+        row = min((turn[library] for turn in turns), key=lambda row: row["seconds"])
+        rows.append({"format": name, "library": library, **row, "same_pixels": row["checksum"] == expected})
+    return rows
+
+
+def targets(rows: Sequence[Row]) -> list[Row]:
+    """Compare the peak memory of rotated-atss with the target."""
+    own = [row for row in rows if row["library"] == "rotated-atss"]
+    return [target(f"reading {row['format']}: peak MB", row["peak_mb"], at_most=PEAK_MB) for row in own]
+
+
+def measure(args: argparse.Namespace) -> Record:
+    """Measure all formats."""
+    with tempfile.TemporaryDirectory(prefix="bench_images_") as temporary:
+        paths = make_gigapixel(Path(args.data or temporary), args.size, list(WRITERS))
+        rows = [row for name, path in paths.items() for row in format_rows(name, path, args.repeats)]
+        megabytes = {name: round(path.stat().st_size / 1e6) for name, path in paths.items()}
+    return {"settings": {"size": args.size, "file_mb": megabytes}, "targets": targets(rows), "rows": rows}

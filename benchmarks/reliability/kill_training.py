@@ -1,0 +1,184 @@
+"""End a training at random moments, resume it with the same command, and compare with an uninterrupted one.
+
+    python benchmarks/reliability/kill_training.py [--kills 20] [--seed 0] [--record]
+
+Every second signal is SIGTERM, which lets the training write a checkpoint, the others are SIGKILL. Loader processes are
+used in every second run. When a training is complete, its weights are compared bit for bit with those of the
+uninterrupted one, and a new one begins. Ends with an error if a weight differs or a run fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+
+from benchmarks import records
+from rotated_atss.detection.engine.options import TrainOptions
+from rotated_atss.detection.engine.runner import train
+from rotated_atss.io.signals import TerminatedError
+
+CONFIG = "rotated_atss_obb_r50_fpn_1x_dota_le90"
+EPOCHS, TILES, BATCH_SIZE = 3, 12, 2
+FINAL = f"epoch_{EPOCHS}.pth"
+NARROW = {
+    "model.backbone.depth": 18,
+    "model.backbone.base_channels": 8,
+    "model.backbone.stem_channels": 8,
+    "model.backbone.frozen_stages": -1,
+    "model.backbone.norm_eval": False,
+    "model.backbone.init_cfg": None,
+    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.out_channels": 16,
+    "model.bbox_head.in_channels": 16,
+    "model.bbox_head.feat_channels": 16,
+    "model.bbox_head.stacked_convs": 1,
+    "train_dataloader.dataset.pipeline.2.scale": (128, 128),
+    "train_dataloader.batch_size": BATCH_SIZE,
+    "train_cfg.max_epochs": EPOCHS,
+    "visualizer.vis_backends": [{"type": "LocalVisBackend"}],
+}
+
+
+def kill_trainings(folder: Path, kills: int, seed: int) -> dict[str, object]:
+    """Signal trainings until ``kills`` signals have ended one.
+
+    Args:
+        folder: An empty folder.
+        kills: Number of signals.
+        seed: Of the tiles and the moments.
+
+    Returns:
+        Counts of the record.
+
+    Raises:
+        SystemExit: A run fails, or weights differ from those of the uninterrupted training.
+    """
+    draw, work = random.Random(seed), folder / "work"
+    write_tiles(folder / "tiles", seed)
+    begin = time.monotonic()
+    if run(folder, "expected", workers=0) != 0:
+        sys.exit("the uninterrupted training failed")
+    seconds, expected = time.monotonic() - begin, weights(folder / "expected")
+    counts: Counter[str] = Counter()
+    while counts["SIGKILL"] + counts["SIGTERM"] < kills:
+        number = counts["runs"]
+        kind = (signal.SIGKILL, signal.SIGTERM)[number % 2]
+        code = run(folder, "work", workers=number // 2 % 2, kind=kind, after=draw.uniform(0, seconds))
+        counts["runs"] += 1
+        counts["SIGKILL"] += code == -signal.SIGKILL
+        counts["SIGTERM"] += code == 128 + signal.SIGTERM
+        counts["checkpoints_of_signals"] += code == 128 + signal.SIGTERM and (work / "interrupted.pth").exists()
+        if code not in (0, -signal.SIGKILL, 128 + signal.SIGTERM):
+            sys.exit(f"exit code {code}, see {folder / 'errors.txt'}")
+        if code == 0:
+            counts["complete_trainings"] += compare(work, expected)
+    if run(folder, "work", workers=0) != 0:
+        sys.exit("the last training failed")
+    counts["complete_trainings"] += compare(work, expected)
+    return {
+        **counts, "iterations_per_training": EPOCHS * TILES // BATCH_SIZE, "weights_compared": len(expected),
+        "different": 0,
+    }  # fmt: skip
+
+
+def run(folder: Path, name: str, workers: int, kind: signal.Signals | None = None, after: float = 0.0) -> int:
+    """Resume a training in a forked process, signal it after some seconds, and return its exit code."""
+    pid, begin = os.fork(), time.monotonic()
+    if not pid:
+        os._exit(_train(folder, folder / name, workers))
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if kind is not None and time.monotonic() - begin > after:
+            os.kill(pid, kind)
+            kind = None
+        time.sleep(0.001)
+
+
+def _train(folder: Path, work: Path, workers: int) -> int:
+    """Train as the command does, without repeating the imports; return the exit code."""
+    for target in (1, 2):
+        os.dup2(os.open(folder / "errors.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), target)
+    logging.raiseExceptions = False
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+    torch.set_num_threads(1)
+    options = TrainOptions(
+        work_dir=work, data=folder / "tiles", resume=True, seed=1, deterministic=True, workers=workers,
+        device="cpu", cfg_options=NARROW,
+    )  # fmt: skip
+    try:
+        train(CONFIG, options)
+    except TerminatedError as error:
+        return error.exit_code
+    except BaseException as error:  # the process ends here
+        print(f"{type(error).__name__}: {error}", flush=True)
+        return 1
+    return 0
+
+
+def weights(work: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a complete training."""
+    return torch.load(work / FINAL, weights_only=False)["state_dict"]
+
+
+def compare(work: Path, expected: dict[str, torch.Tensor]) -> int:
+    """Compare a complete training and remove it; return 1."""
+    found = weights(work)
+    different = [name for name in expected if not torch.equal(found[name], expected[name])]
+    if different:
+        sys.exit(f"{len(different)} weights differ from those of the uninterrupted training, first: {different[0]}")
+    shutil.rmtree(work)
+    return 1
+
+
+def write_tiles(folder: Path, seed: int) -> None:
+    """Write tiles of noise with a bright rectangle each."""
+    import cv2
+
+    (folder / "images").mkdir(parents=True)
+    (folder / "labelTxt").mkdir()
+    generator = np.random.default_rng(seed)
+    for index in range(TILES):
+        name = f"P{index:04d}__128__0___0"
+        image = generator.integers(40, 80, (128, 128, 3), dtype=np.uint8)
+        x, y = generator.integers(10, 80, 2).tolist()
+        image[y : y + 14, x : x + 30] = 220
+        cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
+        corners = f"{x} {y} {x + 30} {y} {x + 30} {y + 14} {x} {y + 14}"
+        (folder / "labelTxt" / f"{name}.txt").write_text(f"{corners} ship 0\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/kill_training.json")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="kill_training_") as name:
+        row = kill_trainings(Path(name), args.kills, args.seed)
+    print(", ".join(f"{key} {value}" for key, value in row.items()))
+    if args.record:
+        settings = {"seed": args.seed}
+        record = {"name": "kill_training", "environment": records.environment(), "settings": settings, "rows": [row]}
+        print(records.save(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
