@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from rotated_atss.io.files import read_bytes
 from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, read_header
 from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import check_header
+from rotated_atss.io.quiet import captured_stderr
 
+_DAMAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # messages of libjpeg
 _BAND_BYTES = 64 << 20  # pixels that are hashed at once
 _SUFFIX_OF_FORMAT = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
@@ -71,14 +74,18 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
     try:
         header = read_header(path)
         size = None if header is None else (header.width, header.height)
-        pixels_hash, uniform = "", False
+        pixels_hash, uniform, damage = "", False, ""
         if decode or header is None:
-            size, pixels_hash, uniform = _hash_pixels(path)
+            with captured_stderr() as lines:
+                size, pixels_hash, uniform = _hash_pixels(path)
+            damage = next((line for line in lines if _DAMAGE.match(line)), "")
         else:
             check_header(path)
     except UserError as error:
         return ImageReport(path, bytes_hash=bytes_hash, problems=(Problem.from_error(_error_kind(path, error), error),))
     suffix, problems = _check_suffix(path, header)
+    if damage:
+        problems.append(Problem("damaged-pixels", str(path), f"the decoder reports: {damage}"))
     if uniform:
         problems.append(Problem("uniform-image", str(path), "all pixels have one color"))
     return ImageReport(path, size, suffix, bytes_hash, pixels_hash, uniform, tuple(problems))

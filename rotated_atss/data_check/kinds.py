@@ -39,6 +39,8 @@ _IMAGE_KINDS = (
          "Download or convert it again.", "left out with its labels"),
     Kind("truncated-image", ERROR, "an image file ends before its pixels do",
          "Download it again.", "left out with its labels"),
+    Kind("damaged-pixels", WARNING, "the decoder of an image reports damaged data, and decodes the rest",
+         "Look at the image, and download it again."),
     Kind("unsupported-image", ERROR, "an image has pixels of a kind that is not read",
          "Convert it to 8-bit or 16-bit RGB.", "left out with its labels"),
     Kind("image-name", ERROR, "an image name has a space or a control character, or is too long",

@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import sys
+import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
+
+_stderr_lock = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -25,3 +31,32 @@ def quiet_exporters() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Capture the lines that C libraries, such as image decoders, write to stderr while the block runs.
+
+    Threads of one process wait for each other here.
+
+    Yields:
+        A list, filled when the block ends.
+
+    Example:
+        >>> with captured_stderr() as lines:
+        ...     _ = os.write(2, b"Corrupt JPEG data")
+        >>> lines
+        ['Corrupt JPEG data']
+    """
+    lines: list[str] = []
+    with _stderr_lock, tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()

@@ -104,6 +104,17 @@ def test_damaged_pixels_are_found_unless_only_headers_are_read(tmp_path, add_ima
     assert check(tmp_path, "", decode=False) == []
 
 
+def test_a_damaged_jpeg_that_decodes_is_a_warning(tmp_path, add_image, capfd):
+    path = add_image("a.jpg", SHIP)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\xd0" * 20  # restart markers where there are none
+    path.write_bytes(data)
+    ((kind, _, message),) = check(tmp_path, "")
+    assert kind == "damaged-pixels"
+    assert message.startswith("the decoder reports: Corrupt JPEG data: ")
+    assert capfd.readouterr().err == ""
+
+
 def test_missing_counterparts_and_names(tmp_path, add_image):
     add_image("P1.png", SHIP)
     write_image(tmp_path / "images" / "P2.png", 2)
