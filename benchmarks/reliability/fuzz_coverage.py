@@ -58,8 +58,8 @@ def _finding(log: str, code: int) -> dict[str, str] | None:
         return None
     kinds = {"ALARM: working": "timeout", "out-of-memory": "memory", "Uncaught Python exception": "exception"}
     kind = next((kind for text, kind in kinds.items() if text in log), "crash")
-    start = log.find("Uncaught Python exception")
-    return {"kind": kind, "message": log[start:][:3000] if start >= 0 else log[-3000:]}
+    start = max(log.find("Uncaught Python exception"), log.find("ERROR: libFuzzer"))
+    return {"kind": kind, "message": log[start:][:3000] if start >= 0 else log[-500:]}
 
 
 def fuzz_here(name: str, seconds: int) -> None:
@@ -123,12 +123,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _save(results: list[dict[str, Any]]) -> None:
-    """Replace the recorded results of the same targets."""
-    earlier = json.loads(RECORD.read_text())["targets"] if RECORD.is_file() else []
-    by_name = {each["target"]: each for each in [*earlier, *results]}
+    """Replace the recorded results of the same targets; keep the list of findings that are fixed."""
+    record = json.loads(RECORD.read_text()) if RECORD.is_file() else {"targets": [], "fixed": []}
+    by_name = {each["target"]: each for each in [*record["targets"], *results]}
+    record["limits"] = {"seconds_per_input": SECONDS_PER_INPUT, "memory_mb": MEMORY_MB}
+    record["targets"] = list(by_name.values())
     RECORD.parent.mkdir(exist_ok=True)
-    RECORD.write_text(json.dumps({"limits": {"seconds_per_input": SECONDS_PER_INPUT, "memory_mb": MEMORY_MB},
-                                  "targets": list(by_name.values())}, indent=1) + "\n")  # fmt: skip
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
 from rotated_atss.io.run_lock import run_lock
-from rotated_atss.io.run_state import finish_moves, first_difference, plan_moves, read_state
+from rotated_atss.io.run_state import check_journal, finish_moves, first_difference, plan_moves, read_state
 from rotated_atss.tiling.staging import SHARDS_WAIT_S
 
 if TYPE_CHECKING:
@@ -172,9 +172,13 @@ class PredictionFiles(ImageRecords):
         """Finish, continue or discard an interrupted run, and create the folders."""
         journal = read_state(self.partial / _JOURNAL)
         if journal is not None:
+            given = [] if self.json_path is None else [self.json_path.parent]
+            check_journal(journal, self.partial / _JOURNAL, [self.out, *given])
             finish_moves(journal)
-            if first_difference(journal["run"], self._run) is None and not self._overwrite:
-                self.finished = journal["note"]
+            run, note = journal.get("run"), journal.get("note")
+            is_same = isinstance(run, dict) and first_difference(run, self._run) is None
+            if is_same and isinstance(note, dict) and not self._overwrite:
+                self.finished = note
                 return
             self._remove_partial()
         self._check_continuable()

@@ -33,8 +33,7 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         b'ship'
     """
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error by itself
+        if is_special_file(path):
             raise UserError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             file.seek(start)
@@ -43,6 +42,20 @@ def read_bytes(path: str | Path, start: int = 0, length: int = -1) -> bytes:
         raise UserError("no such file", where=path) from None
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def is_special_file(path: str | Path) -> bool:
+    """Return whether a path is a device, pipe or socket, which can be endless or wait forever.
+
+    Raises:
+        OSError: The file is missing.
+
+    Example:
+        >>> is_special_file(__file__), is_special_file(os.devnull)
+        (False, True)
+    """
+    mode = os.stat(path).st_mode
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)  # opening a folder raises an error by itself
 
 
 def write_bytes(path: Path, data: bytes) -> None:

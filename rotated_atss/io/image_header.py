@@ -13,6 +13,7 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
+from rotated_atss.io.files import is_special_file
 from rotated_atss.io.orientation import UPRIGHT, swaps_axes
 from rotated_atss.io.tiff import TiffDirectory, TruncatedFile
 
@@ -89,7 +90,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
         The header; None for other formats and damaged headers.
 
     Raises:
-        UnreadableImageError: The file is missing, empty or cannot be opened.
+        UnreadableImageError: The file is missing, empty, a device or pipe, or cannot be opened.
 
     Example:
         >>> import tempfile
@@ -102,6 +103,8 @@ def read_header(path: str | Path) -> ImageHeader | None:
         ('TIFF', 30, 20, 3, 16)
     """
     try:
+        if is_special_file(path):
+            raise UnreadableImageError("not a regular file", where=path, hint="give a file, no device or pipe")
         with open(path, "rb") as file:
             return parse_header(file, path)
     except OSError as error:

@@ -13,6 +13,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from types import ModuleType
 
 import cv2
@@ -90,6 +92,29 @@ def can_decode_png(head: bytes) -> bool:
     """
     size = plain_size(head)
     return _isal() is not None and size is not None and size[0] * size[1] <= MAX_PIXELS
+
+
+def has_whole_chunks(path: str | Path) -> bool:
+    """Return whether the chunks of a PNG file end within it, up to IEND.
+
+    OpenCV reserves the memory that a chunk states, up to 2 GiB, before it reads the chunk.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.png")
+        ...     _ = path.write_bytes(encode_png(np.zeros((2, 3, 3), np.uint8)))
+        ...     has_whole_chunks(path)
+        True
+    """
+    with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        position, size = len(SIGNATURE), len(data)
+        while position + 12 <= size:  # length, kind, checksum
+            (length,) = struct.unpack_from(">I", data, position)
+            if data[position + 4 : position + 8] == b"IEND":
+                return True
+            position += 12 + length
+    return False
 
 
 def has_fast_png() -> bool:

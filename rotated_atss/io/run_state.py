@@ -116,6 +116,35 @@ def plan_moves(
     return content
 
 
+def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
+    """Check a journal before its moves are carried out: an output folder can come from somebody else.
+
+    Args:
+        journal: The content of the file that :func:`plan_moves` wrote.
+        path: The file, for the error.
+        folders: Folders that the moves may change.
+
+    Raises:
+        UserError: The journal is damaged, or names a file outside of ``folders``.
+
+    Example:
+        >>> check_journal({"moves": [], "remove": ["/etc/passwd"]}, Path("out/journal.json"), [Path("out")])
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: out/journal.json: names a file outside of the output folder, '/etc/passwd' ...
+    """
+    hint = f"remove {path.parent} to start over"
+    moves, remove = journal.get("moves"), journal.get("remove")
+    pairs = moves if isinstance(moves, list) and all(isinstance(pair, list) for pair in moves) else [[None]]
+    names = [*(name for pair in pairs for name in pair), *(remove if isinstance(remove, list) else [None])]
+    if any(len(pair) != 2 for pair in pairs) or not all(isinstance(name, str) and "\0" not in name for name in names):
+        raise UserError("the record of an interrupted run is damaged", where=path, hint=hint)
+    roots = [folder.resolve() for folder in folders]
+    for name in names:
+        if not any(root in Path(name).resolve().parents for root in roots):
+            raise UserError(f"names a file outside of the output folder, {quote(name)}", where=path, hint=hint)
+
+
 def finish_moves(journal: Mapping[str, Any]) -> None:
     """Carry out the moves of a journal that are not done yet.
 

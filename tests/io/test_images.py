@@ -1,5 +1,7 @@
 """Reading and encoding of images."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -194,3 +196,23 @@ def test_16_bit_images_are_scaled_by_their_used_bits_or_the_given_ones(tmp_path,
 def test_8_bit_images_are_never_scaled(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 3, np.uint8))
     assert (read_image(tmp_path / "a.png", PixelOptions(11)) == 3).all()
+
+
+@pytest.mark.parametrize("length", [2**31 - 1, 0xA9000173, 10_000])
+def test_a_png_chunk_that_states_more_than_the_file_is_refused_before_memory_is_taken(tmp_path, length, monkeypatch):
+    """OpenCV reserves what a chunk states: 2.7 GB for a file of 400 bytes."""
+    data = bytearray(cv2.imencode(".png", np.zeros((9, 13), np.uint8))[1])
+    start = data.index(b"IDAT")
+    data[start - 4 : start] = length.to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("OpenCV read the file"))
+    with pytest.raises(UserError, match=r"a\.png: not a readable image, or damaged"):
+        read_image(tmp_path / "a.png")
+
+
+def test_devices_and_pipes_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(UserError, match=f"{name}: not a regular file"):
+            read_image(tmp_path / name)

@@ -1,6 +1,7 @@
 """State of interrupted runs."""
 
 import errno
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from rotated_atss.errors import UserError
 from rotated_atss.io import run_state
 from rotated_atss.io.run_state import (
     JOURNAL,
+    check_journal,
     complete_result,
     describe_files,
     finish_moves,
@@ -152,3 +154,35 @@ def test_journal_from_elsewhere_reaches_no_other_folder(tmp_path, text):
     assert not (folder / JOURNAL).exists()
     assert (tmp_path / "x").read_text() == (tmp_path / "outside").read_text() == "kept"
     assert not (folder / "y").exists()
+
+
+@pytest.mark.parametrize(
+    "journal, message",
+    [
+        ({}, "is damaged"),
+        ({"moves": [["a"]], "remove": []}, "is damaged"),
+        ({"moves": [["a", 3]], "remove": []}, "is damaged"),
+        ({"moves": "ab", "remove": []}, "is damaged"),
+        ({"moves": [], "remove": None}, "is damaged"),
+        ({"moves": [], "remove": ["OUT/a\0b"]}, "is damaged"),
+        ({"moves": [], "remove": ["/etc/passwd"]}, "names a file outside of the output folder, '/etc/passwd'"),
+        ({"moves": [], "remove": ["OUT/../a.txt"]}, "names a file outside of the output folder"),
+        ({"moves": [["OUT/a", "/tmp/b"]], "remove": []}, "names a file outside of the output folder, '/tmp/b'"),
+        ({"moves": [["/etc/passwd", "OUT/a"]], "remove": []}, "names a file outside of the output folder"),
+        ({"moves": [], "remove": ["OUT/link/a.txt"]}, "names a file outside of the output folder"),
+    ],
+)
+def test_a_journal_changes_only_the_output_folder(tmp_path, journal, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to("/etc")
+    content = json.loads(json.dumps(journal).replace("OUT", str(out)))
+    with pytest.raises(UserError, match=message):
+        check_journal(content, out / "journal.json", [out])
+
+
+def test_a_journal_of_the_output_folder_is_accepted(tmp_path):
+    moves = [(tmp_path / ".part" / "a.txt", tmp_path / "a.txt")]
+    journal = plan_moves(tmp_path / "journal.json", moves, [tmp_path / "b.txt"])
+    check_journal(journal, tmp_path / "journal.json", [tmp_path])
+    assert journal["remove"] == [str(tmp_path / "b.txt")]

@@ -1,5 +1,7 @@
 """Merging of Task1 folders, compared with DOTA_devkit; the result does not depend on workers or parts."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -22,8 +23,8 @@ from rotated_atss.io.signals import StopRequest, TerminatedError, defer_signals
 VALIDATION_DUE = "validation_due"  # key of a checkpoint's meta: the validation at its iteration was interrupted
 
 # Several processes: a launcher sends SIGTERM also when one of them has died, and the others wait for it in a collective
-# operation.
-GRACE_S = 10.0
+# operation. torchrun kills them after 30 s.
+GRACE_S = {"cuda": 10.0, "cpu": 25.0}  # an iteration takes longer on a CPU
 
 
 @contextmanager
@@ -36,7 +37,8 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
     Raises:
         TerminatedError: A signal arrived and the checkpoint is written.
     """
-    with defer_signals(grace_s=None if get_world_size() == 1 else GRACE_S) as stop:
+    grace_s = None if get_world_size() == 1 else GRACE_S["cuda" if torch.cuda.is_available() else "cpu"]
+    with defer_signals(grace_s=grace_s) as stop:
         hook = StopSignalHook(stop)
         runner.register_hook(hook)
         try:
