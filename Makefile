@@ -25,8 +25,8 @@ demo: setup ## Run the whole pipeline on synthetic scenes: split, train, test, m
 
 test: lint typecheck pytest ## Check style and types and run the tests
 
-pytest: setup ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+pytest: setup ## Run the tests in two processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-baselines: setup-baselines ## Run the tests that compare with mmcv's compiled ops and DOTA_devkit
 	@$(BIN)/python -m pytest -m baseline $(ARGS)

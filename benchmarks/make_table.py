@@ -1,6 +1,6 @@
-"""Write docs/benchmarks.md and the table of README.md, docs/scaling.md or docs/models.md.
+"""Write docs/benchmarks.md and the table of README.md, docs/scaling.md, docs/models.md or docs/reliability.md.
 
-    python benchmarks/make_table.py [benchmarks] [scaling] [models] [--check] [--show]
+    python benchmarks/make_table.py [benchmarks] [scaling] [models] [reliability] [--check] [--show]
 
 Every measured figure comes from a record in benchmarks/results.
 """
@@ -20,7 +20,9 @@ from benchmarks.records import RESULTS, ROOT, Record, Row, load, write_text
 from benchmarks.sections import SECTIONS, section
 
 # group of pages -> module with ``pages``; those of models need the training packages
-PAGES = {"benchmarks": "make_table", "scaling": "scaling_page", "models": "models_page"}
+PAGES = {
+    "benchmarks": "make_table", "scaling": "scaling_page", "models": "models_page", "reliability": "reliability_page",
+}  # fmt: skip
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 BEGIN, END = "<!-- speed: made by make bench-table -->\n", "<!-- end of speed -->\n"
 

@@ -19,7 +19,7 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 """Coordinates of a table: pixels of the image, a map whose CRS has no place on Earth, or a CRS that has one."""
 
 VALUE_DECIMALS = 4  # of meters and degrees of the heading
-_PART_ROWS = 20_000
+_PART_ROWS = 50_000
 LON_LAT_DECIMALS = 13
 """Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
 
@@ -126,8 +126,8 @@ class FeatureTable:
     rings: NDArray[np.float64]
 
     def iter_parts(self) -> Iterator[FeatureTable]:
-        """Yield the table in parts of ``_PART_ROWS`` rows, so that little of it is held as text."""
-        for start in range(0, len(self.rings), _PART_ROWS):
+        """Yield the table in parts, at least one, so that little of it is held in the form of a file."""
+        for start in range(0, max(1, len(self.rings)), _PART_ROWS):
             rows = slice(start, start + _PART_ROWS)
             yield replace(
                 self, columns={name: each[rows] for name, each in self.columns.items()}, rings=self.rings[rows]

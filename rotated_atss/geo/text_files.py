@@ -46,8 +46,9 @@ def write_geojson(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         file.write(f'{json.dumps(head)[:-1]}, "features": [')
         separator = "\n"
         for part in table.iter_parts():
-            file.write(separator + ",\n".join(_features(part)))
-            separator = ",\n"
+            for feature in _features(part):
+                file.write(separator + feature)
+                separator = ",\n"
         file.write("\n]}\n")
 
 
@@ -67,7 +68,7 @@ def _json_values(column: NDArray) -> list[str]:
 
 
 def _geometries(table: FeatureTable) -> Iterator[str]:
-    split = (table.rings[..., 0].max(axis=1) > 180) & (table.coordinates == KNOWN_CRS)
+    split = np.any(table.rings[..., 0] > 180, axis=1) & (table.coordinates == KNOWN_CRS)
     for index, (is_finite, is_split) in enumerate(zip(table.finite.tolist(), split.tolist())):
         if not is_finite:
             yield "null"

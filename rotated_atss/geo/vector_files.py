@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,9 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
-        _write_with_gdal(path, table, "GPKG", _layer_name(table, tables), DESCRIPTION=table.description)
+        for index, part in enumerate(table.iter_parts()):
+            options = {"append": True} if index else {"layer_options": {"DESCRIPTION": table.description}}
+            _write_with_gdal(path, part, "GPKG", _layer_name(table, tables), **options)
 
 
 def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
@@ -65,7 +68,7 @@ def write_fgb(path: str | Path, tables: Sequence[FeatureTable]) -> None:
         ['class', 'score', 'image']
     """
     (table,) = tables
-    _write_with_gdal(path, table, "FlatGeobuf", _layer_name(table, tables), TITLE=table.description)
+    _write_with_gdal(path, table, "FlatGeobuf", _layer_name(table, tables), layer_options={"TITLE": table.description})
 
 
 def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
@@ -88,16 +91,17 @@ def write_parquet(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     """
     pyarrow, parquet = require("pyarrow", "geo"), require("pyarrow.parquet", "geo")
     (table,) = tables
-    columns = {
-        name: pyarrow.array(column, from_pandas=True)  # NaN becomes null
-        if column.dtype != object
-        else pyarrow.array(column, pyarrow.string())
-        for name, column in table.columns.items()
+    types = {
+        name: pyarrow.string() if each.dtype == object else pyarrow.float64() for name, each in table.columns.items()
     }
-    columns["geometry"] = pyarrow.array(_to_wkb(table), pyarrow.binary())
     metadata = {"geo": json.dumps(_geo_metadata(table)), "description": table.description}
+    schema = pyarrow.schema({**types, "geometry": pyarrow.binary()}, metadata=metadata)
     try:
-        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), path)
+        with parquet.ParquetWriter(path, schema) as writer:
+            for part in table.iter_parts():
+                columns = {**part.columns, "geometry": _to_wkb(part)}
+                arrays = [pyarrow.array(columns[field.name], field.type, from_pandas=True) for field in schema]
+                writer.write_table(pyarrow.table(arrays, schema))  # NaN is null
     except OSError as error:
         raise _write_error(path, error) from error
 
@@ -117,7 +121,7 @@ def _layer_name(table: FeatureTable, tables: Sequence[FeatureTable]) -> str:
     return LAYER if len(tables) == 1 and table.crs is not None else f"{LAYER}_{table.name}"
 
 
-def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: str) -> None:
+def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: str, **options: Any) -> None:
     pyogrio = require("pyogrio", "geo")
     values = list(table.columns.values())
     try:
@@ -127,7 +131,7 @@ def _write_with_gdal(path: str | Path, table: FeatureTable, driver: str, layer: 
                 str(path), _to_wkb(table), values, list(table.columns),
                 field_mask=[None if column.dtype == object else ~np.isfinite(column) for column in values],
                 layer=layer, driver=driver, geometry_type="Polygon",
-                crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), layer_options=options,
+                crs=None if table.crs is None else parse_crs(table.crs).to_wkt(), **options,
             )  # fmt: skip
     except (OSError, RuntimeError) as error:  # the exceptions of pyogrio are RuntimeErrors
         raise _write_error(path, error) from error

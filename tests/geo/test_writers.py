@@ -92,6 +92,18 @@ def test_the_same_detections_give_the_same_bytes(tmp_path, format_name):
     assert not any(path.name.startswith(".") for path in first)
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_parts_give_the_result_of_one_piece(tmp_path, monkeypatch, format_name):
+    features = detect({"north_up": UTM}, per_image=11)
+    (whole,) = write_features(tmp_path / f"detections.{format_name}", format_name, features)
+    monkeypatch.setattr("rotated_atss.geo.features._PART_ROWS", 4)
+    (parts,) = write_features(tmp_path / "parts" / f"detections.{format_name}", format_name, features)
+    if format_name in ("geojson", "csv", "fgb"):
+        assert parts.read_bytes() == whole.read_bytes()
+    else:
+        assert read(parts).equals(read(whole))
+
+
 def test_a_polygon_across_the_antimeridian_is_split(tmp_path):
     georeference = GEOREFERENCES["antimeridian"]
     features = detect({"antimeridian": georeference}, per_image=400)

@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
+from PIL import Image
 
 from rotated_atss.detection.datasets.dota import DOTADataset
 from rotated_atss.detection.datasets.loading import LoadCocoImage, LoadTile
 from rotated_atss.errors import UserError
+from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import read_image
 from rotated_atss.io.png import encode_png
+from rotated_atss.tiling.split import split_dota
+from rotated_atss.tiling.split_settings import SplitSettings
 from tests.io.tiff_file import tiff_bytes
 
 
@@ -114,3 +118,34 @@ def test_training_reads_the_pixels_of_split_and_predict(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff_bytes(pixels.astype(np.float32), 2, extra=[0]))
     with pytest.raises(UserError, match="float32 images need a scaling in numbers, got auto"):
         LoadTile()({"img_path": str(tmp_path / "a.tif")})
+
+
+KINDS = {
+    "EXIF orientation 6": ("RGB", "jpg", {"exif": 6}),
+    "EXIF orientation 2": ("RGBA", "png", {"exif": 2}),
+    "CMYK": ("CMYK", "jpg", {}),
+    "CMYK TIFF": ("CMYK", "tif", {}),
+    "1 bit": ("1", "png", {}),
+    "1-bit TIFF": ("1", "tif", {}),
+    "palette with transparency": ("P", "png", {"transparency": 20}),
+    "progressive": ("RGB", "jpg", {"progressive": True}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_and_splitting_read_the_same_pixels(tmp_path, kind):
+    mode, suffix, options = KINDS[kind]
+    if "exif" in options:
+        exif = Image.Exif()
+        exif[274] = options["exif"]
+        options = {"exif": exif}
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images" / f"a.{suffix}"
+    Image.fromarray(noise(20, 30)).convert(mode).save(path, **options)
+    settings = SplitSettings(sizes=[32], gaps=[0], padding=None)
+    split_dota(path.parent, None, tmp_path / "tiles", settings, workers=1, progress=False)
+    tile = cv2.imread(str(tmp_path / "tiles" / "images" / "a__32__0___0.png"))
+    assert tile.shape == ((30, 20, 3) if kind == "EXIF orientation 6" else (20, 30, 3))
+    assert np.array_equal(LoadTile()({"img_path": str(path)})["img"], tile)
+    with open_image(path) as image:  # as predict and draw
+        assert np.array_equal(image.read(), tile)
