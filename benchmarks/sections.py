@@ -300,6 +300,15 @@ SECTIONS = {
         "Peak memory is the largest sum over all processes at one time, shared pages counted once. Runs end after "
         f"{record['settings']['limit']} s."
     ]),
+    "predict_large": Section("Prediction on one large image (baselines: sahi, geodeep)", {
+        "side, px": ("size", "{:,}"), "file": "format", "detector": "detector", "library": "library",
+        "s": ("seconds", number), "s per megapixel": ("s_per_megapixel", number), "peak MB": ("peak_mb", "{:,}"),
+        "failure": "note",
+    }, lambda record: [
+        "The whole command without pictures, windows of 1024 px with 200 px overlap, one run each. `stub` costs "
+        "nothing and returns a box per 64 x 64 pixels, `stub 256` per 256 x 256; `r18` is the untrained demo model. geodeep "
+        "runs a graph like `stub 256` on ONNX Runtime and loads no torch; the first row is Python with torch alone."
+    ]),
     "check_data": Section("Checking a dataset", {
         "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
         "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),
