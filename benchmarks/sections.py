@@ -306,8 +306,9 @@ SECTIONS = {
         "failure": "note",
     }, lambda record: [
         "The whole command without pictures, windows of 1024 px with 200 px overlap, one run each. `stub` costs "
-        "nothing and returns a box per 64 x 64 pixels, `stub 256` per 256 x 256; `r18` is the untrained demo model. geodeep "
-        "runs a graph like `stub 256` on ONNX Runtime and loads no torch; the first row is Python with torch alone."
+        "nothing and returns a box per 64 x 64 pixels, `stub 256` per 256 x 256; `r18` is the untrained demo model. "
+        "geodeep runs a graph like `stub 256` on ONNX Runtime and loads no torch; the first row is Python with torch "
+        "alone."
     ]),
     "check_data": Section("Checking a dataset", {
         "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
