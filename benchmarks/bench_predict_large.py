@@ -129,7 +129,7 @@ def run(words: Sequence[object], limit: float, step: int = 0) -> Row:
     try:
         peak_mb = command_megabytes(command, every_s=0.05)
     except subprocess.CalledProcessError as error:
-        return {"failed": f"more than {limit} s" if error.returncode == 124 else f"exit code {error.returncode}"}
+        return {"note": f"more than {limit} s" if error.returncode == 124 else f"exit code {error.returncode}"}
     return {"seconds": round(time.perf_counter() - begin, 1), "peak_mb": peak_mb}
 
 
