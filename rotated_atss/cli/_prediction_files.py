@@ -7,7 +7,7 @@ import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,17 +16,15 @@ from rotated_atss.cli._feature_files import list_feature_files
 from rotated_atss.cli._pictures import picture_path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.files import atomic_write
-from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import check_journal, finish_moves, first_difference, plan_moves, read_state
-from rotated_atss.tiling.staging import SHARDS_WAIT_S
+from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
-    from rotated_atss.tiling.staging import Shard
 
 DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
-PARTIAL, LOCK = "predict.partial", ".predict.lock"
+PARTIAL, COMMAND = "predict.partial", "predict"
 
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
 
@@ -123,7 +121,7 @@ class PredictionFiles(ImageRecords):
         super().__init__(Path(out) / PARTIAL)
         self.out = Path(out)
         self.images = images
-        self.own_images = images if shard is None else images[shard.index - 1 :: shard.count]
+        self.own_images = images if shard is None else shard.select(images)
         self.json_path = None if json_path is None else Path(json_path)
         self.finished: dict[str, Any] | None = None
         self._run, self._overwrite, self._shard = json.loads(json.dumps(run)), overwrite, shard
@@ -136,11 +134,8 @@ class PredictionFiles(ImageRecords):
             self._created = not self.out.exists()
             self.out.mkdir(parents=True, exist_ok=True)
             self._stack.callback(self._remove_created)
-            self._stack.enter_context(run_lock(self.out / self._lock_name))
-            for lock in self.out.glob(".predict.*.lock") if self._shard is None else ():
-                with run_lock(lock):  # refused while the shard runs
-                    pass
-            with self._main_lock():
+            self._stack.enter_context(hold_run_lock(self.out, COMMAND, self._shard))
+            with self._folder_lock():
                 self._prepare()
         except OSError as error:
             self._stack.close()
@@ -155,7 +150,7 @@ class PredictionFiles(ImageRecords):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.finished is not None:
-            with self._main_lock(), suppress(FileNotFoundError):  # another shard can have removed it
+            with self._folder_lock(), suppress(FileNotFoundError):  # another shard can have removed it
                 self._remove_partial()
         elif self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
             shutil.rmtree(self.partial, ignore_errors=True)
@@ -206,13 +201,8 @@ class PredictionFiles(ImageRecords):
             for path in self.partial.rglob(".*.part"):  # left by a killed process
                 path.unlink()
 
-    @property
-    def _lock_name(self) -> str:
-        return LOCK if self._shard is None else f".predict.{self._shard.lock_name}.lock"
-
-    def _main_lock(self) -> AbstractContextManager[None]:
-        """Hold the lock of the output folder, for a short time in a shard."""
-        return nullcontext() if self._shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S)
+    def _folder_lock(self) -> AbstractContextManager[None]:
+        return folder_lock(self.out, COMMAND, self._shard)
 
     def _remove_created(self) -> None:
         if self._created and self.out.exists() and not any(self.out.iterdir()):
@@ -247,17 +237,17 @@ class PredictionFiles(ImageRecords):
                 records of the finished images in the order of the images. Returns a summary.
             stale: Files of an earlier result to remove.
         """
-        with self._main_lock():
+        with self._folder_lock():
             if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
                 return  # another shard has done this
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
             for path in list_feature_files(self.results):
                 path.unlink()
-            done = [image for image in self.images if self.is_done(image)]
-            summary = compose([self._record(image) for image in done])
+            done = {image: self._record(image) for image in self.images if self.is_done(image)}
+            summary = compose(list(done.values()))
             for path in (self.results / PICTURES).glob("*.png"):
-                if path.stem not in set(done):  # the image has changed while it was processed
+                if path.stem not in done:  # the image has changed while it was processed
                     path.unlink()
             moves, pictures = self._list_moves(), self._stale_pictures()
             old = [*stale, *list_feature_files(self.out)]

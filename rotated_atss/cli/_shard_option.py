@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
-    from rotated_atss.tiling.staging import Shard
+    from rotated_atss.io.shards import Shard
 
 
 def add_shard_argument(parser: argparse._ActionsContainer, command: str) -> None:
@@ -35,7 +35,7 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
         >>> parse_shard(argparse.Namespace(shard="2/8", overwrite=False))
         Shard(index=2, count=8)
     """
-    from rotated_atss.tiling.staging import Shard
+    from rotated_atss.io.shards import Shard
 
     if args.shard is None:
         return None

@@ -173,7 +173,8 @@ def _predict_images(
     ids = _coco_ids(paths, detector.classes, args) if args.json else None
     print_skipped_images(args.images)
     args.pixels = resolve_pixels(paths, parse_pixel_options(args, detector.pixels))
-    own = [path for path in paths if path.stem in set(files.own_images)]
+    own_names = set(files.own_images)
+    own = [path for path in paths if path.stem in own_names]
     left = [path for path in own if not files.is_done(path.stem)]
     if len(left) < len(own):
         print(f"continuing: {len(own) - len(left)} of {count_of(len(own), 'image')} finished")

@@ -26,6 +26,7 @@ from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
 from rotated_atss.io.processes import available_cores
+from rotated_atss.io.shards import Shard
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders, read_image_lists
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
@@ -34,7 +35,7 @@ from rotated_atss.tiling.split_plan import count_windows
 from rotated_atss.tiling.split_records import describe_run
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.staging import Shard, Stage, staged
+from rotated_atss.tiling.staging import Stage, staged
 
 PathLike = str | Path
 

@@ -11,7 +11,7 @@ from rotated_atss.io.progress import progress_bar
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, merge_stats, split_image
 from rotated_atss.tiling.split_plan import divide_job, estimate_job_bytes
 from rotated_atss.tiling.split_records import job_keys
-from rotated_atss.tiling.staging import Shard, Stage
+from rotated_atss.tiling.staging import Stage
 
 
 class SplitRun:
@@ -82,7 +82,7 @@ class SplitRun:
     def _execute(self, workers: int, scheduler: str | None, progress: bool | None) -> None:
         pairs = [
             (key, job)
-            for index in self._own(self._stage.shard)
+            for index in self._own()
             for key, job in zip(self._keys[index], self._images[index], strict=True)
             if key not in self._stage.finished
         ]
@@ -105,10 +105,10 @@ class SplitRun:
     def _is_finished(self, index: int) -> bool:
         return all(key in self._stage.finished for key in self._keys[index])
 
-    def _own(self, shard: Shard | None) -> list[int]:
-        """Return the indices of the images of a shard: every N-th one, sorted by image id."""
+    def _own(self) -> Sequence[int]:
+        """Return the indices of the images of this run, sorted by image id."""
         order = sorted(range(len(self._images)), key=lambda index: self._images[index][0].image.stem)
-        return order if shard is None else order[shard.index - 1 :: shard.count]
+        return order if self._stage.shard is None else self._stage.shard.select(order)
 
 
 def threads_per_job(job_bytes: int, jobs: int, workers: int) -> int:

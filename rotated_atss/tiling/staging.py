@@ -15,21 +15,20 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
-from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import first_difference, read_state
+from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_records import RECORDS, append_record, read_records, tile_files
 
 PARTIAL = "split.partial"
-LOCK = ".split.lock"
+COMMAND = "split"
 RUN = "run.json"
 MOVING = "moving"
 PARTS = (
@@ -39,46 +38,9 @@ PARTS = (
     MANIFEST,
 )  # in the order in which they are moved; the manifest marks a complete split
 
-SHARDS_WAIT_S = 600.0  # the longest time for which a shard waits for another one that prepares or moves the folder
 _NEW, _TRASH = ".split.new", ".split.trash"
 _REPLACE = "pass --overwrite to replace it, or choose another --out"
 _CHOOSE = "choose a new or empty folder as --out"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several runs that share the images of a split or a prediction, ``index`` of ``count``, from 1.
-
-    Raises:
-        UserError: The index is not from 1 to the count.
-
-    Example:
-        >>> str(Shard.parse("3/8"))
-        '3/8'
-    """
-
-    index: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.index <= self.count:
-            raise _shard_error(str(self))
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-    @property
-    def lock_name(self) -> str:
-        """Part of the name of its lock."""
-        return f"{self.index}-of-{self.count}"
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Parse ``I/N``."""
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal()):
-            raise _shard_error(text)
-        return cls(int(index), int(count))
 
 
 class Stage:
@@ -95,12 +57,12 @@ class Stage:
     def __init__(self, out: Path, *, labeled: bool, shard: Shard | None = None) -> None:
         self.out, self.folder, self.labeled, self.shard = out, out / PARTIAL, labeled, shard
         self.finished: dict[str, SplitStats] = {}
-        self._records = f"{RECORDS}.jsonl" if shard is None else f"{RECORDS}-{shard.lock_name}.jsonl"
+        self._records = f"{RECORDS}.jsonl" if shard is None else f"{RECORDS}-{shard.file_name}.jsonl"
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Keep other shards from moving the split; yield False if one has done so."""
-        with nullcontext() if self.shard is None else run_lock(self.out / LOCK, SHARDS_WAIT_S):
+        with folder_lock(self.out, COMMAND, self.shard):
             yield self.folder.exists()
 
     @property
@@ -158,8 +120,8 @@ def staged(
     """Yield the temporary folder of a split, new or that of a stopped run with the same description.
 
     The caller calls :meth:`Stage.commit`. If the block fails or is interrupted after a job has finished, the temporary
-    folder stays; else it is removed. The rest of ``out`` is unchanged in both cases. The lock ``LOCK`` in ``out`` is
-    held meanwhile: a second run into the same folder is refused.
+    folder stays; else it is removed. The rest of ``out`` is unchanged in both cases. A lock in ``out`` is held
+    meanwhile: a second run into the same folder is refused.
 
     Args:
         out: The output folder; it need not exist.
@@ -167,8 +129,8 @@ def staged(
         labeled: Whether there are labels.
         overwrite: Replace an earlier split in ``out``, and an unfinished one with another description. Other content
             is never replaced.
-        shard: Share the folder with other shards: each holds a lock of its own, and ``LOCK`` only while it prepares and
-            moves the folder. Their temporary folder is never removed.
+        shard: Share the folder with other shards: each holds a lock of its own, and that of the folder only while it
+            prepares and moves the folder. Their temporary folder is never removed.
 
     Raises:
         UserError: ``out`` is not a folder, cannot be written, has content that must not be replaced, or another run
@@ -191,27 +153,13 @@ def staged(
     except OSError as error:
         raise _create_error(out, error) from error
     try:
-        with _locked_folder(out, shard) as prepare_lock:
-            with prepare_lock:
+        with hold_run_lock(out, COMMAND, shard):
+            with folder_lock(out, COMMAND, shard):
                 _prepare(out, description, overwrite)
             yield from _kept_if_any_is_finished(Stage(out, labeled=labeled, shard=shard))
     finally:
         if created and not any(out.iterdir()):
             out.rmdir()
-
-
-@contextmanager
-def _locked_folder(out: Path, shard: Shard | None) -> Iterator[AbstractContextManager[None]]:
-    """Hold the lock of a run or of a shard; yield the lock under which the temporary folder is prepared."""
-    if shard is not None:
-        with run_lock(out / f".split.{shard.lock_name}.lock"):
-            yield run_lock(out / LOCK, SHARDS_WAIT_S)
-        return
-    with run_lock(out / LOCK):
-        for path in sorted(out.glob(".split.*-of-*.lock")):
-            with run_lock(path):  # refused while the shard runs
-                pass
-        yield nullcontext()
 
 
 def _kept_if_any_is_finished(stage: Stage) -> Iterator[Stage]:
@@ -249,10 +197,6 @@ def _difference(partial: Path, description: Mapping[str, Any]) -> str:
         return ""
     old = read_state(partial / RUN)
     return "its settings are unknown" if old is None else first_difference(old, description) or ""
-
-
-def _shard_error(text: str) -> UserError:
-    return UserError(f"a shard must be I/N with I from 1 to N, got {text}", hint="for example --shard 1/8")
 
 
 def _create_error(out: Path, error: OSError) -> UserError:

@@ -11,7 +11,7 @@ import rotated_atss.tiling.split
 from rotated_atss.cli import main
 from rotated_atss.errors import UserError
 from rotated_atss.io.run_lock import run_lock
-from rotated_atss.tiling.staging import Shard
+from rotated_atss.io.shards import Shard
 
 
 @pytest.fixture

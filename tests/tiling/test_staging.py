@@ -14,7 +14,7 @@ from rotated_atss.io.files import check_output_apart
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
 from rotated_atss.tiling.split_image import SplitStats, Tile
 from rotated_atss.tiling.split_records import append_record, read_records
-from rotated_atss.tiling.staging import LOCK, MOVING, PARTIAL, staged
+from rotated_atss.tiling.staging import MOVING, PARTIAL, staged
 
 STATS = SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),), suffix="")
 
@@ -44,7 +44,7 @@ def test_parts_are_moved_by_commit(tmp_path):
     out = tmp_path / "deep" / "out"
     with staged(out, {}, labeled=False) as stage:
         write_tile(stage)
-        assert sorted(path.name for path in out.iterdir()) == [LOCK, PARTIAL]
+        assert sorted(path.name for path in out.iterdir()) == [".split.lock", PARTIAL]
         stage.commit()
     assert content(out) == ["images/a"]
 

@@ -1,0 +1,118 @@
+"""Runs that share the items of one job and write into one folder: ``--shard I/N`` and the locks of such runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.run_lock import run_lock
+
+Item = TypeVar("Item")
+
+SHARDS_WAIT_S = 600.0  # the longest time for which a shard waits for another one that prepares or moves the folder
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several runs that share the items of a job, ``index`` of ``count``, from 1.
+
+    Raises:
+        UserError: The index is not from 1 to the count.
+
+    Example:
+        >>> str(Shard.parse("3/8")), Shard(2, 3).select("abcdefg")
+        ('3/8', 'be')
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise _shard_error(str(self))
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def file_name(self) -> str:
+        """Part of the names of its files."""
+        return f"{self.index}-of-{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Parse ``I/N``."""
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal()):
+            raise _shard_error(text)
+        return cls(int(index), int(count))
+
+    def select(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return the items of this shard: every ``count``-th one."""
+        return items[self.index - 1 :: self.count]
+
+
+def lock_path(out: Path, command: str) -> Path:
+    """Return the lock file of a command in its output folder.
+
+    Example:
+        >>> lock_path(Path("tiles"), "split").as_posix()
+        'tiles/.split.lock'
+    """
+    return out / f".{command}.lock"
+
+
+@contextmanager
+def hold_run_lock(out: Path, command: str, shard: Shard | None) -> Iterator[None]:
+    """Hold the lock of a run while the block runs, or that of one shard, which other shards do not need.
+
+    Args:
+        out: The output folder.
+        command: Name of the command.
+        shard: The shard; None for a run of all items, which is refused while a shard runs.
+
+    Raises:
+        UserError: Another run holds a lock, or a lock cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with hold_run_lock(Path(folder), "split", Shard(1, 2)):
+        ...         [path.name for path in Path(folder).iterdir()]
+        ['.split.1-of-2.lock']
+    """
+    if shard is not None:
+        with run_lock(out / f".{command}.{shard.file_name}.lock"):
+            yield
+        return
+    with run_lock(lock_path(out, command)):
+        for path in sorted(out.glob(f".{command}.*-of-*.lock")):
+            with run_lock(path):  # refused while the shard runs
+                pass
+        yield
+
+
+def folder_lock(out: Path, command: str, shard: Shard | None) -> AbstractContextManager[None]:
+    """Return the lock under which a shard changes what it shares with others; a run of all items holds it anyway.
+
+    Args:
+        out: The output folder.
+        command: Name of the command.
+        shard: The shard, or None.
+
+    Raises:
+        UserError: As :func:`rotated_atss.io.run_lock.run_lock`, if the lock is held for :data:`SHARDS_WAIT_S`.
+
+    Example:
+        >>> with folder_lock(Path("tiles"), "split", None):
+        ...     pass
+    """
+    return nullcontext() if shard is None else run_lock(lock_path(out, command), SHARDS_WAIT_S)
+
+
+def _shard_error(text: str) -> UserError:
+    return UserError(f"a shard must be I/N with I from 1 to N, got {text}", hint="for example --shard 1/8")
