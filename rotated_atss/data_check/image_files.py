@@ -115,8 +115,7 @@ def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
         digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
         rows = max(1, _BAND_BYTES // (3 * image.width))
         first, uniform = None, True
-        for top in range(0, image.height, rows):
-            band = image.read((0, top, image.width, min(top + rows, image.height)))
+        for band in image.iter_rows(rows):
             first = band[0, 0].copy() if first is None else first
             uniform = uniform and bool((band[0, : min(64, image.width)] == first).all() and (band == first).all())
             digest.update(np.ascontiguousarray(band).data)

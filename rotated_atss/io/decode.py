@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
 from rotated_atss.io import tiff
-from rotated_atss.io.image_header import ImageHeader, UnreadableImageError
+from rotated_atss.io.image_header import ImageHeader, damaged_image
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.orientation import turn_upright
 from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, has_whole_chunks
@@ -71,7 +71,7 @@ def _read_png(path: Path) -> Image | None:
 def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> NDArray[Any]:
     directory = None if header is None else header.directory
     if header is not None and header.file_format == "PNG" and not has_whole_chunks(path):
-        raise _unreadable(path)
+        raise damaged_image(path)
     try:
         with silent_opencv():
             if directory is not None and tiff.needs_plain_bands(directory):
@@ -81,12 +81,8 @@ def _decode_with_opencv(path: Path, header: ImageHeader | None, flags: int) -> N
     except (cv2.error, MemoryError) as error:
         raise UserError("the image is too large to read", where=path, hint=_size_hint(error)) from None
     if image is None:
-        raise _unreadable(path)
+        raise damaged_image(path)
     return np.asarray(image)
-
-
-def _unreadable(path: Path) -> UnreadableImageError:
-    return UnreadableImageError("not a readable image, or damaged", where=path, hint="download or convert it again")
 
 
 def _with_plain_bands(path: Path, directory: tiff.TiffDirectory) -> NDArray[np.uint8]:

@@ -42,6 +42,21 @@ class UnreadableImageError(UserError):
     """
 
 
+def damaged_image(path: str | Path, reason: object = "") -> UnreadableImageError:
+    """Return the error of a file whose pixels cannot be decoded.
+
+    Args:
+        path: The file.
+        reason: What the decoder says; empty if it says nothing.
+
+    Example:
+        >>> print(damaged_image("a.png"))
+        a.png: not a readable image, or damaged (download or convert it again)
+    """
+    what = f"not a readable image, or damaged{reason and f': {reason}'}"
+    return UnreadableImageError(what, where=path, hint="download or convert it again")
+
+
 @dataclass(frozen=True)
 class ImageHeader:
     """Contents of an image header.

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.io.image_header import UnreadableImageError
+from rotated_atss.io.image_header import damaged_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.requirements import require
 
@@ -80,8 +80,7 @@ class JpegRows:
         try:
             yield
         except self._vips.Error as error:
-            what = "not a readable image, or damaged"
-            raise UnreadableImageError(what, where=self._path, hint="download or convert it again") from error
+            raise damaged_image(self._path) from error
 
 
 def has_vips() -> bool:

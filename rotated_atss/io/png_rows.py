@@ -11,7 +11,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from rotated_atss.io.image_header import UnreadableImageError
+from rotated_atss.io.image_header import damaged_image
 from rotated_atss.io.png import (
     HEAD_BYTES,
     PLAIN_CHUNKS,
@@ -67,8 +67,7 @@ class PngRows:
                 first, count = self._next - start, min(self._rows_at_once, stop - self._next)
                 cv2.cvtColor(self._decode(count), cv2.COLOR_RGB2BGR, dst=image[first : first + count])
         except (self._deflate.error, ValueError, struct.error):
-            hint = "download or convert it again"
-            raise UnreadableImageError("not a readable image, or damaged", where=self._path, hint=hint) from None
+            raise damaged_image(self._path) from None
         return image
 
     def close(self) -> None:

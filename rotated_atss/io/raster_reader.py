@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rotated_atss.errors import UserError
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.georeference_files import add_sidecars
-from rotated_atss.io.image_header import ImageHeader, UnreadableImageError, check_header
+from rotated_atss.io.image_header import ImageHeader, check_header, damaged_image
 from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
@@ -163,8 +163,7 @@ def read_georeference(path: Path) -> Georeference | None:
 def _check_format(path: Path) -> ImageHeader:
     header = check_header(path)
     if header is None:
-        hint = "download or convert it again"
-        raise UnreadableImageError("not a readable image, or damaged", where=path, hint=hint)
+        raise damaged_image(path)
     return header
 
 
@@ -184,9 +183,7 @@ def _reporting(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
         reason = str(error.__cause__ or error).removeprefix(f"{path}: ").rstrip(". ")
-        raise UnreadableImageError(
-            f"not a readable image, or damaged: {reason}", where=path, hint="download or convert it again"
-        ) from error
+        raise damaged_image(path, reason) from error
 
 
 @dataclass(frozen=True)

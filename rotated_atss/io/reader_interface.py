@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -53,6 +53,22 @@ class ImageReader(ABC):
             UserError: The pixels cannot be read.
         """
 
+    def iter_rows(self, rows: int) -> Iterator[Image]:
+        """Yield the whole image from top to bottom in parts of a number of rows; the last part can have fewer.
+
+        Args:
+            rows: Rows per part.
+
+        Raises:
+            UserError: The pixels cannot be read.
+
+        Example:
+            >>> [len(part) for part in ArrayReader(np.zeros((5, 2, 3), np.uint8)).iter_rows(2)]
+            [2, 2, 1]
+        """
+        for top in range(0, self.height, rows):
+            yield self.read((0, top, self.width, min(top + rows, self.height)))
+
     def read_reduced(self, factor: int) -> Image:
         """Read the whole image reduced by an integer factor, with a band of rows in memory.
 
@@ -74,11 +90,7 @@ class ImageReader(ABC):
         if factor == 1:
             return self.read()
         rows = max(1, _BAND_BYTES // (3 * self.width * factor)) * factor
-        bands = [
-            average_blocks(self.read((0, top, self.width, min(top + rows, self.height))), factor)
-            for top in range(0, self.height, rows)
-        ]
-        return np.concatenate(bands)
+        return np.concatenate([average_blocks(part, factor) for part in self.iter_rows(rows)])
 
     def close(self) -> None:  # noqa: B027 - nothing to release by default
         """Release the file."""
