@@ -138,6 +138,8 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
 def append_line(path: Path, line: bytes) -> None:
     r"""Append a line to a file in one write, after the end of a line that an earlier write left incomplete.
 
+    Lines of several processes do not mix.
+
     Args:
         path: The file, created if missing.
         line: Its content, without an end of line.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rotated_atss.detection.datasets.loading import BadImageError
 from rotated_atss.detection.datasets.wrapper import DatasetWrapper
 from rotated_atss.detection.evaluation.detections import UNREADABLE
 from rotated_atss.errors import UserError, count_of
+from rotated_atss.io.files import append_line
 from rotated_atss.io.image_header import read_header
 
 LIST = "bad_images.txt"
@@ -47,7 +47,7 @@ class SkippingDataset(DatasetWrapper):
             try:
                 return self.dataset[(index + offset) % len(self)]
             except BadImageError as error:
-                append_line(self.list_path, str(error))
+                append_line(Path(self.list_path), str(error).encode())
                 if getattr(self.dataset, "test_mode", False):
                     return self._empty_sample(index)
         raise UserError("no image of the dataset can be read", where=self.list_path)
@@ -116,29 +116,16 @@ def skip_bad_images(dataloader: Any, list_path: str | Path) -> Any:
     return {**dataloader, "dataset": wrapped}
 
 
-def append_line(path: str | Path, line: str) -> None:
-    r"""Append a line to a text file in one write, so that lines of several processes do not mix.
-
-    Args:
-        path: The file, in an existing folder.
-        line: The line, without line break.
+def read_lines(path: str | Path) -> list[str]:
+    """Return the different lines of a text file in their order; none if it does not exist.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     append_line(f"{folder}/a.txt", "P1.png: not a readable image")
-        ...     append_line(f"{folder}/a.txt", "P1.png: not a readable image")
+        ...     for _ in range(2):
+        ...         append_line(Path(folder, "a.txt"), b"P1.png: not a readable image")
         ...     read_lines(f"{folder}/a.txt")
         ['P1.png: not a readable image']
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        os.write(descriptor, f"{line}\n".encode())
-    finally:
-        os.close(descriptor)
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """Return the different lines of a text file in their order; none if it does not exist."""
     text = Path(path).read_text() if Path(path).is_file() else ""
     return list(dict.fromkeys(text.splitlines()))
