@@ -112,12 +112,12 @@ class NonFiniteLossHook(Hook):
         """Remove the gradients of the optimizer's weights if the loss or a gradient is not finite in any process."""
         if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
-        named = {id(parameter): name for name, parameter in unwrap_model(self._runner.model).named_parameters()}
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = [] if self._losses is None else [self._losses]
         if parameters:
             values.append(torch.stack(torch._foreach_norm([parameter.grad for parameter in parameters])))
         if values and not _finite(torch.cat(values)):
+            named = {id(parameter): name for name, parameter in unwrap_model(self._runner.model).named_parameters()}
             self._gradients += [named.get(id(p), "a weight") for p in parameters if not _finite(p.grad)]
         self._decide()
         if self._is_broken:
