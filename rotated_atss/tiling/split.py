@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -141,19 +142,10 @@ def split_dota(
     check_output_apart(Path(out), [Path(folder) for pair in folders for folder in pair if folder is not None])
     if labels is None and not settings.keep_empty:
         raise UserError("empty tiles cannot be dropped without labels", hint="give the labels, or keep empty tiles")
-    formats = [None if label is None else find_label_format(label, label_format) for _, label in folders]
-    only = None if image_lists is None else read_image_lists(_as_tuple(image_lists))
-    sources = find_source_images(folders, formats, only, labeled_only=labeled_only)
-    # All labels are read first, so that a malformed line is reported before the images are split.
-    accepted = None if classes is None else resolve_classes(classes)
-    options = {"class_map": class_map, "fit_polygons": fit_polygons, "skip_others": only is not None,
-               "class_column": class_column, "class_name": class_name}  # fmt: skip
-    label_sets = _read_all(sources, folders, formats, accepted, labeled_only=labeled_only, **options)
-    if labeled_only and labels is not None:
-        sources = [source for source, label_set in zip(sources, label_sets, strict=True) if label_set is not None]
-        label_sets = [label_set for label_set in label_sets if label_set is not None]
-        if not sources:
-            raise UserError("no image has labels", where=str(folders[0][0]), hint=f"labels are in {folders[0][1]}")
+    data = _read_input(
+        folders, label_format, image_lists, classes, labeled_only=labeled_only, class_map=class_map,
+        fit_polygons=fit_polygons, class_column=class_column, class_name=class_name,
+    )  # fmt: skip
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
@@ -162,48 +154,88 @@ def split_dota(
             logger.warning("%s", note)
     run_description = describe_run(settings, folders)
     with staged(Path(out), run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
-        conversion = plan_conversion([source.image for source in sources], settings.pixels, workers)
+        conversion = plan_conversion([source.image for source in data.sources], settings.pixels, workers)
         for note in conversion.notes:
             logger.warning("%s", note)
         settings = replace(settings, **asdict(conversion.options))
-        jobs = [
-            SplitJob(image.image, label_set, stage.folder, settings) for image, label_set in zip(sources, label_sets)
-        ]
+        jobs = [SplitJob(source.image, label_set, stage.folder, settings) for source, label_set in data.pairs()]
         run = SplitRun(jobs, stage)
         if on_start is not None:
-            on_start(len(sources), sum(count_windows(source.image, settings) for source in sources))
+            on_start(len(jobs), sum(count_windows(job.image, settings) for job in jobs))
         if on_continue is not None and run.num_finished:
-            on_continue(run.num_finished, len(sources))
+            on_continue(run.num_finished, len(jobs))
         if not stage.is_moving:
             run.execute(workers, scheduler, progress)
-        content = _Content(settings, folders, formats, sources, label_sets, renamed=class_map is not None)
         with stage.exclusive() as present:
             if present:
-                _finish(stage, run, content)
-    rows = [row for row in zip(sources, label_sets, run.stats(), strict=True) if row[2] is not None]
-    sources, label_sets = [row[0] for row in rows], [row[1] for row in rows]
-    stats = [row[2] for row in rows if row[2] is not None]
-    _warn_without_area(sources, stats)
-    unknown = _unknown_classes(label_sets) if classes is None else ()
-    return SplitResult(
-        Path(out), sum_stats(stats), time.perf_counter() - started, unknown, _count_classes(label_sets, stats),
-        tuple(_objects_in_no_tile(sources, label_sets, stats)), run.num_images - len(stats),
-    )  # fmt: skip
+                _finish(stage, run, settings, data)
+    return _result(Path(out), data, run, time.perf_counter() - started, named=classes is not None)
 
 
 @dataclass(frozen=True)
-class _Content:
-    """What the manifest of a split records; ``renamed`` says whether classes were renamed."""
+class _Input:
+    """Images and labels to split; formats and folders by index of the folder, the rest by image.
 
-    settings: SplitSettings
+    ``renamed`` says whether classes were renamed.
+    """
+
     folders: Sequence[tuple[str, str | None]]
     formats: Sequence[str | None]
     sources: Sequence[SourceImage]
     label_sets: Sequence[Labels | None]
     renamed: bool
 
+    def pairs(self) -> Iterator[tuple[SourceImage, Labels | None]]:
+        """Return every image with its labels."""
+        return zip(self.sources, self.label_sets, strict=True)
 
-def _finish(stage: Stage, run: SplitRun, content: _Content) -> None:
+    def select(self, keep: Sequence[bool]) -> _Input:
+        """Return the images for which ``keep`` is True, with their labels."""
+        return replace(
+            self, sources=list(compress(self.sources, keep)), label_sets=list(compress(self.label_sets, keep))
+        )
+
+
+def _read_input(
+    folders: Sequence[tuple[str, str | None]],
+    label_format: str,
+    image_lists: PathLike | Sequence[PathLike] | None,
+    classes: str | Sequence[str] | None,
+    *,
+    labeled_only: bool,
+    class_map: Mapping[str, str] | None,
+    **options: Any,
+) -> _Input:
+    """List the images and read all labels, so that a malformed line is reported before the images are split."""
+    formats = [None if label is None else find_label_format(label, label_format) for _, label in folders]
+    only = None if image_lists is None else read_image_lists(_as_tuple(image_lists))
+    sources = find_source_images(folders, formats, only, labeled_only=labeled_only)
+    accepted = None if classes is None else resolve_classes(classes)
+    options |= {"class_map": class_map, "labeled_only": labeled_only, "skip_others": only is not None}
+    data = _Input(
+        folders, formats, sources, _read_all(sources, folders, formats, accepted, **options), class_map is not None
+    )
+    if not labeled_only or folders[0][1] is None:
+        return data
+    data = data.select([labels is not None for labels in data.label_sets])
+    if not data.sources:
+        raise UserError("no image has labels", where=str(folders[0][0]), hint=f"labels are in {folders[0][1]}")
+    return data
+
+
+def _result(out: Path, data: _Input, run: SplitRun, seconds: float, *, named: bool) -> SplitResult:
+    """Count what is finished; ``named`` says whether the classes were given."""
+    by_image = run.stats()
+    data, stats = data.select([each is not None for each in by_image]), [each for each in by_image if each is not None]
+    _warn_without_area(data.sources, stats)
+    return SplitResult(
+        out, sum_stats(stats), seconds, () if named else _unknown_classes(data.label_sets),
+        _count_classes(data.label_sets, stats), tuple(_objects_in_no_tile(data.sources, data.label_sets, stats)),
+        run.num_images - len(stats),
+    )  # fmt: skip
+
+
+def _finish(stage: Stage, run: SplitRun, settings: SplitSettings, data: _Input) -> None:
     """Write the manifest and move the split into place, unless images of other shards are unfinished."""
     if stage.shard is not None:
         run.update()
@@ -216,21 +248,19 @@ def _finish(stage: Stage, run: SplitRun, content: _Content) -> None:
         return
     if not stage.is_moving:
         _check_tiles(stage.folder, stats, labeled=stage.labeled)
-        _write_manifest(stage, stats, content)
+        _write_manifest(stage, stats, settings, data)
     stage.commit()
 
 
-def _write_manifest(stage: Stage, stats: Sequence[SplitStats], content: _Content) -> None:
+def _write_manifest(stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: _Input) -> None:
     """Write the manifest and, where evaluation cannot read the labels of the full images themselves, a copy of them."""
     full_labels = None
-    if stage.labeled and content.settings.whole_images:
+    if stage.labeled and settings.whole_images:
         full_labels = "labelTxt"
-    elif stage.labeled and (content.renamed or set(content.formats) != {"dota"}):
+    elif stage.labeled and (data.renamed or set(data.formats) != {"dota"}):
         full_labels = FULL_LABELS
-        _write_full_labels(stage.folder / FULL_LABELS, content.sources, content.label_sets)
-    manifest = manifest_bytes(
-        content.settings, content.folders, content.sources, stats, stage.out, content.formats, full_labels
-    )
+        _write_full_labels(stage.folder / FULL_LABELS, data)
+    manifest = manifest_bytes(settings, data.folders, data.sources, stats, stage.out, data.formats, full_labels)
     atomic_write(stage.folder / MANIFEST, manifest)
 
 
@@ -252,11 +282,11 @@ def _read_all(
     return label_sets
 
 
-def _write_full_labels(folder: Path, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None]) -> None:
+def _write_full_labels(folder: Path, data: _Input) -> None:
     """Write the labels of the full images as DOTA text, for the evaluation of merged detections."""
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped before it wrote the manifest
     folder.mkdir()
-    for source, labels in zip(sources, label_sets, strict=True):
+    for source, labels in data.pairs():
         if labels is not None:
             text = format_labels(labels.polygons, labels.names, labels.difficult)
             write_bytes(folder / f"{source.image_id}.txt", text)
