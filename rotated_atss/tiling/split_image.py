@@ -16,6 +16,7 @@ from rotated_atss.dota.labels import Labels, format_labels
 from rotated_atss.errors import UserError
 from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
+from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import ImageReader, find_georeference, is_converted, open_image
 from rotated_atss.io.images import Image, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_batches_in_threads
@@ -128,13 +129,13 @@ def split_image(job: SplitJob) -> SplitStats:
             # starmap keeps no band alive while the next is read
             batches = starmap(partial(_crops, job, rate, windows, placement), bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
+        resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
     has_area = object_areas(polygons) > MIN_AREA
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
     in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))  # zero-area objects do not count as lost
     return SplitStats(
         image.width, image.height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
-        tuple(tiles_per_object.tolist()), f".{job.settings.image_format}",
-        _find_ground_resolution(job, (image.width, image.height)),
+        tuple(tiles_per_object.tolist()), f".{job.settings.image_format}", resolution,
     )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     has_area = object_areas(job.labels.polygons) > MIN_AREA if job.labels is not None else np.zeros(0, bool)
     without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
     suffix = ".png" if converted else job.image.suffix
-    resolution = _find_ground_resolution(job, (width, height))
+    resolution = _find_ground_resolution(job, (width, height), partial(find_georeference, job.image))
     if not has_area.any() and not job.settings.keep_empty:
         return SplitStats(width, height, num_objects, without_area, (), (), (), suffix, resolution)
     name = job.image.stem
@@ -181,10 +182,12 @@ def _keep_whole(job: SplitJob) -> SplitStats:
     )  # fmt: skip
 
 
-def _find_ground_resolution(job: SplitJob, size: tuple[int, int]) -> float | None:
+def _find_ground_resolution(
+    job: SplitJob, size: tuple[int, int], find: Callable[[], Georeference | None]
+) -> float | None:
     """Return meters per pixel, from the georeference of the image or the ``gsd`` line of its labels."""
     try:
-        found = ground_resolution(find_georeference(job.image), size)
+        found = ground_resolution(find(), size)
     except UserError:  # a malformed CRS, or no pyproj: the tiles do not depend on it
         found = None
     if found is None and job.labels is not None:
