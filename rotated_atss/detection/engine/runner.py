@@ -98,39 +98,50 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         other_seed = resume_seed(cfg, content)
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
-        network = unwrap_model(runner.model)
         if resumed is not None:
-            check_resumable(network, content, resumed, config_classes(cfg, "train_dataloader"))
-            finished = is_finished(content, cfg)
-            if finished is not None:
-                runner.logger.warning(f"{resumed}: {finished}")
+            if not _resume(runner, cfg, resumed, content):
                 return Path(cfg.work_dir)
             if other_seed is not None:
                 runner.logger.warning(f"{resumed}: {other_seed}")
-            runner.register_hook(ResumedScheduleHook(resumed))
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
         if missing is not None:
             missing_type = "file" if missing.suffix == ".json" else "folder"
             runner.logger.warning(f"{missing}: no such {missing_type}, training without validation")
         if resumed is None:
-            for line in check_pretrained_parts(network):
-                runner.logger.warning(line)
-            if cfg.get("load_from"):
-                reset_class_layer = options.reset_class_layer or options.classes is not None
-                runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
+            _load_start_weights(runner, cfg, options)
         runner.register_hook(ModelInfoHook())
         for line in unreached_milestones(cfg):
             runner.logger.warning(line)
         _log_scaled_lr(runner, cfg)
         if options.compile:
-            compile_network(network)
+            compile_network(unwrap_model(runner.model))
         with strip_worker_traceback():
             if options.iterations is None:
                 _fit_warm_up(runner)
             with checkpoint_on_signal(runner):
                 runner.train()
     return Path(cfg.work_dir)
+
+
+def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
+    """Check that a checkpoint fits, and return whether its training has iterations left."""
+    check_resumable(unwrap_model(runner.model), content, checkpoint, config_classes(cfg, "train_dataloader"))
+    finished = is_finished(content, cfg)
+    if finished is not None:
+        runner.logger.warning(f"{checkpoint}: {finished}")
+        return False
+    runner.register_hook(ResumedScheduleHook(checkpoint))
+    return True
+
+
+def _load_start_weights(runner: AtomicCheckpointRunner, cfg: Config, options: TrainOptions) -> None:
+    """Report parts without pretrained weights, and let the training start from the weights of ``load_from``."""
+    for line in check_pretrained_parts(unwrap_model(runner.model)):
+        runner.logger.warning(line)
+    if cfg.get("load_from"):
+        reset_class_layer = options.reset_class_layer or options.classes is not None
+        runner.register_hook(StartWeightsHook(cfg.load_from, reset_class_layer))
 
 
 def _load_training_config(config: str | Path, options: TrainOptions) -> Config:
