@@ -36,24 +36,20 @@ def rows_of(record: Record) -> Sequence[Row]:
     return record["rows"]
 
 
-def split_kills(record: Record) -> Sequence[Row]:
-    """Return the only row of the record of killed splits."""
-    return [{**record["settings"], **record}]
-
-
 PARTS = {
     "kill_split": Part(
         "Killed splits", "benchmarks/reliability/kill_split.py",
         "`split` is killed with SIGKILL at random moments and started again with the same command, in part with two "
         "shards or over an earlier split. The result is compared with that of an uninterrupted run, byte for byte.",
-        split_kills, {
-            "kills": "kills", "rounds": "rounds", "continued": "continued", "files per result": "files",
-            "differing files": "differing_files",
+        rows_of, {
+            "kills": "kills", "rounds": "rounds", "rounds that continued finished images": "continued",
+            "files compared": "files_compared", "differing files": "different",
         },
     ),
     "kill_predict": Part(
         "Killed predictions", "benchmarks/reliability/kill_predict.py",
-        "`predict` on a folder of images, killed and repeated likewise. Finished images are not predicted again.",
+        "`predict` on a folder of images with a stub detector, which costs nothing, killed and repeated likewise. "
+        "Finished images are not predicted again.",
         rows_of, {
             "kills": "kills", "during the final renames": "kills_in_final_renames", "complete runs": "complete_runs",
             "images per run": "images_per_run", "images started twice": "images_repeated",
@@ -62,7 +58,8 @@ PARTS = {
     ),
     "kill_training": Part(
         "Stopped trainings", "benchmarks/reliability/kill_training.py",
-        "`train` is stopped with SIGKILL and SIGTERM at random moments and resumed. SIGTERM writes a checkpoint first. "
+        "The training of a narrow network is stopped with SIGKILL and SIGTERM at random moments and resumed. SIGTERM "
+        "writes a checkpoint first. "
         "The final weights are compared with those of an uninterrupted training on the CPU.",
         rows_of, {
             "SIGKILL": "SIGKILL", "SIGTERM": "SIGTERM", "checkpoints written on SIGTERM": "checkpoints_of_signals",

@@ -9,13 +9,11 @@ error if a byte differs, or if an image is processed again that no kill has inte
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,21 +22,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from benchmarks import records
+from benchmarks.reliability import kills
 from benchmarks.reliability.stub_predict import predict_with_stub
 
 FINAL_RENAMES = "predict.partial/moves.json"
 MAX_RUNS_PER_KILL = 20
 
 
-def kill_runs(folder: Path, images: int, kills: int, seed: int) -> dict[str, object]:
+def kill_runs(folder: Path, kills: int, seed: int, images: int) -> dict[str, object]:
     """Kill runs of one command until ``kills`` have been killed.
 
     Args:
         folder: An empty folder.
-        images: Number of images.
         kills: Number of kills.
         seed: Of the images and the moments.
+        images: Number of images.
 
     Returns:
         Counts of the record.
@@ -156,20 +154,7 @@ def write_images(folder: Path, count: int, seed: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/kill_predict.json")
-    args = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="kill_predict_") as name:
-        row = kill_runs(Path(name), args.images, args.kills, args.seed)
-    print(", ".join(f"{key} {value}" for key, value in row.items()))
-    if args.record:
-        settings = {"seed": args.seed}
-        record = {"name": "kill_predict", "environment": records.environment(), "settings": settings, "rows": [row]}
-        print(records.save(record))
-    return 0
+    return kills.main("kill_predict", __doc__, kill_runs, arguments, kills=50, seed=0, images=12)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
 """Kill a split at random moments, repeat its command, and compare the result with an uninterrupted run byte for byte.
 
-    python benchmarks/reliability/kill_split.py [--kills 50] [--seed 0] [--workers 2] [--out RECORD.json]
+    python benchmarks/reliability/kill_split.py [--kills 50] [--seed 0] [--workers 2] [--images 24] [--record]
 
 Each round starts ``rotated-atss split`` on synthetic scenes with labels, kills its process with SIGKILL at a moment
 drawn evenly from the duration of an uninterrupted run, and repeats the command until it succeeds. Every second round
 kills the continued run once more; every third round replaces an earlier split with --overwrite; every fourth is a run
-of two shards, of which the first is killed. Prints what remained after each kill, and writes a record.
+of two shards, of which the first is killed. Prints what remained after each kill, and ends with an error if a byte
+differs.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import random
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.records import ROOT, Row, environment
+from benchmarks.records import ROOT, Row
+from benchmarks.reliability import kills
 from rotated_atss.synthetic import generate_scenes
 
 WINDOWS = ["--size", "256", "--gap", "64", "--rates", "0.5", "1.0"]
@@ -102,47 +102,36 @@ def kill_round(number: int, data: Path, folder: Path, seconds: float, workers: i
     return row
 
 
-def measure(kills: int, seed: int, workers: int, scenes: int) -> Row:
-    """Run rounds until there were enough kills, and compare every result."""
+def kill_splits(folder: Path, kills: int, seed: int, workers: int, images: int) -> Row:
+    """Run rounds until there were enough kills, and compare every result.
+
+    Raises:
+        SystemExit: A result differs from that of an uninterrupted run.
+    """
     rng, rows = random.Random(seed), []
-    with tempfile.TemporaryDirectory(prefix="kill_split_") as name:
-        folder = Path(name)
-        generate_scenes(folder / "data", scenes, size_wh=(700, 600), seed=seed, progress=False)
-        finish(command(folder / "data", folder / "whole", workers))
-        started = time.perf_counter()
-        finish(command(folder / "data", folder / "timed", workers))
-        seconds, expected = time.perf_counter() - started, digest(folder / "whole")
-        while sum(row["kills"] for row in rows) < kills:
-            row = kill_round(len(rows), folder / "data", folder, seconds, workers, rng)
-            files = row.pop("files")
-            row["differing_files"] = sum(files.get(file) != expected.get(file) for file in {*files, *expected})
-            rows.append(row)
-            print(f"round {len(rows)}: {row}", flush=True)
+    generate_scenes(folder / "data", images, size_wh=(700, 600), seed=seed, progress=False)
+    finish(command(folder / "data", folder / "whole", workers))
+    started = time.perf_counter()
+    finish(command(folder / "data", folder / "timed", workers))
+    seconds, expected = time.perf_counter() - started, digest(folder / "whole")
+    while sum(row["kills"] for row in rows) < kills:
+        row = kill_round(len(rows), folder / "data", folder, seconds, workers, rng)
+        files = row.pop("files")
+        different = [file for file in {*files, *expected} if files.get(file) != expected.get(file)]
+        if different:
+            sys.exit(f"{len(different)} files differ from those of an uninterrupted run: {sorted(different)[:5]}")
+        rows.append(row)
+        print(f"round {len(rows)}: {row}", flush=True)
     states = Counter(state for row in rows for state in row["states"])
     return {
-        "settings": {"kills": kills, "seed": seed, "workers": workers, "images": scenes, "files": len(expected)},
-        "kills": sum(row["kills"] for row in rows),
-        "rounds": len(rows),
-        "states": dict(sorted(states.items())),
-        "continued": sum(row["continued_with"] > 0 for row in rows),
-        "differing_files": sum(row["differing_files"] for row in rows),
-    }
+        "kills": sum(row["kills"] for row in rows), "rounds": len(rows), "states": dict(sorted(states.items())),
+        "continued": sum(row["continued_with"] > 0 for row in rows), "files_compared": len(rows) * len(expected),
+        "different": 0,
+    }  # fmt: skip
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="number of kills (default: 50)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and scenes (default: 0)")
-    parser.add_argument("--workers", type=int, default=2, help="processes of the split (default: 2)")
-    parser.add_argument("--images", type=int, default=24, help="number of scenes (default: 24)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/kill_split.json", help="JSON record")
-    args = parser.parse_args()
-    where = environment()
-    record = {"name": "kill_split", "environment": where, **measure(args.kills, args.seed, args.workers, args.images)}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{record['kills']} kills, {record['differing_files']} differing files: {args.out}")
-    return int(record["differing_files"] > 0)
+def main(arguments: Sequence[str] | None = None) -> int:
+    return kills.main("kill_split", __doc__, kill_splits, arguments, kills=50, seed=0, workers=2, images=24)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ uninterrupted one, and a new one begins. Ends with an error if a weight differs 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import torch
 
-from benchmarks import records
+from benchmarks.reliability import kills
 from rotated_atss.detection.engine.options import TrainOptions
 from rotated_atss.detection.engine.runner import train
 from rotated_atss.io.signals import TerminatedError
@@ -165,19 +163,7 @@ def write_tiles(folder: Path, seed: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/kill_training.json")
-    args = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="kill_training_") as name:
-        row = kill_trainings(Path(name), args.kills, args.seed)
-    print(", ".join(f"{key} {value}" for key, value in row.items()))
-    if args.record:
-        settings = {"seed": args.seed}
-        record = {"name": "kill_training", "environment": records.environment(), "settings": settings, "rows": [row]}
-        print(records.save(record))
-    return 0
+    return kills.main("kill_training", __doc__, kill_trainings, arguments, kills=20, seed=0)
 
 
 if __name__ == "__main__":
