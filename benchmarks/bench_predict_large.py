@@ -14,11 +14,10 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.memory import command_megabytes
+from benchmarks.memory import command_peak
 from benchmarks.records import ROOT, Record, Row, target
 from benchmarks.reliability.make_gigapixel import make_gigapixel
 
@@ -124,13 +123,9 @@ def run_predict(words: Sequence[object], folder: Path, limit: float, step: int =
 
 def run(words: Sequence[object], limit: float, step: int = 0) -> Row:
     """Run a command and return its seconds and peak megabytes, or the reason why it has none."""
-    command = ["timeout", str(limit), "env", f"PYTHONPATH={ROOT}", f"STUB_STEP={step}", *map(str, words)]
-    begin = time.perf_counter()
-    try:
-        peak_mb = command_megabytes(command, every_s=0.05)
-    except subprocess.CalledProcessError as error:
-        return {"note": f"more than {limit} s" if error.returncode == 124 else f"exit code {error.returncode}"}
-    return {"seconds": round(time.perf_counter() - begin, 1), "peak_mb": peak_mb}
+    command = ["env", f"PYTHONPATH={ROOT}", f"STUB_STEP={step}", *map(str, words)]
+    measured = command_peak(command, limit)
+    return {"note": measured["note"]} if "note" in measured else measured
 
 
 def describe(detector: str, size: int, form: str, row: Row) -> Row:
