@@ -21,9 +21,7 @@ from rotated_atss.ops.polygon_iou import (
     signed_polygon_areas,
 )
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs
-
-MIN_AREA = 1e-6
-"""Polygons of at most this area have none, square pixels: as in splitting."""
+from rotated_atss.tiling.crop import MIN_AREA
 
 _Finding = tuple[int, str, str]  # object, kind, message
 
