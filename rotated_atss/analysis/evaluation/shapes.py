@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shapes:
-    """Minimum-area rectangles of N polygons.
+    """Minimum-area rectangles of N polygons; their values are rounded to 6 decimals, so that groups have exact limits.
 
     Attributes:
         boxes: (N, 5) float64 ``cx, cy, long side, short side, angle``, pixels and radians in [-pi/2, pi/2): the
@@ -21,17 +21,17 @@ class Shapes:
     @property
     def size(self) -> np.ndarray:
         """Square root of the area in pixels, (N,)."""
-        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
+        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3]).round(6)
 
     @property
     def aspect_ratio(self) -> np.ndarray:
         """Long side over short side, (N,); at least 1."""
-        return self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1e-9)
+        return (self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1e-9)).round(6)
 
     @property
     def angle_deg(self) -> np.ndarray:
         """Direction of the long side in degrees, (N,), in [-90, 90)."""
-        return np.remainder(np.rad2deg(self.boxes[:, 4]) + 90, 180) - 90
+        return np.remainder(np.rad2deg(self.boxes[:, 4]).round(6) + 90, 180) - 90
 
 
 def fit_shapes(polygons: np.ndarray) -> Shapes:
