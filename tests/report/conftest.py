@@ -1,34 +1,33 @@
-"""A browser for the tests of pages, and the pages that they read."""
+"""A browser for the tests of pages."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FLAGS = (
-    "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+from benchmarks.browser import console_errors, missing_browser, set_viewport, start_browser
+
+
+@pytest.fixture(scope="session")
+def running_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless Chromium of all tests; skips them where there is none."""
+    if reason := missing_browser():
+        pytest.skip(reason)
+    driver = start_browser(tmp_path_factory.mktemp("browser"))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A Selenium driver of headless Chromium; skips the test where there is none."""
-    program, driver_program = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver_program is None:
-        pytest.skip("no Chromium: chromium and chromedriver are not on the PATH")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    sandbox = ("--no-sandbox",) if getattr(os, "geteuid", lambda: 1)() == 0 else ()
-    for flag in (*FLAGS, *sandbox, f"--user-data-dir={tmp_path / 'browser-profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_program))
-    yield driver
-    driver.quit()
+def browser(running_browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """A Selenium driver with a new tab of 1280 x 800 pixels, which shares no storage with other tests."""
+    first = running_browser.current_window_handle
+    running_browser.switch_to.new_window("tab")
+    set_viewport(running_browser, 1280, 800)
+    console_errors(running_browser)  # those of earlier tests
+    yield running_browser
+    running_browser.close()
+    running_browser.switch_to.window(first)
