@@ -39,6 +39,7 @@ COMMANDS = {
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "report": "Write a report of detections: pages, tables, pictures of errors.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",

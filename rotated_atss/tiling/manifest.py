@@ -33,6 +33,7 @@ class Manifest:
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
         label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
+        image_folders: Absolute paths of the folders of the full images.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
@@ -44,6 +45,7 @@ class Manifest:
 
     written_by: str = ""
     label_folders: tuple[str, ...] = ()
+    image_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
     window: tuple[int, int] | None = None
@@ -188,6 +190,7 @@ def read_manifest(path: str | Path) -> Manifest:
     return Manifest(
         written_by=_get(content, "written_by", str, "", path),
         label_folders=_full_labels(content, path) or tuple(_label_folders(folders, path)),
+        image_folders=tuple(_image_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
@@ -355,6 +358,13 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
         if folder:
             labels.append(os.path.normpath(root / folder))
     return labels
+
+
+def _image_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
+    """Return the folders of images; entries of another form, which only a report of a test would need, are left out."""
+    root = Path(path).resolve().parent
+    named = [entry.get("images") for entry in folders if isinstance(entry, dict)]
+    return [os.path.normpath(root / folder) for folder in named if isinstance(folder, str) and "\0" not in folder]
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from rotated_atss import __version__
 from rotated_atss.analysis.evaluation.confusion import BACKGROUND
 from rotated_atss.analysis.evaluation.counts import Counts
@@ -102,7 +104,8 @@ def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
 
 
 def _curve(curve: Curve) -> dict[str, list[float]]:
-    points = thin(curve)
+    """Return the thinned curve; that of a class without objects, whose recall is undefined, is empty."""
+    points = thin(curve) if curve.num_objects else np.empty(0, np.int64)
     columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
     return {name: values[points].tolist() for name, values in columns.items()}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from rotated_atss.analysis.evaluation.report import EvaluationReport
 from rotated_atss.dota.matching import find_best_objects
+
+DetectionState = Literal["tp", "fp", "ignored"]
 
 _CORNERS = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
 
@@ -103,15 +105,16 @@ def detections_table(report: EvaluationReport) -> str:
     return _format(header, zip(*columns))
 
 
-def detection_states(report: EvaluationReport) -> list[str]:
+def detection_states(report: EvaluationReport) -> list[DetectionState]:
     """Return ``tp``, ``fp`` or ``ignored`` for each detection of a report.
 
     Example::
 
         detection_states(report)
     """
+    names: tuple[DetectionState, ...] = ("tp", "fp", "ignored")
     states = np.where(report.matches.true_positives, 0, np.where(report.matches.false_positives, 1, 2))
-    return [("tp", "fp", "ignored")[state] for state in states.tolist()]
+    return [names[state] for state in states.tolist()]
 
 
 def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
