@@ -69,7 +69,7 @@ def check_report_options(
 
         check_report_options(args, args.report, task1_inputs(args))
     """
-    from rotated_atss.coco.json_file import read_json
+    from rotated_atss.analysis.assignment_report import read_assignment_report
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.report.build import check_report_folder
     from rotated_atss.report.report_file import read_report
@@ -87,7 +87,7 @@ def check_report_options(
     if args.baseline is not None:
         args.baseline = read_report(args.baseline)
     if args.assignment is not None:
-        args.assignment = read_json(args.assignment)
+        args.assignment = read_assignment_report(args.assignment)
 
 
 def report_options(args: argparse.Namespace, out: str) -> ReportOptions:

@@ -33,7 +33,6 @@ class Manifest:
     Attributes:
         written_by: The program that wrote it; empty if it is not recorded.
         label_folders: Absolute paths of the label folders of the full images, all of DOTA text.
-        image_folders: Absolute paths of the folders of the full images.
         tiles: Names of the tiles; empty if they are not recorded.
         keep_empty: Whether tiles without objects were written.
         window: Size and gap of the windows at rate 1, pixels; (0, 0) for whole images; None if they are not recorded.
@@ -41,17 +40,18 @@ class Manifest:
         pixels: Conversion of the pixels of the images to 8-bit color.
         ground_resolution: Meters per pixel of the tiles: the median of the images for which it is recorded, divided by
             the median rate if rates resample, rounded to millimeters; None if it is not recorded.
+        image_folders: Absolute paths of the folders of the full images.
     """
 
     written_by: str = ""
     label_folders: tuple[str, ...] = ()
-    image_folders: tuple[str, ...] = ()
     tiles: tuple[str, ...] = ()
     keep_empty: bool = True
     window: tuple[int, int] | None = None
     whole_images: bool = False
     pixels: PixelOptions = field(default_factory=PixelOptions)
     ground_resolution: float | None = None
+    image_folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -364,7 +364,8 @@ def _image_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
     """Return the folders of images; entries of another form, which only a report of a test would need, are left out."""
     root = Path(path).resolve().parent
     named = [entry.get("images") for entry in folders if isinstance(entry, dict)]
-    return [os.path.normpath(root / folder) for folder in named if isinstance(folder, str) and "\0" not in folder]
+    paths = (os.path.normpath(root / folder) for folder in named if isinstance(folder, str) and "\0" not in folder)
+    return list(dict.fromkeys(paths))
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,7 @@ def _write_report(
         out=options.report_dir or "",
         detections=options.out_dir or "",
         labels=label_folders,
-        images=[folder for folder in image_folders if Path(folder).is_dir()],
+        images=[folder for folder in image_folders if os.path.isdir(folder)],
     )
     report_task1(result, detections, labels, report, log)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,7 +111,7 @@ class CocoBoxMetric(BaseMetric):
             out=out,
             detections=Path(self.out_dir) / "results.json" if self.out_dir else "",
             labels=[ground_truth.path],
-            images=[folder for folder in self.dataset_meta.get("source_images", ()) if Path(folder).is_dir()],
+            images=[folder for folder in self.dataset_meta.get("source_images", ()) if os.path.isdir(folder)],
         )
         report_coco(
             result, ground_truth, detections, options, image_ids=image_ids, categories=self.dataset_meta["cat_ids"],
