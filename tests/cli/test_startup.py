@@ -17,8 +17,10 @@ REST_OF_MMDETECTION = (
 )
 NOT_IN_PREDICT = ("torchvision", "tensorboard", "mmdet.visualization", "yapf")  # MMEngine's runner imports them
 
+# scikit-learn is here for tests only; MMDetection imports it where it is installed
 PROGRAM = """
 import json, sys
+sys.modules["sklearn"] = None
 from rotated_atss.cli import main
 for words, refused in json.loads(sys.argv[1]):
     code = main(words)
