@@ -328,6 +328,12 @@ SECTIONS = {
         "geodeep runs a graph like `stub 256` on ONNX Runtime and loads no torch; the first row is Python with torch "
         "alone."
     ]),
+    "report": Section("Evaluation report", {
+        "command": "command", "CPU s": ("cpu_s", number), "s": ("wall_s", number), "peak MB": ("peak_mb", number),
+    }, lambda record: [
+        f"{record['settings']['detections']:,} detections of 15 classes on {record['settings']['images']} images, a "
+        "new process per command, reading and writing included; the report has no pictures."
+    ]),
     "viewer": Section("Viewer of the report", {
         "boxes": ("boxes", "{:,}"), "view": "view", "boxes in view": ("in_view", "{:,.0f}"),
         "frames per second": ("frames_per_second", number), "slowest frame, ms": ("slowest_frame_ms", number),
