@@ -68,6 +68,10 @@ class Axes:
         Args:
             x_label: Name of the x axis.
             y_label: Name of the y axis.
+
+        Example:
+            >>> Axes().frame("recall", "precision").count('class="grid"')
+            12
         """
         left, top, right, bottom = self.plot
         lines = [self._vertical(value) for value in tick_values(*self.x_range)]

@@ -58,6 +58,13 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
 
     Returns:
         Differences of what both reports contain, and what only one of them contains.
+
+    Example:
+        >>> errors = {"kinds": [], "all": {}, "classes": {}}
+        >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
+        >>> new, old = ({**rest, "classes": [{"name": "ship", "AP50": ap50}]} for ap50 in (0.75, 0.5))
+        >>> compare_reports(new, old).classes["ship"]["AP50"]
+        0.25
     """
     new_classes, old_classes = _by(report["classes"], "name"), _by(baseline["classes"], "name")
     new_images, old_images = _by(report["images"], "image"), _by(baseline["images"], "image")

@@ -17,6 +17,12 @@ def confusion_section(context: Context) -> Html:
     """Return the confusion matrix, as counts and as shares of each row.
 
     Radio buttons switch between the two without a script.
+
+    Example:
+        >>> names, matrix = ["ship", "background"], [[3, 1], [2, 0]]
+        >>> confusion = {"classes": names, "matrix": matrix, "score_threshold": 0.5, "iou_threshold": 0.5}
+        >>> "missed objects of ship: 1, 25.0 % of the row" in confusion_section(Context({"confusion": confusion}))
+        True
     """
     confusion = context.report["confusion"]
     names, matrix = confusion["classes"], confusion["matrix"]
