@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rotated_atss.report.html import Content, Html, element, render
@@ -61,17 +62,20 @@ class Axes:
         """
         return "M" + "L".join(f"{_short(self.x(x))} {_short(self.y(y))}" for x, y in zip(xs, ys)) if len(xs) else ""
 
-    def frame(self, x_label: str, y_label: str, ticks: int = 5) -> Html:
+    def frame(self, x_label: str, y_label: str) -> Html:
         """Return grid lines, tick labels and axis labels.
 
         Args:
             x_label: Name of the x axis.
             y_label: Name of the y axis.
-            ticks: Number of intervals per axis.
+
+        Example:
+            >>> Axes().frame("recall", "precision").count('class="grid"')
+            12
         """
         left, top, right, bottom = self.plot
-        lines = [self._vertical(value) for value in _steps(self.x_range, ticks)]
-        lines += [self._horizontal(value) for value in _steps(self.y_range, ticks)]
+        lines = [self._vertical(value) for value in tick_values(*self.x_range)]
+        lines += [self._horizontal(value) for value in tick_values(*self.y_range)]
         labels = [
             element("text", x_label, x=_short((left + right) / 2), y=_short(bottom + 40), class_="axis"),
             element(
@@ -102,9 +106,19 @@ def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attr
     return element("svg", *content, viewBox=box, class_=class_, role="img", aria_label=label, **attributes)
 
 
-def _steps(limits: tuple[float, float], intervals: int) -> Iterable[float]:
-    low, high = limits
-    return [round(low + (high - low) * step / intervals, 6) for step in range(intervals + 1)]
+def tick_values(low: float, high: float, most: int = 6) -> list[float]:
+    """Return the multiples of 1, 2 or 5 times a power of ten in a range, in at most ``most`` intervals.
+
+    Example:
+        >>> tick_values(0, 1)
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+        >>> tick_values(0.7, 1)
+        [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= most + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 9) for number in range(first, last + 1)]
 
 
 def _short(value: float) -> str:

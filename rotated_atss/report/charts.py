@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +89,12 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], title: str) -> Html:
 
 
 def _limits(curves: Iterable[Curve], field: str) -> tuple[float, float]:
-    """Return the range of an axis: 0 to 1, or wider if scores are."""
+    """Return the range of an axis: 0 to 1, wider if scores are, and without the scores below a high lowest one."""
     values = [value for curve in curves for value in curve[field]]
-    return min([0.0, *values]), max([1.0, *values])
+    low, high = min(values, default=0.0), max([1.0, *values])
+    if field != "score" or 0 <= low < 0.3:
+        return 0.0, high
+    return min(math.floor(low * 10) / 10, high - 0.1), high
 
 
 def _overall_last(curves: Curves) -> list[tuple[int, str]]:
@@ -133,10 +137,12 @@ def _reliability(axes: Axes, each: Mapping[str, Any]) -> Html | None:
     return render(gap, element("circle", element("title", text), class_="point", cx=f"{x:.1f}", cy=f"{y:.1f}", r=5))
 
 
-def _column(axes: Axes, each: Mapping[str, Any], most: int) -> Html:
+def _column(axes: Axes, each: Mapping[str, Any], most: int) -> Html | None:
     """Draw the column of detections of a bin below the diagram."""
+    if not each["detections"]:
+        return None
     left, right, base = axes.x(each["from"] or 0), axes.x(1 if each["to"] is None else each["to"]), axes.height - 8
-    height = 44 * each["detections"] / most if most else 0
+    height = 44 * each["detections"] / most
     column = element(
         "rect", element("title", f"{count(each['detections'])} detections"), class_="column",
         x=f"{left + 2:.1f}", width=f"{max(0, right - left - 4):.1f}", y=f"{base - height:.1f}", height=f"{height:.1f}",

@@ -16,6 +16,8 @@ ERROR_FIELDS = ("count", "ap50_cost")
 GROUP_FIELDS = ("objects", "AP50", "recall")
 RULES = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
 
+SHOWN_CHANGE = 0.0005
+
 Values = Mapping[str, Any]
 Changes = dict[str, float | None]
 
@@ -56,6 +58,13 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
 
     Returns:
         Differences of what both reports contain, and what only one of them contains.
+
+    Example:
+        >>> errors = {"kinds": [], "all": {}, "classes": {}}
+        >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
+        >>> new, old = ({**rest, "classes": [{"name": "ship", "AP50": ap50}]} for ap50 in (0.75, 0.5))
+        >>> compare_reports(new, old).classes["ship"]["AP50"]
+        0.25
     """
     new_classes, old_classes = _by(report["classes"], "name"), _by(baseline["classes"], "name")
     new_images, old_images = _by(report["images"], "image"), _by(baseline["images"], "image")
@@ -97,14 +106,16 @@ def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
 
 
 def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, sign: int) -> list[str]:
-    """Return the keys with the largest increase (``sign`` 1) or decrease (-1) of a field, the largest first.
+    """Return the keys with the largest increase (``sign`` 1) or decrease (-1) of a ratio, the largest first.
+
+    Changes that three digits do not show are left out: other rules of the evaluation change values by rounding errors.
 
     Example:
         >>> largest_changes({"a": {"f1": 0.1}, "b": {"f1": -0.2}, "c": {"f1": 0.3}}, "f1", 1, sign=1)
         ['c']
     """
     sizes = {key: sign * (fields[field] or 0) for key, fields in changes.items()}
-    return sorted((key for key, size in sizes.items() if size > 0), key=lambda key: -sizes[key])[:limit]
+    return sorted((key for key, size in sizes.items() if size >= SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
 
 
 def _by(rows: Iterable[Values], key: str) -> dict[str, Values]:

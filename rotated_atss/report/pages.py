@@ -49,6 +49,11 @@ def write_pages(
 
     Raises:
         UserError: ``report`` or ``baseline`` has not the structure of a report, or a file cannot be written.
+
+    Example:
+        >>> write_pages({"format": "coco"}, Path("out"))
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: report.json: not a report of rotated-atss, got format 'coco' (give a report.json)
     """
     check_report(report)
     if baseline is not None:

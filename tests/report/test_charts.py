@@ -9,7 +9,7 @@ import pytest
 
 import rotated_atss.report
 from rotated_atss.analysis.positive_plots import COLORS
-from rotated_atss.report.axes import Axes
+from rotated_atss.report.axes import Axes, tick_values
 from rotated_atss.report.charts import OVERALL, Axis, curve_chart, reliability_chart
 from rotated_atss.report.sections.confusion import TEXT_LIMITS
 
@@ -52,6 +52,27 @@ def test_scores_beyond_one_widen_the_axis() -> None:
     assert "threshold 2.000" in chart
 
 
+@pytest.mark.parametrize(
+    ("scores", "limits"),
+    [([0.9, 0.05], "0.0 1.0"), ([0.95, 0.82], "0.8 1.0"), ([1.0, 1.0], "0.9 1.0"), ([], "0.0 1.0")],
+)
+def test_the_score_axis_begins_near_the_lowest_score(scores: list[float], limits: str) -> None:
+    curve = {"score": scores, "f1": [0.5] * len(scores)}
+    chart = curve_chart({"ship": curve}, Axis("score"), Axis("f1"), "curves")
+    assert f'data-x-range="{limits}"' in chart
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.3, 1), (-1, 4), (0.9, 1), (0, 250), (-0.02, 1.13)])
+def test_ticks_are_round_numbers_inside_the_range(low: float, high: float) -> None:
+    ticks = tick_values(low, high)
+    steps = {round(b - a, 6) for a, b in zip(ticks, ticks[1:])}
+    (step,) = steps
+    assert f"{step:e}"[0] in "125"
+    assert 3 <= len(ticks) <= 7
+    assert low - 1e-9 <= ticks[0] < low + step
+    assert high - step < ticks[-1] <= high + 1e-9
+
+
 def test_baseline_is_drawn_dashed_where_the_class_is_known() -> None:
     curve = {"score": [0.5], "f1": [0.5]}
     chart = curve_chart(
@@ -72,11 +93,11 @@ def test_reliability_points_and_columns() -> None:
     )
     assert float(x) == pytest.approx(axes.x(0.25), abs=0.1)
     assert float(y) == pytest.approx(axes.y(0.75), abs=0.1)
-    assert [float(height) for height in re.findall(r'class="column".*? height="([\d.]+)"', chart)] == [44, 0]
+    assert [float(height) for height in re.findall(r'class="column".*? height="([\d.]+)"', chart)] == [44]
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0"), (999, "999"), (1000, "1.0k"), (12345, "12k"), (2_500_000, "2.5M")]
+    ("number", "text"), [(7, "7"), (999, "999"), (1000, "1.0k"), (12345, "12k"), (2_500_000, "2.5M")]
 )
 def test_labels_of_columns_are_short(number: int, text: str) -> None:
     bins = [{"from": 0.0, "to": 1.0, "detections": number, "mean_score": 0.5, "precision": 0.5}]

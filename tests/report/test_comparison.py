@@ -57,7 +57,14 @@ def test_what_only_one_report_has() -> None:
 
 
 def test_largest_changes() -> None:
-    changes = {"a": {"f1": 0.1}, "b": {"f1": None}, "c": {"f1": -0.3}, "d": {"f1": 0.1}, "e": {"f1": 0.0}}
+    changes = {
+        "a": {"f1": 0.1},
+        "b": {"f1": None},
+        "c": {"f1": -0.3},
+        "d": {"f1": 0.1},
+        "e": {"f1": 0.0},
+        "f": {"f1": 1e-9},
+    }
     assert largest_changes(changes, "f1", 5, sign=1) == ["a", "d"]
     assert largest_changes(changes, "f1", 5, sign=-1) == ["c"]
     assert largest_changes(changes, "f1", 1, sign=1) == ["a"]

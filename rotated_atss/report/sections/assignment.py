@@ -18,7 +18,14 @@ GROUPINGS = (
 
 
 def assignment_section(context: Context) -> Html:
-    """Return the report of ``assignment-stats`` as tables: positives per object, in total and per group."""
+    """Return the report of ``assignment-stats`` as tables: positives per object, in total and per group.
+
+    Example:
+        >>> atss = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1}
+        >>> report = {"assignment": {"objects": 4, "assigners": {"atss": atss}}}
+        >>> "2.50" in assignment_section(Context(report))
+        True
+    """
     report = context.report["assignment"]
     note = (
         f"Positive samples that the assigner gives each of {count(report['objects'])} ground-truth boxes in training, "

@@ -13,7 +13,14 @@ from rotated_atss.report.tables import count_cell, header, ratio_cell, row_heade
 
 
 def calibration_section(context: Context) -> Html:
-    """Return the reliability diagram, its numbers and the expected calibration error."""
+    """Return the reliability diagram, its numbers and the expected calibration error.
+
+    Example:
+        >>> bins = [{"from": 0.5, "to": 1.0, "detections": 8, "mean_score": 0.75, "precision": 0.5}]
+        >>> calibration = {"bins": bins, "expected_calibration_error": 0.25}
+        >>> "Expected calibration error: 0.2500" in calibration_section(Context({"calibration": calibration}))
+        True
+    """
     calibration = context.report["calibration"]
     bins, error = calibration["bins"], calibration["expected_calibration_error"]
     if not any(each["detections"] for each in bins):

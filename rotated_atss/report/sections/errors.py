@@ -23,21 +23,14 @@ MEANINGS = {
 def errors_section(context: Context) -> Html:
     """Return counts and AP50 costs of the error kinds, for all classes and per class."""
     note = (
-        f"Errors at {context.at_thresholds}. The cost of a kind is the increase of AP50 if all errors of this kind "
-        "were corrected; costs do not add up."
+        f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50, which is of "
+        "all detections, if all errors of this kind were corrected; costs do not add up."
     )
     errors = context.report["errors"]
     most_count = max((errors["all"][kind]["count"] for kind in errors["kinds"]), default=0)
     most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in errors["kinds"]), default=0)
     rows = [_kind(context, kind, most_count, most_cost) for kind in errors["kinds"]]
-    head = [
-        [
-            header("Kind", number=False),
-            header("AP50 cost"),
-            header("Errors"),
-            header("Meaning", number=False, sort=False),
-        ]
-    ]
+    head = [[header("Kind", number=False), header("AP50 cost"), header("Errors")]]
     details = element(
         "details",
         element("summary", "Error kinds per class"),
@@ -51,13 +44,13 @@ def _kind(context: Context, kind: str, most_count: int, most_cost: float) -> Ite
     values = context.report["errors"]["all"][kind]
     changes = context.changes.errors.get(kind) if context.changes else None
     cost = values["ap50_cost"]
-    yield row_header(kind, sort=kind)
+    meaning = element("small", MEANINGS[kind]) if kind in MEANINGS else None
+    yield row_header([kind, " ", meaning], sort=kind)
     yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=most_cost)
     yield count_cell(
         values["count"], delta(changes["count"], "lower", counts=True) if changes else None,
         share=values["count"] / most_count if most_count else 0,
     )  # fmt: skip
-    yield element("td", MEANINGS.get(kind, ""), class_="text")
 
 
 def _class_head(kinds: list[str]) -> list[list[Html]]:

@@ -14,7 +14,13 @@ TITLES = {"size": "Size", "aspect_ratio": "Aspect ratio", "angle_deg": "Angle", 
 
 
 def groups_section(context: Context) -> Html:
-    """Return a table with bars per property: AP50, recall and number of objects per group."""
+    """Return a table with bars per property: AP50, recall and number of objects per group.
+
+    Example:
+        >>> group = {"from": 16, "to": 32, "AP50": 0.5, "recall": 0.75, "objects": 8}
+        >>> "16 to 32" in groups_section(Context({"groups": {"size": [group]}}))
+        True
+    """
     groups = {name: rows for name, rows in context.report["groups"].items() if rows}
     note = (
         "AP50 and recall of the objects of a group; the objects of other groups are ignored. Groups without objects "

@@ -62,7 +62,7 @@ def _card(context: Context, values: dict[str, Any]) -> Html:
     image = values["image"]
     picture = None
     if image in context.thumbnails_of:
-        picture = element("img", src=context.thumbnails_of[image], alt="", loading="lazy")
+        picture = element("img", src=context.thumbnails_of[image], alt="")
     name = element("span", image, class_="name")
     counts = " · ".join(f"{count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
     figures = element("small", element("span", f"F1 {ratio(values['f1'])}"), element("span", counts))

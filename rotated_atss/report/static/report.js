@@ -106,7 +106,7 @@
       bottom - (bottom - top) * curve[svg.dataset.y][i],
     ]));
     let series = data.length - 1;
-    let position = 0;
+    let position = data[series].f1.indexOf(Math.max(...data[series].f1)); // the threshold of the best F1
     readout.textContent = hint;
     svg.setAttribute("tabindex", "0");
     svg.setAttribute("role", "application");
