@@ -1,7 +1,7 @@
 """CPU seconds and memory of an evaluation report without pictures, compared with evaluation alone.
 
 Synthetic detections and labels of DOTA's 15 classes on 500 images (task1.py), five detections per object. Each command
-is a process of its own, so that its imports count: the report needs torch, the evaluation does not.
+is a process of its own, so that its imports count.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ TIMES_EVALUATE, OVER_S = 3.0, 2.0
 def commands(folder: Path) -> dict[str, list[str]]:
     """Return the words of each process."""
     inputs = ["--detections", "detections", "--labels", "labelTxt", "--quiet"]
-    python = [sys.executable, "-W", "ignore"]
-    program = [*python, "-m", "rotated_atss"]
+    program = [sys.executable, "-W", "ignore", "-m", "rotated_atss"]
     return {
-        "import torch": [*python, "-c", "import torch"],
         "evaluate": [*program, "evaluate", *inputs],
         "report": [*program, "report", *inputs, "--out", str(folder / "report")],
     }

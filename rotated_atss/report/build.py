@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rotated_atss.analysis.evaluation.image_table import best_and_worst
 from rotated_atss.analysis.evaluation.report import EvaluationReport
 from rotated_atss.analysis.evaluation.report_json import report_to_json
 from rotated_atss.analysis.evaluation.tables import detections_table, tables_from_json
@@ -51,8 +52,8 @@ def write_report(
     check_report_folder(out)
     content = report_to_json(report)
     _write_figures(content, out, {"detections": detections_table(report)})
-    viewer_of = _write_viewer(report, out, images, max_images) if images and max_images else {}
-    return write_pages(content, out, baseline=baseline, viewer_of=viewer_of)
+    pictures = _write_pictures(report, out, images, max_images) if images and max_images else {}
+    return write_pages(content, out, baseline=baseline, **pictures)
 
 
 def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, Any] | None = None) -> Path:
@@ -111,11 +112,17 @@ def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str,
     atomic_write_all({**files, out / REPORT_JSON: text.encode()})
 
 
-def _write_viewer(
+def _write_pictures(
     report: EvaluationReport, out: Path, images: Mapping[str, Path], max_images: int
-) -> Mapping[str, str]:
+) -> dict[str, Mapping[str, str]]:
+    """Write the viewer and the pictures of the best and worst images; return the addresses of both."""
+    from rotated_atss.report.thumbnails import write_thumbnails
     from rotated_atss.report.viewer import write_viewer
     from rotated_atss.report.viewer_images import choose_images, viewer_images
 
     chosen = choose_images(report, images, max_images)
-    return write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
+    viewer_of = write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
+    listed = {image for images_of_list in best_and_worst(report.images) for image in images_of_list}
+    shown = [image for image in viewer_of if image in listed]
+    thumbnails_of = write_thumbnails(viewer_images(report, images, shown), out)
+    return {"viewer_of": viewer_of, "thumbnails_of": thumbnails_of}

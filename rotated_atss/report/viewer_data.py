@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError, quote
+from rotated_atss.ops.min_area_rect import min_area_boxes
 
 ObjectState = Literal["matched", "missed", "ignored"]
 DetectionState = Literal["tp", "fp", "ignored"]
@@ -163,13 +164,7 @@ def _shared_columns(
 
 def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (N, 3) length and width in pixels and angle in degrees of the minimum-area rectangles, le90."""
-    if not len(polygons):
-        return np.empty((0, 3))
-    import torch  # takes a second
-
-    from rotated_atss.ops.boxes import poly_to_obb
-
-    boxes = poly_to_obb(torch.from_numpy(polygons), "le90").numpy()
+    boxes = min_area_boxes(polygons)
     shapes = np.column_stack((boxes[:, 2:4], np.degrees(boxes[:, 4])))
     return shapes.round(_DECIMALS) + 0.0  # no negative zero
 

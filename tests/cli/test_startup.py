@@ -56,6 +56,7 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["split", *inputs, "--out", "tiles", "--workers", "1"],
         ["merge", "task1", "--out", "merged", "--workers", "1"],
         ["evaluate", "--detections", "merged", "--labels", "labels", "--workers", "1"],
+        ["report", "--detections", "merged", "--labels", "labels", "--out", "report", "--images", "data/images"],
         ["check-submission", "merged", "--classes", "ship,"],
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],

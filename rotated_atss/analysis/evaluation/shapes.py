@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rotated_atss.ops.min_area_rect import min_area_boxes
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -25,8 +27,8 @@ class Shapes:
 
     @property
     def aspect_ratio(self) -> np.ndarray:
-        """Long side over short side, (N,); at least 1."""
-        return (self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1e-9)).round(6)
+        """Long side over short side, (N,); at least 1, also for a point."""
+        return np.maximum(self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1e-9), 1).round(6)
 
     @property
     def angle_deg(self) -> np.ndarray:
@@ -42,23 +44,4 @@ def fit_shapes(polygons: np.ndarray) -> Shapes:
         >>> shapes.size.tolist(), shapes.aspect_ratio.tolist(), shapes.angle_deg.tolist()
         ([4.0], [4.0], [-90.0])
     """
-    import torch  # takes a second, and the evaluation without a report works without it
-
-    from rotated_atss.ops.boxes import poly_to_obb
-
-    boxes = poly_to_obb(torch.from_numpy(np.ascontiguousarray(polygons, dtype=np.float64)), "le90")
-    return Shapes(boxes.numpy())
-
-
-def to_polygons(boxes: np.ndarray) -> np.ndarray:
-    """Convert boxes (N, 5), as in :class:`Shapes`, to polygons (N, 8).
-
-    Example:
-        >>> to_polygons(np.array([[5.0, 5, 4, 2, 0]])).tolist()
-        [[3.0, 4.0, 7.0, 4.0, 7.0, 6.0, 3.0, 6.0]]
-    """
-    import torch
-
-    from rotated_atss.ops.boxes import obb_to_poly
-
-    return obb_to_poly(torch.from_numpy(boxes)).numpy()
+    return Shapes(min_area_boxes(polygons))
