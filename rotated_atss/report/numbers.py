@@ -61,14 +61,19 @@ def signed_count(value: float | None) -> str:
     return "±0" if not value else _with_minus(f"{value:+,.0f}")
 
 
-def at_least(name: str, value: float | None) -> str:
+def at_least(name: str, value: float | None, *, above: bool = False) -> str:
     """Return a lower limit on one line: spaces in it do not break.
+
+    Args:
+        name: What is limited.
+        value: The limit.
+        above: Whether the limit itself is excluded.
 
     Example:
         >>> at_least("IoU", 0.5).replace("\u00a0", " ")
         'IoU ≥ 0.5'
     """
-    return f"{name}\u00a0≥\u00a0{UNDEFINED if value is None else format(value, '.4g')}"
+    return f"{name}\u00a0{'>' if above else '≥'}\u00a0{UNDEFINED if value is None else format(value, '.4g')}"
 
 
 def interval(low: float | None, high: float | None) -> str:

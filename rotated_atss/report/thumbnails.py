@@ -19,7 +19,7 @@ MAX_SIDE_PX = 720
 FOLDER = "thumbnails"
 # RGB of the viewer's layers; drawn in this order
 _COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
-_LINE_PX = 2
+_MANY = 150  # boxes, above which lines are one pixel wide instead of two
 
 
 def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]:
@@ -64,9 +64,10 @@ def _draw(pixels: Image, image: ViewerImage, factor: int) -> Image:
 
     missed = [(each.polygon, each.state) for each in image.objects if each.state == "missed"]
     boxes = [*missed, *((each.polygon, each.state) for each in image.detections)]
+    thickness = 1 if len(boxes) > _MANY else 2
     for state, color in _COLORS.items():
         polygons = np.array([polygon for polygon, of_box in boxes if of_box == state], np.float64).reshape(-1, 8)
         pixels = draw_boxes(
-            pixels, polygons / factor, colors=[color] * len(polygons), thickness=_LINE_PX, box_only=True
+            pixels, polygons / factor, colors=[color] * len(polygons), thickness=thickness, box_only=True
         )
     return pixels

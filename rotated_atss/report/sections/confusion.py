@@ -26,7 +26,7 @@ def confusion_section(context: Context) -> Html:
     """
     confusion = context.report["confusion"]
     names, matrix = confusion["classes"], confusion["matrix"]
-    score, iou = at_least("score", confusion["score_threshold"]), at_least("IoU", confusion["iou_threshold"])
+    score, iou = at_least("score", confusion["score_threshold"]), context.iou_limit(confusion["iou_threshold"])
     note = (
         f"Rows are the classes of objects, columns those of detections, at {score} and {iou}. The last column counts "
         "missed objects, the last row detections without an object. The shade is the share of the row."

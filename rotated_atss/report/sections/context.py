@@ -35,8 +35,11 @@ class Context:
     def at_thresholds(self) -> str:
         """The score and IoU threshold of the counts, for texts."""
         settings = self.report["settings"]
-        score, iou = settings["score_threshold"], settings["iou_threshold"]
-        return f"{at_least('score', score)} and {at_least('IoU', iou)}"
+        return f"{at_least('score', settings['score_threshold'])} and {self.iou_limit(settings['iou_threshold'])}"
+
+    def iou_limit(self, threshold: float) -> str:
+        """Return the IoU of a match as text: COCO's metric accepts the threshold itself, DOTA's does not."""
+        return at_least("IoU", threshold, above=self.report.get("settings", {}).get("metric") in ("voc07", "area"))
 
     def link(self, image: str, text: Content = None) -> Html:
         """Return the image id, or another text, as a link to its viewer page if it has one."""

@@ -8,7 +8,7 @@ from typing import Any
 from rotated_atss.errors import count_of
 from rotated_atss.report.charts import OVERALL, Axis, curve_chart
 from rotated_atss.report.html import Html, element, json_script
-from rotated_atss.report.numbers import at_least, ratio
+from rotated_atss.report.numbers import ratio
 from rotated_atss.report.sections.context import Context, section
 from rotated_atss.report.tables import undefined
 
@@ -20,7 +20,7 @@ def curves_section(context: Context) -> Html:
     curves = {name: curve for name, curve in context.report["curves"].items() if curve["score"]}
     if not curves:
         return section(context, "curves", "Curves", undefined("No detections."), table="curves")
-    iou = at_least("IoU", context.report["settings"]["iou_threshold"])
+    iou = context.iou_limit(context.report["settings"]["iou_threshold"])
     note = f"One thin line per class, at {iou}; the thick line is of all classes together."
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
     figures = element("div", _figures(context, curves), class_="pair")

@@ -15,7 +15,7 @@ MEANINGS = {
     "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
     "angle": "A localization error whose box would match with the angle of the object.",
     "duplicate": "A detection with a higher score is matched to the same object.",
-    "background": "The box overlaps no object with an IoU of 0.1 or more.",
+    "background": "None of these: no object of its class reaches an IoU of 0.1, none of another class the threshold.",
     "missed": "No detection is matched to the object, and none of the errors above explains it.",
 }
 

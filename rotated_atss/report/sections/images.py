@@ -21,6 +21,8 @@ RATIOS = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"))
 def examples_section(context: Context) -> Html:
     """Return the images with the lowest and with the highest F1, as pictures or as links."""
     note = f"By F1 at {context.at_thresholds}; of equal images, those with more objects first."
+    if context.thumbnails_of:
+        note += " Blue: true positives; orange: false positives; yellow: missed objects."
     values = {each["image"]: each for each in context.report["images"]}
     content = []
     for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
