@@ -23,9 +23,12 @@ STATIC_FILES = (
     "NOTICE.txt",
     "viewer.css",
     "viewer_boxes.js",
+    "viewer_view.js",
     "viewer_draw.js",
     "viewer_panel.js",
     "viewer_errors.js",
+    "viewer_image.js",
+    "viewer_keys.js",
     "viewer.js",
 )
 """Files of the viewer in ``rotated_atss/report/static``."""

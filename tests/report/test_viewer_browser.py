@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.bench_viewer import CLASSES as BENCHMARK_CLASSES
+from benchmarks.bench_viewer import dense_image
 from benchmarks.browser import console_errors, set_viewport
 from rotated_atss.report.viewer import write_viewer
 from rotated_atss.report.viewer_data import ViewerDetection, ViewerImage, ViewerObject
@@ -34,7 +37,7 @@ def example_image(path: Path, width: int, image: str = "P1") -> ViewerImage:
     detections = [ViewerDetection(next(places), CLASSES[index % 2], 0.95, 0.8, "tp") for index in range(LAYERS["tp"])]
     scores = [0.3, 0.9, 0.5, 0.7, 0.1, 0.2]
     detections += [ViewerDetection(next(places), "ship", score, 0.2, "fp", "angle") for score in scores]
-    detections += [ViewerDetection(next(places), "plane", 0.4, 0.0, "ignored")]
+    detections += [ViewerDetection(square(66, 16, 32), "plane", 0.4, 0.0, "ignored")]  # around the object o1
     return ViewerImage(image, path, objects, detections)
 
 
@@ -193,24 +196,96 @@ def test_a_link_opens_a_box_and_shows_it_whatever_the_filters(open_page: Callabl
     assert console_errors(browser) == []
 
 
+def place_of(browser: Any, x: float, y: float) -> list[int]:
+    """Position on the page of a position in the image."""
+    return browser.execute_script(
+        """const item = window.RotatedAtss.viewer.world.getItemAt(0);
+        const point = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(arguments[0], arguments[1]));
+        const stage = document.getElementById("image").getBoundingClientRect();
+        return [Math.round(stage.left + point.x), Math.round(stage.top + point.y)];""",
+        x, y,
+    )  # fmt: skip
+
+
+def touch(browser: Any, *steps: list[tuple[float, float]]) -> None:
+    """Put fingers on positions of the page, move them from step to step, and lift them."""
+    kinds = ["touchStart", *["touchMove"] * (len(steps) - 1), "touchEnd"]
+    for kind, points in zip(kinds, [*steps, []]):
+        positions = [{"x": x, "y": y, "id": index} for index, (x, y) in enumerate(points)]
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": positions})
+        time.sleep(0.02)
+
+
+def test_fingers_select_move_and_zoom(open_page: Callable[..., Any]) -> None:
+    browser = open_page()
+    set_viewport(browser, 390, 844)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    press(browser, "0")
+    before = zoom(browser)
+    browser.execute_script("window.RotatedAtss.viewer.innerTracker.clickTimeThreshold = 10_000;")  # on a busy machine
+    for _ in range(5):  # a slow tap, on a busy machine, is a long press
+        touch(browser, [place_of(browser, 80, 25)])
+        settle(browser)
+        if fragment(browser):
+            break
+    assert fragment(browser) == "#o1"
+    assert zoom(browser) == before, "a tap does not zoom"
+    touch(browser, [(150, 400), (240, 400)], *[[(150 - 9 * step, 400), (240 + 9 * step, 400)] for step in range(1, 10)])
+    settle(browser)
+    assert zoom(browser) > 1.5 * before
+    center = "return window.RotatedAtss.viewer.viewport.getCenter().x;"
+    x = browser.execute_script(center)
+    touch(browser, *[[(300 - 20 * step, 400)] for step in range(8)])
+    settle(browser)
+    assert browser.execute_script(center) > x
+    assert console_errors(browser) == []
+
+
+COPY = """
+const {overlay, Overlay, View} = window.RotatedAtss;
+function drawn(...views) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, {width: 500, height: 400});
+  const made = new Overlay(overlay.boxes, canvas);
+  for (const view of views) made.draw(view, 1, {});
+  return canvas.getContext("2d").getImageData(0, 0, 500, 400).data;
+}
+const scale = 0.75, at = (x, y) => new View(30 + x / scale, 20 + y / scale, scale, 500, 400);
+const copied = drawn(at(0, 0), at(0, 0), at(37, -21)), direct = drawn(at(37, -21)), still = drawn(at(0, 0));
+const differing = (a, b) => a.reduce((sum, value, index) => sum + (Math.abs(value - b[index]) > 16), 0) / a.length;
+return [differing(copied, direct), differing(copied, still)];
+"""
+
+
+def test_boxes_that_are_moved_equal_boxes_that_are_drawn(browser: Any, tmp_path: Path) -> None:
+    """Many boxes are drawn once and copied while the view moves."""
+    image = dense_image(tmp_path / "dense.png", 900, 800)
+    (page,) = write_viewer([image], tmp_path / "report", classes=BENCHMARK_CLASSES).values()
+    browser.get((tmp_path / "report" / page).as_uri())
+    wait_until(browser, "return /boxes in view/.test(document.getElementById('status').textContent)")
+    moved, not_moved = browser.execute_script(COPY)
+    assert not_moved > 0.2
+    assert moved < 0.005  # borders that overlap in parts of the drawing
+
+
 def test_pointer_shows_and_selects_the_box_below_it(open_page: Callable[..., Any]) -> None:
     from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
     browser = open_page()
     press(browser, "0")
-    place = browser.execute_script(
-        """const item = window.RotatedAtss.viewer.world.getItemAt(0);
-        const point = item.imageToViewerElementCoordinates(new OpenSeadragon.Point(80, 25));
-        return [Math.round(point.x), Math.round(point.y)];"""
-    )
-    stage = browser.find_element("id", "image")
-    offset = (place[0] - stage.size["width"] // 2, place[1] - stage.size["height"] // 2)
-    ActionChains(browser).move_to_element_with_offset(stage, *offset).perform()
+    actions = ActionBuilder(browser)
+    actions.pointer_action.move_to_location(*place_of(browser, 80, 25))
+    actions.perform()
     wait_until(browser, "return !document.getElementById('tooltip').hidden")
     assert "20.0 x 10.0 px" in text(browser, "tooltip")
     ActionChains(browser).click().perform()
     wait_until(browser, "return location.hash === '#o1'")
     assert "found" in text(browser, "details")
+    for link in ("#d14", "#o1"):
+        time.sleep(0.4)  # two clicks at once zoom
+        ActionChains(browser).click().perform()
+        wait_until(browser, f"return location.hash === '{link}'")
 
 
 def test_keys_zoom_move_and_explain(open_page: Callable[..., Any]) -> None:

@@ -3,47 +3,20 @@
 
 (function (namespace) {
   const data = window.rotatedAtssImage;
-  const images = window.rotatedAtssImages || [];
   const get = (id) => document.getElementById(id);
   const TOUCH_PX = 14, MOUSE_PX = 4; // distance of a click from an edge that still counts
   const CONTEXT = 5; // part of the view, in multiples of a box, around a box that a link or a step shows
 
+  if (!data) {
+    get("status").textContent = "the data of this page is missing";
+    return;
+  }
+  const viewer = namespace.openImage(get("image"), data.pixels);
   const boxes = new namespace.Boxes(data);
   const marks = { selected: null, hovered: null };
   const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d");
+  const overlay = new namespace.Overlay(boxes, canvas);
   let panel = null, errors = null, scheduled = false;
-
-  function tileSource() {
-    const { width, height, folder, levels, tile } = data.pixels;
-    if (!levels) return { type: "image", url: `${folder}/image.jpg`, buildPyramid: false, crossOriginPolicy: false };
-    return {
-      width, height, tileSize: tile, tileOverlap: 0, minLevel: 0, maxLevel: levels - 1,
-      getTileUrl: (level, x, y) => `${folder}/${level}/${x}_${y}.jpg`,
-    };
-  }
-
-  const viewer = OpenSeadragon({
-    element: get("image"),
-    tileSources: tileSource(),
-    drawer: "canvas", // WebGL refuses images of pages that are opened from disk
-    crossOriginPolicy: false,
-    showNavigationControl: false,
-    showNavigator: data.pixels.levels > 0 && window.matchMedia("(min-width: 700px)").matches,
-    navigatorPosition: "BOTTOM_RIGHT",
-    navigatorSizeRatio: 0.16,
-    gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
-    gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
-    gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
-    animationTime: 0.4,
-    springStiffness: 9,
-    visibilityRatio: 0.5,
-    minZoomImageRatio: 0.5,
-    maxZoomPixelRatio: 24,
-    zoomPerScroll: 1.3,
-    smoothTileEdgesMinZoom: Infinity, // tiles do not overlap, and are drawn at whole pixels
-    imageLoaderLimit: 6,
-  });
 
   /** Return the map from image to device pixels at this moment of an animation. */
   function currentView(ratio) {
@@ -65,7 +38,7 @@
     const ratio = window.devicePixelRatio || 1;
     fitCanvas(ratio);
     const view = currentView(ratio);
-    const inView = namespace.drawBoxes(context, boxes, view, ratio, marks, panel.captions);
+    const inView = overlay.draw(view, ratio, marks);
     const percent = (view.scale / ratio) * 100;
     get("status").textContent =
       `${inView} of ${boxes.shownCount} boxes in view \u00b7 zoom ${percent < 10 ? percent.toFixed(1) : percent.toFixed(0)} %`;
@@ -168,14 +141,15 @@
 
   /** Go to the box that the address names. */
   function openLink() {
-    const id = decodeURIComponent(location.hash.slice(1));
+    const id = location.hash.slice(1);
     if (!id || (marks.selected && marks.selected.id === id)) return;
     const row = boxes.byId.get(id);
     if (row) goTo(row);
     else get("selected").textContent = `no box ${id} in this image`;
   }
 
-  function rowAt(clientX, clientY, tolerance) {
+  /** Return the boxes at a position of the page, the smallest first. */
+  function rowsAt(clientX, clientY, tolerance) {
     const place = get("image").getBoundingClientRect(), view = currentView(1);
     const x = (clientX - place.left) / view.scale + view.left, y = (clientY - place.top) / view.scale + view.top;
     return boxes.at(x, y, tolerance / view.scale);
@@ -184,13 +158,15 @@
   function connectPointer() {
     const stage = get("image");
     stage.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse" && viewer.isOpen()) hover(event.buttons ? null : rowAt(event.clientX, event.clientY, MOUSE_PX));
+      if (event.pointerType !== "mouse" || !viewer.isOpen()) return;
+      hover(event.buttons ? null : rowsAt(event.clientX, event.clientY, MOUSE_PX)[0] || null);
     }, true);
     stage.addEventListener("pointerleave", () => hover(null));
     viewer.addHandler("canvas-click", (event) => {
       if (!event.quick) return;
       const { clientX, clientY, pointerType } = event.originalEvent;
-      select(rowAt(clientX, clientY, pointerType === "touch" ? TOUCH_PX : MOUSE_PX));
+      const rows = rowsAt(clientX, clientY, pointerType === "touch" ? TOUCH_PX : MOUSE_PX);
+      select(rows[(rows.indexOf(marks.selected) + 1) % rows.length] || null); // another click: the next box below
     });
   }
 
@@ -220,18 +196,6 @@
   };
   namespace.LAYERS.forEach((_, index) => (KEYS[index + 1] = () => panel.toggleLayer(index + 1)));
 
-  function connectKeys() {
-    viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // OpenSeadragon has other keys
-    document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || get("help").open) return;
-      const tag = event.target.tagName, arrow = event.key.startsWith("Arrow");
-      if (tag === "SELECT" || (tag === "INPUT" && arrow)) return; // keys that these elements use themselves
-      if (!Object.hasOwn(KEYS, event.key)) return;
-      event.preventDefault();
-      KEYS[event.key]();
-    });
-  }
-
   function connectButtons() {
     get("next-error").addEventListener("click", () => step(1));
     get("previous-error").addEventListener("click", () => step(-1));
@@ -245,24 +209,6 @@
     });
   }
 
-  /** Fill the list of images and the links to the previous and the next one. */
-  function connectImages() {
-    const at = images.findIndex((each) => each.page === data.page), list = get("image-list");
-    images.forEach((each, index) => {
-      const counts = `${each.tp} TP, ${each.fp} FP, ${each.fn} FN`;
-      const option = namespace.element("option", { value: each.page }, `${each.image} (${counts})`);
-      option.selected = index === at;
-      list.append(option);
-    });
-    list.addEventListener("change", () => location.assign(list.value));
-    for (const [id, index] of [["previous-image", at - 1], ["next-image", at + 1]]) {
-      if (at >= 0 && images[index]) get(id).href = images[index].page;
-      else get(id).setAttribute("aria-disabled", "true");
-    }
-    const own = images[at];
-    if (own) get("counts").textContent = `${own.tp} TP, ${own.fp} FP, ${own.fn} FN \u00b7 ${data.pixels.width} x ${data.pixels.height} px`;
-  }
-
   viewer.addHandler("open", () => {
     viewer.canvas.append(canvas);
     viewer.canvas.setAttribute("aria-label", "Image; keys n and p step through the errors, ? lists all keys");
@@ -273,18 +219,24 @@
   viewer.addHandler("open-failed", () => (get("status").textContent = "the image file is missing"));
   viewer.addHandler("update-viewport", draw); // in the frame in which the image is drawn
   viewer.addHandler("resize", redraw);
+  viewer.addHandler("animation-finish", () => {
+    overlay.invalidate();
+    redraw();
+  });
   window.addEventListener("hashchange", openLink);
 
   canvas.id = "boxes";
   errors = new namespace.Errors(boxes, goTo, hover);
-  panel = new namespace.Panel(boxes, () => {
+  panel = new namespace.Panel(boxes, (filters) => {
+    overlay.captions = filters.captions;
+    overlay.invalidate();
     errors.update();
     showSelected();
     redraw();
   });
-  connectImages();
+  namespace.connectImages(data);
+  namespace.connectKeys(KEYS);
   connectPointer();
-  connectKeys();
   connectButtons();
-  namespace.viewer = viewer;
+  Object.assign(namespace, { viewer, overlay }); // for tests and benchmarks
 })(window.RotatedAtss);

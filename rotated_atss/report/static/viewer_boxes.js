@@ -104,17 +104,13 @@ window.RotatedAtss = window.RotatedAtss || {};
       return found.sort((a, b) => a - b);
     }
 
-    /** Return the smallest shown box that contains a point or has an edge within a tolerance; null for none. */
+    /** Return the shown boxes that contain a point or have an edge within a tolerance, in ascending order of area. */
     at(x, y, tolerance) {
-      let best = null;
-      for (const index of this.within(x - tolerance, y - tolerance, x + tolerance, y + tolerance)) {
-        const row = this.rows[index];
-        const distance = this._contains(index, x, y) ? 0 : this._distance(index, x, y);
-        if (distance > tolerance) continue;
-        const rank = [row.length * row.width, row.isDetection ? 0 : 1];
-        if (!best || rank[0] < best.rank[0] || (rank[0] === best.rank[0] && rank[1] < best.rank[1])) best = { row, rank };
-      }
-      return best && best.row;
+      const area = (row) => row.length * row.width;
+      return this.within(x - tolerance, y - tolerance, x + tolerance, y + tolerance)
+        .filter((index) => this._contains(index, x, y) || this._distance(index, x, y) <= tolerance)
+        .map((index) => this.rows[index])
+        .sort((a, b) => area(a) - area(b) || b.isDetection - a.isDetection);
     }
 
     _contains(index, x, y) {

@@ -16,23 +16,12 @@
   const CASING = "rgba(0, 0, 0, 0.6)";
   const MOST_CASED = 1500; // boxes in view up to which lines have a dark border
   const MOST_CAPTIONS = 40;
+  const MOST_DRAWN_PER_FRAME = 150; // boxes in view
+  const MARGIN = 0.2; // drawn beyond the view on each side, as a part of its size
   const FULL_WIDTH = 14; // width of the median box on the screen, px, below which lines are thinner
   const LEAST_WIDTH = 0.45;
   const SMALLEST_FRONT = 10; // length of a front edge on the screen, px, from which it is marked
   const BATCH = 256; // boxes per path: long paths are slow to fill
-
-  /** Map from pixels of the image to device pixels of the canvas. */
-  class View {
-    constructor(left, top, scale, width, height) {
-      Object.assign(this, { left, top, scale, width, height });
-    }
-    x(value) {
-      return (value - this.left) * this.scale;
-    }
-    y(value) {
-      return (value - this.top) * this.scale;
-    }
-  }
 
   function tracePolygons(context, boxes, indices, view) {
     const c = boxes.corners;
@@ -47,8 +36,8 @@
     }
   }
 
-  function traceFronts(context, boxes, indices, view, shortest) {
-    const c = boxes.corners;
+  function traceFronts(context, boxes, indices, view, ratio) {
+    const c = boxes.corners, shortest = SMALLEST_FRONT * ratio;
     context.beginPath();
     for (const index of indices) {
       const at = index * 8;
@@ -66,17 +55,19 @@
     context.stroke();
   }
 
+  /** Draw boxes of one layer: first the dark borders of all, then the lines, then the fronts. */
   function drawLayer(context, boxes, indices, view, style, ratio, cased) {
     const width = style.width * ratio;
     const dash = style.dash.map((length) => length * ratio);
-    for (let start = 0; start < indices.length; start += BATCH) {
-      const batch = indices.slice(start, start + BATCH);
-      tracePolygons(context, boxes, batch, view);
-      if (cased) stroke(context, CASING, width + 1.5 * ratio, []);
-      stroke(context, style.color, width, dash);
-      traceFronts(context, boxes, batch, view, SMALLEST_FRONT * ratio);
-      stroke(context, style.color, 2 * width, []);
-    }
+    const forBatches = (trace, ...line) => {
+      for (let start = 0; start < indices.length; start += BATCH) {
+        trace(context, boxes, indices.slice(start, start + BATCH), view, ratio);
+        stroke(context, ...line);
+      }
+    };
+    if (cased) forBatches(tracePolygons, CASING, width + 1.5 * ratio, []);
+    forBatches(tracePolygons, style.color, width, dash);
+    forBatches(traceFronts, style.color, 2 * width, []);
   }
 
   /** Fill a box and draw it on top of all others, twice as wide. */
@@ -117,30 +108,62 @@
     }
   }
 
-  /**
-   * Draw the shown boxes in view and return their number.
-   *
-   * `marks` holds rows to emphasize: `selected` and `hovered`; `captions` switches captions on.
-   */
-  function drawBoxes(context, boxes, view, ratio, marks, captions) {
-    context.clearRect(0, 0, view.width, view.height);
+  /** Draw boxes, layer by layer. */
+  function drawLayers(context, boxes, indices, view, ratio) {
     context.lineJoin = "miter";
     context.lineCap = "butt";
-    const right = view.left + view.width / view.scale, bottom = view.top + view.height / view.scale;
-    const indices = boxes.within(view.left, view.top, right, bottom);
     const layers = Object.fromEntries(ORDER.map((layer) => [layer, []]));
     for (const index of indices) layers[boxes.rows[index].layer].push(index);
     const thinner = Math.max(LEAST_WIDTH, Math.min(1, (boxes.medianWidth * view.scale) / ratio / FULL_WIDTH));
     for (const layer of ORDER) {
       drawLayer(context, boxes, layers[layer], view, STYLES[layer], ratio * thinner, indices.length <= MOST_CASED);
     }
-    if (marks.hovered) drawEmphasized(context, boxes, marks.hovered, view, ratio, 0.12);
-    if (marks.selected) drawEmphasized(context, boxes, marks.selected, view, ratio, 0.22);
-    if (captions && indices.length <= MOST_CAPTIONS) drawCaptions(context, boxes, indices, view, ratio);
-    return indices.length;
+  }
+
+  /** The canvas of the boxes. Many boxes are drawn once, beyond the view, and moved while the view only moves. */
+  class Overlay {
+    constructor(boxes, canvas) {
+      this.boxes = boxes;
+      this.canvas = canvas;
+      this.context = canvas.getContext("2d");
+      this.captions = true;
+      this._copy = document.createElement("canvas");
+      this._copied = null; // the view that the copy shows
+      this._scale = null; // of the last frame
+    }
+
+    /** Forget the drawn boxes, after the filters have changed or the view has come to rest. */
+    invalidate() {
+      this._copied = null;
+    }
+
+    /** Draw the shown boxes in view and return their number. `marks` holds rows: `selected` and `hovered`. */
+    draw(view, ratio, marks) {
+      const { boxes, context } = this;
+      context.clearRect(0, 0, view.width, view.height);
+      const indices = boxes.within(...view.rectangle());
+      const moves = view.scale === this._scale; // the view does not zoom
+      this._scale = view.scale;
+      if (moves && indices.length > MOST_DRAWN_PER_FRAME) this._move(view, ratio);
+      else drawLayers(context, boxes, indices, view, ratio);
+      if (marks.hovered) drawEmphasized(context, boxes, marks.hovered, view, ratio, 0.12);
+      if (marks.selected) drawEmphasized(context, boxes, marks.selected, view, ratio, 0.22);
+      if (this.captions && indices.length <= MOST_CAPTIONS) drawCaptions(context, boxes, indices, view, ratio);
+      return indices.length;
+    }
+
+    /** Copy the boxes that have been drawn before, by whole pixels; draw them first where they do not cover the view. */
+    _move(view, ratio) {
+      if (!this._copied || !this._copied.covers(view)) {
+        this._copied = view.enlarged(MARGIN);
+        Object.assign(this._copy, { width: this._copied.width, height: this._copied.height });
+        const indices = this.boxes.within(...this._copied.rectangle());
+        drawLayers(this._copy.getContext("2d"), this.boxes, indices, this._copied, ratio);
+      }
+      this.context.drawImage(this._copy, Math.round(view.x(this._copied.left)), Math.round(view.y(this._copied.top)));
+    }
   }
 
   namespace.STYLES = STYLES;
-  namespace.View = View;
-  namespace.drawBoxes = drawBoxes;
+  namespace.Overlay = Overlay;
 })(window.RotatedAtss);

@@ -44,7 +44,7 @@
     }
   }
 
-  /** The filters. `onChange` is called after every change and once the filters are built. */
+  /** The filters. `onChange(panel)` is called after every change and once the filters are built. */
   class Panel {
     constructor(boxes, onChange) {
       this.boxes = boxes;
@@ -130,7 +130,7 @@
       document.getElementById("score-value").value = this.lowestScore.toFixed(2);
       this._count();
       this._store(layers);
-      this.onChange();
+      this.onChange(this);
     }
 
     /** Write "shown / all" behind every layer and class. */
