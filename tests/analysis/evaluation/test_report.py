@@ -9,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+from rotated_atss.analysis.evaluation.ap_figures import from_coco_result, from_task1_result
 from rotated_atss.analysis.evaluation.counts import Counts
+from rotated_atss.analysis.evaluation.from_coco import from_coco
 from rotated_atss.analysis.evaluation.from_task1 import from_task1
 from rotated_atss.analysis.evaluation.image_table import ImageRow, best_and_worst
+from rotated_atss.analysis.evaluation.matching import Matcher, average_precisions
 from rotated_atss.analysis.evaluation.report import ALL_CLASSES, EvaluationReport, ReportSettings, build_report
 from rotated_atss.analysis.evaluation.report_json import report_to_json
 from rotated_atss.analysis.evaluation.tables import detections_table, object_ious, tables_from_json
+from rotated_atss.coco.bbox_evaluation import evaluate_boxes
+from rotated_atss.coco.instances import read_instances
+from rotated_atss.coco.results_file import read_results
 from rotated_atss.dota.classes import resolve_classes
 from rotated_atss.dota.detections import read_task1_folder
 from rotated_atss.dota.labels import read_labels
-from rotated_atss.dota.task1_evaluation import evaluate_detections
+from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS, evaluate_detections
 from rotated_atss.errors import UserError
 from tests.analysis.evaluation.samples import CLASSES, coco_report, corners, random_boxes, task1_report
 from tests.references.slow_evaluation import Box
@@ -207,3 +212,20 @@ def test_nine_images_of_dota_have_the_ap_of_dota_devkit(shared_data, metric: str
             low, high = expected[f"tie_range_{metric}"]
             assert low - 1e-9 <= row["AP50"] <= high + 1e-9
     assert content["summary"]["detections"] > 700
+
+
+def test_hundred_images_of_coco_have_the_ap_of_faster_coco_eval(shared_data) -> None:
+    pytest.importorskip("faster_coco_eval")
+    instances = read_instances(shared_data("coco_eval", "instances_val2014_100.json"))
+    rows = read_results(shared_data("coco_eval", "instances_val2014_fakebbox100_results.json"), instances)
+    result = evaluate_boxes(instances, rows)
+    data = from_coco(instances, rows)
+    report = build_report(data, from_coco_result(result), ReportSettings("COCO", IOU_THRESHOLDS))
+    check_agreement(report_to_json(report))
+    matcher = Matcher(data, report.overlaps)
+    for threshold, name in ((0.5, "AP50"), (0.75, "AP75")):
+        ours = average_precisions(data, matcher.match(threshold))
+        expected = [report.ap.per_class[each][name] for each in data.classes]
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
+        assert np.nanmean(ours) == pytest.approx(result.values()[name], abs=1e-12)
+    assert data.objects.crowd.any()
