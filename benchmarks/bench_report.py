@@ -54,5 +54,6 @@ def measure(args: argparse.Namespace) -> Record:
 def targets(rows: list[Row], detections: int) -> list[Row]:
     """Compare the report with the evaluation; only for the full number of detections."""
     cpu_s = {row["command"]: row["cpu_s"] for row in rows}
-    over = round(cpu_s["report"] - TIMES_EVALUATE * cpu_s["evaluate"], 3) if detections >= 0.9 * DETECTIONS else None
-    return [target("report of 50,000 detections, CPU s over 3 evaluations", over, at_most=OVER_S)]
+    limit = round(TIMES_EVALUATE * cpu_s["evaluate"] + OVER_S, 2)
+    measured = cpu_s["report"] if detections >= 0.9 * DETECTIONS else None
+    return [target("report of 50,000 detections, CPU s (limit: three evaluations and 2 s)", measured, at_most=limit)]
