@@ -113,4 +113,5 @@ def report_options(args: argparse.Namespace, out: str) -> ReportOptions:
         baseline=args.baseline,
         assignment=args.assignment,
         workers=count_workers(args),
+        progress=False if args.quiet else None,
     )

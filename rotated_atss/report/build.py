@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from rotated_atss.analysis.evaluation.report_json import report_to_json
 from rotated_atss.analysis.evaluation.tables import detections_table, tables_from_json
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write_all
+from rotated_atss.io.progress import progress_bar
 from rotated_atss.report.pages import write_pages
 from rotated_atss.report.report_file import REPORT_JSON, is_report
+from rotated_atss.report.viewer_images import choose_images, viewer_images
 
 MAX_IMAGES = 100
 """Default number of images that get a viewer page."""
@@ -26,6 +29,8 @@ def write_report(
     images: Mapping[str, Path] | None = None,
     baseline: dict[str, Any] | None = None,
     max_images: int = MAX_IMAGES,
+    *,
+    progress: bool | None = False,
 ) -> Path:
     """Write the folder of a report.
 
@@ -37,6 +42,7 @@ def write_report(
         images: Image files by image id, for the viewer; None for a report without pictures.
         baseline: Content of the ``report.json`` of another run to compare with.
         max_images: Largest number of images in the viewer.
+        progress: Show a progress bar over the images; None shows it on a terminal.
 
     Returns:
         Path of ``index.html``.
@@ -52,7 +58,8 @@ def write_report(
     check_report_folder(out)
     content = report_to_json(report)
     _write_figures(content, out, {"detections": detections_table(report)})
-    pictures = _write_pictures(report, out, images, max_images) if images and max_images else {}
+    chosen = choose_images(report, images or {}, max_images)
+    pictures = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
     return write_pages(content, out, baseline=baseline, **pictures)
 
 
@@ -106,22 +113,26 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
 
 
 def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
+    """Write ``report.json`` and the tables, then remove the files of an earlier report that this one may not have."""
     tables = {**tables_from_json(content), **more_tables}
     files = {out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()}
     text = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
     atomic_write_all({**files, out / REPORT_JSON: text.encode()})
+    if not more_tables:
+        (out / "tables" / "detections.csv").unlink(missing_ok=True)
+    for folder in ("viewer", "thumbnails"):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _write_pictures(
-    report: EvaluationReport, out: Path, images: Mapping[str, Path], max_images: int
+    report: EvaluationReport, out: Path, images: Mapping[str, Path], chosen: list[str], progress: bool | None
 ) -> dict[str, Mapping[str, str]]:
     """Write the viewer and the pictures of the best and worst images; return the addresses of both."""
     from rotated_atss.report.thumbnails import write_thumbnails
     from rotated_atss.report.viewer import write_viewer
-    from rotated_atss.report.viewer_images import choose_images, viewer_images
 
-    chosen = choose_images(report, images, max_images)
-    viewer_of = write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
+    bar = progress_bar(chosen, desc="images", unit="image", leave=False, show=progress)
+    viewer_of = write_viewer(viewer_images(report, images, bar), out, classes=report.data.classes)
     listed = {image for images_of_list in best_and_worst(report.images) for image in images_of_list}
     shown = [image for image in viewer_of if image in listed]
     thumbnails_of = write_thumbnails(viewer_images(report, images, shown), out)

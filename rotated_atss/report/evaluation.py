@@ -37,6 +37,7 @@ class ReportOptions:
         baseline: Content of the ``report.json`` of another run to compare with.
         assignment: Result of ``assignment-stats --json``.
         workers: Number of threads.
+        progress: Show a progress bar over the images; None shows it on a terminal.
     """
 
     out: str | Path
@@ -48,6 +49,7 @@ class ReportOptions:
     baseline: dict[str, Any] | None = None
     assignment: dict[str, Any] | None = None
     workers: int = 1
+    progress: bool | None = False
 
 
 def report_task1(
@@ -138,6 +140,6 @@ def _report(
         total = count_of(len(data.images), "image")
         log(f"{len(images)} of {total} found in {', '.join(map(str, options.images))}")
     report = build_report(data, ap, settings, workers=options.workers)
-    index = write_report(report, options.out, images, options.baseline, options.max_images)
+    index = write_report(report, options.out, images, options.baseline, options.max_images, progress=options.progress)
     log(f"report: {index}")
     return index

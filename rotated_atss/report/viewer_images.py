@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def choose_images(report: EvaluationReport, images: Mapping[str, Path], limit: i
     return sorted(chosen, key=order.__getitem__)
 
 
-def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: Sequence[str]) -> Iterator[ViewerImage]:
+def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: Iterable[str]) -> Iterator[ViewerImage]:
     """Yield the objects and the detections above the score threshold of each chosen image.
 
     Args:

@@ -115,6 +115,22 @@ def test_a_report_is_replaced_and_other_folders_are_not(folders, inputs, user_er
     assert not (folders / "new").exists()
 
 
+def test_files_that_a_new_report_does_not_have_are_removed(folders, inputs):
+    assert main(["report", *inputs, "--out", str(folders / "rep"), "--images", str(folders / "images")]) == 0
+    assert main(["report", *inputs, "--out", str(folders / "again")]) == 0
+    assert (folders / "rep/viewer").is_dir()
+    assert (folders / "rep/thumbnails").is_dir()
+    assert main(["report", "--json", str(folders / "again"), "--out", str(folders / "rep")]) == 0
+    assert sorted(path.name for path in (folders / "rep").iterdir()) == [
+        "index.html",
+        "report.json",
+        "static",
+        "tables",
+    ]
+    assert "detections.csv" not in (folders / "rep/index.html").read_text()
+    assert not (folders / "rep/tables/detections.csv").exists()
+
+
 def test_pages_are_written_again_and_compared(folders, inputs, user_error):
     assert main(["report", *inputs, "--out", str(folders / "one")]) == 0
     (folders / "merged/Task1_plane.txt").write_text("")
