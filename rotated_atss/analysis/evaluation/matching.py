@@ -93,8 +93,8 @@ class Matcher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the object of each detection and which detections are false positives; (N,) each."""
         _, false_positives = classify_detections(self._ranked, ignored, iou_threshold)
-        gt_index = np.where(false_positives | (self._ranked.max_ious <= iou_threshold), -1, self._ranked.gt_index)
         unmatched = self._ranked.max_ious <= iou_threshold
+        gt_index = np.where(false_positives | unmatched, -1, self._ranked.gt_index)
         return gt_index, false_positives & (inside | ~unmatched)
 
     def _match_coco(
