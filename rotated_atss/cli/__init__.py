@@ -29,6 +29,7 @@ PROGRAM = "rotated-atss"
 # command -> line of the overview
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
+    "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
     "train": "Train a config on tiles.",
