@@ -111,6 +111,7 @@ def _mark_plans(axis: Any, groups: Sequence[Mapping[str, Any]], plans: Sequence[
         share = f"{100 * plan['cut_share']:.2f}% cut"
         axis.axvline(position, color=color, linestyle=style, label=f"overlap of {covered:.0f} px: {share}")
     if plans and groups:
+        axis.set_ylim(top=1.25 * axis.get_ylim()[1])  # room for the legend above the bars
         axis.legend(fontsize=8)
 
 
@@ -138,7 +139,9 @@ def _count_bars(axis: Any, groups: Mapping[str, Any]) -> None:
     _name_groups(axis, [{"from": start} for start, _ in starts])
     axis.set_xlabel("objects per image or tile (from)")
     axis.set_ylabel("number")
-    axis.legend(fontsize=8)
+    if len(known) == 2:
+        axis.set_ylim(top=1.2 * axis.get_ylim()[1])
+        axis.legend(fontsize=8)
 
 
 def _scale_lines(axis: Any, fits: Sequence[Mapping[str, Any]]) -> None:
