@@ -50,6 +50,7 @@ def set_viewport(driver: Any, width: int, height: int) -> None:
     """Set the size of the page in pixels, also below the smallest window of the browser, and give it the focus."""
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.execute_cdp_cmd("Page.bringToFront", {})
     driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
 
 

@@ -124,7 +124,10 @@
     const stage = viewer.viewport.getContainerSize();
     const wanted = Math.max(row.length * CONTEXT, 80); // pixels of the image
     const height = wanted / Math.min(1, stage.x / stage.y), width = (height * stage.x) / stage.y;
-    const bounds = new OpenSeadragon.Rect((x - width / 2) / unit, (y - height / 2) / unit, width / unit, height / unit);
+    const details = get("details"), isWide = details.offsetWidth > stage.x / 2;
+    const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // lower part of the view
+    const top = y - (height - covered) / 2;
+    const bounds = new OpenSeadragon.Rect((x - width / 2) / unit, top / unit, width / unit, height / unit);
     viewer.viewport.fitBounds(bounds, window.matchMedia("(prefers-reduced-motion: reduce)").matches);
   }
 

@@ -97,7 +97,7 @@
     _buildCaptions() {
       const input = this._checkbox(this.captions, () => {});
       input.id = "captions";
-      const row = this._row(input, "Captions, where few boxes are in view", element("kbd", {}, "c"), "");
+      const row = this._row(input, "Captions of up to 40 boxes", element("kbd", {}, "c"), "");
       document.getElementById("layers").append(row);
       return input;
     }
