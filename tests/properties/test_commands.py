@@ -18,7 +18,7 @@ PLACES = ["", ".", "no/such", "\x1b[2J", "IN/images", "IN/labelTxt", "IN/merged"
 WORDS = ["ship", "ship,plane", "v1.0", "auto", "coco", "dota", "a=b", "png", "devkit", "none"]
 # The other commands import MMDetection, run for long or download: only what they check before that is tried.
 LIGHT = ["split", "merge", "evaluate", "draw", "check-submission", "convert-labels"]
-EARLY = ["train", "test", "predict", "export", "convert-checkpoint", "assignment-stats"]
+EARLY = ["train", "test", "predict", "export", "convert-checkpoint", "assignment-stats", "show-assignment"]
 
 
 @pytest.fixture(scope="module")
