@@ -18,8 +18,20 @@ from rotated_atss.cli._images import (
     process_images,
     resolve_pixels,
 )
-from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
-from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
+from rotated_atss.cli._layer_sources import (
+    LayerSource,
+    add_crowd_styles,
+    coco_labels,
+    dota_labels,
+    select_boxes,
+    task1_detections,
+)
+from rotated_atss.cli._pictures import (
+    add_picture_arguments,
+    check_picture_arguments,
+    picture_path,
+    write_picture,
+)
 from rotated_atss.errors import UserError, count_of
 
 HELP = (
@@ -39,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument(
+        "--mark-front",
+        action="store_true",
+        help="draw the first edge of each box, the front in DOTA's corner order, white",
+    )
     add_picture_arguments(parser)
     add_pixel_arguments(parser)
 
@@ -85,13 +102,13 @@ def _draw(
     args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.image_reader import open_image
-    from rotated_atss.visualization.drawing import class_colors
+    from rotated_atss.visualization.palettes import class_styles
 
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
-    colors = class_colors(name for source in (*labels, *detections) for name in source.classes)
-    layers = [replace(layer, colors=colors) for layer in layers]
-    if classes is not None:
-        layers = [select_boxes(layer, classes) for layer in layers]
+    styles = class_styles((name for source in (*labels, *detections) for name in source.present), args.palette)
+    layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
+        if classes is not None:
+            layers = [select_boxes(layer, classes) for layer in layers]
         write_picture(picture_path(args.out, path), image, layers, args)

@@ -29,13 +29,17 @@ def draw(root, *more, images="images"):
     return cv2.imread(str(root / "out" / "P1.png")).astype(int)
 
 
+def class_color(name):
+    from rotated_atss.visualization.palettes import class_styles
+
+    return class_styles([name])[name].color
+
+
 def is_close(pixel, rgb):
     return bool(np.abs(pixel[::-1] - rgb).max() <= 40)
 
 
 def test_draw_labels(drawable, capsys):
-    from rotated_atss.visualization.drawing import class_color
-
     picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
     assert is_close(picture[20, 10], class_color("ship"))
     assert is_close(picture[65, 60], class_color("plane"))
@@ -47,8 +51,6 @@ def test_draw_labels(drawable, capsys):
 
 
 def test_draw_detections_over_white_labels(drawable):
-    from rotated_atss.visualization.drawing import class_color
-
     both = ["--labels", drawable / "labels", "--detections", drawable / "detections"]
     picture = draw(drawable, *both, "--box-only")
     assert is_close(picture[20, 10], class_color("ship"))  # the detection covers the label
@@ -201,7 +203,6 @@ def test_draw_real_images(shared_data, tmp_path):
 
 def test_pictures_of_large_images_are_reduced(drawable, monkeypatch, capsys):
     from rotated_atss.cli import _pictures
-    from rotated_atss.visualization.drawing import class_color
 
     monkeypatch.setattr(_pictures, "MAX_PICTURE_PIXELS", 100 * 120 - 1)
     monkeypatch.setattr(_pictures, "REDUCED_PIXELS", 100 * 120 // 4)
@@ -220,3 +221,27 @@ def test_many_boxes_are_drawn_in_parts_without_captions(drawable, monkeypatch):
     assert (draw(drawable, *words) != expected).any()
     monkeypatch.setattr(_pictures, "MAX_CAPTIONED", 1)
     assert (draw(drawable, *words) == expected).all()
+
+
+def test_palettes(drawable):
+    from rotated_atss.dota.classes import CLASSES, PALETTE
+
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    older = draw(drawable, *labels, "--palette", "dota")
+    assert is_close(older[20, 10], PALETTE[CLASSES["v1.0"].index("ship")])
+    assert is_close(draw(drawable, *labels)[20, 10], class_color("ship"))
+    (drawable / "labels" / "P1.txt").write_text("10.5 10.5 90.5 10.5 90.5 60.5 10.5 60.5 helipad 0\n")
+    dashes = draw(drawable, *labels)[10, 10:91].any(-1)
+    assert 0.3 < dashes.mean() < 0.8
+
+
+def test_styles_of_other_classes_differ(drawable):
+    (drawable / "labels" / "P1.txt").write_text(f"{BOX} barge 0\n{OTHER} buoy 0\n")
+    picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
+    assert np.abs(picture[20, 10] - picture[65, 60]).max() > 60
+
+
+def test_mark_front(drawable):
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    assert is_close(draw(drawable, *labels, "--mark-front")[10, 25], (255, 255, 255))
+    assert is_close(draw(drawable, *labels)[10, 25], class_color("ship"))
