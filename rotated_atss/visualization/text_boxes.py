@@ -66,7 +66,7 @@ def _ascii_letter(letter: str) -> str:
 
 
 def draw_leader(canvas: Image, text_box: TextBox) -> None:
-    """Draw the line from a caption to its box with a dark rim, in place; nothing for a caption beside its box.
+    """Draw the line from a caption to its box, in place; nothing for a caption beside its box.
 
     Example:
         >>> canvas = np.zeros((20, 40, 3), np.uint8)
@@ -75,7 +75,6 @@ def draw_leader(canvas: Image, text_box: TextBox) -> None:
         ([232, 0, 0], [0, 0, 0])
     """
     if text_box.leader is not None:
-        cv2.line(canvas, *text_box.leader, (0, 0, 0), 3, cv2.LINE_AA)
         cv2.line(canvas, *text_box.leader, text_box.color, 1, cv2.LINE_AA)
 
 
