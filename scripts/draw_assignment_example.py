@@ -34,7 +34,7 @@ HALF_WINDOW = 84  # pixels around the ship
 # Fixed thresholds of positives: RetinaNet 0.5 (Lin et al., arXiv 1708.02002, section 4), region proposals of Faster
 # R-CNN 0.7 (Ren et al., arXiv 1506.01497, section 3.1.2).
 FIXED_THRESHOLD = 0.5
-WIDTH, HEIGHT, DPI = 15.6, 7.0, 100  # inches
+WIDTH, HEIGHT, DPI = 12.6, 6.45, 100  # inches
 
 
 def draw() -> Figure:
@@ -50,15 +50,15 @@ def draw() -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI)
     FigureCanvasAgg(figure)
     first, second, third = (
-        figure.add_axes((left / WIDTH, 1.15 / HEIGHT, width / WIDTH, height / HEIGHT))
-        for left, width, height in ((0.15, 4.75, 4.75), (5.9, 4.5, 4.5), (10.7, 4.75, 4.75))
+        figure.add_axes((left / WIDTH, 1.35 / HEIGHT, width / WIDTH, height / HEIGHT))
+        for left, width, height in ((0.1, 3.85, 3.85), (4.95, 3.6, 3.65), (8.65, 3.85, 3.85))
     )
     _draw_anchors(first, scene.image, trace, priors, corners[SHIP], window)
     plot_ious(second, trace, STRIDES_PX, FIXED_THRESHOLD)
     second.axvline(FIXED_THRESHOLD, color="#b00020", linewidth=1.4)
     assert float(trace.iou.max()) < FIXED_THRESHOLD
-    note = f"No anchor reaches a\nfixed threshold: {FIXED_THRESHOLD} in\nRetinaNet, 0.7 in the\nRPN of Faster R-CNN."
-    second.text(FIXED_THRESHOLD - 0.012, 2.9, note, ha="right", color="#b00020", fontsize=10.5)
+    note = f"No anchor\nreaches a fixed\nthreshold: {FIXED_THRESHOLD} in\nRetinaNet, 0.7 in\nFaster R-CNN."
+    second.text(FIXED_THRESHOLD - 0.012, 2.6, note, ha="right", color="#b00020", fontsize=11)
     second.set_xlabel("IoU of the 45 candidates with the ship", fontsize=12)
     _draw_positives(third, scene.image, trace, corners[SHIP], window)
     _add_titles(figure, trace)
@@ -95,18 +95,18 @@ def _add_titles(figure: Figure, trace: AssignmentTrace) -> None:
     positives = int(trace.is_positive.sum())
     outside = trace.outcomes().count(CENTER_OUTSIDE)
     nearest = (
-        "Per object and level, the k = 9 anchors whose centers are\nnearest to that of the object: 9 x 5 levels = 45."
+        "Per object and level, the k = 9 anchors\nwhose centers are nearest to that of the\nobject: 9 x 5 levels = 45."
     )
-    numbers = f"= {trace.mean:.3f} + {trace.deviation:.3f} = {trace.threshold:.3f}."
-    inside = f"IoU at least t and center inside the object: {positives} anchors."
+    numbers = f"= {trace.mean:.3f} + {trace.deviation:.3f} = {trace.threshold:.3f}"
+    inside = f"IoU at least t and center inside\nthe object: {positives} anchors. Not the {outside} with\n"
     titles = (
-        (0.15, "1  Candidates", nearest),
-        (5.3, "2  Threshold of this object", f"t = mean + standard deviation of the 45 IoUs\n{numbers}"),
-        (10.7, "3  Positives", f"{inside}\nNot the {outside} with their centers outside (x). All others: negative."),
+        (0.1, "1  Candidates", nearest),
+        (4.4, "2  Threshold of this object", f"t = mean + standard deviation of the 45\nIoUs {numbers}"),
+        (8.65, "3  Positives", f"{inside}centers outside (x). All others: negative."),
     )
     for left, title, text in titles:
-        figure.text(left / WIDTH, 6.75 / HEIGHT, title, fontsize=15, weight="bold", va="center")
-        figure.text(left / WIDTH, 6.27 / HEIGHT, text, fontsize=11.5, va="center", linespacing=1.3)
+        figure.text(left / WIDTH, 6.25 / HEIGHT, title, fontsize=15, weight="bold", va="center")
+        figure.text(left / WIDTH, 6.0 / HEIGHT, text, fontsize=12, va="top", linespacing=1.3)
 
 
 def _add_legend(figure: Figure) -> None:
@@ -116,21 +116,16 @@ def _add_legend(figure: Figure) -> None:
         for level, stride in enumerate(STRIDES_PX)
     ]
     hollow = dict(marker="o", linestyle="none", markersize=9, markeredgecolor="black", markeredgewidth=1.3)
-    handles += [
+    kinds = [
         Line2D([], [], markerfacecolor="none", label="hollow: candidate", **hollow),
         Line2D([], [], markerfacecolor="0.45", label="filled: positive", **hollow),
         Line2D([], [], color="0.5", linewidth=1.6, label="square: nearest anchor of a level, side 4 x stride"),
     ]
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.115, 0.01),
-        ncols=8,
-        fontsize=11.5,
-        frameon=False,
-        columnspacing=1.4,
-    )
-    figure.text(0.012, 0.047, "centers of anchors, by\nstride of the level, px:", fontsize=11, va="center")
+    for row, (left, entries) in enumerate(((0.315, handles), (0.005, kinds))):
+        options = dict(ncols=len(entries), fontsize=12, frameon=False, columnspacing=1.6)
+        place = (left, (0.36 - 0.36 * row) / HEIGHT)
+        figure.add_artist(figure.legend(handles=entries, loc="lower left", bbox_to_anchor=place, **options))
+    figure.text(0.012, 0.57 / HEIGHT, "centers of anchors, by stride of the level in px:", fontsize=12, va="center")
 
 
 def main() -> None:

@@ -90,9 +90,11 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
         return ["positives    0, because the object has no area"]
     above, inside = int(trace.above_threshold.sum()), int((trace.above_threshold & trace.center_inside).sum())
     lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
-    levels = count_of(trace.num_levels, "level")
+    levels, nearest = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
+    if trace.priors_per_location > 1:
+        nearest = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
     return [
-        f"lines 3-6    candidates: the k = {trace.topk} nearest priors per level, L = {levels}: {len(trace.iou)}",
+        f"lines 3-6    candidates: the {nearest} per level, L = {levels}: {len(trace.iou)}",
         f"line 7       IoU of the candidates with the object: {lowest:.2f} to {highest:.2f}",
         f"line 8       mean m = {trace.mean:.3f}",
         f"line 9       standard deviation v = {trace.deviation:.3f}",

@@ -6,7 +6,6 @@ that both agree on ties and on values next to the threshold.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ class AssignmentTrace:
     Attributes:
         gt_index: Index of the box.
         topk: k, candidate locations per level.
+        priors_per_location: Priors that share a center, all of them candidates.
         num_levels: L, levels with priors.
         prior_index: Index of the prior, int64.
         level: Index of its level, int64.
@@ -51,6 +51,7 @@ class AssignmentTrace:
 
     gt_index: int
     topk: int
+    priors_per_location: int
     num_levels: int
     prior_index: Tensor
     level: Tensor
@@ -141,99 +142,69 @@ def trace_atss(
     assigned, _ = atss_assign(priors, level_sizes, gt_boxes, **options)
     priors, gt_boxes = detach_and_upcast(priors, gt_boxes)
     ignore_mask = compute_ignore_mask(priors, gt_boxes_ignore, ignore_iof_threshold)
-    candidates = select_candidates(
-        centers(priors), PriorLayout.create(level_sizes, options["grids"], None, 1), centers(gt_boxes),
-        torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device), topk * priors_per_location, [ignore_mask],
-    )  # fmt: skip
-    chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
-    chunk = next(part for part in chunks if part.start <= gt_index < part.stop)
-    iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
-    row = gt_index - chunk.start
-    kept = candidates[gt_index] >= 0
-    return _describe(
-        gt_index, topk, level_sizes, priors, gt_boxes, candidates[gt_index][kept], iou[row][kept], threshold[row],
-        assigned, center_margin,
-    )  # fmt: skip
-
-
-def _describe(
-    gt_index: int,
-    topk: int,
-    level_sizes: Sequence[int],
-    priors: Tensor,
-    gt_boxes: Tensor,
-    prior_index: Tensor,
-    iou: Tensor,
-    threshold: Tensor,
-    assigned: Tensor,
-    center_margin: float,
-) -> AssignmentTrace:
-    prior_centers = centers(priors[prior_index])
-    same_box = torch.full_like(prior_index, gt_index)
-    ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
-    offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # atss_assign has reported boxes without area
-        is_valid = bool(valid_gt_mask(gt_boxes)[gt_index])
-    columns = dict(
-        prior_index=prior_index,
-        level=torch.searchsorted(ends, prior_index, right=True),
-        prior_centers=prior_centers,
-        distance=offset.square().sum(1).sqrt(),
-        iou=iou,
-        above_threshold=iou >= threshold,
-        center_inside=points_in_indexed_boxes(prior_centers, gt_boxes, same_box, center_margin),
-        assigned_to=assigned[prior_index],
+    layout = PriorLayout.create(level_sizes, options["grids"], None, 1)
+    prior_index, iou, threshold = _candidates(
+        priors, layout, gt_boxes, gt_index, topk * priors_per_location, ignore_mask
     )
     iou64 = iou.cpu().double()
+    columns = _columns(priors, level_sizes, gt_boxes, gt_index, prior_index, center_margin)
+    columns.update(iou=iou, above_threshold=iou >= threshold, assigned_to=assigned[prior_index])
     return AssignmentTrace(
         gt_index=gt_index,
         topk=topk,
+        priors_per_location=priors_per_location,
         num_levels=sum(size > 0 for size in level_sizes),
         mean=float(iou64.mean()) if len(iou64) else 0.0,
         deviation=float(iou64.std()) if len(iou64) > 1 else 0.0,
         threshold=float(threshold),
-        is_valid=is_valid,
+        is_valid=_is_valid(gt_boxes, gt_index),
         **{name: column.cpu() for name, column in columns.items()},
     )
 
 
-def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
-    """Convert a trace to values for JSON.
-
-    Args:
-        trace: A trace.
-        strides: Stride of each level in pixels.
-
-    Example:
-        >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
-        >>> trace = trace_atss(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]), 0, topk=1)
-        >>> trace_to_json(trace, [8])["candidates"][0]["outcome"]
-        'positive'
-    """
-    rows = zip(
-        trace.prior_index.tolist(), trace.level.tolist(), trace.prior_centers.tolist(), trace.distance.tolist(),
-        trace.iou.tolist(), trace.above_threshold.tolist(), trace.center_inside.tolist(), trace.assigned_to.tolist(),
-        trace.outcomes(),
-    )  # fmt: skip
-    return {
-        "object": trace.gt_index,
-        "topk": trace.topk,
-        "levels": trace.num_levels,
-        "mean": _finite(trace.mean),
-        "standard_deviation": _finite(trace.deviation),
-        "threshold": _finite(trace.threshold),
-        "positives": int(trace.is_positive.sum()),
-        "candidates": [
-            {
-                "prior": prior, "level": level, "stride": strides[level], "center": center,
-                "distance": _finite(distance), "iou": iou, "above_threshold": above, "center_inside": inside,
-                "assigned_to": assigned if assigned >= 0 else None, "outcome": outcome,
-            }
-            for prior, level, center, distance, iou, above, inside, assigned, outcome in rows
-        ],
-    }  # fmt: skip
+def _candidates(
+    priors: Tensor,
+    layout: PriorLayout,
+    gt_boxes: Tensor,
+    gt_index: int,
+    num_candidates: int,
+    ignore_mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the (K,) candidates of a box, their (K,) IoUs and its threshold; lines 2 to 10 of Algorithm 1."""
+    image_index = torch.zeros(len(gt_boxes), dtype=torch.int64, device=priors.device)
+    candidates = select_candidates(
+        centers(priors), layout, centers(gt_boxes), image_index, num_candidates, [ignore_mask]
+    )
+    chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
+    chunk = next(part for part in chunks if part.start <= gt_index < part.stop)
+    iou, threshold = iou_and_threshold(priors, gt_boxes[chunk], candidates[chunk])
+    kept, row = candidates[gt_index] >= 0, gt_index - chunk.start
+    return candidates[gt_index][kept], iou[row][kept], threshold[row]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _columns(
+    priors: Tensor,
+    level_sizes: Sequence[int],
+    gt_boxes: Tensor,
+    gt_index: int,
+    prior_index: Tensor,
+    center_margin: float,
+) -> dict[str, Tensor]:
+    """Return what follows from the positions of the (K,) candidates of a box."""
+    prior_centers = centers(priors[prior_index])
+    ends = torch.tensor(list(level_sizes), device=priors.device).cumsum(0)
+    offset = (prior_centers - centers(gt_boxes[gt_index : gt_index + 1])).double()
+    same_box = torch.full_like(prior_index, gt_index)
+    return dict(
+        prior_index=prior_index,
+        level=torch.searchsorted(ends, prior_index, right=True),
+        prior_centers=prior_centers,
+        distance=offset.square().sum(1).sqrt(),
+        center_inside=points_in_indexed_boxes(prior_centers, gt_boxes, same_box, center_margin),
+    )
+
+
+def _is_valid(gt_boxes: Tensor, gt_index: int) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # atss_assign has reported boxes without area
+        return bool(valid_gt_mask(gt_boxes)[gt_index])

@@ -168,7 +168,7 @@ def _write_picture(
 def _to_json(
     cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
 ) -> dict[str, Any]:
-    from rotated_atss.analysis.assignment_trace import trace_to_json
+    from rotated_atss.analysis.assignment_json import trace_to_json
     from rotated_atss.cli._assignment_picture import positives_of
 
     counts = positives_of(assignment, len(names)).tolist()

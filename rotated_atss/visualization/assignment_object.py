@@ -24,8 +24,8 @@ _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.
 _SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}  # over the marker of a candidate that reaches the threshold in vain
 _MEANING = {
     POSITIVE: "filled: positive",
-    BELOW_THRESHOLD: "hollow: candidate, IoU below the threshold",
-    CENTER_OUTSIDE: "crossed: IoU reaches the threshold, center outside the box",
+    BELOW_THRESHOLD: "hollow: candidate, IoU below t",
+    CENTER_OUTSIDE: "crossed: IoU reaches t, center outside",
     LOST: "plus: lost to another object",
 }
 
@@ -242,5 +242,6 @@ def _add_legend(figure: Any, panels: Sequence[TracePanel], strides: Sequence[int
             labels.append(text)
     if any(panel.best_prior is not None for panel in panels):
         handles.append(Line2D([], [], color="0.5", linewidth=1.4))
-        labels.append("outline in a level's color: prior of the highest IoU")
-    figure.legend(handles, labels, loc="lower center", ncols=5, fontsize=10.5, frameon=False)
+        labels.append("thin outline: prior of the highest IoU")
+    columns, size = (5, 10.5) if len(panels) > 1 else (3, 9.5)
+    figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=size, frameon=False)

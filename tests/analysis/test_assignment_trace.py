@@ -6,8 +6,9 @@ import statistics
 import pytest
 import torch
 
+from rotated_atss.analysis.assignment_json import trace_to_json
 from rotated_atss.analysis.assignment_text import format_objects, format_trace, positives_per_level
-from rotated_atss.analysis.assignment_trace import trace_atss, trace_to_json
+from rotated_atss.analysis.assignment_trace import trace_atss
 from rotated_atss.assign import atss_assign
 from rotated_atss.ops.boxes import obb_to_hbb
 from tests.references.scenes import grid_priors, random_boxes
@@ -123,6 +124,14 @@ def test_json_and_text_agree_with_the_trace():
         assert table[index + 1].split()[0] == str(index)
         assert table[index + 1].split()[-5:] == [str(count) for count in counts[index].tolist()]
         assert format_trace(trace, STRIDES)[-1].split()[1] == str(content["positives"])
+
+
+def test_text_counts_the_priors_of_a_location():
+    priors, sizes, gt_boxes = scene(0, per_location=3)
+    trace = trace_atss(priors, sizes, gt_boxes, 0, topk=2, priors_per_location=3)
+    line = "lines 3-6    candidates: the 3 priors of each of the k = 2 nearest locations per level, L = 5 levels: 27"
+    assert format_trace(trace, STRIDES)[0] == line
+    assert len(trace.iou) == 2 * 3 * 4 + 3  # the coarsest level has one location
 
 
 def test_counts_per_level_of_no_object():
