@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class LabeledObjects(NamedTuple):
 
 
 CROWD = 3
+_MAX_NAME = 40  # letters of a class name in the table
 
 
 def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:
@@ -104,7 +105,8 @@ def read_objects(labels: Path, image: Path) -> LabeledObjects:
     found = read_labels(labels)
     has_area = polygon_areas(found.polygons) > 0
     rows = np.flatnonzero(has_area).tolist()
-    names, flags = [found.names[row] for row in rows], [int(found.difficult[row]) for row in rows]
+    names = [printable(found.names[row], _MAX_NAME) for row in rows]
+    flags = [int(found.difficult[row]) for row in rows]
     return LabeledObjects(found.polygons[has_area], names, flags, int((~has_area).sum()))
 
 
@@ -119,5 +121,5 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
         raise UserError(f"no entry for the image {image.name}", where=labels)
     objects = instances.objects.get(entry.id, [])
     boxes = np.array([each.box for each in objects], np.float64).reshape(-1, 4)
-    names = [instances.categories[each.category_id] for each in objects]
+    names = [printable(instances.categories[each.category_id], _MAX_NAME) for each in objects]
     return LabeledObjects(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names, [CROWD * each.iscrowd for each in objects], 0)

@@ -9,6 +9,7 @@ from typing import Any
 from rotated_atss.errors import count_of
 from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_diameter, plot_outline, plot_points, show_window
+from rotated_atss.visualization.text_boxes import ascii_text
 
 _LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100
 _ENLARGED_PX, _REDUCED_PX = 1280, 1800  # longest side of small and of large images in the picture
@@ -69,16 +70,16 @@ def plot_assignment(
         label = f"stride {stride}: {count_of(len(xy), 'positive')}"
         plot_points(axis, xy, level, _diameter(level, scale * strides[0] * 72 / _DPI), label=label)
     _add_legend(figure, axis, size, len(positives), without, len(ignored))
-    figure.text(0.005, 1 - 0.5 * _TITLE_INCHES / size[1], title, fontsize=12, va="center")
+    figure.text(0.005, 1 - 0.5 * _TITLE_INCHES / size[1], ascii_text(title), fontsize=12, va="center", parse_math=False)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=_DPI)
     return png.getvalue()
 
 
 def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int]) -> None:
-    """Write the number of an object at its upper right corner, inside the image."""
+    """Write the number of an object at its upper right corner, moved into the image."""
     corner = polygon[(polygon[:, 0] - polygon[:, 1]).argmax()]
-    x, y = min(corner[0], 0.985 * image_wh[0]), max(corner[1], 0.015 * image_wh[1])
+    x, y = min(max(corner[0], 0), 0.985 * image_wh[0]), min(max(corner[1], 0.015 * image_wh[1]), image_wh[1])
     box = dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.8)
     axis.text(x, y, str(number), fontsize=8, ha="left", va="bottom", bbox=box, zorder=8, clip_on=True)
 

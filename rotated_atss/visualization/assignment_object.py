@@ -15,6 +15,7 @@ from rotated_atss.analysis.assignment_trace import BELOW_THRESHOLD, CENTER_OUTSI
 from rotated_atss.errors import count_of
 from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_color, level_diameter, plot_outline, plot_points, show_window
+from rotated_atss.visualization.text_boxes import ascii_text
 
 _OTHERS = "0.75"
 _DIAMETER = 6.5  # points, of the finest level
@@ -73,7 +74,8 @@ def plot_object(
 
     figure = Figure(figsize=(7.8 * len(panels), sum(_ROWS_INCHES)), dpi=100)
     FigureCanvasAgg(figure)
-    figure.text(0.5, 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES), title, fontsize=15, ha="center", va="center")
+    height = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
+    figure.text(0.5, height, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
     highest = max([0.1, *(float(panel.trace.iou.max()) for panel in panels if len(panel.trace.iou))])
     for column, panel in enumerate(panels):

@@ -12,6 +12,7 @@ LEVEL_MARKERS = "osD^vPX"
 # Relative to the finest level: where centers of several levels coincide, each marker extends beyond the finer ones.
 _DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
 _HALO = "black"
+_LONGEST_DASHED_PX = 100_000  # dashes of longer lines take seconds
 
 
 def level_color(level: int) -> str:
@@ -84,12 +85,13 @@ def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float 
         polygon: Corners in the units of the axes.
         color: Color of the line.
         width: Line width, points.
-        dashed: Dash the line.
+        dashed: Dash the line; lines that reach far beyond any image are solid.
 
     Example::
 
         plot_outline(axis, polygon, color="white", dashed=True)
     """
+    dashed = dashed and abs(polygon).max() < _LONGEST_DASHED_PX
     x, y = ([*polygon[:, column], polygon[0, column]] for column in (0, 1))
     axis.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
     axis.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)

@@ -58,7 +58,7 @@ def command_lines(draw, command):
             pool = ["1", "0", "-1", "x"]
         else:
             pool = [*map(str, action.choices or ()), *NUMBERS, *PLACES, *WORDS]
-        count = 3 if action.nargs == 3 else 1
+        count = action.nargs if isinstance(action.nargs, int) else 1
         words += draw(st.lists(st.sampled_from(pool), min_size=count, max_size=count + (action.nargs == "+")))
     return words
 

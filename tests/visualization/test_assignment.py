@@ -153,3 +153,14 @@ def test_window_beyond_the_image_is_gray():
     assert picture[50, 50].tolist() == [217, 217, 217]  # left of the image
     assert picture[50, 150].tolist() == [0, 0, 0]
     assert picture[150, 150].tolist() == [217, 217, 217]  # below it
+
+
+def test_names_from_files_and_boxes_far_outside_are_drawn(scene, recwarn):
+    """Matplotlib reads formulas between dollar signs, lacks letters, and cannot write text far outside the picture."""
+    image, _, _, corners, traces = scene
+    title, far = "$x^{ and 車, \\frac", np.concatenate([corners, corners[:1] * 1e6 - 1e7, corners[:1] * -1e6])
+    points = [np.empty((0, 2))] * 5
+    assert decode(plot_assignment(image, far, points, [1, 1, 1, 1, 0], STRIDES, ignored=far, title=title)).any()
+    panel = TracePanel("obb", traces[0], corners[0], corners[0])
+    assert decode(plot_object(image, [panel], STRIDES, others=far, title=title)).any()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
