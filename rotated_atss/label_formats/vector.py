@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import LON_LAT, is_on_earth, transform_points
-from rotated_atss.geo.polygon_files import PolygonLayer, read_polygon_layers
+from rotated_atss.geo.polygon_files import read_polygon_layers
+from rotated_atss.geo.polygon_layer import PolygonLayer
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.label_formats.geometry import quadrilateral
@@ -169,10 +170,13 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
             f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
         )
         raise UserError(what, where=layer.path, hint=hint)
-    values = layer.columns[column].tolist()
+    values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.features):
+        where = f"{layer.path}: feature {feature}"
         if value is None or value != value:
-            raise UserError(f"no class in column {column}", where=f"{layer.path}: feature {feature}", hint="fill it in")
+            raise UserError(f"no class in column {column}", where=where, hint="fill it in")
+        if not isinstance(value, (str, int, float)):
+            raise UserError(f"a class must be a text or a number, got {quote(value)} in column {column}", where=where)
     return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
 
 

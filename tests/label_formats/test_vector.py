@@ -169,6 +169,32 @@ def test_unusable_files(images, tmp_path):
         read_label_set(path, images=ImageFiles(images))
 
 
+def test_files_without_polygons_to_read(images, tmp_path):
+    (tmp_path / "a.fgb").write_bytes(b"fgb\x03fgb\x00" + bytes(range(256)) * 8)
+    with pytest.raises(UserError, match=r"a.fgb: (the file has no layer with geometries|not a readable vector file)"):
+        read_label_set(tmp_path / "a.fgb", images=ImageFiles(images))
+
+
+def test_a_malformed_geometry_is_named(images, tmp_path):
+    path = tmp_path / "roofs.gpkg"
+    frame(RECTANGLES, label=["a", "b"]).to_file(path)
+    ring = shapely.to_wkb(frame(RECTANGLES).geometry[1])
+    content = path.read_bytes()
+    short = ring[:9] + (3).to_bytes(4, "little") + ring[13:]  # three points of a ring of five: it is not closed
+    path.write_bytes(content.replace(ring, short))
+    with pytest.raises(UserError, match=r"roofs.gpkg: (feature 2: the geometry is malformed|not a readable vector)"):
+        read_label_set(path, images=ImageFiles(images))
+
+
+def test_a_class_that_is_no_text(images, tmp_path):
+    frame(RECTANGLES, label=["a", "b"]).to_crs("EPSG:4326").to_file(tmp_path / "roofs.geojson")
+    content = json.loads((tmp_path / "roofs.geojson").read_text())
+    content["features"][1]["properties"]["label"] = ["a", "b"]
+    (tmp_path / "roofs.geojson").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a text or a number, got '\['a'"):
+        read_label_set(tmp_path / "roofs.geojson", images=ImageFiles(images))
+
+
 def test_geojson_in_pixels_stays_in_pixels(images, tmp_path):
     features = [
         {
