@@ -21,6 +21,9 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
 _DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
+_TOLERANCE = 0.01  # px
+TRUNCATED = 2
+"""Difficult flag of objects that the border of an image cuts, as splitting gives it to those that a tile cuts."""
 _IMAGES = "give the folder of georeferenced images with --images"
 
 
@@ -43,7 +46,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     A polygon is an object of every image that contains a part of its area, with all its corners. If the file has a
     column ``image`` that names an image, it is an object of that image alone. Polygons are converted to the CRS of each
-    image first, and corners are rounded to 1e-6 px.
+    image first, and corners are rounded to 1e-6 px. Objects that the border of an image cuts keep the corners outside
+    and, unless the file has a column ``difficult``, are difficult (2), as splitting treats those that a tile cuts.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
@@ -137,9 +141,18 @@ def _add_layer(
                 where = f"{layer.path}: feature {layer.features[row]}"
                 corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
                 polygon = quadrilateral(corners.tolist(), options, where)
-                objects[image.path].add(polygon, names[row], where=where, **_extras(layer, row))
+                extras = _extras(layer, row)
+                if "difficult" not in extras and _is_cut(corners, image.size):
+                    extras["difficult"] = TRUNCATED
+                    options.notes["object", " cut by the border of an image: difficult 2, as in tiles"] += 1
+                objects[image.path].add(polygon, names[row], where=where, **extras)
     if in_no_image.any():
         options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
+
+
+def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:
+    """Return whether corners (K, 2) lie outside of an image, beyond the rounding of coordinates."""
+    return bool((corners < -_TOLERANCE).any() or (corners > np.array(size) + _TOLERANCE).any())
 
 
 def _rows_in_image(

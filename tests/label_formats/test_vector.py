@@ -96,13 +96,23 @@ def test_polygons_that_are_left_out_or_changed(images, tmp_path):
     first = result.images[0]
     assert sorted(first.classes) == ["a", "b", "b", "g"]
     assert first.polygons[first.classes.index("g")].max() == pytest.approx(115)  # corners are not clipped
+    assert first.difficult.tolist() == [2 if name == "g" else 0 for name in first.classes]
     assert result.notes == (
         "1 image without georeference or CRS: no labels",
         "3 features other than a polygon (point, line, no geometry): left out",
         "1 multipolygon: every part is an object",
         "1 polygon with holes: holes are filled",
+        "1 object cut by the border of an image: difficult 2, as in tiles",
         "2 polygons in no image: left out",
     )
+
+
+def test_a_column_with_difficult_flags_takes_precedence(images, tmp_path):
+    polygons = np.array([[[95, 30], [115, 30], [115, 40], [95, 40]], [[-0.005, 2], [9, 2], [9, 9], [-0.005, 9]]])
+    frame(polygons, label=["a", "b"], difficult=[0, 1]).to_file(tmp_path / "roofs.gpkg")
+    assert read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images)).images[0].difficult.tolist() == [0, 1]
+    frame(polygons, label=["a", "b"]).to_file(tmp_path / "plain.gpkg")  # the second exceeds the image by rounding only
+    assert read_label_set(tmp_path / "plain.gpkg", images=ImageFiles(images)).images[0].difficult.tolist() == [2, 0]
 
 
 def test_polygons_without_four_corners_need_fitting(images, tmp_path):
