@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_classes_argument(
         parser, "class list; other names are errors", "any name; names that are almost equal are reported"
     )
+    add_class_column_arguments(parser)
     parser.add_argument(
         "--headers-only", action="store_true",
         help="do not decode images: faster, but damaged pixels, images of one color and copies of an image in another "
@@ -84,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         against=args.against,
         label_format=args.label_format,
         classes=classes,
+        class_column=args.class_column,
+        class_name=args.class_name,
         decode=not args.headers_only,
         workers=args.workers,
         scheduler=args.scheduler,

@@ -86,8 +86,8 @@ def skipped_images(folder: str | Path) -> list[str]:
         ...     skipped_images(folder)
         ['a.webp']
     """
-    others = list_files(folder, _OTHER_IMAGE_SUFFIXES)
-    has_images = bool(list_files(folder, IMAGE_SUFFIXES))
+    others = list_files(folder, _OTHER_IMAGE_SUFFIXES, broken_links=True)
+    has_images = bool(list_files(folder, IMAGE_SUFFIXES, broken_links=True))
     return [path.name for path in others if has_images or path.suffix.lower() not in _MOSAIC_SUFFIXES]
 
 

@@ -98,7 +98,12 @@ def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedIm
 
 def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
     for image_id, path in images.paths.items():
-        georeference, size = find_georeference(path), images.size(image_id)
+        try:
+            georeference, size = find_georeference(path), images.size(image_id)
+        except UserError:
+            if images.skip_unreadable:
+                continue
+            raise
         if georeference is not None and size is not None and is_on_earth(georeference.crs):
             yield PlacedImage(path, size, georeference)
 
