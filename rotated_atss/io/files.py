@@ -123,6 +123,8 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
         ['a.txt']
     """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise UserError("not the name of a file", where=path, hint="add a file name")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

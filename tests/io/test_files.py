@@ -96,3 +96,9 @@ def test_staged_folder_replaces_only_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="not a folder"), staged_folder(tmp_path / "empty" / "a.txt"):
         pass
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", ""])
+def test_a_path_without_a_file_name(path):
+    with pytest.raises(UserError, match=r"not the name of a file \(add a file name\)"):
+        atomic_write(path, b"")

@@ -269,3 +269,13 @@ def test_labels_written_in_degrees_are_read_back(images, tmp_path):
         distances = np.linalg.norm(corners[:, :, None] - RECTANGLES[:, None], axis=-1)
         assert distances.min(axis=2).max() <= 1e-6
         assert (record.classes, record.difficult.tolist()) == (("roof", "shed"), [1, 0])
+
+
+def test_projected_coordinates_without_a_crs_are_explained(images, tmp_path):
+    path = tmp_path / "roofs.geojson"
+    frame(RECTANGLES, label=["a", "b"]).to_file(path)
+    content = json.loads(path.read_text())
+    del content["crs"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"no image for the labels of roofs \(in .*, read as pixels: .* member crs"):
+        split_dota(images, path, tmp_path / "tiles", progress=False)
