@@ -71,10 +71,12 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.data_check.parts import pair_parts
     from rotated_atss.data_check.problems import count_severities
     from rotated_atss.dota.classes import resolve_classes
-    from rotated_atss.io.files import write_json
+    from rotated_atss.io.files import check_writable, write_json
 
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
+    if args.json is not None:
+        check_writable(args.json)
     prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
     parts = pair_parts(args.images, args.labels, args.coco)
