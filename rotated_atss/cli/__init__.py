@@ -29,8 +29,10 @@ PROGRAM = "rotated-atss"
 # command -> line of the overview
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
+    "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
+    "browse": "Draw what the network sees: images and boxes after augmentation.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
     "replay": "Repeat a training step with a loss that is not finite.",

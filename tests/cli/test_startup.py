@@ -58,7 +58,9 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],
     ]
-    run_commands([(words, FRAMEWORK) for words in commands], folder)
+    stats = ["stats", *inputs, "--workers", "1", "--json", "stats.json"]  # it computes with torch
+    refused = [name for name in FRAMEWORK if name != "torch"]
+    run_commands([*((words, FRAMEWORK) for words in commands), (stats, refused)], folder)
 
 
 @pytest.mark.slow
