@@ -133,11 +133,13 @@ def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
 
 
 def _join_records(records: Sequence[ImageLabels]) -> ImageLabels:
-    columns = {
-        name: np.concatenate([getattr(record, name) for record in records])
-        for name in ("polygons", "difficult", "lines")
-    }
-    return replace(records[0], classes=tuple(name for record in records for name in record.classes), **columns)
+    return replace(
+        records[0],
+        polygons=np.concatenate([record.polygons for record in records]),
+        classes=tuple(name for record in records for name in record.classes),
+        difficult=np.concatenate([record.difficult for record in records]),
+        lines=np.concatenate([record.lines for record in records]),
+    )
 
 
 def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tuple[str, ...]:
