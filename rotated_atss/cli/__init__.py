@@ -114,6 +114,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
+    except RuntimeError as error:  # of pathlib before Python 3.13, instead of an OSError
+        if not str(error).startswith("Symlink loop from "):
+            raise
+        where = printable(str(error).removeprefix("Symlink loop from ").strip("'"), 200)
+        return _print_error(label, f"{where}: {os.strerror(errno.ELOOP)} ({OS_ERROR_HINTS[errno.ELOOP]})", 2)
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise

@@ -199,3 +199,17 @@ def test_an_empty_argument_is_not_the_working_directory(user_error, words):
 
 def test_an_empty_positional_argument(user_error):
     assert "error: an argument is empty" in user_error("draw", "a", "")
+
+
+@pytest.mark.parametrize(
+    "words", [("split", "--images", "a", "--out", "out"), ("merge", "images", "--out", "a/out"),
+              ("convert-labels", "a", "out", "--to", "coco")],
+)  # fmt: skip
+def test_links_that_name_each_other(tmp_path, monkeypatch, user_error, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "Task1_ship.txt").touch()
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    line = user_error(*words)
+    assert "Too many levels of symbolic links" in line or "no such f" in line
