@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError, quote
-from rotated_atss.geo.crs import LON_LAT, is_on_earth, transform_points
+from rotated_atss.geo.crs import LON_LAT, crs_name, is_on_earth, transform_points
 from rotated_atss.geo.polygon_files import read_polygon_layers
 from rotated_atss.geo.polygon_layer import PolygonLayer
 from rotated_atss.io.georeference import Georeference
@@ -153,6 +153,8 @@ def _add_layer(
                 objects[image.path].add(polygon, names[row], where=where, **extras)
     if in_no_image.any():
         options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
+    if len(in_no_image) and in_no_image.all():
+        options.notes["layer", f" without a polygon in any image: compare its CRS, {crs_name(layer.crs)}"] += 1
 
 
 def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:

@@ -279,3 +279,12 @@ def test_projected_coordinates_without_a_crs_are_explained(images, tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"no image for the labels of roofs \(in .*, read as pixels: .* member crs"):
         split_dota(images, path, tmp_path / "tiles", progress=False)
+
+
+def test_a_wrong_crs_is_suspected_if_no_polygon_lies_in_an_image(images, tmp_path):
+    frame(RECTANGLES, label=["a", "b"]).set_crs("EPSG:32633", allow_override=True).to_file(tmp_path / "roofs.gpkg")
+    result = read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images))
+    assert result.notes == (
+        "2 polygons in no image: left out",
+        "1 layer without a polygon in any image: compare its CRS, EPSG:32633",
+    )
