@@ -44,6 +44,7 @@ COMMANDS = {
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
+    "show-assignment": "Show which priors an assigner assigns to the objects of an image.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
     "demo": "Run the whole pipeline on synthetic scenes.",

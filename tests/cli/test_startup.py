@@ -76,6 +76,7 @@ def test_predict_train_and_test_import_only_the_models_of_mmdetection(folder):
     commands = {
         "predict": [CONFIG, "weights.pth", "data/images", "--size", "0"],
         "train": [CONFIG, "--iterations", "1", "--work-dir", "work", *data],
+        "show-assignment": [CONFIG, "data/images/P0__128__0___0.png", "--object", "0"],
         "test": [CONFIG, "work/iter_1.pth", "--data", "data", "--labels", "labels", "--workers", "0"],
     }
     refused = {"predict": (*REST_OF_MMDETECTION, *NOT_IN_PREDICT)}
