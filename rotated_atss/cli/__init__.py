@@ -67,6 +67,10 @@ OS_ERROR_HINTS = {
     errno.EROFS: "write elsewhere",
     errno.EACCES: "check the permissions, or write elsewhere",
     errno.EPERM: "check the permissions, or write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "the links name each other: remove one",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
 }
 
 
@@ -93,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is None:
             return _print_overview(arguments)
+        _reject_empty(arguments)
         args = parse_arguments(name, arguments[1:])
         with _raise_on_signals(), _execution_of_configs(args):
             return int(load_command(name).run(args) or 0)
@@ -111,10 +116,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
+    except RuntimeError as error:  # of pathlib before Python 3.13, instead of an OSError
+        if not str(error).startswith("Symlink loop from "):
+            raise
+        where = printable(str(error).removeprefix("Symlink loop from ").strip("'"), 200)
+        return _print_error(label, f"{where}: {os.strerror(errno.ELOOP)} ({OS_ERROR_HINTS[errno.ELOOP]})", 2)
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{printable(str(error.filename), 200)}: " if error.filename else ""
         return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
 
 
@@ -154,6 +164,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+
+def _reject_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: as a path they would stand for the working directory."""
+    for option, value in zip(arguments, arguments[1:]):
+        if not value:
+            where = option if option.startswith("-") else None
+            raise UserError("an argument is empty", where=where, hint="a variable of the shell may not be set")
 
 
 def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._config_options import add_safe_config_argument
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, metavar="TEXT", help="who publishes the model")
     parser.add_argument("--result", default="", metavar="TEXT", help="result of the model, with data and metric")
     parser.add_argument("--config", metavar="CONFIG", help="config of a checkpoint without a record")
+    add_safe_config_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
