@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from rotated_atss.checkpoints.registry import find_file_or_entry
 from rotated_atss.cli._classes_option import add_classes_argument
@@ -82,7 +85,14 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--launcher", choices=("none", "pytorch"), default="none",
         help="use pytorch under torchrun (tools/dist_train.sh); default: none",
     )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="print only warnings, errors and the result")
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print the result of a run as one line of JSON, in the first of several processes."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
 
 
 def _parse_num_workers(text: str) -> int:
@@ -96,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if args.init_from is not None:
         find_file_or_entry(args.init_from)
     from rotated_atss.detection.engine.options import TrainOptions
-    from rotated_atss.detection.engine.runner import train
+    from rotated_atss.detection.engine.runner import run_training
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(
@@ -105,8 +115,10 @@ def run(args: argparse.Namespace) -> int:
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         on_bad_image=args.on_bad_image, on_nonfinite_loss=args.on_nonfinite_loss,
-        cfg_options=parse_cfg_options(args.cfg_options),
+        cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet,
     )  # fmt: skip
-    folder = train(args.config, options)
-    print(f"checkpoints and logs: {folder}")
+    result = run_training(args.config, options)
+    if not args.quiet:
+        print(f"checkpoints and logs: {result['work_dir']}")
+    print_result(result)
     return 0

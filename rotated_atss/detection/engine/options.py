@@ -26,6 +26,7 @@ class RunOptions:
         classes: Class names, in the order of the labels, of all datasets and of the model; a sequence, comma-separated
             text, a DOTA version or a file of names. None keeps those of the config.
         cfg_options: Changes to the config by dotted key.
+        quiet: Print only warnings; the log file has everything.
     """
 
     work_dir: str | Path | None = None
@@ -35,6 +36,7 @@ class RunOptions:
     on_bad_image: str = "stop"
     classes: str | Sequence[str] | None = None
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
