@@ -33,6 +33,7 @@ COMMANDS = {
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
+    "curves": "Plot losses, learning rate and validation results of trainings.",
     "replay": "Repeat a training step with a loss that is not finite.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
     "export": "Write a model as an ONNX file, in float32, float16 or int8.",

@@ -11,11 +11,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from rotated_atss.analysis.curve_plots import PICTURE, plot_learning_curves
+from rotated_atss.analysis.learning_curves import SCALARS, read_learning_curves
 from rotated_atss.analysis.metric_values import plain, short_names
 from rotated_atss.detection.engine.progress_hook import WINDOW
 from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import write_json
+from rotated_atss.io.files import atomic_write, write_json
 
 TRAIN_RESULT = "train_result.json"
 TEST_RESULT = "test_result.json"
@@ -100,6 +102,20 @@ def record_test(
         "submission": outputs.get("submission"),
     }
     return _write(result, runner, TEST_RESULT)
+
+
+def save_learning_curves(runner: Runner) -> None:
+    """Draw the learning curves of a training into its work folder. Problems are logged: the training is complete."""
+    folder = Path(runner.work_dir)
+    if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
+        return
+    try:
+        atomic_write(folder / PICTURE, plot_learning_curves({folder.resolve().name: read_learning_curves(folder)}))
+        runner.logger.info(f"learning curves: {folder / PICTURE}")
+    except ModuleNotFoundError as error:
+        runner.logger.info(f"no {PICTURE}: {error.name} is not installed")
+    except UserError as error:
+        runner.logger.warning(f"no {PICTURE}: {error}")
 
 
 def _latest(work_dir: str) -> Path | None:

@@ -47,7 +47,13 @@ from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
 from rotated_atss.detection.engine.run_header import HeaderHook
-from rotated_atss.detection.engine.run_result import ResultHook, record_finished, record_test, record_training
+from rotated_atss.detection.engine.run_result import (
+    ResultHook,
+    record_finished,
+    record_test,
+    record_training,
+    save_learning_curves,
+)
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
@@ -146,7 +152,9 @@ def _train(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 _fit_warm_up(runner)
             with checkpoint_on_signal(runner):
                 runner.train()
-        return record_training(runner, result)
+        record = record_training(runner, result)
+        save_learning_curves(runner)
+        return record
 
 
 def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
