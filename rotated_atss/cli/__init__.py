@@ -40,13 +40,19 @@ COMMANDS = {
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "list": "List the configs with published and measured accuracy.",
+    "config": "Print a config with everything that it inherits.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
+    "completion": "Print a script with which bash, zsh or fish completes commands.",
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
+
+# command -> its module, where the names differ: a module `list` would replace the built-in name in this package
+MODULES = {"list": "list_configs"}
 
 # If one of these packages is missing, the error is one line with the install command instead of a traceback.
 OPTIONAL_PACKAGES = (
@@ -172,7 +178,7 @@ def load_command(name: str) -> ModuleType:
         >>> load_command("check-submission").__name__
         'rotated_atss.cli.check_submission'
     """
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return importlib.import_module(f"{__name__}.{MODULES.get(name, name.replace('-', '_'))}")
 
 
 def build_parser(name: str) -> argparse.ArgumentParser:

@@ -56,8 +56,8 @@ def console_of_run(quiet: bool) -> Iterator[None]:
 class ConsoleHandler(logging.Handler):
     """Print log messages: those of this package on stdout, warnings on stderr, above a line that is updated in place.
 
-    Messages of MMEngine, MMDetection and mmcv below a warning are not printed, nor are their warnings that a function
-    of theirs will be deprecated: a user of the command line can do nothing about these.
+    Of MMEngine, MMDetection and mmcv only warnings are printed, except for those about deprecated functions, against
+    which a user of the command line can do nothing.
 
     Args:
         level: Level below which nothing is printed.
