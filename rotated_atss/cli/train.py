@@ -63,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iterations", type=int, metavar="N", help="smoke test: train N iterations, log each, skip validation"
     )
+    parser.add_argument(
+        "--log-to", metavar="NAMES",
+        help="where losses, AP and pictures of validations are logged, in addition to the work folder: tensorboard, "
+        "wandb, mlflow, clearml, separated by commas, or none (default: the config's, which is tensorboard)",
+    )  # fmt: skip
     add_shared_arguments(parser)
 
 
@@ -115,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         on_bad_image=args.on_bad_image, on_nonfinite_loss=args.on_nonfinite_loss,
-        cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet,
+        cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet, log_to=args.log_to,
     )  # fmt: skip
     result = run_training(args.config, options)
     if not args.quiet:

@@ -20,6 +20,8 @@ from rotated_atss.io.status_line import StatusLine, emphasize
 
 FILE_ONLY = {"extra": {"file_only": True}}  # arguments of a logger's call, for a message of the log file only
 
+# parts of warnings that are not printed: MMEngine gives the second one for a local database, too
+_NOTICES = ("deprecated", "make sure that the mlflow server is running")
 _FRAMEWORK = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
 
 
@@ -133,4 +135,5 @@ def _is_for_file(record: logging.LogRecord) -> bool:
 
 
 def _is_upstream_notice(record: logging.LogRecord) -> bool:
-    return record.pathname.startswith(_FRAMEWORK) and "deprecated" in record.getMessage()
+    message = record.getMessage()
+    return record.pathname.startswith(_FRAMEWORK) and any(part in message for part in _NOTICES)

@@ -60,6 +60,8 @@ class TrainOptions(RunOptions):
             implies it.
         on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the
             config's.
+        log_to: Comma-separated keys of :data:`rotated_atss.detection.engine.log_targets.BACKENDS`, or ``none``; None
+            for the config's, which is TensorBoard.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -78,6 +80,7 @@ class TrainOptions(RunOptions):
     init_from: str | Path | None = None
     reset_class_layer: bool = False
     on_nonfinite_loss: str | None = None
+    log_to: str | None = None
 
     @property
     def config_changes(self) -> dict[str, Any]:

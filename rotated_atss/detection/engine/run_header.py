@@ -92,7 +92,8 @@ def describe_device() -> str:
 def _describe_schedule(runner: Runner) -> str:
     loop, loader = runner.train_loop, runner.train_dataloader
     batch = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
-    epochs = f"{count_of(loop.max_epochs, 'epoch')}, " if hasattr(loop, "run_epoch") else ""
+    plural = "" if loop.max_epochs == 1 else "s"
+    epochs = f"{loop.max_epochs} epoch{plural}, " if hasattr(loop, "run_epoch") else ""
     return (
         f"schedule: {epochs}{count_of(loop.max_iters, 'iteration')} of {count_of(batch, 'image')}, seed {runner.seed}"
     )

@@ -8,28 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
-from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
-from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
+from rotated_atss.detection.engine.build_errors import strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
     read_checkpoint,
-    restrict_checkpoint_loading,
 )
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config, require_keys
 from rotated_atss.detection.engine.console import console_of_run
-from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
-from rotated_atss.detection.engine.data_time import DataTimeHook
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
-from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
@@ -41,8 +35,6 @@ from rotated_atss.detection.engine.prepare import (
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
-from rotated_atss.detection.engine.progress_hook import ProgressHook
-from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
@@ -54,10 +46,12 @@ from rotated_atss.detection.engine.run_result import (
     record_training,
     save_learning_curves,
 )
+from rotated_atss.detection.engine.runner_setup import build_runner
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.detection.engine.validation_log import ValidationLogHook
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
@@ -145,6 +139,8 @@ def _train(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         if options.compile:
             compile_network(unwrap_model(runner.model))
         runner.register_hook(HeaderHook())
+        if runner._val_loop is not None:
+            runner.register_hook(ValidationLogHook())
         result = ResultHook()
         runner.register_hook(result)
         with strip_worker_traceback():
@@ -283,38 +279,6 @@ def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Pa
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
         raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
     set_classes(cfg, trained)
-
-
-def build_runner(cfg: Config) -> AtomicCheckpointRunner:
-    """Build the runner of a prepared config.
-
-    Args:
-        cfg: A config of :func:`prepare_train` or :func:`prepare_test`.
-
-    Raises:
-        UserError: A part of the config cannot be built, or the work folder cannot be written.
-
-    Example::
-
-        build_runner(prepare_train(load_config(config), TrainOptions()))
-    """
-    restrict_checkpoint_loading()
-    try:
-        with build_errors("this config", where=cfg.filename):
-            runner = AtomicCheckpointRunner.from_cfg(cfg)
-    except OSError as error:
-        what = f"cannot write here: {error.strerror or error}"
-        raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
-    runner.register_hook(StripCallablesHook())
-    runner.register_hook(StepSeedHook())
-    runner.register_hook(ClassCountHook())
-    runner.register_hook(DataTimeHook())
-    runner.register_hook(ProgressHook(runner.console))
-    if cfg.get("on_bad_image") == "skip":
-        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
-    if get_device() == "cpu":
-        runner.register_hook(CpuThreadsHook())
-    return runner
 
 
 def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:
