@@ -148,6 +148,9 @@ def test_quiet_prints_the_result_only(train, tiles, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert json.loads(out)["result"] == "train"
+    again = ["--init-from", str(tmp_path / "work" / "iter_2.pth"), "--work-dir", str(tmp_path / "again")]
+    assert train("--quiet", *again) == 0
+    assert json.loads(capsys.readouterr().out)["work_dir"] == str(tmp_path / "again")
     words = ["test", CONFIG, str(tmp_path / "work" / "iter_2.pth"), "--quiet", "--work-dir", str(tmp_path / "test")]
     assert main([*words, *options(tiles)]) == 0
     out, err = capsys.readouterr()

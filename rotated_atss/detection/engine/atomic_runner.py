@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -86,7 +89,8 @@ class AtomicCheckpointRunner(Runner):
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
         """Load a checkpoint without the config text that MMEngine would execute when it resumes."""
-        checkpoint = super().load_checkpoint(*args, **kwargs)
+        with _without_load_notice():
+            checkpoint = super().load_checkpoint(*args, **kwargs)
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
             meta.pop("config", None)
@@ -154,6 +158,19 @@ class AtomicCheckpointRunner(Runner):
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build the learning rate schedules."""
         return super().build_param_scheduler(scheduler)
+
+
+@contextmanager
+def _without_load_notice() -> Iterator[None]:
+    """Drop the line that MMEngine prints, past the logger, when it reads a file; the logger names the file, too."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if not line.startswith("Loads checkpoint by"):
+                print(line, flush=True)
 
 
 def _is_not_lr_scaling(record: logging.LogRecord) -> bool:
