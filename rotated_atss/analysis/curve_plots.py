@@ -50,7 +50,8 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
         titles = ["loss", "learning rate", f"validation: {metric}"]
     for axis, curves_by_name, title in zip(axes, groups, titles):
         _draw(axis, curves_by_name, title)
-    axes[2].set_ylim(0, 1)
+        axis.set_xlim(0, _last_step(runs) * 1.02)
+        axis.set_ylim(0, 1 if axis is axes[2] else None)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
     return png.getvalue()
@@ -69,6 +70,10 @@ def _draw(axis: Any, curves: Mapping[str, Curve], title: str) -> None:
         axis.text(0.5, 0.5, "none", ha="center", va="center", color="gray", transform=axis.transAxes)
     elif len(drawn) > 1:
         axis.legend(frameon=False)
+
+
+def _last_step(runs: Mapping[str, LearningCurves]) -> int:
+    return max((curve.steps[-1] for run in runs.values() for curve in run.losses.values() if curve.steps), default=1)
 
 
 def _means(curves: LearningCurves) -> dict[str, Curve]:
