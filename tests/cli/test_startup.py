@@ -57,6 +57,9 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["check-submission", "merged", "--classes", "ship,"],
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],
+        ["list", "dota"],
+        ["models", "list"],
+        ["completion", "bash"],
     ]
     run_commands([(words, FRAMEWORK) for words in commands], folder)
 
