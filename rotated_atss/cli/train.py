@@ -31,19 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of epochs; schedules keep their proportions (default: the config's)",
     )
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
-    parser.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
-        help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
-    )  # fmt: skip
-    parser.add_argument(
-        "--init-from", metavar="CHECKPOINT|NAME",
-        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
-        "downloaded (names: `rotated-atss models list`)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--reset-class-layer", action="store_true",
-        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
-    )  # fmt: skip
+    _add_start_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
         "--compile", action="store_true",
@@ -69,6 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "wandb, mlflow, clearml, separated by commas, or none (default: the config's, which is tensorboard)",
     )  # fmt: skip
     add_shared_arguments(parser)
+
+
+def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name what a training starts from."""
+    parser.add_argument(
+        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
+        help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--init-from", metavar="CHECKPOINT|NAME",
+        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
+        "downloaded (names: `rotated-atss models list`)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reset-class-layer", action="store_true",
+        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
+    )  # fmt: skip
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:

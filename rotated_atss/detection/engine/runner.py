@@ -138,19 +138,24 @@ def _train(config: str | Path, options: TrainOptions) -> dict[str, Any]:
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(unwrap_model(runner.model))
-        runner.register_hook(HeaderHook())
-        if runner._val_loop is not None:
-            runner.register_hook(ValidationLogHook())
-        result = ResultHook()
-        runner.register_hook(result)
-        with strip_worker_traceback():
-            if options.iterations is None:
-                _fit_warm_up(runner)
-            with checkpoint_on_signal(runner):
-                runner.train()
-        record = record_training(runner, result)
-        save_learning_curves(runner)
-        return record
+        return _fit(runner, options)
+
+
+def _fit(runner: AtomicCheckpointRunner, options: TrainOptions) -> dict[str, Any]:
+    """Train, and return the result."""
+    runner.register_hook(HeaderHook())
+    if runner._val_loop is not None:
+        runner.register_hook(ValidationLogHook())
+    result = ResultHook()
+    runner.register_hook(result)
+    with strip_worker_traceback():
+        if options.iterations is None:
+            _fit_warm_up(runner)
+        with checkpoint_on_signal(runner):
+            runner.train()
+    record = record_training(runner, result)
+    save_learning_curves(runner)
+    return record
 
 
 def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
