@@ -29,8 +29,10 @@ PROGRAM = "rotated-atss"
 # command -> line of the overview
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
+    "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
+    "browse": "Draw what the network sees: images and boxes after augmentation.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
     "curves": "Plot losses, learning rate and validation results of trainings.",
@@ -45,6 +47,7 @@ COMMANDS = {
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
+    "show-assignment": "Show which priors an assigner assigns to the objects of an image.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
     "completion": "Print a script with which bash, zsh or fish completes commands.",

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import copy_as_bgr
-from rotated_atss.visualization.captions import Color
 from rotated_atss.visualization.contact_sheet import contact_sheet
 from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.palettes import ClassStyle, Color, class_styles
 
 MAX_SIDE = 640  # pixels
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
@@ -24,7 +24,7 @@ def truth_beside_detections(
     image_bgr: Image,
     truth: tuple[Any, Sequence[str]],
     detections: tuple[Any, Sequence[str], Any],
-    colors: Mapping[str, Color] | None = None,
+    styles: Mapping[str, ClassStyle] | None = None,
     *,
     min_score: float = 0.3,
     max_side: int = MAX_SIDE,
@@ -35,7 +35,7 @@ def truth_beside_detections(
         image_bgr: (H, W, 3), uint8, BGR.
         truth: (G, 8) corners and the class names.
         detections: (N, 8) corners, the class names and (N,) scores.
-        colors: RGB by class name, as for :func:`rotated_atss.visualization.drawing.draw_boxes`.
+        styles: Style by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
         min_score: Detections with a lower score are not drawn.
         max_side: A longer side of the image is reduced to this length before the boxes are drawn.
 
@@ -48,8 +48,13 @@ def truth_beside_detections(
     image, scale = _shrink(image_bgr, max_side)
     polygons, names, scores = (_corners(detections[0]), detections[1], np.asarray(detections[2], np.float64))
     truth_polygons = _corners(truth[0])
-    left = draw_boxes(image, truth_polygons * scale, truth[1], colors=colors)
-    right = draw_boxes(image, polygons * scale, names, scores, colors, score_threshold=min_score)
+    styles = class_styles([*truth[1], *names]) if styles is None else styles
+    colors = {name: style.color for name, style in styles.items()}
+    dashed = [name for name, style in styles.items() if style.dashed]
+    left = draw_boxes(image, truth_polygons * scale, truth[1], colors=colors, dashed=dashed)
+    right = draw_boxes(
+        image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=min_score
+    )  # fmt: skip
     titles = [
         f"ground truth: {len(truth_polygons)}",
         f"detections: {int((scores >= min_score).sum())}, score >= {min_score}",

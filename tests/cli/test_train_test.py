@@ -57,7 +57,11 @@ def options(tiles, *more):
     pairs += [f"{loader}_dataloader.batch_size=2" for loader in ("train", "test")]
     pairs += [f"{loader}_dataloader.num_workers=0" for loader in ("train", "test")]
     pairs += [f"{loader}_dataloader.persistent_workers=False" for loader in ("train", "test")]
-    pairs += ["model.backbone.base_channels=8", "model.backbone.stem_channels=8", "model.neck.in_channels=[8,16,32,64]"]
+    pairs += [
+        "model.backbone.base_channels=16",
+        "model.backbone.stem_channels=16",
+        "model.neck.in_channels=[16,32,64,128]",
+    ]
     pairs += ["model.neck.out_channels=16", "model.bbox_head.in_channels=16", "model.bbox_head.feat_channels=16"]
     pairs += ["model.bbox_head.norm_cfg.num_groups=4", "train_cfg.max_iters=2", "param_scheduler.0.total_steps=2"]
     return ["--cfg-options", *pairs, "visualizer.vis_backends=[]", *more]

@@ -25,8 +25,8 @@ def closed_log_streams(quick, monkeypatch):
 
 def cfg_options(root, *more):
     """A narrow model, small images and loaders without processes."""
-    pairs = ["model.backbone.depth=18", "model.backbone.base_channels=8", "model.backbone.stem_channels=8"]
-    pairs += ["model.neck.in_channels=[8,16,32,64]", "model.neck.out_channels=16", "model.bbox_head.in_channels=16"]
+    pairs = ["model.backbone.depth=18", "model.backbone.base_channels=16", "model.backbone.stem_channels=16"]
+    pairs += ["model.neck.in_channels=[16,32,64,128]", "model.neck.out_channels=16", "model.bbox_head.in_channels=16"]
     pairs += ["model.bbox_head.feat_channels=16", "model.bbox_head.stacked_convs=1", "model.bbox_head.num_classes=2"]
     pairs += ["model.bbox_head.norm_cfg.num_groups=4", "train_cfg.max_epochs=1", "visualizer.vis_backends=[]"]
     for name in ("train", "val", "test"):

@@ -27,11 +27,12 @@ from rotated_atss.dota.precision_recall import NUM_THRESHOLDS, ScoreCounts
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import read_image
 from rotated_atss.visualization.compare import draw_points, truth_beside_detections
-from rotated_atss.visualization.drawing import class_colors, draw_boxes
+from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.level_style import level_color
+from rotated_atss.visualization.palettes import Color, class_styles
 
 NUM_IMAGES = 4
 MAX_VALIDATIONS = 20  # with pictures, spread over the training: a bound of what they take on the disk
-LEVEL_COLORS = ((230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48))
 
 
 class ValidationLogHook(Hook):
@@ -145,20 +146,26 @@ def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
     names = [classes[label] for label in found.labels.tolist()]
     scores = found.scores.detach().float().cpu().numpy()
     return truth_beside_detections(
-        read_image(truth.path), (truth.polygons, truth.names), (polygons, names, scores), class_colors(classes)
+        read_image(truth.path), (truth.polygons, truth.names), (polygons, names, scores), class_styles(classes)
     )
 
 
 def _draw_positives(runner: Runner, points: AssignmentPoints, truth: TruthOfImage) -> Any:
-    """Draw the boxes and, as points in the color of their level, the positives."""
+    """Draw the boxes in white and, as points in the color of their level, the positives."""
     image = read_image(truth.path)
     height, width = image.shape[:2]
     record = {"width": width, "height": height, "instances": truth.instances}
     inputs = build_assignment_input(record, _pipeline(runner.cfg.val_dataloader.dataset))
     centers, levels = points.find(inputs)
     centers = centers * (width / inputs.image_wh[0], height / inputs.image_wh[1])
-    boxes = draw_boxes(image, truth.polygons, truth.names, box_only=True)
-    return draw_points(boxes, centers, [LEVEL_COLORS[level % len(LEVEL_COLORS)] for level in levels])
+    white = [(255, 255, 255)] * len(truth.polygons)
+    boxes = draw_boxes(image, truth.polygons, colors=white)
+    return draw_points(boxes, centers, [_rgb(level_color(level)) for level in levels.tolist()])
+
+
+def _rgb(color: str) -> Color:
+    red, green, blue = bytes.fromhex(color.lstrip("#"))
+    return red, green, blue
 
 
 def _pipeline(dataset: Any) -> list[dict]:

@@ -30,7 +30,7 @@ from tests.test_layout import BLOCK
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKBONE = "depth={depth}, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None"
+BACKBONE = "depth={depth}, base_channels=16, stem_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None"
 HEAD = "in_channels=16, feat_channels=16, stacked_convs=1"
 NORM = 'norm_cfg=dict(type="GN", num_groups=4, requires_grad=True)'
 ONE_HEAD = f"bbox_head=dict({HEAD}, {NORM})"
@@ -79,7 +79,7 @@ def narrow(tmp_path_factory):
     def write(base):
         config, checkpoint = root / f"{base}.py", root / f"{base}.pth"
         head, size = KINDS[base]
-        depth, channels = (50, [32, 64, 128, 256]) if "dcnv2" in base else (18, [8, 16, 32, 64])
+        depth, channels = (50, [64, 128, 256, 512]) if "dcnv2" in base else (18, [16, 32, 64, 128])
         if not config.exists():
             coco = "coco" in base
             scale = (144, size) if coco else (size, size)
