@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.browse import InputBrowser
     from rotated_atss.detection.engine.config import load_config
     from rotated_atss.io.files import check_output_apart
-    from rotated_atss.visualization.drawing import class_colors
     from rotated_atss.visualization.network_input import add_caption
+    from rotated_atss.visualization.palettes import class_colors
     from rotated_atss.visualization.png_output import check_overwritable, write_png
 
     folder = Path(args.out or Path("work_dirs") / Path(args.config).stem / "browse")
