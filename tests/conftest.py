@@ -48,6 +48,40 @@ def shared_data() -> Callable[..., Path]:
 
 
 @dataclass
+class WebServer:
+    """A web server on this machine, which records what is requested and has no file."""
+
+    address: str
+    requests: list[str]
+
+
+@pytest.fixture
+def web_server() -> Iterator[WebServer]:
+    """A web server for tests that nothing connects to a network."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815 - the name is that of the base class
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield WebServer(f"127.0.0.1:{server.server_port}", requests)
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
 class DaskCluster:
     """A Dask scheduler with two worker processes of one thread each, in a process of their own."""
 

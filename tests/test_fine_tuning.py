@@ -23,8 +23,8 @@ CLASSES = ("car", "boat", "roof")
 SMALL_CONFIG = """
 _base_ = "rotated_atss_obb_r50_fpn_1x_dota_le90"
 model = dict(
-    backbone=dict(depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    backbone=dict(depth=18, base_channels=16, stem_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),
     bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1),
 )
 train_dataloader = dict(num_workers=0, persistent_workers=False)

@@ -22,12 +22,14 @@ from rotated_atss.dota.detections import read_detections
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.dota.submission_check import check_submission
 from rotated_atss.dota.tiles import parse_tile_name
+from rotated_atss.geo.geojson_polygons import read_geojson_layer
 from rotated_atss.io.georeference_files import read_world_file
 from rotated_atss.io.image_header import read_header
 from rotated_atss.io.image_reader import open_image
 from rotated_atss.io.images import encode_image
 from rotated_atss.io.onnx_metadata import read_onnx_metadata
 from rotated_atss.io.safe_config import read_safe_config
+from rotated_atss.io.vrt_sources import check_vrt_sources
 from rotated_atss.label_formats.reading import AUTO, read_label_set
 from rotated_atss.label_formats.records import ImageLabels
 from rotated_atss.label_formats.registry import FORMATS, get_format
@@ -98,6 +100,18 @@ def _in_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], ob
     return run
 
 
+_MAP = (
+    b'{"type": "FeatureCollection", "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32650"}}, '
+    b'"features": [{"type": "Feature", "properties": {"class": "ship", "score": 0.5}, "geometry": {"type": '
+    b'"MultiPolygon", "coordinates": [[[[1, 2], [9, 2], [9, 8], [1, 2]], [[3, 3], [4, 3], [4, 4], [3, 3]]]]}}]}'
+)
+_VRT = (
+    b'<VRTDataset rasterXSize="9" rasterYSize="9"><Metadata domain="OVERVIEWS"><MDI key="a">b</MDI></Metadata>'
+    b'<VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+    b"</SimpleSource></VRTRasterBand></VRTDataset>"
+)
+
+
 def _text_targets(folder: Path) -> dict[str, Target]:
     instances = folder / "instances.json"
     instances.write_text(json.dumps(INSTANCES))
@@ -116,6 +130,8 @@ def _text_targets(folder: Path) -> dict[str, Target]:
             [json.dumps(RESULTS).encode()], _in_file(folder / "r.json", lambda path: read_results(path, valid))
         ),
         "manifest": Target([json.dumps(MANIFEST).encode()], _in_file(folder / "manifest.json", read_manifest)),
+        "geojson of a map": Target([_MAP], _in_file(folder / "a.geojson", read_geojson_layer)),
+        "vrt sources": Target([_VRT], _in_file(folder / "a.vrt", check_vrt_sources)),
         "world file": Target([b"0.5\n0\n0\n-0.5\n1000.25\n2000\n"], _in_file(folder / "a.pgw", read_world_file)),
         "safe config": Target(
             [CONFIG], _in_file(folder / "own.py", lambda path: read_safe_config(path, lambda base: {"heads": [{}]}))

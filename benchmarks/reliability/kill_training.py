@@ -35,12 +35,12 @@ EPOCHS, TILES, BATCH_SIZE = 3, 12, 2
 FINAL = f"epoch_{EPOCHS}.pth"
 NARROW = {
     "model.backbone.depth": 18,
-    "model.backbone.base_channels": 8,
-    "model.backbone.stem_channels": 8,
+    "model.backbone.base_channels": 16,
+    "model.backbone.stem_channels": 16,
     "model.backbone.frozen_stages": -1,
     "model.backbone.norm_eval": False,
     "model.backbone.init_cfg": None,
-    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.in_channels": [16, 32, 64, 128],
     "model.neck.out_channels": 16,
     "model.bbox_head.in_channels": 16,
     "model.bbox_head.feat_channels": 16,

@@ -21,12 +21,7 @@ Priors: :func:`square_priors`. Their arrangement: :class:`Grid`, :class:`PriorLa
 :func:`count_priors_per_location`.
 """
 
-from rotated_atss.assign.atss import (
-    adaptive_threshold,
-    atss_assign,
-    atss_assign_batch,
-    count_candidates_above_threshold,
-)
+from rotated_atss.assign.atss import atss_assign, atss_assign_batch
 from rotated_atss.assign.box_formats import CENTER_MARGIN_PX
 from rotated_atss.assign.candidates import nearest_priors, nearest_priors_on_grids
 from rotated_atss.assign.conflicts import BACKGROUND, IGNORE
@@ -36,6 +31,7 @@ from rotated_atss.assign.max_iou import ignore_outside_gt, max_iou_assign
 from rotated_atss.assign.prior_layout import PriorLayout
 from rotated_atss.assign.square_priors import square_priors
 from rotated_atss.assign.ssc import center_sampling_assign, ssc_assign
+from rotated_atss.assign.threshold import adaptive_threshold, count_candidates_above_threshold
 from rotated_atss.assign.topk import topk_assign
 
 __all__ = [

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from rotated_atss.assign.box_formats import (
     CENTER_MARGIN_PX,
-    candidate_iou,
     centers,
     detach_and_upcast,
     points_in_indexed_boxes,
@@ -28,13 +27,11 @@ from rotated_atss.assign.conflicts import BACKGROUND, IGNORE, resolve_conflicts
 from rotated_atss.assign.grids import Grid
 from rotated_atss.assign.ignore_mask import compute_ignore_mask
 from rotated_atss.assign.prior_layout import PriorLayout
+from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
-from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 from rotated_atss.ops.single_thread import single_threaded
 
 _MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # two threads assign 5,000 boxes without grids a quarter faster
-# On the CPU large enough to hide the overhead per chunk and, with more boxes than a tile has, to use torch's threads.
-_PAIRS_PER_CHUNK = {"cpu": 128_000, "cuda": 1 << 22}
 
 
 def atss_assign(
@@ -215,8 +212,7 @@ def _select_positives(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
     """Apply lines 7 to 15 of Algorithm 1 to (G, K) candidates, in chunks of boxes."""
-    step = max(1, _PAIRS_PER_CHUNK.get(priors.device.type, 1 << 16) // max(1, candidates.shape[1]))
-    chunks = [slice(start, start + step) for start in range(0, max(1, len(gt_boxes)), step)]
+    chunks = box_chunks(len(gt_boxes), candidates.shape[1], priors.device.type)
     pairs = [_select_positives_of_chunk(priors, gt_boxes[c], candidates[c], valid_gt[c], center_margin) for c in chunks]
     gt_index = torch.cat([part.gt_index + chunk.start for part, chunk in zip(pairs, chunks)])
     prior_index, _, iou, is_positive = (torch.cat(column) for column in zip(*pairs))
@@ -226,7 +222,8 @@ def _select_positives(
 def _select_positives_of_chunk(
     priors: Tensor, gt_boxes: Tensor, candidates: Tensor, valid_gt: Tensor, center_margin: float
 ) -> _Pairs:
-    iou, is_positive = _iou_and_above_threshold(priors, gt_boxes, candidates)
+    iou, threshold = iou_and_threshold(priors, gt_boxes, candidates)
+    is_positive = (iou >= threshold[:, None]) & (candidates >= 0)  # line 12, "IoU(c, g) >= t_g"
     is_positive &= valid_gt[:, None]
     gt_index = torch.arange(len(gt_boxes), device=candidates.device)[:, None].expand_as(candidates)
     prior_index, gt_index, iou, is_positive = (column.flatten() for column in (candidates, gt_index, iou, is_positive))
@@ -240,58 +237,3 @@ def _select_positives_of_chunk(
     prior_centers = centers(priors.index_select(0, prior_index))
     is_inside = points_in_indexed_boxes(prior_centers, gt_boxes, gt_index, center_margin)  # line 12, "center of c in g"
     return _Pairs(prior_index, gt_index, iou, is_positive & is_inside)
-
-
-def count_candidates_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Count the candidates of each ground-truth box that reach its threshold, before the test of the center.
-
-    Args:
-        priors: (A, 5) or (A, 4).
-        gt_boxes: (G, 5) or (G, 4).
-        candidates: (G, K) int64 indices of priors; -1 for none.
-
-    Returns:
-        (G,) int64.
-
-    Example:
-        >>> import torch
-        >>> from rotated_atss.assign import count_candidates_above_threshold
-        >>> priors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 20], [40, 0, 50, 10], [60, 0, 70, 10]])
-        >>> count_candidates_above_threshold(priors, torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[0, 1, 2, 3]]))
-        tensor([1])
-    """
-    return _iou_and_above_threshold(priors, gt_boxes, candidates)[1].sum(1)
-
-
-def _iou_and_above_threshold(priors: Tensor, gt_boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the (G, K) IoUs of candidates and whether each reaches the threshold of its ground-truth box."""
-    is_candidate = candidates >= 0
-    iou = candidate_iou(priors, gt_boxes, candidates.clamp(min=0))  # line 7, D_g
-    return iou, (iou >= adaptive_threshold(iou, is_candidate)[:, None]) & is_candidate  # line 12, "IoU(c, g) >= t_g"
-
-
-@float64_on_cpu
-def adaptive_threshold(iou: Tensor, is_candidate: Tensor) -> Tensor:
-    """Compute the IoU threshold of each ground-truth box: mean plus unbiased standard deviation of its candidates.
-
-    Lines 8 to 10 of Algorithm 1.
-
-    Args:
-        iou: (G, K) IoUs.
-        is_candidate: (G, K) bool; other entries are not counted.
-
-    Returns:
-        (G,), accumulated in float64 so that the order of the candidates does not matter. With one candidate the
-        deviation is 0 and the threshold its IoU.
-
-    Example:
-        >>> import torch
-        >>> from rotated_atss.assign import adaptive_threshold
-        >>> adaptive_threshold(torch.tensor([[0.5, 0.25, 0.75, 0.0]]), torch.tensor([[True, True, True, False]]))
-        tensor([0.7500])
-    """
-    iou64, weight = iou.double(), is_candidate.double()
-    count = weight.sum(1)
-    mean = (iou64 * weight).sum(1) / count.clamp(min=1)  # line 8, m_g
-    variance = ((iou64 - mean[:, None]).square_() * weight).sum(1) / (count - 1).clamp(min=1)  # line 9, v_g squared
-    return (mean + variance.sqrt()).to(iou)  # line 10, t_g

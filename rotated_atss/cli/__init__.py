@@ -29,23 +29,33 @@ PROGRAM = "rotated-atss"
 # command -> line of the overview
 COMMANDS = {
     "check-data": "Report all problems of images and labels, write a cleaned copy.",
+    "stats": "Describe a dataset, and recommend tiles and anchor scale for it.",
     "split": "Cut DOTA images and labels into tiles.",
     "convert-labels": "Convert labels between DOTA, YOLO-OBB, COCO, VOC, CVAT and more.",
+    "browse": "Draw what the network sees: images and boxes after augmentation.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
+    "curves": "Plot losses, learning rate and validation results of trainings.",
     "replay": "Repeat a training step with a loss that is not finite.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
     "export": "Write a model as an ONNX file, in float32, float16 or int8.",
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "list": "List the configs with published and measured accuracy.",
+    "config": "Print a config with everything that it inherits.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
+    "show-assignment": "Show which priors an assigner assigns to the objects of an image.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
+    "completion": "Print a script with which bash, zsh or fish completes commands.",
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
+
+# command -> its module, where the names differ: a module `list` would replace the built-in name in this package
+MODULES = {"list": "list_configs"}
 
 # If one of these packages is missing, the error is one line with the install command instead of a traceback.
 OPTIONAL_PACKAGES = (
@@ -63,6 +73,10 @@ OS_ERROR_HINTS = {
     errno.EROFS: "write elsewhere",
     errno.EACCES: "check the permissions, or write elsewhere",
     errno.EPERM: "check the permissions, or write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "the links name each other: remove one",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
 }
 
 
@@ -89,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is None:
             return _print_overview(arguments)
+        _reject_empty(arguments)
         args = parse_arguments(name, arguments[1:])
         with _raise_on_signals(), _execution_of_configs(args):
             return int(load_command(name).run(args) or 0)
@@ -107,10 +122,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
+    except RuntimeError as error:  # of pathlib before Python 3.13, instead of an OSError
+        if not str(error).startswith("Symlink loop from "):
+            raise
+        where = printable(str(error).removeprefix("Symlink loop from ").strip("'"), 200)
+        return _print_error(label, f"{where}: {os.strerror(errno.ELOOP)} ({OS_ERROR_HINTS[errno.ELOOP]})", 2)
     except OSError as error:
         if error.errno not in OS_ERROR_HINTS:
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{printable(str(error.filename), 200)}: " if error.filename else ""
         return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
 
 
@@ -152,6 +172,14 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def _reject_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: as a path they would stand for the working directory."""
+    for option, value in zip(arguments, arguments[1:]):
+        if not value:
+            where = option if option.startswith("-") else None
+            raise UserError("an argument is empty", where=where, hint="a variable of the shell may not be set")
+
+
 def _execution_of_configs(args: argparse.Namespace) -> AbstractContextManager[None]:
     """Return the context in which a command loads configs: with ``--safe-config``, without executing them."""
     if not getattr(args, "safe_config", False):
@@ -171,7 +199,7 @@ def load_command(name: str) -> ModuleType:
         >>> load_command("check-submission").__name__
         'rotated_atss.cli.check_submission'
     """
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return importlib.import_module(f"{__name__}.{MODULES.get(name, name.replace('-', '_'))}")
 
 
 def build_parser(name: str) -> argparse.ArgumentParser:

@@ -19,6 +19,11 @@ def add_cfg_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values, as in MMDetection"
     )
+    add_safe_config_argument(parser)
+
+
+def add_safe_config_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--safe-config``, which the entry point of all commands evaluates."""
     parser.add_argument(
         "--safe-config", action="store_true",
         help="read CONFIG without executing it: only literals, dict(...), names assigned before and _base_",

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from rotated_atss.dota.folders import list_label_files
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
 
+Style = TypeVar("Style")
+
 _CROWD = " (crowd)"
 _EMPTY_LAYER = Layer(np.empty((0, 8)), [], np.empty(0))
 
@@ -28,10 +30,12 @@ class LayerSource(NamedTuple):
     Attributes:
         layer: Returns the boxes of an image, given its path.
         classes: Class names that the boxes can have.
+        present: Those that boxes have, as far as it is known.
     """
 
     layer: Callable[[Path], Layer]
     classes: tuple[str, ...]
+    present: tuple[str, ...]
 
 
 def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
@@ -44,6 +48,16 @@ def select_boxes(layer: Layer, classes: Collection[str]) -> Layer:
     rows = [row for row, name in enumerate(layer.names) if name.removesuffix(_CROWD) in classes]
     scores = None if layer.scores is None else layer.scores[rows]
     return replace(layer, polygons=layer.polygons[rows], names=[layer.names[row] for row in rows], scores=scores)
+
+
+def add_crowd_styles(styles: Mapping[str, Style]) -> dict[str, Style]:
+    """Add the names of crowd boxes to styles by class name: a crowd box looks like the objects of its class.
+
+    Example:
+        >>> add_crowd_styles({"cup": 7})
+        {'cup': 7, 'cup (crowd)': 7}
+    """
+    return {**styles, **{name + _CROWD: style for name, style in styles.items()}}
 
 
 def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
@@ -63,8 +77,10 @@ def dota_labels(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     files = {path.stem: path for path in list_label_files(folder)}
     _check_complete([path.name for path in images if path.stem not in files], folder, "label file")
     labels = {path.stem: read_labels(files[path.stem]) for path in images}
-    names = dict.fromkeys([*CLASSES["v2.0"], *(name for label_set in labels.values() for name in label_set.names)])
-    return LayerSource(lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names), tuple(names))
+    present = dict.fromkeys(name for label_set in labels.values() for name in label_set.names)
+    names = dict.fromkeys([*CLASSES["v2.0"], *present])
+    layer = lambda image: Layer(labels[image.stem].polygons, labels[image.stem].names)  # noqa: E731
+    return LayerSource(layer, tuple(names), tuple(present))
 
 
 def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
@@ -88,7 +104,8 @@ def coco_labels(path: str | Path, images: Sequence[Path]) -> LayerSource:
     def read(image: Path) -> Layer:
         return _coco_layer(instances.objects.get(ids[image.name], []), instances.categories)
 
-    return LayerSource(read, tuple(instances.categories.values()))
+    names = tuple(instances.categories.values())
+    return LayerSource(read, names, names)
 
 
 def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
@@ -110,7 +127,7 @@ def task1_detections(folder: str | Path, images: Sequence[Path]) -> LayerSource:
     if by_image and not any(path.stem in by_image for path in images):
         hint = f"the first lies on {min(by_image)}"
         raise UserError("no detection lies on an image that is to be drawn", where=folder, hint=hint)
-    return LayerSource(lambda image: by_image.get(image.stem, _EMPTY_LAYER), tuple(files))
+    return LayerSource(lambda image: by_image.get(image.stem, _EMPTY_LAYER), tuple(files), tuple(files))
 
 
 def _list_task1_files(folder: str | Path) -> dict[str, Path]:

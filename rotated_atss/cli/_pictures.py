@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from rotated_atss.errors import UserError
 if TYPE_CHECKING:
     from rotated_atss.io.image_reader import ImageReader
     from rotated_atss.io.png import Image
+    from rotated_atss.visualization.palettes import ClassStyle
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
 REDUCED_PIXELS = 16_000_000
@@ -29,14 +30,14 @@ class Layer:
         names: Class name of each box.
         scores: Score of each box; None for labels.
         plain: Draw white outlines without captions.
-        colors: RGB by class name; others have the color of ``class_color``.
+        styles: Colors and line styles by class name.
     """
 
     polygons: Any
     names: Sequence[str]
     scores: Any = None
     plain: bool = False
-    colors: Mapping[str, tuple[int, int, int]] | None = None
+    styles: Mapping[str, ClassStyle] = field(default_factory=dict)
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,11 @@ def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     pictures.add_argument("--box-only", action="store_true", help="draw boxes without captions and legend")
     pictures.add_argument("--line-width", type=int, default=1, metavar="PX", help="line width of boxes (default: 1)")
+    pictures.add_argument(
+        "--palette", choices=("safe", "dota"), default="safe",
+        help="colors of the classes. safe: distinguishable for color-blind readers, nine colors and dashed lines for "
+        "further classes (default); dota: 18 colors",
+    )  # fmt: skip
     pictures.add_argument(
         "--side-by-side", action="store_true", help="put the original image to the left of the picture"
     )
@@ -89,14 +95,21 @@ def reduction_factor(width: int, height: int) -> int:
     return 1 if width * height <= MAX_PICTURE_PIXELS else math.ceil(math.sqrt(width * height / REDUCED_PIXELS))
 
 
-def write_picture(path: Path, image: ImageReader, layers: Iterable[Layer], args: argparse.Namespace) -> None:
+def write_picture(
+    path: Path,
+    image: ImageReader,
+    layers: Iterable[Layer],
+    args: argparse.Namespace,
+    window: tuple[int, int, int, int] | None = None,
+) -> None:
     """Draw layers on an image and write it as PNG; an image beyond ``MAX_PICTURE_PIXELS`` is reduced, which is printed.
 
     Args:
         path: File to write.
         image: The image.
-        layers: Boxes from the bottom layer to the top layer, in pixels of the image.
+        layers: Boxes from the bottom layer to the top layer, in pixels of the image or of the region.
         args: Values of the options added by :func:`add_picture_arguments`.
+        window: Region to draw, x_start, y_start, x_stop, y_stop in pixels; None draws the whole image.
 
     Raises:
         UserError: The file exists and is not a picture of this package, or cannot be written.
@@ -109,8 +122,8 @@ def write_picture(path: Path, image: ImageReader, layers: Iterable[Layer], args:
     from rotated_atss.visualization.contact_sheet import side_by_side
     from rotated_atss.visualization.png_output import write_png
 
-    factor = reduction_factor(image.width, image.height)
-    pixels = image.read_reduced(factor)
+    factor = reduction_factor(image.width, image.height) if window is None else 1
+    pixels = image.read_reduced(factor) if window is None else image.read(window)
     if factor > 1:
         size, reduced = f"{image.width} x {image.height}", f"{pixels.shape[1]} x {pixels.shape[0]}"
         print_above_bar(f"{image.path}: the picture of {size} px is reduced by {factor} to {reduced} px")
@@ -124,14 +137,17 @@ def write_picture(path: Path, image: ImageReader, layers: Iterable[Layer], args:
 def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image:
     from rotated_atss.visualization.drawing import draw_boxes
 
+    options: dict[str, Any] = dict(thickness=args.line_width, mark_front=getattr(args, "mark_front", False))
     if layer.plain:
         white = [(255, 255, 255)] * len(layer.names)
-        return draw_boxes(picture, layer.polygons, colors=white, thickness=args.line_width, box_only=True)
+        return draw_boxes(picture, layer.polygons, colors=white, box_only=True, **options)
+    options["colors"] = {name: style.color for name, style in layer.styles.items()}
+    options["dashed"] = {name for name, style in layer.styles.items() if style.dashed}
     box_only = args.box_only or len(layer.names) > MAX_CAPTIONED
     for part in _parts(layer) if box_only else [layer]:
         picture = draw_boxes(
-            picture, part.polygons, part.names, part.scores, part.colors, score_threshold=args.score,
-            thickness=args.line_width, box_only=box_only, legend=not box_only,
+            picture, part.polygons, part.names, part.scores, score_threshold=args.score, box_only=box_only,
+            legend=not box_only, **options,
         )  # fmt: skip
     return picture
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
-from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_classes_argument(
         parser, "class list; other names are errors", "any name; names that are almost equal are reported"
     )
+    add_class_column_arguments(parser)
     parser.add_argument(
         "--headers-only", action="store_true",
         help="do not decode images: faster, but damaged pixels, images of one color and copies of an image in another "
@@ -70,10 +71,12 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.data_check.parts import pair_parts
     from rotated_atss.data_check.problems import count_severities
     from rotated_atss.dota.classes import resolve_classes
-    from rotated_atss.io.files import write_json
+    from rotated_atss.io.files import check_writable, write_json
 
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
+    if args.json is not None:
+        check_writable(args.json)
     prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
     classes = None if args.classes is None else resolve_classes(args.classes)
     parts = pair_parts(args.images, args.labels, args.coco)
@@ -84,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         against=args.against,
         label_format=args.label_format,
         classes=classes,
+        class_column=args.class_column,
+        class_name=args.class_name,
         decode=not args.headers_only,
         workers=args.workers,
         scheduler=args.scheduler,

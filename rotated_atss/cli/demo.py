@@ -112,15 +112,21 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     from rotated_atss.io.images import read_image
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.drawing import draw_boxes
+    from rotated_atss.visualization.palettes import class_styles
     from rotated_atss.visualization.png_output import write_png
 
     images = list_images(source / "images")
     detections = task1_detections(merged, images)
+    styles = class_styles(detections.classes)
+    looks: dict[str, Any] = dict(
+        colors={name: style.color for name, style in styles.items()},
+        dashed={name for name, style in styles.items() if style.dashed},
+    )
     pictures = []
     for path in images[:MAX_PICTURES]:
         layer = detections.layer(path)
         picture = draw_boxes(
-            read_image(path), layer.polygons, layer.names, layer.scores, score_threshold=MIN_SCORE, legend=True
+            read_image(path), layer.polygons, layer.names, layer.scores, score_threshold=MIN_SCORE, legend=True, **looks
         )
         write_png(picture_path(out, path), picture, inputs=[source / "images"])
         pictures.append(picture)

@@ -8,6 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from rotated_atss.cli._classes_option import add_classes_argument, select_classes
+from rotated_atss.cli._crop_option import (
+    add_crop_arguments,
+    check_crop_arguments,
+    crop_layer,
+    find_window,
+    is_cropped,
+    window_path,
+)
 from rotated_atss.cli._images import (
     add_pixel_arguments,
     check_output_folders,
@@ -18,8 +26,21 @@ from rotated_atss.cli._images import (
     process_images,
     resolve_pixels,
 )
-from rotated_atss.cli._layer_sources import LayerSource, coco_labels, dota_labels, select_boxes, task1_detections
-from rotated_atss.cli._pictures import add_picture_arguments, check_picture_arguments, picture_path, write_picture
+from rotated_atss.cli._layer_sources import (
+    LayerSource,
+    add_crowd_styles,
+    coco_labels,
+    dota_labels,
+    select_boxes,
+    task1_detections,
+)
+from rotated_atss.cli._pictures import (
+    MAX_PICTURE_PIXELS,
+    add_picture_arguments,
+    check_picture_arguments,
+    picture_path,
+    write_picture,
+)
 from rotated_atss.errors import UserError, count_of
 
 HELP = (
@@ -39,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_classes_argument(parser, "classes to draw", "all")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the pictures")
+    add_crop_arguments(parser)
+    parser.add_argument(
+        "--mark-front",
+        action="store_true",
+        help="draw the first edge of each box, the front in DOTA's corner order, white",
+    )
     add_picture_arguments(parser)
     add_pixel_arguments(parser)
 
@@ -46,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_picture_arguments(args)
     paths = find_images(args.images)
+    check_crop_arguments(args, paths, MAX_PICTURE_PIXELS)
     _check_outputs(args, paths)
     labels, detections = _read_sources(args, paths)
     known = [name for source in labels + detections for name in source.classes]
@@ -63,7 +91,7 @@ def _check_outputs(args: argparse.Namespace, paths: Sequence[Path]) -> None:
 
     check_output_folders([args.out], args.images)
     check_output_apart(args.out, [folder for folder in (args.labels, args.detections) if folder])
-    for path in paths:
+    for path in () if is_cropped(args) else paths:
         check_overwritable(picture_path(args.out, path))
 
 
@@ -85,13 +113,16 @@ def _draw(
     args: argparse.Namespace,
 ) -> None:
     from rotated_atss.io.image_reader import open_image
-    from rotated_atss.visualization.drawing import class_colors
+    from rotated_atss.visualization.palettes import class_styles
 
     layers = [replace(source.layer(path), plain=bool(detections)) for source in labels]
     layers += [source.layer(path) for source in detections]
-    colors = class_colors(name for source in (*labels, *detections) for name in source.classes)
-    layers = [replace(layer, colors=colors) for layer in layers]
-    if classes is not None:
-        layers = [select_boxes(layer, classes) for layer in layers]
+    styles = class_styles((name for source in (*labels, *detections) for name in source.present), args.palette)
+    layers = [replace(layer, styles=add_crowd_styles(styles)) for layer in layers]
     with open_image(path, args.pixels) as image:
-        write_picture(picture_path(args.out, path), image, layers, args)
+        window = find_window(args, (image.width, image.height), layers)
+        if classes is not None:
+            layers = [select_boxes(layer, classes) for layer in layers]
+        if window is not None:
+            layers = [crop_layer(layer, window) for layer in layers]
+        write_picture(window_path(picture_path(args.out, path), window), image, layers, args, window)

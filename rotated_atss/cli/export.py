@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
     """Check all arguments that can be checked before torch is imported."""
-    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.io.files import check_output_apart, check_writable
 
     outputs = {"--onnx": args.onnx, "--torch-export": args.torch_export}
     if not any(outputs.values()):
@@ -67,3 +67,4 @@ def _check_arguments(args: argparse.Namespace, checkpoint: str) -> None:
         if Path(path).suffix.lower() != suffix:
             raise UserError(f"the file must end in {suffix}, got {Path(path).name}", where=option)
         check_output_apart(path, [checkpoint])
+        check_writable(path)

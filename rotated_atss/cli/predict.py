@@ -381,12 +381,12 @@ def _draw(
     detections: BoxDetections, model_classes: Sequence[str], image: ImageReader, path: Path, args: argparse.Namespace
 ) -> None:
     from rotated_atss.ops.boxes import obb_to_poly
-    from rotated_atss.visualization.drawing import class_colors
+    from rotated_atss.visualization.palettes import class_styles
 
     drawn = detections.scores >= args.score  # selected here, because a huge image can have a million detections
     names = [model_classes[label] for label in detections.labels[drawn].tolist()]
     polygons, scores = obb_to_poly(detections.boxes[drawn]).numpy(), detections.scores[drawn].tolist()
-    layer = Layer(polygons, names, scores, colors=class_colors(model_classes))
+    layer = Layer(polygons, names, scores, styles=class_styles(model_classes, args.palette))
     try:
         write_picture(path, image, [layer], args)
     except UserError as error:

@@ -49,6 +49,11 @@ def run(args: argparse.Namespace) -> int:
         on_start=None if args.quiet else _print_plan,
         on_continue=None if args.quiet else _print_continuation,
     )
+    if result.was_finished:
+        if not args.quiet:
+            tiles = count_of(result.totals.tiles, "tile")
+            print(f"{result.out}: this split is complete, {tiles}; nothing to do (--overwrite splits again)")
+        return 0
     if not args.quiet:
         if result.classes:
             print(_class_table(result.classes))

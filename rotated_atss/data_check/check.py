@@ -14,7 +14,14 @@ from rotated_atss.data_check.class_names import find_similar
 from rotated_atss.data_check.coco_file import check_coco_file
 from rotated_atss.data_check.image_files import ImageReport, read_image_file
 from rotated_atss.data_check.kinds import KINDS
-from rotated_atss.data_check.label_files import LabelReport, correct_classes, guess_format, read_label_file
+from rotated_atss.data_check.label_files import (
+    MAP_FORMATS,
+    LabelReport,
+    correct_classes,
+    guess_format,
+    join_map_reports,
+    read_label_file,
+)
 from rotated_atss.data_check.leakage import find_repeated_images
 from rotated_atss.data_check.objects import check_objects
 from rotated_atss.data_check.parts import (
@@ -33,8 +40,9 @@ from rotated_atss.io.images import estimate_decode_bytes, image_size
 from rotated_atss.io.processes import available_cores, run_jobs
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.label_formats.convert import where_of
+from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.reading import AUTO, list_label_paths
-from rotated_atss.label_formats.records import ImageLabels
+from rotated_atss.label_formats.records import ImageLabels, ReadOptions
 
 _FILES_PER_JOB = 16
 _JOB_BYTES = 256 << 20  # pixels per job
@@ -80,6 +88,8 @@ def check_data(
     against: Sequence[str | Path] = (),
     label_format: str = AUTO,
     classes: Sequence[str] | None = None,
+    class_column: str | None = None,
+    class_name: str | None = None,
     decode: bool = True,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -92,6 +102,8 @@ def check_data(
         against: Further image folders, which are only compared with the images of ``parts``.
         label_format: A key of :data:`rotated_atss.label_formats.registry.FORMATS`, or ``auto``.
         classes: Class names; None accepts any, and reports names that are almost equal.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
         decode: Decode all pixels. Otherwise damaged pixels and copies in another file format are not found.
         workers: Processes; None uses one per core. The report does not depend on it.
         scheduler: Address of a Dask scheduler whose workers read the files instead; paths must be absolute then.
@@ -123,10 +135,13 @@ def check_data(
         plans.append(_Plan(images, *_list_labels(part, label_format)))
         checked.append(CheckedPart(part, coco=coco))
     compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
-    reports = _read_all(_make_jobs(plans, compared, classes, decode), workers, scheduler, progress)
+    options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
+    reports = _read_all(_make_jobs(plans, compared, options, decode), workers, scheduler, progress)
     for result, plan in zip(checked, plans, strict=True):
         result.images = {path: reports[path] for path in plan.images}
         result.labels = [reports[path] for path in plan.labels]
+        if plan.format_name in MAP_FORMATS:
+            result.labels = join_map_reports(result.labels)
     _divide_shared_labels(checked, plans)
     for result, plan in zip(checked, plans, strict=True):
         problems += _part_problems(result, plan, classes)
@@ -162,11 +177,13 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Job:
-    """Files to read in one call: images, or labels if a format is named."""
+    """Files to read in one call: images, or labels if a format is named; ``images`` by id are those of the labels."""
 
     paths: tuple[Path, ...]
     format_name: str = ""
     classes: tuple[str, ...] | None = None
+    class_column: str | None = None
+    class_name: str | None = None
     images: Mapping[str, Path] = field(default_factory=dict)
     decode: bool = True
 
@@ -179,13 +196,13 @@ def _list_labels(part: DataPart, label_format: str) -> tuple[list[Path], str]:
 
 
 def _make_jobs(
-    plans: Sequence[_Plan], compared: Mapping[str, Sequence[Path]], classes: Sequence[str] | None, decode: bool
+    plans: Sequence[_Plan], compared: Mapping[str, Sequence[Path]], options: ReadOptions, decode: bool
 ) -> list[tuple[_Job, int]]:
     """Return the jobs for all files, with the memory of each in bytes."""
     images = dict.fromkeys(path for group in (*(plan.images for plan in plans), *compared.values()) for path in group)
     jobs = [(_Job(paths, decode=decode), size) for paths, size in _image_groups(images)]
     for plan in plans:
-        jobs += [(job, 1) for job in _label_jobs(plan, None if classes is None else tuple(classes))]
+        jobs += [(job, 1) for job in _label_jobs(plan, options)]
     return jobs
 
 
@@ -206,9 +223,18 @@ def _run(job: _Job) -> list[ImageReport] | list[LabelReport]:
     """Read the files of a job."""
     if not job.format_name:
         return [read_image_file(path, decode=job.decode) for path in job.paths]
-    return [
-        read_label_file(path, job.format_name, job.classes, lambda name: _size(job.images, name)) for path in job.paths
-    ]
+    options = ReadOptions(
+        job.classes,
+        lambda name: _size(job.images, name),
+        class_column=job.class_column,
+        class_name=job.class_name,
+        images=ImageFiles(_folder_of(job.images), job.images, skip_unreadable=True) if job.images else None,
+    )
+    return [read_label_file(path, job.format_name, options) for path in job.paths]
+
+
+def _folder_of(images: Mapping[str, Path]) -> Path:
+    return next(iter(images.values())).parent
 
 
 def _size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None:
@@ -233,13 +259,17 @@ def _image_groups(paths: Iterable[Path]) -> Iterator[tuple[tuple[Path, ...], int
         yield tuple(group), max(sizes)
 
 
-def _label_jobs(plan: _Plan, classes: tuple[str, ...] | None) -> Iterator[_Job]:
+def _label_jobs(plan: _Plan, options: ReadOptions) -> Iterator[_Job]:
     by_name = {path.stem: path for path in plan.images}
     remaining = iter(plan.labels)
     while paths := tuple(islice(remaining, _FILES_PER_JOB)):
-        # a file of many images needs the sizes of all of them
+        # a file of many images needs all of them
         near = {path.stem: by_name[path.stem] for path in paths if path.stem in by_name}
-        yield _Job(paths, plan.format_name, classes, near if len(plan.labels) > 1 else by_name)
+        is_of_many = len(plan.labels) == 1 or (plan.format_name in MAP_FORMATS and len(near) < len(paths))
+        yield _Job(
+            paths, plan.format_name, options.classes, options.class_column, options.class_name,
+            by_name if is_of_many else near,
+        )  # fmt: skip
 
 
 def _divide_shared_labels(checked: Sequence[CheckedPart], plans: Sequence[_Plan]) -> None:

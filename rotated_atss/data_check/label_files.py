@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from rotated_atss.dota.labels import Labels, parse_labels
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import read_bytes
 from rotated_atss.label_formats.convert import where_of
+from rotated_atss.label_formats.geojson import PLACED
 from rotated_atss.label_formats.recognize import possible_formats
 from rotated_atss.label_formats.records import ImageLabels, ReadOptions, note_lines
 from rotated_atss.label_formats.registry import FORMATS, get_format
@@ -23,7 +24,8 @@ from rotated_atss.label_formats.registry import FORMATS, get_format
 DOTA = "dota"
 _RECOGNIZED = 100  # files that are looked at to recognize the format of a folder
 _ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")
-_SizeOf = Callable[[str], tuple[int, int] | None]
+MAP_FORMATS = ("geojson", "vector")
+"""Formats that can hold map coordinates: a file can have objects of every georeferenced image."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,13 @@ def guess_format(paths: Sequence[Path]) -> str:
     raise UserError("no label file of a known format", where=paths[0].parent, hint=hint)
 
 
-def read_label_file(
-    path: Path, format_name: str, classes: Sequence[str] | None = None, size_of: _SizeOf = lambda image_id: None
-) -> LabelReport:
+def read_label_file(path: Path, format_name: str, options: ReadOptions | None = None) -> LabelReport:
     r"""Read a label file with all its errors.
 
     Args:
         path: The file.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
-        classes: Class names, in index order for formats with class indices; None accepts any.
-        size_of: Returns width and height of the image with an id, or None.
+        options: Classes, images and their sizes. Its notes are not used.
 
     Returns:
         Objects and problems. DOTA text gives a problem per line; the readers of other formats stop at the first error.
@@ -88,14 +87,15 @@ def read_label_file(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 shp 0\n1 2 11 2 11 8 1 8 ship 3\n1 2\n")
-        ...     report = read_label_file(Path(folder, "P1.txt"), "dota", ["ship"])
+        ...     report = read_label_file(Path(folder, "P1.txt"), "dota", ReadOptions(classes=("ship",)))
         >>> [problem.kind for problem in report.problems], len(report.records[0])
         (['misspelled-class', 'difficult-flag', 'malformed-line'], 2)
     """
+    options = replace(options or ReadOptions(), fit_polygons=True, notes=Counter(), class_order={})
+    classes = options.classes
     try:
         if format_name == DOTA:
             return _read_dota(path, read_bytes(path), classes)
-        options = ReadOptions(classes=None if classes is None else tuple(classes), size_of=size_of, fit_polygons=True)
         records = get_format(format_name).read([path], options)
     except UserError as error:
         return LabelReport(path, (), (Problem.from_error("unreadable-labels", error),), damaged=True)
@@ -103,9 +103,43 @@ def read_label_file(
     if scored:
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
         return LabelReport(path, (), (problem,), damaged=True)
+    del options.notes[PLACED]
     problems = [Problem("changed-object", str(path), note) for note in note_lines(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]
     return LabelReport(path, tuple(records), tuple(problems))
+
+
+def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
+    """Join the objects that several files in map coordinates have of one image, in the first report that has some.
+
+    Args:
+        reports: Reports of files of :data:`MAP_FORMATS`. Each of map coordinates lists all georeferenced images.
+
+    Example:
+        >>> record = ImageLabels("P1.tif", Path("a.gpkg"), np.zeros((1, 8)), ("ship",), np.zeros(1, int))
+        >>> joined = join_map_reports([LabelReport(Path("a.gpkg"), (record,)), LabelReport(Path("b.gpkg"), (record,))])
+        >>> [len(report.records) for report in joined], len(joined[0].records[0])
+        ([1, 0], 2)
+    """
+    groups: dict[str, list[ImageLabels]] = {}
+    for report in reports:
+        for record in report.records:
+            groups.setdefault(record.image_id, []).append(record)
+    joined = {name: _join_records([each for each in group if len(each)] or group[:1]) for name, group in groups.items()}
+    return [
+        replace(report, records=tuple(record for record in joined.values() if record.source == report.path))
+        for report in reports
+    ]
+
+
+def _join_records(records: Sequence[ImageLabels]) -> ImageLabels:
+    return replace(
+        records[0],
+        polygons=np.concatenate([record.polygons for record in records]),
+        classes=tuple(name for record in records for name in record.classes),
+        difficult=np.concatenate([record.difficult for record in records]),
+        lines=np.concatenate([record.lines for record in records]),
+    )
 
 
 def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    found = list_files(part.images, IMAGE_SUFFIXES)
+    found = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
     if coco is not None:
         return _list_coco_images(part, coco)
     if not found:

@@ -86,8 +86,8 @@ def skipped_images(folder: str | Path) -> list[str]:
         ...     skipped_images(folder)
         ['a.webp']
     """
-    others = list_files(folder, _OTHER_IMAGE_SUFFIXES)
-    has_images = bool(list_files(folder, IMAGE_SUFFIXES))
+    others = list_files(folder, _OTHER_IMAGE_SUFFIXES, broken_links=True)
+    has_images = bool(list_files(folder, IMAGE_SUFFIXES, broken_links=True))
     return [path.name for path in others if has_images or path.suffix.lower() not in _MOSAIC_SUFFIXES]
 
 
@@ -132,15 +132,16 @@ def list_label_files(folder: str | Path) -> list[Path]:
     return files
 
 
-def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: bool = False) -> list[Path]:
     """List the files of a folder that have one of the suffixes, sorted by name, without hidden files.
 
     Args:
         folder: Folder to list; subfolders are not searched.
         suffixes: Lower-case suffixes with their dot; the case of file names is ignored.
+        broken_links: List links to missing files too, whose error is then that of reading them.
 
     Raises:
-        UserError: The folder is missing or not a folder.
+        UserError: The folder is missing or not a folder, or a file is a link to a missing file.
 
     Example:
         >>> import tempfile
@@ -155,9 +156,20 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
         raise UserError("no such folder" if not folder.exists() else "not a folder", where=folder)
     files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
     try:
-        return sorted((path for path in files if path.is_file()), key=lambda path: path.name)
+        return sorted((path for path in files if _is_file(path, broken_links)), key=lambda path: path.name)
     except OSError as error:  # such as a link to itself
         raise UserError(f"cannot read: {error.strerror or error}", where=error.filename or folder) from error
+
+
+def _is_file(path: Path, broken_links: bool) -> bool:
+    """Return whether a path is a file or a link to one; a link to a missing file is not left out silently."""
+    if path.is_file():
+        return True
+    if path.is_symlink() and not path.exists():
+        if broken_links:
+            return True
+        raise UserError("the link has no target", where=path, hint="restore the file that it names, or remove the link")
+    return False
 
 
 def pair_images_and_labels(

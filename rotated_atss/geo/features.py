@@ -20,6 +20,7 @@ PIXELS, MAP, KNOWN_CRS = "pixels", "map", "crs"
 
 VALUE_DECIMALS = 4  # of meters and degrees of the heading
 _PART_ROWS = 50_000
+_MAX_LON = 540  # of polygons east of the antimeridian, whose longitudes can be counted up to 360
 LON_LAT_DECIMALS = 13
 """Decimals of degrees: 1e-8 m, a millionth of a pixel of one centimeter."""
 
@@ -250,8 +251,12 @@ def _place(points: NDArray[np.float64], georeference: Georeference | None, crs: 
         return points  # tables in the CRS of the images
     points = transform_points(points, georeference.crs, LON_LAT)
     with np.errstate(invalid="ignore"):  # infinite outside the area of the CRS
+        points[..., 0] += np.where(points[..., 0].min(axis=1, keepdims=True) < -180, 360, 0)
         across = np.ptp(points[..., 0], axis=1, keepdims=True) > 180
-    points[..., 0] += np.where(across & (points[..., 0] < 0), 360, 0)
+        points[..., 0] += np.where(across & (points[..., 0] < 0), 360, 0)
+        # PROJ does not check coordinates that are degrees already
+        outside = (points[..., 0] < -180) | (points[..., 0] > _MAX_LON) | (np.abs(points[..., 1]) > 90)
+    points[outside.any(axis=1)] = np.inf
     return points.round(LON_LAT_DECIMALS)
 
 

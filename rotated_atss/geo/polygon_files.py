@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError
+from rotated_atss.geo.geojson_polygons import read_geojson_layer
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, OTHERS, PolygonLayer
 from rotated_atss.io.files import read_bytes
 from rotated_atss.io.requirements import require
 
@@ -21,32 +21,10 @@ _SIGNATURES = {
     ".gpkg": b"SQLite format 3\0",
     ".shp": b"\0\0\x27\x0a",
     ".fgb": b"fgb\x03",
-    ".geojson": b"{",
-    ".json": b"{",
 }
+_JSON = (".geojson", ".json")
 SUFFIXES = (".gpkg", ".shp", ".fgb")
 """Suffixes of files that hold map coordinates only."""
-
-
-@dataclass(frozen=True)
-class PolygonLayer:
-    """The polygons of a layer.
-
-    Attributes:
-        path: The file.
-        crs: CRS as WKT or ``AUTHORITY:CODE``.
-        features: (N,) feature id of each polygon; the parts of a multipolygon have the same one.
-        rings: (N,) object, corners of the outer ring of each polygon, (K, 2) x (easting or longitude) and y.
-        columns: (N,) values by column name.
-        notes: How often something was left out or changed, by a noun in the singular and the text after it.
-    """
-
-    path: Path
-    crs: str
-    features: NDArray[np.int64]
-    rings: NDArray[np.object_]
-    columns: dict[str, NDArray[Any]]
-    notes: Counter[tuple[str, str]]
 
 
 def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
@@ -70,16 +48,22 @@ def read_polygon_layers(path: str | Path) -> Iterator[PolygonLayer]:
         >>> layer.crs, layer.rings[0].shape
         ('EPSG:4326', (3, 2))
     """
-    path, pyogrio = Path(path), require("pyogrio", "geo")
+    path = Path(path)
+    if path.suffix.lower() in _JSON:
+        yield read_geojson_layer(path)
+        return
+    pyogrio = require("pyogrio", "geo")
     signature = _SIGNATURES.get(path.suffix.lower(), b"")
-    if not read_bytes(path, length=64).removeprefix(b"\xef\xbb\xbf").lstrip(b" \r\n\t").startswith(signature):
+    if not signature or not read_bytes(path, length=64).startswith(signature):
         raise UserError(f"not a {path.suffix} file", where=path, hint="check its suffix and content")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for name, kind in pyogrio.list_layers(path).tolist():
-                if kind is not None:
-                    yield _read_layer(path, pyogrio, name)
+            layers = [name for name, kind in pyogrio.list_layers(path).tolist() if kind is not None]
+            if not layers:
+                raise UserError("the file has no layer with geometries", where=path, hint="check that it is complete")
+            for name in layers:
+                yield _read_layer(path, pyogrio, name)
     except (RuntimeError, ValueError) as error:  # the exceptions of pyogrio are RuntimeErrors
         raise UserError(f"not a readable vector file: {error}", where=path) from error
 
@@ -91,7 +75,11 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     if meta["crs"] is None:
         hint = "assign one in a GIS, or write a .prj file for a Shapefile"
         raise UserError(f"the layer {name} has no CRS", where=path, hint=hint)
-    geometries = shapely.from_wkb(wkb)
+    geometries = shapely.from_wkb(wkb, on_invalid="ignore")
+    broken = np.flatnonzero(shapely.is_missing(geometries) & np.array([each is not None for each in wkb], bool))
+    if len(broken):
+        what = "the geometry is malformed, such as a ring of fewer than three corners"
+        raise UserError(what, where=f"{path}: feature {fids[broken[0]]}", hint="repair it in a GIS, or remove it")
     kinds = shapely.get_type_id(geometries)
     polygonal = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     polygonal &= ~shapely.is_empty(geometries)
@@ -101,8 +89,8 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(parts)]
     rows = rows[owners]
     notes: Counter[tuple[str, str]] = Counter()
-    notes["feature", " other than a polygon (point, line, no geometry): left out"] = int((~polygonal).sum())
-    notes["multipolygon", ": every part is an object"] = int((np.bincount(owners) > 1).sum()) if len(owners) else 0
-    notes["polygon", " with holes: holes are filled"] = int((shapely.get_num_interior_rings(parts) > 0).sum())
+    notes[OTHERS] = int((~polygonal).sum())
+    notes[MULTIPOLYGONS] = int((np.bincount(owners) > 1).sum()) if len(owners) else 0
+    notes[HOLES] = int((shapely.get_num_interior_rings(parts) > 0).sum())
     columns = {field: column[rows] for field, column in zip(meta["fields"].tolist(), values)}
     return PolygonLayer(path, meta["crs"], np.asarray(fids)[rows], rings, columns, +notes)

@@ -17,6 +17,7 @@ from rotated_atss.geo.features import FeatureTable
 from rotated_atss.io.requirements import require
 
 LAYER = "detections"
+_GEOPACKAGE = "1.2"  # GDAL before 3.7, in QGIS 3.22 for example, warns of later versions
 _GEOPARQUET = "1.1.0"
 _DATE = "2000-01-01T00:00:00Z"  # a GeoPackage states when it was changed; a constant keeps its bytes reproducible
 
@@ -45,7 +46,11 @@ def write_gpkg(path: str | Path, tables: Sequence[FeatureTable]) -> None:
     require("pyogrio", "geo").set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     for table in tables:
         for index, part in enumerate(table.iter_parts()):
-            options = {"append": True} if index else {"layer_options": {"DESCRIPTION": table.description}}
+            options: dict[str, Any] = (
+                {"append": True} if index else {"layer_options": {"DESCRIPTION": table.description}}
+            )
+            if not Path(path).exists():
+                options["dataset_options"] = {"VERSION": _GEOPACKAGE}
             _write_with_gdal(path, part, "GPKG", _layer_name(table, tables), **options)
 
 

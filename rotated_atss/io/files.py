@@ -123,6 +123,8 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
         ['a.txt']
     """
     path = Path(path)
+    if path.name in ("", ".."):
+        raise UserError("not the name of a file", where=path, hint="add a file name")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,32 @@ def atomic_path(path: str | Path, suffix: str = ".part") -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Check that a file can be written, before the work whose result it is to hold. Nothing is created.
+
+    Args:
+        path: File to write or replace.
+
+    Raises:
+        UserError: It is a folder, or its folder cannot be created or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_writable(Path(folder, "new", "a.json"))
+        ...     check_writable(folder)
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...: not the name of a file (add a file name)
+    """
+    path = Path(path)
+    if path.name in ("", "..") or path.is_dir():
+        raise UserError("not the name of a file", where=path, hint="add a file name")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        reason = "Permission denied" if folder.is_dir() else f"{folder} is not a folder"
+        raise UserError(f"cannot be written: {reason}", where=path, hint="choose another path")
 
 
 def append_line(path: Path, line: bytes) -> None:

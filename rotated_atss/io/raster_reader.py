@@ -25,9 +25,12 @@ from rotated_atss.io.reader_interface import Access, ImageReader
 from rotated_atss.io.requirements import require
 from rotated_atss.io.row_reader import RowBuffer
 from rotated_atss.io.scaling import fill_invalid, is_resolved, resolve_scaling, scale_to_8_bit
+from rotated_atss.io.vrt_sources import check_vrt_sources
 
 # Other drivers of GDAL read databases and web services, which no image file should reach.
 _DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "VRT": "VRT", "PNG": "PNG", "JPEG": "JPEG", "BMP": "BMP"}
+# No Python in VRT files, and no file of a network except for one of this name.
+_OFFLINE = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "none"}
 _CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
 _SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows of an image that automatic scaling looks at, and their side in pixels
 _WHOLE = 1 << 24  # images up to this number of pixels are scaled by all of them
@@ -169,6 +172,8 @@ def _check_format(path: Path) -> ImageHeader:
 
 def _open(path: Path, header: ImageHeader) -> Any:
     """Open a rasterio dataset with the driver of its format."""
+    if header.file_format == "VRT":
+        check_vrt_sources(path)
     with _reporting(path):
         return require("rasterio", extra="geo").open(path, driver=_DRIVERS[header.file_format])
 
@@ -178,7 +183,7 @@ def _reporting(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[None]:
     """Set GDAL's options, and turn its errors into one line that names the file."""
     rasterio = require("rasterio", extra="geo")
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, GDAL_VRT_ENABLE_PYTHON="NO"):
+        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_OFFLINE):
             warnings.simplefilter("ignore")  # of files without georeference
             yield
     except (rasterio.errors.RasterioError, MemoryError) as error:
@@ -253,7 +258,10 @@ def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georefe
     if file.crs is not None or not file.transform.is_identity:
         authority = None if file.crs is None else file.crs.to_authority()
         crs = ":".join(authority) if authority else None if file.crs is None else file.crs.to_wkt()
-        inside = Georeference(tuple(file.transform)[:6], crs)
+        try:
+            inside = Georeference(tuple(file.transform)[:6], crs)
+        except UserError as error:
+            raise UserError(error.what, where=path, hint="correct the georeference, or remove it") from None
     found = add_sidecars(inside, path)
     return None if found is None else orient_georeference(found, header.width, header.height, header.orientation)
 

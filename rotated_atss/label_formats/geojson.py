@@ -15,6 +15,8 @@ from rotated_atss.io.files import write_json
 from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
+PLACED = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
+"""Note that says how a file was read; nothing is left out or changed."""
 _MAP = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
@@ -117,7 +119,7 @@ def _is_on_map(content: dict[str, Any], options: ReadOptions, path: Path) -> boo
 
     if not touches_an_image(points, options.images):
         return False
-    options.notes["GeoJSON file", " in longitude and latitude: placed by the georeference of the images"] += 1
+    options.notes[PLACED] += 1
     return True
 
 

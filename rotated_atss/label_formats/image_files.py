@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,8 @@ class ImageFiles:
 
     Args:
         folder: The folder.
+        paths: Image files by id; None lists those of the folder.
+        skip_unreadable: Leave out images that cannot be read where their georeference is needed.
 
     Raises:
         UserError: The folder is missing, holds no image, or two images have one id.
@@ -27,17 +30,23 @@ class ImageFiles:
         'P1.png'
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = folder
-        self.paths: dict[str, Path] = {}
-        for path in list_files(folder, IMAGE_SUFFIXES):
-            first = self.paths.setdefault(path.stem, path)
+    def __init__(
+        self, folder: str | Path, paths: Mapping[str, Path] | None = None, *, skip_unreadable: bool = False
+    ) -> None:
+        self.folder, self.skip_unreadable = folder, skip_unreadable
+        self.paths = self._list_images() if paths is None else dict(paths)
+        self._size = cache(image_size)
+
+    def _list_images(self) -> dict[str, Path]:
+        paths: dict[str, Path] = {}
+        for path in list_files(self.folder, IMAGE_SUFFIXES):
+            first = paths.setdefault(path.stem, path)
             if first is not path:
                 what = f"two images have the same name, {first.name} and {path.name}"
-                raise UserError(what, where=folder, hint="remove one")
-        if not self.paths:
-            raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=folder)
-        self._size = cache(image_size)
+                raise UserError(what, where=self.folder, hint="remove one")
+        if not paths:
+            raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=self.folder)
+        return paths
 
     def path(self, image_id: str, labels: object = None) -> Path:
         """Return the file of an image. Raises UserError if there is none, naming the file of its labels."""

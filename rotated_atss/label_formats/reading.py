@@ -151,11 +151,22 @@ def read_label_set(
     if images is not None:
         options.images, options.size_of = images, images.size
     records = get_format(format_name).read(paths, options)
-    _reject_duplicates(records)
+    reject_duplicates(records)
     return LabelSet(format_name, tuple(records), tuple(options.class_order), note_lines(options.notes))
 
 
-def _reject_duplicates(records: Sequence[ImageLabels]) -> None:
+def reject_duplicates(records: Sequence[ImageLabels]) -> None:
+    """Raise an error if an image occurs twice.
+
+    Raises:
+        UserError: As described. The message names both records.
+
+    Example:
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> reject_duplicates([ObjectList().build(name, Path("a.json")) for name in ("P1.png", "P1.jpg")])
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: a.json: the image P1 occurs twice, as P1.png and P1.jpg (...)
+    """
     first: dict[str, ImageLabels] = {}
     for record in records:
         other = first.setdefault(record.image_id, record)

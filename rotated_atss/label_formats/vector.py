@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.errors import UserError
-from rotated_atss.geo.crs import LON_LAT, is_on_earth, transform_points
-from rotated_atss.geo.polygon_files import PolygonLayer, read_polygon_layers
+from rotated_atss.errors import UserError, quote
+from rotated_atss.geo.crs import LON_LAT, crs_name, is_on_earth, transform_points
+from rotated_atss.geo.polygon_files import read_polygon_layers
+from rotated_atss.geo.polygon_layer import PolygonLayer
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import find_georeference
 from rotated_atss.label_formats.geometry import quadrilateral
@@ -20,6 +21,9 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
 _DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
+_TOLERANCE = 0.01  # px
+TRUNCATED = 2
+"""Difficult flag of objects that the border of an image cuts, as splitting gives it to those that a tile cuts."""
 _IMAGES = "give the folder of georeferenced images with --images"
 
 
@@ -42,7 +46,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     A polygon is an object of every image that contains a part of its area, with all its corners. If the file has a
     column ``image`` that names an image, it is an object of that image alone. Polygons are converted to the CRS of each
-    image first, and corners are rounded to 1e-6 px.
+    image first, and corners are rounded to 1e-6 px. Objects that the border of an image cuts keep the corners outside
+    and, unless the file has a column ``difficult``, are difficult (2), as splitting treats those that a tile cuts.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
@@ -93,7 +98,12 @@ def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedIm
 
 def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
     for image_id, path in images.paths.items():
-        georeference, size = find_georeference(path), images.size(image_id)
+        try:
+            georeference, size = find_georeference(path), images.size(image_id)
+        except UserError:
+            if images.skip_unreadable:
+                continue
+            raise
         if georeference is not None and size is not None and is_on_earth(georeference.crs):
             yield PlacedImage(path, size, georeference)
 
@@ -136,9 +146,20 @@ def _add_layer(
                 where = f"{layer.path}: feature {layer.features[row]}"
                 corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
                 polygon = quadrilateral(corners.tolist(), options, where)
-                objects[image.path].add(polygon, names[row], where=where, **_extras(layer, row))
+                extras = _extras(layer, row)
+                if "difficult" not in extras and _is_cut(corners, image.size):
+                    extras["difficult"] = TRUNCATED
+                    options.notes["object", " cut by the border of an image: difficult 2, as in tiles"] += 1
+                objects[image.path].add(polygon, names[row], where=where, **extras)
     if in_no_image.any():
         options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
+    if len(in_no_image) and in_no_image.all():
+        options.notes["layer", f" without a polygon in any image: compare its CRS, {crs_name(layer.crs)}"] += 1
+
+
+def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:
+    """Return whether corners (K, 2) lie outside of an image, beyond the rounding of coordinates."""
+    return bool((corners < -_TOLERANCE).any() or (corners > np.array(size) + _TOLERANCE).any())
 
 
 def _rows_in_image(
@@ -169,10 +190,13 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
             f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
         )
         raise UserError(what, where=layer.path, hint=hint)
-    values = layer.columns[column].tolist()
+    values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.features):
+        where = f"{layer.path}: feature {feature}"
         if value is None or value != value:
-            raise UserError(f"no class in column {column}", where=f"{layer.path}: feature {feature}", hint="fill it in")
+            raise UserError(f"no class in column {column}", where=where, hint="fill it in")
+        if not isinstance(value, (str, int, float)):
+            raise UserError(f"a class must be a text or a number, got {quote(value)} in column {column}", where=where)
     return [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in values]
 
 

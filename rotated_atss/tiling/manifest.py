@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,6 +40,8 @@ class Manifest:
         pixels: Conversion of the pixels of the images to 8-bit color.
         ground_resolution: Meters per pixel of the tiles: the median of the images for which it is recorded, divided by
             the median rate if rates resample, rounded to millimeters; None if it is not recorded.
+        input_digest: Digest of images, labels and settings as they were given; empty if it is not recorded.
+        totals: Counts over all images and tiles; None if they are not recorded.
     """
 
     written_by: str = ""
@@ -50,6 +52,8 @@ class Manifest:
     whole_images: bool = False
     pixels: PixelOptions = field(default_factory=PixelOptions)
     ground_resolution: float | None = None
+    input_digest: str = ""
+    totals: SplitTotals | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def manifest_bytes(
     out: str | Path = ".",
     formats: Sequence[str | None] = (),
     full_labels: str | None = None,
+    input_digest: str = "",
 ) -> bytes:
     """Format the manifest as JSON, sorted by image and tile.
 
@@ -107,6 +112,7 @@ def manifest_bytes(
         formats: Label format per folder; other formats than ``dota`` are recorded.
         full_labels: Folder below ``out`` with labels of the full images as DOTA text, which evaluation reads instead of
             the label folders; None if there is none.
+        input_digest: Digest of the input, by which the same split is recognized.
 
     Example:
         >>> json.loads(manifest_bytes(SplitSettings(), [], [], []))["settings"]["sizes"]
@@ -124,6 +130,7 @@ def manifest_bytes(
         ],
         **({} if full_labels is None else {"full_labels": full_labels}),
         "totals": asdict(sum_stats(stats)),
+        **({"input_digest": input_digest} if input_digest else {}),
         "images": [_image_entry(source, image_stats) for source, image_stats in rows],
         "tiles": [
             {"image": source.image.name, **asdict(tile)}
@@ -194,6 +201,8 @@ def read_manifest(path: str | Path) -> Manifest:
         whole_images=_get(settings, "whole_images", bool, False, path),
         pixels=_pixels(settings, path),
         ground_resolution=_ground_resolution(_get(content, "images", list, [], path), settings, path),
+        input_digest=_get(content, "input_digest", str, "", path),
+        totals=_totals(_get(content, "totals", dict, {}, path)),
     )
 
 
@@ -298,6 +307,13 @@ def _pixels(settings: dict[str, Any], path: str | Path) -> PixelOptions:
     except UserError:
         raise _manifest_error(path, "settings.bands", "one or three numbers from 1, or null", bands) from None
     return PixelOptions.of(bits, scaling, bands)
+
+
+def _totals(content: dict[str, Any]) -> SplitTotals | None:
+    names = [each.name for each in fields(SplitTotals)]
+    if not all(type(content.get(name)) is int for name in names):
+        return None
+    return SplitTotals(**{name: content[name] for name in names})
 
 
 def _ground_resolution(images: Sequence[Any], settings: dict[str, Any], path: str | Path) -> float | None:

@@ -191,7 +191,7 @@ def _detect_on_windows(
 ) -> Iterator[BoxDetections]:
     """Yield the detections of every window, named as its tile, from top to bottom."""
     settings = tiling.split_settings()
-    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio)
+    windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio, where=image.path)
     windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]
     tiles = _iter_tiles(image, windows, settings)
     with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:

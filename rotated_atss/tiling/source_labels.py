@@ -29,6 +29,7 @@ from rotated_atss.label_formats.registry import get_format
 from rotated_atss.tiling.source_images import SourceImage
 
 DOTA = "dota"
+_PIXELS = ", read as pixels: map coordinates need the member crs, or a polygon in an image by longitude and latitude"
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ def read_source_labels(
         if image_id not in stems and skip_others:
             continue
         if image_id not in stems:
-            raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=f"in {record.source}")
+            hint = f"in {record.source}{_PIXELS if format_name == 'geojson' else ''}"
+            raise UserError(f"no image for the labels of {record.name}", where=image_folder, hint=hint)
         if record.scores is not None:
             hint = "give labels instead"
             raise UserError("the objects have scores: these are detections", where=record.source, hint=hint)

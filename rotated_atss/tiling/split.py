@@ -28,6 +28,7 @@ from rotated_atss.io.conversion import plan_conversion
 from rotated_atss.io.files import atomic_write, check_output_apart, write_bytes
 from rotated_atss.io.processes import available_cores
 from rotated_atss.io.shards import Shard
+from rotated_atss.tiling.finished_split import find_finished_split, input_digest
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, SplitTotals, manifest_bytes, sum_stats
 from rotated_atss.tiling.source_images import SourceImage, find_source_images, pair_folders, read_image_lists
 from rotated_atss.tiling.source_labels import AUTO, find_label_format, read_source_labels
@@ -36,7 +37,7 @@ from rotated_atss.tiling.split_plan import count_windows
 from rotated_atss.tiling.split_records import describe_run
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.staging import Stage, staged
+from rotated_atss.tiling.staging import Stage, remove_trash, staged
 
 PathLike = str | Path
 
@@ -55,6 +56,8 @@ class SplitResult:
         classes: Numbers of objects in the images and in the tiles, by class, sorted by name.
         in_no_tile: ``path:line class`` of the objects with area that belong to no tile.
         unfinished: Images that no shard has finished yet; the counts are those of the others.
+        was_finished: Whether ``out`` had the result of an equal call already: nothing was written, and the counts by
+            class are empty.
     """
 
     out: Path
@@ -64,6 +67,7 @@ class SplitResult:
     classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     in_no_tile: tuple[str, ...] = ()
     unfinished: int = 0
+    was_finished: bool = False
 
 
 def split_dota(
@@ -91,7 +95,7 @@ def split_dota(
     """Split the images of one or several folders into tiles.
 
     A call that is stopped at any time is continued by a call with equal arguments; images that changed in between are
-    split again.
+    split again. A call whose result is in ``out`` already returns at once.
 
     Args:
         images: Image folder or folders.
@@ -152,6 +156,11 @@ def split_dota(
     for image_folder, _ in folders:
         for note in note_skipped_images(image_folder):
             logger.warning("%s", note)
+    digest = input_digest(settings, data.sources, data.label_sets, data.formats)
+    finished = None if overwrite else find_finished_split(Path(out), digest, data.sources)
+    if finished is not None and finished.totals is not None:
+        remove_trash(Path(out))
+        return SplitResult(Path(out), finished.totals, time.perf_counter() - started, was_finished=True)
     run_description = describe_run(settings, folders)
     with staged(Path(out), run_description, labeled=labels is not None, overwrite=overwrite, shard=shard) as stage:
         conversion = plan_conversion([source.image for source in data.sources], settings.pixels, workers)
@@ -168,7 +177,7 @@ def split_dota(
             run.execute(workers, scheduler, progress)
         with stage.exclusive() as present:
             if present:
-                _finish(stage, run, settings, data)
+                _finish(stage, run, settings, data, digest)
     return _result(Path(out), data, run, time.perf_counter() - started, named=classes is not None)
 
 
@@ -235,7 +244,7 @@ def _result(out: Path, data: _Input, run: SplitRun, seconds: float, *, named: bo
     )  # fmt: skip
 
 
-def _finish(stage: Stage, run: SplitRun, settings: SplitSettings, data: _Input) -> None:
+def _finish(stage: Stage, run: SplitRun, settings: SplitSettings, data: _Input, digest: str) -> None:
     """Write the manifest and move the split into place, unless images of other shards are unfinished."""
     if stage.shard is not None:
         run.update()
@@ -248,11 +257,13 @@ def _finish(stage: Stage, run: SplitRun, settings: SplitSettings, data: _Input) 
         return
     if not stage.is_moving:
         _check_tiles(stage.folder, stats, labeled=stage.labeled)
-        _write_manifest(stage, stats, settings, data)
+        _write_manifest(stage, stats, settings, data, digest)
     stage.commit()
 
 
-def _write_manifest(stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: _Input) -> None:
+def _write_manifest(
+    stage: Stage, stats: Sequence[SplitStats], settings: SplitSettings, data: _Input, digest: str
+) -> None:
     """Write the manifest and, where evaluation cannot read the labels of the full images themselves, a copy of them."""
     full_labels = None
     if stage.labeled and settings.whole_images:
@@ -260,7 +271,9 @@ def _write_manifest(stage: Stage, stats: Sequence[SplitStats], settings: SplitSe
     elif stage.labeled and (data.renamed or set(data.formats) != {"dota"}):
         full_labels = FULL_LABELS
         _write_full_labels(stage.folder / FULL_LABELS, data)
-    manifest = manifest_bytes(settings, data.folders, data.sources, stats, stage.out, data.formats, full_labels)
+    manifest = manifest_bytes(
+        settings, data.folders, data.sources, stats, stage.out, data.formats, full_labels, digest
+    )  # fmt: skip
     atomic_write(stage.folder / MANIFEST, manifest)
 
 

@@ -109,4 +109,4 @@ def _windows_from_header(image: Path, settings: SplitSettings) -> list[Integers]
         (max(1, round(header.width * rate)), max(1, round(header.height * rate)))
         for rate in settings.resampling_rates()
     ]
-    return [sliding_windows(*size, settings.grids(), settings.image_ratio) for size in sizes]
+    return [sliding_windows(*size, settings.grids(), settings.image_ratio, where=image) for size in sizes]

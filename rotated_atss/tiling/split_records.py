@@ -102,6 +102,18 @@ def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
     return images + [f"labelTxt/{tile.name}.txt" for tile in stats.tiles] if labeled else images
 
 
+def label_bytes(labels: Labels) -> bytes:
+    r"""Return the objects of an image as bytes for a digest.
+
+    Example:
+        >>> import numpy as np
+        >>> label_bytes(Labels(np.zeros((0, 8)), (), np.zeros(0, int), np.zeros(0, int)))
+        b'\\x00\\x00\\x00'
+    """
+    names = "\0".join(labels.names).encode()
+    return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])
+
+
 def _iter_records(path: Path) -> Iterator[tuple[str, SplitStats]]:
     with path.open("rb") as file:
         for line in file:
@@ -125,10 +137,5 @@ def _image_digest(job: SplitJob) -> str:
     values = [__version__, asdict(job.settings), str(job.image.resolve()), status.st_size, status.st_mtime_ns]
     digest = hashlib.sha256(json.dumps([*values, job.labels is None]).encode())
     if job.labels is not None:
-        digest.update(_label_bytes(job.labels))
+        digest.update(label_bytes(job.labels))
     return digest.hexdigest()
-
-
-def _label_bytes(labels: Labels) -> bytes:
-    names = "\0".join(labels.names).encode()
-    return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])

@@ -13,6 +13,8 @@ from rotated_atss.io.pixel_options import AUTO, PADDING_BGR, PixelOptions
 from rotated_atss.tiling.windows import sizes_at_rates
 
 NAME_STYLES = ("mmrotate", "devkit")
+MAX_WINDOW_SIZE = 1 << 15
+"""Largest side of a window in pixels: OpenCV pads smaller windows only, and a tile takes 3 GB of memory."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,9 @@ def _check_sizes(sizes: Sequence[int], gaps: Sequence[int]) -> None:
         if size < MIN_WINDOW_SIZE:
             hint = "choose a larger size or smaller rates: the size is divided by the rate"
             raise UserError(f"window sizes must be at least {MIN_WINDOW_SIZE} px, got {size} px", hint=hint)
+        if size > MAX_WINDOW_SIZE:
+            hint = "choose a smaller size or larger rates, or --whole-images to keep images in one piece"
+            raise UserError(f"window sizes must be at most {MAX_WINDOW_SIZE} px, got {size} px", hint=hint)
         if not 0 <= gap < size:
             raise UserError(f"the gap must satisfy 0 <= gap < size, got gap {gap} for window size {size}")
 

@@ -216,7 +216,17 @@ def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:
         what = f"an unfinished split with other settings is in this folder: {difference}"
         raise UserError(what, where=out, hint=f"repeat its command to continue it, {_REPLACE}")
     if _is_split(out):
-        raise UserError("the output folder contains a finished split", where=out, hint=_REPLACE)
+        what = "the output folder contains a finished split of other settings, images or labels"
+        raise UserError(what, where=out, hint=_REPLACE)
+
+
+def remove_trash(out: Path) -> None:
+    """Remove what a run has left that was killed after its last rename.
+
+    Example:
+        >>> remove_trash(Path("no_such_folder"))
+    """
+    shutil.rmtree(out / _TRASH, ignore_errors=True)
 
 
 def _is_split(out: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotated_atss.dota.ap_result import format_table, result_to_json
+from rotated_atss.dota.ap_result import EvaluationResult, format_table, result_to_json
 from rotated_atss.dota.datasets import DATASETS
 from rotated_atss.dota.detections import Detections, write_task1_folder
 from rotated_atss.dota.labels import Labels, read_labels
@@ -18,6 +18,7 @@ from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
 Log = Callable[[str], None]
+Observer = Callable[[Mapping[str, Detections], Mapping[str, Labels], EvaluationResult], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,7 @@ def finish_test(
     labels: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
     log: Log = print,
+    observer: Observer | None = None,
 ) -> dict[str, float]:
     """Merge the detections of tiles, write the requested files and evaluate.
 
@@ -81,6 +83,7 @@ def finish_test(
         labels: Label folders of the full images; without any, nothing is evaluated.
         notes: What makes the AP incomparable; printed and written with it.
         log: Called with each line or table.
+        observer: Called with the merged detections by class, the labels by image and the result of the evaluation.
 
     Returns:
         ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty without labels.
@@ -108,7 +111,7 @@ def finish_test(
     if options.submission is not None:
         write_submission(options.submission, detections, classes)
         log(f"wrote {options.submission}")
-    return _evaluate(detections, [image.name for image in images], classes, options, labels, notes, log)
+    return _evaluate(detections, [image.name for image in images], classes, options, labels, notes, log, observer)
 
 
 def _evaluate(
@@ -119,6 +122,7 @@ def _evaluate(
     folders: Sequence[str | Path],
     notes: Sequence[str],
     log: Log,
+    observer: Observer | None,
 ) -> dict[str, float]:
     if not folders:
         log("no labels of the full images are available: nothing is evaluated (set them with --labels)")
@@ -128,6 +132,8 @@ def _evaluate(
     result = evaluate_detections(
         detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
     )
+    if observer is not None:
+        observer(detections, labels, result)
     log("\n".join(["on merged full images", format_table(result), *notes]))
     if options.out_dir is not None:
         content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}

@@ -12,8 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.errors import UserError
+
 # If no window passes the image ratio, windows within this distance of the highest ratio are kept.
 RATIO_TOLERANCE = 0.01
+MAX_WINDOWS = 1 << 22
+"""Largest number of windows of one size over an image, which are held in memory: 300 bytes each."""
 
 
 def window_starts(length: int, size: int, gap: int) -> list[int]:
@@ -35,6 +39,16 @@ def window_starts(length: int, size: int, gap: int) -> list[int]:
         return [0]
     starts = list(range(0, length - size, size - gap))
     return [*starts, length - size]
+
+
+def count_starts(length: int, size: int, gap: int) -> int:
+    """Count the windows along one axis without listing them, as :func:`window_starts` would.
+
+    Example:
+        >>> count_starts(2000, size=1024, gap=200)
+        3
+    """
+    return 1 if length <= size else -(-(length - size) // (size - gap)) + 1
 
 
 def window_grid(width: int, height: int, size: int, gap: int) -> NDArray[np.int64]:
@@ -66,7 +80,12 @@ def image_ratios(windows: NDArray[np.int64], width: int, height: int) -> NDArray
 
 
 def sliding_windows(
-    width: int, height: int, sizes_and_gaps: Sequence[tuple[int, int]], image_ratio: float = 0.6
+    width: int,
+    height: int,
+    sizes_and_gaps: Sequence[tuple[int, int]],
+    image_ratio: float = 0.6,
+    *,
+    where: object = None,
 ) -> NDArray[np.int64]:
     """Compute the windows into which an image is split.
 
@@ -76,14 +95,24 @@ def sliding_windows(
         sizes_and_gaps: (size, gap) per grid, ``0 <= gap < size``. A window that several grids share is kept once.
         image_ratio: Windows are kept if the image fills more than this fraction of them. If no window of any grid
             passes, those with the highest ratio are kept, so every image has at least one window.
+        where: The image, for the error.
 
     Returns:
         (W, 4) of x_start, y_start, x_stop, y_stop. Windows of a smaller image exceed its right and lower border.
+
+    Raises:
+        UserError: A grid has more than :data:`MAX_WINDOWS` windows, as a small file can cause that states a huge size.
 
     Example:
         >>> sliding_windows(180, 100, [(100, 20)]).tolist()
         [[0, 0, 100, 100], [80, 0, 180, 100]]
     """
+    for size, gap in sizes_and_gaps:
+        number = count_starts(width, size, gap) * count_starts(height, size, gap)
+        if number > MAX_WINDOWS:
+            got = f"got {number:,} of {size} px over {width} x {height} px"
+            what = f"an image can have at most {MAX_WINDOWS:,} windows, {got}"
+            raise UserError(what, where=where, hint="choose a larger size or a smaller gap, or divide the image")
     grids = [window_grid(width, height, size, gap) for size, gap in dict.fromkeys(sizes_and_gaps)]
     windows = _unique_rows(np.concatenate(grids))
     ratios = image_ratios(windows, width, height)

@@ -10,7 +10,7 @@ import numpy as np
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
-from rotated_atss.visualization.captions import ascii_text
+from rotated_atss.visualization.text_boxes import ascii_text
 
 _BACKGROUND = 24
 _TITLE_HEIGHT = 18  # pixels

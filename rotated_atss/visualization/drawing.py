@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotated_atss.dota.classes import CLASSES, PALETTE
+from rotated_atss.dota.classes import PALETTE
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
-from rotated_atss.visualization.captions import Annotation, Color, place_captions, place_legend, write_text
-
-_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
-_FRONT = (255, 255, 255)
+from rotated_atss.visualization.captions import place_captions, place_legend
+from rotated_atss.visualization.outlines import draw_outline
+from rotated_atss.visualization.palettes import class_color
+from rotated_atss.visualization.text_boxes import Annotation, Color, draw_leader, write_text
 
 
 def draw_boxes(
@@ -26,6 +25,7 @@ def draw_boxes(
     scores: NDArray[Any] | Sequence[float] | None = None,
     colors: Mapping[str, Color] | Sequence[Color] | None = None,
     *,
+    dashed: Collection[str] = (),
     thickness: int = 1,
     box_only: bool = False,
     score_threshold: float = 0.0,
@@ -35,8 +35,8 @@ def draw_boxes(
 ) -> Image:
     """Draw the outlines of polygons or oriented boxes, with class and score, on a copy of an image.
 
-    A caption that would hide a small box, the outline of a large box or another caption is shortened to the score,
-    and left out where that does not fit either.
+    A caption that would hide a small box, the outline of a large box or another caption is shortened to the score or
+    moved to a free place with a line to its box, and left out where there is none.
 
     Args:
         image_bgr: (H, W, 3), uint8, BGR, or gray (H, W).
@@ -45,10 +45,11 @@ def draw_boxes(
         labels: Class name per polygon.
         scores: Score per polygon. Higher scores are drawn on top.
         colors: RGB per class name, or RGB per polygon. By default a class has its color of ``PALETTE``.
+        dashed: Classes whose outlines are dashed.
         thickness: Line width of the outlines, pixels.
         box_only: Draw outlines without captions.
         score_threshold: Polygons with a lower score are not drawn.
-        mark_front: Draw the first edge, which is the front of the object in DOTA's corner order, in white.
+        mark_front: Draw the first edge white with a black rim; it is the front of the object in DOTA's corner order.
         legend: Write the classes with their counts into the lower left corner.
         text_scale: OpenCV's font scale; 0.36 is about 8 pixels high.
 
@@ -69,50 +70,19 @@ def draw_boxes(
         True
     """
     canvas = copy_as_bgr(image_bgr)
-    annotations = _annotations(polygons, labels, scores, colors, score_threshold)
+    annotations = _annotations(polygons, labels, scores, colors, dashed, score_threshold)
     annotations.sort(key=lambda annotation: -1.0 if annotation.score is None else annotation.score)
     for annotation in annotations:
-        _draw_outline(canvas, annotation, thickness, mark_front)
+        draw_outline(
+            canvas, annotation.polygon, annotation.color, thickness, dashed=annotation.dashed, mark_front=mark_front
+        )
     lines = place_legend(annotations, canvas.shape[0], text_scale) if legend else []
     captions = [] if box_only else place_captions(annotations, canvas.shape[:2], text_scale, lines)
+    for text_box in captions:
+        draw_leader(canvas, text_box)
     for text_box in captions + lines:
         write_text(canvas, text_box, text_scale)
     return canvas
-
-
-def class_color(name: str) -> Color:
-    """Return the RGB color of a class: its entry of ``PALETTE``, or one derived from the name.
-
-    Example:
-        >>> class_color("plane") == class_color("plane")
-        True
-    """
-    known = CLASSES["v2.0"]
-    index = known.index(name) if name in known else sum(ord(letter) * 31**i for i, letter in enumerate(name))
-    return PALETTE[index % len(PALETTE)]
-
-
-def class_colors(names: Iterable[str]) -> dict[str, Color]:
-    """Return an RGB color for each class: that of :func:`class_color`, or the next that no class before it has.
-
-    Classes of DOTA have their color of ``PALETTE``; the colors of other classes differ from each other, as far as
-    ``PALETTE`` has enough. The order of the names has no influence.
-
-    Example:
-        >>> colors = class_colors(["truck", "tree", "pier"])
-        >>> len(set(colors.values()))
-        3
-    """
-    colors, used = {}, set[Color]()
-    for name in sorted(set(names)):
-        color = class_color(name)
-        if name not in CLASSES["v2.0"]:
-            start = PALETTE.index(color)
-            free = [other for other in PALETTE[start:] + PALETTE[:start] if other not in used]
-            color = free[0] if free else color
-            used.add(color)
-        colors[name] = color
-    return colors
 
 
 def _annotations(
@@ -120,6 +90,7 @@ def _annotations(
     labels: Sequence[str] | None,
     scores: NDArray[Any] | Sequence[float] | None,
     colors: Mapping[str, Color] | Sequence[Color] | None,
+    dashed: Collection[str],
     score_threshold: float,
 ) -> list[Annotation]:
     quads = _quads(polygons)
@@ -128,7 +99,7 @@ def _annotations(
     names = [None] * len(quads) if labels is None else [str(name) for name in labels]
     numbers = [None] * len(quads) if scores is None else [float(score) for score in scores]
     return [
-        Annotation(quad, rgb[::-1], name, score)
+        Annotation(quad, rgb[::-1], name, score, name in dashed)
         for quad, rgb, name, score in zip(quads, _colors(names, colors), names, numbers)
         if score is None or score >= score_threshold
     ]
@@ -159,11 +130,3 @@ def _colors(names: Sequence[str | None], colors: Mapping[str, Color] | Sequence[
         return [(int(red), int(green), int(blue)) for red, green, blue in colors]
     chosen = colors or {}
     return [chosen.get(name) or class_color(name) if name is not None else PALETTE[0] for name in names]
-
-
-def _draw_outline(canvas: Image, annotation: Annotation, thickness: int, mark_front: bool) -> None:
-    # OpenCV's integer coordinates are pixel centers; coordinates of polygons are pixel corners.
-    corners = np.round((annotation.polygon - 0.5) * (1 << _SHIFT)).astype(np.int32)
-    cv2.polylines(canvas, [corners], True, annotation.color, thickness, cv2.LINE_AA, _SHIFT)
-    if mark_front:
-        cv2.line(canvas, corners[0].tolist(), corners[1].tolist(), _FRONT, thickness, cv2.LINE_AA, _SHIFT)

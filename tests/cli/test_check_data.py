@@ -80,3 +80,10 @@ def test_the_page_has_the_table_of_kinds(repo_root):
     page = (repo_root / "docs" / "check_data.md").read_text(encoding="utf-8")
     table = "\n".join(kinds_table())
     assert table in page, f"put this table into docs/check_data.md:\n{table}"
+
+
+def test_the_file_of_the_report_is_checked_before_the_images(tmp_path, user_error):
+    (tmp_path / "a.txt").touch()
+    words = ("check-data", "--images", tmp_path / "no_such_folder", "--json")
+    assert "a.txt is not a folder" in user_error(*words, tmp_path / "a.txt" / "report.json")
+    assert "not the name of a file" in user_error(*words, tmp_path)

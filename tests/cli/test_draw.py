@@ -29,13 +29,17 @@ def draw(root, *more, images="images"):
     return cv2.imread(str(root / "out" / "P1.png")).astype(int)
 
 
+def class_color(name):
+    from rotated_atss.visualization.palettes import class_styles
+
+    return class_styles([name])[name].color
+
+
 def is_close(pixel, rgb):
     return bool(np.abs(pixel[::-1] - rgb).max() <= 40)
 
 
 def test_draw_labels(drawable, capsys):
-    from rotated_atss.visualization.drawing import class_color
-
     picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
     assert is_close(picture[20, 10], class_color("ship"))
     assert is_close(picture[65, 60], class_color("plane"))
@@ -47,8 +51,6 @@ def test_draw_labels(drawable, capsys):
 
 
 def test_draw_detections_over_white_labels(drawable):
-    from rotated_atss.visualization.drawing import class_color
-
     both = ["--labels", drawable / "labels", "--detections", drawable / "detections"]
     picture = draw(drawable, *both, "--box-only")
     assert is_close(picture[20, 10], class_color("ship"))  # the detection covers the label
@@ -201,7 +203,6 @@ def test_draw_real_images(shared_data, tmp_path):
 
 def test_pictures_of_large_images_are_reduced(drawable, monkeypatch, capsys):
     from rotated_atss.cli import _pictures
-    from rotated_atss.visualization.drawing import class_color
 
     monkeypatch.setattr(_pictures, "MAX_PICTURE_PIXELS", 100 * 120 - 1)
     monkeypatch.setattr(_pictures, "REDUCED_PIXELS", 100 * 120 // 4)
@@ -220,3 +221,125 @@ def test_many_boxes_are_drawn_in_parts_without_captions(drawable, monkeypatch):
     assert (draw(drawable, *words) != expected).any()
     monkeypatch.setattr(_pictures, "MAX_CAPTIONED", 1)
     assert (draw(drawable, *words) == expected).all()
+
+
+def cropped(root, *words, name):
+    assert (
+        main(["draw", "--images", str(root / "images" / "P1.png"), "--out", str(root / "out"), *map(str, words)]) == 0
+    )
+    return cv2.imread(str(root / "out" / name)).astype(int)
+
+
+def test_a_region_equals_that_part_of_the_whole_picture(drawable):
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    whole = draw(drawable, *labels)
+    part = cropped(drawable, *labels, "--crop", 50, 40, 60, 45, name="P1_50_40_60_45.png")
+    assert part.shape == (45, 60, 3)
+    assert (part == whole[40:85, 50:110]).all()
+    assert (
+        cropped(drawable, *labels, "--crop", 100, 90, 500, 500, name="P1_100_90_20_10.png") == whole[90:, 100:]
+    ).all()
+    assert sorted(path.name for path in (drawable / "out").iterdir()) == [
+        "P1.png", "P1_100_90_20_10.png", "P1_50_40_60_45.png",
+    ]  # fmt: skip
+    legend = cropped(drawable, *labels[:2], "--crop", 50, 40, 60, 45, name="P1_50_40_60_45.png")
+    assert legend[-12:, :40].any()  # of the class in the region
+
+
+def test_a_region_of_detections_and_labels(drawable):
+    words = ["--labels", drawable / "labels", "--detections", drawable / "detections", "--box-only"]
+    whole = draw(drawable, *words)
+    assert (cropped(drawable, *words, "--crop", 0, 0, 50, 40, name="P1_0_0_50_40.png") == whole[:40, :50]).all()
+
+
+def test_the_region_around_a_box(drawable):
+    cv2.imwrite(str(drawable / "images" / "P1.png"), np.zeros((700, 900, 3), np.uint8))
+    (drawable / "labels" / "P1.txt").write_text(
+        f"{BOX} ship 0\n600.5 400.5 719.5 400.5 719.5 429.5 600.5 429.5 plane 1\n"
+    )
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    around = cropped(drawable, *labels, "--object", 1, name="P1_422_177_476_476.png")
+    assert is_close(around[238, 178], class_color("plane"))
+    corner = cropped(drawable, *labels, "--object", 0, name="P1_0_0_256_256.png")
+    assert is_close(corner[20, 10], class_color("ship"))
+
+
+def test_only_the_region_of_an_image_is_read(drawable, monkeypatch):
+    from rotated_atss.io.reader_interface import ArrayReader
+
+    windows = []
+
+    class Reader(ArrayReader):
+        def __init__(self, path):
+            super().__init__(np.zeros((100, 120, 3), np.uint8), path)
+            self.width, self.height = 10**6, 10**6
+
+        def read(self, window=None):
+            windows.append(window)
+            return super().read(window)
+
+        def read_reduced(self, factor):
+            raise AssertionError("the whole image is read")
+
+    monkeypatch.setattr("rotated_atss.io.image_reader.open_image", lambda path, options=None: Reader(path))
+    words = ["--labels", drawable / "labels", "--crop", 5, 5, 60, 50]
+    assert cropped(drawable, *words, name="P1_5_5_60_50.png").any()
+    assert windows == [(5, 5, 65, 55)]
+
+
+def test_palettes(drawable):
+    from rotated_atss.dota.classes import CLASSES, PALETTE
+
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    older = draw(drawable, *labels, "--palette", "dota")
+    assert is_close(older[20, 10], PALETTE[CLASSES["v1.0"].index("ship")])
+    assert is_close(draw(drawable, *labels)[20, 10], class_color("ship"))
+    (drawable / "labels" / "P1.txt").write_text("10.5 10.5 90.5 10.5 90.5 60.5 10.5 60.5 helipad 0\n")
+    dashes = draw(drawable, *labels)[10, 10:91].any(-1)
+    assert 0.3 < dashes.mean() < 0.8
+
+
+def test_styles_of_other_classes_differ(drawable):
+    (drawable / "labels" / "P1.txt").write_text(f"{BOX} barge 0\n{OTHER} buoy 0\n")
+    picture = draw(drawable, "--labels", drawable / "labels", "--box-only")
+    assert np.abs(picture[20, 10] - picture[65, 60]).max() > 60
+
+
+def test_mark_front(drawable):
+    labels = ["--labels", drawable / "labels", "--box-only"]
+    assert is_close(draw(drawable, *labels, "--mark-front")[10, 25], (255, 255, 255))
+    assert is_close(draw(drawable, *labels)[10, 25], class_color("ship"))
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--crop", "0", "0", "0", "5"], "--crop: width and height must be at least 1, got 0 x 5"),
+        (["--crop", "-1", "0", "9", "5"], "--crop: X and Y must be at least 0, got -1 and 0"),
+        (["--crop", "120", "0", "9", "5"], "the region begins outside the image of 120 x 100 px, got X 120 and Y 0"),
+        (["--crop", "0", "0", "50000", "50000"], "a region has at most 50 megapixels, got 50000 x 50000 px"),
+        (["--object", "2"], "--object: the image has 2 boxes (0 to 1), got 2"),
+        (["--object", "-1"], "--object: the image has 2 boxes (0 to 1), got -1"),
+    ],
+)
+def test_user_errors_of_regions(words, message, drawable, capsys):
+    arguments = ["--labels", str(drawable / "labels"), "--out", str(drawable / "out"), *words]
+    assert main(["draw", "--images", str(drawable / "images" / "P1.png"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(drawable.glob("out/*"))
+
+
+def test_a_region_needs_one_image(drawable, user_error):
+    (drawable / "images" / "P2.png").write_bytes((drawable / "images" / "P1.png").read_bytes())
+    (drawable / "labels" / "P2.txt").write_text("")
+    words = ["--images", drawable / "images", "--labels", drawable / "labels", "--out", drawable / "out"]
+    assert "--crop: needs one image, got 2 images (give one file)" in user_error("draw", *words, "--crop", 0, 0, 9, 9)
+    assert "--object: needs one image, got 2 images" in user_error("draw", *words, "--object", 0)
+
+
+def test_a_region_replaces_no_file_of_another_program(drawable, capsys):
+    (drawable / "out").mkdir()
+    cv2.imwrite(str(drawable / "out" / "P1_0_0_9_9.png"), np.zeros((9, 9, 3), np.uint8))
+    words = ["--labels", str(drawable / "labels"), "--out", str(drawable / "out"), "--crop", "0", "0", "9", "9"]
+    assert main(["draw", "--images", str(drawable / "images" / "P1.png"), *words]) == 2
+    assert "P1_0_0_9_9.png: the file was not written by rotated-atss" in capsys.readouterr().err

@@ -167,3 +167,49 @@ def test_arguments_are_repeated_without_control_characters(words, capsys) -> Non
     with contextlib.suppress(SystemExit):
         assert cli.main(words) == 2
     assert "\x1b" not in "".join(capsys.readouterr())
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("split", "--images", LONG, "--out", "out"),
+        ("split", "--images", "images", "--out", LONG),
+        ("check-data", "--images", LONG),
+        ("convert-labels", LONG, "out", "--to", "coco"),
+        ("merge", LONG, "--out", "out"),
+        ("evaluate", "--detections", LONG, "--labels", "labels"),
+    ],
+)
+def test_a_path_that_is_too_long(tmp_path, monkeypatch, user_error, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    line = user_error(*words)
+    assert "File name too long" in line
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize("words", [("merge", "results", "--out", ""), ("split", "--images", "", "--out", "tiles")])
+def test_an_empty_argument_is_not_the_working_directory(user_error, words):
+    option = words[words.index("") - 1]
+    assert f"{option}: an argument is empty (a variable of the shell may not be set)" in user_error(*words)
+
+
+def test_an_empty_positional_argument(user_error):
+    assert "error: an argument is empty" in user_error("draw", "a", "")
+
+
+@pytest.mark.parametrize(
+    "words", [("split", "--images", "a", "--out", "out"), ("merge", "images", "--out", "a/out"),
+              ("convert-labels", "a", "out", "--to", "coco")],
+)  # fmt: skip
+def test_links_that_name_each_other(tmp_path, monkeypatch, user_error, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "Task1_ship.txt").touch()
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    line = user_error(*words)
+    assert "Too many levels of symbolic links" in line or "no such f" in line

@@ -156,6 +156,11 @@ def test_publish_a_checkpoint_without_a_record(tmp_path, narrow, user_error, cap
     info = read_model_info(path)
     assert (info.config_name, info.classes) == (LE90, tuple("abcdefghijklmno"))
     assert info.window == Window(1024, 200)
+    marker = tmp_path / "executed"
+    (tmp_path / "b.py").write_text(f"{config.read_text()}open({str(marker)!r}, 'w').close()\n")
+    message = user_error("models", "publish", *words, tmp_path / "b.py", *LEGAL, "--safe-config")
+    assert "b.py:3: not a literal" in message
+    assert not marker.exists()
     message = user_error("models", "publish", *words, "rotated_atss_obb_r18_demo_le90", *LEGAL)
     assert "these are weights of another model" in message
 

@@ -19,8 +19,8 @@ from tests.references.images import smooth_noise
 CONFIG = """
 _base_ = ["{base}"]
 model = dict(
-    backbone=dict(depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    backbone=dict(depth=18, base_channels=16, stem_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),
     bbox_head=dict(
         in_channels=16, feat_channels=16, stacked_convs=1, norm_cfg=dict(type="GN", num_groups=4, requires_grad=True)
     ),

@@ -46,6 +46,8 @@ def test_missing_inputs_are_reported_without_slow_imports(tmp_path, repo_root):
         ("convert-checkpoint", str(checkpoint), "x", "--config", "xyz"): "xyz: no such config",
         ("assignment-stats", "xyz"): "xyz: no such config",
         ("assignment-stats", CONFIG, "--data", "gone"): "gone: no such file or folder",
+        ("show-assignment", "xyz", "gone.png"): "xyz: no such config",
+        ("show-assignment", CONFIG, "gone.png"): "gone.png: no such image",
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(calls=[list(words) for words in calls])],

@@ -57,8 +57,13 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["check-submission", "merged", "--classes", "ship,"],
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],
+        ["list", "dota"],
+        ["models", "list"],
+        ["completion", "bash"],
     ]
-    run_commands([(words, FRAMEWORK) for words in commands], folder)
+    stats = ["stats", *inputs, "--workers", "1", "--json", "stats.json"]  # it computes with torch
+    refused = [name for name in FRAMEWORK if name != "torch"]
+    run_commands([*((words, FRAMEWORK) for words in commands), (stats, refused)], folder)
 
 
 @pytest.mark.slow
@@ -74,6 +79,7 @@ def test_predict_train_and_test_import_only_the_models_of_mmdetection(folder):
     commands = {
         "predict": [CONFIG, "weights.pth", "data/images", "--size", "0"],
         "train": [CONFIG, "--iterations", "1", "--work-dir", "work", *data],
+        "show-assignment": [CONFIG, "data/images/P0__128__0___0.png", "--object", "0"],
         "test": [CONFIG, "work/iter_1.pth", "--data", "data", "--labels", "labels", "--workers", "0"],
     }
     refused = {"predict": (*REST_OF_MMDETECTION, *NOT_IN_PREDICT)}

@@ -10,11 +10,11 @@ ASSIGNER, ANCHORS = "model.train_cfg.assigner", "model.bbox_head.anchor_generato
 ORIENTED, HORIZONTAL = "rotated_ablation_atss_r50_fpn_1x_dota_le90", "ablation_atss_r50_fpn_1x_coco"
 NARROW = {
     "model.backbone.depth": 18,
-    "model.backbone.base_channels": 8,
-    "model.backbone.stem_channels": 8,
+    "model.backbone.base_channels": 16,
+    "model.backbone.stem_channels": 16,
     "model.backbone.frozen_stages": -1,
     "model.backbone.init_cfg": None,
-    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.neck.in_channels": [16, 32, 64, 128],
     "model.neck.out_channels": 32,
     "model.bbox_head.in_channels": 32,
     "model.bbox_head.feat_channels": 32,

@@ -3,7 +3,7 @@
 import pytest
 
 from rotated_atss.dota.detections import list_task1_files
-from rotated_atss.dota.folders import list_images, pair_images_and_labels, skipped_images
+from rotated_atss.dota.folders import list_files, list_images, pair_images_and_labels, skipped_images
 from rotated_atss.errors import UserError
 
 
@@ -62,3 +62,11 @@ def test_vrt_files_are_listed_only_without_other_images(tmp_path):
     (tmp_path / "part.jp2").touch()
     assert [path.name for path in list_images(tmp_path)] == ["part.jp2"]
     assert skipped_images(tmp_path) == ["mosaic.vrt"]
+
+
+def test_links_to_missing_files_are_not_left_out(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(UserError, match=r"b.png: the link has no target \(restore"):
+        list_images(tmp_path)
+    assert [path.name for path in list_files(tmp_path, (".png",), broken_links=True)] == ["a.png", "b.png"]

@@ -266,3 +266,31 @@ def test_formats_are_checked_before_the_work(monkeypatch):
 
 def test_features_of_nothing():
     assert len(Features.from_task1({}, {})) == 0
+
+
+def test_degrees_outside_their_range_have_no_geometry_in_geojson(tmp_path):
+    image = Georeference((0.5, 0, 447000, 0, -0.5, 4427000), "EPSG:4326")  # meters that are labeled as degrees
+    path = tmp_path / "a.geojson"
+    write_features(path, "geojson", detect({"P1": image}, per_image=4))
+    content = json.loads(path.read_text())
+    assert [each["geometry"] for each in content["features"]] == [None] * 4
+
+
+@pytest.mark.parametrize("start", [-200, 160, 199.9])
+def test_longitudes_of_any_turn_are_placed(tmp_path, start):
+    image = Georeference((1e-4, 0, start, 0, -1e-4, 10), "EPSG:4326")
+    path = tmp_path / "a.geojson"
+    write_features(path, "geojson", detect({"P1": image}, per_image=4))
+    for each in json.loads(path.read_text())["features"]:
+        shape = shapely.from_geojson(json.dumps(each["geometry"]))
+        west, _, east, _ = shape.bounds
+        assert -180 <= west < east <= 180
+        assert (each["properties"]["center_x"] - start) % 360 < 0.2
+        assert shape.area > 0
+
+
+def test_geopackages_can_be_read_without_warning_by_older_programs(tmp_path):
+    write_features(tmp_path / "a.gpkg", "gpkg", detect({"P1": GEOREFERENCES["north_up"]}))
+    header = (tmp_path / "a.gpkg").read_bytes()[:72]
+    assert header[68:72] == b"GPKG"
+    assert int.from_bytes(header[60:64], "big") == 10200

@@ -2,12 +2,13 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import atomic_write, atomic_write_all, read_bytes, staged_folder, write_json
+from rotated_atss.io.files import atomic_write, atomic_write_all, check_writable, read_bytes, staged_folder, write_json
 
 
 def test_atomic_write_creates_and_replaces(tmp_path):
@@ -96,3 +97,21 @@ def test_staged_folder_replaces_only_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="not a folder"), staged_folder(tmp_path / "empty" / "a.txt"):
         pass
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("path", [".", "..", "/", ""])
+def test_a_path_without_a_file_name(path):
+    with pytest.raises(UserError, match=r"not the name of a file \(add a file name\)"):
+        atomic_write(path, b"")
+
+
+def test_a_file_that_cannot_be_written_is_known_before(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").touch()
+    for path in (tmp_path / "a.txt", tmp_path / "new" / "folder" / "b.json"):
+        check_writable(path)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match=r"a.txt is not a folder \(choose another path\)"):
+        check_writable(tmp_path / "a.txt" / "b.json")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"b.json: cannot be written: Permission denied"):
+        check_writable(tmp_path / "new" / "b.json")

@@ -1,5 +1,7 @@
 """Configs from others: what their values can name, and reading without execution."""
 
+import shutil
+
 import pytest
 
 from rotated_atss.configs import config_folder
@@ -205,3 +207,16 @@ def test_a_link_into_the_package_is_no_way_around(tmp_path):
     assert not is_packaged_config(tmp_path / "configs" / "own.py")
     assert not is_packaged_config(config_folder() / ".." / "own.py")
     assert is_packaged_config(config_folder() / "dota" / "own.py")
+
+
+def test_a_copy_of_all_configs_can_be_read(tmp_path):
+    """A checkout beside the installed package, or a changed copy of its configs, is not trusted as the package is."""
+    shutil.copytree(config_folder(), tmp_path / "configs")
+
+    def refuse(path):
+        raise AssertionError(path)
+
+    paths = [path for path in (tmp_path / "configs").glob("*/*.py") if path.parent.name != "_base_"]
+    assert len(paths) > 50
+    for path in paths:
+        assert read_safe_config(path, read_packaged=refuse)["model"]

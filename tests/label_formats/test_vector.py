@@ -96,13 +96,23 @@ def test_polygons_that_are_left_out_or_changed(images, tmp_path):
     first = result.images[0]
     assert sorted(first.classes) == ["a", "b", "b", "g"]
     assert first.polygons[first.classes.index("g")].max() == pytest.approx(115)  # corners are not clipped
+    assert first.difficult.tolist() == [2 if name == "g" else 0 for name in first.classes]
     assert result.notes == (
         "1 image without georeference or CRS: no labels",
         "3 features other than a polygon (point, line, no geometry): left out",
         "1 multipolygon: every part is an object",
         "1 polygon with holes: holes are filled",
+        "1 object cut by the border of an image: difficult 2, as in tiles",
         "2 polygons in no image: left out",
     )
+
+
+def test_a_column_with_difficult_flags_takes_precedence(images, tmp_path):
+    polygons = np.array([[[95, 30], [115, 30], [115, 40], [95, 40]], [[-0.005, 2], [9, 2], [9, 9], [-0.005, 9]]])
+    frame(polygons, label=["a", "b"], difficult=[0, 1]).to_file(tmp_path / "roofs.gpkg")
+    assert read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images)).images[0].difficult.tolist() == [0, 1]
+    frame(polygons, label=["a", "b"]).to_file(tmp_path / "plain.gpkg")  # the second exceeds the image by rounding only
+    assert read_label_set(tmp_path / "plain.gpkg", images=ImageFiles(images)).images[0].difficult.tolist() == [2, 0]
 
 
 def test_polygons_without_four_corners_need_fitting(images, tmp_path):
@@ -169,6 +179,32 @@ def test_unusable_files(images, tmp_path):
         read_label_set(path, images=ImageFiles(images))
 
 
+def test_files_without_polygons_to_read(images, tmp_path):
+    (tmp_path / "a.fgb").write_bytes(b"fgb\x03fgb\x00" + bytes(range(256)) * 8)
+    with pytest.raises(UserError, match=r"a.fgb: (the file has no layer with geometries|not a readable vector file)"):
+        read_label_set(tmp_path / "a.fgb", images=ImageFiles(images))
+
+
+def test_a_malformed_geometry_is_named(images, tmp_path):
+    path = tmp_path / "roofs.gpkg"
+    frame(RECTANGLES, label=["a", "b"]).to_file(path)
+    ring = shapely.to_wkb(frame(RECTANGLES).geometry[1])
+    content = path.read_bytes()
+    short = ring[:9] + (3).to_bytes(4, "little") + ring[13:]  # three points of a ring of five: it is not closed
+    path.write_bytes(content.replace(ring, short))
+    with pytest.raises(UserError, match=r"roofs.gpkg: (feature 2: the geometry is malformed|not a readable vector)"):
+        read_label_set(path, images=ImageFiles(images))
+
+
+def test_a_class_that_is_no_text(images, tmp_path):
+    frame(RECTANGLES, label=["a", "b"]).to_crs("EPSG:4326").to_file(tmp_path / "roofs.geojson")
+    content = json.loads((tmp_path / "roofs.geojson").read_text())
+    content["features"][1]["properties"]["label"] = ["a", "b"]
+    (tmp_path / "roofs.geojson").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"roofs.geojson: feature 1: a class must be a text or a number, got '\['a'"):
+        read_label_set(tmp_path / "roofs.geojson", images=ImageFiles(images))
+
+
 def test_geojson_in_pixels_stays_in_pixels(images, tmp_path):
     features = [
         {
@@ -233,3 +269,22 @@ def test_labels_written_in_degrees_are_read_back(images, tmp_path):
         distances = np.linalg.norm(corners[:, :, None] - RECTANGLES[:, None], axis=-1)
         assert distances.min(axis=2).max() <= 1e-6
         assert (record.classes, record.difficult.tolist()) == (("roof", "shed"), [1, 0])
+
+
+def test_projected_coordinates_without_a_crs_are_explained(images, tmp_path):
+    path = tmp_path / "roofs.geojson"
+    frame(RECTANGLES, label=["a", "b"]).to_file(path)
+    content = json.loads(path.read_text())
+    del content["crs"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"no image for the labels of roofs \(in .*, read as pixels: .* member crs"):
+        split_dota(images, path, tmp_path / "tiles", progress=False)
+
+
+def test_a_wrong_crs_is_suspected_if_no_polygon_lies_in_an_image(images, tmp_path):
+    frame(RECTANGLES, label=["a", "b"]).set_crs("EPSG:32633", allow_override=True).to_file(tmp_path / "roofs.gpkg")
+    result = read_label_set(tmp_path / "roofs.gpkg", images=ImageFiles(images))
+    assert result.notes == (
+        "2 polygons in no image: left out",
+        "1 layer without a polygon in any image: compare its CRS, EPSG:32633",
+    )

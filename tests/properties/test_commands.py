@@ -18,7 +18,7 @@ PLACES = ["", ".", "no/such", "\x1b[2J", "IN/images", "IN/labelTxt", "IN/merged"
 WORDS = ["ship", "ship,plane", "v1.0", "auto", "coco", "dota", "a=b", "png", "devkit", "none"]
 # The other commands import MMDetection, run for long or download: only what they check before that is tried.
 LIGHT = ["split", "merge", "evaluate", "draw", "check-submission", "convert-labels"]
-EARLY = ["train", "test", "predict", "export", "convert-checkpoint", "assignment-stats"]
+EARLY = ["train", "test", "predict", "export", "convert-checkpoint", "assignment-stats", "show-assignment"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def command_lines(draw, command):
             pool = ["1", "0", "-1", "x"]
         else:
             pool = [*map(str, action.choices or ()), *NUMBERS, *PLACES, *WORDS]
-        count = 3 if action.nargs == 3 else 1
+        count = action.nargs if isinstance(action.nargs, int) else 1
         words += draw(st.lists(st.sampled_from(pool), min_size=count, max_size=count + (action.nargs == "+")))
     return words
 

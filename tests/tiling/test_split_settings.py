@@ -3,6 +3,7 @@
 import pytest
 
 from rotated_atss.dota.tiles import parse_tile_name
+from rotated_atss.errors import UserError
 from rotated_atss.tiling.split_settings import SplitSettings
 
 
@@ -14,3 +15,10 @@ def test_tile_names_parse_back(rate, style):
     parsed = parse_tile_name(settings.tile_name("P__1", rate, [7, 8, 7 + size, 8 + size]))
     assert (parsed.image_id, parsed.x, parsed.y) == ("P__1", 7, 8)
     assert parsed.rate == (rate if style == "devkit" else 1.0)
+
+
+def test_a_window_larger_than_a_tile_can_be():
+    with pytest.raises(UserError, match=r"window sizes must be at most 32768 px, got 99999999999 px"):
+        SplitSettings(sizes=[99999999999])
+    with pytest.raises(UserError, match=r"at most 32768 px, got 204800 px"):
+        SplitSettings(sizes=[2048], rates=[0.01])

@@ -7,7 +7,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rotated_atss.tiling.windows import image_ratios, sizes_at_rates, sliding_windows, window_grid, window_starts
+from rotated_atss.errors import UserError
+from rotated_atss.tiling.windows import (
+    count_starts,
+    image_ratios,
+    sizes_at_rates,
+    sliding_windows,
+    window_grid,
+    window_starts,
+)
 
 SHAPES = [
     (1, 1),
@@ -126,3 +134,14 @@ def test_same_windows_as_mmrotate(img_split):
         expected = script.get_sliding_window({"width": width, "height": height}, *zip(*grids), ratio)
         windows = sliding_windows(width, height, grids, ratio)
         assert set(map(tuple, windows.tolist())) == set(map(tuple, expected.tolist())), (width, height, grids, ratio)
+
+
+@pytest.mark.parametrize("size, gap", [(128, 28), (100, 99), (64, 0)])
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 128, 200, 1000, 1001])
+def test_windows_are_counted_without_listing_them(length, size, gap):
+    assert count_starts(length, size, gap) == len(window_starts(length, size, gap))
+
+
+def test_a_size_of_billions_of_windows_is_refused():
+    with pytest.raises(UserError, match=r"a.vrt: an image can have at most 4,194,304 windows, got [0-9,]+ of 1024 px"):
+        sliding_windows(10**9 - 1, 10**9 - 1, [(1024, 200)], where="a.vrt")

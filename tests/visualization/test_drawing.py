@@ -9,7 +9,8 @@ import pytest
 from rotated_atss.dota.classes import CLASSES, PALETTE
 from rotated_atss.errors import UserError
 from rotated_atss.visualization import captions
-from rotated_atss.visualization.drawing import class_color, class_colors, draw_boxes
+from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.palettes import class_color, class_colors
 
 SQUARE = np.array([[40.0, 40.0, 80.0, 40.0, 80.0, 80.0, 40.0, 80.0]])
 

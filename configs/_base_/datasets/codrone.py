@@ -23,8 +23,9 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="ResizeImage", scale=(int(1180 * factor), int(1180 * factor)), keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
+                dict(type="ResizeImage", scale=(1180, 1180), keep_ratio=True),
+                dict(type="ResizeImage", scale=(885, 885), keep_ratio=True),
+                dict(type="ResizeImage", scale=(1475, 1475), keep_ratio=True),
             ],
             _base_.tta_flips,
             [_base_.tta_pack],

@@ -24,8 +24,9 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="ResizeImage", scale=(int(800 * factor), int(512 * factor)), keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
+                dict(type="ResizeImage", scale=(800, 512), keep_ratio=True),
+                dict(type="ResizeImage", scale=(600, 384), keep_ratio=True),
+                dict(type="ResizeImage", scale=(1000, 640), keep_ratio=True),
             ],
             _base_.tta_flips,
             [_base_.tta_pack],

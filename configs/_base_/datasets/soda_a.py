@@ -24,8 +24,9 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="ResizeImage", scale=(int(1200 * factor), int(1200 * factor)), keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
+                dict(type="ResizeImage", scale=(1200, 1200), keep_ratio=True),
+                dict(type="ResizeImage", scale=(900, 900), keep_ratio=True),
+                dict(type="ResizeImage", scale=(1500, 1500), keep_ratio=True),
             ],
             _base_.tta_flips,
             [_base_.tta_pack],

@@ -23,8 +23,9 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="ResizeImage", scale=(int(512 * factor), int(512 * factor)), keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
+                dict(type="ResizeImage", scale=(512, 512), keep_ratio=True),
+                dict(type="ResizeImage", scale=(384, 384), keep_ratio=True),
+                dict(type="ResizeImage", scale=(640, 640), keep_ratio=True),
             ],
             _base_.tta_flips,
             [_base_.tta_pack],

@@ -23,8 +23,9 @@ tta_pipeline = [
         type="TestTimeAug",
         transforms=[
             [
-                dict(type="ResizeImage", scale=(int(1333 * factor), int(800 * factor)), keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
+                dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True),
+                dict(type="ResizeImage", scale=(999, 600), keep_ratio=True),
+                dict(type="ResizeImage", scale=(1666, 1000), keep_ratio=True),
             ],
             _base_.tta_flips,
             [_base_.tta_pack],

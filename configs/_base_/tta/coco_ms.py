@@ -8,28 +8,20 @@ tta_pipeline = [
     dict(
         type="TestTimeAug",
         transforms=[
-            [dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True)]
-            + [
-                dict(
-                    type="ResizeForRange",
-                    scale=(1333 if short_side < 800 else 3000, short_side),
-                    keep_ratio=True,
-                    size_range=size_range,
-                )
-                for short_side, size_range in (
-                    (400, (96, None)),
-                    (500, (96, None)),
-                    (600, (64, None)),
-                    (640, (64, None)),
-                    (700, (64, None)),
-                    (900, (None, None)),
-                    (1000, (None, None)),
-                    (1100, (None, 256)),
-                    (1200, (None, 256)),
-                    (1300, (None, 192)),
-                    (1400, (None, 192)),
-                    (1800, (None, 96)),
-                )
+            [
+                dict(type="ResizeImage", scale=(1333, 800), keep_ratio=True),
+                dict(type="ResizeForRange", scale=(1333, 400), keep_ratio=True, size_range=(96, None)),
+                dict(type="ResizeForRange", scale=(1333, 500), keep_ratio=True, size_range=(96, None)),
+                dict(type="ResizeForRange", scale=(1333, 600), keep_ratio=True, size_range=(64, None)),
+                dict(type="ResizeForRange", scale=(1333, 640), keep_ratio=True, size_range=(64, None)),
+                dict(type="ResizeForRange", scale=(1333, 700), keep_ratio=True, size_range=(64, None)),
+                dict(type="ResizeForRange", scale=(3000, 900), keep_ratio=True, size_range=(None, None)),
+                dict(type="ResizeForRange", scale=(3000, 1000), keep_ratio=True, size_range=(None, None)),
+                dict(type="ResizeForRange", scale=(3000, 1100), keep_ratio=True, size_range=(None, 256)),
+                dict(type="ResizeForRange", scale=(3000, 1200), keep_ratio=True, size_range=(None, 256)),
+                dict(type="ResizeForRange", scale=(3000, 1300), keep_ratio=True, size_range=(None, 192)),
+                dict(type="ResizeForRange", scale=(3000, 1400), keep_ratio=True, size_range=(None, 192)),
+                dict(type="ResizeForRange", scale=(3000, 1800), keep_ratio=True, size_range=(None, 96)),
             ],
             [
                 dict(type="FlipImage", prob=0.0),

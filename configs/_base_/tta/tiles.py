@@ -21,7 +21,11 @@ tta_pipeline = [
     dict(
         type="TestTimeAug",
         transforms=[
-            [dict(type="ResizeImage", scale=(side, side), keep_ratio=True) for side in (1024, 768, 1280)],
+            [
+                dict(type="ResizeImage", scale=(1024, 1024), keep_ratio=True),
+                dict(type="ResizeImage", scale=(768, 768), keep_ratio=True),
+                dict(type="ResizeImage", scale=(1280, 1280), keep_ratio=True),
+            ],
             tta_flips,
             [tta_pack],
         ],

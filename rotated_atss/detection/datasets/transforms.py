@@ -153,7 +153,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
             outside the image.
 
     Returns:
-        The results.
+        The results with ``rotation_deg``, the total angle.
 
     Raises:
         UserError: ``gt_bboxes`` are not oriented boxes.
@@ -167,6 +167,7 @@ def rotate(results: dict, degrees: float, border_value: Sequence[int] = (0, 0, 0
         tensor([[100., 150.]])
     """
     height, width = results["img"].shape[:2]
+    results["rotation_deg"] = results.get("rotation_deg", 0.0) + degrees
     # OpenCV measures from pixel centers, boxes from the upper-left corner of a pixel; OpenCV's angles are
     # counterclockwise
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), -degrees, 1.0)

@@ -175,11 +175,10 @@ def count_positives(
         name: PositiveCounts(strides, _expected_positives(assigner, len(strides), location_priors))
         for name, assigner in assigners.items()
     }
-    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
-    cached_priors = functools.lru_cache(maxsize=4)(functools.partial(_grid_priors, generator, strides))
+    cached_priors = functools.lru_cache(maxsize=4)(functools.partial(grid_priors, generator, strides))
     shapes = BoxShapes(oriented)
     for image in inputs:
-        priors, level_sizes = cached_priors(*(-(-side // divisor) * divisor for side in image.image_wh))
+        priors, level_sizes = cached_priors(*padded_wh(cfg, image.image_wh))
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)
             above_threshold = None
@@ -190,7 +189,34 @@ def count_positives(
     return shapes, counts
 
 
-def _grid_priors(generator: Any, strides: list[int], width: int, height: int) -> tuple[Tensor, list[int]]:
-    """Return the priors of a padded image, level after level, and the number of priors per level."""
+def padded_wh(cfg: Config, image_wh: tuple[int, int]) -> tuple[int, int]:
+    """Return width and height of an image after the padding by a config's data preprocessor.
+
+    Example:
+        >>> padded_wh(Config(dict(model=dict(data_preprocessor=dict(pad_size_divisor=32)))), (100, 64))
+        (128, 64)
+    """
+    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+    width, height = (-(-side // divisor) * divisor for side in image_wh)
+    return width, height
+
+
+def grid_priors(generator: Any, strides: list[int], width: int, height: int) -> tuple[Tensor, list[int]]:
+    """Generate the priors of a padded image.
+
+    Args:
+        generator: A prior generator.
+        strides: Stride of each level in pixels.
+        width: Width of the padded image in pixels.
+        height: Its height.
+
+    Returns:
+        (A, 5) or (A, 4) priors, level after level, and the number of priors per level.
+
+    Example:
+        >>> from mmdet.models.task_modules import AnchorGenerator
+        >>> grid_priors(AnchorGenerator(strides=[8], ratios=[1.0], scales=[4]), [8], 24, 16)[1]
+        [6]
+    """
     levels = generator.grid_priors([(-(-height // s), -(-width // s)) for s in strides], device="cpu")
     return torch.cat(levels), [len(level) for level in levels]

@@ -268,3 +268,9 @@ def test_rotation_and_its_inverse_restore_a_real_image(shared_data):
     distance = torch.cdist(kept[:, :2], before["gt_bboxes"].tensor[:, :2].double()).amin(1)
     assert len(kept) > 10
     assert float(distance.max()) < 0.01
+
+
+def test_rotations_add_up():
+    results = {"img": np.zeros((20, 30, 3), np.uint8)}
+    assert rotate(rotate(results, 30), -50)["rotation_deg"] == -20
+    assert "rotation_deg" not in quarter_turn({"img": np.zeros((20, 30, 3), np.uint8)}, 1)

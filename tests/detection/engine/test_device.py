@@ -24,9 +24,9 @@ from tests.references.simulated_mps import SimulatedMps, as_mps, devices, move_m
 DEMO = "rotated_atss_obb_r18_demo_le90"
 SMALL_BACKBONE = {
     "model.backbone.depth": 18,
-    "model.backbone.base_channels": 8,
-    "model.backbone.stem_channels": 8,
-    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.backbone.base_channels": 16,
+    "model.backbone.stem_channels": 16,
+    "model.neck.in_channels": [16, 32, 64, 128],
 }
 
 

@@ -1,5 +1,6 @@
 """Exported graphs of every kind of head: same outputs and detections as in torch, and the errors of an export."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.test_layout import BLOCK
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKBONE = "depth={depth}, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None"
+BACKBONE = "depth={depth}, base_channels=16, stem_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None"
 HEAD = "in_channels=16, feat_channels=16, stacked_convs=1"
 NORM = 'norm_cfg=dict(type="GN", num_groups=4, requires_grad=True)'
 ONE_HEAD = f"bbox_head=dict({HEAD}, {NORM})"
@@ -78,7 +79,7 @@ def narrow(tmp_path_factory):
     def write(base):
         config, checkpoint = root / f"{base}.py", root / f"{base}.pth"
         head, size = KINDS[base]
-        depth, channels = (50, [32, 64, 128, 256]) if "dcnv2" in base else (18, [8, 16, 32, 64])
+        depth, channels = (50, [64, 128, 256, 512]) if "dcnv2" in base else (18, [16, 32, 64, 128])
         if not config.exists():
             coco = "coco" in base
             scale = (144, size) if coco else (size, size)
@@ -196,6 +197,10 @@ def test_test_of_an_onnx_file_is_that_of_the_checkpoint(narrow, demo_onnx, tiles
     assert main(["test", str(demo_onnx), *data, "--out", str(tmp_path / "b")]) == 0
     lines = capsys.readouterr().out
     assert "on ONNX Runtime, float32" in lines
+    result = json.loads(lines.splitlines()[-1])
+    assert result["metrics"] == pytest.approx(json.loads(torch_lines.splitlines()[-1])["metrics"], abs=1e-3)
+    assert main(["test", str(demo_onnx), *data, "--out", str(tmp_path / "c"), "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**result, "out": str(tmp_path / "c")}
     assert [line.split() for line in lines.splitlines() if "AP50 " in line][-1:] == [
         line.split() for line in torch_lines.splitlines() if "AP50 " in line
     ][-1:]

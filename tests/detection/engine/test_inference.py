@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DEMO = "rotated_atss_obb_r18_demo_le90"
 NARROW = """
 model = dict(
-    backbone=dict(depth=18, base_channels=8, stem_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    backbone=dict(depth=18, base_channels=16, stem_channels=16, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=16),
     bbox_head=dict(
         in_channels=16, feat_channels=16, stacked_convs=1, norm_cfg=dict(type="GN", num_groups=4, requires_grad=True)
     ),

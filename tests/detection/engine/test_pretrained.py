@@ -54,7 +54,7 @@ def test_weights_of_a_local_file(run_published, tmp_path, foreign, fault):
     from mmdet.models.backbones import ResNet
 
     torch.manual_seed(5)
-    backbone = ResNet(18, base_channels=8, stem_channels=8)
+    backbone = ResNet(18, base_channels=16, stem_channels=16)
     backbone.init_weights()
     torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
     local = dict(type="Pretrained", checkpoint=str(tmp_path / "backbone.pth"))

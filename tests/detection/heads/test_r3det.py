@@ -14,9 +14,9 @@ from tests.references.corners import corner_distance
 NARROW = {
     "model.backbone.init_cfg": None,
     "model.backbone.depth": 18,
-    "model.backbone.base_channels": 8,
-    "model.backbone.stem_channels": 8,
-    "model.neck.in_channels": [8, 16, 32, 64],
+    "model.backbone.base_channels": 16,
+    "model.backbone.stem_channels": 16,
+    "model.neck.in_channels": [16, 32, 64, 128],
     "model.neck.out_channels": 16,
     "model.bbox_head_init.in_channels": 16,
     "model.bbox_head_init.feat_channels": 16,

@@ -1,0 +1,107 @@
+"""IoU of objects with the square priors of a detector, for several anchor scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STRIDES_PX = (8, 16, 32, 64, 128)  # levels P3 to P7
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 16.0)
+MAX_OBJECTS = 20_000
+
+
+@dataclass(frozen=True)
+class ScaleFit:
+    """How well the square priors of an anchor scale fit the objects.
+
+    Attributes:
+        scale: Side of a prior divided by the stride of its level.
+        median_iou: Median over the objects of the highest IoU with a prior.
+        mean_iou: Mean of the same.
+        above_half: Share of objects whose highest IoU is at least 0.5.
+    """
+
+    scale: float
+    median_iou: float
+    mean_iou: float
+    above_half: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return asdict(self)
+
+
+def fit_anchor_scales(
+    boxes: NDArray[np.float64], scales: Sequence[float] = SCALES, strides: Sequence[int] = STRIDES_PX
+) -> list[ScaleFit]:
+    """Compute the IoU of objects with the best of the nearby priors, for each anchor scale.
+
+    Args:
+        boxes: (N, 5) oriented boxes in pixels of the network's input. Of more than 20,000, every k-th is used.
+        scales: Anchor scales.
+        strides: Stride of each level in pixels.
+
+    Returns:
+        A fit per scale; none if there is no box.
+
+    Example:
+        >>> fits = fit_anchor_scales(np.array([[64.0, 64, 32, 32, 0]]), scales=[2, 4])
+        >>> [fit.median_iou for fit in fits]
+        [1.0, 1.0]
+    """
+    if not len(boxes):
+        return []
+    boxes = boxes[:: -(-len(boxes) // MAX_OBJECTS)]
+    fits = []
+    for scale in scales:
+        best = best_prior_ious(boxes, scale, strides)
+        fits.append(ScaleFit(float(scale), float(np.median(best)), float(best.mean()), float((best >= 0.5).mean())))
+    return fits
+
+
+def best_prior_ious(
+    boxes: NDArray[np.float64], scale: float, strides: Sequence[int] = STRIDES_PX
+) -> NDArray[np.float64]:
+    """Compute the highest IoU of each object with the four priors around its center on each level.
+
+    Priors lie at the multiples of the stride, as those of :func:`rotated_atss.assign.square_priors`.
+
+    Args:
+        boxes: (N, 5) pixels and radians.
+        scale: Side of a prior divided by the stride of its level.
+        strides: Stride of each level in pixels.
+
+    Returns:
+        (N,) in [0, 1].
+
+    Example:
+        >>> best_prior_ious(np.array([[8.0, 8, 16, 16, 0], [12, 8, 16, 16, 0]]), scale=2).round(2).tolist()
+        [1.0, 0.6]
+    """
+    import torch  # takes seconds
+
+    from rotated_atss.ops.iou import rotated_iou
+
+    best = np.zeros(len(boxes))
+    objects = torch.from_numpy(boxes)
+    for stride in strides:
+        corner = np.floor(boxes[:, :2] / stride) * stride
+        for shift in ((0, 0), (stride, 0), (0, stride), (stride, stride)):
+            priors = np.zeros_like(boxes)
+            priors[:, :2], priors[:, 2:4] = corner + shift, scale * stride
+            best = np.maximum(best, rotated_iou(objects, torch.from_numpy(priors), aligned=True).numpy())
+    return best
+
+
+def best_scale(fits: Sequence[ScaleFit]) -> ScaleFit:
+    """Return the fit with the highest median IoU; of equal ones, that of the highest mean.
+
+    Example:
+        >>> best_scale([ScaleFit(4, 0.5, 0.4, 0.5), ScaleFit(8, 0.6, 0.4, 0.7)]).scale
+        8
+    """
+    return max(fits, key=lambda fit: (round(fit.median_iou, 6), fit.mean_iou))

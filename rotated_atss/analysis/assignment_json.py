@@ -1,0 +1,53 @@
+"""JSON of the trace of an assignment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rotated_atss.analysis.assignment_trace import AssignmentTrace
+
+
+def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
+    """Convert a trace to values for JSON.
+
+    Args:
+        trace: A trace.
+        strides: Stride of each level in pixels.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.analysis.assignment_trace import trace_atss
+        >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
+        >>> trace = trace_atss(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]), 0, topk=1)
+        >>> trace_to_json(trace, [8])["candidates"][0]["outcome"]
+        'positive'
+    """
+    rows = zip(
+        trace.prior_index.tolist(), trace.level.tolist(), trace.prior_centers.tolist(), trace.distance.tolist(),
+        trace.iou.tolist(), trace.above_threshold.tolist(), trace.center_inside.tolist(), trace.assigned_to.tolist(),
+        trace.outcomes(),
+    )  # fmt: skip
+    return {
+        "object": trace.gt_index,
+        "topk": trace.topk,
+        "priors_per_location": trace.priors_per_location,
+        "levels": trace.num_levels,
+        "mean": _finite(trace.mean),
+        "standard_deviation": _finite(trace.deviation),
+        "threshold": _finite(trace.threshold),
+        "positives": int(trace.is_positive.sum()),
+        "candidates": [
+            {
+                "prior": prior, "level": level, "stride": strides[level], "center": center,
+                "distance": _finite(distance), "iou": iou, "above_threshold": above, "center_inside": inside,
+                "assigned_to": assigned if assigned >= 0 else None, "outcome": outcome,
+            }
+            for prior, level, center, distance, iou, above, inside, assigned, outcome in rows
+        ],
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,105 @@
+"""Read the JSON file of ``assignment-stats`` for the report of an evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes
+
+_COUNTS = ("positives", "without")
+_MEANS = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
+_GROUPINGS = {"by_size": True, "by_aspect": True, "by_angle": False}  # whether every file has it
+_HINT = "write it with rotated-atss assignment-stats --json"
+
+
+def read_assignment_report(path: str | Path) -> dict[str, Any]:
+    """Read and validate a file that ``assignment-stats --json`` wrote.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        ``objects`` and ``assigners``, as :func:`rotated_atss.analysis.positive_counts.summarize` returns them, and the
+        keys ``config`` (name of the config) and ``images`` (their number).
+
+    Raises:
+        UserError: The file is missing, not JSON, or not of this kind; the message names the key.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "stats.json")
+        ...     _ = path.write_text('{"config": "a", "images": 1, "objects": 0, "assigners": {}}')
+        ...     read_assignment_report(path)
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...stats.json: 'assigners' must not be empty, got {} (write it with ...)
+    """
+    try:
+        content = json.loads(read_bytes(path), parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not a JSON file: {error}", where=path, hint=_HINT) from error
+    if not isinstance(content, dict) or not {"config", "images", "objects", "assigners"} <= content.keys():
+        raise UserError("not the statistics of an assignment", where=path, hint=_HINT)
+    _check(isinstance(content["config"], str), "config", "must be a text", content["config"], path)
+    for key in ("images", "objects"):
+        _check_count(content[key], key, path)
+    _check(isinstance(content["assigners"], dict), "assigners", "must be an object", content["assigners"], path)
+    _check(len(content["assigners"]) > 0, "assigners", "must not be empty", content["assigners"], path)
+    for name, summary in content["assigners"].items():
+        _check(isinstance(summary, dict), f"assigners.{name}", "must be an object", summary, path)
+        _check_summary(summary, f"assigners.{name}", path)
+    return content
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_summary(summary: dict[str, Any], where: str, path: str | Path) -> None:
+    for key in _COUNTS:
+        _check_count(summary.get(key), f"{where}.{key}", path)
+    for key in _MEANS:
+        value = summary.get(key)
+        _check(value is None or _is_number(value), f"{where}.{key}", "must be a number or null", value, path)
+    levels, histogram = summary.get("by_level"), summary.get("objects_by_positives")
+    _check(isinstance(levels, dict), f"{where}.by_level", "must be an object", levels, path)
+    for stride, count in (levels or {}).items():
+        _check_count(count, f"{where}.by_level.{stride}", path)
+    _check(isinstance(histogram, list), f"{where}.objects_by_positives", "must be a list", histogram, path)
+    for index, count in enumerate(histogram or []):
+        _check_count(count, f"{where}.objects_by_positives.{index}", path)
+    for key, required in _GROUPINGS.items():
+        if required or key in summary:
+            _check(isinstance(summary.get(key), list), f"{where}.{key}", "must be a list", summary.get(key), path)
+            _check_groups(summary[key], f"{where}.{key}", path)
+
+
+def _check_groups(groups: Sequence[Any], where: str, path: str | Path) -> None:
+    for index, group in enumerate(groups):
+        name = f"{where}.{index}"
+        _check(isinstance(group, dict), name, "must be an object", group, path)
+        _check(_is_number(group.get("from")), f"{name}.from", "must be a number", group.get("from"), path)
+        upper, mean = group.get("to"), group.get("positives_per_object")
+        _check(upper is None or _is_number(upper), f"{name}.to", "must be a number or null", upper, path)
+        _check(_is_number(mean), f"{name}.positives_per_object", "must be a number", mean, path)
+        for key in ("objects", "without"):
+            _check_count(group.get(key), f"{name}.{key}", path)
+
+
+def _check_count(value: Any, key: str, path: str | Path) -> None:
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    _check(valid, key, "must be an integer of at least 0", value, path)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check(valid: bool, key: str, rule: str, value: Any, path: str | Path) -> None:
+    if not valid:
+        raise UserError(f"{quote(key)} {rule}, got {json.dumps(value)[:80]}", where=path, hint=_HINT)

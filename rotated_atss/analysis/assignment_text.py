@@ -1,0 +1,111 @@
+"""Text of an assignment: the objects of an image with their positives, and Algorithm 1 with an object's numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rotated_atss.analysis.assignment_trace import AssignmentTrace
+from rotated_atss.errors import count_of
+
+
+def positives_per_level(gt_index: Tensor, level_sizes: Sequence[int], num_gts: int) -> Tensor:
+    """Count the positives of each ground-truth box on each level.
+
+    Args:
+        gt_index: (A,) result of an assigner, level after level.
+        level_sizes: Number of priors per level.
+        num_gts: G.
+
+    Returns:
+        (G, L) int64.
+
+    Example:
+        >>> import torch
+        >>> positives_per_level(torch.tensor([0, -1, 0, 1]), [3, 1], 2).tolist()
+        [[2, 0], [0, 1]]
+    """
+    counts = gt_index.new_zeros(num_gts, len(level_sizes))
+    for level, assigned in enumerate(gt_index.split(list(level_sizes))):
+        counts[:, level] = assigned[assigned >= 0].bincount(minlength=num_gts)
+    return counts
+
+
+def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides: Sequence[float]) -> str:
+    """Format a table of the objects of an image with their positives.
+
+    Args:
+        boxes: (G, 5) or (G, 4) in pixels.
+        names: Class name of each box.
+        counts: (G, L) positives per level.
+        strides: Stride of each level in pixels.
+
+    Returns:
+        A line of column titles and a line per object: index, class, width and height, angle in degrees, positives in
+        total and per stride.
+
+    Example:
+        >>> import torch
+        >>> boxes, counts = torch.tensor([[9.0, 9, 30, 10, 0.5]]), torch.tensor([[4, 2]])
+        >>> print(format_objects(boxes, ["ship"], counts, [8, 16]))
+        object  class      w x h, px   angle, deg  positives   stride 8     16
+             0  ship         30 x 10         28.6          6          4      2
+    """
+    width = max([7, *(len(name) for name in names)])
+    titles = "".join(f"{f'stride {strides[0]:g}' if not level else f'{s:g}':>7}" for level, s in enumerate(strides))
+    lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles:>9}"]
+    for index, (name, box, row) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
+        wh = box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1])
+        angle = f"{math.degrees(box[4]):.1f}" if len(box) == 5 else "-"
+        per_level = f"{row[0]:>9}" + "".join(f"{count:>7}" for count in row[1:])
+        size = f"{wh[0]:.0f} x {wh[1]:.0f}"
+        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(row):>9}  {per_level}")
+    return "\n".join(lines)
+
+
+def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
+    r"""Format Algorithm 1 of the ATSS paper with the numbers of an object, one line per step.
+
+    Args:
+        trace: Trace of the object.
+        strides: Stride of each level in pixels.
+
+    Example:
+        >>> import torch
+        >>> from rotated_atss.analysis.assignment_trace import trace_atss
+        >>> priors = torch.tensor([[x, 4, 16, 16, 0] for x in (4.0, 12, 20, 28)])
+        >>> trace = trace_atss(priors, [4], torch.tensor([[13.0, 4, 16, 12, 0.1]]), 0, topk=3)
+        >>> print(*format_trace(trace, [8]), sep="\n")
+        lines 3-6    candidates: the k = 3 nearest priors per level, L = 1 level: 3
+        line 7       IoU of the candidates with the object: 0.23 to 0.67
+        line 8       mean m = 0.408
+        line 9       standard deviation v = 0.235
+        line 10      threshold t = m + v = 0.643
+        lines 11-15  IoU >= t: 1 candidate; center inside: 1; lost to other objects: 0
+        positives    1 (stride 8: 1)
+    """
+    if not trace.is_valid:
+        return ["positives    0, because the object has no area"]
+    above, inside = int(trace.above_threshold.sum()), int((trace.above_threshold & trace.center_inside).sum())
+    lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
+    levels, nearest = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
+    if trace.priors_per_location > 1:
+        nearest = f"{trace.priors_per_location} priors of each of the k = {trace.topk} nearest locations"
+    return [
+        f"lines 3-6    candidates: the {nearest} per level, L = {levels}: {len(trace.iou)}",
+        f"line 7       IoU of the candidates with the object: {lowest:.2f} to {highest:.2f}",
+        f"line 8       mean m = {trace.mean:.3f}",
+        f"line 9       standard deviation v = {trace.deviation:.3f}",
+        f"line 10      threshold t = m + v = {trace.threshold:.3f}",
+        f"lines 11-15  IoU >= t: {count_of(above, 'candidate')}; center inside: {inside}; "
+        f"lost to other objects: {int(trace.is_lost.sum())}",
+        f"positives    {_per_level(trace, strides)}",
+    ]
+
+
+def _per_level(trace: AssignmentTrace, strides: Sequence[float]) -> str:
+    counts = trace.level[trace.is_positive].bincount(minlength=len(strides)).tolist()
+    parts = ", ".join(f"stride {stride:g}: {count}" for stride, count in zip(strides, counts) if count)
+    return f"{sum(counts)} ({parts})" if parts else "0"

@@ -1,0 +1,209 @@
+"""Recommendations for a dataset, each with its reason and the numbers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rotated_atss.analysis.anchor_scales import ScaleFit, best_scale
+from rotated_atss.analysis.tile_plan import SMALL_PX, WINDOW_PX, TilePlan, describe_rates
+from rotated_atss.errors import count_of
+
+FEW_OBJECTS = 20
+MAX_NAMED = 10
+IMBALANCE = 50.0  # most frequent over least frequent class
+SCALE_TOLERANCE = 0.05  # median IoU by which another anchor scale must be better to be proposed
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A recommendation.
+
+    Attributes:
+        topic: What it is about.
+        proposal: What to do, or what to keep.
+        reason: One sentence.
+        numbers: Numbers behind the reason, by name.
+    """
+
+    topic: str
+    proposal: str
+    reason: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        return asdict(self)
+
+
+def advise_on_tiles(
+    report: Mapping[str, Any], plan: TilePlan, *, whole: bool, planned: Sequence[Mapping[str, Any]] = ()
+) -> Advice:
+    """Recommend tile size and gap.
+
+    Args:
+        report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with an object.
+        plan: The proposed windows.
+        whole: Whether every image fits into a window.
+        planned: Counts of the default windows and of the proposed ones, with ``cut_share`` and ``tiles``; empty if the
+            images are tiles.
+
+    Example:
+        >>> report = {"extent": {"p99": 312.0}}
+        >>> advise_on_tiles(report, TilePlan(gap=350), whole=False).proposal
+        'split with --size 1024 --gap 350'
+    """
+    longest = report["extent"]["p99"]
+    numbers = {"extent_p99_px": longest, "covered_px": plan.covered_px, **plan.to_json()}
+    if whole and plan.rates == (1.0,):
+        return Advice("tiles", "keep the images whole", f"Every image fits into a window of {plan.size} px.", numbers)
+    if longest <= plan.covered_px:
+        reason = f"99% of the objects extend over at most {longest:.0f} px, and tiles that overlap by "
+        reason += f"{plan.covered_px:.0f} px contain each of them as a whole"
+    else:
+        reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
+    if planned:
+        numbers["planned"] = list(planned)
+        default, proposed = planned[0], planned[-1]
+        reason += f"; {_percent(default['cut_share'])} of the objects are cut with the default windows"
+        if proposed is not default:
+            reason += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
+    return Advice("tiles", f"split with {plan.options}", f"{reason}.", numbers)
+
+
+def advise_on_current_tiles(report: Mapping[str, Any], current: TilePlan, plan: TilePlan) -> Advice:
+    """Recommend to keep the tiles of a split, or to split again with another gap.
+
+    Args:
+        report: Report of the tiles. Objects keep their whole polygon in tiles that truncate them.
+        current: The windows of the tiles.
+        plan: The windows that suit the objects.
+
+    Example:
+        >>> report = {"extent": {"p99": 312.0}, "objects": {"count": 100, "truncated": 7}}
+        >>> advise_on_current_tiles(report, TilePlan(), TilePlan(gap=350)).proposal
+        'split again with --size 1024 --gap 350'
+    """
+    longest, counts = report["extent"]["p99"], report["objects"]
+    suffices = longest <= current.gap
+    reason = f"99% of the objects extend over at most {longest:.0f} px, which the gap of {current.gap} px "
+    reason += f"{'covers' if suffices else 'does not cover'}, and {_percent(counts['truncated'] / counts['count'])} of "
+    reason += "the objects in the tiles are truncated."
+    proposal = f"keep those of {current.size} px" if suffices else f"split again with {plan.options}"
+    numbers = {"extent_p99_px": longest, **current.to_json(), "truncated": counts["truncated"]}
+    return Advice("tiles", proposal, reason, numbers)
+
+
+def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan: TilePlan) -> Advice | None:
+    """Recommend to rescale the images if most objects are very small or very large.
+
+    Args:
+        report: As for :func:`advise_on_tiles`.
+        shares: ``small``, the share of objects below 16 px, and ``large``, of those above half a window.
+        plan: The proposed windows.
+
+    Returns:
+        None if the images need no other scale.
+
+    Example:
+        >>> report = {"size": {"median": 9.0}, "extent": {"median": 12.0}}
+        >>> advise_on_rates(report, {"small": 0.9, "large": 0.0}, TilePlan(rates=(2.0,))).proposal
+        'enlarge the images: --rates 2'
+    """
+    if plan.rates == (1.0,):
+        return None
+    numbers = {**shares, "median_size_px": report["size"]["median"], "median_extent_px": report["extent"]["median"]}
+    option = f"--rates {describe_rates(plan.rates).replace(',', '')}"
+    if max(plan.rates) > 1:
+        reason = f"{_percent(shares['small'])} of the objects are smaller than {SMALL_PX} px, and the priors of the "
+        return Advice("rates", f"enlarge the images: {option}", f"{reason}finest level are 8 px apart.", numbers)
+    reason = f"{_percent(shares['large'])} of the objects extend over more than half a window of {WINDOW_PX} px"
+    if max(plan.rates) < 1:
+        return Advice("rates", f"reduce the images: {option}", f"{reason}.", numbers)
+    proposal = f"split at several scales: {option}"
+    return Advice("rates", proposal, f"{reason}, and the coarser tiles contain these as a whole.", numbers)
+
+
+def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice | None:
+    """Recommend the anchor scale whose square priors fit the objects best.
+
+    Args:
+        fits: Result of :func:`rotated_atss.analysis.anchor_scales.fit_anchor_scales`, including the default scale.
+        default: Anchor scale of the configs.
+
+    Returns:
+        None without fits.
+
+    Example:
+        >>> fits = [ScaleFit(2, 0.7, 0.7, 0.9), ScaleFit(4, 0.5, 0.5, 0.5)]
+        >>> advise_on_anchor_scale(fits, default=4).proposal
+        'set model.bbox_head.anchor_generator.octave_base_scale=2'
+    """
+    if not fits:
+        return None
+    best, current = best_scale(fits), next(fit for fit in fits if fit.scale == default)
+    numbers = {"median_iou": {f"{fit.scale:g}": fit.median_iou for fit in fits}}
+    reason = f"The median of the highest IoU of an object with a prior is {best.median_iou:.2f} at an anchor scale of "
+    reason += f"{best.scale:g}, the best of those tried"
+    if best.scale != default:
+        reason += f", and {current.median_iou:.2f} at {default:g}, that of the configs"
+    if best.median_iou - current.median_iou < SCALE_TOLERANCE:
+        return Advice("anchor scale", f"keep {default:g}", f"{reason}.", numbers)
+    option = f"set model.bbox_head.anchor_generator.octave_base_scale={best.scale:g}"
+    return Advice("anchor scale", option, f"{reason}.", numbers)
+
+
+def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
+    """Recommend what to do about rare and unbalanced classes.
+
+    Args:
+        classes: ``classes`` of the report.
+
+    Example:
+        >>> [advice.topic for advice in advise_on_classes([{"name": "a", "objects": 900}, {"name": "b", "objects": 3}])]
+        ['rare classes', 'class balance']
+    """
+    advice = []
+    rare = {each["name"]: each["objects"] for each in classes if each["objects"] < FEW_OBJECTS}
+    if rare:
+        listed = ", ".join(f"{name} ({number})" for name, number in list(rare.items())[:MAX_NAMED])
+        listed += f" and {len(rare) - MAX_NAMED} more" if len(rare) > MAX_NAMED else ""
+        verb = "has" if len(rare) == 1 else "have"
+        reason = f"{len(rare)} of {count_of(len(classes), 'class')} {verb} fewer than {FEW_OBJECTS} objects: {listed}."
+        advice.append(Advice("rare classes", "label more objects, or merge or drop these classes", reason, rare))
+    counts = [each["objects"] for each in classes if each["objects"]]
+    ratio = max(counts) / min(counts) if counts else 1.0
+    if ratio >= IMBALANCE:
+        most, least = (pick(filter(lambda c: c["objects"], classes), key=lambda c: c["objects"]) for pick in (max, min))
+        reason = f"{most['name']} has {ratio:.0f} times as many objects as {least['name']}."
+        numbers = {most["name"]: most["objects"], least["name"]: least["objects"]}
+        advice.append(Advice("class balance", "repeat tiles of rare classes (ClassBalancedDataset)", reason, numbers))
+    return advice
+
+
+def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) -> Advice | None:
+    """Recommend more detections per input of the network if one has more objects than half of those returned.
+
+    Args:
+        objects_per_input: Quantiles of the objects per image, or per tile of split images, with ``max``.
+        max_per_img: ``test_cfg.max_per_img`` of the configs.
+
+    Returns:
+        None if the limit is sufficient.
+
+    Example:
+        >>> advise_on_density({"max": 2600.0}, max_per_img=2000).proposal
+        'set model.test_cfg.max_per_img=5200 and nms_pre=5200'
+    """
+    most = int(objects_per_input["max"])
+    if most <= max_per_img / 2:
+        return None
+    proposal = f"set model.test_cfg.max_per_img={2 * most} and nms_pre={2 * most}"
+    reason = f"An input of the network has {most} objects, and the configs return at most {max_per_img} detections."
+    return Advice("density", proposal, reason, {"max_objects": most, "max_per_img": max_per_img})
+
+
+def _percent(share: float) -> str:
+    decimals = 0 if share == 0 or share >= 0.1 else 1 if share >= 0.001 else 3
+    return f"{100 * share:.{decimals}f}%"

@@ -1,0 +1,97 @@
+"""The images and objects of a dataset as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DatasetObjects:
+    """Images and objects of a dataset.
+
+    Attributes:
+        image_names: M names, without folder and suffix.
+        image_wh: (M, 2) width and height in pixels; 0 if unknown.
+        ground_resolution: (M,) meters per pixel; nan if unknown.
+        image_index: (N,) image of each object, ascending.
+        class_index: (N,) class of each object.
+        class_names: Names of the classes.
+        polygons: (N, 8) corners in pixels.
+        difficult: (N,) 0, 1, or 2 (truncated by splitting).
+        notes: What was changed or not found in reading, one line each.
+
+    Example:
+        >>> polygons = np.array([[0.0, 0, 30, 0, 30, 10, 0, 10]])
+        >>> index = np.zeros(1, np.int64)
+        >>> objects = DatasetObjects(("P1",), np.array([[64, 64]]), np.array([np.nan]), index, index, ("ship",),
+        ...                          polygons, index)
+        >>> float(objects.long_side[0]), float(objects.aspect[0]), float(objects.extent[0])
+        (30.0, 3.0, 30.0)
+    """
+
+    image_names: tuple[str, ...]
+    image_wh: Integers
+    ground_resolution: Floats
+    image_index: Integers
+    class_index: Integers
+    class_names: tuple[str, ...]
+    polygons: Floats
+    difficult: Integers
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.class_index)
+
+    @cached_property
+    def boxes(self) -> Floats:
+        """Minimum-area rectangles (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, version ``le90``."""
+        import torch  # takes seconds
+
+        from rotated_atss.ops.boxes import poly_to_obb
+
+        return poly_to_obb(torch.from_numpy(self.polygons.reshape(-1, 8))).numpy()
+
+    @cached_property
+    def has_area(self) -> NDArray[np.bool_]:
+        """Whether the rectangle of each object has an area, (N,)."""
+        return self.short_side > 0
+
+    @cached_property
+    def long_side(self) -> Floats:
+        """Longer side of each rectangle, (N,) pixels."""
+        return self.boxes[:, 2:4].max(axis=1)
+
+    @cached_property
+    def short_side(self) -> Floats:
+        """Shorter side of each rectangle, (N,) pixels."""
+        return self.boxes[:, 2:4].min(axis=1)
+
+    @cached_property
+    def size(self) -> Floats:
+        """Square root of the area of each rectangle, (N,) pixels."""
+        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
+
+    @cached_property
+    def aspect(self) -> Floats:
+        """Long side over short side, (N,); infinite for objects without area."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.short_side > 0, self.long_side / self.short_side, np.inf)
+
+    @cached_property
+    def angle_deg(self) -> Floats:
+        """Direction of the long side, (N,) degrees clockwise from the x axis, in [-90, 90)."""
+        degrees = np.degrees(self.boxes[:, 4]) + np.where(self.boxes[:, 2] < self.boxes[:, 3], 90.0, 0.0)
+        return (degrees + 90) % 180 - 90
+
+    @cached_property
+    def extent(self) -> Floats:
+        """Longer side of the circumscribed horizontal box, (N,) pixels: what a window must contain of an object."""
+        corners = self.polygons.reshape(-1, 4, 2)
+        return (corners.max(axis=1) - corners.min(axis=1)).max(axis=1, initial=0)

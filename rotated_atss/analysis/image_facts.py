@@ -1,0 +1,68 @@
+"""Sizes and ground resolutions of images, read from their headers in several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss.errors import UserError
+from rotated_atss.geo.ground import ground_resolution
+from rotated_atss.io.image_header import read_header
+from rotated_atss.io.image_reader import find_georeference
+from rotated_atss.io.processes import run_jobs
+
+_IMAGES_PER_JOB = 200
+_JOB_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the header of an image states.
+
+    Attributes:
+        size: Width and height in pixels; None if the header cannot be read.
+        ground_resolution: Meters per pixel; None if unknown.
+    """
+
+    size: tuple[int, int] | None
+    ground_resolution: float | None = None
+
+
+def read_image_facts(paths: Sequence[Path], workers: int = 1) -> list[ImageFacts]:
+    """Read size and ground resolution of images, without decoding them.
+
+    Args:
+        paths: Image files.
+        workers: Number of processes.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((40, 60, 3), np.uint8))
+        ...     read_image_facts([Path(folder, "P1.png")])
+        [ImageFacts(size=(60, 40), ground_resolution=None)]
+    """
+    jobs = [tuple(paths[start : start + _IMAGES_PER_JOB]) for start in range(0, len(paths), _IMAGES_PER_JOB)]
+    parts = dict(run_jobs(_read_part, jobs, workers, [_JOB_BYTES] * len(jobs)))
+    return [facts for index in range(len(jobs)) for facts in parts[index]]
+
+
+def _read_part(paths: Sequence[Path]) -> list[ImageFacts]:
+    return list(map(_read_one, paths))
+
+
+def _read_one(path: Path) -> ImageFacts:
+    try:
+        header = read_header(path)
+    except UserError:
+        header = None
+    if header is None or not (header.width and header.height):
+        return ImageFacts(None)
+    size = (header.width, header.height)
+    try:
+        return ImageFacts(size, ground_resolution(find_georeference(path), size))
+    except UserError:  # a malformed reference system, or no pyproj: the statistics do not depend on it
+        return ImageFacts(size)

@@ -1,0 +1,123 @@
+"""Pictures and titles of ``show-assignment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.errors import count_of
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import Tensor
+
+    from rotated_atss.analysis.assignment_trace import AssignmentTrace
+    from rotated_atss.detection.engine.assigner_trace import ImageAssignment
+    from rotated_atss.io.png import Image
+
+_VARIANTS = {
+    "hbb": "hbb: IoU of circumscribed horizontal boxes",
+    "obb": "obb: IoU of oriented boxes",
+    "config": "IoU of horizontal boxes",
+}
+
+
+def title_of(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
+    """Return the title of an image: config, image, input size, numbers of objects and positives."""
+    width, height = assignment.inputs.image_wh
+    ignored = len(assignment.inputs.gt_boxes_ignore)
+    more = f" and {count_of(ignored, 'ignored object')}" if ignored else ""
+    positives = count_of(int((assignment.assign() >= 0).sum()), "positive")
+    return (
+        f"{cfg.config_name}, {image.stem} at {width} x {height} px: {count_of(len(names), 'object')}{more}, {positives}"
+    )
+
+
+def variant_title(assignment: ImageAssignment, variant: str) -> str:
+    """Return the title of a trace; it marks the variant that the config uses."""
+    return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
+
+
+def positives_of(assignment: ImageAssignment, count: int) -> Tensor:
+    """Return the (G, L) positives per object and level."""
+    from rotated_atss.analysis.assignment_text import positives_per_level
+
+    return positives_per_level(assignment.assign(), assignment.level_sizes, count)
+
+
+def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
+    """Read an image at the input size of the network, large ones reduced band by band.
+
+    Args:
+        path: The image file.
+        input_wh: Width and height in pixels.
+    """
+    import cv2
+    import numpy as np
+
+    from rotated_atss.io.image_reader import open_image
+
+    with open_image(path) as image:
+        factor = max(1, min(image.width // input_wh[0], image.height // input_wh[1]))
+        pixels = image.read_reduced(factor)
+    if pixels.shape[1::-1] == tuple(input_wh):
+        return pixels
+    return np.asarray(cv2.resize(pixels, input_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> bytes:
+    """Draw the positives of all objects; returns a PNG file."""
+    from rotated_atss.assign.box_formats import centers
+    from rotated_atss.visualization.assignment import plot_assignment
+
+    gt_index = assignment.assign()
+    levels = zip(centers(assignment.priors).split(assignment.level_sizes), gt_index.split(assignment.level_sizes))
+    return plot_assignment(
+        read_input_image(image, assignment.inputs.image_wh),
+        corners_of(assignment.inputs.gt_boxes),
+        [xy[assigned >= 0].double().numpy() for xy, assigned in levels],
+        positives_of(assignment, len(names)).sum(1).tolist(),
+        assignment.strides,
+        ignored=corners_of(assignment.inputs.gt_boxes_ignore),
+        title=title_of(cfg, image, assignment, names),
+    )
+
+
+def draw_object(
+    cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
+) -> bytes:
+    """Draw the traces of one object; returns a PNG file."""
+    import numpy as np
+
+    from rotated_atss.visualization.assignment_object import TracePanel, plot_object
+
+    number = next(iter(traces.values())).gt_index
+    corners = corners_of(assignment.inputs.gt_boxes)
+    panels = []
+    for variant, trace in traces.items():
+        polygon = corners[number]
+        compared = (
+            corners_of(_to_hbb(assignment.inputs.gt_boxes[number : number + 1]))[0] if variant == "hbb" else polygon
+        )
+        best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None
+        prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
+        panels.append(TracePanel(variant_title(assignment, variant), trace, compared, polygon, prior))
+    title = f"{cfg.config_name}, {image.stem}: object {number}, {names[number]}"
+    return plot_object(
+        read_input_image(image, assignment.inputs.image_wh), panels, assignment.strides,
+        others=np.delete(corners, number, 0), title=title,
+    )  # fmt: skip
+
+
+def corners_of(boxes: Tensor) -> Any:
+    """Return the corners of (N, 5) or (N, 4) boxes as an array (N, 4, 2)."""
+    from rotated_atss.ops.boxes import hbb_to_obb, obb_to_corners
+
+    oriented = boxes if boxes.shape[1] == 5 else hbb_to_obb(boxes)
+    return obb_to_corners(oriented.double()).numpy()
+
+
+def _to_hbb(boxes: Tensor) -> Tensor:
+    from rotated_atss.ops.boxes import obb_to_hbb
+
+    return obb_to_hbb(boxes)

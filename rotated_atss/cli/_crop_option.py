@@ -1,0 +1,152 @@
+"""The arguments ``--crop`` and ``--object``: a region of one image instead of the whole image."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rotated_atss.errors import UserError, count_of
+
+if TYPE_CHECKING:
+    from rotated_atss.cli._pictures import Layer
+
+Window = tuple[int, int, int, int]  # x_start, y_start, x_stop, y_stop in pixels of the image
+
+_SMALLEST_SIDE, _SIDES = 256, 4  # pixels around an object, and times its longest side
+
+
+def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add ``--crop`` and ``--object``."""
+    region = parser.add_mutually_exclusive_group()
+    region.add_argument(
+        "--crop", type=int, nargs=4, metavar=("X", "Y", "W", "H"),
+        help="draw only this region of one image: left, top, width and height in pixels; the picture is named "
+        "<image>_X_Y_W_H.png, and only the region is read where the format allows it",
+    )  # fmt: skip
+    region.add_argument(
+        "--object", type=int, metavar="N",
+        help="draw the region around box N of the labels (without labels, of the detections), from 0 in file order",
+    )  # fmt: skip
+
+
+def is_cropped(args: argparse.Namespace) -> bool:
+    """Return whether a region is selected.
+
+    Example:
+        >>> is_cropped(argparse.Namespace(crop=None, object=None))
+        False
+    """
+    return args.crop is not None or args.object is not None
+
+
+def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pixels: int) -> None:
+    """Check the values of ``--crop`` and ``--object``.
+
+    Args:
+        args: Parsed arguments.
+        paths: Images to draw.
+        max_pixels: Largest region.
+
+    Raises:
+        UserError: There are several images, or the region is empty, too large or begins outside the image.
+
+    Example:
+        >>> check_crop_arguments(argparse.Namespace(crop=[0, 0, 9, 0], object=None), [Path("a.png")], 100)
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: --crop: width and height must be at least 1, got 9 x 0
+    """
+    if is_cropped(args) and len(paths) != 1:
+        option = "--object" if args.crop is None else "--crop"
+        raise UserError(f"needs one image, got {count_of(len(paths), 'image')}", where=option, hint="give one file")
+    if args.crop is None:
+        return
+    x, y, width, height = args.crop
+    if min(x, y) < 0:
+        raise UserError(f"X and Y must be at least 0, got {x} and {y}", where="--crop")
+    if min(width, height) < 1:
+        raise UserError(f"width and height must be at least 1, got {width} x {height}", where="--crop")
+    if width * height > max_pixels:
+        limit = f"{max_pixels // 1_000_000} megapixels"
+        raise UserError(f"a region has at most {limit}, got {width} x {height} px", where="--crop")
+
+
+def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Sequence[Layer]) -> Window | None:
+    """Return the selected region, clipped to the image; None for the whole image.
+
+    Args:
+        args: Parsed arguments.
+        image_wh: Width and height of the image in pixels.
+        layers: Boxes on the image; ``--object`` counts those of the first.
+
+    Raises:
+        UserError: The region begins outside the image, or there is no such box.
+
+    Example:
+        >>> find_window(argparse.Namespace(crop=[90, 0, 50, 50], object=None), (100, 80), [])
+        (90, 0, 100, 50)
+    """
+    if args.object is not None:
+        return _window_around(args.object, image_wh, layers[0])
+    if args.crop is None:
+        return None
+    x, y, width, height = args.crop
+    if x >= image_wh[0] or y >= image_wh[1]:
+        size = f"{image_wh[0]} x {image_wh[1]} px"
+        raise UserError(f"the region begins outside the image of {size}, got X {x} and Y {y}", where="--crop")
+    return x, y, min(x + width, image_wh[0]), min(y + height, image_wh[1])
+
+
+def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Window:
+    """Return a square around a box, moved into the image where it fits."""
+    import numpy as np
+
+    count = len(layer.names)
+    if not 0 <= number < count:
+        last = f"0 to {count - 1}" if count else "none"
+        raise UserError(f"the image has {count_of(count, 'box')} ({last}), got {number}", where="--object")
+    corners = np.asarray(layer.polygons[number], np.float64).reshape(4, 2)
+    longest = float(np.hypot(*(corners - np.roll(corners, 1, 0)).T).max())
+    side = max(_SMALLEST_SIDE, round(_SIDES * longest))
+    starts, stops = [], []
+    for middle, limit in zip(((corners.min(0) + corners.max(0)) / 2).tolist(), image_wh):
+        start = min(max(0, round(middle - side / 2)), max(0, limit - side))
+        starts.append(start)
+        stops.append(min(start + side, limit))
+    return starts[0], starts[1], stops[0], stops[1]
+
+
+def crop_layer(layer: Layer, window: Window) -> Layer:
+    """Select the boxes whose circumscribed rectangle meets a region, in pixels of the region.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.cli._pictures import Layer
+        >>> polygons = np.array([[5.0, 5, 9, 5, 9, 9, 5, 9], [50, 50, 60, 50, 60, 60, 50, 60]])
+        >>> cropped = crop_layer(Layer(polygons, ["ship", "car"]), (40, 40, 80, 80))
+        >>> cropped.names, cropped.polygons[0, :2].tolist()
+        (['car'], [10.0, 10.0])
+    """
+    import numpy as np
+
+    corners = np.asarray(layer.polygons, np.float64).reshape(-1, 4, 2)
+    meets = ((corners.max(1) > window[:2]) & (corners.min(1) < window[2:])).all(1)
+    rows = np.flatnonzero(meets)
+    scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
+    polygons = (corners[rows] - np.array(window[:2])).reshape(-1, 8)
+    return replace(layer, polygons=polygons, names=[layer.names[row] for row in rows.tolist()], scores=scores)
+
+
+def window_path(path: Path, window: Window | None) -> Path:
+    """Return the path of the picture of a region: that of the whole image with the region appended to its name.
+
+    Example:
+        >>> window_path(Path("out/P1.png"), (10, 20, 110, 220)).name
+        'P1_10_20_100_200.png'
+    """
+    if window is None:
+        return path
+    x, y, x_stop, y_stop = window
+    return path.with_name(f"{path.stem}_{x}_{y}_{x_stop - x}_{y_stop - y}{path.suffix}")

@@ -1,0 +1,125 @@
+"""An image and the labels of its objects, found by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rotated_atss.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class LabeledObjects(NamedTuple):
+    """Objects of one image that have an area.
+
+    Attributes:
+        polygons: (N, 8) array of corners in pixels.
+        names: Class name of each object.
+        difficult: Difficult flag of each object, 0 to 2; 3 for a crowd box of COCO.
+        without_area: Number of objects that were left out because they have no area.
+    """
+
+    polygons: NDArray
+    names: list[str]
+    difficult: list[int]
+    without_area: int
+
+
+CROWD = 3
+_MAX_NAME = 40  # letters of a class name in the table
+
+
+def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:
+    """Find an image and its label file.
+
+    Args:
+        image: Path of the image, or with ``data`` the name of a tile, with or without suffix.
+        labels: A DOTA label file, a folder of such files, or a COCO instances JSON. By default the label file in the
+            folder ``labelTxt`` of a dataset, or the one beside the image.
+        data: Dataset folder with ``images`` and ``labelTxt``.
+
+    Raises:
+        UserError: The image or the label file does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("P1.png", "P1.txt"):
+        ...         Path(folder, name).touch()
+        ...     find_image_and_labels(f"{folder}/P1.png", None, None)[1].name
+        'P1.txt'
+    """
+    path = Path(image) if data is None else _find_tile(Path(data), image)
+    if not path.is_file():
+        raise UserError("no such image", where=path)
+    name = f"{path.stem}.txt"
+    if labels is not None:
+        given = Path(labels)
+        candidates = [given / name if given.is_dir() else given]
+    elif data is not None:
+        candidates = [Path(data) / "labelTxt" / name]
+    else:
+        candidates = [path.parent.parent / "labelTxt" / name, path.parent / name]
+    for candidate in candidates:
+        if candidate.is_file():
+            return path, candidate
+    raise UserError("no label file of this image", where=candidates[0], hint="give it with --labels")
+
+
+def _find_tile(data: Path, name: str) -> Path:
+    from rotated_atss.dota.folders import list_images
+
+    images = [path for path in list_images(data / "images") if name in (path.name, path.stem)]
+    if not images:
+        raise UserError(f"no image '{name}'", where=data / "images", hint="give the name of a tile")
+    return images[0]
+
+
+def read_objects(labels: Path, image: Path) -> LabeledObjects:
+    """Read the objects of an image; classes can have any name.
+
+    Args:
+        labels: A DOTA label file, or a COCO instances JSON.
+        image: The image file.
+
+    Raises:
+        UserError: The file is malformed, or the JSON does not list the image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "P1.txt")
+        ...     _ = path.write_text("10 10 30 10 30 20 10 20 ship 1")
+        ...     read_objects(path, Path("P1.png")).difficult
+        [1]
+    """
+    import numpy as np
+
+    from rotated_atss.dota.labels import read_labels
+    from rotated_atss.ops.polygon_iou import polygon_areas
+
+    if labels.suffix.lower() == ".json":
+        return _read_coco_objects(labels, image)
+    found = read_labels(labels)
+    has_area = polygon_areas(found.polygons) > 0
+    rows = np.flatnonzero(has_area).tolist()
+    names = [printable(found.names[row], _MAX_NAME) for row in rows]
+    flags = [int(found.difficult[row]) for row in rows]
+    return LabeledObjects(found.polygons[has_area], names, flags, int((~has_area).sum()))
+
+
+def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
+    import numpy as np
+
+    from rotated_atss.coco.instances import read_instances
+
+    instances = read_instances(labels)
+    entry = next((each for each in instances.images if Path(each.file_name).name == image.name), None)
+    if entry is None:
+        raise UserError(f"no entry for the image {image.name}", where=labels)
+    objects = instances.objects.get(entry.id, [])
+    boxes = np.array([each.box for each in objects], np.float64).reshape(-1, 4)
+    names = [printable(instances.categories[each.category_id], _MAX_NAME) for each in objects]
+    return LabeledObjects(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names, [CROWD * each.iscrowd for each in objects], 0)

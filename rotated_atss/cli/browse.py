@@ -1,0 +1,161 @@
+"""``rotated-atss browse``: draw what the network sees."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.errors import UserError, count_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rotated_atss.detection.engine.browse import InputBrowser, NetworkInput
+    from rotated_atss.io.png import Image
+
+HELP = (
+    "Draw the images and boxes that the network receives: after the augmentation, resizing and padding of a config's "
+    "own pipeline, with normalization undone. Ignored boxes are dashed."
+)
+SHEET = "contact_sheet.png"
+SHEET_CELL_PX = 512  # width of an image on the sheet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder of the data, as for train and test (default: the config's)"
+    )
+    parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="dataset (default: train)")
+    parser.add_argument("--number", type=int, default=8, metavar="N", help="number of images (default: 8)")
+    parser.add_argument("--start", type=int, default=0, metavar="I", help="index of the first image (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S",
+        help="the augmentation of an image depends on this and on its index (default: 0)",
+    )  # fmt: skip
+    parser.add_argument("--side-by-side", action="store_true", help="put the image before the pipeline to the left")
+    parser.add_argument("--sheet", action="store_true", help=f"also write all pictures on one, {SHEET}")
+    parser.add_argument("--out", metavar="DIR", help="folder for the pictures (default: work_dirs/CONFIG/browse)")
+    add_classes_argument(parser, "classes of your data", "those of the config")
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_inputs_exist(args.config)
+    if args.data and not Path(args.data).exists():
+        raise UserError("no such file or folder", where=args.data)
+    for option, lowest in (("number", 1), ("start", 0), ("seed", 0)):
+        if getattr(args, option) < lowest:
+            raise UserError(f"--{option} must be at least {lowest}, got {getattr(args, option)}")
+    from rotated_atss.detection.engine.browse import InputBrowser
+    from rotated_atss.detection.engine.config import load_config
+    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.visualization.network_input import add_caption
+    from rotated_atss.visualization.palettes import class_colors
+    from rotated_atss.visualization.png_output import check_overwritable, write_png
+
+    folder = Path(args.out or Path("work_dirs") / Path(args.config).stem / "browse")
+    check_output_apart(folder, [args.data] if args.data else [], may_contain_inputs=True)
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    browser = InputBrowser(cfg, args.split, args.data, args.classes)
+    if args.start >= len(browser):
+        raise UserError(f"--start must be below the number of images, {len(browser)}, got {args.start}")
+    if args.sheet:
+        check_overwritable(folder / SHEET)
+    sheet: dict[str, Image] = {}
+    colors = class_colors(browser.class_names)
+    for each in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
+        picture = _draw(each, browser, colors, args.side_by_side)
+        name = f"{each.index:05d}_{Path(each.name).stem}.png"
+        write_png(folder / name, add_caption(picture, [each.name, *each.facts]), protect_foreign=True)
+        print("\n".join(_lines(each, browser.class_names)))
+        if args.sheet:
+            title = " | ".join([f"{each.index} {each.name}", f"flip {each.flip}", each.facts[-1]])
+            sheet[title] = _reduced(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
+    if args.sheet:
+        write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
+    total = f"of {count_of(len(browser), 'image')} in the {args.split} dataset"
+    print(f"{count_of(min(args.number, len(browser) - args.start), 'picture')} {total} written to {folder}")
+    return 0
+
+
+def _draw(each: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
+    from rotated_atss.detection.engine.browse import as_drawn
+    from rotated_atss.visualization.contact_sheet import contact_sheet
+    from rotated_atss.visualization.network_input import draw_network_input
+
+    names, version = browser.class_names, browser.angle_version
+    after = draw_network_input(
+        each.image, as_drawn(each.boxes, version), _names(each.labels, names),
+        as_drawn(each.ignored_boxes, version), _names(each.ignored_labels, names),
+        image_wh=each.image_wh, colors=colors,
+    )  # fmt: skip
+    if not side_by_side or each.trace.image is None:
+        return after
+    height, width = after.shape[:2]
+    before = _draw_before(each, browser, colors, (width, height))
+    loaded = f"{each.original_wh[0]} x {each.original_wh[1]} px, {count_of(len(each.trace.boxes), 'box')}"
+    titles = [f"before the pipeline: {loaded}", "input of the network"]
+    return contact_sheet([before, after], titles, columns=2, cell_wh=(width, height))
+
+
+def _draw_before(each: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
+    """Draw the image and boxes as loaded, resized to fit a cell so that lines keep their width."""
+    import cv2
+
+    from rotated_atss.detection.engine.browse import as_drawn
+    from rotated_atss.visualization.network_input import draw_network_input
+
+    trace = each.trace
+    image = trace.image
+    assert image is not None
+    factor = min(cell_wh[0] / image.shape[1], cell_wh[1] / image.shape[0])
+    size = [max(1, round(side * factor)) for side in (image.shape[1], image.shape[0])]
+    resized: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    boxes = as_drawn(trace.boxes, browser.angle_version).clone()
+    boxes[:, :4] *= factor
+    ignored = trace.ignored
+    return draw_network_input(
+        resized, boxes[~ignored], _names(trace.labels[~ignored], browser.class_names),
+        boxes[ignored], _names(trace.labels[ignored], browser.class_names), colors=colors,
+    )  # fmt: skip
+
+
+def _reduced(picture: Image, width: int) -> Image:
+    """Return a picture reduced to a width, as a sheet of many pictures would not fit in memory."""
+    import cv2
+
+    factor = min(1.0, width / picture.shape[1])
+    size = [max(1, round(side * factor)) for side in (picture.shape[1], picture.shape[0])]
+    reduced: Any = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return reduced
+
+
+def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
+    """Arrange pictures in cells of the largest width and height."""
+    from rotated_atss.visualization.contact_sheet import contact_sheet
+
+    height, width = (max(picture.shape[axis] for picture in pictures.values()) for axis in (0, 1))
+    width = max(width, SHEET_CELL_PX)  # room for the title
+    return contact_sheet(list(pictures.values()), list(pictures), cell_wh=(width, height))
+
+
+def _lines(each: NetworkInput, names: Sequence[str]) -> list[str]:
+    """Return the line of an image, and a line per reason for which the pipeline dropped boxes."""
+    counts: dict[str, Counter[str]] = {}
+    for box in each.trace.dropped:
+        counts.setdefault(box.reason, Counter()).update(_names([box.label], names))
+    reasons = [
+        f"  dropped {', '.join(f'{count} {name}' for name, count in classes.most_common())}: {reason}"
+        for reason, classes in counts.items()
+    ]
+    return [f"{each.index} {each.name}: {', '.join(each.facts)}, {len(each.trace.dropped)} dropped", *reasons]
+
+
+def _names(labels: Iterable[Any], names: Sequence[str]) -> list[str]:
+    return [names[int(label)] if int(label) < len(names) else f"class {int(label)}" for label in labels]

@@ -1,0 +1,190 @@
+"""``rotated-atss show-assignment``: show which priors a config's assigner assigns to the objects of an image."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._labeled_image import CROWD, LabeledObjects, find_image_and_labels, read_objects
+from rotated_atss.cli._preflight import check_inputs_exist
+from rotated_atss.errors import UserError, count_of
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from rotated_atss.analysis.assignment_trace import AssignmentTrace
+    from rotated_atss.detection.engine.assigner_trace import ImageAssignment
+
+HELP = (
+    "Show which priors the assigner of a config assigns to the objects of an image, at the input size of the network: "
+    "a table of the objects with their positives per level, and with --object the steps of ATSS for one of them. "
+    "--out draws the same over the image."
+)
+_REDUCED = 1.5  # an image that the pipeline reduces by more is probably not a tile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="path or bare name of a config")
+    parser.add_argument("image", metavar="IMAGE", help="image file, or with --data the name of a tile")
+    parser.add_argument(
+        "--object", type=int, metavar="N", help="show the steps of ATSS for object N of the table, from 0"
+    )
+    parser.add_argument(
+        "--labels", metavar="FILE|DIR",
+        help="DOTA label file of the image, folder of such files, or COCO instances JSON (default: the file of the "
+        "same name in ../labelTxt, or beside the image)",
+    )  # fmt: skip
+    parser.add_argument("--data", metavar="DIR", help="dataset folder with images and labelTxt, as split writes it")
+    parser.add_argument("--out", metavar="PNG", help="draw a picture: all objects, or with --object that object")
+    parser.add_argument("--json", metavar="FILE", help="write the table, and with --object its trace, to this file")
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_inputs_exist(args.config)
+    image, labels = find_image_and_labels(args.image, args.labels, args.data)
+    _check_outputs(args, [image, labels, *([args.data] if args.data else [])])
+    objects = read_objects(labels, image)
+    from rotated_atss.detection.engine.config import load_config
+    from rotated_atss.io.images import image_size
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    assignment, names = _prepare(cfg, objects, image_size(image))
+    _check_object(args.object, len(names), labels)
+    traces = _traces(assignment, args.object)
+    _print(args, cfg, image, assignment, names, traces, objects)
+    if args.out:
+        _write_picture(Path(args.out), cfg, image, assignment, names, traces)
+        print(f"\npicture: {args.out}")
+    if args.json:
+        from rotated_atss.io.files import write_json
+
+        write_json(args.json, _to_json(cfg, image, assignment, names, traces))
+    return 0
+
+
+def _check_outputs(args: argparse.Namespace, inputs: list[Any]) -> None:
+    from rotated_atss.io.files import check_output_apart
+
+    if args.out and Path(args.out).suffix.lower() != ".png":
+        raise UserError(f"pictures are written as .png, got '{Path(args.out).suffix}'", where="--out")
+    for target in filter(None, (args.out, args.json)):
+        if Path(target).is_dir():
+            raise UserError("is a folder, not a file", where=target)
+        check_output_apart(target, inputs)
+    if args.out and args.json and Path(args.out).resolve() == Path(args.json).resolve():
+        raise UserError(f"--out and --json must be two files, got {args.out} twice")
+
+
+def _check_object(number: int | None, count: int, labels: Path) -> None:
+    if number is not None and not 0 <= number < count:
+        last = f"0 to {count - 1}" if count else "none"
+        raise UserError(f"the image has {count_of(count, 'object')} ({last}), got {number}", where="--object")
+
+
+def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) -> tuple[ImageAssignment, list[str]]:
+    """Return the assignment of an image, and the class names of the objects that are not ignored."""
+    import torch
+
+    from rotated_atss.detection.engine.assigner_trace import has_oriented_boxes, prepare_assignment
+    from rotated_atss.ops.boxes import poly_to_obb
+
+    dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    use, lowest = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
+    is_difficult = [lowest <= flag < CROWD for flag in objects.difficult]
+    kept = [row for row, flag in enumerate(is_difficult) if not (flag and use == "drop")]
+    ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and use == "ignore") for row in kept]
+    polygons = torch.from_numpy(objects.polygons[kept])
+    if has_oriented_boxes(cfg):
+        boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))
+    else:
+        corners = polygons.view(-1, 4, 2)
+        boxes = torch.cat((corners.amin(1), corners.amax(1)), 1) if len(corners) else polygons[:, :4]
+    assignment = prepare_assignment(cfg, image_wh, boxes.tolist(), ignored)
+    return assignment, [objects.names[row] for row, flag in zip(kept, ignored) if not flag]
+
+
+def _traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
+    """Return the traces of an object: for oriented boxes by circumscribed and by oriented boxes."""
+    if number is None or not assignment.is_atss:
+        return {}
+    variants = ("hbb", "obb") if assignment.oriented else ("config",)
+    return {variant: assignment.trace(variant, number) for variant in variants}
+
+
+def _print(
+    args: argparse.Namespace,
+    cfg: Config,
+    image: Path,
+    assignment: ImageAssignment,
+    names: list[str],
+    traces: dict[str, AssignmentTrace],
+    objects: LabeledObjects,
+) -> None:
+    from rotated_atss.analysis.assignment_text import format_objects, format_trace
+    from rotated_atss.cli._assignment_picture import positives_of, title_of, variant_title
+    from rotated_atss.io.images import image_size
+
+    width, height = image_size(image)
+    print(title_of(cfg, image, assignment, names))
+    if objects.without_area:
+        print(f"{count_of(objects.without_area, 'object')} without area left out")
+    if width > _REDUCED * assignment.inputs.image_wh[0]:
+        print(
+            f"the image of {width} x {height} px is reduced as in the config's test pipeline; training sees tiles: "
+            "show a tile of rotated-atss split"
+        )
+    if args.object is None:
+        counts = positives_of(assignment, len(names))
+        print(f"\n{format_objects(assignment.inputs.gt_boxes, names, counts, assignment.strides)}")
+        return
+    print(f"object {args.object}: {names[args.object]}")
+    if not traces:
+        print(f"{type(assignment.assigner).__name__} is not ATSS, so there is no trace: --out shows its positives")
+    for variant, trace in traces.items():
+        print(f"\n{variant_title(assignment, variant)}")
+        print(*format_trace(trace, assignment.strides), sep="\n")
+
+
+def _write_picture(
+    out: Path,
+    cfg: Config,
+    image: Path,
+    assignment: ImageAssignment,
+    names: list[str],
+    traces: dict[str, AssignmentTrace],
+) -> None:
+    from rotated_atss.cli._assignment_picture import draw_object, draw_overview
+    from rotated_atss.io.files import atomic_write
+
+    png = draw_object(cfg, image, assignment, names, traces) if traces else draw_overview(cfg, image, assignment, names)
+    atomic_write(out, png)
+
+
+def _to_json(
+    cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
+) -> dict[str, Any]:
+    from rotated_atss.analysis.assignment_json import trace_to_json
+    from rotated_atss.cli._assignment_picture import positives_of
+
+    counts = positives_of(assignment, len(names)).tolist()
+    content: dict[str, Any] = {
+        "config": cfg.config_name,
+        "image": image.stem,
+        "input_wh": list(assignment.inputs.image_wh),
+        "assigner": type(assignment.assigner).__name__,
+        "strides": assignment.strides,
+        "objects": [
+            {"object": index, "class": name, "box": box, "positives": sum(row), "positives_by_level": row}
+            for index, (name, box, row) in enumerate(zip(names, assignment.inputs.gt_boxes.tolist(), counts))
+        ],
+        "ignored": len(assignment.inputs.gt_boxes_ignore),
+    }
+    if traces:
+        traced = {variant: trace_to_json(trace, assignment.strides) for variant, trace in traces.items()}
+        content["config_variant"], content["traces"] = assignment.variant, traced
+    return content

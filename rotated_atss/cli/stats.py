@@ -1,0 +1,154 @@
+"""``rotated-atss stats``: statistics of a dataset, and the tiles and anchor scale that suit it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rotated_atss.cli._classes_option import add_classes_argument
+from rotated_atss.cli.convert_labels import FORMAT_NAMES
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rotated_atss.analysis.dataset_objects import DatasetObjects
+    from rotated_atss.analysis.tile_plan import TilePlan
+    from rotated_atss.tiling.tile_counts import TileCounts
+
+HELP = (
+    "Print the statistics of a dataset by class, size, aspect ratio and number per image and tile, and recommend tile "
+    "size, gap, rates and anchor scale with the reason for each."
+)
+# per kind of dataset: anchor scale, detections per image and input size of the configs
+ORIENTED, HORIZONTAL = (4.0, 2000), (8.0, 100)
+TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("dataset (one of --labels, --data and --coco-annotations)")
+    data.add_argument("--images", metavar="DIR", help="folder of the images, for --labels")
+    data.add_argument("--labels", metavar="DIR|FILE", help="folder or file of the labels of full images")
+    data.add_argument(
+        "--label-format", default="auto", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
+        help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
+    )  # fmt: skip
+    data.add_argument("--data", metavar="TILES", help="tiles written by split")
+    data.add_argument("--coco-annotations", metavar="JSON", help="COCO instances JSON with horizontal boxes")
+    add_classes_argument(data, "class names in index order, for labels with class indices", "those of the labels")
+    parser.add_argument(
+        "--input-size", type=int, nargs=2, metavar=("W", "H"),
+        help="size to which the config resizes images, for the anchor scale (default: none for --labels, 1024 1024 for "
+        "--data, 1333 800 for --coco-annotations)",
+    )  # fmt: skip
+    parser.add_argument("--json", metavar="FILE", help="write the report to this file")
+    parser.add_argument("--out", metavar="DIR", help="folder for dataset.png, with plots, and classes.csv")
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rotated_atss.analysis.dataset_report import report_dataset
+    from rotated_atss.analysis.dataset_tables import format_dataset
+    from rotated_atss.io.files import check_output_apart, write_json
+    from rotated_atss.io.processes import available_cores
+
+    inputs = _check_arguments(args)
+    for target in filter(None, (args.json, args.out)):
+        check_output_apart(target, inputs, may_contain_inputs=True)
+    workers = args.workers or available_cores()
+    objects = _read(args, workers)
+    count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _tile_counter(objects, workers)
+    anchor_scale, max_per_img = HORIZONTAL if args.coco_annotations else ORIENTED
+    report = {
+        "source": inputs,
+        **report_dataset(
+            objects,
+            count_tiles,
+            current=_current_plan(args.data),
+            anchor_scale=anchor_scale,
+            max_per_img=max_per_img,
+            input_wh=_input_wh(args),
+        ),
+    }
+    print(format_dataset(report, images_are_tiles=bool(args.data)))
+    if args.json:
+        write_json(args.json, report)
+    if args.out:
+        _write_files(Path(args.out), report, inputs)
+    return 0
+
+
+def _check_arguments(args: argparse.Namespace) -> list[str]:
+    """Return the inputs."""
+    given = [name for name in ("labels", "data", "coco_annotations") if getattr(args, name) is not None]
+    if len(given) != 1:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
+        raise UserError(f"one of --labels, --data and --coco-annotations is needed, got {options}")
+    if (args.images is None) == (args.labels is not None):
+        raise UserError("--images and --labels are given together", hint="the sizes of the images decide on the tiles")
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers must be at least 1, got {args.workers}")
+    if args.input_size and min(args.input_size) < 1:
+        raise UserError(f"--input-size must be positive, got {args.input_size[0]} {args.input_size[1]}")
+    return [getattr(args, name) for name in ("images", *given) if getattr(args, name) is not None]
+
+
+def _read(args: argparse.Namespace, workers: int) -> DatasetObjects:
+    from rotated_atss.analysis.dataset_reading import read_coco_objects, read_labeled_images
+    from rotated_atss.dota.classes import resolve_classes
+
+    if args.coco_annotations:
+        return read_coco_objects(args.coco_annotations)
+    classes = None if args.classes is None else resolve_classes(args.classes)
+    if args.data:
+        images, labels = (Path(args.data) / name for name in ("images", "labelTxt"))
+        for folder in (images, labels):
+            if not folder.is_dir():
+                what = f"no folder {folder.name}"
+                raise UserError(what, where=args.data, hint="give the output folder of split, or --images and --labels")
+        return read_labeled_images(images, labels, "dota", classes=classes, workers=workers)
+    return read_labeled_images(args.images, args.labels, args.label_format, classes=classes, workers=workers)
+
+
+def _is_coco_of_small_images(args: argparse.Namespace, objects: DatasetObjects) -> bool:
+    """Return whether the dataset is trained without splitting: horizontal boxes on images that fit into a window."""
+    from rotated_atss.analysis.tile_plan import TilePlan, fits_whole
+
+    return args.coco_annotations is not None and fits_whole(objects.image_wh, TilePlan())
+
+
+def _tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TilePlan], TileCounts]:
+    from rotated_atss.tiling.split_settings import SplitSettings
+    from rotated_atss.tiling.tile_counts import count_tiles
+
+    def count(plan: TilePlan) -> TileCounts:
+        settings = SplitSettings(sizes=(plan.size,), gaps=(plan.gap,), rates=plan.rates)
+        return count_tiles(objects.image_wh, objects.image_index, objects.polygons, settings, workers)
+
+    return count
+
+
+def _current_plan(data: str | None) -> TilePlan | None:
+    """Return the windows of tiles from their manifest."""
+    from rotated_atss.analysis.tile_plan import TilePlan
+    from rotated_atss.tiling.manifest import find_manifest
+
+    window = find_manifest(data).window
+    return TilePlan(*window) if window and window != (0, 0) else None
+
+
+def _input_wh(args: argparse.Namespace) -> tuple[int, int] | None:
+    if args.input_size:
+        return args.input_size[0], args.input_size[1]
+    return TILE_INPUT if args.data else COCO_INPUT if args.coco_annotations else None
+
+
+def _write_files(folder: Path, report: dict[str, Any], inputs: list[str]) -> None:
+    from rotated_atss.analysis.dataset_plots import plot_dataset
+    from rotated_atss.analysis.dataset_tables import classes_csv
+    from rotated_atss.io.files import atomic_write
+
+    atomic_write(folder / "classes.csv", classes_csv(report["classes"]))
+    atomic_write(folder / "dataset.png", plot_dataset(report, ", ".join(inputs)))
+    print(f"\nplots and table: {folder / 'dataset.png'}, {folder / 'classes.csv'}")

@@ -1,0 +1,141 @@
+"""Assignment of one image by the assigner of a config, and its trace where the assigner is ATSS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet.registry import TASK_UTILS
+from mmengine.config import Config
+from torch import Tensor
+
+from rotated_atss.analysis.assignment_trace import AssignmentTrace, trace_atss
+from rotated_atss.assign import CENTER_MARGIN_PX
+from rotated_atss.detection.engine.assigner_statistics import (
+    assign_priors,
+    build_assigner,
+    dense_head_parts,
+    grid_priors,
+    padded_wh,
+)
+from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.engine.dataset_records import AssignmentInput, build_assignment_input
+from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
+from rotated_atss.detection.task_modules.selection_assigner import SelectionAssigner
+from rotated_atss.ops.boxes import obb_to_hbb
+
+
+@dataclass(frozen=True)
+class ImageAssignment:
+    """An image at the input size of the network, its ground truth, the priors of a config, and its assigner.
+
+    Attributes:
+        inputs: Size and ground truth, in pixels of the network's input.
+        strides: Stride of each level in pixels.
+        priors: (A, 5) or (A, 4) priors, level after level.
+        level_sizes: Number of priors per level.
+        assigner: The config's assigner.
+        assigner_cfg: Its config.
+    """
+
+    inputs: AssignmentInput
+    strides: list[int]
+    priors: Tensor
+    level_sizes: list[int]
+    assigner: Any
+    assigner_cfg: Any
+
+    @property
+    def oriented(self) -> bool:
+        """Whether boxes are (N, 5)."""
+        return self.priors.shape[1] == 5
+
+    @property
+    def variant(self) -> str:
+        """Boxes that the config's assigner compares: ``obb``, ``hbb``, or ``config`` for horizontal boxes."""
+        if not self.oriented:
+            return "config"
+        return "hbb" if getattr(self.assigner, "by_hbb", False) else "obb"
+
+    @property
+    def is_atss(self) -> bool:
+        """Whether the assigner is an ATSS assigner of this package, which has a trace."""
+        if isinstance(self.assigner, SelectionAssigner):
+            return self.assigner.strategy == "atss"
+        return isinstance(self.assigner, RotatedATSSAssigner)
+
+    def assign(self) -> Tensor:
+        """Return the (A,) assigned indices of the config's assigner."""
+        return assign_priors(self.assigner, self.priors, self.level_sizes, self.inputs)
+
+    def trace(self, variant: str, gt_index: int) -> AssignmentTrace:
+        """Trace an ATSS assigner for one ground-truth box.
+
+        Args:
+            variant: ``obb`` or ``hbb`` for the boxes that are compared, or ``config``.
+            gt_index: Index of the box.
+
+        Returns:
+            The trace; its positives are those of the assigner.
+        """
+        assigner = build_assigner(variant, self.assigner_cfg, self.oriented)
+        boxes = [self.priors, self.inputs.gt_boxes, self.inputs.gt_boxes_ignore]
+        if assigner.by_hbb and self.oriented:
+            boxes = [obb_to_hbb(each) for each in boxes]
+        priors, gt_boxes, gt_boxes_ignore = boxes
+        return trace_atss(
+            priors, self.level_sizes, gt_boxes, gt_index, topk=assigner.topk,
+            priors_per_location=assigner.num_priors_per_location(priors), gt_boxes_ignore=gt_boxes_ignore,
+            ignore_iof_threshold=assigner.ignore_iof_threshold,
+            center_margin=getattr(assigner, "center_margin", CENTER_MARGIN_PX),
+        )  # fmt: skip
+
+
+def prepare_assignment(
+    cfg: Config, image_wh: tuple[int, int], boxes: Sequence[Sequence[float]], ignored: Sequence[bool]
+) -> ImageAssignment:
+    """Scale the ground truth of an image as the config's test pipeline scales images, and generate the priors.
+
+    Args:
+        cfg: Config with the prior generator and the assigner.
+        image_wh: Width and height of the image in pixels.
+        boxes: Boxes of the image in pixels, ``cx, cy, w, h, angle`` if those of the config are oriented, else
+            ``x1, y1, x2, y2``.
+        ignored: Whether each box is ignored.
+
+    Raises:
+        UserError: The config has no dense head with an assigner.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> cfg = load_config("rotated_atss_obb_r50_fpn_1x_dota_le90")
+        >>> image = prepare_assignment(cfg, (512, 256), [[100, 100, 60, 20, 0.5]], [False])
+        >>> image.inputs.image_wh, image.inputs.gt_boxes[0, :4].tolist(), image.level_sizes
+        ((1024, 512), [200.0, 200.0, 120.0, 40.0], [8192, 2048, 512, 128, 32])
+        >>> int((image.assign() >= 0).sum()) == int(image.trace("obb", 0).is_positive.sum())
+        True
+    """
+    generator_cfg, assigner_cfg = dense_head_parts(cfg)
+    generator = TASK_UTILS.build(generator_cfg)
+    strides = [int(stride[0]) for stride in generator.strides]
+    instances = [{"bbox": list(box), "ignore_flag": int(flag)} for box, flag in zip(boxes, ignored)]
+    record = {"width": image_wh[0], "height": image_wh[1], "instances": instances}
+    inputs = build_assignment_input(record, find_test_dataset(cfg).get("pipeline") or [])
+    priors, level_sizes = grid_priors(generator, strides, *padded_wh(cfg, inputs.image_wh))
+    if not instances:
+        inputs = AssignmentInput(inputs.image_wh, priors[:0], priors[:0])
+    assigner = build_assigner("config", assigner_cfg, priors.shape[1] == 5)
+    return ImageAssignment(inputs, strides, priors, level_sizes, assigner, assigner_cfg)
+
+
+def has_oriented_boxes(cfg: Config) -> bool:
+    """Return whether the priors of a config's first dense head are oriented.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> has_oriented_boxes(load_config("atss_r50_fpn_1x_coco"))
+        False
+    """
+    generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
+    return generator.grid_priors([(1, 1)] * len(generator.strides), device="cpu")[0].shape[1] == 5

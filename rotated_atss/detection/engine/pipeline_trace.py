@@ -1,0 +1,181 @@
+"""What a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotated_atss.detection.datasets.transforms import RandomRotation
+
+_FLAGS = "gt_ignore_flags"  # selected together with the boxes by every transform that drops boxes
+
+
+@dataclass(frozen=True)
+class DroppedBox:
+    """A box that a step of the pipeline dropped.
+
+    Attributes:
+        label: Class index.
+        box: (5,) or (4,) before the step.
+        reason: Why it was dropped, and by which step.
+    """
+
+    label: int
+    box: Tensor
+    reason: str
+
+
+@dataclass
+class SampleTrace:
+    """What a pipeline did to a sample.
+
+    Attributes:
+        image: (H, W, 3) as loaded; None if the pipeline loads no image.
+        boxes: (N, 5) or (N, 4) as loaded.
+        labels: (N,) class indices.
+        ignored: (N,) bool, whether the box is ignored.
+        dropped: Boxes that the pipeline dropped.
+        rotation_deg: Clockwise angle by which the image was rotated, apart from quarter turns.
+        quarter_turns: Clockwise quarter turns.
+    """
+
+    image: np.ndarray | None = None
+    boxes: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    ignored: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    dropped: list[DroppedBox] = field(default_factory=list)
+    rotation_deg: float = 0.0
+    quarter_turns: int = 0
+
+
+class PipelineRecorder:
+    """Record what the pipelines of a dataset do, sample by sample.
+
+    Args:
+        dataset: A built dataset, also one inside wrappers. The steps of its pipelines are replaced by recording ones,
+            which call them.
+
+    Example::
+
+        recorder = PipelineRecorder(dataset)
+        sample = dataset[0]
+        recorder.trace.dropped
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.trace = SampleTrace()
+        for inner in built_datasets(dataset):
+            pipeline = getattr(inner, "pipeline", None)
+            steps = getattr(pipeline, "transforms", None)
+            if pipeline is not None and steps is not None:
+                pipeline.transforms = [_RecordedStep(step, self, not row) for row, step in enumerate(steps)]
+
+    def start(self) -> None:
+        """Start a new sample."""
+        self.trace = SampleTrace()
+
+
+class _RecordedStep:
+    """A step of a pipeline that records what it does."""
+
+    def __init__(self, step: Any, recorder: PipelineRecorder, is_first: bool) -> None:
+        self.step, self.recorder, self.is_first = step, recorder, is_first
+
+    def __call__(self, results: dict) -> dict | None:
+        if self.is_first:
+            self.recorder.start()
+        trace = self.recorder.trace
+        before = None
+        if "gt_bboxes" in results and _FLAGS in results:
+            before = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
+            results[_FLAGS] = _numbered(results[_FLAGS])
+        after = self.step(results)
+        if not isinstance(after, dict):
+            return after
+        kept = _take_numbers(after)
+        if before is not None and kept is not None:
+            trace.dropped += _dropped(*before, kept, self.step)
+        trace.rotation_deg = after.get("rotation_deg", trace.rotation_deg)
+        trace.quarter_turns = after.get("quarter_turns", trace.quarter_turns)
+        if trace.image is None and "img" in after:
+            trace.image = after["img"].copy()
+        if before is None and "gt_bboxes" in after:
+            _record_boxes(trace, after)
+        return after
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "step":
+            raise AttributeError(name)
+        return getattr(self.step, name)
+
+
+class _NumberedFlags(np.ndarray):
+    """Flags of boxes with the numbers of the boxes, which selections keep."""
+
+    numbers: np.ndarray | None
+
+    def __array_finalize__(self, other: Any) -> None:
+        self.numbers = None
+
+    def __getitem__(self, key: Any) -> Any:
+        """Select flags and numbers alike."""
+        chosen = super().__getitem__(key)
+        if isinstance(chosen, _NumberedFlags) and self.numbers is not None:
+            chosen.numbers = self.numbers[key]
+        return chosen
+
+
+def _numbered(flags: np.ndarray) -> _NumberedFlags:
+    numbered = np.asarray(flags).view(_NumberedFlags)
+    numbered.numbers = np.arange(len(flags))
+    return numbered
+
+
+def _take_numbers(results: dict) -> np.ndarray | None:
+    """Return the numbers of the boxes that are left, and make the flags a plain array again."""
+    flags = results.get(_FLAGS)
+    if not isinstance(flags, _NumberedFlags):
+        return None
+    results[_FLAGS] = np.asarray(flags)
+    return flags.numbers
+
+
+def _dropped(boxes: Tensor, labels: np.ndarray, kept: np.ndarray, step: Any) -> list[DroppedBox]:
+    gone = np.setdiff1d(np.arange(len(boxes)), kept)
+    return [DroppedBox(int(labels[row]), boxes[row], _reason(boxes[row], step)) for row in gone.tolist()]
+
+
+def _reason(box: Tensor, step: Any) -> str:
+    name = type(step).__name__
+    if not isinstance(step, RandomRotation):
+        return f"removed by {name}"
+    if float(box[2:4].min()) <= step.min_side:
+        return f"too small for {name}: the shorter side is not above min_side, {step.min_side:g} px"
+    return f"outside after {name}: the center has left the image"
+
+
+def _record_boxes(trace: SampleTrace, results: dict) -> None:
+    trace.boxes = results["gt_bboxes"].tensor.clone()
+    trace.labels = torch.from_numpy(np.array(results["gt_bboxes_labels"]))
+    trace.ignored = torch.from_numpy(np.array(results[_FLAGS]))
+
+
+def built_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the built datasets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> inner = SimpleNamespace(pipeline=None)
+        >>> list(built_datasets(SimpleNamespace(dataset=inner))) == [inner]
+        True
+    """
+    inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
+    if not inner:
+        yield dataset
+    for each in inner:
+        yield from built_datasets(each)

@@ -1,0 +1,159 @@
+"""Reading of polygons from GeoJSON without GDAL, which would download a CRS that a file names by an address."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.coco.json_file import is_finite_number, read_json
+from rotated_atss.errors import UserError, quote
+from rotated_atss.geo.crs import parse_crs
+from rotated_atss.geo.polygon_layer import HOLES, MULTIPOLYGONS, OTHERS, PolygonLayer
+
+_DEFAULT_CRS = "EPSG:4326"  # RFC 7946, 4; coordinates are longitude first in every file
+_NAMES = (
+    re.compile(r"urn:ogc:def:crs:([A-Za-z]+):[0-9.]*:([A-Za-z0-9]+)"),
+    re.compile(r"https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[0-9.]+/([A-Za-z0-9]+)"),  # a name, never opened
+    re.compile(r"([A-Za-z]+):([A-Za-z0-9]+)"),
+)
+_CRS_HINT = "write a name such as urn:ogc:def:crs:EPSG::32650, or convert the file to longitude and latitude"
+_Polygon = list[NDArray[np.float64]]  # rings, the outer one first
+
+
+def read_geojson_layer(path: Path) -> PolygonLayer:
+    """Read the polygons of a FeatureCollection, a feature or a geometry.
+
+    Args:
+        path: A GeoJSON file.
+
+    Returns:
+        The polygons. The ids of features are their positions in the file.
+
+    Raises:
+        UserError: The file is not GeoJSON, its CRS is not known, or a polygon is malformed.
+
+    Example:
+        >>> import tempfile
+        >>> text = '{"type": "Polygon", "coordinates": [[[1, 2], [3, 2], [3, 4], [1, 2]]]}'
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.geojson").write_text(text)
+        ...     read_geojson_layer(Path(folder, "a.geojson")).rings[0].shape
+        (3, 2)
+    """
+    content = read_json(path)
+    crs = read_crs_member(content, path)
+    notes: Counter[tuple[str, str]] = Counter()
+    rings: _Polygon = []
+    rows: list[int] = []
+    features = _list_features(content, path)
+    for index, feature in enumerate(features):
+        for outer, *inner in _polygons(feature, f"{path}: features[{index}]", notes):
+            notes[HOLES] += bool(inner)
+            rings.append(outer)
+            rows.append(index)
+    objects = np.empty(len(rings), object)
+    objects[:] = rings
+    return PolygonLayer(path, crs, np.array(rows, np.int64), objects, _columns(features, rows), +notes)
+
+
+def read_crs_member(content: Any, path: Path) -> str:
+    """Return the CRS that the member ``crs`` of a GeoJSON file names, as ``AUTHORITY:CODE``.
+
+    Without the member it is WGS 84.
+
+    Args:
+        content: The content of the file.
+        path: The file, for errors.
+
+    Raises:
+        UserError: The CRS is not known, or is not stated by a name: an address is never opened.
+
+    Example:
+        >>> named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32650"}}
+        >>> read_crs_member({"crs": named}, Path("a.geojson"))
+        'EPSG:32650'
+    """
+    member = content.get("crs") if isinstance(content, dict) else None
+    if not member:
+        return _DEFAULT_CRS
+    properties = member.get("properties") if isinstance(member, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
+    if not isinstance(name, str) or member.get("type") != "name":
+        raise UserError("the member crs must be the name of a CRS, not an address", where=path, hint=_CRS_HINT)
+    match = next(filter(None, (pattern.fullmatch(name.strip()) for pattern in _NAMES)), None)
+    if match is None:
+        raise UserError(f"the member crs must name a CRS by its code, got {quote(name)}", where=path, hint=_CRS_HINT)
+    code = f"{match[1]}:{match[2]}"
+    try:
+        parse_crs(code)
+    except UserError as error:
+        raise UserError(f"the member crs: {error.what}", where=path, hint=_CRS_HINT) from None
+    return code
+
+
+def _list_features(content: Any, path: Path) -> Sequence[Any]:
+    kind = content.get("type") if isinstance(content, dict) else None
+    if kind == "FeatureCollection" and isinstance(content.get("features"), list):
+        return content["features"]
+    if kind == "Feature":
+        return [content]
+    if kind in ("Polygon", "MultiPolygon"):
+        return [{"type": "Feature", "properties": {}, "geometry": content}]
+    raise UserError("not a FeatureCollection of GeoJSON", where=path, hint="expected a list 'features'")
+
+
+def _polygons(feature: Any, where: str, notes: Counter[tuple[str, str]]) -> Iterator[_Polygon]:
+    """Yield the polygons of a feature, and count what is left out."""
+    if not isinstance(feature, Mapping):
+        raise UserError(f"a feature must be an object, got {quote(feature)}", where=where)
+    geometry = feature.get("geometry")
+    kind = geometry.get("type") if isinstance(geometry, Mapping) else None
+    parts = geometry.get("coordinates") if isinstance(geometry, Mapping) else None
+    if kind == "Polygon":
+        parts = [parts] if parts else []
+    if kind not in ("Polygon", "MultiPolygon") or not parts:
+        notes[OTHERS] += 1
+        return
+    if not isinstance(parts, list):
+        raise UserError(f"coordinates must be a list, got {quote(parts)}", where=where)
+    notes[MULTIPOLYGONS] += len(parts) > 1
+    for part in parts:
+        if not isinstance(part, list) or not part:
+            raise UserError(f"a polygon must be a list of rings, got {quote(part)}", where=where)
+        yield [_ring(ring, where) for ring in part]
+
+
+def _ring(ring: Any, where: str) -> NDArray[np.float64]:
+    """Return the corners of a ring without the repeated first one, (K, 2)."""
+    points = ring if isinstance(ring, list) else []
+    for point in points:
+        if not isinstance(point, list) or len(point) < 2 or not all(map(is_finite_number, point[:2])):
+            raise UserError(f"a point must be x, y, got {quote(point)}", where=where)
+    corners = np.array([point[:2] for point in points], np.float64).reshape(-1, 2)
+    if len(corners) > 1 and (corners[0] == corners[-1]).all():
+        corners = corners[:-1]
+    if len(corners) < 3:
+        raise UserError(f"a polygon must have at least three corners, got {len(corners)}", where=where)
+    return corners
+
+
+def _columns(features: Sequence[Any], rows: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Return the properties of the features of ``rows`` by name: numbers as float64, anything else as objects."""
+    properties = [feature.get("properties") or {} if isinstance(feature, Mapping) else {} for feature in features]
+    properties = [each if isinstance(each, Mapping) else {} for each in properties]
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in properties[row]):
+        values = [properties[row].get(name) for row in rows]
+        is_number = all(value is None or is_finite_number(value) for value in values)
+        if is_number and any(value is not None for value in values):
+            columns[name] = np.array([np.nan if value is None else value for value in values], np.float64)
+        else:
+            columns[name] = np.empty(len(values), object)
+            columns[name][:] = values
+    return columns

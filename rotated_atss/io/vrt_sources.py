@@ -1,0 +1,106 @@
+"""The files that a VRT image names: local images only, because GDAL would open addresses, databases and any file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from xml.parsers import expat
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.io.files import read_bytes
+from rotated_atss.io.image_header import UnreadableImageError, read_header
+
+_SOURCES = ("SourceFilename", "SourceDataset")
+_METADATA = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")  # items of metadata that name files
+_NOT_LOCAL = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]*://|\s*<|[A-Za-z][A-Za-z0-9_]+:(?![\\/])")
+_VIRTUAL = "/vsi"  # GDAL's prefix of files in archives and on the network
+_ERDAS = b"EHFA_HEADER_TAG"
+_MAX_DEPTH = 8  # of VRT files that name VRT files
+_HINT = "a VRT file may name local images only: download or convert its sources first"
+
+
+def check_vrt_sources(path: Path) -> None:
+    """Refuse a VRT file that names anything but local image files.
+
+    Args:
+        path: The VRT file. The VRT files that it names are checked as well.
+
+    Raises:
+        UserError: A source is on the network, in an archive or a database, is missing, or is not an image.
+
+    Example:
+        >>> import tempfile
+        >>> text = "<VRTDataset><SourceFilename>/vsicurl/http://host/a.tif</SourceFilename></VRTDataset>"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.vrt").write_text(text)
+        ...     check_vrt_sources(Path(folder, "a.vrt"))
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: ...a.vrt: the source is not a local file, got '/vsicurl/http://host/a.tif' (...)
+    """
+    status = path.stat()
+    _check(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1024)  # the parts of a large image are opened one by one
+def _check(path: Path, _modified: int, _size: int) -> None:
+    _check_tree(path, (), set())
+
+
+def _check_tree(path: Path, parents: tuple[Path, ...], checked: set[Path]) -> None:
+    """Check a VRT file and those that it names, each once; ``parents`` are the files that name it."""
+    resolved = path.resolve()
+    if resolved in parents:
+        raise UserError("the VRT file names itself", where=parents[0], hint=_HINT)
+    if len(parents) > _MAX_DEPTH:
+        raise UserError(f"VRT files name each other more than {_MAX_DEPTH} deep", where=parents[0], hint=_HINT)
+    for name, is_relative in dict.fromkeys(_read_sources(path)):
+        if _NOT_LOCAL.match(name) or "\0" in name:
+            raise UserError(f"the source is not a local file, got {quote(name)}", where=path, hint=_HINT)
+        source = path.parent / name if is_relative else Path(name)
+        if source.resolve() not in checked and _check_image(source, name, path):
+            _check_tree(source, (*parents, resolved), checked)
+        checked.add(source.resolve())
+
+
+def _check_image(source: Path, name: str, path: Path) -> bool:
+    """Refuse a source that is not an image; return whether it is a VRT file."""
+    try:
+        header = read_header(source)
+    except UnreadableImageError as error:
+        raise UserError(f"the source {quote(name)} {error.what}", where=path, hint=_HINT) from error
+    if header is None and read_bytes(source, length=len(_ERDAS)) != _ERDAS:
+        raise UserError(f"the source is not an image that is read, got {quote(name)}", where=path, hint=_HINT)
+    return header is not None and header.file_format == "VRT"
+
+
+def _read_sources(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the names of files in a VRT file, and whether each is relative to its folder."""
+    found: list[tuple[str, bool]] = []
+    elements: list[tuple[str, dict[str, str], list[str]]] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        elements.append((tag, attributes, []))
+        found.extend((value, False) for value in attributes.values() if value.startswith(_VIRTUAL))
+
+    def end(_: str) -> None:
+        tag, attributes, parts = elements.pop()
+        text = "".join(parts).strip()
+        is_name = tag in _SOURCES or (tag == "MDI" and attributes.get("key", "").upper() in _METADATA)
+        if is_name or text.startswith(_VIRTUAL):
+            found.append((text, attributes.get("relativeToVRT", attributes.get("relativetoVRT", "0")) != "0"))
+
+    def refuse(*_: object) -> None:
+        raise UserError("the VRT file declares an entity, which is not read", where=path)
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = lambda text: elements[-1][2].append(text)
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(read_bytes(path), True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise UserError(f"not a readable VRT file: {error}", where=path) from None
+    yield from found

@@ -1,0 +1,95 @@
+"""Reading of a large label folder in several processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss.dota.detections import TASK1_PREFIX
+from rotated_atss.io.processes import run_jobs
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.reading import AUTO, list_label_paths, read_label_set, reject_duplicates
+from rotated_atss.label_formats.recognize import check_format, recognize_format
+from rotated_atss.label_formats.records import ImageLabels, LabelSet, ReadOptions, note_lines
+from rotated_atss.label_formats.registry import get_format
+
+_FILES_PER_JOB = 100
+_JOB_BYTES = 64 << 20
+_READ_AT_ONCE = ("vector",)  # formats whose files do not belong to one image each
+
+
+@dataclass(frozen=True)
+class _Job:
+    paths: tuple[Path, ...]
+    format_name: str
+    image_folder: Path | None
+    classes: tuple[str, ...] | None
+
+
+_Part = tuple[list[ImageLabels], tuple[str, ...], Counter[tuple[str, str]]]
+
+
+def read_label_set_parallel(
+    source: str | Path,
+    format_name: str = AUTO,
+    *,
+    image_folder: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    workers: int = 1,
+) -> LabelSet:
+    """Read labels as :func:`rotated_atss.label_formats.reading.read_label_set` does, in several processes.
+
+    Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
+
+    Args:
+        source: A file or folder. Only folders of more than 100 files are divided.
+        format_name: A label format, or ``auto``.
+        image_folder: Folder of the images, for formats that need their sizes.
+        classes: Class names in index order, for formats that store class indices.
+        workers: Number of processes.
+
+    Raises:
+        UserError: As ``read_label_set``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("P1", "P2"):
+        ...         _ = Path(folder, f"{name}.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     [image.name for image in read_label_set_parallel(folder, workers=2).images]
+        ['P1', 'P2']
+    """
+    folder = None if image_folder is None else Path(image_folder)
+    paths = list_label_paths(source, format_name)
+    together = workers <= 1 or format_name in _READ_AT_ONCE or len(paths) <= _FILES_PER_JOB
+    if together or any(path.name.startswith(TASK1_PREFIX) for path in paths):
+        images = None if folder is None else ImageFiles(folder)
+        return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
+    if format_name == AUTO:
+        format_name = recognize_format(paths)
+    else:
+        check_format(paths, format_name)
+    names = None if classes is None else tuple(classes)
+    starts = range(0, len(paths), _FILES_PER_JOB)
+    jobs = [_Job(tuple(paths[start : start + _FILES_PER_JOB]), format_name, folder, names) for start in starts]
+    parts = dict(run_jobs(_read_part, jobs, workers, [_JOB_BYTES] * len(jobs)))
+    return _join(format_name, [parts[index] for index in range(len(jobs))])
+
+
+def _read_part(job: _Job) -> _Part:
+    options = ReadOptions(classes=job.classes, fit_polygons=True)
+    if job.image_folder is not None:
+        options.images = ImageFiles(job.image_folder)
+        options.size_of = options.images.size
+    records = get_format(job.format_name).read(job.paths, options)
+    return records, tuple(options.class_order), options.notes
+
+
+def _join(format_name: str, parts: Sequence[_Part]) -> LabelSet:
+    records = [record for part, _, _ in parts for record in part]
+    reject_duplicates(records)
+    class_order = dict.fromkeys(name for _, names, _ in parts for name in names)
+    notes: Counter[tuple[str, str]] = sum((part_notes for _, _, part_notes in parts), Counter())
+    return LabelSet(format_name, tuple(records), tuple(class_order), note_lines(notes))

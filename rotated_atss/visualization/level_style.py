@@ -1,0 +1,123 @@
+"""Color, marker and size of the levels of a feature pyramid in plots of an assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+# Okabe and Ito's colors for color-blind readers (https://jfly.uni-koeln.de/color/), in an order in which neighboring
+# levels differ in lightness too
+LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
+LEVEL_MARKERS = "osD^vPX"
+# Relative to the finest level: where centers of several levels coincide, each marker extends beyond the finer ones.
+_DIAMETERS = (1.0, 1.4, 1.7, 3.0, 4.0, 4.4, 5.2)
+_HALO = "black"
+_LONGEST_DASHED_PX = 100_000  # dashes of longer lines take seconds
+
+
+def level_color(level: int) -> str:
+    """Return the color of a level, counted from 0.
+
+    Example:
+        >>> level_color(0), level_color(7)
+        ('#e69f00', '#e69f00')
+    """
+    return LEVEL_COLORS[level % len(LEVEL_COLORS)]
+
+
+def level_marker(level: int) -> str:
+    """Return matplotlib's marker of a level, counted from 0.
+
+    Example:
+        >>> level_marker(0), level_marker(1)
+        ('o', 's')
+    """
+    return LEVEL_MARKERS[level % len(LEVEL_MARKERS)]
+
+
+def level_diameter(level: int) -> float:
+    """Return the diameter of a level's marker relative to that of the finest level.
+
+    Example:
+        >>> level_diameter(0), level_diameter(9)
+        (1.0, 5.2)
+    """
+    return _DIAMETERS[min(level, len(_DIAMETERS) - 1)]
+
+
+def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool = True, label: str = "") -> None:
+    """Plot the points of a level: filled, or hollow with an edge in the color of the level.
+
+    Args:
+        axis: Axes of matplotlib.
+        xy: (N, 2) array in the units of the axes.
+        level: The level, counted from 0.
+        diameter: Diameter of the points, points (1/72 inch).
+        filled: Fill the points.
+        label: Entry of the legend; empty for none.
+
+    Example::
+
+        plot_points(axis, centers[level == 0], 0, 6.0)
+    """
+    color, marker, style = (
+        level_color(level),
+        level_marker(level),
+        dict(linestyle="none", zorder=5 + filled - level / 100),
+    )  # fine levels on top
+    x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
+    if filled:
+        axis.plot(
+            x, y, marker=marker, markersize=diameter, color=color, markeredgecolor=_HALO,
+            markeredgewidth=min(0.8, diameter / 8), label=label or None, **style,
+        )  # fmt: skip
+        return
+    hollow: dict[str, Any] = dict(marker=marker, markersize=diameter, markerfacecolor="none", **style)
+    axis.plot(x, y, markeredgecolor=_HALO, markeredgewidth=2.2, **hollow)  # visible on light and dark ground
+    axis.plot(x, y, markeredgecolor=color, markeredgewidth=1.2, label=label or None, **hollow)
+
+
+def plot_outline(axis: Any, polygon: Any, *, color: str = "white", width: float = 1.6, dashed: bool = False) -> None:
+    """Plot a polygon (4, 2) with a dark rim, so that it is visible on light and dark ground.
+
+    Args:
+        axis: Axes of matplotlib.
+        polygon: Corners in the units of the axes.
+        color: Color of the line.
+        width: Line width, points.
+        dashed: Dash the line; lines that reach far beyond any image are solid.
+
+    Example::
+
+        plot_outline(axis, polygon, color="white", dashed=True)
+    """
+    dashed = dashed and abs(polygon).max() < _LONGEST_DASHED_PX
+    x, y = ([*polygon[:, column], polygon[0, column]] for column in (0, 1))
+    axis.plot(x, y, color=_HALO, linewidth=width + 1.4, alpha=0.75, solid_joinstyle="miter", zorder=2.9)
+    axis.plot(x, y, color=color, linewidth=width, linestyle=(0, (5, 3)) if dashed else "-", zorder=3)
+
+
+def show_window(axis: Any, image_bgr: Any, window: Sequence[float]) -> None:
+    """Show the part of an image in a window; outside the image the axes are gray.
+
+    Args:
+        axis: Axes of matplotlib; their units become pixels of the image, corner to corner.
+        image_bgr: (H, W, 3) uint8, BGR.
+        window: x_start, y_start, x_stop, y_stop in pixels; may reach beyond the image.
+
+    Example::
+
+        show_window(axis, image, (100, 100, 300, 300))
+    """
+    height, width = image_bgr.shape[:2]
+    left, top = (max(0, int(edge)) for edge in window[:2])
+    right, bottom = min(width, -int(-window[2] // 1)), min(height, -int(-window[3] // 1))
+    axis.set_facecolor("0.85")
+    if right > left and bottom > top:
+        part, extent = image_bgr[top:bottom, left:right, ::-1], (left, right, bottom, top)
+        axis.imshow(part, extent=extent, interpolation="bilinear", aspect="equal", zorder=1)
+    axis.set_xlim(window[0], window[2])
+    axis.set_ylim(window[3], window[1])
+    axis.set_aspect("equal")
+    axis.set_xticks([])
+    axis.set_yticks([])

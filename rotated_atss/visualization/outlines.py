@@ -1,0 +1,70 @@
+"""Outlines of boxes: solid or dashed, with a front edge that is visible on light and dark ground."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.io.png import Image
+
+Color = tuple[int, int, int]
+
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+_FRONT, _RIM = (255, 255, 255), (0, 0, 0)
+_DASH_PX = 5.0  # length of dashes and gaps of lines of one pixel
+
+
+def draw_outline(
+    canvas: Image,
+    polygon: NDArray[np.float64],
+    color: Color,
+    thickness: int = 1,
+    *,
+    dashed: bool = False,
+    mark_front: bool = False,
+) -> None:
+    """Draw the outline of a polygon, in place.
+
+    Args:
+        canvas: (H, W, 3) uint8, BGR.
+        polygon: (4, 2) corners in pixels; (0, 0) is the upper-left corner of the first pixel.
+        color: BGR.
+        thickness: Line width, pixels.
+        dashed: Dash the edges; every edge begins and ends with a dash, so that the corners are visible.
+        mark_front: Draw the first edge white with a black rim.
+
+    Example:
+        >>> canvas = np.zeros((20, 20, 3), np.uint8)
+        >>> draw_outline(canvas, np.array([[4.5, 4.5], [14.5, 4.5], [14.5, 14.5], [4.5, 14.5]]), (0, 0, 255))
+        >>> canvas[4, 9].tolist(), canvas[9, 9].tolist()
+        ([0, 0, 232], [0, 0, 0])
+    """
+    # OpenCV's integer coordinates are pixel centers; coordinates of polygons are pixel corners.
+    corners = polygon - 0.5
+    if dashed:
+        for start, end in zip(corners, np.roll(corners, -1, 0)):
+            _draw_dashed_line(canvas, start, end, color, thickness)
+    else:
+        cv2.polylines(canvas, [_fixed_point(corners)], True, color, thickness, cv2.LINE_AA, _SHIFT)
+    if mark_front:
+        first, second = _fixed_point(corners[:2]).tolist()
+        cv2.line(canvas, first, second, _RIM, thickness + 2, cv2.LINE_AA, _SHIFT)
+        cv2.line(canvas, first, second, _FRONT, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_dashed_line(
+    canvas: Image, start: NDArray[np.float64], end: NDArray[np.float64], color: Color, thickness: int
+) -> None:
+    """Draw an odd number of equal parts alternately; edges far outside the canvas are solid."""
+    length = float(np.hypot(*(end - start)))
+    parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
+    if parts > 2 * sum(canvas.shape[:2]):
+        parts = 1
+    points = _fixed_point(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start)).tolist()
+    for first, second in zip(points[::2], points[1::2]):
+        cv2.line(canvas, first, second, color, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.round(points * (1 << _SHIFT)).astype(np.int32)

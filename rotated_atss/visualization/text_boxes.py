@@ -1,0 +1,111 @@
+"""Texts on images: their content in the characters of OpenCV's font, their size, and their drawing."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.io.png import Image
+
+Color = tuple[int, int, int]
+Point = tuple[int, int]
+Leader = tuple[Point, Point]  # from the rim of a caption to its box
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A box to draw: its polygon (4, 2), BGR color, class and score, and whether its outline is dashed."""
+
+    polygon: NDArray[np.float64]
+    color: Color
+    name: str | None
+    score: float | None
+    dashed: bool = False
+
+    @property
+    def captions(self) -> list[str]:
+        """Candidate captions, the longest first: class and score, then the score alone."""
+        score = [] if self.score is None else [f"{self.score:.2f}"]
+        name = [] if self.name is None else [ascii_text(self.name)]
+        return [" ".join(name + score)] + (score if name else []) if name + score else []
+
+
+@dataclass(frozen=True)
+class TextBox:
+    """A text, the pixels that it covers, its background color, BGR, and the line from it to its box, or None."""
+
+    text: str
+    rows: slice
+    columns: slice
+    color: Color
+    leader: Leader | None = None
+
+
+def ascii_text(text: str) -> str:
+    r"""Return a text in the characters of OpenCV's font: letters without accents, others as their code points.
+
+    Example:
+        >>> ascii_text("Großer Kühlturm"), ascii_text("漁船")
+        ('Grosser Kuhlturm', '\\u6f01\\u8239')
+    """
+    return "".join(map(_ascii_letter, unicodedata.normalize("NFC", text).translate(_LETTERS)))
+
+
+def _ascii_letter(letter: str) -> str:
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return base if base.isascii() and base else letter.encode("ascii", "backslashreplace").decode()
+
+
+def draw_leader(canvas: Image, text_box: TextBox) -> None:
+    """Draw the line from a caption to its box, in place; nothing for a caption beside its box.
+
+    Example:
+        >>> canvas = np.zeros((20, 40, 3), np.uint8)
+        >>> draw_leader(canvas, TextBox("a", slice(0, 9), slice(0, 9), (255, 0, 0), ((9, 4), (30, 4))))
+        >>> canvas[4, 20].tolist(), canvas[9, 20].tolist()
+        ([232, 0, 0], [0, 0, 0])
+    """
+    if text_box.leader is not None:
+        cv2.line(canvas, *text_box.leader, text_box.color, 1, cv2.LINE_AA)
+
+
+def write_text(canvas: Image, text_box: TextBox, scale: float) -> None:
+    """Write a text on a background of its color, in place.
+
+    Example:
+        >>> canvas = np.zeros((20, 40, 3), np.uint8)
+        >>> write_text(canvas, TextBox("ship", slice(0, 12), slice(0, 30), (255, 0, 0)), scale=0.36)
+        >>> canvas[0, 0].tolist()
+        [255, 0, 0]
+    """
+    x, y = text_box.columns.start, text_box.rows.start
+    (width, height), baseline = cv2.getTextSize(text_box.text, _FONT, scale, 1)
+    cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + baseline), text_box.color, cv2.FILLED)
+    origin, color = (x + 2, y + height + 1), _text_color(text_box.color)
+    cv2.putText(canvas, text_box.text, origin, _FONT, scale, color, 1, cv2.LINE_AA)
+
+
+def text_wh(text: str, scale: float) -> tuple[int, int]:
+    """Return width and height of a text with its background, pixels.
+
+    Example:
+        >>> text_wh("ship", 0.36)
+        (28, 14)
+    """
+    (width, height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
+    return width + 4, height + baseline + 1
+
+
+def _text_color(background_bgr: Color) -> Color:
+    """Return black for light backgrounds, white for dark ones."""
+    blue, green, red = background_bgr
+    return (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 130 else (255, 255, 255)
