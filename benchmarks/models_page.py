@@ -1,7 +1,8 @@
-"""docs/models.md, from the configs and the records benchmarks/results/models*.json."""
+"""docs/models.md and the cards of `rotated-atss list`, from the configs and benchmarks/results/models*.json."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +12,7 @@ from benchmarks import records
 from benchmarks.page import Columns, machine, markdown, number, spread
 from benchmarks.records import ROOT, Record, Row
 from benchmarks.zoo import Card, card
+from rotated_atss.checkpoints.config_cards import CARDS
 from rotated_atss.configs import config_names
 
 PAGE = ROOT / "docs" / "models.md"
@@ -164,6 +166,25 @@ def provenance(measured: Records) -> str:
     return f"<sub>bench_models.py: {'; '.join(lines)}</sub>\n"
 
 
+def cards_json(cards: Sequence[Card], measured: Records) -> str:
+    """Format what `rotated-atss list` prints, one object per config."""
+    rows = []
+    for each in cards:
+        size = _row_of(each.name, measured.sizes) or {}
+        own = [
+            {"metric": row["metric"], "value": row["value"], "data": row["dataset"]}
+            for row in measured.accuracies
+            if row["config"] == each.name
+        ]
+        rows.append({
+            "name": each.name, "dataset": each.dataset, "boxes": each.boxes, "head": each.head,
+            "positives": each.positives, "schedule": each.schedule, "parameters": size.get("parameters"),
+            "published": each.published, "measured": own,
+        })  # fmt: skip
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
 def pages() -> dict[Path, str]:
-    """Return the text of docs/models.md."""
-    return {PAGE: models_page([card(name) for name in config_names()], load(records.RESULTS))}
+    """Return the texts of docs/models.md and of the cards in the package."""
+    cards, measured = [card(name) for name in config_names()], load(records.RESULTS)
+    return {PAGE: models_page(cards, measured), CARDS: cards_json(cards, measured)}

@@ -149,7 +149,9 @@ def viewer_remarks(record: Record) -> list[str]:
     return [
         f"Panning over an image of {size:,} x {size:,} px in headless {browser} at 1280 x 800 px, rendered in software "
         "(`--disable-gpu`), for some seconds per row after 20 frames. The browser shows at most 60 frames per second. "
-        "A frame counts once its boxes are drawn. CPU time is that of all processes of the browser.",
+        "The view moves on a circle with a radius of 5% of the image's side: over the whole image the drawn boxes are "
+        "copied, over a quarter of the side they are drawn anew on the way. A frame counts once its boxes are drawn. "
+        "CPU time is that of all processes of the browser.",
         titled("Writing a tile pyramid in one process:", [row for row in record["rows"] if row["task"] == "pyramid"],
                PYRAMIDS),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.configs import find_config
+from rotated_atss.dota.datasets import DOTA_VERSIONS
 
 STRATEGIES = {"atss": "ATSS", "iou": "max IoU", "ssc": "SSC", "topk": "top k", "center_sampling": "center sampling"}
 ASSIGNERS = {"RotatedATSSAssigner": "atss", "HorizontalATSSAssigner": "atss", "RotatedMaxIoUAssigner": "iou"}
@@ -19,6 +20,7 @@ class Card:
 
     name: str
     folder: str  # below configs/
+    dataset: str  # that the config tests on, "DOTA-v1.0"
     horizontal: bool
     boxes: str  # "oriented, le90"
     head: str  # class name
@@ -41,6 +43,7 @@ def card(config: str | Path) -> Card:
     return Card(
         name=path.stem,
         folder=path.parent.name,
+        dataset=_dataset(cfg, path.parent.name),
         horizontal=angle_version is None,
         boxes=f"oriented, {angle_version}" if angle_version else "horizontal",
         head=model.type if model.type == "R3Det" else head.type,
@@ -56,6 +59,14 @@ def assigns(path: Path, name: str) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def _dataset(cfg: Any, folder: str) -> str:
+    """Name the dataset after the rules by which the config evaluates."""
+    version = cfg.test_evaluator.get("version")
+    if folder == "demo" or version is None:
+        return "synthetic scenes" if folder == "demo" else "COCO"
+    return f"DOTA-{version}" if version in DOTA_VERSIONS else version
 
 
 def _positives(train_cfg: Any, *, oriented: bool) -> str:

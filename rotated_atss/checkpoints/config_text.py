@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import pprint
 from collections.abc import Mapping
 from typing import Any
 
 from rotated_atss.errors import UserError, quote
 
 _UNKNOWN = object()
-_LINE_LENGTH = 120
+_LINE_LENGTH, _INDENT = 120, 4
 
 
 def format_config_text(values: Mapping[str, Any]) -> str:
@@ -29,7 +28,7 @@ def format_config_text(values: Mapping[str, Any]) -> str:
     """
     lines = []
     for name, value in values.items():
-        text = pprint.pformat(value, width=_LINE_LENGTH, sort_dicts=False)
+        text = _format_value(value, start=len(name) + 3)
         try:
             is_plain = name.isidentifier() and ast.literal_eval(text) == value
         except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -38,6 +37,23 @@ def format_config_text(values: Mapping[str, Any]) -> str:
             raise UserError(f"the config's {quote(name)} is no plain data, got {quote(text)}")
         lines.append(f"{name} = {text}\n")
     return "".join(lines)
+
+
+def _format_value(value: Any, start: int, indent: int = 0) -> str:
+    """Format a value that starts at a column in one line, or, if it does not fit, with one item per line."""
+    text = repr(value)
+    if start + len(text) < _LINE_LENGTH or not value or not isinstance(value, (dict, list, tuple)):
+        return text
+    inner = indent + _INDENT
+    if isinstance(value, dict):
+        brackets = "{}"
+        keys = [f"{key!r}: " for key in value]
+        items = [key + _format_value(item, inner + len(key), inner) for key, item in zip(keys, value.values())]
+    else:
+        brackets = "[]" if isinstance(value, list) else "()"
+        items = [_format_value(item, inner, inner) for item in value]
+    lines = "".join(f"{' ' * inner}{item},\n" for item in items)
+    return f"{brackets[0]}\n{lines}{' ' * indent}{brackets[1]}"
 
 
 def parse_config_text(text: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ COMMANDS = {
     "browse": "Draw what the network sees: images and boxes after augmentation.",
     "train": "Train a config on tiles.",
     "test": "Detect on tiles, merge into full images, evaluate, write the submission.",
+    "curves": "Plot losses, learning rate and validation results of trainings.",
     "replay": "Repeat a training step with a loss that is not finite.",
     "predict": "Detect objects on images of any size, write text files and pictures.",
     "export": "Write a model as an ONNX file, in float32, float16 or int8.",
@@ -42,14 +43,20 @@ COMMANDS = {
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
     "report": "Write a report of detections: pages, tables, pictures of errors.",
+    "list": "List the configs with published and measured accuracy.",
+    "config": "Print a config with everything that it inherits.",
     "models": "List, download, inspect and publish models.",
     "convert-checkpoint": "Convert weights of mmrotate, MMDetection or the official ATSS.",
     "assignment-stats": "Count the positives that an assigner selects per ground-truth box.",
     "show-assignment": "Show which priors an assigner assigns to the objects of an image.",
     "check-submission": "Validate a submission for the DOTA server.",
     "doctor": "Check the installation and suggest fixes.",
+    "completion": "Print a script with which bash, zsh or fish completes commands.",
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
+
+# command -> its module, where the names differ: a module `list` would replace the built-in name in this package
+MODULES = {"list": "list_configs"}
 
 # If one of these packages is missing, the error is one line with the install command instead of a traceback.
 OPTIONAL_PACKAGES = (
@@ -193,7 +200,7 @@ def load_command(name: str) -> ModuleType:
         >>> load_command("check-submission").__name__
         'rotated_atss.cli.check_submission'
     """
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    return importlib.import_module(f"{__name__}.{MODULES.get(name, name.replace('-', '_'))}")
 
 
 def build_parser(name: str) -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._config_options import add_safe_config_argument
+from rotated_atss.cli._table import format_rows
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def _list(args: argparse.Namespace) -> None:
         size = "" if entry.size_mb is None else f"{entry.size_mb:.1f}"
         cached = "yes" if is_cached[entry.name] else ""
         rows.append((entry.name, entry.kind, entry.published, size, entry.license, cached))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    print(format_rows(rows))
     print(f"downloads are kept in {cache_folder()}")
 
 

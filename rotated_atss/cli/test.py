@@ -9,7 +9,7 @@ from pathlib import Path
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import check_onnx_options, is_onnx
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
-from rotated_atss.cli.train import add_shared_arguments
+from rotated_atss.cli.train import add_shared_arguments, print_result
 from rotated_atss.dota.datasets import DATASET_NAMES
 from rotated_atss.errors import UserError
 
@@ -57,16 +57,16 @@ def run(args: argparse.Namespace) -> int:
     if is_onnx(checkpoint):
         return _test_onnx(config, checkpoint, args)
     from rotated_atss.detection.engine.options import TestOptions
-    from rotated_atss.detection.engine.runner import test
+    from rotated_atss.detection.engine.runner import run_test
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
         report=args.report, tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher,
         workers=args.workers, classes=args.classes, on_bad_image=args.on_bad_image,
-        cfg_options=parse_cfg_options(args.cfg_options),
+        cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet,
     )  # fmt: skip
-    test(config, checkpoint, options)
+    print_result(run_test(config, checkpoint, options))
     return 0
 
 
@@ -76,6 +76,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
+    from rotated_atss.analysis.metric_values import plain
     from rotated_atss.io.files import check_output_apart
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
@@ -91,12 +92,22 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
 
         check_report_folder(report, filter(None, (out, args.submission)))
     detector = load_detector(path)
-    print(f"{path}: {detector.info.describe()}, on {detector.description}")
+    log = _discard if args.quiet else print
+    log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
         version=args.dataset or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
         submission=args.submission, report_dir=report,
     )  # fmt: skip
-    run_tile_test(
-        detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels, progress=None
+    metrics = run_tile_test(
+        detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels,
+        progress=False if args.quiet else None, log=log,
+    )  # fmt: skip
+    print_result(
+        {"result": "test", "checkpoint": path, "metrics": plain(metrics) or None, "out": str(out),
+         "submission": args.submission}
     )  # fmt: skip
     return 0
+
+
+def _discard(line: str) -> None:
+    pass

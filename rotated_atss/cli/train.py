@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from rotated_atss.checkpoints.registry import find_file_or_entry
 from rotated_atss.cli._classes_option import add_classes_argument
@@ -28,19 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of epochs; schedules keep their proportions (default: the config's)",
     )
     parser.add_argument("--work-dir", metavar="DIR", help="folder for checkpoints and logs (default: work_dirs/CONFIG)")
-    parser.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
-        help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
-    )  # fmt: skip
-    parser.add_argument(
-        "--init-from", metavar="CHECKPOINT|NAME",
-        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
-        "downloaded (names: `rotated-atss models list`)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--reset-class-layer", action="store_true",
-        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
-    )  # fmt: skip
+    _add_start_arguments(parser)
     parser.add_argument("--amp", action="store_true", help="train in mixed precision (bfloat16) on CPU or CUDA")
     parser.add_argument(
         "--compile", action="store_true",
@@ -60,7 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iterations", type=int, metavar="N", help="smoke test: train N iterations, log each, skip validation"
     )
+    parser.add_argument(
+        "--log-to", metavar="NAMES",
+        help="where losses, AP and pictures of validations are logged, in addition to the work folder: tensorboard, "
+        "wandb, mlflow, clearml, separated by commas, or none (default: the config's, which is tensorboard)",
+    )  # fmt: skip
     add_shared_arguments(parser)
+
+
+def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name what a training starts from."""
+    parser.add_argument(
+        "--resume", nargs="?", const=True, default=False, metavar="CHECKPOINT",
+        help="resume from CHECKPOINT, or from the latest checkpoint in the work folder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--init-from", metavar="CHECKPOINT|NAME",
+        help="start from the weights of CHECKPOINT (.pth or .safetensors), or of a published model, which is "
+        "downloaded (names: `rotated-atss models list`)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--reset-class-layer", action="store_true",
+        help="with --init-from: reinitialize the class layer if CHECKPOINT has other classes; --classes implies it",
+    )  # fmt: skip
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +95,14 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--launcher", choices=("none", "pytorch"), default="none",
         help="use pytorch under torchrun (tools/dist_train.sh); default: none",
     )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="print only warnings, errors and the result")
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print the result of a run as one line of JSON, in the first of several processes."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(json.dumps(result, ensure_ascii=False), flush=True)
 
 
 def _parse_num_workers(text: str) -> int:
@@ -96,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     if args.init_from is not None:
         find_file_or_entry(args.init_from)
     from rotated_atss.detection.engine.options import TrainOptions
-    from rotated_atss.detection.engine.runner import train
+    from rotated_atss.detection.engine.runner import run_training
 
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TrainOptions(
@@ -105,8 +125,10 @@ def run(args: argparse.Namespace) -> int:
         device=args.device, launcher=args.launcher, workers=args.workers, classes=args.classes, data=args.data,
         epochs=args.epochs, init_from=args.init_from, reset_class_layer=args.reset_class_layer,
         on_bad_image=args.on_bad_image, on_nonfinite_loss=args.on_nonfinite_loss,
-        cfg_options=parse_cfg_options(args.cfg_options),
+        cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet, log_to=args.log_to,
     )  # fmt: skip
-    folder = train(args.config, options)
-    print(f"checkpoints and logs: {folder}")
+    result = run_training(args.config, options)
+    if not args.quiet:
+        print(f"checkpoints and logs: {result['work_dir']}")
+    print_result(result)
     return 0

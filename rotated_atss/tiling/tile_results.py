@@ -19,6 +19,7 @@ from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 
 Log = Callable[[str], None]
+Observer = Callable[[Mapping[str, Detections], Mapping[str, Labels], EvaluationResult], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def finish_test(
     images: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
     log: Log = print,
+    observer: Observer | None = None,
 ) -> dict[str, float]:
     """Merge the detections of tiles, write the requested files and evaluate.
 
@@ -86,6 +88,7 @@ def finish_test(
         images: Folders of the full images, for the report.
         notes: What makes the AP incomparable; printed and written with it.
         log: Called with each line or table.
+        observer: Called with the merged detections by class, the labels by image and the result of the evaluation.
 
     Returns:
         ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty without labels.
@@ -118,7 +121,7 @@ def finish_test(
         return {}
     log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in labels)}")
     labels_of_images = read_labels_of_images(labels, [image.name for image in merged], classes)
-    result = _evaluate(detections, labels_of_images, options, notes, log)
+    result = _evaluate(detections, labels_of_images, options, notes, log, observer)
     if options.report_dir is not None:
         _write_report(result, detections, labels_of_images, options, labels, images, log)
     by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
@@ -131,10 +134,13 @@ def _evaluate(
     options: ResultOptions,
     notes: Sequence[str],
     log: Log,
+    observer: Observer | None,
 ) -> EvaluationResult:
     result = evaluate_detections(
         detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
     )
+    if observer is not None:
+        observer(detections, labels, result)
     log("\n".join(["on merged full images", format_table(result), *notes]))
     if options.out_dir is not None:
         content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}

@@ -53,6 +53,8 @@ def test_the_recorded_size_is_that_of_the_model(config):
 def test_the_card_describes_the_config(config, boxes, head, positives, schedule, checkpoint):
     found = card(config)
     assert (found.name, found.folder) == (config, find_config(config).parent.name)
+    folders = {"coco": "COCO", "demo": "synthetic scenes"}
+    assert found.dataset == folders.get(found.folder, "DOTA-v1.0")
     assert (found.boxes, found.head, found.positives) == (boxes, head, positives)
     assert (found.schedule, found.checkpoint, found.horizontal) == (schedule, checkpoint, boxes == "horizontal")
 
@@ -116,8 +118,8 @@ def test_a_few_configs_are_timed_on_the_cpu_and_all_on_a_gpu():
 
 
 def sample(name="some_model", folder="dota", **changes):
-    known = dict(name=name, folder=folder, horizontal=False, boxes="oriented, oc", head="Head", positives="ATSS (hbb)",
-                 schedule="12 epochs", checkpoint="epoch_12.pth", published=[])  # fmt: skip
+    known = dict(name=name, folder=folder, dataset="DOTA-v1.0", horizontal=False, boxes="oriented, oc", head="Head",
+                 positives="ATSS (hbb)", schedule="12 epochs", checkpoint="epoch_12.pth", published=[])  # fmt: skip
     return Card(**{**known, **changes})
 
 

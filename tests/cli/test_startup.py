@@ -60,6 +60,9 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["check-submission", "merged", "--classes", "ship,"],
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],
+        ["list", "dota"],
+        ["models", "list"],
+        ["completion", "bash"],
     ]
     stats = ["stats", *inputs, "--workers", "1", "--json", "stats.json"]  # it computes with torch
     refused = [name for name in FRAMEWORK if name != "torch"]

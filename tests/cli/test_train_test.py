@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ pytest.importorskip("mmcv.ops")
 import cv2
 import torch
 
+from rotated_atss import __version__
 from rotated_atss.cli import main
 
 CONFIG = "rotated_atss_obb_r18_demo_le90"
@@ -90,18 +93,85 @@ def error(capsys):
 
 def test_train_then_test_writes_a_submission(train, tiles, tmp_path, capsys):
     assert train("--seed", "1") == 0
-    assert f"checkpoints and logs: {tmp_path / 'work'}" in capsys.readouterr().out
+    out, err = capsys.readouterr()
     checkpoint = tmp_path / "work" / "iter_2.pth"
+    check_training_output(out, err, checkpoint)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "P1.txt").write_text(LABEL)
     words = ["--labels", str(tmp_path / "labels"), "--out", str(tmp_path / "out"), "--data", str(tiles)]
     words += ["--submission", str(tmp_path / "s.zip"), "--work-dir", str(tmp_path / "test"), "--report"]
     assert main(["test", CONFIG, str(checkpoint), *words, *options(tmp_path / "elsewhere")]) == 0
+    check_test_output(capsys.readouterr().out, tmp_path)
     assert len(list((tmp_path / "out").glob("Task1_*.txt"))) == 15
     ap = json.loads((tmp_path / "out" / "ap.json").read_text())
     assert json.loads((tmp_path / "test" / "report" / "report.json").read_text())["summary"]["AP50"] == ap["AP50"]
     assert main(["check-submission", str(tmp_path / "s.zip")]) == 0
     assert not (tmp_path / "elsewhere").exists()
+
+
+def check_training_output(out, err, checkpoint):
+    """Check what a training prints without a terminal: few plain lines, and its result as the last one."""
+    assert err == ""
+    assert not set("\r\x1b") & set(out)
+    *lines, folder, last = out.splitlines()
+    assert folder == f"checkpoints and logs: {checkpoint.parent}"
+    header, progress = lines[:5], lines[5:]
+    assert header[0].startswith(f"rotated-atss {__version__}: train {CONFIG}, ")
+    assert header[1].startswith("device: ")
+    assert header[2].startswith("training data: 4 images, 15 classes (plane, ")
+    assert header[3] == "schedule: 2 iterations of 2 images, seed 1"
+    assert all(line.startswith("iteration 2/2  loss ") and "images/s" in line for line in progress)
+    result = json.loads(last)
+    assert json.loads((checkpoint.parent / "train_result.json").read_text()) == result
+    assert (result["result"], result["iterations"], result["epochs"]) == ("train", 2, None)
+    assert (result["checkpoint"], result["val"]) == (str(checkpoint), None)
+    assert header[4] == f"log: {result['log']}"
+    log = Path(result["log"]).read_text()
+    assert all(part in log for part in ("System environment", "Config:", "Hooks will be executed", *header))
+    losses = [float(value) for value in re.findall(r"Iter\(train\) .* loss: ([\d.]+)", log)]
+    assert not losses or losses[-1] == pytest.approx(result["loss"], abs=1e-4)
+
+
+def check_test_output(out, folder):
+    """Check what a test prints: a short header, the table of AP and its result as the last line."""
+    lines = out.splitlines()
+    assert lines[0].startswith(f"rotated-atss {__version__}: test {CONFIG}, ")
+    assert lines[2:4] == [f"checkpoint: {folder / 'work' / 'iter_2.pth'}",
+                          f"test data: 4 images, 15 classes (plane, baseball-diamond, bridge, ground-track-field, "
+                          f"small-vehicle, ...), {folder / 'tiles'}"]  # fmt: skip
+    assert len(lines) < 40
+    result = json.loads(lines[-1])
+    assert json.loads((folder / "test" / "test_result.json").read_text()) == result
+    ap = json.loads((folder / "out" / "ap.json").read_text())
+    assert result["metrics"] == {name: ap[name] for name in ("AP50", "AP75", "AP50_95")}
+    assert (result["result"], result["images"], result["out"]) == ("test", 4, str(folder / "out"))
+    assert result["submission"] == str(folder / "s.zip")
+
+
+def test_quiet_prints_the_result_only(train, tiles, tmp_path, capsys):
+    assert train("--quiet") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out)["result"] == "train"
+    again = ["--init-from", str(tmp_path / "work" / "iter_2.pth"), "--work-dir", str(tmp_path / "again")]
+    assert train("--quiet", *again) == 0
+    assert json.loads(capsys.readouterr().out)["work_dir"] == str(tmp_path / "again")
+    words = ["test", CONFIG, str(tmp_path / "work" / "iter_2.pth"), "--quiet", "--work-dir", str(tmp_path / "test")]
+    assert main([*words, *options(tiles)]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["metrics"] is None  # the tiles have no manifest that names labels
+    assert "epoch" not in err
+
+
+def test_a_finished_training_has_a_result_too(train, tmp_path, capsys):
+    assert train() == 0
+    capsys.readouterr()
+    assert train("--resume") == 0
+    out, err = capsys.readouterr()
+    assert "finished: iteration 2 of 2" in err
+    result = json.loads(out.splitlines()[-1])
+    assert (result["iterations"], result["seconds"]) == (2, 0.0)
+    assert result["checkpoint"] == str(tmp_path / "work" / "iter_2.pth")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +254,7 @@ def test_user_errors_of_test(error, tiles, tmp_path):
 
 def test_model_file_needs_no_config(tmp_path, monkeypatch, error):
     calls = []
-    monkeypatch.setattr("rotated_atss.detection.engine.runner.test", lambda *args: calls.append(args[:2]))
+    monkeypatch.setattr("rotated_atss.detection.engine.runner.run_test", lambda *args: calls.append(args[:2]))
     (tmp_path / "a.pth").touch()
     assert main(["test", str(tmp_path / "a.pth"), "--out", "x"]) == 0
     assert main(["test", CONFIG, "--out", "x", str(tmp_path / "a.pth")]) == 0

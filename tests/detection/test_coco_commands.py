@@ -48,8 +48,13 @@ def test_train_then_test_with_other_data_labels_and_output(coco_folder, tmp_path
     keep_all = ["train_dataloader.dataset.filter_cfg.filter_empty_gt=False",
                 "train_dataloader.dataset.filter_cfg.min_size=0"]  # fmt: skip
     assert train(coco_folder, tmp_path, "--seed", "1", changes=keep_all) == 0
-    printed = capfd.readouterr()
-    assert "iou    area max_dets" in printed.out + printed.err  # validated after its epoch
+    out = capfd.readouterr().out
+    assert "validation after epoch 1/1: AP " in out
+    result = json.loads(out.splitlines()[-1])
+    assert result["epochs"] == 1
+    (log,) = (tmp_path / "work").glob("*/*.log")
+    assert "iou    area max_dets" in log.read_text()  # the table is in the log only
+    assert f"AP: {result['val']['AP']:.4f}" in log.read_text()
     checkpoint = str(tmp_path / "work" / "epoch_1.pth")
     words = ["test", CONFIG, checkpoint, "--work-dir", str(tmp_path / "test")]
     assert main([*words, *cfg_options(coco_folder, "test_evaluator.per_class=True")]) == 0

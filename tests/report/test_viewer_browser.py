@@ -94,6 +94,13 @@ def text(browser: Any, name: str) -> str:
     return browser.find_element("id", name).text
 
 
+def make_narrow(browser: Any) -> None:
+    """Give the page the size of a phone, and wait until the image has followed."""
+    set_viewport(browser, 390, 844)
+    wait_until(browser, "return window.RotatedAtss.viewer.viewport.getContainerSize().x === 390")
+    settle(browser)
+
+
 def fragment(browser: Any) -> str:
     return browser.execute_script("return location.hash")
 
@@ -218,7 +225,7 @@ def touch(browser: Any, *steps: list[tuple[float, float]]) -> None:
 
 def test_fingers_select_move_and_zoom(open_page: Callable[..., Any]) -> None:
     browser = open_page()
-    set_viewport(browser, 390, 844)
+    make_narrow(browser)
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
     press(browser, "0")
     before = zoom(browser)
@@ -343,8 +350,7 @@ def test_the_next_image_keeps_the_filters(open_page: Callable[..., Any]) -> None
 
 def test_a_narrow_screen_shows_everything_without_scrolling_sideways(open_page: Callable[..., Any]) -> None:
     browser = open_page()
-    set_viewport(browser, 390, 844)
-    settle(browser)
+    make_narrow(browser)
     fits = "const e = document.documentElement; return e.scrollWidth <= innerWidth && e.scrollHeight <= innerHeight;"
     press(browser, "0")
     assert browser.execute_script(fits)

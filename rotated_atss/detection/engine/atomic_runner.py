@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
 from rotated_atss.detection.engine.bad_images import LIST, skip_bad_images
 from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.console import FILE_ONLY, ConsoleHandler, install_console
 from rotated_atss.detection.engine.epoch_loop import EPOCH_LENGTH, ResumableEpochLoop
 from rotated_atss.detection.engine.random_numbers import seed_samples
 from rotated_atss.errors import UserError
@@ -30,7 +35,8 @@ class AtomicCheckpointRunner(Runner):
     """MMEngine's runner with atomic checkpoints and one-line errors.
 
     A checkpoint is written to a temporary file and renamed when it is complete, so a full disk or an interrupt leaves
-    no partial checkpoint and keeps an older one of the same name.
+    no partial checkpoint and keeps an older one of the same name. Environment, config and hooks are written to the log
+    file only (:class:`rotated_atss.detection.engine.console.ConsoleHandler`).
     """
 
     _train_dataloader: Any  # the config, until the loop is built
@@ -38,7 +44,14 @@ class AtomicCheckpointRunner(Runner):
     _test_dataloader: Any
 
     _loaded_meta: dict | None = None
+    console: ConsoleHandler
     resumed_meta: dict | None = None  # ``meta`` of the checkpoint that the training resumes from
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, which prints what concerns the user and writes everything to the log file."""
+        logger = super().build_logger(*args, **kwargs)
+        self.console = install_console(logger)
+        return logger
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         """Log versions, devices, seed and config.
@@ -48,8 +61,9 @@ class AtomicCheckpointRunner(Runner):
         settings = {**env_cfg, **self._randomness_cfg, "seed": self._seed}
         settings |= {"launcher": self._launcher, "processes": self._world_size}
         for title, values in (("System environment", _environment()), ("Runtime environment", settings)):
-            self.logger.info("%s:%s", title, "".join(f"\n    {name}: {value}" for name, value in values.items()))
-        self.logger.info("Config:\n%s", self.cfg.pretty_text)
+            lines = "".join(f"\n    {name}: {value}" for name, value in values.items())
+            self.logger.info("%s:%s", title, lines, **FILE_ONLY)
+        self.logger.info("Config:\n%s", self.cfg.pretty_text, **FILE_ONLY)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
         """Write a checkpoint atomically.
@@ -75,7 +89,8 @@ class AtomicCheckpointRunner(Runner):
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
         """Load a checkpoint without the config text that MMEngine would execute when it resumes."""
-        checkpoint = super().load_checkpoint(*args, **kwargs)
+        with _without_load_notice():
+            checkpoint = super().load_checkpoint(*args, **kwargs)
         meta = checkpoint.get("meta")
         if isinstance(meta, dict):
             meta.pop("config", None)
@@ -143,6 +158,19 @@ class AtomicCheckpointRunner(Runner):
     def build_param_scheduler(self, scheduler: Any) -> Any:
         """Build the learning rate schedules."""
         return super().build_param_scheduler(scheduler)
+
+
+@contextmanager
+def _without_load_notice() -> Iterator[None]:
+    """Drop the line that MMEngine prints, past the logger, when it reads a file; the logger names the file, too."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if not line.startswith("Loads checkpoint by"):
+                print(line, flush=True)
 
 
 def _is_not_lr_scaling(record: logging.LogRecord) -> bool:

@@ -26,6 +26,7 @@ class RunOptions:
         classes: Class names, in the order of the labels, of all datasets and of the model; a sequence, comma-separated
             text, a DOTA version or a file of names. None keeps those of the config.
         cfg_options: Changes to the config by dotted key.
+        quiet: Print only warnings; the log file has everything.
     """
 
     work_dir: str | Path | None = None
@@ -35,6 +36,7 @@ class RunOptions:
     on_bad_image: str = "stop"
     classes: str | Sequence[str] | None = None
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class TrainOptions(RunOptions):
             implies it.
         on_nonfinite_loss: ``stop`` at a batch whose loss or gradient is not finite, or ``skip`` it; None for the
             config's.
+        log_to: Comma-separated keys of :data:`rotated_atss.detection.engine.log_targets.BACKENDS`, or ``none``; None
+            for the config's, which is TensorBoard.
 
     Example:
         >>> TrainOptions(from_scratch=True).config_changes["model.backbone.frozen_stages"]
@@ -76,6 +80,7 @@ class TrainOptions(RunOptions):
     init_from: str | Path | None = None
     reset_class_layer: bool = False
     on_nonfinite_loss: str | None = None
+    log_to: str | None = None
 
     @property
     def config_changes(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rotated_atss.detection.engine.config import require_keys
 from rotated_atss.detection.engine.data_folders import set_test_data, set_train_data
 from rotated_atss.detection.engine.dataloaders import configure_dataloaders
 from rotated_atss.detection.engine.distributed import configure_launcher
+from rotated_atss.detection.engine.log_targets import check_log_targets, set_log_targets
 from rotated_atss.detection.engine.options import RunOptions, TestOptions, TrainOptions
 from rotated_atss.detection.engine.outputs import configure_outputs, set_dataset_rules
 from rotated_atss.detection.engine.resume import latest_checkpoint
@@ -46,6 +47,9 @@ def prepare_train(cfg: Config, options: TrainOptions) -> Config:
     """
     require_keys(cfg, "model", "train_dataloader", "train_cfg", "optim_wrapper")
     cfg = _prepare_run(cfg, options)
+    if options.log_to is not None:
+        set_log_targets(cfg, options.log_to)
+    check_log_targets(cfg)
     if options.amp:
         cfg.optim_wrapper.type = "BFloat16OptimWrapper"
         for key in LOSS_SCALING_KEYS:

@@ -8,27 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import get_world_size
 
 from rotated_atss.checkpoints.compatibility import recorded_classes
 from rotated_atss.checkpoints.model_info import read_info
 from rotated_atss.checkpoints.read_file import state_dict_of
 from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
-from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
-from rotated_atss.detection.engine.build_errors import build_errors, strip_worker_traceback
+from rotated_atss.detection.engine.build_errors import strip_worker_traceback
 from rotated_atss.detection.engine.checkpoint_io import (
     load_weights,
     read_checkpoint,
-    restrict_checkpoint_loading,
 )
 from rotated_atss.detection.engine.class_names import config_classes, set_classes
 from rotated_atss.detection.engine.config import load_config, require_keys
-from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
-from rotated_atss.detection.engine.data_time import DataTimeHook
+from rotated_atss.detection.engine.console import console_of_run
 from rotated_atss.detection.engine.device import use_device
 from rotated_atss.detection.engine.distributed import process_group
-from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
 from rotated_atss.detection.engine.model_store import find_start_weights
 from rotated_atss.detection.engine.network import compile_network, unwrap_model
 from rotated_atss.detection.engine.options import TestOptions, TrainOptions
@@ -40,14 +35,23 @@ from rotated_atss.detection.engine.prepare import (
     without_validation,
 )
 from rotated_atss.detection.engine.pretrained import fetch_backbone_weights
-from rotated_atss.detection.engine.random_numbers import StepSeedHook
 from rotated_atss.detection.engine.recorded_config import resolve_config
 from rotated_atss.detection.engine.resume import check_resumable, is_finished, resume_seed
 from rotated_atss.detection.engine.resumed_schedule import ResumedScheduleHook
+from rotated_atss.detection.engine.run_header import HeaderHook
+from rotated_atss.detection.engine.run_result import (
+    ResultHook,
+    record_finished,
+    record_test,
+    record_training,
+    save_learning_curves,
+)
+from rotated_atss.detection.engine.runner_setup import build_runner
 from rotated_atss.detection.engine.schedule import shorten_warm_up, unreached_milestones
 from rotated_atss.detection.engine.start_weights import StartWeightsHook, check_pretrained_parts
 from rotated_atss.detection.engine.stop_signal import checkpoint_on_signal
 from rotated_atss.detection.engine.training_record import ModelInfoHook
+from rotated_atss.detection.engine.validation_log import ValidationLogHook
 from rotated_atss.dota.classes import hyphenate
 from rotated_atss.errors import UserError
 from rotated_atss.io.cpu_threads import keep_threads
@@ -74,12 +78,30 @@ def train(config: str | Path, options: TrainOptions | None = None) -> Path:
 
         train("rotated_atss_obb_r50_fpn_1x_dota_le90", TrainOptions(seed=0, amp=True))
     """
+    return Path(run_training(config, options)["work_dir"])
+
+
+def run_training(config: str | Path, options: TrainOptions | None = None) -> dict[str, Any]:
+    """Train a config as :func:`train` does, and return the result as plain values.
+
+    Args:
+        config: Path or name.
+        options: Options of the run.
+
+    Returns:
+        What ``rotated-atss train`` prints as its last line
+        (:func:`rotated_atss.detection.engine.run_result.record_training`).
+
+    Example::
+
+        run_training("rotated_atss_obb_r18_demo_le90")["checkpoint"]
+    """
     options = options or TrainOptions()
-    with use_device(options.device, options.launcher):
+    with use_device(options.device, options.launcher), console_of_run(options.quiet):
         return _train(config, options)
 
 
-def _train(config: str | Path, options: TrainOptions) -> Path:
+def _train(config: str | Path, options: TrainOptions) -> dict[str, Any]:
     if options.deterministic:
         keep_threads()
     cfg = _load_training_config(config, options)
@@ -100,7 +122,7 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         runner = build_runner(cfg)
         if resumed is not None:
             if not _resume(runner, cfg, resumed, content):
-                return Path(cfg.work_dir)
+                return record_finished(runner, resumed, content.get("meta") or {})
             if other_seed is not None:
                 runner.logger.warning(f"{resumed}: {other_seed}")
         elif cfg.get("resume"):
@@ -116,12 +138,24 @@ def _train(config: str | Path, options: TrainOptions) -> Path:
         _log_scaled_lr(runner, cfg)
         if options.compile:
             compile_network(unwrap_model(runner.model))
-        with strip_worker_traceback():
-            if options.iterations is None:
-                _fit_warm_up(runner)
-            with checkpoint_on_signal(runner):
-                runner.train()
-    return Path(cfg.work_dir)
+        return _fit(runner, options)
+
+
+def _fit(runner: AtomicCheckpointRunner, options: TrainOptions) -> dict[str, Any]:
+    """Train, and return the result."""
+    runner.register_hook(HeaderHook())
+    if runner._val_loop is not None:
+        runner.register_hook(ValidationLogHook())
+    result = ResultHook()
+    runner.register_hook(result)
+    with strip_worker_traceback():
+        if options.iterations is None:
+            _fit_warm_up(runner)
+        with checkpoint_on_signal(runner):
+            runner.train()
+    record = record_training(runner, result)
+    save_learning_curves(runner)
+    return record
 
 
 def _resume(runner: AtomicCheckpointRunner, cfg: Config, checkpoint: str, content: Mapping[str, Any]) -> bool:
@@ -181,12 +215,38 @@ def test(
 
         test("rotated_atss_obb_r50_fpn_1x_dota_le90", "epoch_12.pth", TestOptions(submission="task1.zip"))
     """
-    options = options or TestOptions()
-    with use_device(options.device, options.launcher):
+    return _run_test(config, checkpoint, options or TestOptions())[0]
+
+
+def run_test(config: str | Path | None, checkpoint: str | Path, options: TestOptions | None = None) -> dict[str, Any]:
+    """Test a checkpoint as :func:`test` does, and return the result as plain values.
+
+    Args:
+        config: Path or name; None for the config recorded in the checkpoint.
+        checkpoint: Weights of that model, ``.pth`` or ``.safetensors``.
+        options: Options of the run.
+
+    Returns:
+        What ``rotated-atss test`` prints as its last line
+        (:func:`rotated_atss.detection.engine.run_result.record_test`).
+
+    Example::
+
+        run_test(None, "epoch_12.pth")["metrics"]
+    """
+    return _run_test(config, checkpoint, options or TestOptions())[1]
+
+
+def _run_test(
+    config: str | Path | None, checkpoint: str | Path, options: TestOptions
+) -> tuple[dict[str, float], dict[str, Any]]:
+    with use_device(options.device, options.launcher), console_of_run(options.quiet):
         return _test(config, checkpoint, options)
 
 
-def _test(config: str | Path | None, checkpoint: str | Path, options: TestOptions) -> dict[str, float]:
+def _test(
+    config: str | Path | None, checkpoint: str | Path, options: TestOptions
+) -> tuple[dict[str, float], dict[str, Any]]:
     given = None if config is None else load_config(config, options.cfg_options)
     if given is not None:  # errors in options are reported before the checkpoint is read
         prepare_test(given, options, checkpoint)
@@ -198,8 +258,11 @@ def _test(config: str | Path | None, checkpoint: str | Path, options: TestOption
     with process_group(cfg.launcher):
         runner = build_runner(cfg)
         load_weights(unwrap_model(runner.model), state_dict_of(content), checkpoint)
+        runner.register_hook(HeaderHook(checkpoint))
+        result = ResultHook()
         with strip_worker_traceback():
-            return runner.test()
+            metrics = runner.test()
+        return metrics, record_test(runner, result, metrics, checkpoint)
 
 
 def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Path) -> None:
@@ -221,37 +284,6 @@ def _adopt_classes(cfg: Config, content: Mapping[str, Any], checkpoint: str | Pa
         what = f"trained on the classes {', '.join(trained)}; the config has {', '.join(classes)}"
         raise UserError(what, where=checkpoint, hint=f"use --classes {','.join(trained)}")
     set_classes(cfg, trained)
-
-
-def build_runner(cfg: Config) -> AtomicCheckpointRunner:
-    """Build the runner of a prepared config.
-
-    Args:
-        cfg: A config of :func:`prepare_train` or :func:`prepare_test`.
-
-    Raises:
-        UserError: A part of the config cannot be built, or the work folder cannot be written.
-
-    Example::
-
-        build_runner(prepare_train(load_config(config), TrainOptions()))
-    """
-    restrict_checkpoint_loading()
-    try:
-        with build_errors("this config", where=cfg.filename):
-            runner = AtomicCheckpointRunner.from_cfg(cfg)
-    except OSError as error:
-        what = f"cannot write here: {error.strerror or error}"
-        raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
-    runner.register_hook(StripCallablesHook())
-    runner.register_hook(StepSeedHook())
-    runner.register_hook(ClassCountHook())
-    runner.register_hook(DataTimeHook())
-    if cfg.get("on_bad_image") == "skip":
-        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
-    if get_device() == "cpu":
-        runner.register_hook(CpuThreadsHook())
-    return runner
 
 
 def _fit_warm_up(runner: AtomicCheckpointRunner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
-from rotated_atss.coco.coco_result import CocoResult, format_table, result_to_json
+from rotated_atss.coco.coco_result import UNDEFINED, CocoResult, format_table, result_to_json
 from rotated_atss.coco.instances import Instances, read_instances
 from rotated_atss.coco.results_file import to_coco_results
 from rotated_atss.detection.evaluation.detections import detections_of
@@ -32,6 +33,9 @@ class CocoBoxMetric(BaseMetric):
         report_dir: Folder for the report of the evaluation; None writes none.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
+
+    Attributes:
+        class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
 
     Raises:
         UserError: ``ann_file`` does not exist, or ``max_dets`` are not three increasing numbers.
@@ -60,6 +64,7 @@ class CocoBoxMetric(BaseMetric):
         self.ann_file, self.per_class, self.out_dir = ann_file, per_class, out_dir
         self.report_dir = report_dir
         self.max_dets = check_max_dets(max_dets)
+        self.class_ap50: dict[str, float] = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Collect the detections of a batch."""
@@ -95,6 +100,7 @@ class CocoBoxMetric(BaseMetric):
         result = evaluate_boxes(
             ground_truth, detections, image_ids=image_ids, categories=cat_ids, max_dets=self.max_dets
         )
+        self.class_ap50 = {name: math.nan if ap == UNDEFINED else ap for name, (_, ap) in result.per_class.items()}
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "ap.json", result_to_json(result))

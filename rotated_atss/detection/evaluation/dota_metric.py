@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from rotated_atss.detection.evaluation.detections import detections_of
+from rotated_atss.dota.ap_result import EvaluationResult
+from rotated_atss.dota.detections import Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.precision_recall import ScoreCounts, count_by_score
 from rotated_atss.errors import UserError
 from rotated_atss.tiling.merge_boxes import BoxDetections
 from rotated_atss.tiling.tile_results import ResultOptions, finish_test
@@ -38,6 +42,11 @@ class DOTAMetric(BaseMetric):
         report_dir: Folder for the report of the evaluation; None writes none.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
+
+    Attributes:
+        class_ap50: AP50 by class of the latest evaluation; NaN for a class without objects.
+        keeps_curves: Whether the curves are computed.
+        curves: Precision and recall by class of the latest evaluation.
 
     Raises:
         UserError: The version, metric or rule is unknown, the threshold is out of range, or a label folder is missing.
@@ -69,6 +78,9 @@ class DOTAMetric(BaseMetric):
             submission=submission, report_dir=report_dir,
         )  # fmt: skip
         self.labels = [labels] if isinstance(labels, str) else labels
+        self.keeps_curves = False
+        self.class_ap50: dict[str, float] = {}
+        self.curves: dict[str, ScoreCounts] = {}
         for folder in self.labels or ():
             if not Path(folder).is_dir():
                 raise UserError("no such folder of labels", where=folder)
@@ -112,4 +124,12 @@ class DOTAMetric(BaseMetric):
             images=self.dataset_meta.get("source_images", []),
             notes=self.dataset_meta.get("notes", []),
             log=MMLogger.get_current_instance().info,
+            observer=self._observe,
         )
+
+    def _observe(
+        self, detections: Mapping[str, Detections], labels: Mapping[str, Labels], result: EvaluationResult
+    ) -> None:
+        self.class_ap50 = {name: each.ap50 for name, each in result.per_class.items()}
+        if self.keeps_curves:
+            self.curves = count_by_score(detections, labels, ignore_difficult=result.difficult == "ignore")

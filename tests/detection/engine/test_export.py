@@ -1,5 +1,6 @@
 """Exported graphs of every kind of head: same outputs and detections as in torch, and the errors of an export."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,10 @@ def test_test_of_an_onnx_file_is_that_of_the_checkpoint(narrow, demo_onnx, tiles
     assert main(["test", str(demo_onnx), *data, "--out", str(tmp_path / "b")]) == 0
     lines = capsys.readouterr().out
     assert "on ONNX Runtime, float32" in lines
+    result = json.loads(lines.splitlines()[-1])
+    assert result["metrics"] == pytest.approx(json.loads(torch_lines.splitlines()[-1])["metrics"], abs=1e-3)
+    assert main(["test", str(demo_onnx), *data, "--out", str(tmp_path / "c"), "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**result, "out": str(tmp_path / "c")}
     assert [line.split() for line in lines.splitlines() if "AP50 " in line][-1:] == [
         line.split() for line in torch_lines.splitlines() if "AP50 " in line
     ][-1:]

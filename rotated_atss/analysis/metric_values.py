@@ -1,0 +1,40 @@
+"""Metrics of an evaluation by name, for a line of text and for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def format_metrics(metrics: dict[str, float]) -> str:
+    """Format the means of an evaluation in one line, without the AP of each class.
+
+    Example:
+        >>> format_metrics({"dota/AP50": 0.71234, "dota/AP75": 0.4, "dota/AP50/ship": 0.8})
+        'AP50 0.7123  AP75 0.4000'
+    """
+    return "  ".join(f"{name} {value:.4f}" for name, value in short_names(metrics).items() if "/" not in name)
+
+
+def short_names(metrics: dict[str, float]) -> dict[str, float]:
+    """Return metrics without the name of the evaluation before them, unless two of them would have the same name.
+
+    Example:
+        >>> short_names({"dota/AP50": 0.7}), short_names({"a/AP50": 0.7, "b/AP50": 0.6})
+        ({'AP50': 0.7}, {'a/AP50': 0.7, 'b/AP50': 0.6})
+    """
+    short = {name.partition("/")[2] or name: value for name, value in metrics.items()}
+    return short if len(short) == len(metrics) else dict(metrics)
+
+
+def plain(value: Any) -> Any:
+    """Return values that JSON can represent: NaN and infinity, as the AP of a class without objects, become None.
+
+    Example:
+        >>> plain({"AP50": float("nan"), "AP75": 0.5})
+        {'AP50': None, 'AP75': 0.5}
+    """
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,106 @@
+"""What each command accepts, read from the parsers, for the completion of a shell."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, field
+
+from rotated_atss.cli import COMMANDS, build_parser
+from rotated_atss.configs import config_names
+
+# kinds of values, by words of the metavar
+_FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR"}
+_FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES"}
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of an option or of positional arguments.
+
+    Attributes:
+        words: Words to offer.
+        files: Whether file names are offered.
+        folders: Whether folders are offered; with ``files``, all files are.
+    """
+
+    words: tuple[str, ...] = ()
+    files: bool = False
+    folders: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option with its spellings, its help, and its values; None for a flag."""
+
+    names: tuple[str, ...]
+    help: str
+    values: Values | None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command, or an action of it, accepts.
+
+    Attributes:
+        help: The first sentence of the help.
+        options: Its options.
+        positionals: Values of all positional arguments.
+        actions: Words of each action, such as ``list`` of ``models``.
+    """
+
+    help: str
+    options: list[Option]
+    positionals: Values
+    actions: dict[str, Words] = field(default_factory=dict)
+
+
+def command_words() -> dict[str, Words]:
+    """Return what each command accepts.
+
+    Example:
+        >>> list(command_words()["models"].actions)
+        ['list', 'download', 'info', 'publish']
+    """
+    return {name: _words(build_parser(name), line) for name, line in COMMANDS.items()}
+
+
+def _words(parser: argparse.ArgumentParser, line: str) -> Words:
+    options, positionals, actions = [], Values(), {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            actions = {name: _words(each, each.description or "") for name, each in action.choices.items()}
+        elif action.option_strings and action.help != argparse.SUPPRESS:
+            values = None if action.nargs == 0 else _values(action)
+            options.append(Option(tuple(action.option_strings), _first_sentence(action.help or ""), values))
+        elif not action.option_strings:
+            positionals = _union(positionals, _values(action))
+    return Words(_first_sentence(line), options, positionals, actions)
+
+
+def _values(action: argparse.Action) -> Values:
+    if action.choices is not None:
+        return Values(tuple(map(str, action.choices)))
+    names = set(re.split(r"[ |]", str(action.metavar)))
+    words: tuple[str, ...] = ()
+    if {"CONFIG", "MODEL"} & names:
+        words += tuple(config_names())
+    if ("NAME" in names and len(names) > 1) or (action.dest == "name" and not action.option_strings):
+        words += _model_names()
+    return Values(words, files=bool(names & _FILES or "CONFIG" in names), folders=bool(names & _FOLDERS))
+
+
+def _model_names() -> tuple[str, ...]:
+    from rotated_atss.checkpoints.registry import load_registry
+
+    return tuple(load_registry())
+
+
+def _union(one: Values, other: Values) -> Values:
+    words = tuple(dict.fromkeys((*one.words, *other.words)))
+    return Values(words, one.files or other.files, one.folders or other.folders)
+
+
+def _first_sentence(text: str) -> str:
+    """Return the part of a help before its first semicolon, parenthesis or full stop."""
+    return re.split(r"; | \(|\. |: ", " ".join(text.replace("%%", "%").split()), maxsplit=1)[0].rstrip(".")

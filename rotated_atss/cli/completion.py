@@ -1,0 +1,24 @@
+"""``rotated-atss completion``."""
+
+from __future__ import annotations
+
+import argparse
+
+SHELLS = ("bash", "zsh", "fish")
+HELP = (
+    "Print a script with which a shell completes commands, options, their values, file names, and names of configs and "
+    "models. bash: add the line `source <(rotated-atss completion bash)` to ~/.bashrc; zsh: the same with zsh, after "
+    "compinit, to ~/.zshrc; fish: rotated-atss completion fish > ~/.config/fish/completions/rotated-atss.fish"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="the shell")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rotated_atss.cli._completion_scripts import SCRIPTS
+    from rotated_atss.cli._completion_words import command_words
+
+    print(SCRIPTS[args.shell](command_words()), end="")
+    return 0

@@ -1,0 +1,116 @@
+"""Where the scalars and pictures of a training are logged, in addition to its work folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from rotated_atss.detection.engine.build_errors import one_line
+from rotated_atss.errors import UserError
+
+BACKENDS = {
+    "tensorboard": "TensorboardVisBackend",
+    "wandb": "WandbVisBackend",
+    "mlflow": "MLflowVisBackend",
+    "clearml": "ClearMLVisBackend",
+}
+NONE, PROJECT = "none", "rotated-atss"
+
+
+def set_log_targets(cfg: Config, text: str) -> None:
+    """Set the visualization backends of a config, in place. The work folder always has the scalars.
+
+    Args:
+        cfg: The config. ``visualizer.vis_backends`` is changed.
+        text: Comma-separated keys of :data:`BACKENDS`, or ``none``.
+
+    Raises:
+        UserError: A name is unknown, or its package is not installed.
+
+    Example:
+        >>> cfg = Config(dict(visualizer=dict(type="DetLocalVisualizer", vis_backends=[])))
+        >>> set_log_targets(cfg, "none")
+        >>> cfg.visualizer.vis_backends
+        [{'type': 'LocalVisBackend'}]
+    """
+    names = [name.strip() for name in text.split(",") if name.strip() not in ("", NONE)]
+    unknown = [name for name in names if name not in BACKENDS]
+    if unknown:
+        raise UserError(f"--log-to must name {', '.join(BACKENDS)} or {NONE}, got '{unknown[0]}'")
+    run_name, folder = cfg.get("config_name") or "training", Path(cfg.get("work_dir") or "")
+    backends = [{"type": BACKENDS[name], **_settings(name, run_name, folder)} for name in dict.fromkeys(names)]
+    visualizer = dict(cfg.get("visualizer") or {"type": "DetLocalVisualizer"})
+    cfg.visualizer = {**visualizer, "vis_backends": [{"type": "LocalVisBackend"}, *backends]}
+
+
+def check_log_targets(cfg: Config) -> None:
+    """Check that the packages of a config's visualization backends are installed.
+
+    Raises:
+        UserError: One is not.
+
+    Example:
+        >>> check_log_targets(Config(dict(visualizer=dict(vis_backends=[dict(type="LocalVisBackend")]))))
+    """
+    packages = {backend: name for name, backend in BACKENDS.items()}
+    for backend in (cfg.get("visualizer") or {}).get("vis_backends") or ():
+        package = packages.get(str(backend.get("type"))) if isinstance(backend, Mapping) else None
+        if package is not None and not _is_installed(package):
+            hint = f"pip install {package}, or log to the work folder only: --log-to {NONE}"
+            raise UserError(f"{package} is not installed, to which this training logs", hint=hint)
+
+
+@contextmanager
+def log_target_errors() -> Iterator[None]:
+    """Raise an error of a tracking service, such as a missing login, as one line.
+
+    Raises:
+        UserError: The service cannot be used.
+
+    Example:
+        >>> with log_target_errors():
+        ...     raise type("UsageError", (Exception,), {"__module__": "wandb.errors"})("not logged in")
+        Traceback (most recent call last):
+        ...
+        rotated_atss.errors.UserError: cannot log to wandb: not logged in (log in, or train with --log-to none)
+    """
+    try:
+        yield
+    except Exception as error:
+        package = type(error).__module__.partition(".")[0]
+        if package not in BACKENDS:
+            raise
+        hint = f"log in, or train with --log-to {NONE}"
+        raise UserError(f"cannot log to {package}: {one_line(error)}", hint=hint) from error
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # a module without a specification, made at run time
+        return True
+
+
+def _settings(name: str, run_name: str, work_dir: Path) -> dict[str, Any]:
+    """Return the arguments of a backend: the name of the run, and the server that the environment names.
+
+    Without a server, MLflow writes a database into the work folder; since version 3 it refuses the folder of text files
+    that MMEngine would choose.
+    """
+    if name == "wandb":
+        return {"init_kwargs": {"project": os.environ.get("WANDB_PROJECT", PROJECT), "name": run_name}}
+    if name == "mlflow":
+        uri, suffixes = os.environ.get("MLFLOW_TRACKING_URI"), (".log", ".py")
+        local = {"tracking_uri": f"sqlite:///{work_dir.resolve() / 'mlflow.db'}",
+                 "artifact_location": (work_dir.resolve() / "mlflow").as_uri()}  # fmt: skip
+        where = {"tracking_uri": uri} if uri else local
+        return {"exp_name": PROJECT, "run_name": run_name, "artifact_suffix": suffixes, **where}
+    if name == "clearml":
+        return {"init_kwargs": {"project_name": PROJECT, "task_name": run_name}}
+    return {}

@@ -1,0 +1,149 @@
+"""Hook that prints the progress of a training or test: a line updated in place, or plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import Runner
+
+from rotated_atss.analysis.metric_values import format_metrics
+from rotated_atss.detection.engine.console import ConsoleHandler
+from rotated_atss.detection.engine.progress_text import Progress, format_progress
+from rotated_atss.io.memory_use import resident_bytes
+
+WINDOW = 50  # iterations of the means
+
+
+class ProgressHook(Hook):
+    """Print where a training, validation or test is, its rate, memory and remaining time.
+
+    On a terminal one line is updated in place. Otherwise, and if each iteration is logged, a line is printed at the
+    interval of MMEngine's ``LoggerHook``. The log file has MMEngine's own lines.
+
+    Args:
+        console: Where the lines are printed.
+    """
+
+    priority = "VERY_LOW"  # after times and losses are known
+
+    def __init__(self, console: ConsoleHandler) -> None:
+        self.console = console
+        self.log_hook = LoggerHook()
+
+    def before_run(self, runner: Runner) -> None:
+        """Look up the interval of the log."""
+        self.log_hook = next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), self.log_hook)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Show the state of the training."""
+        if not is_main_process():
+            return
+        hook, is_last = self.log_hook, self.end_of_epoch(runner.train_dataloader, batch_idx)
+        is_last = is_last and not _is_by_iterations(runner)
+        is_due = self.every_n_inner_iters(batch_idx, hook.interval) or (
+            is_last and (not hook.ignore_last or len(runner.train_dataloader) <= hook.interval)
+        )
+        if self.console.status.is_shown or is_due:
+            self._show(_train_progress(runner, batch_idx, data_batch), is_due)
+        if is_last:
+            self.console.status.keep()
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Show the state of the validation."""
+        self._show_pass(runner, "val", batch_idx, runner.val_dataloader, data_batch)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Show the state of the test."""
+        self._show_pass(runner, "test", batch_idx, runner.test_dataloader, data_batch)
+
+    def before_val(self, runner: Runner) -> None:
+        """Leave the tables of the metric to the log file."""
+        self.console.status.keep()
+        self.console.shows_messages = False
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Print the result of the validation in one line."""
+        self.console.status.clear()
+        if is_main_process():
+            self.console.write(f"validation after {_place(runner, 0)}: {format_metrics(metrics or {}) or 'no labels'}")
+
+    def after_val(self, runner: Runner) -> None:
+        """Print messages again."""
+        self.console.shows_messages = True
+
+    def after_train(self, runner: Runner) -> None:
+        """End the line."""
+        self.console.status.keep()
+
+    def after_run(self, runner: Runner) -> None:
+        """Remove the line of a test."""
+        self.console.status.clear()
+
+    def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
+        is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
+        if not is_main_process() or not (self.console.status.is_shown or is_due):
+            return
+        place = f"{'validation' if mode == 'val' else mode} {batch_idx + 1}/{len(dataloader)}"
+        self._show(_progress(runner, mode, place, _num_images(dataloader, data_batch)), is_due)
+        if batch_idx + 1 == len(dataloader):
+            self.console.status.update(f"{place}  evaluating", force=True)
+
+    def _show(self, progress: Progress, is_due: bool) -> None:
+        line = format_progress(progress)
+        if is_due and (not self.console.status.is_shown or self.log_hook.interval == 1):
+            self.console.write(line)
+        else:
+            self.console.status.update(line)
+
+
+def _train_progress(runner: Runner, batch_idx: int, data_batch: Any) -> Progress:
+    scalars = runner.message_hub.log_scalars
+    loss = scalars["train/loss"].mean(WINDOW) if "train/loss" in scalars else None
+    lr = next((scalars[key].current() for key in ("train/lr", "train/base_lr") if key in scalars), None)
+    place = _place(runner, 1)
+    if not _is_by_iterations(runner):
+        place += f"  {batch_idx + 1}/{len(runner.train_dataloader)}"
+    images = _num_images(runner.train_dataloader, data_batch)
+    return _progress(runner, "train", place, images, loss=loss, lr=lr)
+
+
+def _progress(runner: Runner, mode: str, place: str, images: int, **values: Any) -> Progress:
+    scalars = runner.message_hub.log_scalars
+    times = {name: scalars.get(f"{mode}/{name}") for name in ("time", "data_time")}
+    seconds, loading = (0.0 if each is None else float(each.mean(WINDOW)) for each in times.values())
+    return Progress(
+        place=place, seconds=seconds, loading=loading, images=images * get_world_size(),
+        remaining=runner.message_hub.runtime_info.get("eta"), memory=_memory(), **values,
+    )  # fmt: skip
+
+
+def _place(runner: Runner, offset: int) -> str:
+    """Return the epoch or iteration of a training; ``offset`` counts the current one."""
+    loop = runner.train_loop
+    if _is_by_iterations(runner):
+        return f"iteration {min(loop.iter + offset, loop.max_iters)}/{loop.max_iters}"
+    return f"epoch {min(loop.epoch + offset, loop.max_epochs)}/{loop.max_epochs}"
+
+
+def _is_by_iterations(runner: Runner) -> bool:
+    return not hasattr(runner.train_loop, "run_epoch")
+
+
+def _num_images(dataloader: Any, data_batch: Any) -> int:
+    """Return the images per batch; the last batch of a pass can have fewer than the mean time is of."""
+    if getattr(dataloader, "batch_size", None):
+        return dataloader.batch_size
+    inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
+    return len(inputs) if isinstance(inputs, Sized) else 1
+
+
+def _memory() -> tuple[str, int] | None:
+    """Return the most memory of the GPU that tensors had, or the memory of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return "GPU", torch.cuda.max_memory_allocated()
+    resident = resident_bytes()
+    return None if resident is None else ("RSS", resident)

@@ -1,0 +1,54 @@
+"""The line that tells how far a run is and how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """State of a run after an iteration.
+
+    Attributes:
+        place: Where the run is, as in ``epoch 3/12  50/1283``.
+        loss: Mean loss of the latest iterations.
+        lr: Learning rate.
+        seconds: Seconds per iteration, mean of the latest ones.
+        loading: Seconds of these in which the device waits for data.
+        images: Images per iteration, of all processes.
+        remaining: Seconds until the end.
+        memory: Bytes that the run uses, and what they are a measure of.
+    """
+
+    place: str
+    seconds: float
+    loading: float
+    images: int
+    loss: float | None = None
+    lr: float | None = None
+    remaining: float | None = None
+    memory: tuple[str, int] | None = None
+
+
+def format_progress(progress: Progress) -> str:
+    """Format a state as one line; what matters less is further right, where a narrow terminal cuts it off.
+
+    Example:
+        >>> format_progress(Progress(place="test 4/9", seconds=0.5, loading=0.1, images=2, remaining=2.5))
+        'test 4/9  eta 0:00:02  4.0 images/s  0.50 s/step  loading 20%'
+    """
+    seconds = max(progress.seconds, 1e-9)
+    parts = [progress.place]
+    if progress.loss is not None:
+        parts.append(f"loss {progress.loss:.4f}")
+    if progress.remaining is not None:
+        parts.append(f"eta {timedelta(seconds=int(progress.remaining))}")
+    if progress.lr is not None:
+        parts.append(f"lr {progress.lr:.2e}")
+    parts += [f"{progress.images / seconds:.1f} images/s", f"{progress.seconds:.2f} s/step"]
+    parts.append(f"loading {progress.loading / seconds:.0%}")
+    if progress.memory is not None:
+        name, size = progress.memory
+        parts.append(f"{name} {size / 1e9:.1f} GB")
+    return "  ".join(parts)

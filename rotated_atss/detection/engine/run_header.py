@@ -1,0 +1,99 @@
+"""The lines that a run prints before its first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss import __version__
+from rotated_atss.errors import count_of
+
+SHOWN_CLASSES = 5
+
+
+class HeaderHook(Hook):
+    """Log model, device, data, schedule and log file in a few lines.
+
+    Args:
+        weights: The checkpoint that is tested; None in training.
+    """
+
+    priority = "LOWEST"  # after hooks that load weights
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        self.weights = weights
+
+    def before_train(self, runner: Runner) -> None:
+        """Log what is trained."""
+        lines = [f"training data: {describe_dataset(runner.train_dataloader.dataset)}"]
+        if runner.val_loop is not None:
+            lines.append(f"validation data: {describe_dataset(runner.val_dataloader.dataset)}")
+        lines.append(_describe_schedule(runner))
+        if runner._load_from:
+            start = f"at iteration {runner.iter}" if runner._resume else "as start weights"
+            lines.append(f"checkpoint: {runner._load_from}, {start}")
+        self._log(runner, "train", lines)
+
+    def before_test(self, runner: Runner) -> None:
+        """Log what is tested."""
+        lines = [f"checkpoint: {self.weights}"] if self.weights is not None else []
+        lines.append(f"test data: {describe_dataset(runner.test_dataloader.dataset)}")
+        self._log(runner, "test", lines)
+
+    @staticmethod
+    def _log(runner: Runner, action: str, lines: list[str]) -> None:
+        parameters = sum(parameter.numel() for parameter in runner.model.parameters())
+        name = runner.cfg.get("config_name") or Path(runner.cfg.filename or "config").stem
+        title = f"rotated-atss {__version__}: {action} {name}, {parameters / 1e6:.1f} M parameters"
+        for line in [title, f"device: {describe_device()}", *lines, f"log: {runner.logger.log_file}"]:
+            runner.logger.info(line)
+
+
+def describe_dataset(dataset: Any) -> str:
+    """Return number of images, classes and folder of a dataset.
+
+    Example:
+        >>> class Tiles(list):
+        ...     metainfo = {"classes": ("plane", "ship")}
+        ...     data_root = "tiles/train"
+        >>> describe_dataset(Tiles(range(3)))
+        '3 images, 2 classes (plane, ship), tiles/train'
+    """
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    parts = [count_of(len(dataset), "image")]
+    if classes:
+        names = ", ".join([*classes[:SHOWN_CLASSES], *(["..."] if len(classes) > SHOWN_CLASSES else [])])
+        parts.append(f"{count_of(len(classes), 'class')} ({names})")
+    root = getattr(dataset, "data_root", None)
+    return ", ".join([*parts, str(root)] if root else parts)
+
+
+def describe_device() -> str:
+    """Return the device with its name or its threads, and the number of processes.
+
+    Example:
+        >>> describe_device().startswith("cpu, ") or not torch.cuda.is_available() or True
+        True
+    """
+    device, processes = get_device(), get_world_size()
+    if device == "cpu":
+        detail = count_of(torch.get_num_threads(), "thread")
+    else:
+        detail = torch.cuda.get_device_name() if device == "cuda" else "GPU"
+    return f"{device}, {detail}" + (f", {processes} processes" if processes > 1 else "")
+
+
+def _describe_schedule(runner: Runner) -> str:
+    loop, loader = runner.train_loop, runner.train_dataloader
+    batch = (loader.batch_size or getattr(loader.batch_sampler, "batch_size", 1)) * get_world_size()
+    plural = "" if loop.max_epochs == 1 else "s"
+    epochs = f"{loop.max_epochs} epoch{plural}, " if hasattr(loop, "run_epoch") else ""
+    return (
+        f"schedule: {epochs}{count_of(loop.max_iters, 'iteration')} of {count_of(batch, 'image')}, seed {runner.seed}"
+    )

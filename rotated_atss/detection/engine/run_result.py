@@ -1,0 +1,140 @@
+"""The result of a training or test as plain values: the last line that the commands print, and a JSON file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from rotated_atss.analysis.curve_plots import PICTURE, plot_learning_curves
+from rotated_atss.analysis.learning_curves import SCALARS, read_learning_curves
+from rotated_atss.analysis.metric_values import plain, short_names
+from rotated_atss.detection.engine.progress_hook import WINDOW
+from rotated_atss.detection.engine.resume import latest_checkpoint
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write, write_json
+
+TRAIN_RESULT = "train_result.json"
+TEST_RESULT = "test_result.json"
+
+
+class ResultHook(Hook):
+    """Remember the metrics of the latest validation and the time of the run."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the hook was created."""
+        return round(time.monotonic() - self._start, 1)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Remember the metrics."""
+        self.metrics = dict(metrics or {})
+
+
+def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
+    """Return the result of a training, and write it to ``train_result.json`` of its work folder.
+
+    Args:
+        runner: The runner, after the training.
+        hook: The hook that was registered before it.
+
+    Returns:
+        Names and plain values: ``checkpoint``, ``epochs`` (None for a schedule of iterations), ``iterations``,
+        ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None without validation), and where they are.
+    """
+    loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
+    best = runner.message_hub.runtime_info.get("best_ckpt")
+    result = {
+        "result": "train",
+        **_places(runner, _latest(runner.work_dir)),
+        "epochs": loop.epoch if hasattr(loop, "run_epoch") else None,
+        "iterations": loop.iter,
+        "seconds": hook.seconds,
+        "loss": None if losses is None else plain(round(float(losses.mean(WINDOW)), 6)),
+        "val": plain(short_names(hook.metrics)) or None,
+        **({"best_checkpoint": str(best)} if best else {}),
+    }
+    return _write(result, runner, TRAIN_RESULT)
+
+
+def record_finished(runner: Runner, checkpoint: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a training that was resumed with nothing left to train; no file is written."""
+    return {
+        "result": "train",
+        **_places(runner, checkpoint),
+        "epochs": meta.get("epoch"),
+        "iterations": meta.get("iter"),
+        "seconds": 0.0,
+        "loss": None,
+        "val": None,
+    }
+
+
+def record_test(
+    runner: Runner, hook: ResultHook, metrics: Mapping[str, float], checkpoint: str | Path
+) -> dict[str, Any]:
+    """Return the result of a test, and write it to ``test_result.json`` of its work folder.
+
+    Args:
+        runner: The runner, after the test.
+        hook: The hook that was registered before it.
+        metrics: What the test returned.
+        checkpoint: The tested weights.
+    """
+    evaluator = runner.cfg.get("test_evaluator")
+    outputs = evaluator if isinstance(evaluator, dict) else {}
+    result = {
+        "result": "test",
+        **_places(runner, checkpoint),
+        "images": len(runner.test_dataloader.dataset),
+        "seconds": hook.seconds,
+        "metrics": plain(short_names(dict(metrics))) or None,
+        "out": outputs.get("out_dir"),
+        "submission": outputs.get("submission"),
+    }
+    return _write(result, runner, TEST_RESULT)
+
+
+def save_learning_curves(runner: Runner) -> None:
+    """Draw the learning curves of a training into its work folder. Problems are logged: the training is complete."""
+    folder = Path(runner.work_dir)
+    if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
+        return
+    try:
+        atomic_write(folder / PICTURE, plot_learning_curves({folder.resolve().name: read_learning_curves(folder)}))
+        runner.logger.info(f"learning curves: {folder / PICTURE}")
+    except ModuleNotFoundError as error:
+        runner.logger.info(f"no {PICTURE}: {error.name} is not installed")
+    except UserError as error:
+        runner.logger.warning(f"no {PICTURE}: {error}")
+
+
+def _latest(work_dir: str) -> Path | None:
+    try:
+        return latest_checkpoint(Path(work_dir))
+    except UserError:  # the file that names it is left from another run
+        return None
+
+
+def _places(runner: Runner, checkpoint: str | Path | None) -> dict[str, Any]:
+    return {
+        "config": runner.cfg.get("config_name"),
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "work_dir": runner.work_dir,
+        "log": runner.logger.log_file,
+    }
+
+
+def _write(result: dict[str, Any], runner: Runner, name: str) -> dict[str, Any]:
+    if is_main_process():
+        write_json(Path(runner.work_dir) / name, result)
+    return result

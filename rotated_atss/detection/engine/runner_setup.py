@@ -1,0 +1,52 @@
+"""The runner of a prepared config, with the hooks that every run has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from rotated_atss.detection.engine.atomic_runner import AtomicCheckpointRunner
+from rotated_atss.detection.engine.bad_images import LIST, BadImagesHook
+from rotated_atss.detection.engine.build_errors import build_errors
+from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
+from rotated_atss.detection.engine.cpu_threads_hook import CpuThreadsHook
+from rotated_atss.detection.engine.data_time import DataTimeHook
+from rotated_atss.detection.engine.hooks import ClassCountHook, StripCallablesHook
+from rotated_atss.detection.engine.log_targets import log_target_errors
+from rotated_atss.detection.engine.progress_hook import ProgressHook
+from rotated_atss.detection.engine.random_numbers import StepSeedHook
+from rotated_atss.errors import UserError
+
+
+def build_runner(cfg: Config) -> AtomicCheckpointRunner:
+    """Build the runner of a prepared config.
+
+    Args:
+        cfg: A config of :func:`prepare_train` or :func:`prepare_test`.
+
+    Raises:
+        UserError: A part of the config cannot be built, or the work folder cannot be written.
+
+    Example::
+
+        build_runner(prepare_train(load_config(config), TrainOptions()))
+    """
+    restrict_checkpoint_loading()
+    try:
+        with build_errors("this config", where=cfg.filename), log_target_errors():
+            runner = AtomicCheckpointRunner.from_cfg(cfg)
+    except OSError as error:
+        what = f"cannot write here: {error.strerror or error}"
+        raise UserError(what, where=error.filename or cfg.work_dir, hint="choose another --work-dir") from error
+    runner.register_hook(StripCallablesHook())
+    runner.register_hook(StepSeedHook())
+    runner.register_hook(ClassCountHook())
+    runner.register_hook(DataTimeHook())
+    runner.register_hook(ProgressHook(runner.console))
+    if cfg.get("on_bad_image") == "skip":
+        runner.register_hook(BadImagesHook(Path(cfg.work_dir, LIST)))
+    if get_device() == "cpu":
+        runner.register_hook(CpuThreadsHook())
+    return runner

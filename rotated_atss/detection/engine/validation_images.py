@@ -1,0 +1,102 @@
+"""A few images of a validation set with their ground truth, for pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rotated_atss.dota.labels import read_labels
+from rotated_atss.errors import UserError
+from rotated_atss.ops.boxes import hbb_to_obb, obb_to_poly, poly_to_obb
+
+_TRIED = 50  # images per part of the set, to find one with objects
+
+
+@dataclass(frozen=True)
+class TruthOfImage:
+    """Ground truth of an image.
+
+    Attributes:
+        path: Path of the image.
+        polygons: (G, 8) corners in pixels.
+        names: Class names.
+        instances: ``bbox`` and ``ignore_flag`` of each object, as records of the datasets have them.
+    """
+
+    path: str
+    polygons: NDArray[np.float64]
+    names: list[str]
+    instances: list[dict[str, Any]]
+
+
+def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, TruthOfImage]:
+    """Choose images that are spread over a dataset, with objects where there are some.
+
+    The set is divided into equal parts, and the first image with objects of each part is taken.
+
+    Args:
+        dataset: A dataset of this package.
+        number: Number of images.
+        world_size: Number of processes. Only images that the first one processes are chosen.
+
+    Returns:
+        Ground truth by path of the image.
+    """
+    indices = range(0, len(dataset), world_size)
+    parts = min(number, len(indices))
+    starts = [len(indices) * part // parts for part in range(parts)]
+    chosen = {}
+    for start, end in zip(starts, [*starts[1:], len(indices)]):
+        part = [read_truth(dataset, indices[place]) for place in range(start, min(end, start + _TRIED))]
+        truth = next((each for each in part if each.names), part[0])
+        chosen[truth.path] = truth
+    return chosen
+
+
+def read_truth(dataset: Any, index: int) -> TruthOfImage:
+    """Return the ground truth of an image: that of the dataset, or for tiles without any that of their label file.
+
+    Args:
+        dataset: A dataset of this package. One of tiles that is tested reads no labels.
+        index: Index of the image.
+    """
+    info, classes = dataset.get_data_info(index), dataset.metainfo["classes"]
+    instances = info.get("instances") or []
+    if instances:
+        boxes = torch.tensor([instance["bbox"] for instance in instances], dtype=torch.float64)
+        names = [classes[instance["bbox_label"]] for instance in instances]
+        return TruthOfImage(info["img_path"], to_polygons(boxes), names, instances)
+    path = Path(info["img_path"])
+    label = path.parent.parent / "labelTxt" / f"{path.stem}.txt"
+    polygons, names = np.zeros((0, 8)), []
+    if label.is_file():
+        try:
+            labels = read_labels(label)
+        except UserError:  # no DOTA text; a picture is no reason to stop a training
+            return TruthOfImage(str(path), polygons, names, [])
+        polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
+    rows = poly_to_obb(torch.from_numpy(polygons)).tolist()
+    return TruthOfImage(info["img_path"], polygons, names, [{"bbox": row, "ignore_flag": 0} for row in rows])
+
+
+def to_polygons(boxes: Tensor) -> NDArray[np.float64]:
+    """Return the corners of oriented or horizontal boxes.
+
+    Args:
+        boxes: (N, 5) cx, cy, w, h, angle, or (N, 4) x1, y1, x2, y2.
+
+    Returns:
+        (N, 8).
+
+    Example:
+        >>> to_polygons(torch.tensor([[0.0, 0, 4, 2]])).shape
+        (1, 8)
+    """
+    oriented = boxes if boxes.shape[-1] == 5 else hbb_to_obb(boxes.reshape(-1, 4))
+    return obb_to_poly(oriented.reshape(-1, 5)).double().numpy().reshape(-1, 8)

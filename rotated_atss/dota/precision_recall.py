@@ -1,0 +1,89 @@
+"""Precision and recall of each class at a grid of score thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.matching import classify_detections, collect_ground_truth, rank_detections
+
+NUM_THRESHOLDS = 101
+
+
+@dataclass(frozen=True)
+class ScoreCounts:
+    """True and false positives of one class at ascending score thresholds.
+
+    Attributes:
+        true_positives: (T,) int64, detections with at least that score.
+        false_positives: (T,) int64.
+        num_gt: Number of objects that count.
+    """
+
+    true_positives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    num_gt: int
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Precision at each threshold; 1 where there is no detection."""
+        found = self.true_positives + self.false_positives
+        return np.where(found > 0, self.true_positives / np.maximum(found, 1), 1.0)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Recall at each threshold; 0 without objects."""
+        return self.true_positives / max(self.num_gt, 1)
+
+
+def count_by_score(
+    detections_by_class: Mapping[str, Detections],
+    labels_by_image: Mapping[str, Labels],
+    *,
+    ignore_difficult: bool,
+    iou_threshold: float = 0.5,
+    num_thresholds: int = NUM_THRESHOLDS,
+) -> dict[str, ScoreCounts]:
+    """Count the true and false positives of each class at the score thresholds 0, 1 / (T - 1), ..., 1.
+
+    Args:
+        detections_by_class: Detections on full images.
+        labels_by_image: Labels of the same images.
+        ignore_difficult: Whether difficult objects, and detections matched to them, count as neither.
+        iou_threshold: A match needs an IoU above this value.
+        num_thresholds: Number of thresholds T.
+
+    Returns:
+        Counts of the classes of ``detections_by_class`` that have objects.
+
+    Example:
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = {"P1": Labels(square, ("ship",), np.zeros(1, int), np.array([1]))}
+        >>> ships = Detections.from_ids(["P1", "P1"], np.array([0.9, 0.4]), np.vstack([square, square + 50]))
+        >>> counts = count_by_score({"ship": ships}, labels, ignore_difficult=True, num_thresholds=3)["ship"]
+        >>> counts.precision.tolist(), counts.recall.tolist()
+        ([0.5, 1.0, 1.0], [1.0, 1.0, 0.0])
+    """
+    thresholds = np.linspace(0.0, 1.0, num_thresholds)
+    image_numbers = {image: number for number, image in enumerate(labels_by_image)}
+    counts = {}
+    for name, objects in collect_ground_truth(labels_by_image, list(detections_by_class)).items():
+        detections, ignored = detections_by_class.get(name, EMPTY_DETECTIONS), objects.difficult & ignore_difficult
+        num_gt = int((~ignored).sum())
+        if not num_gt:
+            continue
+        numbers = np.array([image_numbers.get(image, -1) for image in detections.images], np.int64)
+        image_index = numbers[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        ranked = rank_detections(detections, image_index, objects, iou_threshold)
+        scores = -np.sort(-detections.scores[image_index >= 0], kind="stable")
+        true, false = classify_detections(ranked, ignored, iou_threshold)
+        # scores descend: the number of detections with at least a threshold's score is its place among them
+        places = np.searchsorted(-scores, -thresholds, side="right")
+        num_true, num_false = (np.concatenate([[0], np.cumsum(kind)])[places] for kind in (true, false))
+        counts[name] = ScoreCounts(num_true, num_false, num_gt)
+    return counts

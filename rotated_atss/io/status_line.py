@@ -1,0 +1,82 @@
+"""A line of a terminal that is updated in place, and the colors of a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+MIN_SECONDS = 0.1  # between two updates
+_YELLOW, _RESET = "\x1b[33m", "\x1b[0m"
+
+
+class StatusLine:
+    """The last line of stderr, updated in place if stderr is a terminal.
+
+    Example:
+        >>> line = StatusLine(show=False)
+        >>> line.update("epoch 1/12")
+        >>> line.is_shown
+        False
+    """
+
+    def __init__(self, show: bool | None = None) -> None:
+        self.is_shown = is_terminal(sys.stderr) if show is None else show
+        self._length, self._time = 0, 0.0
+
+    def update(self, text: str, force: bool = False) -> None:
+        """Replace the line, at most every :data:`MIN_SECONDS`.
+
+        Args:
+            text: Text without control characters; what does not fit the width of the terminal is cut off.
+            force: Replace it in any case.
+        """
+        now = time.monotonic()
+        if not self.is_shown or (not force and now - self._time < MIN_SECONDS):
+            return
+        text = text[: shutil.get_terminal_size().columns - 1]
+        self._write(f"\r{text}{' ' * (self._length - len(text))}")
+        self._length, self._time = len(text), now
+
+    def clear(self) -> None:
+        """Remove the line, so that other text can be printed."""
+        if self._length:
+            self._write(f"\r{' ' * self._length}\r")
+            self._length, self._time = 0, 0.0
+
+    def keep(self) -> None:
+        """Leave the line on the screen; the next update starts another one."""
+        if self._length:
+            self._write("\n")
+            self._length, self._time = 0, 0.0
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal that can update a line.
+
+    Example:
+        >>> import io
+        >>> is_terminal(io.StringIO())
+        False
+    """
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def emphasize(text: str, stream: Any) -> str:
+    """Color a text if the stream is a terminal and ``NO_COLOR`` is not set.
+
+    The variable is defined at https://no-color.org: any value that is not empty switches colors off.
+
+    Example:
+        >>> import io
+        >>> emphasize("warning:", io.StringIO())
+        'warning:'
+    """
+    return f"{_YELLOW}{text}{_RESET}" if is_terminal(stream) and not os.environ.get("NO_COLOR") else text

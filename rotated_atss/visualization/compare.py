@@ -1,0 +1,110 @@
+"""An image twice: with its ground truth and with what a model finds, or with the points of priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.png import Image
+from rotated_atss.visualization._checks import copy_as_bgr
+from rotated_atss.visualization.contact_sheet import contact_sheet
+from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.palettes import ClassStyle, Color, class_styles
+
+MAX_SIDE = 640  # pixels
+_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
+
+
+def truth_beside_detections(
+    image_bgr: Image,
+    truth: tuple[Any, Sequence[str]],
+    detections: tuple[Any, Sequence[str], Any],
+    styles: Mapping[str, ClassStyle] | None = None,
+    *,
+    min_score: float = 0.3,
+    max_side: int = MAX_SIDE,
+) -> Image:
+    """Draw ground truth on the left and detections on the right.
+
+    Args:
+        image_bgr: (H, W, 3), uint8, BGR.
+        truth: (G, 8) corners and the class names.
+        detections: (N, 8) corners, the class names and (N,) scores.
+        styles: Style by class name; None for those of :func:`rotated_atss.visualization.palettes.class_styles`.
+        min_score: Detections with a lower score are not drawn.
+        max_side: A longer side of the image is reduced to this length before the boxes are drawn.
+
+    Example:
+        >>> square = np.array([[10.0, 10, 40, 10, 40, 30, 10, 30]])
+        >>> image = np.zeros((60, 80, 3), np.uint8)
+        >>> truth_beside_detections(image, (square, ["ship"]), (square, ["ship"], [0.9])).shape
+        (90, 178, 3)
+    """
+    image, scale = _shrink(image_bgr, max_side)
+    polygons, names, scores = (_corners(detections[0]), detections[1], np.asarray(detections[2], np.float64))
+    truth_polygons = _corners(truth[0])
+    styles = class_styles([*truth[1], *names]) if styles is None else styles
+    colors = {name: style.color for name, style in styles.items()}
+    dashed = [name for name, style in styles.items() if style.dashed]
+    left = draw_boxes(image, truth_polygons * scale, truth[1], colors=colors, dashed=dashed)
+    right = draw_boxes(
+        image, polygons * scale, names, scores, colors, dashed=dashed, score_threshold=min_score
+    )  # fmt: skip
+    titles = [
+        f"ground truth: {len(truth_polygons)}",
+        f"detections: {int((scores >= min_score).sum())}, score >= {min_score}",
+    ]
+    return contact_sheet([left, right], titles, columns=2, cell_wh=(image.shape[1], image.shape[0]))
+
+
+def draw_points(
+    image_bgr: Image,
+    points: NDArray[np.floating],
+    colors: Sequence[Color],
+    radius: float = 2.0,
+    max_side: int = MAX_SIDE,
+) -> Image:
+    """Draw filled points on a copy of an image.
+
+    Args:
+        image_bgr: (H, W, 3), uint8, BGR.
+        points: (P, 2) x and y in pixels; the upper-left corner of the first pixel is (0, 0).
+        colors: RGB per point.
+        radius: Radius in pixels of the drawing.
+        max_side: A longer side of the image is reduced to this length before the points are drawn.
+
+    Raises:
+        UserError: There is not one color per point.
+
+    Example:
+        >>> drawn = draw_points(np.zeros((20, 20, 3), np.uint8), np.array([[10.5, 5.5]]), [(255, 0, 0)])
+        >>> drawn[5, 10].tolist()  # BGR
+        [0, 0, 255]
+    """
+    if len(colors) != len(points):
+        raise UserError(f"there must be one color per point, got {len(colors)} for {len(points)}")
+    canvas, scale = _shrink(image_bgr, max_side)
+    factor = 1 << _SHIFT
+    centers = np.round((np.asarray(points, np.float64).reshape(-1, 2) * scale - 0.5) * factor).astype(np.int32)
+    for center, (red, green, blue) in zip(centers.tolist(), colors):
+        cv2.circle(canvas, center, round(radius * factor), (blue, green, red), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def _shrink(image_bgr: Image, max_side: int) -> tuple[Image, float]:
+    """Return a copy whose longer side is at most ``max_side``, and the factor."""
+    image = copy_as_bgr(image_bgr)
+    scale = min(1.0, max_side / max(image.shape[:2]))
+    if scale == 1.0:
+        return image, scale
+    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _corners(polygons: Any) -> NDArray[np.float64]:
+    return np.asarray(polygons, np.float64).reshape(-1, 8)

@@ -1,0 +1,19 @@
+"""The line of progress: rates, shares and units."""
+
+from rotated_atss.detection.engine.progress_text import Progress, format_progress
+
+
+def test_every_part_of_a_training_line():
+    progress = Progress(
+        place="epoch 3/12  50/1283", loss=0.81239, lr=0.0025, seconds=0.8, loading=0.02, images=8, remaining=5025.4,
+        memory=("GPU", 9_800_000_000),
+    )  # fmt: skip
+    assert format_progress(progress) == (
+        "epoch 3/12  50/1283  loss 0.8124  eta 1:23:45  lr 2.50e-03  10.0 images/s  0.80 s/step  loading 2%  GPU 9.8 GB"
+    )
+
+
+def test_unknown_parts_are_left_out():
+    line = format_progress(Progress(place="test 1/5", seconds=0.0, loading=0.0, images=2))
+    assert line.startswith("test 1/5  ")
+    assert not any(part in line for part in ("loss", "lr", "eta", "GB", "nan", "inf"))
