@@ -104,7 +104,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     )  # fmt: skip
     print_result(
         {"result": "test", "checkpoint": path, "metrics": plain(metrics) or None, "out": str(out),
-         "submission": args.submission}
+         "submission": args.submission, "report": str(report) if report and metrics else None}
     )  # fmt: skip
     return 0
 

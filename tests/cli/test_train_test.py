@@ -145,7 +145,7 @@ def check_test_output(out, folder):
     ap = json.loads((folder / "out" / "ap.json").read_text())
     assert result["metrics"] == {name: ap[name] for name in ("AP50", "AP75", "AP50_95")}
     assert (result["result"], result["images"], result["out"]) == ("test", 4, str(folder / "out"))
-    assert result["submission"] == str(folder / "s.zip")
+    assert (result["submission"], result["report"]) == (str(folder / "s.zip"), str(folder / "test" / "report"))
 
 
 def test_quiet_prints_the_result_only(train, tiles, tmp_path, capsys):
