@@ -25,7 +25,7 @@ from rotated_atss.analysis.evaluation.matching import Matches
 from rotated_atss.analysis.evaluation.overlaps import Overlaps
 from rotated_atss.analysis.evaluation.shapes import fit_shapes
 from rotated_atss.dota.matching import RankedDetections, find_best_objects
-from rotated_atss.ops.min_area_rect import box_polygons
+from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.polygon_iou import polygon_ious
 
 KINDS = ("classification", "localization", "angle", "duplicate", "background", "missed")
@@ -131,4 +131,4 @@ def _is_angle_error(data: EvaluationData, rows: np.ndarray, gt_index: np.ndarray
     boxes = fit_shapes(data.detections.polygons[rows]).boxes
     objects = data.objects.polygons[gt_index]
     boxes[:, 4] = fit_shapes(objects).boxes[:, 4]
-    return data.reaches(polygon_ious(box_polygons(boxes), objects), iou_threshold)
+    return data.reaches(polygon_ious(obb_polygons(boxes), objects), iou_threshold)

@@ -13,7 +13,7 @@ import torch
 from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
-from rotated_atss.detection.engine.validation_images import choose_images, read_truth, to_polygons
+from rotated_atss.detection.engine.validation_images import choose_images, read_truth
 from rotated_atss.detection.engine.validation_log import MAX_VALIDATIONS, ValidationLogHook
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.labels import read_labels
@@ -55,13 +55,6 @@ def test_truth_of_a_dataset_with_objects_is_its_own(coco_folder):
     assert truth.names == [CLASSES[each["bbox_label"]] for each in instances]
     for polygon, each in zip(truth.polygons.reshape(-1, 4, 2), instances):
         assert [*polygon.min(0), *polygon.max(0)] == pytest.approx(each["bbox"])
-
-
-def test_corners_of_both_kinds_of_boxes():
-    oriented = to_polygons(torch.tensor([[10.0, 20, 8, 4, 0]])).reshape(4, 2)
-    horizontal = to_polygons(torch.tensor([[6.0, 18, 14, 22]])).reshape(4, 2)
-    assert sorted(map(tuple, oriented)) == sorted(map(tuple, horizontal)) == [(6, 18), (6, 22), (14, 18), (14, 22)]
-    assert to_polygons(torch.zeros(0, 4)).shape == to_polygons(torch.zeros(0, 5)).shape == (0, 8)
 
 
 def test_points_are_the_positives_of_the_slow_reference():
