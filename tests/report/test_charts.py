@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rotated_atss.report
-from rotated_atss.analysis.positive_plots import COLORS
+from rotated_atss.analysis.plotting import COLORS
 from rotated_atss.report.axes import Axes, tick_values
 from rotated_atss.report.charts import OVERALL, Axis, curve_chart, reliability_chart
 from rotated_atss.report.sections.confusion import TEXT_LIMITS
