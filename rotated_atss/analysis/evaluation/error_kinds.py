@@ -23,7 +23,7 @@ import numpy as np
 from rotated_atss.analysis.evaluation.data import COCO, EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 from rotated_atss.analysis.evaluation.overlaps import Overlaps
-from rotated_atss.analysis.evaluation.shapes import fit_shapes
+from rotated_atss.analysis.shapes import fit_shapes
 from rotated_atss.dota.matching import RankedDetections, find_best_objects
 from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.polygon_iou import polygon_ious

@@ -15,8 +15,8 @@ import numpy as np
 
 from rotated_atss.analysis.evaluation.data import COCO, EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matcher, Matches, average_precisions
-from rotated_atss.analysis.evaluation.shapes import fit_shapes
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
+from rotated_atss.analysis.shapes import fit_shapes
 
 DENSITY_EDGES = (1, 5, 20, 50, 100, 500, math.inf)
 UNITS = {
