@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rotated_atss.analysis.dataset_advice import MAX_NAMED
+from rotated_atss.analysis.dataset_statistics import QUANTILES
 from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
 from rotated_atss.io.text_table import align_columns, format_csv
 
-_QUANTILES = ("min", "p1", "p5", "median", "p95", "p99", "max")
-_MAX_NAMED = 10
 _LENGTHS = (
     ("size", "square root of area, px"),
     ("long_side", "long side, px"),
@@ -62,7 +62,7 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
     """
     counts = ("objects", "share", "images", "difficult", "truncated")
     shapes = ("size", "long_side", "aspect")
-    names = (*_QUANTILES, "mean")
+    names = (*QUANTILES, "mean")
     header = ["class", *counts, *(f"{shape}_{name}" for shape in shapes for name in names)]
     rows = [
         [each["name"], *(each[name] for name in counts), *((each[s] or {}).get(n) for s in shapes for n in names)]
@@ -105,8 +105,8 @@ def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
         share = f"{100 * each['share']:.1f}%"
         rows.append([each["name"], str(each["objects"]), share, *counts, size, _number(each["aspect"], "median")])
     unused = [each["name"] for each in classes if not each["objects"]]
-    more = ", ..." if len(unused) > _MAX_NAMED else ""
-    named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:_MAX_NAMED])}{more}"
+    more = ", ..." if len(unused) > MAX_NAMED else ""
+    named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:MAX_NAMED])}{more}"
     return [*align_columns(rows), *([named] if unused else [])]
 
 
@@ -115,7 +115,7 @@ def _length_lines(report: Mapping[str, Any], images_are_tiles: bool) -> list[str
     if images_are_tiles:
         known = [(values, text.replace("per image", "per tile")) for values, text in known]
     header = ["", "min", "1%", "5%", "median", "95%", "99%", "max"]
-    return align_columns([header, *([text, *(_number(values, at) for at in _QUANTILES)] for values, text in known)])
+    return align_columns([header, *([text, *(_number(values, at) for at in QUANTILES)] for values, text in known)])
 
 
 def _angle_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:

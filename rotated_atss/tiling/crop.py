@@ -19,7 +19,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
-TRUNCATED = 2  # difficult flag of an object that exceeds its window
 MIN_AREA = 1e-6  # px^2; polygons of at most this area count as zero-area
 ROUNDING = 1e-9  # tolerance of the IoF threshold, for rounding errors
 
