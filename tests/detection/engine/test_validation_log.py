@@ -9,6 +9,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import TASK_UTILS
 
 from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.config import load_config
@@ -63,8 +64,8 @@ def test_points_are_the_positives_of_the_slow_reference():
     image = AssignmentInput((128, 120), gt_boxes, torch.zeros(0, 5))
     points = AssignmentPoints(cfg)
     centers, levels = points.find(image)
-    shapes = [(-(-128 // stride), -(-128 // stride)) for stride in points._strides]  # padded to multiples of 32
-    priors = points._generator.grid_priors(shapes, device="cpu")
+    generator = TASK_UTILS.build(cfg.model.bbox_head.anchor_generator)
+    priors = generator.grid_priors([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)], device="cpu")  # of 128 x 128, padded
     expected, _ = slow_atss(torch.cat(priors), [len(level) for level in priors], gt_boxes, 9)
     assert sorted(map(tuple, centers.tolist())) == sorted(map(tuple, torch.cat(priors)[expected >= 0, :2].tolist()))
     assert len(levels) == len(centers) > 4
