@@ -114,8 +114,7 @@ def find_missed(
         [True]
     """
     counted = data.detections.scores >= score_threshold
-    missed = ~data.objects.ignored
-    missed[matches.gt_index[matches.true_positives & counted]] = False
+    missed = ~data.objects.ignored & ~matches.detected_objects(counted, len(data.objects))
     missed[errors.target[np.isin(errors.kind, EXPLAINING) & counted]] = False
     return missed
 
