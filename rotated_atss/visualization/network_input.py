@@ -13,11 +13,11 @@ from rotated_atss.io.png import Image
 from rotated_atss.ops.box_polygons import box_polygons, hbb_polygons
 from rotated_atss.visualization._checks import copy_as_bgr
 from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 from rotated_atss.visualization.outlines import draw_outline
 from rotated_atss.visualization.palettes import Color, class_color
 from rotated_atss.visualization.text_boxes import ascii_text
 
-_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 _STRIP, _TEXT = (24, 24, 24), (230, 230, 230)
 _FONT, _FONT_SCALE, _LINE_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.42, 16
 _BORDER: Color = (255, 255, 255)
@@ -114,14 +114,9 @@ def _text_width(text: str) -> int:
 
 def _draw_direction(canvas: Image, box: NDArray[np.float64], color_bgr: Color) -> None:
     """Draw a line from the center to the middle of the side at which the width ends."""
-    center = box[:2] - 0.5
-    end = center + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
-    _draw_line(canvas, center, end, color_bgr)
-
-
-def _draw_line(canvas: Image, start: NDArray[np.float64], stop: NDArray[np.float64], color_bgr: Color) -> None:
-    first, last = (np.round(point * (1 << _SHIFT)).astype(np.int32).tolist() for point in (start, stop))
-    cv2.line(canvas, first, last, color_bgr, 1, cv2.LINE_AA, _SHIFT)
+    end = box[:2] + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
+    first, last = to_fixed_point(np.stack([box[:2], end])).tolist()
+    cv2.line(canvas, first, last, color_bgr, 1, cv2.LINE_AA, SHIFT)
 
 
 def _bgr(name: str, colors: Mapping[str, Color] | None) -> Color:
