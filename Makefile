@@ -9,7 +9,7 @@ BIN := .venv/bin
 MATCH := $(if $(filter file,$(origin PYTHON)),,--match-python)
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help setup setup-baselines demo test test-baselines check-wheel pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
+.PHONY: fuzz help setup setup-baselines demo test test-baselines test-browser check-wheel pytest lint typecheck format architecture bench bench-gpu bench-table models models-table doctor constraints clean clean-venv
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ pytest: setup ## Run the tests in two processes
 
 test-baselines: setup-baselines ## Run the tests that compare with mmcv's compiled ops and DOTA_devkit
 	@$(BIN)/python -m pytest -m baseline $(ARGS)
+
+test-browser: setup ## Run the tests of pages in headless Chromium, which root gets from apt-get where it is missing
+	@$(BIN)/python -m benchmarks.browser || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver >/dev/null; } || \
+		{ echo "Install Chromium and chromedriver (on Debian: apt-get install chromium chromium-driver) and try again."; exit 1; }
+	@$(BIN)/python -m pytest -m browser $(ARGS)
 
 check-wheel: setup ## Build the wheel, install it without a compiler into a fresh environment, and run the commands there
 	@$(BIN)/python scripts/check_wheel.py $(ARGS)

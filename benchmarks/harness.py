@@ -32,6 +32,7 @@ HELP = {
     "baseline_amp": "bfloat16 for the baseline's network too",
     "baseline_max_gt": "skip the baseline above so many ground-truth boxes",
     "pairs": "pairs of each kind",
+    "boxes": "boxes of each image",
     "scene_boxes": "boxes of each scene whose pairs are all compared",
     "num_gt": "ground-truth boxes per image",
     "scenes": "scenes of each kind on which results are compared",

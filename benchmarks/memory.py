@@ -99,6 +99,18 @@ def command_peak(
         return measured
 
 
+def family_cpu_seconds(pid: int) -> float | None:
+    """Return the CPU time in seconds that a process and its descendants have used so far, None without /proc."""
+    if not Path("/proc/self/stat").exists():
+        return None
+    ticks = 0
+    for each in _family(pid):
+        with contextlib.suppress(OSError):  # the process has ended
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def held_megabytes(model: Any, optimizer: Any = None) -> float:
     """Return the megabytes of a model's parameters and buffers, and of the state of its optimizer."""
     kept = [*model.parameters(), *model.buffers()]

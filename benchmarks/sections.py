@@ -137,6 +137,26 @@ def split_remarks(record: Record) -> list[str]:
     ]
 
 
+PYRAMIDS: Columns = {
+    "side, px": ("size", "{:,}"), "file": lambda row: f"{row['file']}, {row['file_mb']:,} MB",
+    "s": ("seconds", number), "peak MB": ("peak_mb", "{:,.0f}"), "tiles": ("tiles", "{:,}"), "tiles, MB": "tiles_mb",
+}  # fmt: skip
+
+
+def viewer_remarks(record: Record) -> list[str]:
+    """Describe panning, and give the table of tile pyramids."""
+    size, browser = record["settings"]["size"], record["settings"]["browser"]
+    return [
+        f"Panning over an image of {size:,} x {size:,} px in headless {browser} at 1280 x 800 px, rendered in software "
+        "(`--disable-gpu`), for some seconds per row after 20 frames. The browser shows at most 60 frames per second. "
+        "The view moves on a circle with a radius of 5% of the image's side: over the whole image the drawn boxes are "
+        "copied, over a quarter of the side they are drawn anew on the way. A frame counts once its boxes are drawn. "
+        "CPU time is that of all processes of the browser.",
+        titled("Writing a tile pyramid in one process:", [row for row in record["rows"] if row["task"] == "pyramid"],
+               PYRAMIDS),
+    ]  # fmt: skip
+
+
 def _times(baseline: str, unit: str, form: Format) -> Columns:
     """Return the columns of both times and their ratio."""
     return {
@@ -310,6 +330,17 @@ SECTIONS = {
         "geodeep runs a graph like `stub 256` on ONNX Runtime and loads no torch; the first row is Python with torch "
         "alone."
     ]),
+    "report": Section("Evaluation report", {
+        "command": "command", "CPU s": ("cpu_s", number), "s": ("wall_s", number), "peak MB": ("peak_mb", number),
+    }, lambda record: [
+        f"{record['settings']['detections']:,} detections of 15 classes on {record['settings']['images']} images, a "
+        "new process per command, reading and writing included; the report has no pictures."
+    ]),
+    "viewer": Section("Viewer of the report", {
+        "boxes": ("boxes", "{:,}"), "view": "view", "boxes in view": ("in_view", "{:,.0f}"),
+        "frames per second": ("frames_per_second", number), "slowest frame, ms": ("slowest_frame_ms", number),
+        "CPU ms per frame": ("cpu_ms_per_frame", number),
+    }, viewer_remarks, lambda record: [row for row in record["rows"] if row["task"] == "pan"]),
     "check_data": Section("Checking a dataset", {
         "case": "case", "images": ("images", "{:,}"), "megapixels": ("megapixels", number),
         "objects": ("objects", "{:,}"), "s": ("rotated_atss", spread),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.analysis.dataset_objects import DatasetObjects
-from rotated_atss.analysis.positive_counts import ANGLE_EDGES_DEG, ASPECT_EDGES
+from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
 
 TRUNCATED = 2  # difficult flag of an object that splitting truncated
 MIN_DIRECTED_ASPECT = 1.2  # the direction of the long side of squarer objects depends on rounding

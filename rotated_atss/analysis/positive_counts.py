@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
+
 # Expected fraction of the candidates that become positive: about 0.2 k L positives per box (ATSS paper,
 # arXiv 1912.02424, section 3.3).
 POSITIVE_FRACTION = 0.2
-SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256, 512, math.inf)
-ASPECT_EDGES = (1, 1.5, 2, 3, 5, 8, math.inf)
-ANGLE_EDGES_DEG = tuple(range(-90, 91, 15))
 
 
 @dataclass

@@ -42,6 +42,7 @@ COMMANDS = {
     "draw": "Draw labels and detections on images.",
     "merge": "Merge tile detections into full images.",
     "evaluate": "Compute the average precision of merged detections.",
+    "report": "Write a report of detections: pages, tables, pictures of errors.",
     "list": "List the configs with published and measured accuracy.",
     "config": "Print a config with everything that it inherits.",
     "models": "List, download, inspect and publish models.",

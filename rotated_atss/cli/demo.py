@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = latest_checkpoint(folder)
     if checkpoint is None:
         raise UserError("training wrote no checkpoint", where=folder)
-    timer.start("test, merge, evaluate, submission")
+    timer.start("test, merge, evaluate, submission, report")
     metrics = test(
         CONFIG,
         checkpoint,
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             labels=[str(scenes / "val" / "labelTxt")],
             out=str(out / "merged"),
             submission=str(out / "submission.zip"),
+            report=str(out / "report"),
             cfg_options=data_roots,
         ),
     )
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     _draw_detections(scenes / "val", out / "merged", out / "pictures")
     timer.report()
     print(f"AP50 on {args.val_scenes} validation scenes, merged into full images: {metrics['dota/AP50']:.3f}")
-    print(f"per class: {out}/merged/ap.json   submission: {out}/submission.zip   pictures: {out}/pictures/")
+    print(f"report: {out}/report/index.html   submission: {out}/submission.zip   pictures: {out}/pictures/")
     return 0
 
 

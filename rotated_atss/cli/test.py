@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--submission", metavar="ZIP", help="write a submission for the DOTA server to this zip file")
     parser.add_argument(
+        "--report", nargs="?", const="", metavar="DIR",
+        help="write a report of the evaluation, with pictures of the full images if the split's manifest names their "
+        "folder (default: WORK_DIR/report); give it after MODEL",
+    )  # fmt: skip
+    parser.add_argument(
         "--tta", action="store_true", help="use test-time augmentation (the config's tta_model and tta_pipeline)"
     )
     parser.add_argument(
@@ -57,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = TestOptions(
         work_dir=args.work_dir, data=args.data, labels=args.labels, out=args.out, submission=args.submission,
-        tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher, workers=args.workers,
-        classes=args.classes, on_bad_image=args.on_bad_image,
+        report=args.report, tta=args.tta, dataset=args.dataset, device=args.device, launcher=args.launcher,
+        workers=args.workers, classes=args.classes, on_bad_image=args.on_bad_image,
         cfg_options=parse_cfg_options(args.cfg_options), quiet=args.quiet,
     )  # fmt: skip
     print_result(run_test(config, checkpoint, options))
@@ -79,14 +84,19 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
 
     out = args.out or Path(args.work_dir or Path(path).parent) / "merged"
     inputs = [Path(args.data) / "images", Path(args.data) / "labelTxt", *(args.labels or [])]
-    for output in filter(None, (out, args.submission)):
+    report = None if args.report is None else args.report or Path(args.work_dir or Path(path).parent) / "report"
+    for output in filter(None, (out, args.submission, report)):
         check_output_apart(output, inputs, may_contain_inputs=True)
+    if report is not None:
+        from rotated_atss.report.build import check_report_folder
+
+        check_report_folder(report, filter(None, (out, args.submission)))
     detector = load_detector(path)
     log = _discard if args.quiet else print
     log(f"{path}: {detector.info.describe()}, on {detector.description}")
     results = ResultOptions(
         version=args.dataset or "v1.0", iou_threshold=detector.iou_threshold, out_dir=out,
-        submission=args.submission,
+        submission=args.submission, report_dir=report,
     )  # fmt: skip
     metrics = run_tile_test(
         detector, args.data, detector.classes, results, labels=args.labels, pixels=detector.pixels,
@@ -94,7 +104,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     )  # fmt: skip
     print_result(
         {"result": "test", "checkpoint": path, "metrics": plain(metrics) or None, "out": str(out),
-         "submission": args.submission}
+         "submission": args.submission, "report": str(report) if report and metrics else None}
     )  # fmt: skip
     return 0
 

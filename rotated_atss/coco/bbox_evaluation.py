@@ -57,15 +57,17 @@ def evaluate_boxes(
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
+    names = [instances.categories[number] for number in evaluation.params.catIds]
     per_class = {
-        instances.categories[number]: (_mean(precision[:, :, index, 0, -1]), _mean(precision[:1, :, index, 0, -1]))
-        for index, number in enumerate(evaluation.params.catIds)
+        name: (_mean(precision[:, :, index, 0, -1]), _mean(precision[:1, :, index, 0, -1]))
+        for index, name in enumerate(names)
     }
     return CocoResult(
         _metric_rows(precision, recall, evaluation.params.maxDets),
         per_class,
         images=len(evaluation.params.imgIds),
         detections=len(detections),
+        ap75_per_class={name: _mean(precision[5, :, index, 0, -1]) for index, name in enumerate(names)},
     )
 
 

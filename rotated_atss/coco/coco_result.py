@@ -42,12 +42,14 @@ class CocoResult:
         per_class: AP at IoU 0.50:0.95 and at IoU 0.50 by class name.
         images: Number of evaluated images.
         detections: Number of detections.
+        ap75_per_class: AP at IoU 0.75 by class name.
     """
 
     rows: list[MetricRow]
     per_class: dict[str, tuple[float, float]] = field(default_factory=dict)
     images: int = 0
     detections: int = 0
+    ap75_per_class: dict[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, float]:
         """Return the metrics by key: ``AP``, ``AP50``, ``AP75``, ``AP_small``, ..., ``AR_1``, ..., ``AR_large``."""

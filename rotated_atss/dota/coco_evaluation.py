@@ -9,7 +9,7 @@ compared with the object of highest IoU only, free or not (``best_only``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,17 +70,18 @@ def evaluate_class_by_size(
         >>> round(result.ap50, 3), by_size["extremely small"], by_size["generally small"]
         (0.505, 1.0, 0.0)
     """
-    polygons, image_index = _ranked(detections, image_index, rule.max_dets)
-    rectangles, areas = _rectangles(polygons)
-    gt_rectangles, gt_areas = _rectangles(ground_truth.polygons)
+    order = rank_per_image(detections.scores, image_index, rule.max_dets)
+    image_index = image_index[order]
+    rectangles, areas = min_area_rectangles(detections.polygons[order])
+    gt_rectangles, gt_areas = min_area_rectangles(ground_truth.polygons)
     objects = GroundTruth(gt_rectangles, ground_truth.image_index, ground_truth.difficult)
     candidates = _candidates(rectangles, image_index, objects, min(iou_thresholds))
     results = {}
     for size in rule.sizes:
-        ignored = _outside(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
+        ignored = outside_range(gt_areas, size) | (ground_truth.difficult & ignore_difficult)
         num_gt = int((~ignored).sum())
         ordered = order_candidates(candidates, ignored, best_only=rule.best_only)
-        inside = ~_outside(areas, size)
+        inside = ~outside_range(areas, size)
         ap_by_iou, recall = {}, {}
         for threshold in iou_thresholds:
             match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
@@ -139,7 +140,12 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: 
 
 
 def match_detections(
-    candidates: Candidates, num_dets: int, iou_threshold: float, *, best_only: bool = False
+    candidates: Candidates,
+    num_dets: int,
+    iou_threshold: float,
+    *,
+    best_only: bool = False,
+    shared: Container[int] = (),
 ) -> np.ndarray:
     """Match ranked detections to objects, each object at most once.
 
@@ -148,6 +154,7 @@ def match_detections(
         num_dets: Number N of detections.
         iou_threshold: A match needs at least this IoU.
         best_only: As for :func:`order_candidates`.
+        shared: Indices of objects that any number of detections can take, as COCO's crowds; not with ``best_only``.
 
     Returns:
         (N,) int64, index of the object of each detection, or -1.
@@ -172,24 +179,43 @@ def match_detections(
     for row, gt in zip(rows.tolist(), gt_index.tolist()):
         if match[row] == _NOT_MATCHED and gt not in taken:
             match[row] = gt
-            taken.add(gt)
+            if gt not in shared:
+                taken.add(gt)
     return match
 
 
-def _ranked(detections: Detections, image_index: np.ndarray, max_dets: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sort polygons and image index by descending score, with at most ``max_dets`` per image."""
-    order = np.argsort(-detections.scores, kind="stable")
+def rank_per_image(scores: np.ndarray, image_index: np.ndarray, max_dets: int | None = None) -> np.ndarray:
+    """Rank the detections of one class by descending score, with at most ``max_dets`` per image.
+
+    Args:
+        scores: (N,) scores; equal scores keep their order.
+        image_index: (N,) int64; detections at -1 are dropped.
+        max_dets: Largest number of detections per image; None sets no limit.
+
+    Returns:
+        (M,) int64, indices of the ranked detections.
+
+    Example:
+        >>> rank_per_image(np.array([0.5, 0.9, 0.7]), np.array([0, 0, 1]), max_dets=1).tolist()
+        [1, 2]
+    """
+    order = np.argsort(-scores, kind="stable")
     order = order[image_index[order] >= 0]
     if max_dets is not None:
         by_image = np.argsort(image_index[order], kind="stable")
         images = image_index[order][by_image]
         rank = np.arange(len(order)) - np.searchsorted(images, images, side="left")
         order = order[np.sort(by_image[rank < max_dets])]
-    return detections.polygons[order], image_index[order]
+    return order
 
 
-def _rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the minimum-area rectangles (N, 8) of quadrilaterals and their areas (N,)."""
+def min_area_rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the minimum-area rectangles (N, 8) of quadrilaterals (N, 8) and their areas (N,) in square pixels.
+
+    Example:
+        >>> min_area_rectangles(np.array([[0.0, 0, 4, 0, 4, 3, 0, 3]]))[1].tolist()
+        [12.0]
+    """
     import torch  # takes a second, and the other metrics work without it
 
     from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
@@ -198,11 +224,17 @@ def _rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return obb_to_poly(boxes).numpy(), (boxes[:, 2] * boxes[:, 3]).numpy()
 
 
+def outside_range(areas: np.ndarray, size: SizeRange) -> np.ndarray:
+    """Return whether areas (N,) in square pixels are outside a size range: (N,) bool.
+
+    Example:
+        >>> outside_range(np.array([100.0, 2000.0]), SizeRange("small", 0, 1024)).tolist()
+        [False, True]
+    """
+    return (areas < size.min_area) | (areas > size.max_area)
+
+
 def _candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
     rows, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
     order = np.argsort(rows, kind="stable")
     return Candidates(rows[order], gt_index[order], ious[order])
-
-
-def _outside(areas: np.ndarray, size: SizeRange) -> np.ndarray:
-    return (areas < size.min_area) | (areas > size.max_area)

@@ -83,7 +83,29 @@ def rank_detections(
     """
     order = np.argsort(-detections.scores, kind="stable")
     order = order[image_index[order] >= 0]
-    return RankedDetections(*_max_ious(detections.polygons[order], image_index[order], ground_truth, min_iou))
+    pairs = overlapping_pairs(detections.polygons[order], image_index[order], ground_truth, min_iou)
+    return find_best_objects(*pairs, len(order))
+
+
+def find_best_objects(rows: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
+    """Find the object of highest IoU for each detection, the one with the lowest index on ties.
+
+    Args:
+        rows: (P,) int64, index of the detection of each pair, in order of descending score.
+        gt_index: (P,) int64, index of the object.
+        ious: (P,) float64.
+        num_dets: Number N of detections.
+
+    Example:
+        >>> pairs = np.array([1, 1]), np.array([0, 3]), np.array([0.6, 0.7])
+        >>> find_best_objects(*pairs, num_dets=2).gt_index.tolist()
+        [-1, 3]
+    """
+    order = np.lexsort((gt_index, -ious, rows))
+    best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
+    max_ious, max_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
+    max_ious[rows[best]], max_gt_index[rows[best]] = ious[best], gt_index[best]
+    return RankedDetections(max_ious, max_gt_index)
 
 
 def classify_detections(
@@ -146,15 +168,3 @@ def overlapping_pairs(
         gt_blocks.append(gt_index)
         iou_blocks.append(polygon_ious(polygons[rows], ground_truth.polygons[gt_index]))
     return np.concatenate(row_blocks), np.concatenate(gt_blocks), np.concatenate(iou_blocks)
-
-
-def _max_ious(
-    polygons: np.ndarray, image_index: np.ndarray, ground_truth: GroundTruth, min_iou: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the highest IoU of each polygon and the index of its object, the lowest index on ties; (N,) each."""
-    rows, gt_index, ious = overlapping_pairs(polygons, image_index, ground_truth, min_iou)
-    order = np.lexsort((gt_index, -ious, rows))
-    best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
-    max_ious, max_gt_index = np.zeros(len(polygons)), np.full(len(polygons), -1, dtype=np.int64)
-    max_ious[rows[best]], max_gt_index[rows[best]] = ious[best], gt_index[best]
-    return max_ious, max_gt_index

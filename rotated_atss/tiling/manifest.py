@@ -40,6 +40,7 @@ class Manifest:
         pixels: Conversion of the pixels of the images to 8-bit color.
         ground_resolution: Meters per pixel of the tiles: the median of the images for which it is recorded, divided by
             the median rate if rates resample, rounded to millimeters; None if it is not recorded.
+        image_folders: Absolute paths of the folders of the full images.
         input_digest: Digest of images, labels and settings as they were given; empty if it is not recorded.
         totals: Counts over all images and tiles; None if they are not recorded.
     """
@@ -52,6 +53,7 @@ class Manifest:
     whole_images: bool = False
     pixels: PixelOptions = field(default_factory=PixelOptions)
     ground_resolution: float | None = None
+    image_folders: tuple[str, ...] = ()
     input_digest: str = ""
     totals: SplitTotals | None = None
 
@@ -195,6 +197,7 @@ def read_manifest(path: str | Path) -> Manifest:
     return Manifest(
         written_by=_get(content, "written_by", str, "", path),
         label_folders=_full_labels(content, path) or tuple(_label_folders(folders, path)),
+        image_folders=tuple(_image_folders(folders, path)),
         tiles=tuple(_entries(tiles, "tiles", "name", path)),
         keep_empty=_get(settings, "keep_empty", bool, True, path),
         window=_window(settings, path),
@@ -371,6 +374,14 @@ def _label_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
         if folder:
             labels.append(os.path.normpath(root / folder))
     return labels
+
+
+def _image_folders(folders: Sequence[Any], path: str | Path) -> list[str]:
+    """Return the folders of images; entries of another form, which only a report of a test would need, are left out."""
+    root = Path(path).resolve().parent
+    named = [entry.get("images") for entry in folders if isinstance(entry, dict)]
+    paths = (os.path.normpath(root / folder) for folder in named if isinstance(folder, str) and "\0" not in folder)
+    return list(dict.fromkeys(paths))
 
 
 def _entries(entries: Sequence[Any], label: str, key: str, path: str | Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class ResultOptions:
         difficult: ``ignore`` or ``count``, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
+        report_dir: Folder for the report of the evaluation; None writes none.
 
     Raises:
         UserError: The version, metric or rule is unknown, or the threshold is out of range.
@@ -49,6 +51,7 @@ class ResultOptions:
     difficult: str | None = None
     out_dir: str | Path | None = None
     submission: str | Path | None = None
+    report_dir: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -70,6 +73,7 @@ def finish_test(
     options: ResultOptions,
     *,
     labels: Sequence[str | Path] = (),
+    images: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
     log: Log = print,
     observer: Observer | None = None,
@@ -81,6 +85,7 @@ def finish_test(
         classes: Class names in the order of the labels.
         options: Rules and outputs.
         labels: Label folders of the full images; without any, nothing is evaluated.
+        images: Folders of the full images, for the report.
         notes: What makes the AP incomparable; printed and written with it.
         log: Called with each line or table.
         observer: Called with the merged detections by class, the labels by image and the result of the evaluation.
@@ -99,11 +104,11 @@ def finish_test(
         no labels of the full images are available: nothing is evaluated (set them with --labels)
         {}
     """
-    images = merge_boxes(tiles, options.iou_threshold)
-    detections = to_task1(images, classes)
+    merged = merge_boxes(tiles, options.iou_threshold)
+    detections = to_task1(merged, classes)
     log(
         f"merged {count_of(sum(len(tile.scores) for tile in tiles), 'detection')} on {count_of(len(tiles), 'tile')} "
-        f"into {count_of(sum(map(len, detections.values())), 'detection')} on {count_of(len(images), 'image')}"
+        f"into {count_of(sum(map(len, detections.values())), 'detection')} on {count_of(len(merged), 'image')}"
     )
     if options.out_dir is not None:
         write_task1_folder(options.out_dir, detections)
@@ -111,24 +116,26 @@ def finish_test(
     if options.submission is not None:
         write_submission(options.submission, detections, classes)
         log(f"wrote {options.submission}")
-    return _evaluate(detections, [image.name for image in images], classes, options, labels, notes, log, observer)
+    if not labels:
+        log("no labels of the full images are available: nothing is evaluated (set them with --labels)")
+        return {}
+    log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in labels)}")
+    labels_of_images = read_labels_of_images(labels, [image.name for image in merged], classes)
+    result = _evaluate(detections, labels_of_images, options, notes, log, observer)
+    if options.report_dir is not None:
+        _write_report(result, detections, labels_of_images, options, labels, images, log)
+    by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
+    return {**result.values(), **by_size}
 
 
 def _evaluate(
     detections: Mapping[str, Detections],
-    image_ids: Sequence[str],
-    classes: Sequence[str],
+    labels: Mapping[str, Labels],
     options: ResultOptions,
-    folders: Sequence[str | Path],
     notes: Sequence[str],
     log: Log,
     observer: Observer | None,
-) -> dict[str, float]:
-    if not folders:
-        log("no labels of the full images are available: nothing is evaluated (set them with --labels)")
-        return {}
-    log(f"labels of the full images: {', '.join(str(Path(folder).resolve()) for folder in folders)}")
-    labels = read_labels_of_images(folders, image_ids, classes)
+) -> EvaluationResult:
     result = evaluate_detections(
         detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
     )
@@ -138,8 +145,27 @@ def _evaluate(
     if options.out_dir is not None:
         content = {**result_to_json(result), **({"notes": list(notes)} if notes else {})}
         write_json(Path(options.out_dir) / "ap.json", content)
-    by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
-    return {**result.values(), **by_size}
+    return result
+
+
+def _write_report(
+    result: EvaluationResult,
+    detections: Mapping[str, Detections],
+    labels: Mapping[str, Labels],
+    options: ResultOptions,
+    label_folders: Sequence[str | Path],
+    image_folders: Sequence[str | Path],
+    log: Log,
+) -> None:
+    from rotated_atss.report.evaluation import ReportOptions, report_task1
+
+    report = ReportOptions(
+        out=options.report_dir or "",
+        detections=options.out_dir or "",
+        labels=label_folders,
+        images=[folder for folder in image_folders if os.path.isdir(folder)],
+    )
+    report_task1(result, detections, labels, report, log)
 
 
 def read_labels_of_images(

@@ -65,7 +65,9 @@ def run_tile_test(
             images = [read_image(tile, pixels) for tile in batch]
             detections += detect_on_tiles(detector, images, [tile.stem for tile in batch])
             bar.update(len(batch))
-    return finish_test(detections, classes, options, labels=folders, notes=notes, log=log)
+    return finish_test(
+        detections, classes, options, labels=folders, images=manifest.image_folders, notes=notes, log=log
+    )
 
 
 def _label_folders(folders: Sequence[str | Path], recorded: bool, log: Log) -> list[str | Path]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import copy_as_bgr
-from rotated_atss.visualization.captions import ascii_text
 from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.palettes import Color, class_color
+from rotated_atss.visualization.text_boxes import ascii_text
 
 _DASH_PX, _GAP_PX = 6, 4
 _SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from rotated_atss.analysis.positive_counts import ANGLE_EDGES_DEG, BoxShapes, PositiveCounts, summarize
+from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG
+from rotated_atss.analysis.positive_counts import BoxShapes, PositiveCounts, summarize
 from rotated_atss.analysis.positive_tables import format_report
 
 

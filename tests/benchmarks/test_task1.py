@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import bench_evaluate, bench_merge, task1
+from benchmarks import bench_evaluate, bench_merge, bench_report, task1
 from rotated_atss.dota.detections import list_task1_files, read_detections
 from rotated_atss.dota.folders import list_label_files
 from rotated_atss.dota.labels import read_labels
@@ -53,3 +53,10 @@ def test_merged_rows_are_compared_as_sets(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "Task1_ship.txt").write_text("\n".join(lines) + "\n")
     assert bench_merge.compare(tmp_path / "a", tmp_path / "b") == {"same": 1, "tied": 1, "different": 1}
+
+
+def test_report_is_compared_with_evaluation_for_all_detections_only():
+    rows = [{"command": "evaluate", "cpu_s": 1.0}, {"command": "report", "cpu_s": 4.5}]
+    (target,) = bench_report.targets(rows, 50_000)
+    assert (target["measured"], target["at_most"], target["met"]) == (4.5, 5.0, True)
+    assert bench_report.targets(rows, 1000)[0]["measured"] is None

@@ -51,9 +51,9 @@ def test_overview_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_version_of_dota_is_called_dota_version(name: str) -> None:
     options = build_parser(name)._option_string_actions
-    assert ("--dataset" in options) == (name in {"test", "evaluate"})  # datasets include the versions of DOTA
+    assert ("--dataset" in options) == (name in {"test", "evaluate", "report"})  # datasets include the versions of DOTA
     versions = [option for option in options if option.endswith("version") and option != "--angle-version"]
-    assert versions == (["--dota-version"] if name in {"test", "evaluate", "check-submission"} else [])
+    assert versions == (["--dota-version"] if name in {"test", "evaluate", "report", "check-submission"} else [])
 
 
 @pytest.mark.parametrize("line", COMMANDS.values())

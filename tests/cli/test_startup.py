@@ -17,8 +17,10 @@ REST_OF_MMDETECTION = (
 )
 NOT_IN_PREDICT = ("torchvision", "tensorboard", "mmdet.visualization", "yapf")  # MMEngine's runner imports them
 
+# scikit-learn is here for tests only; MMDetection imports it where it is installed
 PROGRAM = """
 import json, sys
+sys.modules["sklearn"] = None
 from rotated_atss.cli import main
 for words, refused in json.loads(sys.argv[1]):
     code = main(words)
@@ -54,6 +56,7 @@ def test_commands_without_a_model_import_no_torch(folder):
         ["split", *inputs, "--out", "tiles", "--workers", "1"],
         ["merge", "task1", "--out", "merged", "--workers", "1"],
         ["evaluate", "--detections", "merged", "--labels", "labels", "--workers", "1"],
+        ["report", "--detections", "merged", "--labels", "labels", "--out", "report", "--images", "data/images"],
         ["check-submission", "merged", "--classes", "ship,"],
         ["convert-labels", "data/labelTxt", "voc", "--from", "dota", "--to", "labelme", "--images", "data/images"],
         ["draw", *inputs, "--out", "drawn"],

@@ -99,11 +99,12 @@ def test_train_then_test_writes_a_submission(train, tiles, tmp_path, capsys):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "P1.txt").write_text(LABEL)
     words = ["--labels", str(tmp_path / "labels"), "--out", str(tmp_path / "out"), "--data", str(tiles)]
-    words += ["--submission", str(tmp_path / "s.zip"), "--work-dir", str(tmp_path / "test")]
+    words += ["--submission", str(tmp_path / "s.zip"), "--work-dir", str(tmp_path / "test"), "--report"]
     assert main(["test", CONFIG, str(checkpoint), *words, *options(tmp_path / "elsewhere")]) == 0
     check_test_output(capsys.readouterr().out, tmp_path)
     assert len(list((tmp_path / "out").glob("Task1_*.txt"))) == 15
-    assert (tmp_path / "out" / "ap.json").is_file()
+    ap = json.loads((tmp_path / "out" / "ap.json").read_text())
+    assert json.loads((tmp_path / "test" / "report" / "report.json").read_text())["summary"]["AP50"] == ap["AP50"]
     assert main(["check-submission", str(tmp_path / "s.zip")]) == 0
     assert not (tmp_path / "elsewhere").exists()
 
@@ -144,7 +145,7 @@ def check_test_output(out, folder):
     ap = json.loads((folder / "out" / "ap.json").read_text())
     assert result["metrics"] == {name: ap[name] for name in ("AP50", "AP75", "AP50_95")}
     assert (result["result"], result["images"], result["out"]) == ("test", 4, str(folder / "out"))
-    assert result["submission"] == str(folder / "s.zip")
+    assert (result["submission"], result["report"]) == (str(folder / "s.zip"), str(folder / "test" / "report"))
 
 
 def test_quiet_prints_the_result_only(train, tiles, tmp_path, capsys):

@@ -56,8 +56,10 @@ def test_entries_of_a_manifest(tmp_path):
     content = {"written_by": "a", "folders": folders, "tiles": [{"name": "t"}], "settings": settings}
     manifest = read(tmp_path, json.dumps(content))
     expected = (str(tmp_path.parent / "labels"), "/data/labels", str(tmp_path / ("n" * 5000)))
-    pixels = PixelOptions(11, (0, 0.5), (3, 2, 1))
-    assert manifest == Manifest("a", expected, ("t",), keep_empty=False, window=(256, 64), pixels=pixels)
+    pixels, raw = PixelOptions(11, (0, 0.5), (3, 2, 1)), (str(tmp_path / "raw"),)
+    assert manifest == Manifest(
+        "a", expected, ("t",), keep_empty=False, window=(256, 64), pixels=pixels, image_folders=raw
+    )
     assert read(tmp_path, "{}") == Manifest()
 
 

@@ -77,6 +77,7 @@ class DOTADataset(BaseDataset):
         """Read the label files of all images."""
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
+        self._metainfo["source_images"] = list(manifest.image_folders)
         recorded = manifest.label_folders
         self._metainfo["missing_labels"] = [folder for folder in recorded if not os.path.isdir(folder)]
         pairs = pair_images_and_labels(self.data_prefix["img_path"], self.ann_file or None)

@@ -99,6 +99,7 @@ class TestOptions(RunOptions):
         out: Folder for the merged ``Task1_*.txt`` (default ``<work_dir>/merged``), or for COCO's ``results.json``
             (default ``<work_dir>/results``).
         submission: Zip file to write for DOTA's evaluation server.
+        report: Folder for the report of the evaluation; empty for ``<work_dir>/report``, None for no report.
         tta: Test-time augmentation with the config's ``tta_model`` and ``tta_pipeline``.
         dataset: Dataset whose evaluation rules apply instead of the config's, a key of
             :data:`rotated_atss.dota.datasets.DATASETS`.
@@ -114,5 +115,6 @@ class TestOptions(RunOptions):
     labels: Sequence[str] | None = None
     out: str | Path | None = None
     submission: str | Path | None = None
+    report: str | Path | None = None
     tta: bool = False
     dataset: str | None = None

@@ -9,10 +9,15 @@ from mmengine.config import Config
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart
+from rotated_atss.report.build import check_report_folder
 
 
 def configure_outputs(
-    cfg: Config, labels: Sequence[str] | None, out: str | Path | None, submission: str | Path | None
+    cfg: Config,
+    labels: Sequence[str] | None,
+    out: str | Path | None,
+    submission: str | Path | None,
+    report: str | Path | None = None,
 ) -> None:
     """Set the labels and output paths of a config's DOTA or COCO metric, in place.
 
@@ -23,6 +28,7 @@ def configure_outputs(
         labels: DOTA: label folders of the full images. COCO: one instances JSON.
         out: Output folder; None for ``merged`` or ``results`` in the work folder.
         submission: Zip file for DOTA's evaluation server.
+        report: Folder of the report; empty for ``report`` in the work folder, None for no report.
 
     Raises:
         UserError: An output overlaps an input, or an option does not apply to the metric.
@@ -37,11 +43,16 @@ def configure_outputs(
     metric = _metric_type(cfg)
     if submission is not None and metric != "DOTAMetric":
         raise UserError("--submission writes the zip for DOTA's server; this config has another metric")
+    if report is not None:
+        _configure_report(cfg, metric, Path(report) if str(report) else Path(cfg.work_dir) / "report")
     outputs: list[str] = []
     if metric == "DOTAMetric":
         outputs = _configure_dota(cfg, labels, out, submission)
     elif metric == "CocoBoxMetric":
         outputs = _configure_coco(cfg, labels, out)
+    if report is not None:
+        check_report_folder(cfg.test_evaluator.report_dir, outputs)
+        outputs.append(cfg.test_evaluator.report_dir)
     inputs: list[str | Path] = [*(labels or []), *_inputs(cfg.test_dataloader.get("dataset", {}))]
     for output in outputs:
         check_output_apart(output, inputs, may_contain_inputs=True)
@@ -72,6 +83,12 @@ def _metric_type(cfg: Config) -> str | None:
     """Return the type of the config's metric; None if it has several metrics."""
     evaluator = cfg.test_evaluator
     return evaluator.get("type") if isinstance(evaluator, dict) else None
+
+
+def _configure_report(cfg: Config, metric: str | None, out: Path) -> None:
+    if metric not in ("DOTAMetric", "CocoBoxMetric"):
+        raise UserError("--report needs DOTAMetric or CocoBoxMetric; this config has another metric")
+    cfg.test_evaluator.report_dir = str(out)
 
 
 def _configure_dota(

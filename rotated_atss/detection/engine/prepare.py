@@ -110,7 +110,7 @@ def prepare_test(cfg: Config, options: TestOptions, checkpoint: str | Path | Non
         set_test_data(cfg, options.data)
     if options.dataset is not None:
         set_dataset_rules(cfg, options.dataset)
-    configure_outputs(cfg, options.labels, options.out, options.submission)
+    configure_outputs(cfg, options.labels, options.out, options.submission, options.report)
     if options.tta:
         _wrap_with_tta(cfg)
     return cfg

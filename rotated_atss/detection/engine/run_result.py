@@ -101,6 +101,7 @@ def record_test(
         "metrics": plain(short_names(dict(metrics))) or None,
         "out": outputs.get("out_dir"),
         "submission": outputs.get("submission"),
+        "report": outputs.get("report_dir") if metrics else None,
     }
     return _write(result, runner, TEST_RESULT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from rotated_atss.coco.bbox_evaluation import MAX_DETS, check_max_dets, evaluate_boxes
-from rotated_atss.coco.coco_result import UNDEFINED, format_table, result_to_json
-from rotated_atss.coco.instances import read_instances
+from rotated_atss.coco.coco_result import UNDEFINED, CocoResult, format_table, result_to_json
+from rotated_atss.coco.instances import Instances, read_instances
 from rotated_atss.coco.results_file import to_coco_results
 from rotated_atss.detection.evaluation.detections import detections_of
 from rotated_atss.errors import UserError, count_of
@@ -29,6 +30,7 @@ class CocoBoxMetric(BaseMetric):
         per_class: Whether to print the AP of each class.
         max_dets: Three increasing limits of detections per image and class; AP uses the last.
         out_dir: Folder for ``results.json`` (COCO's results format) and ``ap.json``; None writes neither.
+        report_dir: Folder for the report of the evaluation; None writes none.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
 
@@ -52,6 +54,7 @@ class CocoBoxMetric(BaseMetric):
         per_class: bool = False,
         max_dets: Sequence[int] = MAX_DETS,
         out_dir: str | None = None,
+        report_dir: str | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
@@ -59,6 +62,7 @@ class CocoBoxMetric(BaseMetric):
         if ann_file is not None and not Path(ann_file).is_file():
             raise UserError("no such file", where=ann_file)
         self.ann_file, self.per_class, self.out_dir = ann_file, per_class, out_dir
+        self.report_dir = report_dir
         self.max_dets = check_max_dets(max_dets)
         self.class_ap50: dict[str, float] = {}
 
@@ -100,4 +104,22 @@ class CocoBoxMetric(BaseMetric):
         logger.info("COCO box evaluation\n" + format_table(result, self.per_class))
         if self.out_dir is not None:
             write_json(Path(self.out_dir) / "ap.json", result_to_json(result))
+        if self.report_dir is not None:
+            self._write_report(self.report_dir, result, ground_truth, detections, image_ids)
         return result.values()
+
+    def _write_report(
+        self, out: str, result: CocoResult, ground_truth: Instances, detections: list[dict], image_ids: list
+    ) -> None:
+        from rotated_atss.report.evaluation import ReportOptions, report_coco
+
+        options = ReportOptions(
+            out=out,
+            detections=Path(self.out_dir) / "results.json" if self.out_dir else "",
+            labels=[ground_truth.path],
+            images=[folder for folder in self.dataset_meta.get("source_images", ()) if os.path.isdir(folder)],
+        )
+        report_coco(
+            result, ground_truth, detections, options, image_ids=image_ids, categories=self.dataset_meta["cat_ids"],
+            max_dets=self.max_dets[-1], log=MMLogger.get_current_instance().info,
+        )  # fmt: skip

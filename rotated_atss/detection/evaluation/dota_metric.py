@@ -39,6 +39,7 @@ class DOTAMetric(BaseMetric):
         difficult: ``ignore`` or ``count``, instead of the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
         submission: Path of the zip file for the evaluation server.
+        report_dir: Folder for the report of the evaluation; None writes none.
         collect_device: As MMEngine's ``BaseMetric``.
         prefix: As MMEngine's ``BaseMetric``.
 
@@ -67,13 +68,14 @@ class DOTAMetric(BaseMetric):
         difficult: str | None = None,
         out_dir: str | None = None,
         submission: str | None = None,
+        report_dir: str | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.options = ResultOptions(
             version=version, iou_threshold=iou_threshold, metric=metric, difficult=difficult, out_dir=out_dir,
-            submission=submission,
+            submission=submission, report_dir=report_dir,
         )  # fmt: skip
         self.labels = [labels] if isinstance(labels, str) else labels
         self.keeps_curves = False
@@ -119,6 +121,7 @@ class DOTAMetric(BaseMetric):
             self.dataset_meta["classes"],
             self.options,
             labels=folders,
+            images=self.dataset_meta.get("source_images", []),
             notes=self.dataset_meta.get("notes", []),
             log=MMLogger.get_current_instance().info,
             observer=self._observe,

@@ -55,3 +55,32 @@ def test_which_output_folders_are_accepted(metric, out, accepted, tmp_path, monk
     else:
         with pytest.raises(UserError, match=f"{out}: the output overlaps the input "):
             configure_outputs(cfg, labels=None, out=out, submission=None)
+
+
+@pytest.mark.parametrize("metric", ["DOTAMetric", "CocoBoxMetric"])
+def test_folder_of_the_report(metric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").touch()
+
+    def configure(report, out="merged"):
+        cfg = Config(dict(work_dir="work", test_evaluator=dict(type=metric), test_dataloader=dict(dataset=DATA)))
+        configure_outputs(cfg, labels=None, out=out, submission=None, report=report)
+        return cfg.test_evaluator.get("report_dir")
+
+    assert configure(None) is None
+    assert configure("") == "work/report"
+    assert configure("r") == "r"
+    for report, message in (
+        ("full", "full: the folder is not empty and has no report"),
+        ("merged", "merged: the folder of the report would contain merged"),
+        ("data/images/r", "data/images/r: the output overlaps the input "),
+    ):
+        with pytest.raises(UserError, match=message):
+            configure(report)
+
+
+def test_other_metrics_have_no_report():
+    cfg = Config(dict(work_dir="work", test_evaluator=dict(type="Other"), test_dataloader=dict(dataset=DATA)))
+    with pytest.raises(UserError, match="--report needs DOTAMetric or CocoBoxMetric"):
+        configure_outputs(cfg, labels=None, out=None, submission=None, report="")

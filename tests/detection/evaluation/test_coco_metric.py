@@ -71,6 +71,16 @@ def test_twelve_numbers_and_two_files(coco_folder, tmp_path):
     assert list((tmp_path / "out").iterdir())
 
 
+def test_report_with_pictures(coco_folder, tmp_path):
+    metric = CocoBoxMetric(out_dir=str(tmp_path / "out"), report_dir=str(tmp_path / "report"), max_dets=(1, 10, 50))
+    values = evaluate(metric, perfect_samples(), metainfo(coco_folder))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["summary"]["AP50"] == values["coco/AP50"]
+    assert (report["kind"], report["inputs"]["detections"]) == ("coco", str(tmp_path / "out" / "results.json"))
+    assert [row["name"] for row in report["classes"]] == sorted(CLASSES, key=CATEGORY_IDS.get)
+    assert len(list((tmp_path / "report" / "viewer").glob("*.html"))) == report["summary"]["images"]
+
+
 def test_only_tested_images_are_evaluated(coco_folder):
     meta = metainfo(coco_folder)
     samples = [each for each in perfect_samples() if each["img_id"] == 1]

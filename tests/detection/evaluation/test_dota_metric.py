@@ -4,6 +4,7 @@ import json
 import logging
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -103,6 +104,22 @@ def test_perfect_detector_reaches_ap_1_and_writes_all_files(labels, tmp_path, lo
     assert result["per_class"]["plane"]["objects"] == 14
     assert result["per_class"]["bridge"]["AP50"] is None
     assert any(line.startswith("on merged full images\nclass") and "plane" in line for line in log)
+
+
+def test_report_of_the_merged_detections_with_pictures_of_the_full_images(labels, tmp_path, log):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "P1.png"), np.full((200, 300, 3), 90, np.uint8))
+    metric = DOTAMetric(labels=[str(labels)], out_dir=str(tmp_path / "merged"), report_dir=str(tmp_path / "report"))
+    metric.dataset_meta = {"classes": NAMES, "source_images": [str(tmp_path / "images"), str(tmp_path / "gone")]}
+    metric.process({}, perfect_samples(labels, drop=[0]))
+    metrics = metric.evaluate(len(TILES))
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["summary"]["AP50"] == metrics["dota/AP50"]
+    assert (report["summary"]["fn"], report["summary"]["images"]) == (2, 3)
+    assert report["inputs"] == {"detections": str(tmp_path / "merged"), "labels": [str(labels)]}
+    assert f"1 of 3 images found in {tmp_path / 'images'}" in log
+    assert f"report: {tmp_path / 'report' / 'index.html'}" in log
+    assert [path.name for path in (tmp_path / "report" / "viewer").glob("*.html")] == ["P1.html"]
 
 
 def test_submission_contains_every_class_at_full_precision(labels, tmp_path):

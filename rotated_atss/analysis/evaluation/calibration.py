@@ -1,0 +1,63 @@
+"""Calibration of scores: does a detection with a score of 0.8 match an object in 80 of 100 cases?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_BINS = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Detections by score, in bins of equal width over 0 to 1.
+
+    Attributes:
+        edges: (B + 1,) float64; a bin holds the scores above its lower edge up to its upper edge, the first and the
+            last one also those below 0 and above 1.
+        counts: (B,) int64, detections per bin.
+        mean_scores: (B,) float64, NaN for an empty bin.
+        precisions: (B,) float64, share of true positives, NaN for an empty bin.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    mean_scores: np.ndarray
+    precisions: np.ndarray
+
+    @property
+    def expected_error(self) -> float:
+        """Expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3); NaN without detections."""
+        filled = self.counts > 0
+        if not filled.any():
+            return float("nan")
+        gaps = np.abs(self.precisions[filled] - self.mean_scores[filled])
+        return float((self.counts[filled] * gaps).sum() / self.counts.sum())
+
+
+def build_calibration(
+    scores: np.ndarray, true_positives: np.ndarray, false_positives: np.ndarray, num_bins: int = NUM_BINS
+) -> Calibration:
+    """Compute the mean score and the precision of the detections in each bin of scores.
+
+    Args:
+        scores: (N,) scores.
+        true_positives: (N,) bool.
+        false_positives: (N,) bool; detections that are neither are ignored.
+        num_bins: Number of bins.
+
+    Example:
+        >>> hits = np.array([True, False])
+        >>> calibration = build_calibration(np.array([0.75, 0.25]), hits, ~hits, num_bins=2)
+        >>> calibration.precisions.tolist(), calibration.expected_error
+        ([0.0, 1.0], 0.25)
+    """
+    counted = true_positives | false_positives
+    scores, hits = scores[counted], true_positives[counted]
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    bins = np.searchsorted(edges[1:-1], scores)
+    counts = np.bincount(bins, minlength=num_bins)
+    sums = [np.bincount(bins, weights, minlength=num_bins) for weights in (scores, hits)]
+    means = [np.divide(each, counts, out=np.full(num_bins, np.nan), where=counts > 0) for each in sums]
+    return Calibration(edges, counts, *means)

@@ -1,0 +1,50 @@
+"""Counts of true positives, false positives and misses, with precision, recall and F1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts at a score threshold; a ratio without a denominator is None.
+
+    Attributes:
+        objects: Objects that count.
+        ignored: Objects that the metric ignores.
+        detections: Detections at or above the threshold: true and false positives, and ignored ones.
+        tp: True positives.
+        fp: False positives.
+
+    Example:
+        >>> counts = Counts(objects=4, ignored=0, detections=3, tp=2, fp=1)
+        >>> counts.fn, counts.precision, counts.recall, counts.f1
+        (2, 0.6666666666666666, 0.5, 0.5714285714285714)
+    """
+
+    objects: int
+    ignored: int
+    detections: int
+    tp: int
+    fp: int
+
+    @property
+    def fn(self) -> int:
+        """Objects without a true positive."""
+        return self.objects - self.tp
+
+    @property
+    def precision(self) -> float | None:
+        """True positives per detection that is not ignored."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else None
+
+    @property
+    def recall(self) -> float | None:
+        """True positives per object."""
+        return self.tp / self.objects if self.objects else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall; 0 without a true positive."""
+        total = self.objects + self.tp + self.fp
+        return 2 * self.tp / total if total else None

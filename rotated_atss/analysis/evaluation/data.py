@@ -1,0 +1,103 @@
+"""Neutral input of an evaluation report: all detections and objects of all images, as polygons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rotated_atss.dota.datasets import EvaluationRule
+
+ORIENTED, COCO = "oriented", "coco"
+
+
+@dataclass(frozen=True)
+class DetectionTable:
+    """Detections of all classes, sorted by class and then by descending score.
+
+    Attributes:
+        polygons: (N, 8) float64, corners in pixels.
+        labels: (N,) int64, index of the class, ascending.
+        images: (N,) int64, index of the image.
+        scores: (N,) float64.
+        areas: (N,) float64, square pixels.
+        inside: (N,) bool, whether the size is in the range of the metric; a detection outside it that matches no
+            object is ignored.
+    """
+
+    polygons: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray
+    scores: np.ndarray
+    areas: np.ndarray
+    inside: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class ObjectTable:
+    """Ground-truth objects of all classes, in order of the images.
+
+    Attributes:
+        polygons: (G, 8) float64, corners in pixels.
+        labels: (G,) int64, index of the class.
+        images: (G,) int64, index of the image, ascending.
+        areas: (G,) float64, square pixels.
+        ignored: (G,) bool, whether the metric ignores the object: difficult, a crowd, or outside the size range.
+        crowd: (G,) bool, whether the box encloses a group that any number of detections can match (COCO).
+    """
+
+    polygons: np.ndarray
+    labels: np.ndarray
+    images: np.ndarray
+    areas: np.ndarray
+    ignored: np.ndarray
+    crowd: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Detections and ground truth of an evaluation, with the rule by which they are matched.
+
+    Attributes:
+        kind: ``oriented``, or ``coco`` for horizontal boxes, whose polygons are rectangles.
+        classes: Names of the classes.
+        images: Ids of the images.
+        detections: Detections that the metric counts; those beyond its limit per image and class are left out.
+        objects: Objects of these classes.
+        rule: Metric, size range and matching.
+
+    Example:
+        >>> none = np.empty(0, np.int64)
+        >>> detections = DetectionTable(np.empty((0, 8)), none, none, np.empty(0), np.empty(0), none > 0)
+        >>> objects = ObjectTable(np.empty((0, 8)), none, none, np.empty(0), none > 0, none > 0)
+        >>> EvaluationData("oriented", ("ship",), ("P1",), detections, objects, EvaluationRule()).num_objects
+        array([0])
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    detections: DetectionTable
+    objects: ObjectTable
+    rule: EvaluationRule
+
+    @property
+    def num_objects(self) -> np.ndarray:
+        """Number of objects of each class that count, (C,)."""
+        return np.bincount(self.objects.labels[~self.objects.ignored], minlength=len(self.classes))
+
+    @property
+    def class_slices(self) -> list[slice]:
+        """Rows of the detections of each class."""
+        bounds = np.searchsorted(self.detections.labels, np.arange(len(self.classes) + 1)).tolist()
+        return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
+
+    def reaches(self, ious: np.ndarray, iou_threshold: float) -> np.ndarray:
+        """Return whether IoUs are enough for a match: above the threshold, or for COCO's metric at least equal."""
+        return ious >= iou_threshold if self.rule.metric == "coco" else ious > iou_threshold

@@ -1,0 +1,120 @@
+"""The AP that each kind of error costs: AP with the errors of this kind fixed, minus AP.
+
+As in TIDE (arXiv 2008.08115, section 2.3), a fix changes all errors of one kind, at any score:
+
+- a classification, localization or angle error becomes a detection of its object. If the object has another detection
+  too, only the one with the highest score stays;
+- duplicates and false positives on background are removed;
+- missed objects are removed from the ground truth. A class that has no other object then has AP 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rotated_atss.analysis.evaluation.data import EvaluationData
+from rotated_atss.analysis.evaluation.error_kinds import (
+    EXPLAINING,
+    KINDS,
+    MISSED,
+    ErrorKinds,
+    find_missed,
+)
+from rotated_atss.analysis.evaluation.matching import Matches, average_precisions
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """Errors per class and kind.
+
+    Attributes:
+        counts: (C, K) int64: false positives by the class of the detection, missed objects by their class, at the
+            score threshold.
+        costs: (C, K) float64, gain in AP at the IoU threshold if all errors of the kind, in all classes, were fixed;
+            NaN for a class without objects.
+    """
+
+    counts: np.ndarray
+    costs: np.ndarray
+
+    @property
+    def total_counts(self) -> np.ndarray:
+        """Sum over the classes, (K,)."""
+        return self.counts.sum(axis=0)
+
+    @property
+    def mean_costs(self) -> np.ndarray:
+        """Gain in mean AP, (K,); NaN without objects."""
+        scored = self.costs[~np.isnan(self.costs[:, 0])]
+        return scored.mean(axis=0) if len(scored) else np.full(len(KINDS), np.nan)
+
+
+def build_error_table(data: EvaluationData, matches: Matches, errors: ErrorKinds, score_threshold: float) -> ErrorTable:
+    """Count errors and compute the AP that each kind costs.
+
+    Args:
+        data: Detections and objects.
+        matches: Matches of the metric.
+        errors: Their kinds of errors.
+        score_threshold: Lowest score of a detection that counts in the counts; the costs are of all detections, as AP.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.error_kinds import find_error_kinds
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.analysis.evaluation.matching import Matcher
+        >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
+        >>> from rotated_atss.dota.detections import Detections
+        >>> from rotated_atss.dota.labels import Labels
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> found = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square + 4)}
+        >>> data = from_task1(found, labels, ["ship"])
+        >>> overlaps = find_overlaps(data)
+        >>> matches = Matcher(data, overlaps).match()
+        >>> table = build_error_table(data, matches, find_error_kinds(data, overlaps, matches), 0.5)
+        >>> dict(zip(KINDS, table.mean_costs.round(3).tolist()))["localization"]
+        1.0
+    """
+    counted = (errors.kind >= 0) & (data.detections.scores >= score_threshold)
+    counts = np.zeros((len(data.classes), len(KINDS)), np.int64)
+    np.add.at(counts, (data.detections.labels[counted], errors.kind[counted]), 1)
+    missed = find_missed(data, matches, errors, score_threshold)
+    counts[:, MISSED] = np.bincount(data.objects.labels[missed], minlength=len(data.classes))
+    before = average_precisions(data, matches)
+    fixed = [_fixed_ap(data, matches, errors, kind) for kind in range(len(KINDS))]
+    return ErrorTable(counts, np.stack([after - before for after in fixed], axis=1))
+
+
+def _fixed_ap(data: EvaluationData, matches: Matches, errors: ErrorKinds, kind: int) -> np.ndarray:
+    """Return the AP of each class, (C,), with the errors of one kind fixed."""
+    if kind == MISSED:
+        return _ap_without_missed(data, matches, errors)
+    remaining = replace(matches, false_positives=matches.false_positives & (errors.kind != kind))
+    if kind not in EXPLAINING:
+        return average_precisions(data, remaining)
+    fixed = np.flatnonzero(errors.kind == kind)
+    rows = np.concatenate([np.flatnonzero(matches.true_positives), fixed])
+    gt_index = np.concatenate([matches.gt_index[matches.true_positives], errors.target[fixed]])
+    # per object the highest score, the former true positive on ties
+    order = np.lexsort((np.arange(len(rows)), -data.detections.scores[rows], gt_index))
+    first = order[np.flatnonzero(np.diff(gt_index[order], prepend=-1))]
+    return _ap_with(data, remaining, rows[first], gt_index[first])
+
+
+def _ap_with(data: EvaluationData, matches: Matches, rows: np.ndarray, gt_index: np.ndarray) -> np.ndarray:
+    """Return the AP of each class, (C,), if the detections ``rows`` and no others match the objects ``gt_index``."""
+    detections = data.detections
+    labels, true_positives = detections.labels.copy(), np.zeros(len(detections), bool)
+    labels[rows], true_positives[rows] = data.objects.labels[gt_index], True
+    order = np.lexsort((np.arange(len(labels)), -detections.scores, labels))
+    ranked = replace(matches, true_positives=true_positives[order], false_positives=matches.false_positives[order])
+    return average_precisions(replace(data, detections=replace(detections, labels=labels[order])), ranked)
+
+
+def _ap_without_missed(data: EvaluationData, matches: Matches, errors: ErrorKinds) -> np.ndarray:
+    missed = find_missed(data, matches, errors)
+    remaining = data.num_objects - np.bincount(data.objects.labels[missed], minlength=len(data.classes))
+    after = average_precisions(data, matches, remaining)
+    return np.where((remaining == 0) & (data.num_objects > 0), 1.0, after)

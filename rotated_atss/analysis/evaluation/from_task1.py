@@ -1,0 +1,86 @@
+"""Build the input of an evaluation report from DOTA labels and Task1 detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rotated_atss.analysis.evaluation.data import ORIENTED, DetectionTable, EvaluationData, ObjectTable
+from rotated_atss.dota.coco_evaluation import min_area_rectangles, outside_range, rank_per_image
+from rotated_atss.dota.datasets import ALL_SIZES, COCO_SIZES, EvaluationRule, get_rule
+from rotated_atss.dota.detections import EMPTY_DETECTIONS, Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.ops.polygon_iou import polygon_areas
+
+
+def from_task1(
+    detections_by_class: Mapping[str, Detections],
+    labels_by_image: Mapping[str, Labels],
+    classes: Sequence[str],
+    *,
+    metric: str | None = None,
+    version: str = "v1.0",
+    difficult: str | None = None,
+) -> EvaluationData:
+    """Build the input of a report, with the rules of :func:`rotated_atss.dota.task1_evaluation.evaluate_detections`.
+
+    Args:
+        detections_by_class: Detections on full images; those on images without labels are left out.
+        labels_by_image: Labels by image id.
+        classes: Classes to evaluate.
+        metric: ``voc07``, ``area`` or ``coco``; None for that of ``version``.
+        version: Dataset whose rule applies.
+        difficult: ``ignore`` or ``count``, instead of the rule of ``version``.
+
+    Example:
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = Labels(square, ("ship",), np.array([1]), np.array([1]))
+        >>> data = from_task1({"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}, {"P1": labels}, ["ship"])
+        >>> data.objects.ignored.tolist(), data.detections.scores.tolist()
+        ([True], [0.9])
+    """
+    rule = get_rule(version)
+    rule = replace(rule, metric=metric or rule.metric, difficult=difficult or rule.difficult)
+    if rule.metric == "coco":
+        rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
+    else:  # the size range, the limit and best_only are steps of COCO's metric
+        rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_only=False)
+    indices = {image: index for index, image in enumerate(labels_by_image)}
+    detections = _detection_table(detections_by_class, indices, tuple(classes), rule)
+    objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)
+    return EvaluationData(ORIENTED, tuple(classes), tuple(indices), detections, objects, rule)
+
+
+def _detection_table(
+    by_class: Mapping[str, Detections], indices: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
+) -> DetectionTable:
+    columns: list[tuple[np.ndarray, ...]] = [(np.empty((0, 8)), *[np.empty(0, np.int64)] * 2, np.empty(0))]
+    for label, name in enumerate(classes):
+        detections = by_class.get(name, EMPTY_DETECTIONS)
+        of_image = np.array([indices.get(image, -1) for image in detections.images], dtype=np.int64)
+        images = of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        order = rank_per_image(detections.scores, images, rule.max_dets)
+        labels = np.full(len(order), label, np.int64)
+        columns.append((detections.polygons[order], labels, images[order], detections.scores[order]))
+    polygons, labels, images, scores = map(np.concatenate, zip(*columns))
+    polygons, areas = _compared_polygons(polygons, rule)
+    return DetectionTable(polygons, labels, images, scores, areas, ~outside_range(areas, rule.sizes[0]))
+
+
+def _object_table(labels: Sequence[Labels], classes: tuple[str, ...], rule: EvaluationRule) -> ObjectTable:
+    index = {name: label for label, name in enumerate(classes)}
+    class_index = np.array([index.get(name, -1) for each in labels for name in each.names], dtype=np.int64)
+    polygons = np.concatenate([np.empty((0, 8)), *[each.polygons for each in labels]])
+    images = np.repeat(np.arange(len(labels)), list(map(len, labels)))
+    difficult = np.concatenate([np.empty(0, np.int64), *[each.difficult for each in labels]]) > 0
+    known = class_index >= 0
+    polygons, areas = _compared_polygons(polygons[known], rule)
+    ignored = outside_range(areas, rule.sizes[0]) | (difficult[known] & (rule.difficult == "ignore"))
+    return ObjectTable(polygons, class_index[known], images[known], areas, ignored, np.zeros(len(ignored), bool))
+
+
+def _compared_polygons(polygons: np.ndarray, rule: EvaluationRule) -> tuple[np.ndarray, np.ndarray]:
+    """Return the polygons that the metric compares, and their areas in square pixels."""
+    return min_area_rectangles(polygons) if rule.metric == "coco" else (polygons, polygon_areas(polygons))

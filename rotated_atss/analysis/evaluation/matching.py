@@ -1,0 +1,135 @@
+"""Match all detections to objects at one IoU threshold, by the rule of the metric.
+
+The rules are those of :mod:`rotated_atss.dota.matching` and :mod:`rotated_atss.dota.coco_evaluation`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rotated_atss.analysis.evaluation.data import EvaluationData
+from rotated_atss.analysis.evaluation.overlaps import Overlaps
+from rotated_atss.dota.average_precision import average_precision
+from rotated_atss.dota.coco_evaluation import Candidates, match_detections, order_candidates
+from rotated_atss.dota.matching import classify_detections, find_best_objects
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Result of matching all detections at one IoU threshold.
+
+    A detection is a true positive, a false positive or, if both are False, ignored.
+
+    Attributes:
+        true_positives: (N,) bool.
+        false_positives: (N,) bool.
+        gt_index: (N,) int64, object of a true positive or the ignored object of an ignored detection; otherwise -1.
+        detection_of: (G,) int64, the true positive of each object, or -1.
+        iou_threshold: The threshold.
+    """
+
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+    gt_index: np.ndarray
+    detection_of: np.ndarray
+    iou_threshold: float
+
+
+class Matcher:
+    """Matches detections to the objects of their class.
+
+    Args:
+        data: Detections and objects.
+        overlaps: Their pairs.
+        min_iou: Lowest threshold at which :meth:`match` is called.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
+        >>> from rotated_atss.dota.detections import Detections
+        >>> from rotated_atss.dota.labels import Labels
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> found = {"ship": Detections.from_ids(["P1", "P1"], np.array([0.9, 0.8]), np.vstack([square, square + 1]))}
+        >>> data = from_task1(found, labels, ["ship"])
+        >>> Matcher(data, find_overlaps(data)).match().true_positives.tolist()
+        [True, False]
+    """
+
+    def __init__(self, data: EvaluationData, overlaps: Overlaps, min_iou: float = 0.5) -> None:
+        self.data = data
+        same = data.detections.labels[overlaps.rows] == data.objects.labels[overlaps.gt_index]
+        pairs = overlaps.take(same & (overlaps.ious >= min_iou))
+        self._candidates = Candidates(pairs.rows, pairs.gt_index, pairs.ious)
+        self._ranked = find_best_objects(pairs.rows, pairs.gt_index, pairs.ious, len(data.detections))
+        self._crowd = frozenset(np.flatnonzero(data.objects.crowd).tolist())
+
+    def match(
+        self, iou_threshold: float = 0.5, *, ignored: np.ndarray | None = None, inside: np.ndarray | None = None
+    ) -> Matches:
+        """Match all detections.
+
+        Args:
+            iou_threshold: IoU of a match.
+            ignored: (G,) bool, ignored objects; by default those of the metric.
+            inside: (N,) bool, detections that are false positives if they match no object; others are ignored. By
+                default those of the metric.
+        """
+        ignored = self.data.objects.ignored if ignored is None else ignored
+        inside = self.data.detections.inside if inside is None else inside
+        match_rows = self._match_coco if self.data.rule.metric == "coco" else self._match_dota
+        gt_index, false_positives = match_rows(iou_threshold, ignored, inside)
+        matched = np.flatnonzero(gt_index >= 0)
+        true_positives = np.zeros(len(gt_index), bool)
+        true_positives[matched] = ~ignored[gt_index[matched]]
+        detection_of = np.full(len(ignored), -1, np.int64)
+        detection_of[gt_index[true_positives]] = np.flatnonzero(true_positives)
+        return Matches(true_positives, false_positives, gt_index, detection_of, iou_threshold)
+
+    def _match_dota(
+        self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the object of each detection and which detections are false positives; (N,) each."""
+        _, false_positives = classify_detections(self._ranked, ignored, iou_threshold)
+        unmatched = self._ranked.max_ious <= iou_threshold
+        gt_index = np.where(false_positives | unmatched, -1, self._ranked.gt_index)
+        return gt_index, false_positives & (inside | ~unmatched)
+
+    def _match_coco(
+        self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        best_only = self.data.rule.best_only
+        ordered = order_candidates(self._candidates, ignored, best_only=best_only)
+        gt_index = match_detections(ordered, len(inside), iou_threshold, best_only=best_only, shared=self._crowd)
+        return gt_index, (gt_index < 0) & inside
+
+
+def average_precisions(data: EvaluationData, matches: Matches, num_objects: np.ndarray | None = None) -> np.ndarray:
+    """Compute the average precision of each class.
+
+    Args:
+        data: Detections and objects.
+        matches: Their matches.
+        num_objects: (C,) number of objects of each class that count; by default those of the metric.
+
+    Returns:
+        (C,) float64, NaN for a class without objects.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
+        >>> from rotated_atss.dota.labels import Labels
+        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
+        >>> data = from_task1({}, labels, ["ship", "plane"])
+        >>> average_precisions(data, Matcher(data, find_overlaps(data)).match())
+        array([ 0., nan])
+    """
+    num_objects = data.num_objects if num_objects is None else num_objects
+    metric = data.rule.metric
+    values = [
+        average_precision(matches.true_positives[rows], matches.false_positives[rows], int(number), metric)[0]
+        for rows, number in zip(data.class_slices, num_objects)
+    ]
+    return np.array(values, dtype=np.float64)

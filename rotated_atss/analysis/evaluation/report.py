@@ -1,0 +1,178 @@
+"""All figures of an evaluation report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.analysis.evaluation.ap_figures import ApFigures
+from rotated_atss.analysis.evaluation.calibration import Calibration, build_calibration
+from rotated_atss.analysis.evaluation.confusion import Confusion, build_confusion
+from rotated_atss.analysis.evaluation.counts import Counts
+from rotated_atss.analysis.evaluation.curves import Curve, best_threshold, build_curve
+from rotated_atss.analysis.evaluation.data import EvaluationData
+from rotated_atss.analysis.evaluation.error_costs import ErrorTable, build_error_table
+from rotated_atss.analysis.evaluation.error_kinds import ErrorKinds, find_error_kinds
+from rotated_atss.analysis.evaluation.groups import Group, build_groups
+from rotated_atss.analysis.evaluation.image_table import ImageRow, build_image_table
+from rotated_atss.analysis.evaluation.matching import Matcher, Matches
+from rotated_atss.analysis.evaluation.overlaps import Overlaps, find_overlaps
+from rotated_atss.errors import UserError
+
+IOU_THRESHOLD = 0.5
+"""IoU threshold of all figures except AP75 and AP50_95."""
+ALL_CLASSES = "all classes"
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What an evaluation was made with.
+
+    Attributes:
+        dataset: Dataset whose rules apply; ``COCO`` for horizontal boxes.
+        iou_thresholds: IoU thresholds of AP50_95.
+        detections: Folder or file of the detections, as given.
+        labels: Label folders or the annotations, as given.
+        score_threshold: Score threshold; None for the one of the highest F1 over all classes.
+        assignment: Report of :func:`rotated_atss.analysis.positive_counts.summarize` on the training set, or None.
+    """
+
+    dataset: str
+    iou_thresholds: Sequence[float]
+    detections: str = ""
+    labels: Sequence[str] = ()
+    score_threshold: float | None = None
+    assignment: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Figures of an evaluation at IoU :data:`IOU_THRESHOLD`, and the matches behind them.
+
+    Attributes:
+        settings: What the evaluation was made with.
+        ap: AP of the evaluator.
+        data: Detections and objects.
+        overlaps: Their pairs.
+        matches: Matches of the metric.
+        kinds: Kinds of errors of the false positives.
+        score_threshold: Threshold of all counts.
+        curves: Curve by class, and that of all detections together as :data:`ALL_CLASSES`.
+        confusion: Confusion matrix.
+        errors: Counts and costs of the kinds of errors.
+        groups: Groups of objects by property.
+        calibration: Calibration of the scores.
+        images: Counts per image.
+    """
+
+    settings: ReportSettings
+    ap: ApFigures
+    data: EvaluationData
+    overlaps: Overlaps = field(repr=False)
+    matches: Matches = field(repr=False)
+    kinds: ErrorKinds = field(repr=False)
+    score_threshold: float
+    curves: dict[str, Curve] = field(repr=False)
+    confusion: Confusion
+    errors: ErrorTable
+    groups: dict[str, list[Group]]
+    calibration: Calibration
+    images: list[ImageRow] = field(repr=False)
+
+    @property
+    def above_threshold(self) -> np.ndarray:
+        """Whether each detection is at or above the score threshold, (N,) bool."""
+        return self.data.detections.scores >= self.score_threshold
+
+    @property
+    def class_counts(self) -> list[Counts]:
+        """Counts of each class."""
+        objects, labels = self.data.objects, self.data.detections.labels
+        above = self.above_threshold
+
+        def per_class(values: np.ndarray) -> list[int]:
+            return np.bincount(values, minlength=len(self.data.classes)).tolist()
+
+        columns = (
+            per_class(objects.labels[~objects.ignored]),
+            per_class(objects.labels[objects.ignored]),
+            per_class(labels[above]),
+            per_class(labels[above & self.matches.true_positives]),
+            per_class(labels[above & self.matches.false_positives]),
+        )
+        return [Counts(*row) for row in zip(*columns)]
+
+    @property
+    def counts(self) -> Counts:
+        """Counts over all classes."""
+        rows = [(row.objects, row.ignored, row.detections, row.tp, row.fp) for row in self.class_counts]
+        return Counts(*map(sum, zip(*rows))) if rows else Counts(0, 0, 0, 0, 0)
+
+
+def build_report(
+    data: EvaluationData, ap: ApFigures, settings: ReportSettings, *, workers: int = 1
+) -> EvaluationReport:
+    """Compute all figures of a report.
+
+    Args:
+        data: Detections and objects.
+        ap: AP of the evaluator on the same detections and objects.
+        settings: What the evaluation was made with.
+        workers: Number of threads. The result does not depend on it.
+
+    Raises:
+        UserError: The score threshold is not finite.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.dota.detections import Detections
+        >>> from rotated_atss.dota.labels import Labels
+        >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> found = {"ship": Detections.from_ids(["P1", "P1"], np.array([0.9, 0.2]), np.vstack([square, square + 50]))}
+        >>> result = evaluate_detections(found, labels, classes=["ship"])
+        >>> settings = ReportSettings("v1.0", result.iou_thresholds)
+        >>> report = build_report(from_task1(found, labels, ["ship"]), from_task1_result(result), settings)
+        >>> report.score_threshold, report.counts
+        (0.9, Counts(objects=1, ignored=0, detections=1, tp=1, fp=0))
+    """
+    overlaps = find_overlaps(data, workers)
+    matcher = Matcher(data, overlaps, IOU_THRESHOLD)
+    matches = matcher.match(IOU_THRESHOLD)
+    curves = _build_curves(data, matches)
+    threshold = best_threshold(curves[ALL_CLASSES]) if settings.score_threshold is None else settings.score_threshold
+    if not np.isfinite(threshold):
+        raise UserError(f"the score threshold must be finite, got {threshold}")
+    kinds = find_error_kinds(data, overlaps, matches)
+    found = (matches.true_positives, matches.false_positives)
+    return EvaluationReport(
+        settings=settings,
+        ap=ap,
+        data=data,
+        overlaps=overlaps,
+        matches=matches,
+        kinds=kinds,
+        score_threshold=threshold,
+        curves=curves,
+        confusion=build_confusion(data, overlaps, matches, threshold),
+        errors=build_error_table(data, matches, kinds, threshold),
+        groups=build_groups(data, matcher, matches, threshold),
+        calibration=build_calibration(data.detections.scores, *found),
+        images=build_image_table(data, matches, threshold),
+    )
+
+
+def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, Curve]:
+    parts = dict(zip((*data.classes, ALL_CLASSES), (*data.class_slices, slice(None))))
+    counts = (*data.num_objects.tolist(), int(data.num_objects.sum()))
+    return {
+        name: build_curve(
+            data.detections.scores[rows], matches.true_positives[rows], matches.false_positives[rows], count
+        )
+        for (name, rows), count in zip(parts.items(), counts)
+    }

@@ -1,0 +1,148 @@
+"""An evaluation report as values for JSON: the content of ``report.json``, described in docs/report.md."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rotated_atss import __version__
+from rotated_atss.analysis.evaluation.confusion import BACKGROUND
+from rotated_atss.analysis.evaluation.counts import Counts
+from rotated_atss.analysis.evaluation.curves import Curve, thin
+from rotated_atss.analysis.evaluation.error_kinds import KINDS
+from rotated_atss.analysis.evaluation.groups import UNITS, Group
+from rotated_atss.analysis.evaluation.image_table import best_and_worst
+from rotated_atss.analysis.evaluation.report import IOU_THRESHOLD, EvaluationReport
+
+FORMAT = "rotated-atss-report"
+FORMAT_VERSION = 1
+BEST_F1, GIVEN = "best F1 over all classes", "given"
+
+
+def report_to_json(report: EvaluationReport) -> dict[str, Any]:
+    """Convert a report to values for ``json.dump``; undefined values are None.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
+        >>> from rotated_atss.dota.labels import Labels
+        >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
+        >>> import numpy as np
+        >>> labels = {"P1": Labels(np.zeros((1, 8)), ("ship",), np.array([0]), np.array([1]))}
+        >>> ap = from_task1_result(evaluate_detections({}, labels, classes=["ship"]))
+        >>> report = build_report(from_task1({}, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
+        >>> report_to_json(report)["summary"]["recall"], report_to_json(report)["summary"]["precision"]
+        (0.0, None)
+    """
+    best, worst = best_and_worst(report.images)
+    return _without_nan(
+        {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "created_by": f"rotated-atss {__version__}",
+            "kind": report.data.kind,
+            "settings": _settings(report),
+            "inputs": {"detections": report.settings.detections, "labels": list(report.settings.labels)},
+            "summary": {
+                "images": len(report.data.images),
+                **_counts(report.counts),
+                **report.ap.mean,
+            },
+            "classes": _classes(report),
+            "curves": {name: _curve(curve) for name, curve in report.curves.items()},
+            "confusion": {
+                "classes": [*report.data.classes, BACKGROUND],
+                "matrix": report.confusion.matrix.tolist(),
+                "score_threshold": report.score_threshold,
+                "iou_threshold": IOU_THRESHOLD,
+            },
+            "errors": _errors(report),
+            "groups": {name: [_group(group) for group in groups] for name, groups in report.groups.items()},
+            "group_units": UNITS,
+            "calibration": _calibration(report),
+            "images": [{"image": row.image, **_counts(row.counts)} for row in report.images],
+            "best_images": best,
+            "worst_images": worst,
+            "assignment": report.settings.assignment,
+        }
+    )
+
+
+def _settings(report: EvaluationReport) -> dict[str, Any]:
+    return {
+        "dataset": report.settings.dataset,
+        "metric": report.data.rule.metric,
+        "difficult": report.data.rule.difficult,
+        "iou_thresholds": list(report.settings.iou_thresholds),
+        "iou_threshold": IOU_THRESHOLD,
+        "score_threshold": report.score_threshold,
+        "score_threshold_rule": BEST_F1 if report.settings.score_threshold is None else GIVEN,
+    }
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    names = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
+    return {name: getattr(counts, name) for name in names}
+
+
+def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
+    """Return a row per class: counts at the common threshold, precision, recall and F1 at the best one of the class."""
+    rows = []
+    for name, counts in zip(report.data.classes, report.class_counts):
+        curve = report.curves[name]
+        at_best = dict.fromkeys(("precision", "recall", "f1", "best_score_threshold"))
+        if curve.best is not None:
+            values = (curve.precision, curve.recall, curve.f1, curve.scores)
+            at_best = dict(zip(at_best, (float(each[curve.best]) for each in values)))
+        elif counts.objects:
+            at_best |= {"recall": 0.0, "f1": 0.0}
+        rows.append({"name": name, **report.ap.per_class[name], **_counts(counts), **at_best})
+    return rows
+
+
+def _curve(curve: Curve) -> dict[str, list[float]]:
+    """Return the thinned curve; that of a class without objects, whose recall is undefined, is empty."""
+    points = thin(curve) if curve.num_objects else np.empty(0, np.int64)
+    columns = {"precision": curve.precision, "recall": curve.recall, "score": curve.scores, "f1": curve.f1}
+    return {name: values[points].tolist() for name, values in columns.items()}
+
+
+def _errors(report: EvaluationReport) -> dict[str, Any]:
+    def by_kind(counts: list[int], costs: list[float]) -> dict[str, Any]:
+        return {kind: {"count": count, "ap50_cost": cost} for kind, count, cost in zip(KINDS, counts, costs)}
+
+    table = report.errors
+    rows = zip(report.data.classes, table.counts.tolist(), table.costs.tolist())
+    return {
+        "kinds": list(KINDS),
+        "all": by_kind(table.total_counts.tolist(), table.mean_costs.tolist()),
+        "classes": {name: by_kind(counts, costs) for name, counts, costs in rows},
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    high = None if math.isinf(group.high) else group.high
+    return {"from": group.low, "to": high, "objects": group.objects, "AP50": group.ap, "recall": group.recall}
+
+
+def _calibration(report: EvaluationReport) -> dict[str, Any]:
+    calibration = report.calibration
+    edges = calibration.edges.tolist()
+    columns = (calibration.counts.tolist(), calibration.mean_scores.tolist(), calibration.precisions.tolist())
+    bins = [
+        {"from": low, "to": high, "detections": count, "mean_score": score, "precision": precision}
+        for low, high, count, score, precision in zip(edges, edges[1:], *columns)
+    ]
+    return {"bins": bins, "expected_calibration_error": calibration.expected_error}
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace every NaN within lists and dictionaries by None."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,152 @@
+"""CSV tables of an evaluation report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from rotated_atss.analysis.evaluation.report import EvaluationReport
+from rotated_atss.dota.matching import find_best_objects
+
+DetectionState = Literal["tp", "fp", "ignored"]
+
+_CORNERS = [f"{axis}{corner}" for corner in range(1, 5) for axis in "xy"]
+
+
+def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
+    """Format the tables of a report as CSV, undefined values as empty fields.
+
+    Args:
+        content: Content of a ``report.json``.
+
+    Returns:
+        CSV by name: ``classes``, ``images``, ``confusion``, ``errors``, ``groups`` and ``curves``.
+
+    Example:
+        >>> empty = dict(classes=[], images=[], errors={"kinds": [], "classes": {}, "all": {}}, groups={}, curves={})
+        >>> content = {**empty, "confusion": {"classes": ["ship", "background"], "matrix": [[3, 1], [2, 0]]}}
+        >>> print(tables_from_json(content)["confusion"].strip())
+        object,ship,background
+        ship,3,1
+        background,2,0
+    """
+    confusion, errors = content["confusion"], content["errors"]
+    per_class = {**errors["classes"], "": errors["all"]}
+    error_rows = [
+        (name, kind, cells["count"], cells["ap50_cost"])
+        for name, kinds in per_class.items()
+        for kind, cells in kinds.items()
+    ]
+    group_columns = ("from", "to", "objects", "AP50", "recall")
+    group_rows = [
+        (name, *(group[column] for column in group_columns))
+        for name, groups in content["groups"].items()
+        for group in groups
+    ]
+    curve_columns = ("score", "precision", "recall", "f1")
+    curve_rows = [
+        (name, *point)
+        for name, curve in content["curves"].items()
+        for point in zip(*(curve[column] for column in curve_columns))
+    ]
+    matrix = [(name, *row) for name, row in zip(confusion["classes"], confusion["matrix"])]
+    return {
+        "classes": _format_dicts(content["classes"]),
+        "images": _format_dicts(content["images"]),
+        "confusion": _format(("object", *confusion["classes"]), matrix),
+        "errors": _format(("class", "kind", "count", "ap50_cost"), error_rows),
+        "groups": _format(("property", *group_columns), group_rows),
+        "curves": _format(("class", *curve_columns), curve_rows),
+    }
+
+
+def detections_table(report: EvaluationReport) -> str:
+    """Format all detections of a report as CSV, also those below its score threshold.
+
+    The columns are the image, class and score; the state, ``tp``, ``fp`` or ``ignored``; the kind of error of a false
+    positive; the IoU of :func:`object_ious`; the number of that object in its image, counted from 0 in order of the
+    labels; and the corners in pixels.
+
+    Example:
+        >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
+        >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
+        >>> from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
+        >>> from rotated_atss.dota.detections import Detections
+        >>> from rotated_atss.dota.labels import Labels
+        >>> from rotated_atss.dota.task1_evaluation import evaluate_detections
+        >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+        >>> labels = {"P1": Labels(square, ("ship",), np.array([0]), np.array([1]))}
+        >>> found = {"ship": Detections.from_ids(["P1"], np.array([0.9]), square)}
+        >>> ap = from_task1_result(evaluate_detections(found, labels, classes=["ship"]))
+        >>> report = build_report(from_task1(found, labels, ["ship"]), ap, ReportSettings("v1.0", (0.5,)))
+        >>> detections_table(report).splitlines()[1]
+        'P1,ship,0.9,tp,,1.0,0,0.0,0.0,10.0,0.0,10.0,10.0,0.0,10.0'
+    """
+    from rotated_atss.analysis.evaluation.error_kinds import KINDS
+
+    data, detections = report.data, report.data.detections
+    ious, gt_index = object_ious(report)
+    states = detection_states(report)
+    kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.kinds.kind.tolist()]
+    first = np.searchsorted(data.objects.images, np.arange(len(data.images)))
+    numbers = gt_index - first[detections.images] if len(detections) else gt_index
+    objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
+    columns = (
+        (data.images[index] for index in detections.images.tolist()),
+        (data.classes[label] for label in detections.labels.tolist()),
+        *(detections.scores.tolist(), states, kinds, ious.round(4).tolist(), objects),
+        *detections.polygons.T.tolist(),
+    )
+    header = ("image", "class", "score", "state", "error", "iou", "object", *_CORNERS)
+    return _format(header, zip(*columns))
+
+
+def detection_states(report: EvaluationReport) -> list[DetectionState]:
+    """Return ``tp``, ``fp`` or ``ignored`` for each detection of a report.
+
+    Example::
+
+        detection_states(report)
+    """
+    names: tuple[DetectionState, ...] = ("tp", "fp", "ignored")
+    states = np.where(report.matches.true_positives, 0, np.where(report.matches.false_positives, 1, 2))
+    return [names[state] for state in states.tolist()]
+
+
+def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
+    """Return the object that belongs to each detection of a report, and the IoU with it.
+
+    It is the matched object, for an error the object of :mod:`rotated_atss.analysis.evaluation.error_kinds`, and
+    otherwise that of the highest IoU of any class.
+
+    Returns:
+        ious: (N,) float64, 0 without an object of an IoU of at least 0.1.
+        gt_index: (N,) int64, index of the object, or -1.
+
+    Example::
+
+        ious, gt_index = object_ious(report)
+    """
+    overlaps = report.overlaps
+    chosen = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.kinds.target)
+    best = find_best_objects(overlaps.rows, overlaps.gt_index, overlaps.ious, len(chosen))
+    ious, gt_index = best.max_ious.copy(), np.where(chosen >= 0, chosen, best.gt_index)
+    pairs = overlaps.take(overlaps.gt_index == gt_index[overlaps.rows])
+    ious[pairs.rows] = pairs.ious
+    return ious, gt_index
+
+
+def _format_dicts(rows: Sequence[dict[str, Any]]) -> str:
+    return _format(tuple(rows[0]), [tuple(row.values()) for row in rows]) if rows else ""
+
+
+def _format(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,7 @@
+"""Limits of the groups by which objects are reported."""
+
+import math
+
+SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256, 512, math.inf)
+ASPECT_EDGES = (1, 1.5, 2, 3, 5, 8, math.inf)
+ANGLE_EDGES_DEG = tuple(range(-90, 91, 15))

@@ -1,0 +1,185 @@
+"""Reading and evaluation of Task1 detections and of COCO results, for the commands that evaluate."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rotated_atss.dota.ap_result import EvaluationResult
+    from rotated_atss.dota.detections import Detections
+    from rotated_atss.dota.labels import Labels
+
+
+@dataclass(frozen=True)
+class Task1Evaluation:
+    """An evaluation of Task1 detections, with its inputs.
+
+    Attributes:
+        result: The AP.
+        detections: Detections by class.
+        labels: Labels by image id.
+        left_out: Classes of the files that are not evaluated.
+    """
+
+    result: EvaluationResult
+    detections: Mapping[str, Detections]
+    labels: Mapping[str, Labels]
+    left_out: list[str]
+
+
+def task1_inputs(args: argparse.Namespace) -> list[Path]:
+    """Return the paths of the Task1 files and of the label files of a command.
+
+    Args:
+        args: Arguments with ``detections`` and ``labels``.
+
+    Raises:
+        UserError: A folder is missing or has no such file, or an image has two label files.
+
+    Example::
+
+        task1_inputs(args)
+    """
+    from rotated_atss.dota.detections import list_task1_files
+
+    return [*list_task1_files(args.detections).values(), *_find_labels(args.labels).values()]
+
+
+def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1Evaluation:
+    """Read and evaluate with a progress bar that counts the bytes read and evaluated.
+
+    Args:
+        args: Arguments of the command ``evaluate``. With ``classes``, other classes of the files are not evaluated.
+        classes: Classes to evaluate.
+
+    Raises:
+        UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels.
+
+    Example::
+
+        evaluate_task1(args, resolve_classes(args.classes or args.dataset)).result.ap50
+    """
+    from rotated_atss.dota.detections import list_task1_files, read_task1_folder
+    from rotated_atss.dota.task1_evaluation import evaluate_detections
+    from rotated_atss.io.progress import progress_bar
+
+    files, label_files = list_task1_files(args.detections), _find_labels(args.labels)
+    bytes_of = {path: path.stat().st_size for path in (*files.values(), *label_files.values())}
+    total = sum(bytes_of.values()) + sum(bytes_of[path] for path in files.values())
+    workers = count_workers(args)
+    show = False if args.quiet else None
+    with progress_bar(total=total, desc="evaluate", unit="B", leave=False, show=show) as bar:
+
+        def on_read(path: Path) -> None:
+            bar.update(bytes_of[path])
+
+        def on_evaluated(name: str) -> None:
+            bar.update(bytes_of[files[name]] if name in files else 0)
+
+        detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
+        labels = _read_labels(label_files, on_read)
+        place_of = _places_of_classes(files, label_files, labels)
+        if args.classes:
+            _reject_missing_classes(classes, place_of)
+        else:
+            _reject_other_classes(classes, place_of)
+        result = evaluate_detections(
+            detections,
+            labels,
+            classes=classes,
+            metric=args.metric,
+            version=args.dataset,
+            difficult=args.difficult,
+            ignore_unlabeled=args.ignore_unlabeled,
+            workers=workers,
+            on_done=on_evaluated,
+        )
+        return Task1Evaluation(result, detections, labels, sorted(set(place_of) - set(classes)))
+
+
+def count_workers(args: argparse.Namespace) -> int:
+    """Return the number of threads, one per core by default.
+
+    Raises:
+        UserError: ``--workers`` is below 1.
+
+    Example:
+        >>> count_workers(argparse.Namespace(workers=3))
+        3
+    """
+    from rotated_atss.io.processes import available_cores
+
+    workers = available_cores() if args.workers is None else args.workers
+    if workers < 1:
+        raise UserError(f"at least 1 worker is needed, got {workers}", where="--workers")
+    return workers
+
+
+def _places_of_classes(
+    files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
+) -> dict[str, str]:
+    """Return the first ``path`` or ``path:line`` of each class that the Task1 files and the labels contain."""
+    place_of = {name: str(path) for name, path in files.items()}
+    for image, label_set in labels.items():
+        for name, line_number in zip(label_set.names, label_set.line_numbers):
+            if name not in place_of:
+                place_of[name] = f"{label_files[image]}:{line_number}"
+    return place_of
+
+
+def _reject_missing_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
+    """Refuse a class of ``--classes`` that neither a dataset nor any file contains."""
+    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+    from rotated_atss.dota.datasets import DATASETS
+
+    for name in classes:
+        if name not in place_of and not any(name in dataset.classes for dataset in DATASETS.values()):
+            hint = unknown_class_hint(name, CLASSES["v2.0"])
+            raise UserError(f"unknown class '{name}'", where="--classes", hint=hint)
+
+
+def _reject_other_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
+    """Refuse files with other classes than those of the dataset, and suggest ``--classes``."""
+    from rotated_atss.dota.classes import CLASSES, unknown_class_hint
+
+    for name, place in place_of.items():
+        if name not in classes:
+            hint = unknown_class_hint(name, classes)
+            if name not in CLASSES["v2.0"]:
+                listed = ",".join(sorted(place_of)) if len(place_of) > 1 else f"{name},"
+                hint = f"{hint}; if the classes are your own, add --classes {listed}"
+            raise UserError(f"unknown class '{name}'", where=place, hint=hint)
+
+
+def _find_labels(folders: list[str]) -> dict[str, Path]:
+    """Map image ids to label files; an image with label files in two folders is an error."""
+    from rotated_atss.dota.folders import list_label_files
+
+    by_image: dict[str, Path] = {}
+    for folder in folders:
+        files = list_label_files(folder)
+        if not files:
+            raise UserError("no label files (.txt) in this folder", where=folder)
+        for path in files:
+            first = by_image.setdefault(path.stem, path)
+            if first != path:
+                raise UserError(f"the image {path.stem} also has a label file in {first.parent}", where=path)
+    return by_image
+
+
+def _read_labels(files: Mapping[str, Path], done: Callable[[Path], object]) -> dict[str, Labels]:
+    """Read the labels of every image, and call ``done`` with each file that has been read."""
+    from rotated_atss.dota.labels import read_labels
+
+    labels = {}
+    for image, path in files.items():
+        labels[image] = read_labels(path)
+        done(path)
+    return labels

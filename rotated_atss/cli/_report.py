@@ -1,0 +1,117 @@
+"""Options of evaluation reports."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rotated_atss.cli._evaluation import count_workers
+from rotated_atss.errors import UserError
+
+if TYPE_CHECKING:
+    from rotated_atss.report.evaluation import ReportOptions
+
+MAX_IMAGES = 100
+
+
+def add_report_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the options of a report, without its folder.
+
+    Args:
+        parser: The parser or a group of it.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_report_arguments(parser)
+        >>> parser.parse_args(["--score", "0.5"]).score
+        0.5
+    """
+    parser.add_argument(
+        "--images", action="extend", nargs="+", metavar="DIR",
+        help="folders of the full images: the report then shows them with their boxes; repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--score", type=float, metavar="S",
+        help="score threshold of counts, matrix and pictures (default: the one of the highest F1 over all classes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--baseline", metavar="REPORT", help="compare with another report: its folder or its report.json"
+    )
+    parser.add_argument(
+        "--max-images", type=int, metavar="N", default=MAX_IMAGES,
+        help="largest number of images shown, those with the most errors first (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--assignment", metavar="JSON", help="result of assignment-stats --json on the training set, to show beside"
+    )
+
+
+def check_report_options(
+    args: argparse.Namespace, out: str, inputs: Iterable[str | Path], outputs: Iterable[str | Path] = ()
+) -> None:
+    """Check the options of a report before the evaluation, and read the baseline.
+
+    ``args.baseline`` and ``args.assignment`` are replaced by their contents.
+
+    Args:
+        args: Arguments of :func:`add_report_arguments`.
+        out: Folder of the report.
+        inputs: Files and folders that the command reads.
+        outputs: Other files that it writes.
+
+    Raises:
+        UserError: A value is invalid, an input does not exist, or the folder overlaps an input or has other content.
+
+    Example::
+
+        check_report_options(args, args.report, task1_inputs(args))
+    """
+    from rotated_atss.analysis.assignment_report import read_assignment_report
+    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.report.build import check_report_folder
+    from rotated_atss.report.report_file import read_report
+
+    if args.score is not None and not math.isfinite(args.score):
+        raise UserError(f"the score threshold must be finite, got {args.score}", where="--score")
+    if args.max_images < 0:
+        raise UserError(f"the number of images must not be negative, got {args.max_images}", where="--max-images")
+    for folder in args.images or ():
+        if not Path(folder).is_dir():
+            raise UserError("no such folder of images", where=folder)
+    given = [path for path in (args.baseline, args.assignment, *(args.images or ())) if path is not None]
+    check_output_apart(out, [*inputs, *given], hint="choose another folder for the report")
+    check_report_folder(out, outputs)
+    if args.baseline is not None:
+        args.baseline = read_report(args.baseline)
+    if args.assignment is not None:
+        args.assignment = read_assignment_report(args.assignment)
+
+
+def report_options(args: argparse.Namespace, out: str) -> ReportOptions:
+    """Return the options of a report.
+
+    Args:
+        args: Arguments of ``evaluate`` or ``report``, after :func:`check_report_options`.
+        out: Folder of the report.
+
+    Example::
+
+        report_task1(result, detections, labels, report_options(args, args.report))
+    """
+    from rotated_atss.report.evaluation import ReportOptions
+
+    return ReportOptions(
+        out=out,
+        detections=args.detections,
+        labels=args.labels or [args.coco_annotations],
+        images=args.images or (),
+        max_images=args.max_images,
+        score=args.score,
+        baseline=args.baseline,
+        assignment=args.assignment,
+        workers=count_workers(args),
+        progress=False if args.quiet else None,
+    )

@@ -1,0 +1,125 @@
+"""Axes of the SVG charts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rotated_atss.report.html import Content, Html, element, render
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A plot area in an SVG, and the mapping of values to its coordinates.
+
+    Attributes:
+        width: Width of the SVG, in its units.
+        height: Height of the SVG.
+        x_range: Values at the left and right edge of the plot.
+        y_range: Values at the bottom and top edge of the plot.
+        margins: Left, top, right and bottom distance of the plot from the edges of the SVG.
+    """
+
+    width: float = 480
+    height: float = 340
+    x_range: tuple[float, float] = (0.0, 1.0)
+    y_range: tuple[float, float] = (0.0, 1.0)
+    margins: tuple[float, float, float, float] = (56, 10, 14, 46)
+
+    @property
+    def plot(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom coordinate of the plot."""
+        left, top, right, bottom = self.margins
+        return left, top, self.width - right, self.height - bottom
+
+    def x(self, value: float) -> float:
+        """Return the coordinate of a value on the x axis.
+
+        Example:
+            >>> Axes().x(0.5)
+            261.0
+        """
+        left, _, right, _ = self.plot
+        return left + (right - left) * (value - self.x_range[0]) / (self.x_range[1] - self.x_range[0])
+
+    def y(self, value: float) -> float:
+        """Return the coordinate of a value on the y axis, which points up.
+
+        Example:
+            >>> Axes().y(0.0), Axes().y(1.0)
+            (294.0, 10.0)
+        """
+        _, top, _, bottom = self.plot
+        return bottom - (bottom - top) * (value - self.y_range[0]) / (self.y_range[1] - self.y_range[0])
+
+    def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
+        """Return the ``d`` attribute of a line through points.
+
+        Example:
+            >>> Axes().path([0, 1], [1, 0.5])
+            'M56 10L466 152'
+        """
+        return "M" + "L".join(f"{_short(self.x(x))} {_short(self.y(y))}" for x, y in zip(xs, ys)) if len(xs) else ""
+
+    def frame(self, x_label: str, y_label: str) -> Html:
+        """Return grid lines, tick labels and axis labels.
+
+        Args:
+            x_label: Name of the x axis.
+            y_label: Name of the y axis.
+
+        Example:
+            >>> Axes().frame("recall", "precision").count('class="grid"')
+            12
+        """
+        left, top, right, bottom = self.plot
+        lines = [self._vertical(value) for value in tick_values(*self.x_range)]
+        lines += [self._horizontal(value) for value in tick_values(*self.y_range)]
+        labels = [
+            element("text", x_label, x=_short((left + right) / 2), y=_short(bottom + 40), class_="axis"),
+            element(
+                "text", y_label, class_="axis", transform=f"translate(13 {_short((top + bottom) / 2)}) rotate(-90)"
+            ),
+        ]
+        return render(lines, labels)
+
+    def _vertical(self, value: float) -> Html:
+        x, (_, top, _, bottom) = _short(self.x(value)), self.plot
+        line = element("line", x1=x, x2=x, y1=_short(top), y2=_short(bottom), class_="grid")
+        return render(line, element("text", f"{value:g}", x=x, y=_short(bottom + 18), class_="tick x"))
+
+    def _horizontal(self, value: float) -> Html:
+        y, (left, _, right, _) = self.y(value), self.plot
+        line = element("line", x1=_short(left), x2=_short(right), y1=_short(y), y2=_short(y), class_="grid")
+        return render(line, element("text", f"{value:g}", x=_short(left - 7), y=_short(y + 4.5), class_="tick y"))
+
+
+def svg(axes: Axes, *content: Content, label: str, class_: str = "chart", **attributes: object) -> Html:
+    """Return an SVG of the size of axes, with its name for screen readers.
+
+    Example:
+        >>> svg(Axes(), label="empty")
+        '<svg viewBox="0 0 480 340" class="chart" role="img" aria-label="empty"></svg>'
+    """
+    box = f"0 0 {_short(axes.width)} {_short(axes.height)}"
+    return element("svg", *content, viewBox=box, class_=class_, role="img", aria_label=label, **attributes)
+
+
+def tick_values(low: float, high: float, most: int = 6) -> list[float]:
+    """Return the multiples of 1, 2 or 5 times a power of ten in a range, in at most ``most`` intervals.
+
+    Example:
+        >>> tick_values(0, 1)
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+        >>> tick_values(0.7, 1)
+        [0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / (factor * power) <= most + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 9) for number in range(first, last + 1)]
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

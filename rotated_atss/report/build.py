@@ -1,0 +1,139 @@
+"""Write the folder of an evaluation report: ``report.json``, CSV tables, pages and viewer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.analysis.evaluation.image_table import best_and_worst
+from rotated_atss.analysis.evaluation.report import EvaluationReport
+from rotated_atss.analysis.evaluation.report_json import report_to_json
+from rotated_atss.analysis.evaluation.tables import detections_table, tables_from_json
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write_all
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.report.pages import write_pages
+from rotated_atss.report.report_file import REPORT_JSON, is_report
+from rotated_atss.report.viewer_images import choose_images, viewer_images
+
+MAX_IMAGES = 100
+"""Default number of images that get a viewer page."""
+
+
+def write_report(
+    report: EvaluationReport,
+    out: str | Path,
+    images: Mapping[str, Path] | None = None,
+    baseline: dict[str, Any] | None = None,
+    max_images: int = MAX_IMAGES,
+    *,
+    progress: bool | None = False,
+) -> Path:
+    """Write the folder of a report.
+
+    The tables and ``report.json`` are written before the pictures, and ``index.html`` last.
+
+    Args:
+        report: The report.
+        out: A new or empty folder, or one of an earlier report, whose files are replaced.
+        images: Image files by image id, for the viewer; None for a report without pictures.
+        baseline: Content of the ``report.json`` of another run to compare with.
+        max_images: Largest number of images in the viewer.
+        progress: Show a progress bar over the images; None shows it on a terminal.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        UserError: The folder has other content, or cannot be written.
+
+    Example::
+
+        write_report(build_report(data, ap, settings), "work/report")
+    """
+    out = Path(out)
+    check_report_folder(out)
+    content = report_to_json(report)
+    _write_figures(content, out, {"detections": detections_table(report)})
+    chosen = choose_images(report, images or {}, max_images)
+    pictures = _write_pictures(report, out, images, chosen, progress) if images and chosen else {}
+    return write_pages(content, out, baseline=baseline, **pictures)
+
+
+def render_report(content: dict[str, Any], out: str | Path, baseline: dict[str, Any] | None = None) -> Path:
+    """Write the folder of a report again from its ``report.json``, without the viewer and the table of detections.
+
+    Args:
+        content: Content of the ``report.json``.
+        out: As for :func:`write_report`.
+        baseline: As for :func:`write_report`.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        UserError: The folder has other content, or cannot be written.
+
+    Example::
+
+        render_report(read_report("work/report"), "compared", baseline=read_report("other/report"))
+    """
+    check_report_folder(out)
+    _write_figures(content, Path(out), {})
+    return write_pages(content, Path(out), baseline=baseline, viewer_of={})
+
+
+def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> None:
+    """Raise an error unless a folder is new, empty or that of a report.
+
+    Args:
+        out: Folder of a report.
+        outputs: Other outputs of the command, which must not be written into the folder.
+
+    Raises:
+        UserError: The folder has other content, is a file, or is to contain another output.
+
+    Example:
+        >>> check_report_folder("/no/such/folder")
+        >>> check_report_folder("/")
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: /: the folder is not empty and has no report (choose a new or empty folder)
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise UserError("the output is not a folder", where=out, hint="choose a new or empty folder")
+    if out.is_dir() and any(out.iterdir()) and not is_report(out / REPORT_JSON):
+        raise UserError("the folder is not empty and has no report", where=out, hint="choose a new or empty folder")
+    for path in outputs:
+        if out.resolve() in (Path(path).resolve(), *Path(path).resolve().parents):
+            raise UserError(f"the folder of the report would contain {path}", where=out, hint="choose another folder")
+
+
+def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
+    """Write ``report.json`` and the tables, then remove the files of an earlier report that this one may not have."""
+    tables = {**tables_from_json(content), **more_tables}
+    files = {out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()}
+    text = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
+    atomic_write_all({**files, out / REPORT_JSON: text.encode()})
+    if not more_tables:
+        (out / "tables" / "detections.csv").unlink(missing_ok=True)
+    for folder in ("viewer", "thumbnails"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+
+
+def _write_pictures(
+    report: EvaluationReport, out: Path, images: Mapping[str, Path], chosen: list[str], progress: bool | None
+) -> dict[str, Mapping[str, str]]:
+    """Write the viewer and the pictures of the best and worst images; return the addresses of both."""
+    from rotated_atss.report.thumbnails import write_thumbnails
+    from rotated_atss.report.viewer import write_viewer
+
+    bar = progress_bar(chosen, desc="images", unit="image", leave=False, show=progress)
+    viewer_of = write_viewer(viewer_images(report, images, bar), out, classes=report.data.classes)
+    listed = {image for images_of_list in best_and_worst(report.images) for image in images_of_list}
+    shown = [image for image in viewer_of if image in listed]
+    thumbnails_of = write_thumbnails(viewer_images(report, images, shown), out)
+    return {"viewer_of": viewer_of, "thumbnails_of": thumbnails_of}

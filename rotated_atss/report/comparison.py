@@ -1,0 +1,134 @@
+"""Differences between two reports of evaluations: new value - value of the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SUMMARY_FIELDS = (
+    "images", "objects", "ignored", "detections", "AP50", "AP75", "AP50_95", "precision", "recall", "f1",
+    "tp", "fp", "fn",
+)  # fmt: skip
+CLASS_FIELDS = (*SUMMARY_FIELDS[1:], "best_score_threshold")
+IMAGE_FIELDS = ("objects", "ignored", "detections", "tp", "fp", "fn", "precision", "recall", "f1")
+ERROR_FIELDS = ("count", "ap50_cost")
+GROUP_FIELDS = ("objects", "AP50", "recall")
+RULES = ("dataset", "metric", "difficult", "iou_thresholds", "iou_threshold", "score_threshold")
+
+SHOWN_CHANGE = 0.0005
+
+Values = Mapping[str, Any]
+Changes = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences between a report and a baseline; None where one of the values is undefined.
+
+    Attributes:
+        summary: By field.
+        classes: By class name and field, for the classes of both.
+        errors: Of all classes, by error kind and field.
+        class_errors: By class name, error kind and field.
+        groups: By grouping, the limits ``(from, to)`` and field.
+        images: By image id and field, for the images of both.
+        rules: Settings that differ: name, new value, value of the baseline.
+        only_new: ``classes`` and ``images`` that only the report has.
+        only_baseline: ``classes`` and ``images`` that only the baseline has.
+    """
+
+    summary: Changes
+    classes: dict[str, Changes]
+    errors: dict[str, Changes]
+    class_errors: dict[str, dict[str, Changes]]
+    groups: dict[str, dict[tuple[Any, Any], Changes]]
+    images: dict[str, Changes]
+    rules: list[tuple[str, Any, Any]]
+    only_new: dict[str, list[str]]
+    only_baseline: dict[str, list[str]]
+
+
+def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Comparison:
+    """Subtract the numbers of a baseline from those of a report.
+
+    Args:
+        report: Report in the format of ``report.json``.
+        baseline: Another report.
+
+    Returns:
+        Differences of what both reports contain, and what only one of them contains.
+
+    Example:
+        >>> errors = {"kinds": [], "all": {}, "classes": {}}
+        >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}
+        >>> new, old = ({**rest, "classes": [{"name": "ship", "AP50": ap50}]} for ap50 in (0.75, 0.5))
+        >>> compare_reports(new, old).classes["ship"]["AP50"]
+        0.25
+    """
+    new_classes, old_classes = _by(report["classes"], "name"), _by(baseline["classes"], "name")
+    new_images, old_images = _by(report["images"], "image"), _by(baseline["images"], "image")
+    new_errors, old_errors = report["errors"], baseline["errors"]
+    return Comparison(
+        summary=subtract(report["summary"], baseline["summary"], SUMMARY_FIELDS),
+        classes=_subtract_all(new_classes, old_classes, CLASS_FIELDS),
+        errors=_subtract_all(new_errors["all"], old_errors["all"], ERROR_FIELDS),
+        class_errors={
+            name: _subtract_all(kinds, old_errors["classes"][name], ERROR_FIELDS)
+            for name, kinds in new_errors["classes"].items()
+            if name in old_errors["classes"]
+        },
+        groups={
+            name: _subtract_all(_by_limits(groups), _by_limits(baseline["groups"].get(name, ())), GROUP_FIELDS)
+            for name, groups in report["groups"].items()
+        },
+        images=_subtract_all(new_images, old_images, IMAGE_FIELDS),
+        rules=[
+            (rule, report["settings"].get(rule), baseline["settings"].get(rule))
+            for rule in RULES
+            if report["settings"].get(rule) != baseline["settings"].get(rule)
+        ],
+        only_new={"classes": _missing(new_classes, old_classes), "images": _missing(new_images, old_images)},
+        only_baseline={"classes": _missing(old_classes, new_classes), "images": _missing(old_images, new_images)},
+    )
+
+
+def subtract(new: Values, old: Values, fields: Iterable[str]) -> Changes:
+    """Subtract fields; the difference is None where one of the values is None or missing.
+
+    Example:
+        >>> subtract({"AP50": 0.75, "AP75": None}, {"AP50": 0.5, "AP75": 0.25}, ["AP50", "AP75"])
+        {'AP50': 0.25, 'AP75': None}
+    """
+    return {
+        field: None if new.get(field) is None or old.get(field) is None else new[field] - old[field] for field in fields
+    }
+
+
+def largest_changes(changes: Mapping[str, Changes], field: str, limit: int, *, sign: int) -> list[str]:
+    """Return the keys with the largest increase (``sign`` 1) or decrease (-1) of a ratio, the largest first.
+
+    Changes that three digits do not show are left out: other rules of the evaluation change values by rounding errors.
+
+    Example:
+        >>> largest_changes({"a": {"f1": 0.1}, "b": {"f1": -0.2}, "c": {"f1": 0.3}}, "f1", 1, sign=1)
+        ['c']
+    """
+    sizes = {key: sign * (fields[field] or 0) for key, fields in changes.items()}
+    return sorted((key for key, size in sizes.items() if size >= SHOWN_CHANGE), key=lambda key: -sizes[key])[:limit]
+
+
+def _by(rows: Iterable[Values], key: str) -> dict[str, Values]:
+    return {row[key]: row for row in rows}
+
+
+def _by_limits(groups: Iterable[Values]) -> dict[tuple[Any, Any], Values]:
+    return {(group["from"], group["to"]): group for group in groups}
+
+
+def _subtract_all(new: Mapping[Any, Values], old: Mapping[Any, Values], fields: Iterable[str]) -> dict[Any, Changes]:
+    return {key: subtract(values, old[key], fields) for key, values in new.items() if key in old}
+
+
+def _missing(names: Iterable[str], among: Mapping[str, Any]) -> list[str]:
+    return [name for name in names if name not in among]

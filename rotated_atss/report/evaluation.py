@@ -1,0 +1,145 @@
+"""Write the report of an evaluation that has been made: from its inputs and its AP to the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rotated_atss.analysis.evaluation.ap_figures import ApFigures, from_coco_result, from_task1_result
+from rotated_atss.analysis.evaluation.data import EvaluationData
+from rotated_atss.analysis.evaluation.from_coco import MAX_DETS, from_coco
+from rotated_atss.analysis.evaluation.from_task1 import from_task1
+from rotated_atss.analysis.evaluation.report import ReportSettings, build_report
+from rotated_atss.coco.coco_result import CocoResult
+from rotated_atss.coco.instances import Instances
+from rotated_atss.dota.ap_result import EvaluationResult
+from rotated_atss.dota.detections import Detections
+from rotated_atss.dota.labels import Labels
+from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS
+from rotated_atss.errors import count_of
+from rotated_atss.report.build import MAX_IMAGES, write_report
+from rotated_atss.report.image_files import find_images
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Folder and content of a report.
+
+    Attributes:
+        out: Folder of the report.
+        detections: Folder or file of the detections, named in the report.
+        labels: Label folders or the annotations, named in the report.
+        images: Folders of the full images; without any the report has no pictures.
+        max_images: Largest number of images shown.
+        score: Score threshold; None for the one of the highest F1 over all classes.
+        baseline: Content of the ``report.json`` of another run to compare with.
+        assignment: Result of ``assignment-stats --json``.
+        workers: Number of threads.
+        progress: Show a progress bar over the images; None shows it on a terminal.
+    """
+
+    out: str | Path
+    detections: str | Path = ""
+    labels: Sequence[str | Path] = ()
+    images: Sequence[str | Path] = ()
+    max_images: int = MAX_IMAGES
+    score: float | None = None
+    baseline: dict[str, Any] | None = None
+    assignment: dict[str, Any] | None = None
+    workers: int = 1
+    progress: bool | None = False
+
+
+def report_task1(
+    result: EvaluationResult,
+    detections: Mapping[str, Detections],
+    labels: Mapping[str, Labels],
+    options: ReportOptions,
+    log: Callable[[str], object] = print,
+) -> Path:
+    """Write the report of an evaluation of Task1 detections.
+
+    Args:
+        result: The AP.
+        detections: The evaluated detections by class.
+        labels: Labels by image id.
+        options: Folder and content of the report.
+        log: Called with each line for the user.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        UserError: The folder has other content or cannot be written, or a folder of images is missing.
+
+    Example::
+
+        result = evaluate_detections(detections, labels, classes=classes)
+        report_task1(result, detections, labels, ReportOptions(out="report"))
+    """
+    data = from_task1(
+        detections, labels, list(result.per_class), metric=result.metric, version=result.version,
+        difficult=result.difficult,
+    )  # fmt: skip
+    return _report(data, from_task1_result(result), result.version, result.iou_thresholds, options, log)
+
+
+def report_coco(
+    result: CocoResult,
+    instances: Instances,
+    detections: Sequence[dict],
+    options: ReportOptions,
+    *,
+    image_ids: Sequence[int] | None = None,
+    categories: Sequence[int] | None = None,
+    max_dets: int = MAX_DETS,
+    log: Callable[[str], object] = print,
+) -> Path:
+    """Write the report of COCO's evaluation of horizontal boxes.
+
+    Args:
+        result: The AP of :func:`rotated_atss.coco.bbox_evaluation.evaluate_boxes`.
+        instances: Ground truth.
+        detections: The evaluated detections, as in a results JSON.
+        options: Folder and content of the report.
+        image_ids: Evaluated images; by default all.
+        categories: Ids of the evaluated categories; by default all.
+        max_dets: Largest number of detections per image and class.
+        log: Called with each line for the user.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        UserError: As :func:`report_task1`.
+
+    Example::
+
+        report_coco(evaluate_boxes(instances, rows), instances, rows, ReportOptions(out="report"))
+    """
+    data = from_coco(instances, detections, image_ids=image_ids, categories=categories, max_dets=max_dets)
+    return _report(data, from_coco_result(result), "COCO", IOU_THRESHOLDS, options, log)
+
+
+def _report(
+    data: EvaluationData,
+    ap: ApFigures,
+    dataset: str,
+    iou_thresholds: Sequence[float],
+    options: ReportOptions,
+    log: Callable[[str], object],
+) -> Path:
+    settings = ReportSettings(
+        dataset=dataset, iou_thresholds=iou_thresholds, detections=str(options.detections),
+        labels=[str(path) for path in options.labels], score_threshold=options.score, assignment=options.assignment,
+    )  # fmt: skip
+    images = find_images(data.images, options.images)
+    if options.images:
+        total = count_of(len(data.images), "image")
+        log(f"{len(images)} of {total} found in {', '.join(map(str, options.images))}")
+    report = build_report(data, ap, settings, workers=options.workers)
+    index = write_report(report, options.out, images, options.baseline, options.max_images, progress=options.progress)
+    log(f"report: {index}")
+    return index

@@ -1,0 +1,85 @@
+"""Build HTML from Python with every text escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape as _escape
+from typing import Any, TypeAlias
+
+VOID = frozenset({"br", "circle", "col", "hr", "img", "input", "line", "link", "meta", "path", "rect"})
+SVG_VOID = frozenset({"circle", "line", "path", "rect"})
+
+
+class Html(str):
+    """Text that is HTML already and is not escaped again."""
+
+    __slots__ = ()
+
+
+Content: TypeAlias = "str | int | Iterable[Content] | None"
+
+
+def render(*content: Content) -> Html:
+    """Join content to HTML: :class:`Html` as it is, other text escaped, None left out, iterables flattened.
+
+    Example:
+        >>> render("a < b", None, [Html("<br>"), 3])
+        'a &lt; b<br>3'
+    """
+    parts = []
+    for item in content:
+        if item is None:
+            continue
+        if isinstance(item, Html):
+            parts.append(str(item))
+        elif isinstance(item, (str, int)):
+            parts.append(_escape(str(item)))
+        else:
+            parts.append(render(*item))
+    return Html("".join(parts))
+
+
+def element(name: str, /, *content: Content, **attributes: Any) -> Html:
+    """Return an HTML or SVG element.
+
+    Args:
+        name: Name of the element.
+        content: Passed to :func:`render`.
+        attributes: ``_`` stands for ``-`` in names, a ``_`` at the end is dropped (``class_``). True is an attribute
+            without a value; None and False leave the attribute out.
+
+    Example:
+        >>> element("td", "a & b", class_="number", data_sort=0.5, hidden=False)
+        '<td class="number" data-sort="0.5">a &amp; b</td>'
+        >>> element("input", type="search", required=True)
+        '<input type="search" required>'
+    """
+    words = [name]
+    for key, value in attributes.items():
+        key = key.rstrip("_").replace("_", "-")
+        if value is True:
+            words.append(key)
+        elif value is not None and value is not False:
+            words.append(f'{key}="{_escape(str(value))}"')
+    start = " ".join(words)
+    if name in VOID and not content:
+        return Html(f"<{start}/>" if name in SVG_VOID else f"<{start}>")
+    return Html(f"<{start}>{render(*content)}</{name}>")
+
+
+def json_script(value: Any, **attributes: Any) -> Html:
+    r"""Return a ``script`` element with JSON data, which no text inside can end early.
+
+    Args:
+        value: Dictionaries, lists, texts, finite numbers, booleans and None.
+        attributes: Attributes of the element, as of :func:`element`.
+
+    Example:
+        >>> json_script(["</script>"], id="names")
+        '<script type="application/json" id="names">["\\u003c/script\\u003e"]</script>'
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return element("script", Html(text), type="application/json", **attributes)

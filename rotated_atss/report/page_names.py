@@ -1,0 +1,38 @@
+"""File names and addresses of image ids, which can be any text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_MAX_LENGTH = 80
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved on Windows
+
+
+class PageNames:
+    """Unique names of pages, which are valid in file systems and in addresses.
+
+    Example:
+        >>> names = PageNames()
+        >>> names.add("P0001"), names.add("p0001"), names.add("../a<b>")
+        ('P0001', 'p0001-e0e2bc38', '_a_b_-2358055d')
+    """
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def add(self, image: str) -> str:
+        """Return the name of an image id: the id itself, or its safe characters with a hash.
+
+        The hash is added where characters are replaced, and where two names differ only in case.
+        """
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", image).lstrip(".-")[:_MAX_LENGTH]
+        if not name or _DEVICES.fullmatch(name):
+            name = f"image_{name}"
+        if name != image or name.lower() in self._used:
+            digest = hashlib.sha256(image.encode(errors="surrogatepass")).hexdigest()
+            name = f"{name}-{digest[:8]}"
+        while name.lower() in self._used:  # the same id again
+            name += "-2"
+        self._used.add(name.lower())
+        return name

@@ -1,0 +1,125 @@
+"""Deep Zoom tile pyramids: an image of any size as small JPEG files at several resolutions, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rotated_atss.io.files import write_bytes
+from rotated_atss.io.image_reader import ImageReader
+from rotated_atss.io.png import Image
+from rotated_atss.io.reader_interface import average_blocks
+
+TILE_PX = 512
+QUALITY = 85  # of JPEG
+SINGLE_PX = 2048
+"""Longest side of images that are written as a single file, pixels."""
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Files of an image.
+
+    Attributes:
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+        levels: Number of resolutions. The last level, ``levels - 1``, has the size of the image, each level below half
+            the size of the next (rounded up), and level 0 is a single tile. 0 if the image is a single file.
+    """
+
+    width: int
+    height: int
+    levels: int
+
+
+def count_levels(width: int, height: int) -> int:
+    """Return the number of levels from the full size down to a single tile.
+
+    Example:
+        >>> count_levels(512, 30), count_levels(513, 30), count_levels(30_000, 30_000)
+        (1, 2, 7)
+    """
+    levels = 1
+    while max(width, height) > TILE_PX:
+        width, height, levels = -(-width // 2), -(-height // 2), levels + 1
+    return levels
+
+
+def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
+    """Yield the tiles of all levels, reading the image once from top to bottom.
+
+    Each level holds at most one row of tiles, so the memory depends on the width of the image only. A pixel of a level
+    is the average of 2 x 2 pixels of the next level; the last row and column of an odd size are repeated.
+
+    Args:
+        reader: The open image.
+
+    Yields:
+        Level, column, row and pixels (h, w, 3) uint8, BGR. Tiles have 512 x 512 pixels, fewer at the right and the
+        lower border, and do not overlap.
+
+    Raises:
+        UserError: The pixels cannot be read.
+
+    Example:
+        >>> from rotated_atss.io.image_reader import ArrayReader
+        >>> reader = ArrayReader(np.zeros((300, 600, 3), np.uint8))
+        >>> [(level, column, row, tile.shape[:2]) for level, column, row, tile in iter_tiles(reader)]
+        [(1, 0, 0, (300, 512)), (1, 1, 0, (300, 88)), (0, 0, 0, (150, 300))]
+    """
+    last = count_levels(reader.width, reader.height) - 1
+    rows_of_tiles = -(-reader.height // TILE_PX)
+    upper_halves: dict[int, Image] = {}  # level -> upper half of its next row of tiles
+    for row, band in enumerate(reader.iter_rows(TILE_PX)):
+        for level in range(last, -1, -1):
+            for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
+                yield level, column, row, band[:, start : start + TILE_PX]
+            is_last = row == -(-rows_of_tiles // 2 ** (last - level)) - 1
+            half = average_blocks(band, 2)
+            if row % 2 == 0 and not is_last:
+                upper_halves[level] = half
+                break
+            band = np.concatenate([upper_halves.pop(level), half]) if row % 2 else half
+            row //= 2
+
+
+def write_pyramid(reader: ImageReader, folder: Path) -> Pyramid:
+    """Write an image as JPEG files for a viewer that zooms.
+
+    Images of at most 2048 pixels per side are the single file ``FOLDER/image.jpg``, larger ones the tiles
+    ``FOLDER/<level>/<column>_<row>.jpg`` of :func:`iter_tiles`.
+
+    Args:
+        reader: The open image.
+        folder: Folder of the files; files of an earlier call are replaced.
+
+    Returns:
+        The size and the number of levels.
+
+    Raises:
+        UserError: The pixels cannot be read, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.io.image_reader import ArrayReader
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     reader = ArrayReader(np.zeros((600, 2100, 3), np.uint8))
+        ...     write_pyramid(reader, Path(folder, "P1")), len(list(Path(folder, "P1").rglob("*.jpg")))
+        (Pyramid(width=2100, height=600, levels=4), 16)
+    """
+    if max(reader.width, reader.height) <= SINGLE_PX:
+        _write_jpeg(folder / "image.jpg", reader.read())
+        return Pyramid(reader.width, reader.height, 0)
+    for level, column, row, tile in iter_tiles(reader):
+        _write_jpeg(folder / str(level) / f"{column}_{row}.jpg", tile)
+    return Pyramid(reader.width, reader.height, count_levels(reader.width, reader.height))
+
+
+def _write_jpeg(path: Path, image: Image) -> None:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data.tobytes())

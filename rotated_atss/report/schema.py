@@ -1,0 +1,133 @@
+"""Check the structure of a ``report.json``, so that pages are never made from a damaged or foreign file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from rotated_atss.errors import UserError, quote
+
+FORMAT = "rotated-atss-report"
+FORMAT_VERSION = 1
+
+NUMBER, COUNT, TEXT = "a number", "a count", "text"  # leaves; a count is a whole number that is not negative
+
+_APS = {"AP50?": NUMBER, "AP75?": NUMBER, "AP50_95?": NUMBER}
+_RATES = {"precision?": NUMBER, "recall?": NUMBER, "f1?": NUMBER}
+_MATCHES = {"tp": COUNT, "fp": COUNT, "fn": COUNT}
+_SIZES = {"objects": COUNT, "ignored": COUNT, "detections": COUNT}
+_RANGE = {"from?": NUMBER, "to?": NUMBER}
+_ERROR = {"count": COUNT, "ap50_cost?": NUMBER}
+
+_ASSIGNED = [{**_RANGE, "objects": COUNT, "positives_per_object?": NUMBER, "without": COUNT}]
+_ASSIGNER = {
+    "positives": COUNT, "positives_per_object?": NUMBER, "deviation?": NUMBER, "without": COUNT,
+    "by_size??": _ASSIGNED, "by_aspect??": _ASSIGNED, "by_angle??": _ASSIGNED,
+}  # fmt: skip
+
+# A key with "?" can be null, one with "??" can also be missing. A list has one entry, that of its items. "*" stands for
+# any key.
+STRUCTURE: dict[str, Any] = {
+    "kind": TEXT,
+    "created_by": TEXT,
+    "settings": {
+        "iou_threshold": NUMBER, "score_threshold?": NUMBER,
+        "dataset??": TEXT, "metric??": TEXT, "difficult??": TEXT, "score_threshold_rule??": TEXT,
+    },
+    "inputs": {},
+    "summary": {"images": COUNT, **_SIZES, **_APS, **_RATES, **_MATCHES},
+    "classes": [{"name": TEXT, **_SIZES, **_APS, **_RATES, "best_score_threshold?": NUMBER, **_MATCHES}],
+    "curves": {"*": {"precision": [NUMBER], "recall": [NUMBER], "score": [NUMBER], "f1": [NUMBER]}},
+    "confusion": {"classes": [TEXT], "matrix": [[COUNT]], "score_threshold?": NUMBER, "iou_threshold": NUMBER},
+    "errors": {"kinds": [TEXT], "all": {"*": _ERROR}, "classes": {"*": {"*": _ERROR}}},
+    "group_units??": {"*": TEXT},
+    "groups": {"*": [{**_RANGE, "objects": COUNT, "AP50?": NUMBER, "recall?": NUMBER}]},
+    "calibration": {
+        "bins": [{**_RANGE, "detections": COUNT, "mean_score?": NUMBER, "precision?": NUMBER}],
+        "expected_calibration_error?": NUMBER,
+    },
+    "images": [{"image": TEXT, **_SIZES, **_MATCHES, **_RATES}],
+    "best_images": [TEXT],
+    "worst_images": [TEXT],
+    "assignment??": {"objects": COUNT, "assigners": {"*": _ASSIGNER}},
+}  # fmt: skip
+
+
+def check_report(report: Any, where: object = "report.json") -> None:
+    """Check that a value has the structure of a report.
+
+    Args:
+        report: Content of a ``report.json``.
+        where: File that is named in errors.
+
+    Raises:
+        UserError: The value is no report, is of another format version, or a field is missing or has another type.
+
+    Example:
+        >>> check_report({"format": "coco"})
+        Traceback (most recent call last):
+        rotated_atss.errors.UserError: report.json: not a report of rotated-atss, got format 'coco' (give a report.json)
+    """
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        got = f"format {quote(report.get('format'))}" if isinstance(report, dict) else type(report).__name__
+        raise UserError(f"not a report of rotated-atss, got {got}", where=where, hint="give a report.json")
+    version = report.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        hint = f"this package reads {FORMAT_VERSION}; run the evaluation again"
+        raise UserError(f"unsupported format_version, got {quote(version)}", where=where, hint=hint)
+    problem = next(chain(_problems(report, STRUCTURE, ""), _inconsistencies(report)), "")
+    if problem:
+        raise UserError(problem, where=where, hint="run the evaluation again")
+
+
+def _problems(value: Any, expected: Any, path: str) -> Iterator[str]:
+    """Yield what differs from the expected structure; only the first is used."""
+    if isinstance(expected, str):
+        if not _is_leaf(value, expected):
+            yield f"{path} is not {expected}, got {quote(value)}"
+    elif isinstance(expected, list):
+        if not isinstance(value, list):
+            yield f"{path} is not a list, got {quote(value)}"
+            return
+        for index, item in enumerate(value):
+            yield from _problems(item, expected[0], f"{path}[{index}]")
+    elif not isinstance(value, dict):
+        yield f"{path} is not an object, got {quote(value)}"
+    else:
+        yield from _problems_of_keys(value, expected, path)
+
+
+def _problems_of_keys(value: dict[str, Any], expected: dict[str, Any], path: str) -> Iterator[str]:
+    prefix = f"{path}." if path else ""
+    for key, inner in expected.items():
+        name = key.rstrip("?")
+        if key == "*":
+            for each, item in value.items():
+                yield from _problems(item, inner, f"{prefix}{each}")
+        elif name not in value:
+            if not key.endswith("??"):
+                yield f"{prefix}{name} is missing"
+        elif not (key.endswith("?") and value[name] is None):
+            yield from _problems(value[name], inner, f"{prefix}{name}")
+
+
+def _is_leaf(value: Any, expected: str) -> bool:
+    if expected == TEXT:
+        return isinstance(value, str)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number and (expected == NUMBER or (value >= 0 and value == int(value)))
+
+
+def _inconsistencies(report: dict[str, Any]) -> Iterator[str]:
+    """Yield lengths that differ between fields, once the types are known to be right."""
+    size = len(report["confusion"]["classes"])
+    if [len(row) for row in report["confusion"]["matrix"]] != [size] * size:
+        yield f"confusion.matrix is not {size} x {size}"
+    for name, curve in report["curves"].items():
+        if len({len(values) for values in curve.values() if isinstance(values, list)}) > 1:
+            yield f"curves.{name} has lists of different lengths"
+    for kind in report["errors"]["kinds"]:
+        if kind not in report["errors"]["all"]:
+            yield f"errors.all.{kind} is missing"

@@ -1,0 +1,71 @@
+"""Section with the positives that label assignment gives the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import count, interval, ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table
+
+GROUPINGS = (
+    ("by_size", "Positives by size", "square root of the box area, px"),
+    ("by_aspect", "Positives by aspect ratio", "long side / short side"),
+    ("by_angle", "Positives by angle", "direction of the long side, degrees"),
+)
+
+
+def assignment_section(context: Context) -> Html:
+    """Return the report of ``assignment-stats`` as tables: positives per object, in total and per group.
+
+    Example:
+        >>> atss = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1}
+        >>> report = {"assignment": {"objects": 4, "assigners": {"atss": atss}}}
+        >>> "2.50" in assignment_section(Context(report))
+        True
+    """
+    report = context.report["assignment"]
+    note = (
+        f"Positive samples that the assigner gives each of {count(report['objects'])} ground-truth boxes in training, "
+        "from assignment-stats."
+    )
+    head = [[header("Assigner", number=False), *map(header, ("Per object", "Deviation", "Without", "Positives"))]]
+    rows = [_assigner(name, values) for name, values in report["assigners"].items()]
+    groups = [
+        _grouping(name, values[key], title, unit)
+        for name, values in report["assigners"].items()
+        for key, title, unit in GROUPINGS
+        if values.get(key)
+    ]
+    return section(
+        context, "assignment", "Label assignment", element("p", note), table("Positives per assigner", head, rows),
+        element("div", *groups, class_="pair"),
+    )  # fmt: skip
+
+
+def _assigner(name: str, values: dict[str, Any]) -> Iterator[Html]:
+    yield row_header(name, sort=name)
+    yield _mean(values["positives_per_object"])
+    yield _mean(values["deviation"])
+    yield count_cell(values["without"])
+    yield count_cell(values["positives"])
+
+
+def _grouping(name: str, groups: list[dict[str, Any]], title: str, unit: str) -> Html:
+    head = [[header(unit, number=False, sort=False), *map(header, ("Per object", "Without", "Objects"))]]
+    most = max(group["objects"] for group in groups)
+    rows = [_group(group, most) for group in groups]
+    return element("div", element("h3", title, element("small", f" {name}")), table(f"{title}, {name}", head, rows))
+
+
+def _group(group: dict[str, Any], most: int) -> Iterator[Html]:
+    yield row_header(interval(group["from"], group["to"]))
+    yield _mean(group["positives_per_object"])
+    yield ratio_cell(group["without"] / max(1, group["objects"]), bar=True)
+    yield count_cell(group["objects"], share=group["objects"] / max(1, most))
+
+
+def _mean(value: float | None) -> Html:
+    return element("td", ratio(value, 2), class_="number", data_sort="" if value is None else value)

@@ -1,0 +1,56 @@
+"""Section with the calibration of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.charts import reliability_chart
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import interval, ratio, signed_ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import count_cell, header, ratio_cell, row_header, table, undefined
+
+
+def calibration_section(context: Context) -> Html:
+    """Return the reliability diagram, its numbers and the expected calibration error.
+
+    Example:
+        >>> bins = [{"from": 0.5, "to": 1.0, "detections": 8, "mean_score": 0.75, "precision": 0.5}]
+        >>> calibration = {"bins": bins, "expected_calibration_error": 0.25}
+        >>> "Expected calibration error: 0.2500" in calibration_section(Context({"calibration": calibration}))
+        True
+    """
+    calibration = context.report["calibration"]
+    bins, error = calibration["bins"], calibration["expected_calibration_error"]
+    if not any(each["detections"] for each in bins):
+        return section(context, "calibration", "Calibration of scores", undefined("No detections."))
+    note = (
+        "Precision of the detections whose scores lie in a bin. Scores are calibrated where precision equals the mean "
+        "score: points on the diagonal; below it, scores are too high."
+    )
+    figure = element("b", f"Expected calibration error: {ratio(error, 4)}")
+    if context.baseline:
+        was = context.baseline["calibration"]["expected_calibration_error"]
+        figure = element("b", figure, f" (baseline {ratio(was, 4)})")
+    content = element(
+        "div",
+        element("figure", reliability_chart(bins, "Reliability diagram: precision by score")),
+        table("Calibration per bin of scores", _head(), [_row(each) for each in bins], class_="groups"),
+        class_="pair",
+    )
+    return section(context, "calibration", "Calibration of scores", element("p", note), element("p", figure), content)
+
+
+def _head() -> list[list[Html]]:
+    names = ("Mean score", "Precision", "Gap", "Detections")
+    return [[header("Scores", number=False, sort=False), *(header(name, sort=False) for name in names)]]
+
+
+def _row(each: dict[str, Any]) -> Iterator[Html]:
+    yield row_header(interval(each["from"], each["to"]))
+    yield ratio_cell(each["mean_score"])
+    yield ratio_cell(each["precision"])
+    known = each["mean_score"] is not None and each["precision"] is not None
+    yield element("td", signed_ratio(each["precision"] - each["mean_score"] if known else None), class_="number")
+    yield count_cell(each["detections"])

@@ -1,0 +1,107 @@
+"""Section with the largest differences from the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rotated_atss.errors import count_of
+from rotated_atss.report.comparison import Changes, Comparison, largest_changes
+from rotated_atss.report.html import Content, Html, element
+from rotated_atss.report.numbers import MINUS, ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import delta, header, row_header, table, undefined
+
+SHOWN = 10
+
+
+def changes_section(context: Context) -> Html:
+    """Return what improved and what declined most, and what the two runs do not have in common."""
+    changes = context.changes
+    assert changes is not None
+    note = (
+        f"Every difference in this report is the new value {MINUS} that of the baseline. There is none where a value "
+        "is undefined in one of the runs."
+    )
+    tables = [
+        _table(context, "Classes", "AP50", changes.classes, "AP50", 1),
+        _table(context, "Classes", "AP50", changes.classes, "AP50", -1),
+        _table(context, "Images", "F1", changes.images, "f1", 1),
+        _table(context, "Images", "F1", changes.images, "f1", -1),
+    ]
+    return section(
+        context, "changes", "Changes", element("p", note), _rules(changes), _exclusive(changes),
+        element("div", *tables, class_="pair"),
+    )  # fmt: skip
+
+
+def _rules(changes: Comparison) -> Html | None:
+    """Return a warning that names the settings that differ."""
+    if not changes.rules:
+        return None
+    items = [
+        element("li", f"{name.replace('_', ' ')}: {_setting(new)}, baseline {_setting(old)}")
+        for name, new, old in changes.rules
+    ]
+    return element(
+        "div", element("p", "The runs were evaluated with different settings:"), element("ul", items), class_="notice"
+    )
+
+
+def _exclusive(changes: Comparison) -> Html | None:
+    """Return the classes and images that only one run has."""
+    items = []
+    for run, names in (("this run", changes.only_new), ("the baseline", changes.only_baseline)):
+        for what, noun in (("classes", "class"), ("images", "image")):
+            if names[what]:
+                more = ", …" if len(names[what]) > SHOWN else ""
+                items.append(
+                    element(
+                        "li",
+                        f"{count_of(len(names[what]), noun)} only in {run}: {', '.join(names[what][:SHOWN])}{more}",
+                    )
+                )
+    return element("ul", items, class_="notice") if items else None
+
+
+def _table(context: Context, title: str, label: str, changes: Mapping[str, Changes], field: str, sign: int) -> Html:
+    keys = largest_changes(changes, field, SHOWN, sign=sign)
+    heading = element("h3", f"{title}: {label} {'increased' if sign > 0 else 'decreased'}")
+    if not keys:
+        return element("div", heading, undefined(f"No {title.lower()}."))
+    values = _values(context, title)
+    head = [
+        [
+            header("Class" if title == "Classes" else "Image", number=False),
+            header("Baseline"),
+            header("New"),
+            header("Change"),
+        ]
+    ]
+    rows = [[_name(context, title, key), *_cells(values[key], changes[key], field)] for key in keys]
+    return element("div", heading, table(f"{title} whose {label} changed most", head, rows))
+
+
+def _values(context: Context, title: str) -> dict[str, Any]:
+    key, rows = ("name", "classes") if title == "Classes" else ("image", "images")
+    return {each[key]: each for each in context.report[rows]}
+
+
+def _name(context: Context, title: str, key: str) -> Html:
+    return row_header(context.link(key) if title == "Images" else key, sort=key)
+
+
+def _cells(values: Mapping[str, Any], changes: Changes, field: str) -> Sequence[Html]:
+    change = changes[field] or 0
+    new = values[field]
+    return [
+        element("td", ratio(new - change), class_="number", data_sort=new - change),
+        element("td", ratio(new), class_="number", data_sort=new),
+        element("td", delta(change, "higher", alone=True), class_="number", data_sort=change),
+    ]
+
+
+def _setting(value: Any) -> Content:
+    if isinstance(value, list):
+        return ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,63 @@
+"""Section with the table of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
+
+AVERAGE_PRECISION = (("AP50", "AP50"), ("AP75", "AP75"), ("AP50_95", "AP50:95"))
+BEST_F1 = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"), ("best_score_threshold", "Score"))
+COUNTS: tuple[tuple[str, str, Better], ...] = (("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"))
+SIZES = (("objects", "Objects"), ("ignored", "Ignored"), ("detections", "Detections"))
+
+
+def classes_section(context: Context) -> Html:
+    """Return the sortable table of AP, best F1 and counts per class."""
+    note = (
+        "F1, precision and recall are those at the score threshold where the F1 of the class is highest. True "
+        f"positives (TP), false positives (FP) and missed objects (FN) are counted at {context.at_thresholds}."
+    )
+    rows = [_row(context, each) for each in context.report["classes"]]
+    return section(
+        context, "classes", "Classes", element("p", note), table("Results per class", _head(), rows), table="classes"
+    )
+
+
+def _head() -> list[list[Html]]:
+    names = [label for group in (AVERAGE_PRECISION, BEST_F1) for _, label in group]
+    names += [label for _, label, _ in COUNTS] + [label for _, label in SIZES]
+    groups = (
+        ("", 1),
+        ("Average precision", 3),
+        ("At the best F1 of the class", 4),
+        ("At the threshold", 3),
+        ("All", 3),
+    )
+    return [
+        [
+            element("th", text, scope="colgroup", colspan=width, class_="group") if text else element("td")
+            for text, width in groups
+        ],
+        [header("Class", number=False), *(header(name) for name in names)],
+    ]
+
+
+def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
+    changes = context.changes.classes.get(values["name"], {}) if context.changes else None
+
+    def change(key: str, better: Better, counts: bool = False) -> Html | None:
+        return None if changes is None else delta(changes.get(key), better, counts=counts)
+
+    yield row_header(values["name"], sort=values["name"])
+    for key, _ in AVERAGE_PRECISION:
+        yield ratio_cell(values[key], change(key, "higher"), bar=key == "AP50")
+    for key, _ in BEST_F1:
+        yield ratio_cell(values[key], change(key, "" if key == "best_score_threshold" else "higher"))
+    for key, _, better in COUNTS:
+        yield count_cell(values[key], change(key, better, counts=True))
+    for key, _ in SIZES:
+        yield count_cell(values[key], change(key, "", counts=True))

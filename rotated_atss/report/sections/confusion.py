@@ -1,0 +1,91 @@
+"""Section with the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import at_least, count, percent, ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import table
+
+# Classes of the text color in report.css, and the opacity of the shade above which they apply.
+TEXT_LIMITS = {"shaded": 0.0, "strong": 0.65, "full": 0.93}
+
+
+def confusion_section(context: Context) -> Html:
+    """Return the confusion matrix, as counts and as shares of each row.
+
+    Radio buttons switch between the two without a script.
+
+    Example:
+        >>> names, matrix = ["ship", "background"], [[3, 1], [2, 0]]
+        >>> confusion = {"classes": names, "matrix": matrix, "score_threshold": 0.5, "iou_threshold": 0.5}
+        >>> "missed objects of ship: 1, 25.0 % of the row" in confusion_section(Context({"confusion": confusion}))
+        True
+    """
+    confusion = context.report["confusion"]
+    names, matrix = confusion["classes"], confusion["matrix"]
+    score, iou = at_least("score", confusion["score_threshold"]), context.iou_limit(confusion["iou_threshold"])
+    note = (
+        f"Rows are the classes of objects, columns those of detections, at {score} and {iou}. The last column counts "
+        "missed objects, the last row detections without an object. The shade is the share of the row."
+    )
+    rows = [_row(names, index, values) for index, values in enumerate(matrix)]
+    return section(
+        context, "confusion", "Confusion matrix", element("p", note), *_switch(),
+        table("Confusion matrix", _head(names), rows, class_="matrix"), table="confusion",
+    )  # fmt: skip
+
+
+def _switch() -> Iterator[Html]:
+    """Yield radio buttons with labels, before the table that they change."""
+    for name, text, checked in (("counts", "Counts", True), ("shares", "Share of row, %", False)):
+        id_ = f"confusion-{name}"
+        yield element("input", type="radio", name="confusion", id=id_, checked=checked, class_="switch")
+        yield element("label", text, for_=id_)
+
+
+def _head(names: Sequence[str]) -> list[list[Html]]:
+    corner = element("td", "detection →", element("br"), "object ↓", class_="corner")
+    columns = [
+        element("th", element("span", name), scope="col", title=name, class_=_background(names, i))
+        for i, name in enumerate(names)
+    ]
+    return [[corner, *columns, element("th", element("span", "sum"), scope="col", class_="sum")]]
+
+
+def _row(names: Sequence[str], index: int, values: Sequence[int]) -> Iterator[Html]:
+    yield element("th", names[index], scope="row", title=names[index], class_=_background(names, index))
+    total = sum(values)
+    for column, value in enumerate(values):
+        yield _cell(names, index, column, value, total)
+    yield element("td", count(total), class_="sum")
+
+
+def _cell(names: Sequence[str], row: int, column: int, value: int, total: int) -> Html:
+    if value == 0:
+        return element("td", "·", class_="zero diagonal" if row == column else "zero")
+    share = value / total
+    opacity = share**0.6  # shows shares of a few percent
+    classes = ["diagonal"] if row == column else []
+    classes += [name for name, limit in TEXT_LIMITS.items() if opacity > limit]
+    return element(
+        "td", element("span", count(value), class_="n"), element("span", ratio(100 * share, 1), class_="p"),
+        class_=" ".join(classes), style=f"--opacity:{opacity:.2f}", title=_title(names, row, column, value, share),
+    )  # fmt: skip
+
+
+def _title(names: Sequence[str], row: int, column: int, value: int, share: float) -> str:
+    last = len(names) - 1
+    if row == last:
+        what = f"detections of {names[column]} without an object"
+    elif column == last:
+        what = f"missed objects of {names[row]}"
+    else:
+        what = f"objects of {names[row]} detected as {names[column]}"
+    return f"{what}: {count(value)}, {percent(share)} of the row"
+
+
+def _background(names: Sequence[str], index: int) -> str | None:
+    return "background" if index == len(names) - 1 else None

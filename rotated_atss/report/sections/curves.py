@@ -1,0 +1,65 @@
+"""Section with the curves of classes over the score threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.errors import count_of
+from rotated_atss.report.charts import OVERALL, Axis, curve_chart
+from rotated_atss.report.html import Html, element, json_script
+from rotated_atss.report.numbers import ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import undefined
+
+FIELDS = ("score", "precision", "recall", "f1")
+
+
+def curves_section(context: Context) -> Html:
+    """Return precision-recall and F1-confidence curves with buttons that choose classes."""
+    curves = {name: curve for name, curve in context.report["curves"].items() if curve["score"]}
+    if not curves:
+        return section(context, "curves", "Curves", undefined("No detections."), table="curves")
+    iou = context.iou_limit(context.report["settings"]["iou_threshold"])
+    note = f"One thin line per class, at {iou}; the thick line is of all classes together."
+    data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")
+    figures = element("div", _figures(context, curves), class_="pair")
+    return section(
+        context, "curves", "Curves", element("p", note), _chooser(context, curves), figures, data, table="curves"
+    )
+
+
+def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
+    baseline = None if context.baseline is None else context.baseline["curves"]
+    threshold = context.report["settings"]["score_threshold"]
+    classes = count_of(len(curves) - (OVERALL in curves), "class")
+    chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves of {classes}", baseline)
+    yield _figure("Precision and recall", chart)
+    score = Axis("score", "score threshold", mark=threshold)
+    chart = curve_chart(curves, score, Axis("f1", "F1"), f"F1-confidence curves of {classes}", baseline)
+    yield _figure("F1 by score threshold", chart)
+
+
+def _figure(title: str, chart: Html) -> Html:
+    return element("figure", element("figcaption", title), chart, element("p", class_="readout", role="status"))
+
+
+def _chooser(context: Context, curves: dict[str, Any]) -> Html:
+    """Return a button per class, which only a script can use: hidden without one."""
+    aps = {each["name"]: each["AP50"] for each in context.report["classes"]}
+    aps[OVERALL] = context.report["summary"]["AP50"]
+    buttons = [
+        element(
+            "button", element("span", class_="swatch"), element("span", name),
+            element("small", ratio(aps.get(name), 2)), type="button", aria_pressed="false", data_series=index,
+        )
+        for index, name in enumerate(curves) if name != OVERALL
+    ]  # fmt: skip
+    reset = element("button", "None", type="button", class_="reset", disabled=True)
+    note = "with AP50; the baseline is dashed" if context.baseline else "with AP50"
+    legend = element("legend", "Highlight classes ", element("small", note))
+    return element("fieldset", legend, buttons, reset, class_="chooser", hidden=True)
+
+
+def _rounded(curve: dict[str, Any]) -> dict[str, list[float]]:
+    return {field: [round(value, 4) for value in curve[field]] for field in FIELDS}

@@ -1,0 +1,81 @@
+"""Section with the kinds of errors and the AP that each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table
+
+# Kinds of TIDE (arXiv 2008.08115), with the angle as a kind of its own for oriented boxes.
+MEANINGS = {
+    "classification": "The box matches an object of another class.",
+    "localization": "The class is right; the IoU is at least 0.1 but below the threshold.",
+    "angle": "A localization error whose box would match with the angle of the object.",
+    "duplicate": "A detection with a higher score is matched to the same object.",
+    "background": "None of these: no object of its class reaches an IoU of 0.1, none of another class the threshold.",
+    "missed": "No detection is matched to the object, and none of the errors above explains it.",
+}
+
+
+def errors_section(context: Context) -> Html:
+    """Return counts and AP50 costs of the error kinds, for all classes and per class."""
+    note = (
+        f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50, which is of "
+        "all detections, if all errors of this kind were corrected; costs do not add up."
+    )
+    errors = context.report["errors"]
+    most_count = max((errors["all"][kind]["count"] for kind in errors["kinds"]), default=0)
+    most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in errors["kinds"]), default=0)
+    rows = [_kind(context, kind, most_count, most_cost) for kind in errors["kinds"]]
+    head = [[header("Kind", number=False), header("AP50 cost"), header("Errors")]]
+    details = element(
+        "details",
+        element("summary", "Error kinds per class"),
+        table("Error kinds per class: AP50 cost and number of errors", _class_head(errors["kinds"]), _classes(context)),
+    )
+    overview = table("Error kinds of all classes", head, rows, class_="kinds")
+    return section(context, "errors", "Errors", element("p", note), overview, details, table="errors")
+
+
+def _kind(context: Context, kind: str, most_count: int, most_cost: float) -> Iterator[Html]:
+    values = context.report["errors"]["all"][kind]
+    changes = context.changes.errors.get(kind) if context.changes else None
+    cost = values["ap50_cost"]
+    meaning = element("small", MEANINGS[kind]) if kind in MEANINGS else None
+    yield row_header([kind, " ", meaning], sort=kind)
+    yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=most_cost)
+    yield count_cell(
+        values["count"], delta(changes["count"], "lower", counts=True) if changes else None,
+        share=values["count"] / most_count if most_count else 0,
+    )  # fmt: skip
+
+
+def _class_head(kinds: list[str]) -> list[list[Html]]:
+    groups = [element("td"), *(element("th", kind, scope="colgroup", colspan=2, class_="group") for kind in kinds)]
+    columns = [header("Class", number=False)]
+    for _ in kinds:
+        columns += [header("Cost"), header("Errors")]
+    return [groups, columns]
+
+
+def _classes(context: Context) -> Iterator[list[Html]]:
+    errors = context.report["errors"]
+    for name, kinds in errors["classes"].items():
+        changes = context.changes.class_errors.get(name, {}) if context.changes else None
+        cells = [row_header(name, sort=name)]
+        for kind in errors["kinds"]:
+            cells += _class_kind(kinds.get(kind), None if changes is None else changes.get(kind, {}))
+        yield cells
+
+
+def _class_kind(values: dict[str, Any] | None, changes: dict[str, Any] | None) -> tuple[Html, Html]:
+    values = values or {"count": None, "ap50_cost": None}
+    if changes is None:
+        return ratio_cell(values["ap50_cost"]), count_cell(values["count"])
+    return (
+        ratio_cell(values["ap50_cost"], delta(changes.get("ap50_cost"), "lower")),
+        count_cell(values["count"], delta(changes.get("count"), "lower", counts=True)),
+    )

@@ -1,0 +1,57 @@
+"""Section with AP and recall by properties of the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import interval
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import count_cell, delta, header, ratio_cell, row_header, table, undefined
+
+TITLES = {"size": "Size", "aspect_ratio": "Aspect ratio", "angle_deg": "Angle", "density": "Density"}
+
+
+def groups_section(context: Context) -> Html:
+    """Return a table with bars per property: AP50, recall and number of objects per group.
+
+    Example:
+        >>> group = {"from": 16, "to": 32, "AP50": 0.5, "recall": 0.75, "objects": 8}
+        >>> "16 to 32" in groups_section(Context({"groups": {"size": [group]}}))
+        True
+    """
+    groups = {name: rows for name, rows in context.report["groups"].items() if rows}
+    note = (
+        "AP50 and recall of the objects of a group; the objects of other groups are ignored. Groups without objects "
+        "have no values. Values of few objects are uncertain."
+    )
+    figures = [_figure(context, name, rows) for name, rows in groups.items()] or [undefined("No objects.")]
+    title = "Object size, shape and density"
+    return section(
+        context, "groups", title, element("p", note), element("div", *figures, class_="pair"), table="groups"
+    )
+
+
+def _figure(context: Context, name: str, rows: list[dict[str, Any]]) -> Html:
+    title = TITLES.get(name, name)
+    unit = (context.report.get("group_units") or {}).get(name, "")
+    caption = element("h3", title, element("small", f" {unit}") if unit else None)
+    head = [
+        [header(title, number=False, sort=False), *(header(name, sort=False) for name in ("AP50", "Recall", "Objects"))]
+    ]
+    most = max(row["objects"] for row in rows)
+    body = [_row(context, name, row, index, most) for index, row in enumerate(rows)]
+    return element("div", caption, table(f"Results by {title.lower()}", head, body, class_="groups"))
+
+
+def _row(context: Context, name: str, row: dict[str, Any], index: int, most: int) -> Iterator[Html]:
+    changes = None
+    if context.changes:
+        changes = context.changes.groups.get(name, {}).get((row["from"], row["to"]), {})
+    yield row_header(interval(row["from"], row["to"]), sort=str(index))
+    for key, color in (("AP50", ""), ("recall", "second")):
+        change = None if changes is None else delta(changes.get(key), "higher")
+        yield ratio_cell(row[key], change, bar=True, color=color)
+    change = None if changes is None else delta(changes.get("objects"), "", counts=True)
+    yield count_cell(row["objects"], change, share=row["objects"] / most if most else 0)

@@ -1,0 +1,71 @@
+"""Sections with the best and worst images, and the table of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.errors import count_of
+from rotated_atss.report.html import Html, element
+from rotated_atss.report.numbers import count, ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
+
+COUNTS: tuple[tuple[str, str, Better], ...] = (
+    ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"),
+    ("objects", "Objects", ""), ("ignored", "Ignored", ""), ("detections", "Detections", ""),
+)  # fmt: skip
+RATIOS = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"))
+
+
+def examples_section(context: Context) -> Html:
+    """Return the images with the lowest and with the highest F1, as pictures or as links."""
+    note = f"By F1 at {context.at_thresholds}; of equal images, those with more objects first."
+    if context.thumbnails_of:
+        note += " Blue: true positives; orange: false positives; yellow: missed objects."
+    values = {each["image"]: each for each in context.report["images"]}
+    content = []
+    for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
+        images = [image for image in context.report[key] if image in values]
+        content += [
+            element("h3", title),
+            element("ul", [_card(context, values[image]) for image in images], class_="cards"),
+        ]
+    return section(context, "examples", "Worst and best images", element("p", note), *content)
+
+
+def images_section(context: Context) -> Html:
+    """Return the sortable table of all images, with a filter by name."""
+    images = context.report["images"]
+    note = f"Counts at {context.at_thresholds}."
+    field = element("input", type="search", id="image-filter", autocomplete="off", spellcheck="false")
+    label = element("label", "Filter by name", field, for_="image-filter")
+    state = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
+    names = [label for _, label in RATIOS] + [label for _, label, _ in COUNTS]
+    head = [[header("Image", number=False), *map(header, names)]]
+    rows = [_row(context, each) for each in images]
+    return section(
+        context, "images", "Images", element("p", note),
+        element("div", label, state, class_="filter", hidden=True),
+        table("Results per image", head, rows, class_="images"), table="images",
+    )  # fmt: skip
+
+
+def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
+    changes = context.changes.images.get(values["image"], {}) if context.changes else None
+    yield row_header(context.link(values["image"]), sort=values["image"])
+    for key, _ in RATIOS:
+        yield ratio_cell(values[key], None if changes is None else delta(changes.get(key), "higher"), bar=key == "f1")
+    for key, _, better in COUNTS:
+        yield count_cell(values[key], None if changes is None else delta(changes.get(key), better, counts=True))
+
+
+def _card(context: Context, values: dict[str, Any]) -> Html:
+    image = values["image"]
+    picture = None
+    if image in context.thumbnails_of:
+        picture = element("img", src=context.thumbnails_of[image], alt="")
+    name = element("span", image, class_="name")
+    counts = " · ".join(f"{count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
+    figures = element("small", element("span", f"F1 {ratio(values['f1'])}"), element("span", counts))
+    return element("li", context.link(image, [picture, name]), figures)

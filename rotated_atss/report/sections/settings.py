@@ -1,0 +1,66 @@
+"""Section with settings, inputs and files of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rotated_atss.report.html import Content, Html, element, render
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import definitions
+
+METRICS = {
+    "voc07": "VOC07: 11-point interpolated AP",
+    "area": "area under the precision envelope",
+    "coco": "COCO: 101-point interpolated AP",
+}
+DIFFICULT = {"ignore": "ignored", "count": "counted like other objects"}
+KINDS = {"oriented": "oriented boxes", "coco": "horizontal boxes, COCO"}
+
+
+def settings_section(context: Context) -> Html:
+    """Return the rules of the evaluation, its inputs, the command that repeats it, and links to the data."""
+    report = context.report
+    command = report["inputs"].get("command")
+    repeat = (element("h3", "Command"), element("pre", element("code", command), tabindex="0")) if command else ()
+    files = [element("a", "report.json", href="report.json")]
+    files += [element("a", name, href=f"tables/{name}") for name in sorted(context.tables)]
+    return section(
+        context, "settings", "Settings and data", definitions(_settings(report), "settings"),
+        element("h3", "Inputs"), definitions(_inputs(report["inputs"]), "settings"), *repeat,
+        element("h3", "Files"), element("ul", [element("li", file) for file in files], class_="files"),
+    )  # fmt: skip
+
+
+def _settings(report: dict[str, Any]) -> Iterator[tuple[str, Content]]:
+    settings = report["settings"]
+    yield "Boxes", KINDS.get(report["kind"], report["kind"])
+    if settings.get("dataset") is not None:
+        yield "Dataset", _text(settings["dataset"])
+    if settings.get("metric") is not None:
+        yield "Metric", METRICS.get(settings["metric"], _text(settings["metric"]))
+    if settings.get("difficult") is not None:
+        yield "Difficult objects", DIFFICULT.get(settings["difficult"], _text(settings["difficult"]))
+    if settings.get("iou_thresholds") is not None:
+        yield "IoU thresholds of AP", _text(settings["iou_thresholds"])
+    yield "IoU threshold of counts", _text(settings["iou_threshold"])
+    rule = settings.get("score_threshold_rule")
+    yield "Score threshold of counts", f"{_text(settings['score_threshold'])}{f' ({rule})' if rule else ''}"
+    yield "Created by", report["created_by"]
+
+
+def _inputs(inputs: dict[str, Any]) -> Iterator[tuple[str, Content]]:
+    for name, value in inputs.items():
+        if name != "command" and value is not None:
+            values = value if isinstance(value, list) else [value]
+            yield name.replace("_", " ").capitalize(), [_code(each, i) for i, each in enumerate(values)]
+
+
+def _code(value: Any, index: int) -> Html:
+    return render(element("br") if index else None, element("code", _text(value)))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,50 @@
+"""Section with the figures of the whole evaluation."""
+
+from __future__ import annotations
+
+from rotated_atss.report.html import Content, Html, element, render
+from rotated_atss.report.numbers import count, ratio
+from rotated_atss.report.sections.context import Context, section
+from rotated_atss.report.tables import Better, definitions, delta
+
+MAIN: tuple[tuple[str, str, Better], ...] = (
+    ("AP50", "AP50", "higher"),
+    ("AP75", "AP75", "higher"),
+    ("AP50_95", "AP50:95", "higher"),
+    ("f1", "F1", "higher"),
+    ("precision", "Precision", "higher"),
+    ("recall", "Recall", "higher"),
+)
+COUNTS: tuple[tuple[str, str, Better], ...] = (
+    ("images", "Images", ""),
+    ("objects", "Objects", ""),
+    ("ignored", "Ignored objects", ""),
+    ("detections", "Detections", ""),
+    ("tp", "True positives", "higher"),
+    ("fp", "False positives", "lower"),
+    ("fn", "Missed objects", "lower"),
+)
+
+
+def summary_section(context: Context) -> Html:
+    """Return AP, precision, recall, F1 and counts of the evaluation."""
+    summary = context.report["summary"]
+    figures = [(label, _value(context, key, better, ratio(summary[key], 4))) for key, label, better in MAIN]
+    counts = [(label, _value(context, key, better, count(summary[key]), counts=True)) for key, label, better in COUNTS]
+    note = (
+        "AP is the mean over the classes that have objects. Precision, recall, F1, true positives, false positives and "
+        f"missed objects are counted over all classes together at {context.at_thresholds}."
+    )
+    return section(
+        context,
+        "summary",
+        "Summary",
+        definitions(figures, "figures"),
+        definitions(counts, "counts"),
+        element("p", note),
+    )
+
+
+def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:
+    change = delta(context.changes.summary[key], better, counts=counts) if context.changes else None
+    return render(text, change)

@@ -1,0 +1,169 @@
+/* Drawing of boxes as vectors on a canvas over the image. */
+"use strict";
+
+(function (namespace) {
+  // After the colors of Okabe and Ito (2008), which color-blind readers can tell apart; the vermilion is lighter, to
+  // be seen on dark ground. Line widths and dashes differ as well.
+  const STYLES = {
+    gt: { color: "#ffffff", width: 1.25, dash: [6, 3], name: "Ground truth, found" },
+    tp: { color: "#56b4e9", width: 1.75, dash: [], name: "True positives" },
+    fp: { color: "#ff7033", width: 2.75, dash: [], name: "False positives" },
+    fn: { color: "#f0e442", width: 2.75, dash: [9, 5], name: "Missed objects" },
+    ignored: { color: "#c8c8c8", width: 1.25, dash: [1.5, 3], name: "Ignored" },
+  };
+  const ORDER = ["ignored", "gt", "tp", "fn", "fp"]; // the last is on top
+  const CAPTIONED = ["fp", "fn", "tp", "ignored"]; // in this order; a found object has the caption of its detection
+  const CASING = "rgba(0, 0, 0, 0.6)";
+  const MOST_CASED = 1500; // boxes in view up to which lines have a dark border
+  const MOST_CAPTIONS = 40;
+  const MOST_DRAWN_PER_FRAME = 150; // boxes in view
+  const MARGIN = 0.2; // drawn beyond the view on each side, as a part of its size
+  const FULL_WIDTH = 14; // width of the median box on the screen, px, below which lines are thinner
+  const LEAST_WIDTH = 0.45;
+  const SMALLEST_FRONT = 10; // length of a front edge on the screen, px, from which it is marked
+  const BATCH = 256; // boxes per path: long paths are slow to fill
+
+  function tracePolygons(context, boxes, indices, view) {
+    const c = boxes.corners;
+    context.beginPath();
+    for (const index of indices) {
+      const at = index * 8;
+      context.moveTo(view.x(c[at]), view.y(c[at + 1]));
+      context.lineTo(view.x(c[at + 2]), view.y(c[at + 3]));
+      context.lineTo(view.x(c[at + 4]), view.y(c[at + 5]));
+      context.lineTo(view.x(c[at + 6]), view.y(c[at + 7]));
+      context.closePath();
+    }
+  }
+
+  function traceFronts(context, boxes, indices, view, ratio) {
+    const c = boxes.corners, shortest = SMALLEST_FRONT * ratio;
+    context.beginPath();
+    for (const index of indices) {
+      const at = index * 8;
+      const x1 = view.x(c[at]), y1 = view.y(c[at + 1]), x2 = view.x(c[at + 2]), y2 = view.y(c[at + 3]);
+      if (Math.abs(x2 - x1) + Math.abs(y2 - y1) < shortest) continue;
+      context.moveTo(x1, y1);
+      context.lineTo(x2, y2);
+    }
+  }
+
+  function stroke(context, color, width, dash) {
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.setLineDash(dash);
+    context.stroke();
+  }
+
+  /** Draw boxes of one layer: first the dark borders of all, then the lines, then the fronts. */
+  function drawLayer(context, boxes, indices, view, style, ratio, cased) {
+    const width = style.width * ratio;
+    const dash = style.dash.map((length) => length * ratio);
+    const forBatches = (trace, ...line) => {
+      for (let start = 0; start < indices.length; start += BATCH) {
+        trace(context, boxes, indices.slice(start, start + BATCH), view, ratio);
+        stroke(context, ...line);
+      }
+    };
+    if (cased) forBatches(tracePolygons, CASING, width + 1.5 * ratio, []);
+    forBatches(tracePolygons, style.color, width, dash);
+    forBatches(traceFronts, style.color, 2 * width, []);
+  }
+
+  /** Fill a box and draw it on top of all others, twice as wide. */
+  function drawEmphasized(context, boxes, row, view, ratio, opacity) {
+    const style = STYLES[row.layer];
+    tracePolygons(context, boxes, [row.index], view);
+    context.globalAlpha = opacity;
+    context.fillStyle = style.color;
+    context.fill();
+    context.globalAlpha = 1;
+    const strong = { ...style, width: style.width + 1.5 };
+    drawLayer(context, boxes, [row.index], view, strong, ratio, true);
+  }
+
+  function captionOf(boxes, row) {
+    const name = boxes.classes[row.classIndex];
+    return row.score === null ? name : `${name} ${row.score.toFixed(2)}`;
+  }
+
+  /** Write class and score above boxes; a caption that would cover an earlier one is left out. */
+  function drawCaptions(context, boxes, indices, view, ratio) {
+    const height = 15 * ratio, taken = [];
+    context.font = `${11 * ratio}px system-ui, sans-serif`;
+    context.textBaseline = "middle";
+    const rank = (index) => CAPTIONED.indexOf(boxes.rows[index].layer);
+    for (const index of indices.filter((each) => rank(each) >= 0).sort((a, b) => rank(a) - rank(b))) {
+      const row = boxes.rows[index];
+      const text = captionOf(boxes, row);
+      const width = context.measureText(text).width + 6 * ratio;
+      const x = view.x(boxes.bounds[index * 4]);
+      const y = Math.max(0, view.y(boxes.bounds[index * 4 + 1]) - height - 2 * ratio);
+      if (taken.some((t) => x < t[0] + t[2] && t[0] < x + width && Math.abs(y - t[1]) < height)) continue;
+      taken.push([x, y, width]);
+      context.fillStyle = "rgba(0, 0, 0, 0.65)";
+      context.fillRect(x, y, width, height);
+      context.fillStyle = STYLES[row.layer].color;
+      context.fillText(text, x + 3 * ratio, y + height / 2);
+    }
+  }
+
+  /** Draw boxes, layer by layer. */
+  function drawLayers(context, boxes, indices, view, ratio) {
+    context.lineJoin = "miter";
+    context.lineCap = "butt";
+    const layers = Object.fromEntries(ORDER.map((layer) => [layer, []]));
+    for (const index of indices) layers[boxes.rows[index].layer].push(index);
+    const thinner = Math.max(LEAST_WIDTH, Math.min(1, (boxes.medianWidth * view.scale) / ratio / FULL_WIDTH));
+    for (const layer of ORDER) {
+      drawLayer(context, boxes, layers[layer], view, STYLES[layer], ratio * thinner, indices.length <= MOST_CASED);
+    }
+  }
+
+  /** The canvas of the boxes. Many boxes are drawn once, beyond the view, and moved while the view only moves. */
+  class Overlay {
+    constructor(boxes, canvas) {
+      this.boxes = boxes;
+      this.canvas = canvas;
+      this.context = canvas.getContext("2d");
+      this.captions = true;
+      this._copy = document.createElement("canvas");
+      this._copied = null; // the view that the copy shows
+      this._scale = null; // of the last frame
+    }
+
+    /** Forget the drawn boxes, after the filters have changed or the view has come to rest. */
+    invalidate() {
+      this._copied = null;
+    }
+
+    /** Draw the shown boxes in view and return their number. `marks` holds rows: `selected` and `hovered`. */
+    draw(view, ratio, marks) {
+      const { boxes, context } = this;
+      context.clearRect(0, 0, view.width, view.height);
+      const indices = boxes.within(...view.rectangle());
+      const moves = view.scale === this._scale; // the view does not zoom
+      this._scale = view.scale;
+      if (moves && indices.length > MOST_DRAWN_PER_FRAME) this._move(view, ratio);
+      else drawLayers(context, boxes, indices, view, ratio);
+      if (marks.hovered) drawEmphasized(context, boxes, marks.hovered, view, ratio, 0.12);
+      if (marks.selected) drawEmphasized(context, boxes, marks.selected, view, ratio, 0.22);
+      if (this.captions && indices.length <= MOST_CAPTIONS) drawCaptions(context, boxes, indices, view, ratio);
+      return indices.length;
+    }
+
+    /** Copy the boxes that have been drawn before, by whole pixels; draw them first where they do not cover the view. */
+    _move(view, ratio) {
+      if (!this._copied || !this._copied.covers(view)) {
+        this._copied = view.enlarged(MARGIN);
+        Object.assign(this._copy, { width: this._copied.width, height: this._copied.height });
+        const indices = this.boxes.within(...this._copied.rectangle());
+        drawLayers(this._copy.getContext("2d"), this.boxes, indices, this._copied, ratio);
+      }
+      this.context.drawImage(this._copy, Math.round(view.x(this._copied.left)), Math.round(view.y(this._copied.top)));
+    }
+  }
+
+  namespace.STYLES = STYLES;
+  namespace.Overlay = Overlay;
+})(window.RotatedAtss);

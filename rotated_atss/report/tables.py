@@ -1,0 +1,145 @@
+"""Cells and tables of the report page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rotated_atss.report.html import Content, Html, element, render
+from rotated_atss.report.numbers import UNDEFINED, count, ratio, signed_count, signed_ratio
+
+Better = Literal["higher", "lower", ""]
+
+
+def ratio_cell(
+    value: float | None, change: Html | None = None, *, bar: bool = False, color: str = "", scale: float = 1.0
+) -> Html:
+    """Return the table cell of a ratio in [0, 1], with a bar of that length on request.
+
+    Args:
+        value: The ratio; None where it is undefined.
+        change: Difference from the baseline, from :func:`delta`.
+        bar: Draw a bar below the number.
+        color: Class of the bar in ``report.css``.
+        scale: Value of a bar of full length.
+
+    Example:
+        >>> ratio_cell(0.5)
+        '<td class="number" data-sort="0.5">0.500</td>'
+    """
+    drawn = bar_of((value or 0) / scale if scale else 0, color) if bar else None
+    class_ = "number barred" if bar else "number"
+    return element("td", ratio(value), change, drawn, class_=class_, data_sort="" if value is None else value)
+
+
+def count_cell(value: float | None, change: Html | None = None, *, share: float | None = None) -> Html:
+    """Return the table cell of a count, with a bar of the length ``share`` in [0, 1] if that is given.
+
+    Example:
+        >>> count_cell(1200)
+        '<td class="number" data-sort="1200">1,200</td>'
+    """
+    drawn = None if share is None else bar_of(share, "quiet")
+    class_ = "number" if share is None else "number barred"
+    return element("td", count(value), change, drawn, class_=class_, data_sort="" if value is None else value)
+
+
+def bar_of(value: float | None, color: str = "") -> Html:
+    """Return a horizontal bar whose length is a ratio in [0, 1].
+
+    Example:
+        >>> bar_of(0.25)
+        '<span class="bar"><span style="width:25.0%"></span></span>'
+    """
+    width = 100 * min(1.0, max(0.0, value or 0.0))
+    return element("span", element("span", style=f"width:{width:.1f}%"), class_=f"bar {color}".strip())
+
+
+def delta(value: float | None, better: Better, *, counts: bool = False, alone: bool = False) -> Html:
+    """Return the difference from the baseline with its sign; the color only repeats whether it is an improvement.
+
+    Args:
+        value: New value - value of the baseline; None, where one of them is undefined, gives no text.
+        better: Direction of an improvement; empty for values without one.
+        counts: Whether the values are counts.
+        alone: Whether it is the only number of its cell.
+
+    Example:
+        >>> delta(0.02, "higher")
+        '<span class="delta better">+0.020</span>'
+        >>> delta(3, "lower", counts=True)
+        '<span class="delta worse">+3</span>'
+    """
+    if value is None:
+        return Html("")
+    text = signed_count(value) if counts else signed_ratio(value)
+    state = ""
+    if better and not text.startswith("±"):
+        state = "better" if (value > 0) == (better == "higher") else "worse"
+    return element("span", text, class_=" ".join(["delta", *filter(None, (state, "alone" if alone else ""))]))
+
+
+def header(text: Content, *, number: bool = True, sort: bool = True, title: str | None = None) -> Html:
+    """Return a column header, which ``report.js`` turns into a sort button.
+
+    Example:
+        >>> header("AP50")
+        '<th scope="col" class="number" data-sortable>AP50</th>'
+    """
+    return element("th", text, scope="col", class_="number" if number else None, title=title, data_sortable=sort)
+
+
+def row_header(text: Content, *, sort: str | None = None) -> Html:
+    """Return the header of a row, with the text to sort by.
+
+    Example:
+        >>> row_header("ship", sort="ship")
+        '<th scope="row" data-sort="ship">ship</th>'
+    """
+    return element("th", text, scope="row", data_sort=sort)
+
+
+def table(caption: str, head: Sequence[Iterable[Html]], rows: Iterable[Iterable[Html]], *, class_: str = "") -> Html:
+    """Return a table inside a box that scrolls where the table is wider than the page.
+
+    Args:
+        caption: What the table shows, for screen readers and the name of the box.
+        head: Rows of header cells.
+        rows: Rows of cells.
+        class_: Further classes of the table.
+
+    Example:
+        >>> html = table("AP per class", [[header("Class")]], [[row_header("ship")]])
+        >>> "<caption>AP per class</caption>" in html
+        True
+    """
+    body = element(
+        "table",
+        element("caption", caption),
+        element("thead", [[Html("\n"), element("tr", *cells)] for cells in head]),
+        element("tbody", [[Html("\n"), element("tr", *cells)] for cells in rows]),
+        class_=class_ or None,
+    )
+    return element("div", body, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def definitions(pairs: Iterable[tuple[str, Content]], class_: str) -> Html:
+    """Return names with their values as a description list.
+
+    Example:
+        >>> definitions([("AP50", "0.5")], "figures")
+        '<dl class="figures"><div><dt>AP50</dt><dd>0.5</dd></div></dl>'
+    """
+    return element(
+        "dl", [element("div", element("dt", name), element("dd", value)) for name, value in pairs], class_=class_
+    )
+
+
+def undefined(text: str) -> Html:
+    """Return the paragraph that stands for content without data.
+
+    Example:
+        >>> undefined("No detections.").endswith(" No detections.</p>")
+        True
+    """
+    return render(element("p", f"{UNDEFINED} {text}", class_="empty"))

@@ -1,0 +1,73 @@
+"""Small pictures of the best and the worst images of a report, with their boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import atomic_write
+from rotated_atss.io.image_reader import open_image
+from rotated_atss.io.images import Image, encode_image
+from rotated_atss.report.page_names import PageNames
+from rotated_atss.report.viewer_data import ViewerImage
+
+MAX_SIDE_PX = 720
+FOLDER = "thumbnails"
+# RGB of the viewer's layers; drawn in this order
+_COLORS = {"tp": (86, 180, 233), "missed": (240, 228, 66), "fp": (255, 112, 51)}
+_MANY = 150  # boxes, above which lines are one pixel wide instead of two
+
+
+def write_thumbnails(images: Iterable[ViewerImage], out: Path) -> dict[str, str]:
+    """Write a small picture of each image, with true positives, false positives and missed objects.
+
+    An image that cannot be read has none.
+
+    Args:
+        images: The images with their boxes.
+        out: Folder of the report; the pictures are written to ``thumbnails`` in it.
+
+    Returns:
+        Address of the picture by image id, relative to ``out``.
+
+    Raises:
+        UserError: A picture cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import cv2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = cv2.imwrite(f"{folder}/P1.png", np.zeros((20, 30, 3), np.uint8))
+        ...     write_thumbnails([ViewerImage("P1", Path(folder, "P1.png"))], Path(folder, "report"))
+        {'P1': 'thumbnails/P1.jpg'}
+    """
+    names, addresses = PageNames(), {}
+    for image in images:
+        name = f"{FOLDER}/{names.add(image.image)}.jpg"
+        try:
+            with open_image(image.path) as reader:
+                factor = math.ceil(max(reader.width, reader.height) / MAX_SIDE_PX)
+                pixels = reader.read_reduced(factor)
+        except UserError:
+            continue
+        atomic_write(out / name, encode_image(_draw(pixels, image, factor), "jpg"))
+        addresses[image.image] = name
+    return addresses
+
+
+def _draw(pixels: Image, image: ViewerImage, factor: int) -> Image:
+    from rotated_atss.visualization.drawing import draw_boxes
+
+    missed = [(each.polygon, each.state) for each in image.objects if each.state == "missed"]
+    boxes = [*missed, *((each.polygon, each.state) for each in image.detections)]
+    thickness = 1 if len(boxes) > _MANY else 2
+    for state, color in _COLORS.items():
+        polygons = np.array([polygon for polygon, of_box in boxes if of_box == state], np.float64).reshape(-1, 8)
+        pixels = draw_boxes(
+            pixels, polygons / factor, colors=[color] * len(polygons), thickness=thickness, box_only=True
+        )
+    return pixels

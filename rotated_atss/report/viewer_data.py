@@ -1,0 +1,173 @@
+"""Content of a viewer page: an image, its ground-truth objects and its detections."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotated_atss.errors import UserError, quote
+from rotated_atss.ops.min_area_rect import min_area_boxes
+
+ObjectState = Literal["matched", "missed", "ignored"]
+DetectionState = Literal["tp", "fp", "ignored"]
+
+OBJECT_STATES: tuple[str, ...] = get_args(ObjectState)
+DETECTION_STATES: tuple[str, ...] = get_args(DetectionState)
+
+_DECIMALS = 2  # of coordinates, sizes and angles
+
+
+@dataclass(frozen=True)
+class ViewerObject:
+    """A ground-truth object.
+
+    Attributes:
+        polygon: x1 y1 ... x4 y4, pixels; the first edge is the front of the object.
+        class_name: Its class.
+        state: ``matched``: a detection found it; ``missed``: a false negative; ``ignored``: not counted.
+    """
+
+    polygon: Sequence[float]
+    class_name: str
+    state: ObjectState
+
+
+@dataclass(frozen=True)
+class ViewerDetection:
+    """A detection.
+
+    Attributes:
+        polygon: x1 y1 ... x4 y4, pixels.
+        class_name: Predicted class.
+        score: Confidence, 0 to 1.
+        iou: IoU with the matched object, or with the nearest object of any class, 0 to 1.
+        state: ``tp``: a true positive; ``fp``: a false positive; ``ignored``: not counted.
+        error: Kind of error of a false positive; empty if there is none.
+    """
+
+    polygon: Sequence[float]
+    class_name: str
+    score: float
+    iou: float
+    state: DetectionState
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ViewerImage:
+    """An image with the boxes that its page shows.
+
+    Attributes:
+        image: Image id; any text.
+        path: The image file.
+        objects: Ground truth. The link ``#o3`` opens the object with index 3.
+        detections: Detections. The link ``#d12`` opens the detection with index 12.
+    """
+
+    image: str
+    path: Path
+    objects: Sequence[ViewerObject] = field(default_factory=list)
+    detections: Sequence[ViewerDetection] = field(default_factory=list)
+
+
+def image_columns(image: ViewerImage, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the boxes of an image as columns for the script of the page.
+
+    Args:
+        image: The image.
+        classes: Class names; columns hold their indices.
+
+    Returns:
+        ``image``, ``classes``, ``errors`` (kinds that occur), and ``objects`` and ``detections`` with one entry per box
+        in ``polygon`` (8 numbers), ``class``, ``state``, ``length``, ``width`` (pixels) and ``angle`` (degrees). The
+        latter three are those of the minimum-area rectangle in the angle version le90. ``detections`` also have
+        ``score``, ``iou`` (null if they are not finite) and ``error`` (index, -1 for none).
+
+    Raises:
+        UserError: A polygon has not eight finite numbers, or a class or a state is unknown.
+
+    Example:
+        >>> box = ViewerObject([0, 0, 0, 4, 8, 4, 8, 0], "ship", "missed")
+        >>> columns = image_columns(ViewerImage("P1", Path("P1.png"), [box]), ["plane", "ship"])["objects"]
+        >>> columns["class"], columns["state"], columns["length"], columns["width"], columns["angle"]
+        ([1], ['missed'], [8.0], [4.0], [0.0])
+    """
+    index_of = {name: index for index, name in enumerate(classes)}
+    errors = sorted({detection.error for detection in image.detections} - {""})
+    objects = _shared_columns(image.image, "object", image.objects, index_of, OBJECT_STATES)
+    detections = _shared_columns(image.image, "detection", image.detections, index_of, DETECTION_STATES)
+    detections["score"] = [_rounded(detection.score, 4) for detection in image.detections]
+    detections["iou"] = [_rounded(detection.iou, 4) for detection in image.detections]
+    detections["error"] = [errors.index(each.error) if each.error else -1 for each in image.detections]
+    return {
+        "image": image.image,
+        "classes": list(classes),
+        "errors": errors,
+        "objects": objects,
+        "detections": detections,
+    }
+
+
+def as_script(name: str, value: Any) -> bytes:
+    r"""Encode a value as a script that assigns it to a global variable, without ``<``, ``>`` and ``&``.
+
+    A page that is opened from disk cannot fetch files, but it can load scripts.
+
+    Args:
+        name: Name of the variable.
+        value: Dictionaries, lists, texts, finite numbers, booleans and None.
+
+    Example:
+        >>> as_script("image", {"image": "</script>"})
+        b'window.image = {"image":"\\u003c/script\\u003e"};\n'
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"window.{name} = {text};\n".encode()
+
+
+def _shared_columns(
+    image: str,
+    kind: str,
+    boxes: Sequence[ViewerObject | ViewerDetection],
+    index_of: Mapping[str, int],
+    states: Sequence[str],
+) -> dict[str, list[Any]]:
+    """Return the columns that objects and detections share."""
+    for index, box in enumerate(boxes):
+        where = f"image {quote(image)}, {kind} {index}"
+        if len(box.polygon) != 8 or not all(math.isfinite(value) for value in box.polygon):
+            raise UserError(f"a polygon has eight finite numbers, got {quote(list(box.polygon))}", where=where)
+        if box.class_name not in index_of:
+            raise UserError(f"the class is not one of the report's classes, got {quote(box.class_name)}", where=where)
+        if box.state not in states:
+            raise UserError(f"the state is one of {', '.join(states)}, got {quote(box.state)}", where=where)
+    polygons = np.array([box.polygon for box in boxes], np.float64).reshape(-1, 8)
+    shapes = _shapes(polygons)
+    return {
+        "polygon": polygons.round(_DECIMALS).tolist(),
+        "class": [index_of[box.class_name] for box in boxes],
+        "state": [box.state for box in boxes],
+        "length": shapes[:, 0].tolist(),
+        "width": shapes[:, 1].tolist(),
+        "angle": shapes[:, 2].tolist(),
+    }
+
+
+def _shapes(polygons: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N, 3) length and width in pixels and angle in degrees of the minimum-area rectangles, le90."""
+    boxes = min_area_boxes(polygons)
+    shapes = np.column_stack((boxes[:, 2:4], np.degrees(boxes[:, 4])))
+    return shapes.round(_DECIMALS) + 0.0  # no negative zero
+
+
+def _rounded(value: float, decimals: int) -> float | None:
+    return round(float(value), decimals) if math.isfinite(value) else None

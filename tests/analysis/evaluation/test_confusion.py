@@ -1,0 +1,58 @@
+"""The confusion matrix: a slow reference, sums, and equality with scikit-learn on the pairs."""
+
+import numpy as np
+import pytest
+
+from rotated_atss.analysis.evaluation.report import EvaluationReport
+from tests.analysis.evaluation.samples import CLASSES, corners, random_boxes, task1_report
+from tests.references.slow_evaluation import Box, iou, slow_match
+
+SHIP = corners(50, 50, 40, 10, 30)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_matrix_equals_the_slow_reference(seed: int) -> None:
+    dets, objects = random_boxes(seed)
+    report = task1_report(dets, objects, score=0.4)
+    states, _ = slow_match(dets, objects, 0.5, "dota")
+    kept = [det for det, state in zip(dets, states) if state != "ignored" and det.score >= 0.4]
+    counted = [obj for obj in objects if not obj.ignored]
+    names = [*CLASSES, "background"]
+    expected = np.zeros((5, 5), int)
+    while True:  # the pair of highest IoU among those that are left
+        pairs = [(iou(det, obj), det, obj) for det in kept for obj in counted]
+        best, det, obj = max(pairs, key=lambda pair: pair[0], default=(0.0, None, None))
+        if best <= 0.5:
+            break
+        expected[names.index(obj.name), names.index(det.name)] += 1
+        kept.remove(det)
+        counted.remove(obj)
+    for det in kept:
+        expected[-1, names.index(det.name)] += 1
+    for obj in counted:
+        expected[names.index(obj.name), -1] += 1
+    np.testing.assert_array_equal(report.confusion.matrix, expected)
+
+
+def test_rows_are_objects_and_columns_are_detections(report: EvaluationReport) -> None:
+    matrix, counts = report.confusion.matrix, report.class_counts
+    assert matrix[:-1].sum(axis=1).tolist() == [row.objects for row in counts]
+    assert matrix[:, :-1].sum(axis=0).tolist() == [row.tp + row.fp for row in counts]
+    assert matrix[-1, -1] == 0
+
+
+def test_pairs_give_the_matrix_of_scikit_learn(report: EvaluationReport) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    pairs = report.confusion
+    assert len(set(pairs.detections.tolist())) == len(set(pairs.objects.tolist())) == len(pairs.objects)
+    expected = metrics.confusion_matrix(
+        report.data.objects.labels[pairs.objects], report.data.detections.labels[pairs.detections],
+        labels=range(len(CLASSES)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(pairs.matrix[:-1, :-1], expected)
+
+
+def test_of_equal_ious_the_same_class_comes_first() -> None:
+    dets = [Box("P1", "plane", SHIP, 0.9), Box("P1", "ship", SHIP, 0.8)]
+    matrix = task1_report(dets, [Box("P1", "ship", SHIP)], score=0.1).confusion.matrix
+    assert (matrix[0, 0], matrix[-1, 1], matrix.sum()) == (1, 1, 2)
