@@ -113,7 +113,7 @@ def _text_width(text: str) -> int:
 
 
 def _draw_direction(canvas: Image, box: NDArray[np.float64], color_bgr: Color) -> None:
-    """Draw a line from the center to the middle of the side at which the width ends."""
+    """Draw a line from the center along the width, to the middle of the side that it reaches."""
     end = box[:2] + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
     first, last = to_fixed_point(np.stack([box[:2], end])).tolist()
     cv2.line(canvas, first, last, color_bgr, 1, cv2.LINE_AA, SHIFT)
