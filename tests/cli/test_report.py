@@ -263,3 +263,21 @@ def test_temporary_files_of_others_are_not_those_of_a_report(folders, inputs, us
     (folders / "mine").mkdir()
     (folders / "mine/.thesis.tex.0123abcd.part").write_text("text")
     assert "is not empty and has no report" in user_error("report", *inputs, "--out", folders / "mine")
+
+
+def test_a_class_named_all_classes_is_refused(coco_inputs, tmp_path, user_error):
+    """Its curve would be replaced by that of all classes together."""
+    path = tmp_path / "instances.json"
+    path.write_text(path.read_text().replace('"cat"', '"all classes"'))
+    line = user_error("report", *coco_inputs, "--out", tmp_path / "rep")
+    assert "the class name 'all classes' stands for all classes together (rename the class)" in line
+    assert not (tmp_path / "rep").exists()
+
+
+def test_a_folder_as_json_is_refused_before_the_evaluation(folders, inputs, user_error, capsys):
+    words = ["evaluate", *inputs, "--report", folders / "rep", "--json", folders / "images"]
+    assert "images: not the name of a file (add a file name)" in user_error(*words)
+    assert not (folders / "rep").exists()
+    stats = ["stats", "--images", folders / "images", "--labels", folders / "labels", "--json", folders / "merged"]
+    assert "merged: not the name of a file" in user_error(*stats)
+    assert capsys.readouterr().out == ""

@@ -296,10 +296,14 @@ def test_objects_without_detections(tmp_path) -> None:
 def test_assignment_section(tmp_path) -> None:
     group = {"from": 0, "to": None, "objects": 4, "positives_per_object": 2.5, "without": 1}
     assigner = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1, "by_size": [group]}
-    report = {**copy.deepcopy(REPORT), "assignment": {"objects": 4, "assigners": {"atss <1>": assigner}}}
+    assigner["by_angle"] = [group]
+    assigners = {"atss <1>": assigner, "topk": assigner}
+    report = {**copy.deepcopy(REPORT), "assignment": {"objects": 4, "assigners": assigners}}
     page = parse_page(write_pages(report, tmp_path))
-    assert read_table(page, "Positives per assigner") == [["atss <1>", "2.50", "1.00", "1", "10"]]
+    assert read_table(page, "Positives per assigner") == [[name, "2.50", "1.00", "1", "10"] for name in assigners]
     assert read_table(page, "Positives by size, atss <1>") == [["0 and above", "2.50", "0.250", "4"]]
+    titles = [text_of(title) for title in page.findall(".//section[@id='assignment']//h3")]
+    assert titles == [f"Positives by {group} {name}" for group in ("size", "angle") for name in assigners]
 
 
 def test_damaged_report_writes_nothing(tmp_path) -> None:
