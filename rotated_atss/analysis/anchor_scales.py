@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,7 +42,7 @@ def fit_anchor_scales(
     """Compute the IoU of objects with the best of the nearby priors, for each anchor scale.
 
     Args:
-        boxes: (N, 5) oriented boxes in pixels of the network's input. Of more than 20,000, every k-th is used.
+        boxes: (N, 5) oriented boxes in pixels of the network's input. At most 20,000 are used, at equal intervals.
         scales: Anchor scales.
         strides: Stride of each level in pixels.
 
@@ -55,7 +56,8 @@ def fit_anchor_scales(
     """
     if not len(boxes):
         return []
-    boxes = boxes[:: -(-len(boxes) // MAX_OBJECTS)]
+    interval = math.ceil(len(boxes) / MAX_OBJECTS)
+    boxes = boxes[::interval]
     fits = []
     for scale in scales:
         best = best_prior_ious(boxes, scale, strides)

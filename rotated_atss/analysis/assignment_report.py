@@ -13,7 +13,7 @@ from rotated_atss.io.files import read_bytes
 
 _COUNTS = ("positives", "without")
 _MEANS = ("positives_per_object", "expected_per_object", "above_threshold_per_object", "deviation")
-_GROUPINGS = {"by_size": True, "by_aspect": True, "by_angle": False}  # whether every file has it
+_GROUPINGS = {"by_size": True, "by_aspect": True, "by_angle": False}  # key: required; only oriented boxes have angles
 _HINT = "write it with rotated-atss assignment-stats --json"
 
 

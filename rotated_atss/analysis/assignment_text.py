@@ -54,8 +54,8 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
              0  ship         30 x 10         28.6          6          4      2
     """
     width = max([7, *(len(name) for name in names)])
-    titles = "".join(f"{f'stride {strides[0]:g}' if not level else f'{s:g}':>7}" for level, s in enumerate(strides))
-    lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles:>9}"]
+    titles = f"{f'stride {strides[0]:g}':>9}" + "".join(f"{stride:>7g}" for stride in strides[1:])
+    lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
     for index, (name, box, row) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
         wh = box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1])
         angle = f"{math.degrees(box[4]):.1f}" if len(box) == 5 else "-"

@@ -77,10 +77,9 @@ def _last_step(runs: Mapping[str, LearningCurves]) -> int:
 
 
 def _means(curves: LearningCurves) -> dict[str, Curve]:
-    """Return the mean APs by short name; with other metrics only, all of them."""
-    names = dict(zip(short_names(dict.fromkeys(curves.metrics, 0.0)), curves.metrics))
-    chosen = [name for name in names if name in MEANS] or list(names)
-    return {name: curves.metrics[names[name]] for name in chosen}
+    """Return the curves of the mean APs by short name, or those of all metrics if none of them is a mean AP."""
+    by_short_name = short_names(curves.metrics)
+    return {name: curve for name, curve in by_short_name.items() if name in MEANS} or by_short_name
 
 
 def _common_metric(runs: Mapping[str, LearningCurves]) -> tuple[str, dict[str, Curve]]:

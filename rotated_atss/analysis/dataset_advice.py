@@ -13,7 +13,7 @@ from rotated_atss.errors import count_of
 FEW_OBJECTS = 20
 MAX_NAMED = 10
 IMBALANCE = 50.0  # most frequent over least frequent class
-SCALE_TOLERANCE = 0.05  # median IoU by which another anchor scale must be better to be proposed
+SCALE_TOLERANCE = 0.05  # another anchor scale is proposed only if the median IoU is higher by at least this
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def advise_on_tiles(
     Args:
         report: Report of :func:`rotated_atss.analysis.dataset_statistics.summarize_dataset` with an object.
         plan: The proposed windows.
-        whole: Whether every image fits into a window.
-        planned: Counts of the default windows and of the proposed ones, with ``cut_share`` and ``tiles``; empty if the
-            images are tiles.
+        whole: Whether every image fits into one window.
+        planned: ``plans`` of :func:`rotated_atss.analysis.dataset_report.report_dataset`: the default windows, then the
+            proposed ones if they differ, each with ``cut_share`` and ``tiles``. Without them the reason has no counts.
 
     Example:
         >>> report = {"extent": {"p99": 312.0}}
@@ -65,10 +65,10 @@ def advise_on_tiles(
         reason = f"1% of the objects extend over {longest:.0f} px or more, which no overlap below half a window covers"
     if planned:
         numbers["planned"] = list(planned)
-        default, proposed = planned[0], planned[-1]
+        default, *proposed = planned
         reason += f"; {_percent(default['cut_share'])} of the objects are cut with the default windows"
-        if proposed is not default:
-            reason += f" ({default['tiles']} tiles), {_percent(proposed['cut_share'])} with these ({proposed['tiles']})"
+        for other in proposed:
+            reason += f" ({default['tiles']} tiles), {_percent(other['cut_share'])} with these ({other['tiles']})"
     return Advice("tiles", f"split with {plan.options}", f"{reason}.", numbers)
 
 
@@ -116,13 +116,14 @@ def advise_on_rates(report: Mapping[str, Any], shares: Mapping[str, float], plan
     numbers = {**shares, "median_size_px": report["size"]["median"], "median_extent_px": report["extent"]["median"]}
     option = f"--rates {describe_rates(plan.rates).replace(',', '')}"
     if max(plan.rates) > 1:
-        reason = f"{_percent(shares['small'])} of the objects are smaller than {SMALL_PX} px, and the priors of the "
-        return Advice("rates", f"enlarge the images: {option}", f"{reason}finest level are 8 px apart.", numbers)
+        reason = f"{_percent(shares['small'])} of the objects are smaller than {SMALL_PX} px"
+        reason += ", and the priors of the finest level are 8 px apart."
+        return Advice("rates", f"enlarge the images: {option}", reason, numbers)
     reason = f"{_percent(shares['large'])} of the objects extend over more than half a window of {WINDOW_PX} px"
     if max(plan.rates) < 1:
         return Advice("rates", f"reduce the images: {option}", f"{reason}.", numbers)
-    proposal = f"split at several scales: {option}"
-    return Advice("rates", proposal, f"{reason}, and the coarser tiles contain these as a whole.", numbers)
+    reason += ", and the coarser tiles contain these as a whole."
+    return Advice("rates", f"split at several scales: {option}", reason, numbers)
 
 
 def advise_on_anchor_scale(fits: Sequence[ScaleFit], default: float) -> Advice | None:
@@ -172,22 +173,22 @@ def advise_on_classes(classes: Sequence[Mapping[str, Any]]) -> list[Advice]:
         verb = "has" if len(rare) == 1 else "have"
         reason = f"{len(rare)} of {count_of(len(classes), 'class')} {verb} fewer than {FEW_OBJECTS} objects: {listed}."
         advice.append(Advice("rare classes", "label more objects, or merge or drop these classes", reason, rare))
-    counts = [each["objects"] for each in classes if each["objects"]]
-    ratio = max(counts) / min(counts) if counts else 1.0
+    counts = {each["name"]: each["objects"] for each in classes if each["objects"]}
+    ratio = max(counts.values()) / min(counts.values()) if counts else 1.0
     if ratio >= IMBALANCE:
-        most, least = (pick(filter(lambda c: c["objects"], classes), key=lambda c: c["objects"]) for pick in (max, min))
-        reason = f"{most['name']} has {ratio:.0f} times as many objects as {least['name']}."
-        numbers = {most["name"]: most["objects"], least["name"]: least["objects"]}
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        reason = f"{most} has {ratio:.0f} times as many objects as {least}."
+        numbers = {name: counts[name] for name in (most, least)}
         advice.append(Advice("class balance", "repeat tiles of rare classes (ClassBalancedDataset)", reason, numbers))
     return advice
 
 
 def advise_on_density(objects_per_input: Mapping[str, float], max_per_img: int) -> Advice | None:
-    """Recommend more detections per input of the network if one has more objects than half of those returned.
+    """Recommend a higher limit of detections if an input of the network has more objects than half of the limit.
 
     Args:
         objects_per_input: Quantiles of the objects per image, or per tile of split images, with ``max``.
-        max_per_img: ``test_cfg.max_per_img`` of the configs.
+        max_per_img: The limit, ``test_cfg.max_per_img`` of the configs: detections per input.
 
     Returns:
         None if the limit is sufficient.

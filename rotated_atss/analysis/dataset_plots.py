@@ -128,15 +128,15 @@ def _count_bars(axis: Any, groups: Mapping[str, Any]) -> None:
     """Draw the numbers of images and tiles by their number of objects."""
     names = {"objects_per_image": ("images", _BLUE), "objects_per_tile": ("tiles", _ORANGE)}
     known = [(groups[key], *style) for key, style in names.items() if groups.get(key)]
-    starts = sorted({group["from"]: group["to"] for rows, _, _ in known for group in rows}.items())
+    starts = sorted({group["from"] for rows, _, _ in known for group in rows})
     if not _has_values(axis, starts):
         return
     width = 0.9 / len(known)
     for index, (rows, name, color) in enumerate(known):
         count = {group["from"]: group["count"] for group in rows}
         places = [place + (index - (len(known) - 1) / 2) * width for place in range(len(starts))]
-        axis.bar(places, [count.get(start, 0) for start, _ in starts], width, color=color, label=name)
-    _name_groups(axis, [{"from": start} for start, _ in starts])
+        axis.bar(places, [count.get(start, 0) for start in starts], width, color=color, label=name)
+    _name_groups(axis, [{"from": start} for start in starts])
     axis.set_xlabel("objects per image or tile (from)")
     axis.set_ylabel("number")
     if len(known) == 2:

@@ -117,8 +117,8 @@ def _resolution(facts: ImageFacts | None, record: ImageLabels | None) -> float:
 def read_coco_objects(path: str | Path) -> DatasetObjects:
     """Read the horizontal boxes of a COCO instances JSON; the images need not exist.
 
-    Crowd boxes are left out, as they enclose several objects. Boxes without area inside their image are left out and
-    noted.
+    Crowd boxes are left out, as they enclose several objects. Boxes that have no area, or none inside their image, are
+    left out and noted.
 
     Args:
         path: The JSON.

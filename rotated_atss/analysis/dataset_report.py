@@ -95,7 +95,7 @@ def report_dataset(
         ]
     factor = resize_factors(objects.image_wh, input_wh)[objects.image_index[valid]]
     if count_tiles is not None:
-        factor = factor * plan.rates[-1]
+        factor = factor * plan.rates[-1]  # the finest rate
     fits = fit_anchor_scales(_scaled(objects.boxes[valid], factor), sorted({*SCALES, anchor_scale}))
     report["anchor_scales"] = [fit.to_json() for fit in fits]
     advice += [advise_on_anchor_scale(fits, anchor_scale), *_advise_on_counts(report, max_per_img)]

@@ -12,7 +12,7 @@ from typing import Any
 from rotated_atss.errors import UserError
 
 SCALARS = "*/vis_data/scalars.json"  # in the work folder: one file per start of the training
-_NO_LOSS = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
+_NOT_PLOTTED = ("lr", "base_lr", "data_time", "time", "memory", "epoch", "iter", "step", "grad_norm")
 
 
 @dataclass
@@ -36,7 +36,8 @@ class LearningCurves:
     Attributes:
         losses: By name; ``loss`` is their sum.
         lr: Learning rate.
-        metrics: Results of the validations by name, such as ``dota/AP50``, at the latest logged iteration before them.
+        metrics: Results of the validations by name, such as ``dota/AP50``. Their step is the latest iteration that was
+            logged before the validation.
     """
 
     losses: dict[str, Curve] = field(default_factory=dict)
@@ -93,7 +94,7 @@ def build_curves(rows: Iterable[Mapping[str, Any]]) -> LearningCurves:
             curves.lr.add(row["step"], row["lr"])
         target = curves.losses if is_training else curves.metrics
         for name, value in row.items():
-            is_value = isinstance(value, (int, float)) and name not in _NO_LOSS
+            is_value = isinstance(value, (int, float)) and name not in _NOT_PLOTTED
             if is_value and (not is_training or "loss" in name):
                 target.setdefault(name, Curve()).add(row["step"], float(value))
     return curves

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 
 def format_metrics(metrics: dict[str, float]) -> str:
@@ -17,8 +19,8 @@ def format_metrics(metrics: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in short_names(metrics).items() if "/" not in name)
 
 
-def short_names(metrics: dict[str, float]) -> dict[str, float]:
-    """Return metrics without the name of the evaluation before them, unless two of them would have the same name.
+def short_names(metrics: dict[str, Value]) -> dict[str, Value]:
+    """Remove the prefix of the evaluation from the names of metrics, unless two metrics would get the same name.
 
     Example:
         >>> short_names({"dota/AP50": 0.7}), short_names({"a/AP50": 0.7, "b/AP50": 0.6})

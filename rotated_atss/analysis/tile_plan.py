@@ -62,8 +62,8 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
         extent: (N,) longer sides of the circumscribed horizontal boxes, pixels.
 
     Returns:
-        2 or 4 if most objects are below 16 px, 0.5 or less if most extend over more than half a window, else 1. The
-        median object then reaches 16 px, or fits into half a window, as far as rates from 1/8 to 4 do that.
+        1, unless most objects are too small or too large: then 2 or 4, at which at least half of the objects reach
+        16 px, or 1/2, 1/4 or 1/8, at which at least half fit into half a window. If no rate suffices, 4 or 1/8.
 
     Example:
         >>> choose_rate(np.array([9.0, 10, 30]), np.array([9.0, 10, 30]))
@@ -80,7 +80,7 @@ def choose_rate(size: NDArray[np.float64], extent: NDArray[np.float64]) -> float
 
 
 def choose_tile_plan(size: NDArray[np.float64], extent: NDArray[np.float64]) -> TilePlan:
-    """Choose windows of 1024 px whose gap covers the longest of 99% of the objects.
+    """Choose windows of 1024 px whose overlap is at least the extent of 99% of the objects.
 
     A gap of more than half a window would multiply the tiles. Beyond that, coarser windows are added instead.
 

@@ -60,11 +60,10 @@ def atss_assign(
             assigned to no prior; a warning reports their number.
         topk: Candidate locations per level, k of the paper.
         priors_per_location: Priors that share a center; a level has ``topk * priors_per_location`` candidates.
-        grids: ``(height, width, stride, x0, y0)`` of each level if the centers of its priors are a grid, row by row:
-            size in cells, stride and center of the first cell in pixels (:class:`Grid`; :func:`find_grids` reads it
-            from priors). The result is the same, in time that depends on G only. Grids are not validated against the
-            priors; only the sizes are checked. Images with ignored boxes and more than 200 candidates per level use
-            the exhaustive search.
+        grids: One :class:`Grid` or tuple ``(height, width, stride, x0, y0)`` per level, if the prior centers of every
+            level form a regular grid, row by row; :func:`find_grids` finds them. The result is the same, but the time
+            depends on G only. Only the sizes of the grids are checked, not the prior centers. The grids are not used,
+            and all priors searched, if an image has ignored boxes or a level has more than 200 candidates.
         gt_boxes_ignore: (I, 5) or (I, 4) ignored boxes. A prior with more than ``ignore_iof_threshold`` of its area in
             one of them is neither candidate nor negative.
         ignore_iof_threshold: Threshold in [0, 1] for ``gt_boxes_ignore``; negative ignores nothing.
@@ -103,7 +102,7 @@ def atss_assign(
 def _is_small(
     priors: Tensor, level_sizes: object, gt_boxes_list: Sequence, *, grids: object = None, **_: object
 ) -> bool:
-    """Return whether one thread suffices: with grids, whose priors are not compared, or few pairs of prior and box."""
+    """Return whether one thread suffices: with grids, or with few pairs of a prior and a box to compare."""
     return grids is not None or len(priors) * sum(len(boxes) for boxes in gt_boxes_list) <= _MAX_PAIRS_OF_ONE_THREAD
 
 
@@ -155,34 +154,35 @@ def atss_assign_batch(
         tensor([[ 0, -1, -1],
                 [-1, -1, -1]])
     """
-    ignore_list = list(gt_boxes_ignore_list or [None] * len(gt_boxes_list))
+    num_images = len(gt_boxes_list)
+    ignore_list = list(gt_boxes_ignore_list or [None] * num_images)
     if not gt_boxes_list:
         raise ValueError("gt_boxes_list must hold the boxes of at least one image, got an empty list")
-    if len(ignore_list) != len(gt_boxes_list):
-        raise ValueError(
-            f"gt_boxes_ignore_list must have one entry per image ({len(gt_boxes_list)}), got {len(ignore_list)}"
-        )
+    if len(ignore_list) != num_images:
+        raise ValueError(f"gt_boxes_ignore_list must have one entry per image ({num_images}), got {len(ignore_list)}")
     for gt_boxes, gt_boxes_ignore in zip(gt_boxes_list, ignore_list):
         check_box_formats(priors, gt_boxes=gt_boxes, gt_boxes_ignore=gt_boxes_ignore)
     check_level_sizes(priors, level_sizes)
     check_at_least_one(topk=topk, priors_per_location=priors_per_location)
-    layout = PriorLayout.create(level_sizes, grids, valid_hw, len(gt_boxes_list))
+    layout = PriorLayout.create(level_sizes, grids, valid_hw, num_images)
     priors, *gt_boxes_list = detach_and_upcast(priors, *gt_boxes_list)
     ignore_masks = [compute_ignore_mask(priors, boxes, ignore_iof_threshold) for boxes in ignore_list]
-    gt_index = torch.full((len(gt_boxes_list), len(priors)), BACKGROUND, dtype=torch.int64, device=priors.device)
-    iou = priors.new_zeros(gt_index.shape)
     gt_boxes, image_index, index_in_image = _concatenate(gt_boxes_list)
+    num_slots = num_images * len(priors)  # one per (image, prior), image after image
     if len(gt_boxes) and len(priors):
         num_candidates = topk * priors_per_location
         candidates = select_candidates(  # lines 2 to 6 of Algorithm 1
             centers(priors), layout, centers(gt_boxes), image_index, num_candidates, ignore_masks
         )
         pairs = _select_positives(priors, gt_boxes, candidates, valid_gt_mask(gt_boxes), center_margin)  # lines 7 to 15
-        slot = pairs.prior_index + image_index[pairs.gt_index] * len(priors)  # in the flattened (B, A) result
+        slot = image_index[pairs.gt_index] * len(priors) + pairs.prior_index
         gt_index, iou = resolve_conflicts(  # line 17: other priors are negative
-            gt_index.numel(), slot, index_in_image[pairs.gt_index], pairs.iou, pairs.is_positive
+            num_slots, slot, index_in_image[pairs.gt_index], pairs.iou, pairs.is_positive
         )
-    gt_index, iou = gt_index.view(len(ignore_list), -1), iou.view(len(ignore_list), -1)
+    else:
+        gt_index = torch.full((num_slots,), BACKGROUND, dtype=torch.int64, device=priors.device)
+        iou = priors.new_zeros(num_slots)
+    gt_index, iou = gt_index.view(num_images, len(priors)), iou.view(num_images, len(priors))
     for image, ignore_mask in enumerate(ignore_masks):
         ignore_mask = layout.ignore_padding(image, ignore_mask, priors.device)
         if ignore_mask is not None:
@@ -203,7 +203,7 @@ class _Pairs(NamedTuple):
     """Pairs of a candidate and its ground-truth box; every field has shape (N,)."""
 
     prior_index: Tensor
-    gt_index: Tensor
+    gt_index: Tensor  # into the boxes of all images
     iou: Tensor
     is_positive: Tensor  # bool
 

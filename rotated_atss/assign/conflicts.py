@@ -13,7 +13,7 @@ def resolve_conflicts(
 ) -> tuple[Tensor, Tensor]:
     """Assign each prior to the ground-truth box of highest priority, usually the IoU.
 
-    Among equal priorities the lowest index wins.
+    Among boxes of equal priority the one with the lowest index gets the prior.
 
     Args:
         num_priors: A.
@@ -40,9 +40,9 @@ def resolve_conflicts(
     # would take most of the time.
     best = priority.new_empty(num_priors + 1).index_fill_(0, slot, -1).scatter_reduce_(0, slot, priority, "amax")
     no_gt = torch.iinfo(gt_index.dtype).max
-    first = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
+    lowest_gt = gt_index.new_empty(num_priors + 1).index_fill_(0, slot, no_gt)
     is_best = priority == best[slot]
-    first.scatter_reduce_(0, slot, torch.where(is_best, gt_index, no_gt), "amin")
-    assigned = torch.full_like(first, BACKGROUND).index_copy_(0, slot, first[slot])
+    lowest_gt.scatter_reduce_(0, slot, torch.where(is_best, gt_index, no_gt), "amin")
+    assigned = torch.full_like(lowest_gt, BACKGROUND).index_copy_(0, slot, lowest_gt[slot])
     assigned_priority = torch.zeros_like(best).index_copy_(0, slot, best[slot])
     return assigned[:num_priors], assigned_priority[:num_priors]

@@ -33,8 +33,13 @@ def find_grids(priors: Tensor, level_sizes: Sequence[int]) -> list[Grid] | None:
         >>> find_grids(priors, [6])
         [Grid(height=2, width=3, stride=8.0, x0=4.0, y0=4.0)]
     """
-    grids = [_find_grid(level) for level in centers(priors.detach()).cpu().double().split(list(level_sizes))]
-    return None if any(grid is None for grid in grids) else [grid for grid in grids if grid is not None]
+    grids = []
+    for prior_centers in centers(priors.detach()).cpu().double().split(list(level_sizes)):
+        grid = _find_grid(prior_centers)
+        if grid is None:
+            return None
+        grids.append(grid)
+    return grids
 
 
 def count_priors_per_location(priors: Tensor) -> int:
@@ -69,16 +74,25 @@ def _find_grid(prior_centers: Tensor) -> Grid | None:
         return Grid(0, 0, 1.0)
     priors_per_location = _count_at_first_center(prior_centers[:_MAX_PRIORS_PER_LOCATION])
     cells = prior_centers[::priors_per_location]
-    width = _count_leading_zeros((cells[:, 1] - cells[0, 1]).abs())
+    width = _count_leading_zeros((cells[:, 1] - cells[0, 1]).abs())  # length of the first row
     if len(prior_centers) % (priors_per_location * width):
         return None
     cells = cells.view(-1, width, 2)
-    step = cells[0, 1, 0] - cells[0, 0, 0] if width > 1 else cells[-1, 0, 1] - cells[0, 0, 1]
-    stride = float(step) / (1 if width > 1 else max(1, len(cells) - 1))
-    grid = Grid(len(cells), width, round(stride, 6) or 1.0, *prior_centers[0].tolist())
-    x = grid.x0 + grid.stride * torch.arange(width, dtype=torch.float64)
-    y = grid.y0 + grid.stride * torch.arange(len(cells), dtype=torch.float64)[:, None]
-    grid_centers = prior_centers.view(len(cells), width, priors_per_location, 2)
-    deviation_x, deviation_y = grid_centers[..., 0] - x[:, None], grid_centers[..., 1] - y[..., None]
-    deviation = torch.maximum(deviation_x.abs().amax(), deviation_y.abs().amax())
+    grid = Grid(len(cells), width, _measure_stride(cells), *prior_centers[0].tolist())
+    found = prior_centers.view(grid.height, grid.width, priors_per_location, 2)
+    x = grid.x0 + grid.stride * torch.arange(grid.width, dtype=torch.float64)
+    y = grid.y0 + grid.stride * torch.arange(grid.height, dtype=torch.float64)
+    deviation_x = (found[..., 0] - x[None, :, None]).abs().amax()
+    deviation_y = (found[..., 1] - y[:, None, None]).abs().amax()
+    deviation = torch.maximum(deviation_x, deviation_y)
     return grid if grid.stride > 0 and float(deviation) < SAME_CENTER_PX else None
+
+
+def _measure_stride(cells: Tensor) -> float:
+    """Measure the stride of (height, width, 2) centers: in the first row, or along a single column; 1 for one cell."""
+    height, width, _ = cells.shape
+    if width > 1:
+        stride = float(cells[0, 1, 0] - cells[0, 0, 0])
+    else:
+        stride = float(cells[-1, 0, 1] - cells[0, 0, 1]) / max(1, height - 1)
+    return round(stride, 6) or 1.0

@@ -13,7 +13,7 @@ from rotated_atss.errors import UserError, printable
 
 Record = TypeVar("Record")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # of the terminal
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # control characters, which a terminal would interpret
 
 
 def wrong_value(name: str, expected: str, value: object) -> UserError:
@@ -173,11 +173,11 @@ def parse_record(
     try:
         entries = check_mapping(name, json.loads(text) if isinstance(text, str) else text)
         version = check_int("format", entries.pop("format", None), 1)
-        if version > newest_format:
-            hint = "update rotated-atss"
-            raise UserError(f"{name} has format {version}, this version reads {newest_format}")
-        return build_record(kind, name, entries)
+        if version <= newest_format:
+            return build_record(kind, name, entries)
     except UserError as error:
         raise UserError(error.what, where=where, hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{name} is not valid JSON", where=where, hint=hint) from error
+    what = f"{name} has format {version}, this version reads {newest_format}"
+    raise UserError(what, where=where, hint="update rotated-atss")

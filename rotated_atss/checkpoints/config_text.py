@@ -40,7 +40,13 @@ def format_config_text(values: Mapping[str, Any]) -> str:
 
 
 def _format_value(value: Any, start: int, indent: int = 0) -> str:
-    """Format a value that starts at a column in one line, or, if it does not fit, with one item per line."""
+    """Format a value on one line if it fits, else with one item per line.
+
+    Args:
+        value: The value.
+        start: Column of its first character.
+        indent: Indentation of the line on which it starts.
+    """
     text = repr(value)
     if start + len(text) < _LINE_LENGTH or not value or not isinstance(value, (dict, list, tuple)):
         return text
@@ -58,6 +64,8 @@ def _format_value(value: Any, start: int, indent: int = 0) -> str:
 
 def parse_config_text(text: str) -> dict[str, Any]:
     r"""Parse the assignments of :func:`format_config_text` without executing them.
+
+    Anything else is an error; :func:`read_config_text` skips it instead.
 
     Args:
         text: Assignments of literals to names.
@@ -87,10 +95,10 @@ def parse_config_text(text: str) -> dict[str, Any]:
 
 
 def read_config_text(text: object) -> dict[str, Any]:
-    r"""Parse the assignments of an MMDetection config text as far as they are plain data.
+    r"""Read what is plain data in any MMDetection config text, without executing it.
 
     Numbers, strings, lists, dictionaries, ``dict(...)`` calls and names assigned before are supported. Other
-    expressions are skipped.
+    expressions are skipped; :func:`parse_config_text` refuses them instead.
 
     Args:
         text: Python source; any other value, or invalid source, gives an empty result.

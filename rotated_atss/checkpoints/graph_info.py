@@ -34,8 +34,8 @@ class GraphInfo:
             applies to the class score in both cases. Graphs whose class scores differ from the final ``scores`` have
             the output ``class_scores`` (B, A, C).
         clamp: ``centers`` clamps the centers of boxes to the image, ``border`` clips horizontal boxes to it.
-        inclusive_pixels: Boxes are scaled to the original image by the indices of their first and last pixels, after
-            NMS, as in the official ATSS code.
+        inclusive_pixels: Boxes are scaled to the original image as in the official ATSS code: after NMS, by scaling the
+            indices of their first and last pixels instead of their sides.
 
     Raises:
         UserError: A value is wrong.

@@ -1,4 +1,7 @@
-"""The record of a model in a file of any kind: ``.pth``, ``.safetensors`` or ``.onnx``."""
+"""Read the record of a model (:class:`ModelInfo`: config, classes, windows, ...) from its file.
+
+The file is a ``.pth`` checkpoint, a ``.safetensors`` file or an ``.onnx`` graph.
+"""
 
 from __future__ import annotations
 

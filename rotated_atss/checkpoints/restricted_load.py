@@ -73,6 +73,7 @@ class _DType:
         return made
 
     def __setstate__(self, state: tuple) -> None:
+        # NumPy's state: version, byte order, subdtype, names, fields, ...
         if any(part is not None for part in state[2:5]):
             raise UnpicklingError("structured dtypes are not read")
         self.dtype = self.dtype.newbyteorder(state[1])
@@ -98,7 +99,7 @@ class _Array:
 
 
 class _Schedule:
-    """Placeholder for a one-cycle schedule; a resumed training builds its functions from the config."""
+    """Placeholder for a one-cycle schedule. Nothing of it is read: a resumed training builds it from the config."""
 
     __slots__ = ()
 
@@ -128,7 +129,7 @@ def _named_function(owner: Any, name: Any) -> _Function:
     """Replace ``getattr``, by which a file refers to methods of logs and schedules."""
     allowed = _STATISTICS if owner is LogHistory else _SCHEDULE_FUNCTIONS if owner is _Schedule else ()
     if not isinstance(name, str) or name not in allowed:
-        raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")
+        raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")  # in torch's words, see read_file.py
     return _Function()
 
 
@@ -192,9 +193,11 @@ class _Cleaner:
         self._file, self._size, self._make_history = file, size, make_history
         self._storages: set[int] = set()  # addresses of the memory of tensors
         self._total = 0  # bytes of this memory
-        self._seen: dict[int, tuple[Any, Any]] = {}  # the original keeps its id from being used again
+        # Original and cleaned container by id of the original, which must stay alive to keep its id.
+        self._cleaned: dict[int, tuple[Any, Any]] = {}
 
     def clean(self, value: Any) -> Any:
+        """Return a value without placeholders. Dictionaries and lists are changed in place."""
         if isinstance(value, Tensor):
             self._check(value)
         elif isinstance(value, _Array):
@@ -203,18 +206,22 @@ class _Cleaner:
             return self._make_history(value)
         elif isinstance(value, (_DType, _Schedule)):
             return None
-        elif isinstance(value, (dict, list)) and id(value) not in self._seen:
-            self._seen[id(value)] = value, value
-            if isinstance(value, dict):
-                for key in [key for key, item in value.items() if isinstance(item, _Function)]:
-                    del value[key]
-            for key in list(value) if isinstance(value, dict) else range(len(value)):
-                value[key] = self.clean(value[key])
-        elif type(value) is tuple:
-            if id(value) not in self._seen:
-                self._seen[id(value)] = value, tuple(self.clean(item) for item in value)
-            return self._seen[id(value)][1]
+        elif isinstance(value, (dict, list)) or type(value) is tuple:
+            if id(value) not in self._cleaned:
+                self._clean_container(value)
+            return self._cleaned[id(value)][1]
         return value
+
+    def _clean_container(self, value: dict | list | tuple) -> None:
+        if isinstance(value, tuple):
+            self._cleaned[id(value)] = value, tuple(self.clean(item) for item in value)
+            return
+        self._cleaned[id(value)] = value, value  # before its items, which may contain it
+        if isinstance(value, dict):
+            for key in [key for key, item in value.items() if isinstance(item, _Function)]:
+                del value[key]
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            value[key] = self.clean(value[key])
 
     def _check(self, tensor: Tensor) -> None:
         kind = None

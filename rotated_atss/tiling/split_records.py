@@ -108,7 +108,7 @@ def label_bytes(labels: Labels) -> bytes:
     Example:
         >>> import numpy as np
         >>> label_bytes(Labels(np.zeros((0, 8)), (), np.zeros(0, int), np.zeros(0, int)))
-        b'\\x00\\x00\\x00'
+        b'\x00\x00\x00'
     """
     names = "\0".join(labels.names).encode()
     return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])

@@ -12,7 +12,7 @@ from rotated_atss.visualization.level_style import level_diameter, plot_outline,
 from rotated_atss.visualization.text_boxes import ascii_text
 
 _LEGEND_INCHES, _TITLE_INCHES, _DPI = 3.3, 0.45, 100
-_ENLARGED_PX, _REDUCED_PX = 1280, 1800  # longest side of small and of large images in the picture
+_MIN_SIDE_PX, _MAX_SIDE_PX = 1280, 1800  # longer side in the picture; smaller images are enlarged, larger ones reduced
 _MAX_NUMBERED = 150  # numbers of more objects hide the points
 _NO_POSITIVE, _IGNORED = "#ff2d2d", "0.65"
 
@@ -52,7 +52,7 @@ def plot_assignment(
     from matplotlib.figure import Figure
 
     height, width = image_bgr.shape[:2]
-    scale = min(max(_ENLARGED_PX / max(height, width), 1.0), _REDUCED_PX / max(height, width))
+    scale = min(max(_MIN_SIDE_PX / max(height, width), 1.0), _MAX_SIDE_PX / max(height, width))
     size = width * scale / _DPI + _LEGEND_INCHES, max(height * scale / _DPI, 4.2) + _TITLE_INCHES
     figure = Figure(figsize=size, dpi=_DPI)
     FigureCanvasAgg(figure)
@@ -85,7 +85,7 @@ def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int
 
 
 def _diameter(level: int, finest_step: float) -> float:
-    """Return the diameter of a level's points, in points: on the finest level they do not touch."""
+    """Return the diameter of a level's markers, 1/72 inch: on the finest level 60% of the step of its cells, 2 to 6."""
     return min(6.0, max(2.0, 0.6 * finest_step)) * level_diameter(level)
 
 
@@ -94,13 +94,13 @@ def _add_legend(figure: Any, axis: Any, size: tuple[float, float], objects: int,
     from matplotlib.lines import Line2D
 
     handles, labels = axis.get_legend_handles_labels()
-    lines = [("0.4", "-", count_of(objects - without, "object") + " with positives")]
+    lines = [("0.4", "-", count_of(objects - without, "object") + " with positives (white)")]
     lines += [(_NO_POSITIVE, "-", count_of(without, "object") + " without positives")] if without else []
     lines += [(_IGNORED, "--", count_of(ignored, "ignored object"))] if ignored else []
     style: Any
     for color, style, label in lines:
         handles.append(Line2D([], [], color=color, linestyle=style, linewidth=2))
-        labels.append(label + (" (white)" if color == "0.4" else ""))
+        labels.append(label)
     figure.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(1 - (_LEGEND_INCHES - 0.12) / size[0], 1 - 0.45 / size[1]),
         fontsize=11, frameon=False, labelspacing=1.0, borderaxespad=0, title="centers of the positive priors",

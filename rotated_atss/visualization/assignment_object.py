@@ -19,10 +19,11 @@ from rotated_atss.visualization.text_boxes import ascii_text
 
 _OTHERS = "0.75"
 _DIAMETER = 6.5  # points, of the finest level
+_COLUMN_INCHES = 7.8
 _ROWS_INCHES = (0.6, 7.6, 4.7, 1.75, 0.85)  # title, picture, IoUs, text, legend
 # left, right, above and below: of the picture, the IoUs and the text
 _MARGINS_INCHES = ((0.45, 0.45, 0.6, 0.1), (0.95, 0.3, 0.3, 0.6), (0.45, 0.1, 0.1, 0.0))
-_SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}  # over the marker of a candidate that reaches the threshold in vain
+_SIGNS = {CENTER_OUTSIDE: "x", LOST: "+"}  # over the marker of a candidate above the threshold that is not positive
 _MEANING = {
     POSITIVE: "filled: positive",
     BELOW_THRESHOLD: "hollow: candidate, IoU below t",
@@ -38,7 +39,8 @@ class TracePanel:
     Attributes:
         title: Title of the panel.
         trace: The trace.
-        compared: (4, 2) corners of the box whose IoU with the priors counts.
+        compared: (4, 2) corners of the box that the assigner compares with the priors: the object's oriented box or its
+            circumscribed horizontal box.
         polygon: (4, 2) corners of the object.
         best_prior: (4, 2) corners of the prior of highest IoU; None without candidates.
     """
@@ -72,7 +74,7 @@ def plot_object(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.8 * len(panels), sum(_ROWS_INCHES)), dpi=100)
+    figure = Figure(figsize=(_COLUMN_INCHES * len(panels), sum(_ROWS_INCHES)), dpi=100)
     FigureCanvasAgg(figure)
     height = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
     figure.text(0.5, height, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
@@ -93,13 +95,15 @@ def plot_object(
 
 def _column_axes(figure: Any, column: int, columns: int) -> list[Any]:
     """Add the axes of a column: picture, IoUs and text."""
-    height, top = sum(_ROWS_INCHES), _ROWS_INCHES[0]
+    figure_width, figure_height = columns * _COLUMN_INCHES, sum(_ROWS_INCHES)
+    top = _ROWS_INCHES[0]
     axes = []
     for inches, (left, right, above, below) in zip(_ROWS_INCHES[1:4], _MARGINS_INCHES):
-        box = (column * 7.8 + left, height - top - inches + below, 7.8 - left - right, inches - above - below)
-        axes.append(figure.add_axes(
-            (box[0] / (7.8 * columns), box[1] / height, box[2] / (7.8 * columns), box[3] / height)
-        ))  # fmt: skip
+        x, y = column * _COLUMN_INCHES + left, figure_height - top - inches + below
+        width, height = _COLUMN_INCHES - left - right, inches - above - below
+        axes.append(figure.add_axes((
+            x / figure_width, y / figure_height, width / figure_width, height / figure_height
+        )))  # fmt: skip
         top += inches
     return axes
 
@@ -130,7 +134,7 @@ def crop_window(panels: Sequence[TracePanel]) -> tuple[float, float, float, floa
         shown = np.isin(trace.level.numpy(), trace.level[trace.is_positive].numpy())
         offsets = np.abs(trace.prior_centers.double().numpy()[shown] - center)
         reach += [float(offsets.max())] if offsets.size else []
-    half = 1.08 * max(reach) if max(reach) > 18 else 18.0
+    half = 1.08 * max(reach) if max(reach) > 18 else 18.0  # a margin of 8%, and no window below 36 px
     return float(center[0] - half), float(center[1] - half), float(center[0] + half), float(center[1] + half)
 
 
@@ -217,7 +221,7 @@ def _spread(values: NDArray[np.float64], near: float) -> NDArray[np.float64]:
     offset, rank = np.zeros(len(values)), 0
     for before, row in zip(order, order[1:]):
         rank = rank + 1 if values[row] - values[before] < near else 0
-        offset[row] = 0.11 * (rank + 1 >> 1) * (1 if rank % 2 else -1)
+        offset[row] = 0.11 * ((rank + 1) // 2) * (1 if rank % 2 else -1)
     return np.clip(offset, -0.45, 0.45)
 
 

@@ -70,10 +70,8 @@ def place_legend(annotations: Sequence[Annotation], image_height: int, scale: fl
     step = text_wh("", scale)[1] + 2
     lines = []
     for index, ((name, color, dashed), count) in enumerate(sorted(counts.items())):
-        text, y = (
-            f"{ascii_text(name)} {count}{' (dashed)' * dashed}",
-            max(0, image_height - step * (len(counts) - index)),
-        )
+        text = f"{ascii_text(name)} {count}{' (dashed)' if dashed else ''}"
+        y = max(0, image_height - step * (len(counts) - index))
         lines.append(TextBox(text, slice(y, y + step), slice(3, 3 + text_wh(text, scale)[0]), color))
     return lines
 
@@ -143,6 +141,6 @@ def _is_free(text_box: TextBox, occupied: NDArray[np.uint8]) -> bool:
         return True
     start, end = np.array(text_box.leader)
     length = int(np.abs(end - start).max())
-    steps = np.arange(max(0, length - 2))[:, None] / max(1, length)  # the box itself begins at the end
+    steps = np.arange(max(0, length - 2))[:, None] / max(1, length)  # without the end, which lies on the box itself
     points = np.rint(start + steps * (end - start)).astype(int)
     return not occupied[points[:, 1], points[:, 0]].any()

@@ -1,4 +1,4 @@
-"""An image twice: with its ground truth and with what a model finds, or with the points of priors."""
+"""Pictures for logs: ground truth beside detections, and the points of priors on an image."""
 
 from __future__ import annotations
 

@@ -60,11 +60,8 @@ def plot_points(axis: Any, xy: Any, level: int, diameter: float, *, filled: bool
 
         plot_points(axis, centers[level == 0], 0, 6.0)
     """
-    color, marker, style = (
-        level_color(level),
-        level_marker(level),
-        dict(linestyle="none", zorder=5 + filled - level / 100),
-    )  # fine levels on top
+    color, marker = level_color(level), level_marker(level)
+    style: dict[str, Any] = dict(linestyle="none", zorder=5 + filled - level / 100)  # fine levels on top
     x, y = (xy[:, 0], xy[:, 1]) if len(xy) else ([], [])
     if filled:
         axis.plot(

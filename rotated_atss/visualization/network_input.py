@@ -149,7 +149,7 @@ def _text_width(text: str) -> int:
 
 
 def _draw_direction(canvas: Image, box: NDArray[np.float64], color_bgr: Color) -> None:
-    """Draw a line from the center to the middle of the side at which the width ends."""
+    """Draw a line from the center along the width, to the middle of the side that it reaches."""
     center = box[:2] - 0.5
     end = center + box[2] / 2 * np.array([np.cos(box[4]), np.sin(box[4])])
     _draw_line(canvas, center, end, color_bgr)

@@ -56,7 +56,7 @@ def draw_outline(
 def _draw_dashed_line(
     canvas: Image, start: NDArray[np.float64], end: NDArray[np.float64], color: Color, thickness: int
 ) -> None:
-    """Draw an odd number of equal parts alternately; edges far outside the canvas are solid."""
+    """Divide a line into an odd number of equal parts and draw every second one; lines far outside are solid."""
     length = float(np.hypot(*(end - start)))
     parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
     if parts > 2 * sum(canvas.shape[:2]):

@@ -2,8 +2,8 @@
 
 ``safe`` is the default. Its nine colors differ by at least 33 in CIE Lab (1976) for normal vision, protanopia and
 deuteranopia, and by at least 18 for tritanopia; 2.3 is just noticeable (Mahy et al., Color Research and Application 19,
-1994). In ``dota`` two of the 15 classes of DOTA-v1.0 differ by 2 for deuteranopia. Nine further classes have the same
-colors with dashed lines: of DOTA, those whose objects are large or rare.
+1994). In ``dota`` two of the 15 classes of DOTA-v1.0 differ by 2 for deuteranopia. With dashed lines the nine colors of
+``safe`` serve nine further classes; of DOTA's classes, those with large or rare objects are dashed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SAFE_COLORS: tuple[Color, ...] = (
     (150, 120, 75),  # brown
     (0, 135, 135),  # teal
 )
-"""RGB colors of ``safe``: of all nine colors that a search in steps of 15 levels tried, those with the largest smallest
-distance, with a lightness of 50 to 94 and a distance of 20 from white."""
+"""RGB colors of ``safe``, found by a search over RGB values in steps of 15: the nine colors whose smallest distance is
+largest, with a lightness of 50 to 94 and a distance of at least 20 from white."""
 
 _SOLID = (
     *("plane", "ship", "small-vehicle", "large-vehicle", "storage-tank", "harbor", "tennis-court"),
@@ -57,8 +57,8 @@ _DOTA_STYLES = dict(zip(_SOLID + _DASHED, _STYLES))
 def class_styles(names: Iterable[str], palette: str = "safe") -> dict[str, ClassStyle]:
     """Return a style for each class; 18 classes are all different in ``safe``.
 
-    Classes of DOTA have their own styles in every picture. Other classes have, in alphabetical order, those that the
-    classes of DOTA among ``names`` leave, solid ones first.
+    A class of DOTA has the same style in every picture. The other classes, in alphabetical order, get the styles that
+    no class of DOTA in ``names`` has, solid ones first.
 
     Args:
         names: Class names, in any order.
@@ -97,10 +97,10 @@ def class_color(name: str) -> Color:
 
 
 def class_colors(names: Iterable[str]) -> dict[str, Color]:
-    """Return an RGB color for each class: that of :func:`class_color`, or the next that no class before it has.
+    """Return an RGB color for each class: that of :func:`class_color`, or the next one of ``PALETTE`` if it is taken.
 
-    Classes of DOTA have their color of ``PALETTE``; the colors of other classes differ from each other, as far as
-    ``PALETTE`` has enough. The order of the names has no influence.
+    Classes of DOTA always have their color of ``PALETTE``. The colors of other classes differ from each other, unless
+    there are more classes than colors. The order of the names has no influence.
 
     Example:
         >>> colors = class_colors(["truck", "tree", "pier"])

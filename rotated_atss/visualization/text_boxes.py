@@ -34,9 +34,11 @@ class Annotation:
     @property
     def captions(self) -> list[str]:
         """Candidate captions, the longest first: class and score, then the score alone."""
-        score = [] if self.score is None else [f"{self.score:.2f}"]
-        name = [] if self.name is None else [ascii_text(self.name)]
-        return [" ".join(name + score)] + (score if name else []) if name + score else []
+        score = None if self.score is None else f"{self.score:.2f}"
+        if self.name is None:
+            return [] if score is None else [score]
+        name = ascii_text(self.name)
+        return [name] if score is None else [f"{name} {score}", score]
 
 
 @dataclass(frozen=True)

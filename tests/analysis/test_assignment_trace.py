@@ -1,6 +1,7 @@
 """The trace of ATSS equals the assignment, and its numbers those of the slow reference of Algorithm 1."""
 
 import json
+import re
 import statistics
 
 import pytest
@@ -124,6 +125,13 @@ def test_json_and_text_agree_with_the_trace():
         assert table[index + 1].split()[0] == str(index)
         assert table[index + 1].split()[-5:] == [str(count) for count in counts[index].tolist()]
         assert format_trace(trace, STRIDES)[-1].split()[1] == str(content["positives"])
+
+
+def test_titles_of_the_strides_end_above_the_last_digit_of_their_counts():
+    counts = torch.tensor([[1, 2, 3, 4, 567]])
+    lines = format_objects(torch.tensor([[9.0, 9, 30, 10, 0.5]]), ["ship"], counts, STRIDES).splitlines()
+    titles, row = ([match.end() for match in re.finditer(r"\S+", line)][-5:] for line in lines)
+    assert titles == row
 
 
 def test_text_counts_the_priors_of_a_location():

@@ -29,15 +29,16 @@ class BadImageError(UserError):
 class LoadTile(LoadImageFromFile):
     """Load the image of a tile: MMCV's ``LoadImageFromFile`` with the reader of ``split`` and ``predict``.
 
-    The pixels are those of ``LoadImageFromFile``, with three exceptions: bands beyond red, green and blue change no
-    color, values of other types than 8 bits are scaled, and an image that cannot be read right raises a one-line
-    :class:`UserError`. Images of a remote backend, or in another color type, are loaded by MMCV.
+    The pixels are those of ``LoadImageFromFile``, with three exceptions. Bands after red, green and blue (alpha) do
+    not affect the colors. Values of other types than 8 bits are scaled. An image that is damaged, or whose scaling
+    is not given, raises a one-line :class:`UserError`. MMCV still loads images of a remote backend or with another
+    color type.
 
     Args:
-        bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). None refuses 16-bit images, as a
-            number counted per image or per data set would differ between training and testing.
-        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.image_reader.PixelOptions`; training
-            needs ``none`` or two numbers, for the same reason.
+        bits: Used bits of 16-bit images, 8 to 16: values are divided by 2^(bits - 8). With None, 16-bit images raise an
+            error: bits counted from the images could differ between training and testing.
+        scaling: Scaling of images of other types, as in :class:`rotated_atss.io.image_reader.PixelOptions`: ``none`` or
+            two numbers. ``auto`` and ``percentile`` raise an error for such images, for the same reason.
         bands: Numbers of the bands of red, green and blue, or of gray, from 1; None follows the file.
         kwargs: Arguments of ``LoadImageFromFile``.
     """
@@ -90,9 +91,10 @@ class LoadTile(LoadImageFromFile):
             return UserError(
                 f"{dtype} images need a scaling in numbers, got {self.options.scaling}", where=path, hint=hint
             )
-        used = f", got {used_bits(count_values(sample_values(path, self.options)))} of {MAX_BITS} bits used"
+        bits = used_bits(count_values(sample_values(path, self.options)))
         hint = f"set bits of {name} in all pipelines of the config, or split the images first"
-        return UserError(f"16-bit images need the number of used bits{used}", where=path, hint=hint)
+        what = f"16-bit images need the number of used bits, got {bits} of {MAX_BITS} bits used"
+        return UserError(what, where=path, hint=hint)
 
 
 @TRANSFORMS.register_module()

@@ -20,7 +20,7 @@ from rotated_atss.io.status_line import StatusLine, emphasize
 
 FILE_ONLY = {"extra": {"file_only": True}}  # arguments of a logger's call, for a message of the log file only
 
-# parts of warnings that are not printed: MMEngine gives the second one for a local database, too
+# Parts of warnings that are not printed. MMEngine's second one asks for a server even if a local database is used.
 _NOTICES = ("deprecated", "make sure that the mlflow server is running")
 _FRAMEWORK = tuple(str(Path(package.__file__).parent) for package in (mmengine, mmcv, mmdet) if package.__file__)
 
@@ -119,10 +119,11 @@ def install_console(logger: logging.Logger) -> ConsoleHandler:
         >>> logger.info("device: cpu")
         device: cpu
     """
-    # MMEngine reuses a logger of the same name, of another run that began in the same second.
+    # Two runs of a config that begin in the same second share one of MMEngine's loggers: it has a ConsoleHandler then.
     kinds = (logging.StreamHandler, ConsoleHandler)
     printing = [handler for handler in logger.handlers if type(handler) in kinds]
-    console = ConsoleHandler(min((handler.level for handler in printing), default=logging.ERROR) or logging.INFO)
+    lowest = min((handler.level for handler in printing), default=logging.ERROR)
+    console = ConsoleHandler(lowest or logging.INFO)  # NOTSET is 0
     for handler in printing:
         console.filters.extend(handler.filters)
         logger.handlers.remove(handler)

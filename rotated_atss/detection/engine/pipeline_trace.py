@@ -1,4 +1,8 @@
-"""What a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop."""
+"""What a pipeline does to a sample: the image and boxes as loaded, and the boxes that its steps drop.
+
+Transforms do not report the boxes that they drop. Each step therefore gets the ignore flags of the boxes as an array
+that also carries their row numbers: the numbers that are left after the step are those of the kept boxes.
+"""
 
 from __future__ import annotations
 
@@ -104,18 +108,18 @@ class _RecordedStep:
         trace.quarter_turns = after.get("quarter_turns", trace.quarter_turns)
         if trace.image is None and "img" in after:
             trace.image = after["img"].copy()
-        if before is None and "gt_bboxes" in after:
+        if before is None and "gt_bboxes" in after:  # this step loaded the boxes
             _record_boxes(trace, after)
         return after
 
     def __getattr__(self, name: str) -> Any:
-        if name == "step":
+        if name == "step":  # not set yet while a copy is created: self.step would call this method again
             raise AttributeError(name)
         return getattr(self.step, name)
 
 
 class _NumberedFlags(np.ndarray):
-    """Flags of boxes with the numbers of the boxes, which selections keep."""
+    """Flags of boxes with the row numbers of the boxes; a selection of flags selects their numbers, too."""
 
     numbers: np.ndarray | None
 
@@ -174,7 +178,10 @@ def built_datasets(dataset: Any) -> Iterator[Any]:
         >>> list(built_datasets(SimpleNamespace(dataset=inner))) == [inner]
         True
     """
-    inner = getattr(dataset, "datasets", None) or [each for each in [getattr(dataset, "dataset", None)] if each]
+    inner = getattr(dataset, "datasets", None)
+    if not inner:
+        wrapped = getattr(dataset, "dataset", None)
+        inner = [wrapped] if wrapped else []
     if not inner:
         yield dataset
     for each in inner:

@@ -21,8 +21,8 @@ WINDOW = 50  # iterations of the means
 class ProgressHook(Hook):
     """Print where a training, validation or test is, its rate, memory and remaining time.
 
-    On a terminal one line is updated in place. Otherwise, and if each iteration is logged, a line is printed at the
-    interval of MMEngine's ``LoggerHook``. The log file has MMEngine's own lines.
+    On a terminal one line is updated in place. Elsewhere, and on a terminal if every iteration is logged, a new line is
+    printed at the interval of MMEngine's ``LoggerHook``. The log file has MMEngine's own lines.
 
     Args:
         console: Where the lines are printed.
@@ -42,14 +42,11 @@ class ProgressHook(Hook):
         """Show the state of the training."""
         if not is_main_process():
             return
-        hook, is_last = self.log_hook, self.end_of_epoch(runner.train_dataloader, batch_idx)
-        is_last = is_last and not _is_by_iterations(runner)
-        is_due = self.every_n_inner_iters(batch_idx, hook.interval) or (
-            is_last and (not hook.ignore_last or len(runner.train_dataloader) <= hook.interval)
-        )
+        ends_epoch = not _is_by_iterations(runner) and self.end_of_epoch(runner.train_dataloader, batch_idx)
+        is_due = self._is_logged(runner, batch_idx, ends_epoch)
         if self.console.status.is_shown or is_due:
             self._show(_train_progress(runner, batch_idx, data_batch), is_due)
-        if is_last:
+        if ends_epoch:
             self.console.status.keep()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -82,6 +79,12 @@ class ProgressHook(Hook):
     def after_run(self, runner: Runner) -> None:
         """Remove the line of a test."""
         self.console.status.clear()
+
+    def _is_logged(self, runner: Runner, batch_idx: int, ends_epoch: bool) -> bool:
+        """Return whether ``LoggerHook`` logs this iteration: at its interval, and usually at the end of an epoch."""
+        interval = self.log_hook.interval
+        logs_end = not self.log_hook.ignore_last or len(runner.train_dataloader) <= interval
+        return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_end)
 
     def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
         is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
@@ -122,7 +125,7 @@ def _progress(runner: Runner, mode: str, place: str, images: int, **values: Any)
 
 
 def _place(runner: Runner, offset: int) -> str:
-    """Return the epoch or iteration of a training; ``offset`` counts the current one."""
+    """Return the epoch or iteration of a training: those finished plus ``offset``, which is 1 during an iteration."""
     loop = runner.train_loop
     if _is_by_iterations(runner):
         return f"iteration {min(loop.iter + offset, loop.max_iters)}/{loop.max_iters}"
@@ -134,7 +137,7 @@ def _is_by_iterations(runner: Runner) -> bool:
 
 
 def _num_images(dataloader: Any, data_batch: Any) -> int:
-    """Return the images per batch; the last batch of a pass can have fewer than the mean time is of."""
+    """Return the images per full batch: the mean time is that of full batches, also after a smaller last one."""
     if getattr(dataloader, "batch_size", None):
         return dataloader.batch_size
     inputs = data_batch.get("inputs") if isinstance(data_batch, dict) else data_batch
@@ -142,7 +145,7 @@ def _num_images(dataloader: Any, data_batch: Any) -> int:
 
 
 def _memory() -> tuple[str, int] | None:
-    """Return the most memory of the GPU that tensors had, or the memory of this process."""
+    """Return ``GPU`` and the peak memory of tensors, or without a GPU ``RSS`` and the memory of this process, bytes."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return "GPU", torch.cuda.max_memory_allocated()
     resident = resident_bytes()

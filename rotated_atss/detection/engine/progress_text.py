@@ -1,4 +1,4 @@
-"""The line that tells how far a run is and how fast."""
+"""The line that shows how far a run is and how fast."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Progress:
         loss: Mean loss of the latest iterations.
         lr: Learning rate.
         seconds: Seconds per iteration, mean of the latest ones.
-        loading: Seconds of these in which the device waits for data.
+        loading: Part of ``seconds`` in which the device waits for data.
         images: Images per iteration, of all processes.
         remaining: Seconds until the end.
-        memory: Bytes that the run uses, and what they are a measure of.
+        memory: What is measured, ``GPU`` or ``RSS`` (of the process), and its bytes.
     """
 
     place: str

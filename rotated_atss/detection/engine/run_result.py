@@ -48,8 +48,9 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         hook: The hook that was registered before it.
 
     Returns:
-        Names and plain values: ``checkpoint``, ``epochs`` (None for a schedule of iterations), ``iterations``,
-        ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None without validation), and where they are.
+        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``epochs`` (None for a schedule of
+        iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None without
+        validation) and, if there is one, ``best_checkpoint``.
     """
     loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
     best = runner.message_hub.runtime_info.get("best_ckpt")

@@ -60,10 +60,10 @@ def choose_images(dataset: Any, number: int, world_size: int = 1) -> dict[str, T
 
 
 def read_truth(dataset: Any, index: int) -> TruthOfImage:
-    """Return the ground truth of an image: that of the dataset, or for tiles without any that of their label file.
+    """Return the ground truth of an image: that of the dataset or, if it has none, that of the tile's label file.
 
     Args:
-        dataset: A dataset of this package. One of tiles that is tested reads no labels.
+        dataset: A dataset of this package. A dataset of tiles in test mode reads no labels, so the file is read here.
         index: Index of the image.
     """
     info, classes = dataset.get_data_info(index), dataset.metainfo["classes"]
