@@ -10,8 +10,8 @@ from rotated_atss.cli import COMMANDS, build_parser
 from rotated_atss.configs import config_names
 
 # kinds of values, by words of the metavar
-_FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR"}
-_FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES"}
+_FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR", "TILES"}
+_FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES", "REPORT"}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: ignore for DOTA v1.0, count for the others)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="number of threads (default: one per core)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress bar; the table is still printed")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar; results are still printed")
 
 
 def reject_dota_rules(args: argparse.Namespace) -> None:

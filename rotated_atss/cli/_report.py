@@ -42,10 +42,13 @@ def add_report_arguments(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--max-images", type=int, metavar="N", default=MAX_IMAGES,
-        help="largest number of images shown, those with the most errors first (default: %(default)s)",
+        help="largest number of images shown: the best and the worst first, then those with the most errors "
+        "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--assignment", metavar="JSON", help="result of assignment-stats --json on the training set, to show beside"
+        "--assignment",
+        metavar="JSON",
+        help="result of assignment-stats --json on the training set, which the report then shows",
     )
 
 

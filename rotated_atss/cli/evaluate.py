@@ -80,9 +80,10 @@ def _run_dota(args: argparse.Namespace) -> int:
 
 
 def _check_outputs(args: argparse.Namespace, inputs: list) -> None:
-    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.io.files import check_output_apart, check_writable
 
     if args.json:
         check_output_apart(args.json, inputs, hint="choose another --json")
+        check_writable(args.json)
     if args.report:
         check_report_options(args, args.report, inputs, [args.json] if args.json else [])

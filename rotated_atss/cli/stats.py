@@ -50,12 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from rotated_atss.analysis.dataset_report import report_dataset
     from rotated_atss.analysis.dataset_tables import format_dataset
-    from rotated_atss.io.files import check_output_apart, write_json
+    from rotated_atss.io.files import check_output_apart, check_writable, write_json
     from rotated_atss.io.processes import available_cores
 
     inputs = _check_arguments(args)
     for target in filter(None, (args.json, args.out)):
         check_output_apart(target, inputs, may_contain_inputs=True)
+    if args.json:
+        check_writable(args.json)
     workers = args.workers or available_cores()
     objects = _read(args, workers)
     count_tiles = None if args.data or _is_coco_of_small_images(args, objects) else _tile_counter(objects, workers)

@@ -21,6 +21,7 @@ from rotated_atss.report.viewer_images import choose_images, viewer_images
 
 MAX_IMAGES = 100
 """Default number of images that get a viewer page."""
+_TEMPORARIES = (f".{REPORT_JSON}.*.part", "tables/.*.csv.*.part")  # of a report that was killed before its first file
 
 
 def write_report(
@@ -105,11 +106,17 @@ def check_report_folder(out: str | Path, outputs: Iterable[str | Path] = ()) -> 
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise UserError("the output is not a folder", where=out, hint="choose a new or empty folder")
-    if out.is_dir() and any(out.iterdir()) and not is_report(out / REPORT_JSON):
+    if out.is_dir() and not is_report(out / REPORT_JSON) and _has_files(out):
         raise UserError("the folder is not empty and has no report", where=out, hint="choose a new or empty folder")
     for path in outputs:
         if out.resolve() in (Path(path).resolve(), *Path(path).resolve().parents):
             raise UserError(f"the folder of the report would contain {path}", where=out, hint="choose another folder")
+
+
+def _has_files(folder: Path) -> bool:
+    """Return whether a folder has files other than those under temporary names of an interrupted report."""
+    parts = {path for pattern in _TEMPORARIES for path in folder.glob(pattern)}
+    return any(not path.is_dir() and path not in parts for path in folder.rglob("*"))
 
 
 def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str, str]) -> None:
@@ -117,7 +124,8 @@ def _write_figures(content: dict[str, Any], out: Path, more_tables: Mapping[str,
     tables = {**tables_from_json(content), **more_tables}
     files = {out / "tables" / f"{name}.csv": text.encode(errors="backslashreplace") for name, text in tables.items()}
     text = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
-    atomic_write_all({**files, out / REPORT_JSON: text.encode()})
+    atomic_write_all({out / REPORT_JSON: text.encode(), **files})  # the first one marks the folder as a report
+    (out / "index.html").unlink(missing_ok=True)
     if not more_tables:
         (out / "tables" / "detections.csv").unlink(missing_ok=True)
     for folder in ("viewer", "thumbnails"):

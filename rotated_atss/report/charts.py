@@ -106,10 +106,15 @@ def _line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: str, das
     return element(
         "path",
         element("title", name),
-        class_=class_,
+        class_=f"{class_} point" if len(curve[x.field]) == 1 else class_,
         data_series=index,
-        d=axes.path(curve[x.field], curve[y.field]) or None,
+        d=_path(axes, curve[x.field], curve[y.field]) or None,
     )
+
+
+def _path(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> str:
+    """Return the ``d`` attribute of a line; a single point becomes a short one, which its round ends make visible."""
+    return axes.path([xs[0]] * 2, [ys[0]] * 2) if len(xs) == 1 else axes.path(xs, ys)
 
 
 def _mark(axes: Axes, value: float | None) -> Html | None:

@@ -18,7 +18,7 @@ from rotated_atss.dota.ap_result import EvaluationResult
 from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS
-from rotated_atss.errors import count_of
+from rotated_atss.errors import count_of, printable
 from rotated_atss.report.build import MAX_IMAGES, write_report
 from rotated_atss.report.image_files import find_images
 
@@ -137,9 +137,18 @@ def _report(
     )  # fmt: skip
     images = find_images(data.images, options.images)
     if options.images:
-        total = count_of(len(data.images), "image")
-        log(f"{len(images)} of {total} found in {', '.join(map(str, options.images))}")
+        log(_found(len(images), data.images, options.images))
     report = build_report(data, ap, settings, workers=options.workers)
+    if len(data.detections.scores) and not (data.detections.scores >= report.score_threshold).any():
+        log(f"no detection has a score of at least {report.score_threshold:g}: all counts of detections are 0")
     index = write_report(report, options.out, images, options.baseline, options.max_images, progress=options.progress)
     log(f"report: {index}")
     return index
+
+
+def _found(number: int, ids: Sequence[str], folders: Sequence[str | Path]) -> str:
+    """Return how many images the folders have, and what the report lacks without the others."""
+    text = f"{number} of {count_of(len(ids), 'image')} found in {', '.join(map(str, folders))}"
+    if number:
+        return text if number == len(ids) else f"{text}; the others have no picture"
+    return f"{text}; the report has no pictures" + (f" (the first image is {printable(ids[0])})" if ids else "")

@@ -68,6 +68,8 @@ def test_commands_and_options_are_those_of_the_parsers(complete):
         (["train", "--work-dir", "ti"], ["tiles of P1"]),
         (["train", "--resume", "ti"], ["tiles of P1", "tiny.pth"]),
         (["test", "tin"], ["tiny.pth"]),
+        (["stats", "--data", "ti"], ["tiles of P1"]),
+        (["report", "--baseline", "ti"], ["tiles of P1", "tiny.pth"]),
         (["train", "--seed", ""], []),
         (["models", ""], ["list", "download", "info", "publish"]),
         (["models", "download", "resnet3"], ["resnet34"]),

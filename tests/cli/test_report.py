@@ -214,3 +214,70 @@ def test_no_value_of_a_report_can_break_the_pages(folders, inputs, user_error):
             assert code in (0, 2), key
     (folders / "bad.json").write_text(json.dumps({**content, "inputs": {"detections": float("nan")}}))
     assert "bad.json" in user_error("report", "--json", folders / "bad.json", "--out", folders / "again")
+
+
+@pytest.mark.parametrize(
+    ("present", "line"),
+    [
+        (("P1", "P2"), "2 of 2 images found in {folder}"),
+        (("P1",), "1 of 2 images found in {folder}; the others have no picture"),
+        ((), "0 of 2 images found in {folder}; the report has no pictures (the first image is P1)"),
+    ],
+)
+def test_images_that_are_not_found(present, line, folders, inputs, capsys):
+    for image in {"P1", "P2"} - set(present):
+        (folders / f"images/{image}.png").rename(folders / f"images/x{image}.png")
+    assert main(["report", *inputs, "--out", str(folders / "rep"), "--images", str(folders / "images")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == line.format(folder=folders / "images")
+
+
+@pytest.mark.parametrize(("score", "stated"), [("0.9", False), ("0.91", True)])
+def test_a_score_that_no_detection_has(score, stated, folders, inputs, capsys):
+    assert main(["report", *inputs, "--out", str(folders / "rep"), "--score", score]) == 0
+    line = f"no detection has a score of at least {score}: all counts of detections are 0"
+    assert (line in capsys.readouterr().out.splitlines()) == stated
+    assert (read(folders / "rep")["summary"]["detections"] == 0) == stated
+
+
+def test_a_report_that_was_killed_is_written_again(folders, inputs, monkeypatch):
+    """Killed before its first file, and between its first files and the page."""
+    (folders / "rep/tables").mkdir(parents=True)
+    for name in (".report.json.0123abcd.part", "tables/.classes.csv.0123abcd.part"):
+        (folders / "rep" / name).write_text("half")
+    assert main(["report", *inputs, "--out", str(folders / "rep")]) == 0
+    assert not list((folders / "rep").rglob(".*.part"))
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rotated_atss.report.build.write_pages", killed)
+    assert main(["report", *inputs, "--out", str(folders / "rep"), "--score", "0.7"]) == 130
+    monkeypatch.undo()
+    assert read(folders / "rep")["settings"]["score_threshold"] == 0.7
+    assert not (folders / "rep/index.html").exists(), "no page with the figures of the earlier report"
+    assert main(["report", *inputs, "--out", str(folders / "rep")]) == 0
+    assert (folders / "rep/index.html").exists()
+
+
+def test_temporary_files_of_others_are_not_those_of_a_report(folders, inputs, user_error):
+    (folders / "mine").mkdir()
+    (folders / "mine/.thesis.tex.0123abcd.part").write_text("text")
+    assert "is not empty and has no report" in user_error("report", *inputs, "--out", folders / "mine")
+
+
+def test_a_class_named_all_classes_is_refused(coco_inputs, tmp_path, user_error):
+    """Its curve would be replaced by that of all classes together."""
+    path = tmp_path / "instances.json"
+    path.write_text(path.read_text().replace('"cat"', '"all classes"'))
+    line = user_error("report", *coco_inputs, "--out", tmp_path / "rep")
+    assert "the class name 'all classes' stands for all classes together (rename the class)" in line
+    assert not (tmp_path / "rep").exists()
+
+
+def test_a_folder_as_json_is_refused_before_the_evaluation(folders, inputs, user_error, capsys):
+    words = ["evaluate", *inputs, "--report", folders / "rep", "--json", folders / "images"]
+    assert "images: not the name of a file (add a file name)" in user_error(*words)
+    assert not (folders / "rep").exists()
+    stats = ["stats", "--images", folders / "images", "--labels", folders / "labels", "--json", folders / "merged"]
+    assert "merged: not the name of a file" in user_error(*stats)
+    assert capsys.readouterr().out == ""

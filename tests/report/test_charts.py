@@ -44,6 +44,14 @@ def test_curves_pass_through_their_points() -> None:
     assert chart.index("ship") < chart.index(ALL_CLASSES), "the thick line is drawn last"
 
 
+def test_a_curve_of_one_point_is_visible() -> None:
+    chart = curve_chart({"ship": {"score": [0.5], "f1": [1.0]}}, Axis("score"), Axis("f1"), "curves")
+    path = re.search(r'class="curve point" data-series="0" d="([^"]+)"', chart)
+    assert path is not None
+    assert drawn_points(path[1], Axes(x_range=(0.5, 1))) == [pytest.approx((0.5, 1.0), abs=1e-3)] * 2
+    assert re.search(r"\.curve\.point \{[^}]*stroke-linecap: round", STYLE), "without round ends nothing is drawn"
+
+
 def test_scores_beyond_one_widen_the_axis() -> None:
     chart = curve_chart(
         {"ship": {"score": [4.0, -1.0], "f1": [0.5, 0.5]}}, Axis("score", mark=2.0), Axis("f1"), "curves"
@@ -79,7 +87,7 @@ def test_baseline_is_drawn_dashed_where_the_class_is_known() -> None:
     chart = curve_chart(
         {"ship": curve, "plane": curve}, Axis("score"), Axis("f1"), "c", {"plane": curve, "other": curve}
     )
-    assert re.findall(r'class="curve baseline" data-series="(\d)"', chart) == ["1"]
+    assert re.findall(r'class="curve baseline point" data-series="(\d)"', chart) == ["1"]
 
 
 def test_reliability_points_and_columns() -> None:

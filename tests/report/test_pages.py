@@ -30,10 +30,10 @@ for _new, _old in zip(REPORT["images"], BASELINE["images"]):
     _old["image"] = _new["image"]
 BASELINE["images"][7]["image"] = "only in the baseline"
 CLASS_FIELDS = (
-    "AP50", "AP75", "AP50_95", "f1", "precision", "recall", "best_score_threshold", "tp", "fp", "fn", "objects",
-    "ignored", "detections",
+    "AP50", "AP75", "AP50_95", "f1", "precision", "recall", "best_score_threshold", "tp", "fp", "fn",
+    "detections", "objects", "ignored",
 )  # fmt: skip
-IMAGE_FIELDS = ("f1", "precision", "recall", "tp", "fp", "fn", "objects", "ignored", "detections")
+IMAGE_FIELDS = ("f1", "precision", "recall", "tp", "fp", "fn", "detections", "objects", "ignored")
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,25 @@ def test_summary(page) -> None:
     for label, key in (
         ("Images", "images"),
         ("Objects", "objects"),
-        ("Missed objects", "fn"),
+        ("False negatives", "fn"),
         ("Detections", "detections"),
     ):
         assert terms[label] == shown(summary[key])
+
+
+@pytest.mark.parametrize(
+    ("ignored", "sentence"),
+    [
+        (0, ""),
+        (1, "1 of the detections matches an ignored object and counts as neither true nor false positive."),
+        (1200, "1,200 of the detections match ignored objects and count as neither true nor false positive."),
+    ],
+)
+def test_detections_of_ignored_objects_are_stated(ignored: int, sentence: str, tmp_path: Path) -> None:
+    report = copy.deepcopy(REPORT)
+    report["summary"]["detections"] = report["summary"]["tp"] + report["summary"]["fp"] + ignored
+    text = text_of(parse_page(write_pages(report, tmp_path)).find(".//section[@id='summary']/p"))
+    assert text.endswith(sentence or "IoU > 0.5.")
 
 
 def test_classes(page) -> None:
@@ -235,6 +250,21 @@ def test_only_existing_tables_are_linked(page) -> None:
 
 def test_pictures_of_the_best_images(page) -> None:
     assert [image.get("src") for image in page.iter("img")] == ["thumbnails/best.jpg"]
+    cards = page.findall(".//section[@id='examples']//li")
+    assert sum("no picture" in text_of(card) for card in cards) == len(cards) - 1 > 0
+
+
+def test_without_pictures_no_place_is_kept_for_them(compared) -> None:
+    assert "no picture" not in text_of(compared.find(".//section[@id='examples']"))
+
+
+def test_horizontal_boxes_have_crowds_and_no_errors_of_the_angle(tmp_path) -> None:
+    page = parse_page(write_pages({**copy.deepcopy(REPORT), "kind": "coco"}, tmp_path))
+    kinds = [row[0].split()[0] for row in read_table(page, "Error kinds of all classes")]
+    assert kinds == [kind for kind in KINDS if kind != "angle"]
+    settings = text_of(page.find(".//section[@id='settings']"))
+    assert "Crowd objects" in settings
+    assert "Difficult" not in settings
 
 
 def empty_report() -> dict[str, Any]:
@@ -252,16 +282,28 @@ def empty_report() -> dict[str, Any]:
 
 def test_empty_report(tmp_path) -> None:
     page = parse_page(write_pages(empty_report(), tmp_path, baseline=empty_report()))
+    assert text_of(page.find(".//section[@id='curves']")).endswith("No objects.")
+    assert text_of(page.find(".//section[@id='examples']")).count("No images.") == 2
+
+
+def test_objects_without_detections(tmp_path) -> None:
+    report = empty_report()
+    report["summary"]["objects"] = report["summary"]["fn"] = 3
+    page = parse_page(write_pages(report, tmp_path))
     assert text_of(page.find(".//section[@id='curves']")).endswith("No detections.")
 
 
 def test_assignment_section(tmp_path) -> None:
     group = {"from": 0, "to": None, "objects": 4, "positives_per_object": 2.5, "without": 1}
     assigner = {"positives": 10, "positives_per_object": 2.5, "deviation": 1.0, "without": 1, "by_size": [group]}
-    report = {**copy.deepcopy(REPORT), "assignment": {"objects": 4, "assigners": {"atss <1>": assigner}}}
+    assigner["by_angle"] = [group]
+    assigners = {"atss <1>": assigner, "topk": assigner}
+    report = {**copy.deepcopy(REPORT), "assignment": {"objects": 4, "assigners": assigners}}
     page = parse_page(write_pages(report, tmp_path))
-    assert read_table(page, "Positives per assigner") == [["atss <1>", "2.50", "1.00", "1", "10"]]
+    assert read_table(page, "Positives per assigner") == [[name, "2.50", "1.00", "1", "10"] for name in assigners]
     assert read_table(page, "Positives by size, atss <1>") == [["0 and above", "2.50", "0.250", "4"]]
+    titles = [text_of(title) for title in page.findall(".//section[@id='assignment']//h3")]
+    assert titles == [f"Positives by {group} {name}" for group in ("size", "angle") for name in assigners]
 
 
 def test_damaged_report_writes_nothing(tmp_path) -> None:

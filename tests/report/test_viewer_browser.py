@@ -203,6 +203,22 @@ def test_a_link_opens_a_box_and_shows_it_whatever_the_filters(open_page: Callabl
     assert console_errors(browser) == []
 
 
+def test_a_step_to_a_long_box_never_shows_more_than_the_whole_image(browser: Any, tmp_path: Path) -> None:
+    """Five lengths around a box are more than the image if the box is longer than a fifth of it."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((600, 700, 3), 90, np.uint8))
+    long = [50.0, 50.0, 550.0, 50.0, 550.0, 90.0, 50.0, 90.0]
+    image = ViewerImage("P1", tmp_path / "a.png", [], [ViewerDetection(long, "ship", 0.9, 0.2, "fp", "angle")])
+    pages = write_viewer([image], tmp_path / "report", classes=CLASSES)
+    browser.get((tmp_path / "report" / pages["P1"]).as_uri())
+    wait_until(browser, "return /boxes in view/.test(document.getElementById('status').textContent)")
+    settle(browser)
+    whole = zoom(browser)
+    press(browser, "n")
+    assert fragment(browser) == "#d0"
+    assert zoom(browser) >= whole * 0.999
+    assert status(browser) == (1, 1)
+
+
 def place_of(browser: Any, x: float, y: float) -> list[int]:
     """Position on the page of a position in the image."""
     return browser.execute_script(

@@ -111,7 +111,7 @@ def build_report(
         workers: Number of threads. The result does not depend on it.
 
     Raises:
-        UserError: The score threshold is not finite.
+        UserError: The score threshold is not finite, or a class is named :data:`ALL_CLASSES`.
 
     Example:
         >>> from rotated_atss.analysis.evaluation.ap_figures import from_task1_result
@@ -128,6 +128,8 @@ def build_report(
         >>> report.score_threshold, report.counts
         (0.9, Counts(objects=1, ignored=0, detections=1, tp=1, fp=0))
     """
+    if ALL_CLASSES in data.classes:
+        raise UserError(f"the class name {ALL_CLASSES!r} stands for all classes together", hint="rename the class")
     overlaps = find_overlaps(data, workers)
     matcher = Matcher(data, overlaps, IOU_THRESHOLD)
     matches = matcher.match(IOU_THRESHOLD)

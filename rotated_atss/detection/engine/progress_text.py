@@ -46,9 +46,14 @@ def format_progress(progress: Progress) -> str:
         parts.append(f"eta {timedelta(seconds=int(progress.remaining))}")
     if progress.lr is not None:
         parts.append(f"lr {progress.lr:.2e}")
-    parts += [f"{progress.images / seconds:.1f} images/s", f"{progress.seconds:.2f} s/step"]
+    parts += [f"{_format_rate(progress.images / seconds)} images/s", f"{progress.seconds:.2f} s/step"]
     parts.append(f"loading {progress.loading / seconds:.0%}")
     if progress.memory is not None:
         name, size = progress.memory
         parts.append(f"{name} {size / 1e9:.1f} GB")
     return "  ".join(parts)
+
+
+def _format_rate(rate: float) -> str:
+    """Return a rate with one decimal, or with two digits below 1: "0.0" would hide how slow a CPU is."""
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"

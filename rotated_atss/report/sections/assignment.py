@@ -29,14 +29,15 @@ def assignment_section(context: Context) -> Html:
     report = context.report["assignment"]
     note = (
         f"Positive samples that the assigner gives each of {count(report['objects'])} ground-truth boxes in training, "
-        "from assignment-stats."
+        'from assignment-stats; "without" means without a positive sample.'
     )
-    head = [[header("Assigner", number=False), *map(header, ("Per object", "Deviation", "Without", "Positives"))]]
+    names = ("Per object", "Deviation", "Objects without", "Positives")
+    head = [[header("Assigner", number=False), *map(header, names)]]
     rows = [_assigner(name, values) for name, values in report["assigners"].items()]
     groups = [
         _grouping(name, values[key], title, unit)
-        for name, values in report["assigners"].items()
         for key, title, unit in GROUPINGS
+        for name, values in report["assigners"].items()  # assigners side by side
         if values.get(key)
     ]
     return section(
@@ -54,7 +55,7 @@ def _assigner(name: str, values: dict[str, Any]) -> Iterator[Html]:
 
 
 def _grouping(name: str, groups: list[dict[str, Any]], title: str, unit: str) -> Html:
-    head = [[header(unit, number=False, sort=False), *map(header, ("Per object", "Without", "Objects"))]]
+    head = [[header(unit, number=False, sort=False), *map(header, ("Per object", "Share without", "Objects"))]]
     most = max(group["objects"] for group in groups)
     rows = [_group(group, most) for group in groups]
     return element("div", element("h3", title, element("small", f" {name}")), table(f"{title}, {name}", head, rows))

@@ -11,15 +11,18 @@ from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_
 
 AVERAGE_PRECISION = (("AP50", "AP50"), ("AP75", "AP75"), ("AP50_95", "AP50:95"))
 BEST_F1 = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"), ("best_score_threshold", "Score"))
-COUNTS: tuple[tuple[str, str, Better], ...] = (("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"))
-SIZES = (("objects", "Objects"), ("ignored", "Ignored"), ("detections", "Detections"))
+COUNTS: tuple[tuple[str, str, Better], ...] = (
+    ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"), ("detections", "Detections", ""),
+)  # fmt: skip
+SIZES = (("objects", "Objects"), ("ignored", "Ignored"))
 
 
 def classes_section(context: Context) -> Html:
     """Return the sortable table of AP, best F1 and counts per class."""
     note = (
         "F1, precision and recall are those at the score threshold where the F1 of the class is highest. True "
-        f"positives (TP), false positives (FP) and missed objects (FN) are counted at {context.at_thresholds}."
+        "positives (TP), false positives (FP), false negatives (FN) and detections are counted "
+        f"at {context.at_thresholds}."
     )
     rows = [_row(context, each) for each in context.report["classes"]]
     return section(
@@ -34,8 +37,8 @@ def _head() -> list[list[Html]]:
         ("", 1),
         ("Average precision", 3),
         ("At the best F1 of the class", 4),
-        ("At the threshold", 3),
-        ("All", 3),
+        ("At the threshold", 4),
+        ("Ground truth", 2),
     )
     return [
         [

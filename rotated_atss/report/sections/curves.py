@@ -20,7 +20,8 @@ def curves_section(context: Context) -> Html:
     """Return precision-recall and F1-confidence curves with buttons that choose classes."""
     curves = {name: curve for name, curve in context.report["curves"].items() if curve["score"]}
     if not curves:
-        return section(context, "curves", "Curves", undefined("No detections."), table="curves")
+        reason = "No detections." if context.report["summary"]["objects"] else "No objects."
+        return section(context, "curves", "Curves", undefined(reason), table="curves")
     iou = context.iou_limit(context.report["settings"]["iou_threshold"])
     note = f"One thin line per class, at {iou}; the thick line is of all classes together."
     data = json_script([{"name": name, **_rounded(curve)} for name, curve in curves.items()], id="curve-data")

@@ -16,7 +16,7 @@ MEANINGS = {
     "angle": "A localization error whose box would match with the angle of the object.",
     "duplicate": "A detection with a higher score is matched to the same object.",
     "background": "None of these: no object of its class reaches an IoU of 0.1, none of another class the threshold.",
-    "missed": "No detection is matched to the object, and none of the errors above explains it.",
+    "missed": "False negatives that none of the errors above explains.",
 }
 
 
@@ -26,18 +26,24 @@ def errors_section(context: Context) -> Html:
         f"Errors are counted at {context.at_thresholds}. The cost of a kind is the increase of AP50, which is of "
         "all detections, if all errors of this kind were corrected; costs do not add up."
     )
-    errors = context.report["errors"]
-    most_count = max((errors["all"][kind]["count"] for kind in errors["kinds"]), default=0)
-    most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in errors["kinds"]), default=0)
-    rows = [_kind(context, kind, most_count, most_cost) for kind in errors["kinds"]]
+    errors, kinds = context.report["errors"], _shown_kinds(context)
+    most_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
+    most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in kinds), default=0)
+    rows = [_kind(context, kind, most_count, most_cost) for kind in kinds]
     head = [[header("Kind", number=False), header("AP50 cost"), header("Errors")]]
     details = element(
         "details",
         element("summary", "Error kinds per class"),
-        table("Error kinds per class: AP50 cost and number of errors", _class_head(errors["kinds"]), _classes(context)),
+        table("Error kinds per class: AP50 cost and number of errors", _class_head(kinds), _classes(context, kinds)),
     )
     overview = table("Error kinds of all classes", head, rows, class_="kinds")
     return section(context, "errors", "Errors", element("p", note), overview, details, table="errors")
+
+
+def _shown_kinds(context: Context) -> list[str]:
+    """Return the kinds of errors that the boxes can have: horizontal ones have no angle."""
+    kinds: list[str] = context.report["errors"]["kinds"]
+    return kinds if context.report["kind"] == "oriented" else [kind for kind in kinds if kind != "angle"]
 
 
 def _kind(context: Context, kind: str, most_count: int, most_cost: float) -> Iterator[Html]:
@@ -61,13 +67,13 @@ def _class_head(kinds: list[str]) -> list[list[Html]]:
     return [groups, columns]
 
 
-def _classes(context: Context) -> Iterator[list[Html]]:
+def _classes(context: Context, kinds: list[str]) -> Iterator[list[Html]]:
     errors = context.report["errors"]
-    for name, kinds in errors["classes"].items():
+    for name, values in errors["classes"].items():
         changes = context.changes.class_errors.get(name, {}) if context.changes else None
         cells = [row_header(name, sort=name)]
-        for kind in errors["kinds"]:
-            cells += _class_kind(kinds.get(kind), None if changes is None else changes.get(kind, {}))
+        for kind in kinds:
+            cells += _class_kind(values.get(kind), None if changes is None else changes.get(kind, {}))
         yield cells
 
 

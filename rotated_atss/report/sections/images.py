@@ -9,11 +9,11 @@ from rotated_atss.errors import count_of
 from rotated_atss.report.html import Html, element
 from rotated_atss.report.numbers import count, ratio
 from rotated_atss.report.sections.context import Context, section
-from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table
+from rotated_atss.report.tables import Better, count_cell, delta, header, ratio_cell, row_header, table, undefined
 
 COUNTS: tuple[tuple[str, str, Better], ...] = (
     ("tp", "TP", "higher"), ("fp", "FP", "lower"), ("fn", "FN", "lower"),
-    ("objects", "Objects", ""), ("ignored", "Ignored", ""), ("detections", "Detections", ""),
+    ("detections", "Detections", ""), ("objects", "Objects", ""), ("ignored", "Ignored", ""),
 )  # fmt: skip
 RATIOS = (("f1", "F1"), ("precision", "Precision"), ("recall", "Recall"))
 
@@ -27,10 +27,8 @@ def examples_section(context: Context) -> Html:
     content = []
     for title, key in (("Worst", "worst_images"), ("Best", "best_images")):
         images = [image for image in context.report[key] if image in values]
-        content += [
-            element("h3", title),
-            element("ul", [_card(context, values[image]) for image in images], class_="cards"),
-        ]
+        cards = [element("li", *_card(context, values[image])) for image in images]
+        content += [element("h3", title), element("ul", cards, class_="cards") if cards else undefined("No images.")]
     return section(context, "examples", "Worst and best images", element("p", note), *content)
 
 
@@ -60,12 +58,14 @@ def _row(context: Context, values: dict[str, Any]) -> Iterator[Html]:
         yield count_cell(values[key], None if changes is None else delta(changes.get(key), better, counts=True))
 
 
-def _card(context: Context, values: dict[str, Any]) -> Html:
+def _card(context: Context, values: dict[str, Any]) -> tuple[Html, Html]:
     image = values["image"]
     picture = None
     if image in context.thumbnails_of:
         picture = element("img", src=context.thumbnails_of[image], alt="")
+    elif context.thumbnails_of:
+        picture = element("span", "no picture", class_="blank")
     name = element("span", image, class_="name")
     counts = " · ".join(f"{count(values[key])} {key.upper()}" for key in ("tp", "fp", "fn"))
     figures = element("small", element("span", f"F1 {ratio(values['f1'])}"), element("span", counts))
-    return element("li", context.link(image, [picture, name]), figures)
+    return context.link(image, [picture, name]), figures

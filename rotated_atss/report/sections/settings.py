@@ -40,7 +40,8 @@ def _settings(report: dict[str, Any]) -> Iterator[tuple[str, Content]]:
     if settings.get("metric") is not None:
         yield "Metric", METRICS.get(settings["metric"], _text(settings["metric"]))
     if settings.get("difficult") is not None:
-        yield "Difficult objects", DIFFICULT.get(settings["difficult"], _text(settings["difficult"]))
+        objects = "Difficult objects" if report["kind"] == "oriented" else "Crowd objects"
+        yield objects, DIFFICULT.get(settings["difficult"], _text(settings["difficult"]))
     if settings.get("iou_thresholds") is not None:
         yield "IoU thresholds of AP", _text(settings["iou_thresholds"])
     yield "IoU threshold of counts", _text(settings["iou_threshold"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rotated_atss.report.html import Content, Html, element, render
 from rotated_atss.report.numbers import count, ratio
 from rotated_atss.report.sections.context import Context, section
@@ -22,7 +24,7 @@ COUNTS: tuple[tuple[str, str, Better], ...] = (
     ("detections", "Detections", ""),
     ("tp", "True positives", "higher"),
     ("fp", "False positives", "lower"),
-    ("fn", "Missed objects", "lower"),
+    ("fn", "False negatives", "lower"),
 )
 
 
@@ -32,8 +34,8 @@ def summary_section(context: Context) -> Html:
     figures = [(label, _value(context, key, better, ratio(summary[key], 4))) for key, label, better in MAIN]
     counts = [(label, _value(context, key, better, count(summary[key]), counts=True)) for key, label, better in COUNTS]
     note = (
-        "AP is the mean over the classes that have objects. Precision, recall, F1, true positives, false positives and "
-        f"missed objects are counted over all classes together at {context.at_thresholds}."
+        "AP is the mean over the classes that have objects. Precision, recall, F1, detections, true positives, false "
+        f"positives and false negatives are counted over all classes together at {context.at_thresholds}."
     )
     return section(
         context,
@@ -41,8 +43,17 @@ def summary_section(context: Context) -> Html:
         "Summary",
         definitions(figures, "figures"),
         definitions(counts, "counts"),
-        element("p", note),
+        element("p", note, _ignored_detections(summary)),
     )
+
+
+def _ignored_detections(summary: dict[str, Any]) -> str:
+    """Return the sentence with which true and false positives add up to the detections, or an empty text."""
+    ignored = summary["detections"] - summary["tp"] - summary["fp"]
+    if not ignored:
+        return ""
+    verbs = "matches an ignored object and counts" if ignored == 1 else "match ignored objects and count"
+    return f" {count(ignored)} of the detections {verbs} as neither true nor false positive."
 
 
 def _value(context: Context, key: str, better: Better, text: str, *, counts: bool = False) -> Content:

@@ -123,7 +123,9 @@
     const { x, y } = center(row), unit = data.pixels.width;
     const stage = viewer.viewport.getContainerSize();
     const wanted = Math.max(row.length * CONTEXT, 80); // pixels of the image
-    const height = wanted / Math.min(1, stage.x / stage.y), width = (height * stage.x) / stage.y;
+    const ratio = stage.x / stage.y, least = (row.length * 1.1) / Math.min(1, ratio); // the whole box
+    const most = Math.max(data.pixels.height, data.pixels.width / ratio); // the whole image
+    const height = Math.max(least, Math.min(most, wanted / Math.min(1, ratio))), width = height * ratio;
     const details = get("details"), isWide = details.offsetWidth > stage.x / 2;
     const covered = isWide ? (height * (stage.y - details.offsetTop)) / stage.y : 0; // lower part of the view
     const top = y - (height - covered) / 2;

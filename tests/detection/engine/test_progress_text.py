@@ -1,5 +1,7 @@
 """The line of progress: rates, shares and units."""
 
+import pytest
+
 from rotated_atss.detection.engine.progress_text import Progress, format_progress
 
 
@@ -17,3 +19,12 @@ def test_unknown_parts_are_left_out():
     line = format_progress(Progress(place="test 1/5", seconds=0.0, loading=0.0, images=2))
     assert line.startswith("test 1/5  ")
     assert not any(part in line for part in ("loss", "lr", "eta", "GB", "nan", "inf"))
+
+
+@pytest.mark.parametrize(
+    ("images", "seconds", "text"),
+    [(2, 42.74, "0.047"), (1, 1.25, "0.8"), (1, 1.0, "1.0"), (8, 0.5, "16.0"), (0, 1.0, "0")],
+)
+def test_slow_rates_keep_two_digits(images, seconds, text):
+    line = format_progress(Progress(place="train 1/5", seconds=seconds, loading=0.0, images=images))
+    assert f"  {text} images/s  " in line
