@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from rotated_atss.analysis.assignment_trace import AssignmentTrace
+from rotated_atss.io.json_values import replace_nonfinite
 
 
 def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str, Any]:
@@ -29,25 +29,22 @@ def trace_to_json(trace: AssignmentTrace, strides: Sequence[float]) -> dict[str,
         trace.iou.tolist(), trace.above_threshold.tolist(), trace.center_inside.tolist(), trace.assigned_to.tolist(),
         trace.outcomes(),
     )  # fmt: skip
-    return {
+    content = {
         "object": trace.gt_index,
         "topk": trace.topk,
         "priors_per_location": trace.priors_per_location,
         "levels": trace.num_levels,
-        "mean": _finite(trace.mean),
-        "standard_deviation": _finite(trace.deviation),
-        "threshold": _finite(trace.threshold),
+        "mean": trace.mean,
+        "standard_deviation": trace.deviation,
+        "threshold": trace.threshold,
         "positives": int(trace.is_positive.sum()),
         "candidates": [
             {
                 "prior": prior, "level": level, "stride": strides[level], "center": center,
-                "distance": _finite(distance), "iou": iou, "above_threshold": above, "center_inside": inside,
+                "distance": distance, "iou": iou, "above_threshold": above, "center_inside": inside,
                 "assigned_to": assigned if assigned >= 0 else None, "outcome": outcome,
             }
             for prior, level, center, distance, iou, above, inside, assigned, outcome in rows
         ],
     }  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return replace_nonfinite(content)

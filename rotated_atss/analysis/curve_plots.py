@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from rotated_atss.analysis.learning_curves import Curve, LearningCurves
 from rotated_atss.analysis.metric_values import short_names
-from rotated_atss.analysis.positive_plots import COLORS
+from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 
 PICTURE = "learning_curves.png"  # in the work folder
 MEANS = ("AP", "AP50", "AP75", "AP50_95")  # metrics in the plot, as far as a validation has them
@@ -32,11 +31,7 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
         >>> plot_learning_curves({"demo": curves})[:4]  # doctest: +SKIP
         b'\x89PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15.6, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(15.6, 4.6), layout="constrained")
     axes = figure.subplots(1, 3)
     if len(runs) == 1:
         ((name, curves),) = runs.items()
@@ -52,9 +47,7 @@ def plot_learning_curves(runs: Mapping[str, LearningCurves]) -> bytes:
         _draw(axis, curves_by_name, title)
         axis.set_xlim(0, _last_step(runs) * 1.02)
         axis.set_ylim(0, 1 if axis is axes[2] else None)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100)
-    return png.getvalue()
+    return to_png(figure)
 
 
 def _draw(axis: Any, curves: Mapping[str, Curve], title: str) -> None:
@@ -67,7 +60,7 @@ def _draw(axis: Any, curves: Mapping[str, Curve], title: str) -> None:
     axis.set_xlabel("iteration")
     axis.grid(alpha=0.3)
     if not drawn:
-        axis.text(0.5, 0.5, "none", ha="center", va="center", color="gray", transform=axis.transAxes)
+        write_none(axis, "gray")
     elif len(drawn) > 1:
         axis.legend(frameon=False)
 

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.analysis.shapes import Shapes, fit_shapes
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -50,45 +52,44 @@ class DatasetObjects:
         return len(self.class_index)
 
     @cached_property
+    def shapes(self) -> Shapes:
+        """Minimum-area rectangles, N."""
+        return fit_shapes(self.polygons)
+
+    @property
     def boxes(self) -> Floats:
-        """Minimum-area rectangles (N, 5) ``cx, cy, w, h, angle`` in pixels and radians, version ``le90``."""
-        import torch  # takes seconds
-
-        from rotated_atss.ops.boxes import poly_to_obb
-
-        return poly_to_obb(torch.from_numpy(self.polygons.reshape(-1, 8))).numpy()
+        """Minimum-area rectangles (N, 5) ``cx, cy, long side, short side, angle`` in pixels and radians."""
+        return self.shapes.boxes
 
     @cached_property
     def has_area(self) -> NDArray[np.bool_]:
         """Whether the rectangle of each object has an area, (N,)."""
         return self.short_side > 0
 
-    @cached_property
+    @property
     def long_side(self) -> Floats:
         """Longer side of each rectangle, (N,) pixels."""
-        return self.boxes[:, 2:4].max(axis=1)
+        return self.boxes[:, 2]
 
-    @cached_property
+    @property
     def short_side(self) -> Floats:
         """Shorter side of each rectangle, (N,) pixels."""
-        return self.boxes[:, 2:4].min(axis=1)
+        return self.boxes[:, 3]
 
     @cached_property
     def size(self) -> Floats:
         """Square root of the area of each rectangle, (N,) pixels."""
-        return np.sqrt(self.boxes[:, 2] * self.boxes[:, 3])
+        return self.shapes.size
 
     @cached_property
     def aspect(self) -> Floats:
-        """Long side over short side, (N,); infinite for objects without area."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.short_side > 0, self.long_side / self.short_side, np.inf)
+        """Long side over short side, (N,); without meaning for objects without area."""
+        return self.shapes.aspect_ratio
 
     @cached_property
     def angle_deg(self) -> Floats:
         """Direction of the long side, (N,) degrees clockwise from the x axis, in [-90, 90)."""
-        degrees = np.degrees(self.boxes[:, 4]) + np.where(self.boxes[:, 2] < self.boxes[:, 3], 90.0, 0.0)
-        return (degrees + 90) % 180 - 90
+        return self.shapes.angle_deg
 
     @cached_property
     def extent(self) -> Floats:

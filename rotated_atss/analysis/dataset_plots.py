@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rotated_atss.analysis.positive_plots import COLORS
+from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 from rotated_atss.errors import count_of
 
 MAX_CLASSES = 25
@@ -33,11 +32,7 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
         >>> plot_dataset(report_dataset(objects, None))[:4]  # doctest: +SKIP
         b'\x89PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(19.2, 9.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(19.2, 9.6), layout="constrained")
     axes = figure.subplots(2, 4)
     counts = f"{count_of(report['objects']['count'], 'object')} in {count_of(report['images']['count'], 'image')}"
     figure.suptitle(f"{title}\n{counts}" if title else counts)
@@ -52,9 +47,7 @@ def plot_dataset(report: Mapping[str, Any], title: str = "") -> bytes:
     _group_bars(axes[1, 2], groups["angle"], "direction of the long side, degrees (from)")
     _count_bars(axes[0, 3], groups)
     _scale_lines(axes[1, 3], report["anchor_scales"])
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100)
-    return png.getvalue()
+    return to_png(figure)
 
 
 def _class_bars(axis: Any, classes: Sequence[Mapping[str, Any]]) -> None:
@@ -169,5 +162,5 @@ def _has_values(axis: Any, values: Sequence[Any]) -> bool:
     """Return whether there is something to plot; write "none" if not."""
     if not values:
         axis.set_axis_off()
-        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center")
+        write_none(axis)
     return bool(values)

@@ -17,6 +17,7 @@ from rotated_atss.errors import UserError, count_of
 from rotated_atss.label_formats.parallel_reading import read_label_set_parallel
 from rotated_atss.label_formats.reading import AUTO
 from rotated_atss.label_formats.records import ImageLabels, LabelSet
+from rotated_atss.ops.box_polygons import hbb_polygons
 
 
 def read_labeled_images(
@@ -153,7 +154,7 @@ def read_coco_objects(path: str | Path) -> DatasetObjects:
         image_index=np.array([row for row, _, _ in rows], np.int64),
         class_index=np.array([label for _, label, _ in rows], np.int64),
         class_names=tuple(instances.categories.values()),
-        polygons=boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]],
+        polygons=hbb_polygons(boxes),
         difficult=np.zeros(len(rows), np.int64),
         notes=_coco_notes(instances, crowds),
     )

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from rotated_atss.analysis.dataset_objects import DatasetObjects
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES
+from rotated_atss.dota.labels import TRUNCATED
 
-TRUNCATED = 2  # difficult flag of an object that splitting truncated
 MIN_DIRECTED_ASPECT = 1.2  # the direction of the long side of squarer objects depends on rounding
 LENGTH_EDGES_PX = (0, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, math.inf)
 COUNT_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, math.inf)
 _BEYOND_PX = 1.0  # objects that exceed their image by less are rounded labels
-_QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+QUANTILES = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _MAX_SIZES = 5
 
 
@@ -77,8 +77,8 @@ def quantiles(values: NDArray[Any]) -> dict[str, float] | None:
     """
     if not len(values):
         return None
-    found = np.quantile(values, list(_QUANTILES.values()))
-    return {**dict(zip(_QUANTILES, map(float, found))), "mean": float(np.mean(values))}
+    found = np.quantile(values, list(QUANTILES.values()))
+    return {**dict(zip(QUANTILES, map(float, found))), "mean": float(np.mean(values))}
 
 
 def count_groups(values: NDArray[Any], edges: Sequence[float]) -> list[dict[str, Any]]:

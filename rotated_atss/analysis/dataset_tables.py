@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rotated_atss.analysis.dataset_advice import MAX_NAMED
+from rotated_atss.analysis.dataset_statistics import QUANTILES
 from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
+from rotated_atss.io.text_table import align_columns, format_csv
 
-_QUANTILES = ("min", "p1", "p5", "median", "p95", "p99", "max")
-_MAX_NAMED = 10
 _LENGTHS = (
     ("size", "square root of area, px"),
     ("long_side", "long side, px"),
@@ -63,14 +62,13 @@ def classes_csv(classes: Sequence[Mapping[str, Any]]) -> bytes:
     """
     counts = ("objects", "share", "images", "difficult", "truncated")
     shapes = ("size", "long_side", "aspect")
-    names = (*_QUANTILES, "mean")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", *counts, *(f"{shape}_{name}" for shape in shapes for name in names)])
-    for each in classes:
-        values = [(each[shape] or {}).get(name, "") for shape in shapes for name in names]
-        writer.writerow([each["name"], *(each[name] for name in counts), *values])
-    return text.getvalue().encode()
+    names = (*QUANTILES, "mean")
+    header = ["class", *counts, *(f"{shape}_{name}" for shape in shapes for name in names)]
+    rows = [
+        [each["name"], *(each[name] for name in counts), *((each[s] or {}).get(n) for s in shapes for n in names)]
+        for each in classes
+    ]
+    return format_csv(header, rows).encode()
 
 
 def _images_line(images: Mapping[str, Any]) -> str:
@@ -107,9 +105,9 @@ def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
         share = f"{100 * each['share']:.1f}%"
         rows.append([each["name"], str(each["objects"]), share, *counts, size, _number(each["aspect"], "median")])
     unused = [each["name"] for each in classes if not each["objects"]]
-    more = ", ..." if len(unused) > _MAX_NAMED else ""
-    named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:_MAX_NAMED])}{more}"
-    return [*_aligned(rows), *([named] if unused else [])]
+    more = ", ..." if len(unused) > MAX_NAMED else ""
+    named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:MAX_NAMED])}{more}"
+    return [*align_columns(rows), *([named] if unused else [])]
 
 
 def _length_lines(report: Mapping[str, Any], images_are_tiles: bool) -> list[str]:
@@ -117,7 +115,7 @@ def _length_lines(report: Mapping[str, Any], images_are_tiles: bool) -> list[str
     if images_are_tiles:
         known = [(values, text.replace("per image", "per tile")) for values, text in known]
     header = ["", "min", "1%", "5%", "median", "95%", "99%", "max"]
-    return _aligned([header, *([text, *(_number(values, at) for at in _QUANTILES)] for values, text in known)])
+    return align_columns([header, *([text, *(_number(values, at) for at in QUANTILES)] for values, text in known)])
 
 
 def _angle_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -125,7 +123,7 @@ def _angle_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     if not total:
         return []
     header = ["direction of the long side, degrees from", *(str(group["from"]) for group in groups)]
-    return _aligned([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]])
+    return align_columns([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]])
 
 
 def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -137,7 +135,7 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
         cut = f"{each['cut']} ({100 * each['cut_share']:.2f}%)"
         rates, counts = describe_rates(each["rates"]), [str(each["tiles"]), str(each["tiles_without_objects"])]
         rows.append([f"{each['size']} px", str(each["gap"]), rates, *counts, per_tile, cut, str(each["in_no_tile"])])
-    return _aligned(rows)
+    return align_columns(rows)
 
 
 def _scale_lines(fits: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -146,21 +144,11 @@ def _scale_lines(fits: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [["anchor scale", *(f"{fit['scale']:g}" for fit in fits)]]
     rows.append(["median of the highest IoU", *(f"{fit['median_iou']:.2f}" for fit in fits)])
     rows.append(["objects with IoU >= 0.5", *(f"{100 * fit['above_half']:.0f}%" for fit in fits)])
-    return _aligned(rows)
+    return align_columns(rows)
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:
     return [line for each in advice for line in (f"{each['topic']}: {each['proposal']}", f"  {each['reason']}")]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with the first column aligned left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
-        for row in rows
-    ]
-    return [line.rstrip() for line in lines]
 
 
 def _number(values: Mapping[str, float] | None, at: str) -> str:

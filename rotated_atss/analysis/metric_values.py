@@ -1,10 +1,8 @@
-"""Metrics of an evaluation by name, for a line of text and for JSON."""
+"""Metrics of an evaluation by name."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Value = TypeVar("Value")
 
@@ -28,15 +26,3 @@ def short_names(metrics: dict[str, Value]) -> dict[str, Value]:
     """
     short = {name.partition("/")[2] or name: value for name, value in metrics.items()}
     return short if len(short) == len(metrics) else dict(metrics)
-
-
-def plain(value: Any) -> Any:
-    """Return values that JSON can represent: NaN and infinity, as the AP of a class without objects, become None.
-
-    Example:
-        >>> plain({"AP50": float("nan"), "AP75": 0.5})
-        {'AP50': None, 'AP75': 0.5}
-    """
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

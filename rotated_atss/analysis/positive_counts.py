@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
+from rotated_atss.analysis.shapes import shapes_of_boxes
 
 # Expected fraction of the candidates that become positive: about 0.2 k L positives per box (ATSS paper,
 # arXiv 1912.02424, section 3.3).
@@ -100,13 +101,11 @@ class BoxShapes:
 
     def add(self, gt_boxes: Tensor) -> None:
         """Add the (G, 5) or (G, 4) boxes of an image."""
-        gt_boxes = gt_boxes.cpu().double()
-        wh = (gt_boxes[:, 2:4] if self.oriented else gt_boxes[:, 2:] - gt_boxes[:, :2]).clamp(min=0)
-        self.size.append(wh.prod(1).sqrt().numpy())
-        self.aspect.append((wh.amax(1) / wh.amin(1).clamp(min=1e-9)).numpy())
+        shapes = shapes_of_boxes(gt_boxes.cpu().double().numpy())
+        self.size.append(shapes.size)
+        self.aspect.append(shapes.aspect_ratio)
         if self.oriented:
-            long_side_deg = gt_boxes[:, 4].rad2deg() + torch.where(wh[:, 0] < wh[:, 1], 90.0, 0.0)
-            self.angle.append((torch.remainder(long_side_deg + 90, 180) - 90).numpy())
+            self.angle.append(shapes.angle_deg)
 
     def groupings(self) -> dict[str, tuple[NDArray, Sequence[float]]]:
         """Return the value of every box and the edges of the groups, per grouping of the report."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
+from rotated_atss.analysis.plotting import COLORS, new_figure, to_png, write_none
 from rotated_atss.errors import count_of
 
 MAX_POSITIVES_SHOWN = 20
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for color-blind readers
 GROUPS = (
     ("size", "square root of the box area, px"),
     ("aspect", "long side / short side"),
@@ -39,11 +38,7 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
         >>> plot_report(summarize(shapes, {"atss": counts}))[:4]  # doctest: +SKIP
         b'\x89PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15.6, 8.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(15.6, 8.4), layout="constrained")
     axes = figure.subplots(2, 3)
     figure.suptitle(f"{title}\n{count_of(report['objects'], 'ground-truth box')}")
     for axis, (key, label) in zip(axes[0], GROUPS):
@@ -57,9 +52,7 @@ def plot_report(report: dict[str, Any], title: str = "") -> bytes:
     _distribution_bars(axes[1, 2], report)
     # below the axes, where it covers no bars
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(COLORS) + 1)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    return png.getvalue()
+    return to_png(figure, dpi=110)
 
 
 def _bars(axis: Any, rows: dict[str, list[float]], ticks: list[str], xlabel: str, ylabel: str) -> None:
@@ -96,7 +89,7 @@ def _without_positives_bars(axis: Any, report: dict[str, Any]) -> None:
     rows = _rows(report, lambda s: [100 * g["without"] / g["objects"] for g in s["by_size"]])
     _bars(axis, rows, _ticks(report, "size"), f"{GROUPS[0][1]} (number of boxes)", "boxes without positives, %")
     if not any(map(any, rows.values())):
-        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center")
+        write_none(axis)
 
 
 def _level_bars(axis: Any, report: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ A module is imported only when its command runs, so that the overview is fast an
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 import signal
@@ -20,7 +19,8 @@ from typing import NoReturn
 
 from rotated_atss import __version__
 from rotated_atss.cli._device_option import enable_mps_fallback
-from rotated_atss.errors import UserError, notes_of, printable
+from rotated_atss.cli._system_errors import advice_of, describe_system_error
+from rotated_atss.errors import UserError, printable
 from rotated_atss.io.cpu_threads import follow_cpu_load, set_wait_policy
 from rotated_atss.io.signals import TerminatedError
 
@@ -67,19 +67,6 @@ OPTIONAL_PACKAGES = (
 
 _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
-# Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
-OS_ERROR_HINTS = {
-    errno.ENOSPC: "free some space, or write elsewhere",
-    errno.EDQUOT: "free some space, or write elsewhere",
-    errno.EROFS: "write elsewhere",
-    errno.EACCES: "check the permissions, or write elsewhere",
-    errno.EPERM: "check the permissions, or write elsewhere",
-    errno.ENAMETOOLONG: "choose a shorter path",
-    errno.ELOOP: "the links name each other: remove one",
-    errno.ENOTDIR: "a part of the path is a file",
-    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
-}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command of the command line.
@@ -118,21 +105,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return _print_error(label, f"{missing} is not installed (run: {install_command(missing)})", 2)
     except KeyboardInterrupt as error:
-        return _print_error(label, f"interrupted{_advice(error)}", 130)
+        return _print_error(label, f"interrupted{advice_of(error)}", 130)
     except TerminatedError as error:
-        return _print_error(label, f"{error}{_advice(error)}", error.exit_code)
+        return _print_error(label, f"{error}{advice_of(error)}", error.exit_code)
     except BrokenPipeError:
         return _discard_stdout()
-    except RuntimeError as error:  # of pathlib before Python 3.13, instead of an OSError
-        if not str(error).startswith("Symlink loop from "):
+    except (OSError, RuntimeError) as error:
+        line = describe_system_error(error)
+        if line is None:
             raise
-        where = printable(str(error).removeprefix("Symlink loop from ").strip("'"), 200)
-        return _print_error(label, f"{where}: {os.strerror(errno.ELOOP)} ({OS_ERROR_HINTS[errno.ELOOP]})", 2)
-    except OSError as error:
-        if error.errno not in OS_ERROR_HINTS:
-            raise
-        where = f"{printable(str(error.filename), 200)}: " if error.filename else ""
-        return _print_error(label, f"{where}{error.strerror}{_advice(error, OS_ERROR_HINTS[error.errno])}", 2)
+        return _print_error(label, line, 2)
 
 
 @contextmanager
@@ -253,12 +235,6 @@ def _print_overview(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     parser.print_help()
     return 2
-
-
-def _advice(error: BaseException, *hints: str) -> str:
-    """Return hints and the notes of an exception in parentheses."""
-    advice = "; ".join((*hints, *notes_of(error)))
-    return f" ({advice})" if advice else ""
 
 
 def _print_error(label: str, line: str, code: int) -> int:

@@ -111,10 +111,9 @@ def draw_object(
 
 def corners_of(boxes: Tensor) -> Any:
     """Return the corners of (N, 5) or (N, 4) boxes as an array (N, 4, 2)."""
-    from rotated_atss.ops.boxes import hbb_to_obb, obb_to_corners
+    from rotated_atss.ops.box_polygons import box_polygons
 
-    oriented = boxes if boxes.shape[1] == 5 else hbb_to_obb(boxes)
-    return obb_to_corners(oriented.double()).numpy()
+    return box_polygons(boxes).reshape(-1, 4, 2)
 
 
 def _to_hbb(boxes: Tensor) -> Tensor:

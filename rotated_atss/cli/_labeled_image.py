@@ -114,6 +114,7 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     import numpy as np
 
     from rotated_atss.coco.instances import read_instances
+    from rotated_atss.ops.box_polygons import hbb_polygons
 
     instances = read_instances(labels)
     entry = next((each for each in instances.images if Path(each.file_name).name == image.name), None)
@@ -122,4 +123,4 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     objects = instances.objects.get(entry.id, [])
     boxes = np.array([each.box for each in objects], np.float64).reshape(-1, 4)
     names = [printable(instances.categories[each.category_id], _MAX_NAME) for each in objects]
-    return LabeledObjects(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names, [CROWD * each.iscrowd for each in objects], 0)
+    return LabeledObjects(hbb_polygons(boxes), names, [CROWD * each.iscrowd for each in objects], 0)

@@ -17,6 +17,7 @@ from rotated_atss.dota.detections import Detections, list_task1_files, read_dete
 from rotated_atss.dota.folders import list_label_files
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
+from rotated_atss.ops.box_polygons import hbb_polygons
 
 Style = TypeVar("Style")
 
@@ -144,7 +145,7 @@ def _list_task1_files(folder: str | Path) -> dict[str, Path]:
 def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) -> Layer:
     boxes = np.array([obj.box for obj in objects], dtype=np.float64).reshape(-1, 4)
     names = [categories[obj.category_id] + (_CROWD if obj.iscrowd else "") for obj in objects]
-    return Layer(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]], names)
+    return Layer(hbb_polygons(boxes), names)
 
 
 def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rotated_atss.detection.engine.options import TestOptions, TrainOptions
-    from rotated_atss.detection.engine.resume import latest_checkpoint
-    from rotated_atss.detection.engine.runner import test, train
+    import rotated_atss.detection.engine.runner  # noqa: F401  # a package that is missing is reported at once
     from rotated_atss.synthetic import generate_splits
     from rotated_atss.tiling.split import split_dota
     from rotated_atss.tiling.split_settings import SplitSettings
@@ -60,38 +59,52 @@ def run(args: argparse.Namespace) -> int:
         split_dota(source / "images", source / "labelTxt", tiles / name, SplitSettings(**WINDOWS), overwrite=True)
     timer.start("train")
     data_roots = {f"{loader}.dataset.data_root": str(tiles / name) for loader, name in SPLIT_OF_LOADER.items()}
-    folder = train(
-        CONFIG,
-        TrainOptions(
-            work_dir=str(out / "work"),
-            device=args.device,
-            seed=args.seed,
-            cfg_options={**data_roots, **_schedule(args)},
-        ),
-    )
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        raise UserError("training wrote no checkpoint", where=folder)
+    checkpoint = _train(args, data_roots)
     timer.start("test, merge, evaluate, submission, report")
-    metrics = test(
-        CONFIG,
-        checkpoint,
-        TestOptions(
-            work_dir=str(out / "work"),
-            device=args.device,
-            labels=[str(scenes / "val" / "labelTxt")],
-            out=str(out / "merged"),
-            submission=str(out / "submission.zip"),
-            report=str(out / "report"),
-            cfg_options=data_roots,
-        ),
-    )
+    metrics = _test(args, checkpoint, data_roots)
     timer.start("pictures")
     _draw_detections(scenes / "val", out / "merged", out / "pictures")
     timer.report()
     print(f"AP50 on {args.val_scenes} validation scenes, merged into full images: {metrics['dota/AP50']:.3f}")
     print(f"report: {out}/report/index.html   submission: {out}/submission.zip   pictures: {out}/pictures/")
     return 0
+
+
+def _train(args: argparse.Namespace, data_roots: Mapping[str, str]) -> Path:
+    """Train, and return the checkpoint."""
+    from rotated_atss.detection.engine.options import TrainOptions
+    from rotated_atss.detection.engine.resume import latest_checkpoint
+    from rotated_atss.detection.engine.runner import train
+
+    options = TrainOptions(
+        work_dir=str(Path(args.out, "work")),
+        device=args.device,
+        seed=args.seed,
+        cfg_options={**data_roots, **_schedule(args)},
+    )
+    folder = train(CONFIG, options)
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError("training wrote no checkpoint", where=folder)
+    return checkpoint
+
+
+def _test(args: argparse.Namespace, checkpoint: Path, data_roots: Mapping[str, str]) -> dict[str, float]:
+    """Test the checkpoint on the validation scenes, and return the metrics."""
+    from rotated_atss.detection.engine.options import TestOptions
+    from rotated_atss.detection.engine.runner import test
+
+    out = Path(args.out)
+    options = TestOptions(
+        work_dir=str(out / "work"),
+        device=args.device,
+        labels=[str(out / "scenes" / "val" / "labelTxt")],
+        out=str(out / "merged"),
+        submission=str(out / "submission.zip"),
+        report=str(out / "report"),
+        cfg_options=dict(data_roots),
+    )
+    return test(CONFIG, checkpoint, options)
 
 
 def _schedule(args: argparse.Namespace) -> dict:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.cli._table import format_rows
+from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
     from rotated_atss.checkpoints.config_cards import ConfigCard
@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         rows = [{**asdict(card), "weights": weights.get(card.name)} for card in cards]
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
-    print(format_rows([("name", "dataset", "published", "measured", "M params", "weights"), *_rows(cards, weights)]))
+    header = ("name", "dataset", "published", "measured", "M params", "weights")
+    print(*align_columns([header, *_rows(cards, weights)], numeric=False), sep="\n")
     print("published: reported by others for this model; measured: by this project; sources: --json or docs/models.md")
     print("weights: rotated-atss models download NAME")
     return 0

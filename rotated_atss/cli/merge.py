@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.merge_text import ClassMerge
@@ -70,5 +71,4 @@ def _summary(merged: Sequence[ClassMerge]) -> str:
     ]
     sums = [sum(getattr(counts, field) for counts in merged) for field in ("before", "after")]
     rows.append(("all", "", "", *map(str, sums)))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
+    return "\n".join(align_columns(rows))

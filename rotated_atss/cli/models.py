@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._config_options import add_safe_config_argument
-from rotated_atss.cli._table import format_rows
 from rotated_atss.errors import UserError
+from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
     from rotated_atss.checkpoints.model_info import ModelInfo
@@ -75,7 +75,7 @@ def _list(args: argparse.Namespace) -> None:
         size = "" if entry.size_mb is None else f"{entry.size_mb:.1f}"
         cached = "yes" if is_cached[entry.name] else ""
         rows.append((entry.name, entry.kind, entry.published, size, entry.license, cached))
-    print(format_rows(rows))
+    print(*align_columns(rows, numeric=False), sep="\n")
     print(f"downloads are kept in {cache_folder()}")
 
 

@@ -13,6 +13,7 @@ from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_c
 from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of, printable
+from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
     from rotated_atss.tiling.split import SplitResult
@@ -125,8 +126,7 @@ def _class_table(classes: Mapping[str, tuple[int, int]]) -> str:
         ("class", "objects", "in tiles"),
         *((printable(name), *map(str, counts)) for name, counts in classes.items()),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
+    return "\n".join(align_columns(rows))
 
 
 def _first_of(objects: Sequence[str]) -> str:

@@ -76,8 +76,8 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
     check_onnx_options(config, options)
     if args.data is None:
         raise UserError("an ONNX file records no test data", where="--data", hint="give the folder of a split")
-    from rotated_atss.analysis.metric_values import plain
     from rotated_atss.io.files import check_output_apart
+    from rotated_atss.io.json_values import replace_nonfinite
     from rotated_atss.runtime import load_detector
     from rotated_atss.tiling.tile_results import ResultOptions
     from rotated_atss.tiling.tile_test import run_tile_test
@@ -103,7 +103,7 @@ def _test_onnx(config: str | None, path: str, args: argparse.Namespace) -> int:
         progress=False if args.quiet else None, log=log,
     )  # fmt: skip
     print_result(
-        {"result": "test", "checkpoint": path, "metrics": plain(metrics) or None, "out": str(out),
+        {"result": "test", "checkpoint": path, "metrics": replace_nonfinite(metrics) or None, "out": str(out),
          "submission": args.submission, "report": str(report) if report and metrics else None}
     )  # fmt: skip
     return 0

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from rotated_atss.errors import count_of, printable
+from rotated_atss.io.json_values import replace_nonfinite
+from rotated_atss.io.text_table import align_columns
 
 # Columns of the table and fields of the JSON -> attributes of ClassResult; the last three also of EvaluationResult.
 _AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
@@ -109,19 +111,17 @@ def result_to_json(result: EvaluationResult) -> dict[str, Any]:
         >>> result_to_json(result)["per_class"]["plane"]
         {'objects': 2, 'detections': 3, 'recall': 1.0, 'AP50': 0.75, 'AP75': None, 'AP50_95': 0.75}
     """
-    per_class = {
-        name: _without_nan(_select(class_result, _CLASS_FIELDS)) for name, class_result in result.per_class.items()
-    }
-    return {
-        **_without_nan(result.values()),
-        **({"by_size": _without_nan(result.by_size)} if result.by_size else {}),
-        "per_class": per_class,
+    content = {
+        **result.values(),
+        **({"by_size": result.by_size} if result.by_size else {}),
+        "per_class": {name: _select(class_result, _CLASS_FIELDS) for name, class_result in result.per_class.items()},
         "metric": result.metric,
         "difficult": result.difficult,
         "version": result.version,
         "iou_thresholds": list(result.iou_thresholds),
         "images": result.images,
     }
+    return replace_nonfinite(content)
 
 
 def format_table(result: EvaluationResult) -> str:
@@ -138,8 +138,7 @@ def format_table(result: EvaluationResult) -> str:
         rows.append((printable(name), *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
     totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in _COUNT_FIELDS.values()]
     rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows]
+    lines = align_columns(rows)
     rule = "-" * len(lines[0])
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *_format_settings(result)])
 
@@ -172,7 +171,3 @@ def _format_value(value: float) -> str:
 
 def _select(result: ClassResult | EvaluationResult, fields: dict[str, str]) -> dict[str, Any]:
     return {name: getattr(result, attribute) for name, attribute in fields.items()}
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: None if np.isnan(value) else value for name, value in values.items()}

@@ -18,6 +18,8 @@ from rotated_atss.dota.classes import unknown_class_error
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.files import atomic_write, read_bytes
 
+TRUNCATED = 2
+"""Difficult flag of an object that the border of an image or tile cuts."""
 _FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 name difficult, in pixels, separated by spaces"
 _HEADER = re.compile(r"(imagesource|gsd|acquisition dates)\s*:", re.IGNORECASE)
 

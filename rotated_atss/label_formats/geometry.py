@@ -10,6 +10,8 @@ import numpy as np
 
 from rotated_atss.errors import UserError
 from rotated_atss.label_formats.records import ReadOptions
+from rotated_atss.ops.box_polygons import obb_polygons
+from rotated_atss.ops.min_area_rect import min_area_boxes
 
 SAME_PX = 0.01
 """Corners that a rectangle moves by no more than this are not reported, pixels."""
@@ -83,12 +85,8 @@ def boxes_to_polygons(boxes: np.ndarray) -> np.ndarray:
         >>> boxes_to_polygons(np.array([[10.0, 20, 6, 4, 0]])).tolist()
         [[7.0, 18.0, 13.0, 18.0, 13.0, 22.0, 7.0, 22.0]]
     """
-    import torch  # takes seconds, and formats of polygons need no boxes
-
-    from rotated_atss.ops.boxes import obb_to_poly
-
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 5)
-    return np.round(obb_to_poly(torch.from_numpy(boxes)).numpy(), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return np.round(obb_polygons(boxes), 6) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
@@ -101,14 +99,10 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
         >>> result.boxes.round(4).tolist(), result.shifts.round(4).tolist(), result.reversed.tolist()
         ([[10.0, 20.0, 4.0, 6.0, 1.5708]], [0.0], [False])
     """
-    import torch  # takes seconds, and formats of polygons need no boxes
-
-    from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
-
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
-    fitted = poly_to_obb(torch.from_numpy(polygons))
-    cx, cy, w, h, angle = fitted.numpy().T
-    corners = obb_to_poly(fitted).numpy().reshape(-1, 4, 2)
+    fitted = min_area_boxes(polygons)
+    cx, cy, w, h, angle = fitted.T
+    corners = obb_polygons(fitted).reshape(-1, 4, 2)
     points = polygons.reshape(-1, 4, 2)
     distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)  # (N, polygon, box)
     quarter_turns = distances[:, 0].argmin(axis=1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.dota.labels import TRUNCATED
 from rotated_atss.errors import UserError, quote
 from rotated_atss.geo.crs import LON_LAT, crs_name, is_on_earth, transform_points
 from rotated_atss.geo.polygon_files import read_polygon_layers
@@ -22,8 +23,6 @@ from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectLi
 
 _DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
 _TOLERANCE = 0.01  # px
-TRUNCATED = 2
-"""Difficult flag of objects that the border of an image cuts, as splitting gives it to those that a tile cuts."""
 _IMAGES = "give the folder of georeferenced images with --images"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from rotated_atss.dota.labels import TRUNCATED
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
 from rotated_atss.label_formats.geometry import HORIZONTAL, boxes_to_polygons, horizontal_polygon, polygons_to_boxes
@@ -103,7 +104,7 @@ def format_annotation(image: ImageLabels, shapes: Sequence[str]) -> bytes:
             "  <object>",
             f"    {xml_tag('type', 'robndbox')}",
             f"    {xml_tag('name', name)}",
-            f"    {xml_tag('truncated', int(flag == 2))}",
+            f"    {xml_tag('truncated', int(flag == TRUNCATED))}",
             f"    {xml_tag('difficult', min(flag, 1))}",
             f"    {shape}",
             "  </object>",

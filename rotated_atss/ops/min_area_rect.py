@@ -34,20 +34,6 @@ def min_area_boxes(polygons: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def box_polygons(boxes: np.ndarray) -> np.ndarray:
-    """Return the corners (N, 8) of oriented boxes (N, 5) ``cx, cy, w, h, angle``.
-
-    Example:
-        >>> box_polygons(np.array([[5.0, 5, 4, 2, 0]])).tolist()
-        [[3.0, 4.0, 7.0, 4.0, 7.0, 6.0, 3.0, 6.0]]
-    """
-    cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
-    along = np.stack([cos, sin], axis=1) * boxes[:, 2:3] / 2
-    across = np.stack([-sin, cos], axis=1) * boxes[:, 3:4] / 2
-    signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    return np.concatenate([boxes[:, :2] + i * along + j * across for i, j in signs], axis=1)
-
-
 def _fit(corners: np.ndarray) -> np.ndarray:
     """Fit the boxes (n, 5) of corners (n, 4, 2)."""
     center = corners.mean(axis=1, keepdims=True)

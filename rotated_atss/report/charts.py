@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rotated_atss.analysis.evaluation.report import ALL_CLASSES
 from rotated_atss.report.axes import Axes, svg
 from rotated_atss.report.html import Html, element, render
 from rotated_atss.report.numbers import count, interval, ratio
-
-OVERALL = "all classes"
 
 Curve = Mapping[str, Sequence[float]]
 Curves = Mapping[str, Curve]
@@ -99,11 +98,11 @@ def _limits(curves: Iterable[Curve], field: str) -> tuple[float, float]:
 
 def _overall_last(curves: Curves) -> list[tuple[int, str]]:
     """Return the numbered classes in the order of drawing."""
-    return sorted(enumerate(curves), key=lambda item: item[1] == OVERALL)
+    return sorted(enumerate(curves), key=lambda item: item[1] == ALL_CLASSES)
 
 
 def _line(axes: Axes, curve: Curve, x: Axis, y: Axis, index: int, name: str, dashed: bool = False) -> Html:
-    class_ = "curve baseline" if dashed else "curve overall" if name == OVERALL else "curve"
+    class_ = "curve baseline" if dashed else "curve overall" if name == ALL_CLASSES else "curve"
     return element(
         "path",
         element("title", name),

@@ -79,7 +79,20 @@ def json_script(value: Any, **attributes: Any) -> Html:
         >>> json_script(["</script>"], id="names")
         '<script type="application/json" id="names">["\\u003c/script\\u003e"]</script>'
     """
+    return element("script", Html(script_text(value)), type="application/json", **attributes)
+
+
+def script_text(value: Any) -> str:
+    r"""Return JSON in ASCII that can be the content of a ``script`` element, or a value in a script.
+
+    Args:
+        value: As for :func:`json_script`.
+
+    Example:
+        >>> script_text({"image": "a > b"})
+        '{"image":"a \\u003e b"}'
+    """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return element("script", Html(text), type="application/json", **attributes)
+    return text

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from rotated_atss.analysis.evaluation.report_json import FORMAT, FORMAT_VERSION
 from rotated_atss.errors import UserError, quote
-
-FORMAT = "rotated-atss-report"
-FORMAT_VERSION = 1
 
 NUMBER, COUNT, TEXT = "a number", "a count", "text"  # leaves; a count is a whole number that is not negative
 

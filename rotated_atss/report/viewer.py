@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, check_output_apart
 from rotated_atss.io.image_reader import open_image
+from rotated_atss.report.html import render
 from rotated_atss.report.page_names import PageNames
 from rotated_atss.report.pyramid import TILE_PX, Pyramid, write_pyramid
 from rotated_atss.report.viewer_data import ViewerImage, as_script, image_columns
@@ -108,4 +108,4 @@ def _counts(image: ViewerImage) -> dict[str, int]:
 
 def _page(image: str, name: str) -> bytes:
     template = Template(_static_file("viewer.html").decode())
-    return template.substitute(image=html.escape(image), name=name).encode(errors="xmlcharrefreplace")
+    return template.substitute(image=render(image), name=name).encode(errors="xmlcharrefreplace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.errors import UserError, quote
 from rotated_atss.ops.min_area_rect import min_area_boxes
+from rotated_atss.report.html import script_text
 
 ObjectState = Literal["matched", "missed", "ignored"]
 DetectionState = Literal["tp", "fp", "ignored"]
@@ -128,10 +128,7 @@ def as_script(name: str, value: Any) -> bytes:
         >>> as_script("image", {"image": "</script>"})
         b'window.image = {"image":"\\u003c/script\\u003e"};\n'
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f"window.{name} = {text};\n".encode()
+    return f"window.{name} = {script_text(value)};\n".encode()
 
 
 def _shared_columns(

@@ -48,13 +48,12 @@ def viewer_images(report: EvaluationReport, images: Mapping[str, Path], chosen: 
 
         write_viewer(viewer_images(report, images, chosen), out, classes=report.data.classes)
     """
-    data, matches = report.data, report.matches
+    data = report.data
     states, (ious, _) = detection_states(report), object_ious(report)
     above = np.flatnonzero(report.above_threshold)
     above = above[np.argsort(data.detections.images[above], kind="stable")]
     number_of = {image: index for index, image in enumerate(data.images)}
-    found = np.zeros(len(data.objects), bool)
-    found[matches.gt_index[report.above_threshold & matches.true_positives]] = True
+    found = report.matches.detected_objects(report.above_threshold, len(data.objects))
 
     def to_object(row: int) -> ViewerObject:
         state: ObjectState = "ignored" if data.objects.ignored[row] else "matched" if found[row] else "missed"

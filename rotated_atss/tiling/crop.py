@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rotated_atss.ops.box_polygons import hbb_polygons
 from rotated_atss.ops.polygon_iou import polygon_areas, polygon_intersections, self_crossing
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
-TRUNCATED = 2  # difficult flag of an object that exceeds its window
 MIN_AREA = 1e-6  # px^2; polygons of at most this area count as zero-area
 ROUNDING = 1e-9  # tolerance of the IoF threshold, for rounding errors
 
@@ -129,7 +129,7 @@ def _overlapping_pairs(polygons: Floats, windows: Integers) -> tuple[Integers, I
 
 def _areas_inside(polygons: Floats, windows: Integers) -> Floats:
     """Compute the area of each polygon inside the window of the same index: (P, 8), (P, 4) -> (P,)."""
-    window_polygons = windows[:, [0, 1, 2, 1, 2, 3, 0, 3]].astype(np.float64)
+    window_polygons = hbb_polygons(windows).astype(np.float64)
     areas = polygon_intersections(polygons, window_polygons)
     crossed = self_crossing(polygons)
     if crossed.any():

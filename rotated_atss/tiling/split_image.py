@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from rotated_atss.dota.ground_resolution import parse_ground_resolution
-from rotated_atss.dota.labels import Labels, format_labels
+from rotated_atss.dota.labels import TRUNCATED, Labels, format_labels
 from rotated_atss.errors import UserError
 from rotated_atss.geo.ground import ground_resolution
 from rotated_atss.io.files import read_bytes, write_bytes
@@ -22,7 +22,6 @@ from rotated_atss.io.images import Image, encode_image, image_size, read_image
 from rotated_atss.io.threads import map_batches_in_threads
 from rotated_atss.tiling.crop import (
     MIN_AREA,
-    TRUNCATED,
     Booleans,
     Integers,
     Placement,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
+from rotated_atss.analysis.plotting import new_figure, to_png
 from rotated_atss.errors import count_of
 from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_diameter, plot_outline, plot_points, show_window
@@ -48,14 +48,10 @@ def plot_assignment(
         >>> plot_assignment(image, box, points, [1], [8])[:4]  # doctest: +SKIP
         b'\x89PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     height, width = image_bgr.shape[:2]
     scale = min(max(_MIN_SIDE_PX / max(height, width), 1.0), _MAX_SIDE_PX / max(height, width))
     size = width * scale / _DPI + _LEGEND_INCHES, max(height * scale / _DPI, 4.2) + _TITLE_INCHES
-    figure = Figure(figsize=size, dpi=_DPI)
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=size, dpi=_DPI)
     bottom = 1 - (height * scale / _DPI + _TITLE_INCHES) / size[1]
     axis = figure.add_axes((0, bottom, width * scale / _DPI / size[0], height * scale / _DPI / size[1]))
     show_window(axis, image_bgr, (0, 0, width, height))
@@ -71,9 +67,7 @@ def plot_assignment(
         plot_points(axis, xy, level, _diameter(level, scale * strides[0] * 72 / _DPI), label=label)
     _add_legend(figure, axis, size, len(positives), without, len(ignored))
     figure.text(0.005, 1 - 0.5 * _TITLE_INCHES / size[1], ascii_text(title), fontsize=12, va="center", parse_math=False)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=_DPI)
-    return png.getvalue()
+    return to_png(figure, _DPI)
 
 
 def _write_number(axis: Any, polygon: Any, number: int, image_wh: tuple[int, int]) -> None:

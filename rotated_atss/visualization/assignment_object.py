@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from rotated_atss.analysis.assignment_text import format_trace
 from rotated_atss.analysis.assignment_trace import BELOW_THRESHOLD, CENTER_OUTSIDE, LOST, POSITIVE, AssignmentTrace
+from rotated_atss.analysis.plotting import new_figure, to_png
 from rotated_atss.errors import count_of
 from rotated_atss.io.png import Image
 from rotated_atss.visualization.level_style import level_color, level_diameter, plot_outline, plot_points, show_window
@@ -71,11 +71,7 @@ def plot_object(
 
         plot_object(image, [TracePanel("obb", trace, polygon, polygon)], [8, 16, 32, 64, 128])
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_COLUMN_INCHES * len(panels), sum(_ROWS_INCHES)), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(_COLUMN_INCHES * len(panels), sum(_ROWS_INCHES)), dpi=100)
     height = 1 - 0.45 * _ROWS_INCHES[0] / sum(_ROWS_INCHES)
     figure.text(0.5, height, ascii_text(title), fontsize=15, ha="center", va="center", parse_math=False)
     window = crop_window(panels)
@@ -88,9 +84,7 @@ def plot_object(
         lines = "\n".join(format_trace(panel.trace, strides))
         text.text(0, 1, lines, family="monospace", fontsize=10, va="top", linespacing=1.35)
     _add_legend(figure, panels, strides)
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return to_png(figure)
 
 
 def _column_axes(figure: Any, column: int, columns: int) -> list[Any]:

@@ -14,10 +14,10 @@ from rotated_atss.io.png import Image
 from rotated_atss.visualization._checks import copy_as_bgr
 from rotated_atss.visualization.contact_sheet import contact_sheet
 from rotated_atss.visualization.drawing import draw_boxes
+from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 from rotated_atss.visualization.palettes import ClassStyle, Color, class_styles
 
 MAX_SIDE = 640  # pixels
-_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 
 
 def truth_beside_detections(
@@ -89,10 +89,9 @@ def draw_points(
     if len(colors) != len(points):
         raise UserError(f"there must be one color per point, got {len(colors)} for {len(points)}")
     canvas, scale = _shrink(image_bgr, max_side)
-    factor = 1 << _SHIFT
-    centers = np.round((np.asarray(points, np.float64).reshape(-1, 2) * scale - 0.5) * factor).astype(np.int32)
+    centers = to_fixed_point(np.asarray(points, np.float64).reshape(-1, 2) * scale)
     for center, (red, green, blue) in zip(centers.tolist(), colors):
-        cv2.circle(canvas, center, round(radius * factor), (blue, green, red), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(canvas, center, round(radius * (1 << SHIFT)), (blue, green, red), cv2.FILLED, cv2.LINE_AA, SHIFT)
     return canvas
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rotated_atss.dota.classes import PALETTE
 from rotated_atss.errors import UserError
 from rotated_atss.io.png import Image
+from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.visualization._checks import check_count, copy_as_bgr
 from rotated_atss.visualization.captions import place_captions, place_legend
 from rotated_atss.visualization.outlines import draw_outline
@@ -116,11 +117,7 @@ def _quads(polygons: Any) -> NDArray[np.float64]:
         row = int(np.argwhere(~np.isfinite(values))[0, 0])
         raise UserError(f"polygons must be finite, got {values[row].tolist()} in row {row}")
     if values.shape[1:] == (5,):
-        import torch  # not needed to draw polygons
-
-        from rotated_atss.ops.boxes import obb_to_corners
-
-        return obb_to_corners(torch.from_numpy(values)).numpy()
+        values = obb_polygons(values)
     return values.reshape(-1, 4, 2)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-# Okabe and Ito's colors for color-blind readers (https://jfly.uni-koeln.de/color/), in an order in which neighboring
-# levels differ in lightness too
+# Okabe and Ito's colors, as in analysis/plotting.py, in an order in which neighboring levels differ in lightness too
 LEVEL_COLORS = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2")
 LEVEL_MARKERS = "osD^vPX"
 # Relative to the finest level: where centers of several levels coincide, each marker extends beyond the finer ones.

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotated_atss.io.png import Image
+from rotated_atss.visualization.fixed_point import SHIFT, to_fixed_point
 
 Color = tuple[int, int, int]
 
-_SHIFT = 4  # fractional bits of OpenCV's fixed-point coordinates
 _FRONT, _RIM = (255, 255, 255), (0, 0, 0)
 _DASH_PX = 5.0  # length of dashes and gaps of lines of one pixel
 
@@ -40,17 +40,15 @@ def draw_outline(
         >>> canvas[4, 9].tolist(), canvas[9, 9].tolist()
         ([0, 0, 232], [0, 0, 0])
     """
-    # OpenCV's integer coordinates are pixel centers; coordinates of polygons are pixel corners.
-    corners = polygon - 0.5
     if dashed:
-        for start, end in zip(corners, np.roll(corners, -1, 0)):
+        for start, end in zip(polygon, np.roll(polygon, -1, 0)):
             _draw_dashed_line(canvas, start, end, color, thickness)
     else:
-        cv2.polylines(canvas, [_fixed_point(corners)], True, color, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(canvas, [to_fixed_point(polygon)], True, color, thickness, cv2.LINE_AA, SHIFT)
     if mark_front:
-        first, second = _fixed_point(corners[:2]).tolist()
-        cv2.line(canvas, first, second, _RIM, thickness + 2, cv2.LINE_AA, _SHIFT)
-        cv2.line(canvas, first, second, _FRONT, thickness, cv2.LINE_AA, _SHIFT)
+        first, second = to_fixed_point(polygon[:2]).tolist()
+        cv2.line(canvas, first, second, _RIM, thickness + 2, cv2.LINE_AA, SHIFT)
+        cv2.line(canvas, first, second, _FRONT, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _draw_dashed_line(
@@ -61,10 +59,6 @@ def _draw_dashed_line(
     parts = max(3, 2 * round(length / (2 * _DASH_PX * max(1.0, thickness / 2))) + 1)
     if parts > 2 * sum(canvas.shape[:2]):
         parts = 1
-    points = _fixed_point(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start)).tolist()
+    points = to_fixed_point(start + np.linspace(0, 1, parts + 1)[:, None] * (end - start)).tolist()
     for first, second in zip(points[::2], points[1::2]):
-        cv2.line(canvas, first, second, color, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def _fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    return np.round(points * (1 << _SHIFT)).astype(np.int32)
+        cv2.line(canvas, first, second, color, thickness, cv2.LINE_AA, SHIFT)

@@ -93,7 +93,8 @@ def test_plot_is_a_png_with_bars_of_every_assigner(oriented):
     pytest.importorskip("matplotlib")
     import cv2
 
-    from rotated_atss.analysis.positive_plots import COLORS, plot_report
+    from rotated_atss.analysis.plotting import COLORS
+    from rotated_atss.analysis.positive_plots import plot_report
 
     shapes = BoxShapes(oriented)
     shapes.add(torch.tensor([[30.0, 30, 70, 70, 0.5], [0, 0, 20, 30, 0]])[:, : 5 if oriented else 4])

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import rotated_atss.report
-from rotated_atss.analysis.positive_plots import COLORS
+from rotated_atss.analysis.evaluation.report import ALL_CLASSES
+from rotated_atss.analysis.plotting import COLORS
 from rotated_atss.report.axes import Axes, tick_values
-from rotated_atss.report.charts import OVERALL, Axis, curve_chart, reliability_chart
+from rotated_atss.report.charts import Axis, curve_chart, reliability_chart
 from rotated_atss.report.sections.confusion import TEXT_LIMITS
 
 STYLE = (Path(rotated_atss.report.__file__).parent / "static" / "report.css").read_text()
@@ -30,7 +31,7 @@ def drawn_points(path: str, axes: Axes) -> list[tuple[float, float]]:
 
 def test_curves_pass_through_their_points() -> None:
     curves = {
-        OVERALL: {"score": [0.9, 0.2], "f1": [0.1, 0.7]},
+        ALL_CLASSES: {"score": [0.9, 0.2], "f1": [0.1, 0.7]},
         "ship": {"score": [0.8, 0.5, 0.1], "f1": [0.0, 1.0, 0.3]},
     }
     chart = curve_chart(curves, Axis("score"), Axis("f1"), "curves")
@@ -40,7 +41,7 @@ def test_curves_pass_through_their_points() -> None:
             drawn_points(paths[str(index)], Axes()), zip(curve["score"], curve["f1"]), strict=True
         ):
             assert point == pytest.approx(expected, abs=2e-4)
-    assert chart.index("ship") < chart.index(OVERALL), "the thick line is drawn last"
+    assert chart.index("ship") < chart.index(ALL_CLASSES), "the thick line is drawn last"
 
 
 def test_a_curve_of_one_point_is_visible() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rotated_atss.errors import UserError
-from rotated_atss.visualization.network_input import add_caption, draw_dashed, draw_network_input, to_polygons
+from rotated_atss.visualization.network_input import add_caption, draw_network_input
 
 RED = {"ship": (255, 0, 0)}
 
@@ -65,18 +65,9 @@ def test_large_images_have_a_legend():
     assert not draw(black(790, 600), boxes, ["ship"])[760:].any()
 
 
-def test_shapes_of_boxes():
-    assert to_polygons([]).shape == (0, 8)
-    assert to_polygons(np.zeros((0, 5))).shape == (0, 8)
-    assert to_polygons([[10.0, 8, 4, 2, 0]]).tolist() == [[8, 7, 12, 7, 12, 9, 8, 9]]
+def test_every_box_needs_a_label():
     with pytest.raises(UserError, match="labels must have one entry per polygon"):
         draw(black(), [[60.0, 50, 40, 20, 0]], [])
-
-
-def test_a_polygon_without_length_is_a_dot_at_most():
-    canvas = black()
-    draw_dashed(canvas, np.full(8, 50.0), (255, 255, 255))
-    assert (canvas > 0).any(axis=2).sum() <= 4
 
 
 @pytest.mark.parametrize("width", [60, 128, 400, 2000])

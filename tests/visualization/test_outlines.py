@@ -72,3 +72,9 @@ def test_dashed_classes_are_drawn_dashed_and_marked_in_the_legend() -> None:
         draw_boxes(canvas(), np.zeros((1, 8)), names, dashed=dashed, legend=True) for dashed in ((), {"helipad"})
     ]
     assert legends[1][100:].any(-1).any(0).sum() > legends[0][100:].any(-1).any(0).sum() + 30
+
+
+def test_a_dashed_outline_without_length_is_a_dot_at_most() -> None:
+    dot = canvas()
+    draw_outline(dot, np.full((4, 2), 50.0), RED, dashed=True)
+    assert (dot > 0).any(axis=2).sum() <= 4

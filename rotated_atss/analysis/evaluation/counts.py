@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from rotated_atss.analysis.evaluation.data import EvaluationData
+from rotated_atss.analysis.evaluation.matching import Matches
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -48,3 +53,52 @@ class Counts:
         """Harmonic mean of precision and recall; 0 without a true positive."""
         total = self.objects + self.tp + self.fp
         return 2 * self.tp / total if total else None
+
+
+def count_by_class(data: EvaluationData, matches: Matches, above: np.ndarray) -> list[Counts]:
+    """Count the objects and detections of each class.
+
+    Args:
+        data: Detections and objects.
+        matches: Matches of the metric.
+        above: (N,) bool, the detections that count.
+
+    Example::
+
+        count_by_class(data, matches, data.detections.scores >= 0.5)[0].precision
+    """
+    return _count_by(data.objects.labels, data.detections.labels, len(data.classes), data, matches, above)
+
+
+def count_by_image(data: EvaluationData, matches: Matches, above: np.ndarray) -> list[Counts]:
+    """Count the objects and detections of each image.
+
+    Args:
+        data: Detections and objects.
+        matches: Matches of the metric.
+        above: (N,) bool, the detections that count.
+
+    Example::
+
+        count_by_image(data, matches, data.detections.scores >= 0.5)[0].fn
+    """
+    return _count_by(data.objects.images, data.detections.images, len(data.images), data, matches, above)
+
+
+def _count_by(
+    of_objects: np.ndarray,
+    of_detections: np.ndarray,
+    number: int,
+    data: EvaluationData,
+    matches: Matches,
+    above: np.ndarray,
+) -> list[Counts]:
+    """Count by the index, below ``number``, of the class or image of each object and detection."""
+    columns = (
+        of_objects[~data.objects.ignored],
+        of_objects[data.objects.ignored],
+        of_detections[above],
+        of_detections[above & matches.true_positives],
+        of_detections[above & matches.false_positives],
+    )
+    return [Counts(*row) for row in zip(*(np.bincount(each, minlength=number).tolist() for each in columns))]

@@ -23,9 +23,9 @@ import numpy as np
 from rotated_atss.analysis.evaluation.data import COCO, EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 from rotated_atss.analysis.evaluation.overlaps import Overlaps
-from rotated_atss.analysis.evaluation.shapes import fit_shapes
+from rotated_atss.analysis.shapes import fit_shapes
 from rotated_atss.dota.matching import RankedDetections, find_best_objects
-from rotated_atss.ops.min_area_rect import box_polygons
+from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.polygon_iou import polygon_ious
 
 KINDS = ("classification", "localization", "angle", "duplicate", "background", "missed")
@@ -114,8 +114,7 @@ def find_missed(
         [True]
     """
     counted = data.detections.scores >= score_threshold
-    missed = ~data.objects.ignored
-    missed[matches.gt_index[matches.true_positives & counted]] = False
+    missed = ~data.objects.ignored & ~matches.detected_objects(counted, len(data.objects))
     missed[errors.target[np.isin(errors.kind, EXPLAINING) & counted]] = False
     return missed
 
@@ -131,4 +130,4 @@ def _is_angle_error(data: EvaluationData, rows: np.ndarray, gt_index: np.ndarray
     boxes = fit_shapes(data.detections.polygons[rows]).boxes
     objects = data.objects.polygons[gt_index]
     boxes[:, 4] = fit_shapes(objects).boxes[:, 4]
-    return data.reaches(polygon_ious(box_polygons(boxes), objects), iou_threshold)
+    return data.reaches(polygon_ious(obb_polygons(boxes), objects), iou_threshold)

@@ -11,6 +11,7 @@ from rotated_atss.coco.instances import Instances
 from rotated_atss.dota.coco_evaluation import rank_per_image
 from rotated_atss.dota.datasets import COCO_SIZES, EvaluationRule
 from rotated_atss.errors import UserError
+from rotated_atss.ops.box_polygons import hbb_polygons
 
 MAX_DETS = 100
 
@@ -84,6 +85,4 @@ def _ranks(
 
 def _rectangles(boxes: np.ndarray) -> np.ndarray:
     """Convert COCO's boxes (N, 4) ``x, y, width, height`` to corners (N, 8)."""
-    x1, y1 = boxes[:, 0], boxes[:, 1]
-    x2, y2 = x1 + boxes[:, 2], y1 + boxes[:, 3]
-    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=1)
+    return hbb_polygons(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))

@@ -15,8 +15,8 @@ import numpy as np
 
 from rotated_atss.analysis.evaluation.data import COCO, EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matcher, Matches, average_precisions
-from rotated_atss.analysis.evaluation.shapes import fit_shapes
 from rotated_atss.analysis.group_edges import ANGLE_EDGES_DEG, ASPECT_EDGES, SIZE_EDGES_PX
+from rotated_atss.analysis.shapes import fit_shapes
 
 DENSITY_EDGES = (1, 5, 20, 50, 100, 500, math.inf)
 UNITS = {
@@ -72,8 +72,7 @@ def build_groups(
         >>> [(group.low, group.ap) for group in build_groups(data, matcher, matcher.match(), 0.5)["size"]]
         [(8, 1.0), (16, 0.0)]
     """
-    found = np.zeros(len(data.objects), bool)
-    found[matches.gt_index[matches.true_positives & (data.detections.scores >= score_threshold)]] = True
+    found = matches.detected_objects(data.detections.scores >= score_threshold, len(data.objects))
     groups: dict[str, list[Group]] = {name: [] for name in UNITS}
     for name, (of_detections, of_objects, edges) in _values(data).items():
         for low, high in pairwise(edges):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from rotated_atss.analysis.evaluation.counts import Counts
+from rotated_atss.analysis.evaluation.counts import Counts, count_by_image
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.matching import Matches
 
@@ -30,6 +28,7 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         score_threshold: Lowest score of a detection that counts.
 
     Example:
+        >>> import numpy as np
         >>> from rotated_atss.analysis.evaluation.from_task1 import from_task1
         >>> from rotated_atss.analysis.evaluation.matching import Matcher
         >>> from rotated_atss.analysis.evaluation.overlaps import find_overlaps
@@ -40,20 +39,8 @@ def build_image_table(data: EvaluationData, matches: Matches, score_threshold: f
         >>> rows[0].image, rows[0].counts.fn
         ('P1', 1)
     """
-    above = data.detections.scores >= score_threshold
-
-    def per_image(images: np.ndarray) -> list[int]:
-        return np.bincount(images, minlength=len(data.images)).tolist()
-
-    images, ignored = data.detections.images, data.objects.ignored
-    columns = (
-        per_image(data.objects.images[~ignored]),
-        per_image(data.objects.images[ignored]),
-        per_image(images[above]),
-        per_image(images[above & matches.true_positives]),
-        per_image(images[above & matches.false_positives]),
-    )
-    return [ImageRow(image, Counts(*counts)) for image, *counts in zip(data.images, *columns)]
+    counts = count_by_image(data, matches, data.detections.scores >= score_threshold)
+    return [ImageRow(image, each) for image, each in zip(data.images, counts)]
 
 
 def best_and_worst(rows: list[ImageRow], limit: int = LISTED) -> tuple[list[str], list[str]]:

@@ -26,15 +26,19 @@ class Matches:
         true_positives: (N,) bool.
         false_positives: (N,) bool.
         gt_index: (N,) int64, object of a true positive or the ignored object of an ignored detection; otherwise -1.
-        detection_of: (G,) int64, the true positive of each object, or -1.
         iou_threshold: The threshold.
     """
 
     true_positives: np.ndarray
     false_positives: np.ndarray
     gt_index: np.ndarray
-    detection_of: np.ndarray
     iou_threshold: float
+
+    def detected_objects(self, above: np.ndarray, num_objects: int) -> np.ndarray:
+        """Return whether each object has a true positive among the detections ``above``, (G,) bool."""
+        detected = np.zeros(num_objects, bool)
+        detected[self.gt_index[self.true_positives & above]] = True
+        return detected
 
 
 class Matcher:
@@ -84,9 +88,7 @@ class Matcher:
         matched = np.flatnonzero(gt_index >= 0)
         true_positives = np.zeros(len(gt_index), bool)
         true_positives[matched] = ~ignored[gt_index[matched]]
-        detection_of = np.full(len(ignored), -1, np.int64)
-        detection_of[gt_index[true_positives]] = np.flatnonzero(true_positives)
-        return Matches(true_positives, false_positives, gt_index, detection_of, iou_threshold)
+        return Matches(true_positives, false_positives, gt_index, iou_threshold)
 
     def _match_dota(
         self, iou_threshold: float, ignored: np.ndarray, inside: np.ndarray

@@ -11,7 +11,7 @@ import numpy as np
 from rotated_atss.analysis.evaluation.ap_figures import ApFigures
 from rotated_atss.analysis.evaluation.calibration import Calibration, build_calibration
 from rotated_atss.analysis.evaluation.confusion import Confusion, build_confusion
-from rotated_atss.analysis.evaluation.counts import Counts
+from rotated_atss.analysis.evaluation.counts import Counts, count_by_class
 from rotated_atss.analysis.evaluation.curves import Curve, best_threshold, build_curve
 from rotated_atss.analysis.evaluation.data import EvaluationData
 from rotated_atss.analysis.evaluation.error_costs import ErrorTable, build_error_table
@@ -90,20 +90,7 @@ class EvaluationReport:
     @property
     def class_counts(self) -> list[Counts]:
         """Counts of each class."""
-        objects, labels = self.data.objects, self.data.detections.labels
-        above = self.above_threshold
-
-        def per_class(values: np.ndarray) -> list[int]:
-            return np.bincount(values, minlength=len(self.data.classes)).tolist()
-
-        columns = (
-            per_class(objects.labels[~objects.ignored]),
-            per_class(objects.labels[objects.ignored]),
-            per_class(labels[above]),
-            per_class(labels[above & self.matches.true_positives]),
-            per_class(labels[above & self.matches.false_positives]),
-        )
-        return [Counts(*row) for row in zip(*columns)]
+        return count_by_class(self.data, self.matches, self.above_threshold)
 
     @property
     def counts(self) -> Counts:

@@ -15,6 +15,7 @@ from rotated_atss.analysis.evaluation.error_kinds import KINDS
 from rotated_atss.analysis.evaluation.groups import UNITS, Group
 from rotated_atss.analysis.evaluation.image_table import best_and_worst
 from rotated_atss.analysis.evaluation.report import IOU_THRESHOLD, EvaluationReport
+from rotated_atss.io.json_values import replace_nonfinite
 
 FORMAT = "rotated-atss-report"
 FORMAT_VERSION = 1
@@ -38,7 +39,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
         (0.0, None)
     """
     best, worst = best_and_worst(report.images)
-    return _without_nan(
+    return replace_nonfinite(
         {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -137,12 +138,3 @@ def _calibration(report: EvaluationReport) -> dict[str, Any]:
         for low, high, count, score, precision in zip(edges, edges[1:], *columns)
     ]
     return {"bins": bins, "expected_calibration_error": calibration.expected_error}
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace every NaN within lists and dictionaries by None."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from rotated_atss.analysis.evaluation.report import EvaluationReport
 from rotated_atss.dota.matching import find_best_objects
+from rotated_atss.io.text_table import format_csv
 
 DetectionState = Literal["tp", "fp", "ignored"]
 
@@ -57,10 +56,10 @@ def tables_from_json(content: dict[str, Any]) -> dict[str, str]:
     return {
         "classes": _format_dicts(content["classes"]),
         "images": _format_dicts(content["images"]),
-        "confusion": _format(("object", *confusion["classes"]), matrix),
-        "errors": _format(("class", "kind", "count", "ap50_cost"), error_rows),
-        "groups": _format(("property", *group_columns), group_rows),
-        "curves": _format(("class", *curve_columns), curve_rows),
+        "confusion": format_csv(("object", *confusion["classes"]), matrix),
+        "errors": format_csv(("class", "kind", "count", "ap50_cost"), error_rows),
+        "groups": format_csv(("property", *group_columns), group_rows),
+        "curves": format_csv(("class", *curve_columns), curve_rows),
     }
 
 
@@ -102,7 +101,7 @@ def detections_table(report: EvaluationReport) -> str:
         *detections.polygons.T.tolist(),
     )
     header = ("image", "class", "score", "state", "error", "iou", "object", *_CORNERS)
-    return _format(header, zip(*columns))
+    return format_csv(header, zip(*columns))
 
 
 def detection_states(report: EvaluationReport) -> list[DetectionState]:
@@ -141,12 +140,4 @@ def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _format_dicts(rows: Sequence[dict[str, Any]]) -> str:
-    return _format(tuple(rows[0]), [tuple(row.values()) for row in rows]) if rows else ""
-
-
-def _format(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+    return format_csv(tuple(rows[0]), [tuple(row.values()) for row in rows]) if rows else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from rotated_atss.analysis.positive_counts import POSITIVE_FRACTION, BoxShapes, 
 from rotated_atss.assign import BACKGROUND, IGNORE, count_candidates_above_threshold, nearest_priors
 from rotated_atss.assign.box_formats import centers
 from rotated_atss.detection.engine.build_errors import one_line
+from rotated_atss.detection.engine.config_priors import ConfigPriors
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
 from rotated_atss.detection.task_modules.selection_assigner import STRATEGIES, SelectionAssigner
 from rotated_atss.detection.task_modules.tensor_assigner import TensorAssigner
@@ -24,26 +24,6 @@ from rotated_atss.errors import UserError
 from rotated_atss.ops.boxes import obb_to_hbb
 
 HBB_SUFFIX = "-hbb"  # appended to the name of a strategy: assign by circumscribed horizontal boxes
-
-
-def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
-    """Return the configs of the prior generator and the assigner of a config's first dense head.
-
-    Raises:
-        UserError: The config has no such head.
-
-    Example:
-        >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
-        >>> dense_head_parts(Config(dict(model=model)))[1].topk
-        9
-    """
-    model = cfg.get("model") or {}
-    train_cfg = model.get("train_cfg") or {}
-    for head, settings in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
-        generator = (model.get(head) or {}).get("anchor_generator")
-        if generator is not None and settings.get("assigner") is not None:
-            return generator, settings["assigner"]
-    raise UserError("this config has no dense head with anchors and an assigner", where=cfg.filename)
 
 
 def build_assigner(name: str, assigner_cfg: ConfigDict, oriented: bool) -> Any:
@@ -162,23 +142,20 @@ def count_positives(
         >>> len(counts["obb"].positives)
         1
     """
-    generator_cfg, assigner_cfg = dense_head_parts(cfg)
-    generator = TASK_UTILS.build(generator_cfg)
-    strides = [int(stride[0]) for stride in generator.strides]
-    location_priors = generator.grid_priors([(1, 1)] * len(strides), device="cpu")[0]
-    oriented = location_priors.shape[1] == 5
+    config = ConfigPriors(cfg)
     assigners = {
-        name: build_assigner(name, assigner_cfg, oriented)
-        for name in names or (("obb", "hbb") if oriented else ("config",))
+        name: build_assigner(name, config.assigner_cfg, config.oriented)
+        for name in names or (("obb", "hbb") if config.oriented else ("config",))
     }
     counts = {
-        name: PositiveCounts(strides, _expected_positives(assigner, len(strides), location_priors))
+        name: PositiveCounts(
+            config.strides, _expected_positives(assigner, len(config.strides), config.priors_of_location)
+        )
         for name, assigner in assigners.items()
     }
-    cached_priors = functools.lru_cache(maxsize=4)(functools.partial(grid_priors, generator, strides))
-    shapes = BoxShapes(oriented)
+    shapes = BoxShapes(config.oriented)
     for image in inputs:
-        priors, level_sizes = cached_priors(*padded_wh(cfg, image.image_wh))
+        priors, level_sizes = config.generate(image.image_wh)
         for name, assigner in assigners.items():
             gt_index = assign_priors(assigner, priors, level_sizes, image)
             above_threshold = None
@@ -187,36 +164,3 @@ def count_positives(
             counts[name].add(gt_index, level_sizes, len(image.gt_boxes), above_threshold)
         shapes.add(image.gt_boxes)
     return shapes, counts
-
-
-def padded_wh(cfg: Config, image_wh: tuple[int, int]) -> tuple[int, int]:
-    """Return width and height of an image after the padding by a config's data preprocessor.
-
-    Example:
-        >>> padded_wh(Config(dict(model=dict(data_preprocessor=dict(pad_size_divisor=32)))), (100, 64))
-        (128, 64)
-    """
-    divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
-    width, height = (-(-side // divisor) * divisor for side in image_wh)
-    return width, height
-
-
-def grid_priors(generator: Any, strides: list[int], width: int, height: int) -> tuple[Tensor, list[int]]:
-    """Generate the priors of a padded image.
-
-    Args:
-        generator: A prior generator.
-        strides: Stride of each level in pixels.
-        width: Width of the padded image in pixels.
-        height: Its height.
-
-    Returns:
-        (A, 5) or (A, 4) priors, level after level, and the number of priors per level.
-
-    Example:
-        >>> from mmdet.models.task_modules import AnchorGenerator
-        >>> grid_priors(AnchorGenerator(strides=[8], ratios=[1.0], scales=[4]), [8], 24, 16)[1]
-        [6]
-    """
-    levels = generator.grid_priors([(-(-height // s), -(-width // s)) for s in strides], device="cpu")
-    return torch.cat(levels), [len(level) for level in levels]

@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from torch import Tensor
 
 from rotated_atss.analysis.assignment_trace import AssignmentTrace, trace_atss
 from rotated_atss.assign import CENTER_MARGIN_PX
-from rotated_atss.detection.engine.assigner_statistics import (
-    assign_priors,
-    build_assigner,
-    dense_head_parts,
-    grid_priors,
-    padded_wh,
-)
+from rotated_atss.detection.engine.assigner_statistics import assign_priors, build_assigner
 from rotated_atss.detection.engine.config import find_test_dataset
+from rotated_atss.detection.engine.config_priors import ConfigPriors
 from rotated_atss.detection.engine.dataset_records import AssignmentInput, build_assignment_input
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner
 from rotated_atss.detection.task_modules.selection_assigner import SelectionAssigner
@@ -116,17 +110,15 @@ def prepare_assignment(
         >>> int((image.assign() >= 0).sum()) == int(image.trace("obb", 0).is_positive.sum())
         True
     """
-    generator_cfg, assigner_cfg = dense_head_parts(cfg)
-    generator = TASK_UTILS.build(generator_cfg)
-    strides = [int(stride[0]) for stride in generator.strides]
+    config = ConfigPriors(cfg)
     instances = [{"bbox": list(box), "ignore_flag": int(flag)} for box, flag in zip(boxes, ignored)]
     record = {"width": image_wh[0], "height": image_wh[1], "instances": instances}
     inputs = build_assignment_input(record, find_test_dataset(cfg).get("pipeline") or [])
-    priors, level_sizes = grid_priors(generator, strides, *padded_wh(cfg, inputs.image_wh))
+    priors, level_sizes = config.generate(inputs.image_wh)
     if not instances:
         inputs = AssignmentInput(inputs.image_wh, priors[:0], priors[:0])
-    assigner = build_assigner("config", assigner_cfg, priors.shape[1] == 5)
-    return ImageAssignment(inputs, strides, priors, level_sizes, assigner, assigner_cfg)
+    assigner = build_assigner("config", config.assigner_cfg, config.oriented)
+    return ImageAssignment(inputs, config.strides, priors, level_sizes, assigner, config.assigner_cfg)
 
 
 def has_oriented_boxes(cfg: Config) -> bool:
@@ -137,5 +129,4 @@ def has_oriented_boxes(cfg: Config) -> bool:
         >>> has_oriented_boxes(load_config("atss_r50_fpn_1x_coco"))
         False
     """
-    generator = TASK_UTILS.build(dense_head_parts(cfg)[0])
-    return generator.grid_priors([(1, 1)] * len(generator.strides), device="cpu")[0].shape[1] == 5
+    return ConfigPriors(cfg).oriented

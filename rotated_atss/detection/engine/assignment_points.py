@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from rotated_atss.detection.engine.assigner_statistics import assign_priors, build_assigner, dense_head_parts
+from rotated_atss.assign.box_formats import centers
+from rotated_atss.detection.engine.assigner_statistics import assign_priors, build_assigner
+from rotated_atss.detection.engine.config_priors import ConfigPriors
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
 
 
@@ -33,12 +32,8 @@ class AssignmentPoints:
     """
 
     def __init__(self, cfg: Config) -> None:
-        generator_cfg, assigner_cfg = dense_head_parts(cfg)
-        self._generator: Any = TASK_UTILS.build(generator_cfg)
-        self._strides = [int(stride[0]) for stride in self._generator.strides]
-        oriented = self._generator.grid_priors([(1, 1)] * len(self._strides), device="cpu")[0].shape[1] == 5
-        self._assigner = build_assigner("config", assigner_cfg, oriented)
-        self._divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+        self._priors = ConfigPriors(cfg)
+        self._assigner = build_assigner("config", self._priors.assigner_cfg, self._priors.oriented)
 
     def find(self, image: AssignmentInput) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return the centers of the positive priors and their levels.
@@ -49,11 +44,7 @@ class AssignmentPoints:
         Returns:
             (P, 2) x and y, and (P,) indices of the levels.
         """
-        width, height = (-(-side // self._divisor) * self._divisor for side in image.image_wh)
-        shapes = [(-(-height // stride), -(-width // stride)) for stride in self._strides]
-        priors = self._generator.grid_priors(shapes, device="cpu")
-        sizes, stacked = [len(level) for level in priors], torch.cat(priors)
-        positive = torch.nonzero(assign_priors(self._assigner, stacked, sizes, image) >= 0)[:, 0].numpy()
-        rows = stacked[positive].double().numpy()
-        centers = rows[:, :2] if rows.shape[1] == 5 else (rows[:, :2] + rows[:, 2:]) / 2
-        return centers, np.repeat(np.arange(len(sizes)), sizes)[positive]
+        priors, level_sizes = self._priors.generate(image.image_wh)
+        positive = torch.nonzero(assign_priors(self._assigner, priors, level_sizes, image) >= 0)[:, 0]
+        levels = np.repeat(np.arange(len(level_sizes)), level_sizes)
+        return centers(priors[positive]).double().numpy(), levels[positive.numpy()]

@@ -13,11 +13,12 @@ from mmengine.runner import Runner
 
 from rotated_atss.analysis.curve_plots import PICTURE, plot_learning_curves
 from rotated_atss.analysis.learning_curves import SCALARS, read_learning_curves
-from rotated_atss.analysis.metric_values import plain, short_names
+from rotated_atss.analysis.metric_values import short_names
 from rotated_atss.detection.engine.progress_hook import WINDOW
 from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import atomic_write, write_json
+from rotated_atss.io.json_values import replace_nonfinite
 
 TRAIN_RESULT = "train_result.json"
 TEST_RESULT = "test_result.json"
@@ -60,8 +61,8 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         "epochs": loop.epoch if hasattr(loop, "run_epoch") else None,
         "iterations": loop.iter,
         "seconds": hook.seconds,
-        "loss": None if losses is None else plain(round(float(losses.mean(WINDOW)), 6)),
-        "val": plain(short_names(hook.metrics)) or None,
+        "loss": None if losses is None else replace_nonfinite(round(float(losses.mean(WINDOW)), 6)),
+        "val": replace_nonfinite(short_names(hook.metrics)) or None,
         **({"best_checkpoint": str(best)} if best else {}),
     }
     return _write(result, runner, TRAIN_RESULT)
@@ -98,7 +99,7 @@ def record_test(
         **_places(runner, checkpoint),
         "images": len(runner.test_dataloader.dataset),
         "seconds": hook.seconds,
-        "metrics": plain(short_names(dict(metrics))) or None,
+        "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
         "out": outputs.get("out_dir"),
         "submission": outputs.get("submission"),
         "report": outputs.get("report_dir") if metrics else None,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rotated_atss.dota.labels import read_labels
 from rotated_atss.errors import UserError
-from rotated_atss.ops.boxes import hbb_to_obb, obb_to_poly, poly_to_obb
+from rotated_atss.ops.box_polygons import box_polygons
+from rotated_atss.ops.boxes import poly_to_obb
 
 _TRIED = 50  # images per part of the set, to find one with objects
 
@@ -71,7 +71,7 @@ def read_truth(dataset: Any, index: int) -> TruthOfImage:
     if instances:
         boxes = torch.tensor([instance["bbox"] for instance in instances], dtype=torch.float64)
         names = [classes[instance["bbox_label"]] for instance in instances]
-        return TruthOfImage(info["img_path"], to_polygons(boxes), names, instances)
+        return TruthOfImage(info["img_path"], box_polygons(boxes), names, instances)
     path = Path(info["img_path"])
     label = path.parent.parent / "labelTxt" / f"{path.stem}.txt"
     polygons, names = np.zeros((0, 8)), []
@@ -83,20 +83,3 @@ def read_truth(dataset: Any, index: int) -> TruthOfImage:
         polygons, names = np.asarray(labels.polygons).reshape(-1, 8), list(labels.names)
     rows = poly_to_obb(torch.from_numpy(polygons)).tolist()
     return TruthOfImage(info["img_path"], polygons, names, [{"bbox": row, "ignore_flag": 0} for row in rows])
-
-
-def to_polygons(boxes: Tensor) -> NDArray[np.float64]:
-    """Return the corners of oriented or horizontal boxes.
-
-    Args:
-        boxes: (N, 5) cx, cy, w, h, angle, or (N, 4) x1, y1, x2, y2.
-
-    Returns:
-        (N, 8).
-
-    Example:
-        >>> to_polygons(torch.tensor([[0.0, 0, 4, 2]])).shape
-        (1, 8)
-    """
-    oriented = boxes if boxes.shape[-1] == 5 else hbb_to_obb(boxes.reshape(-1, 4))
-    return obb_to_poly(oriented.reshape(-1, 5)).double().numpy().reshape(-1, 8)

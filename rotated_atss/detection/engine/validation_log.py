@@ -21,11 +21,12 @@ from mmengine.visualization.vis_backend import (
 
 from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.dataset_records import build_assignment_input
-from rotated_atss.detection.engine.validation_images import TruthOfImage, choose_images, to_polygons
+from rotated_atss.detection.engine.validation_images import TruthOfImage, choose_images
 from rotated_atss.detection.evaluation.detections import UNREADABLE
 from rotated_atss.dota.precision_recall import NUM_THRESHOLDS, ScoreCounts
 from rotated_atss.errors import UserError
 from rotated_atss.io.images import read_image
+from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.visualization.compare import draw_points, truth_beside_detections
 from rotated_atss.visualization.drawing import draw_boxes
 from rotated_atss.visualization.level_style import level_color
@@ -142,7 +143,7 @@ def _add_image(runner: Runner, name: str, picture_bgr: Any, step: int) -> None:
 
 def _draw(sample: Any, truth: TruthOfImage, classes: Sequence[str]) -> Any:
     found = sample.pred_instances
-    polygons = to_polygons(get_box_tensor(found.bboxes).detach().float().cpu())
+    polygons = box_polygons(get_box_tensor(found.bboxes).detach().float().cpu())
     names = [classes[label] for label in found.labels.tolist()]
     scores = found.scores.detach().float().cpu().numpy()
     return truth_beside_detections(

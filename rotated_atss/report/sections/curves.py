@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rotated_atss.analysis.evaluation.report import ALL_CLASSES
 from rotated_atss.errors import count_of
-from rotated_atss.report.charts import OVERALL, Axis, curve_chart
+from rotated_atss.report.charts import Axis, curve_chart
 from rotated_atss.report.html import Html, element, json_script
 from rotated_atss.report.numbers import ratio
 from rotated_atss.report.sections.context import Context, section
@@ -33,7 +34,7 @@ def curves_section(context: Context) -> Html:
 def _figures(context: Context, curves: dict[str, Any]) -> Iterator[Html]:
     baseline = None if context.baseline is None else context.baseline["curves"]
     threshold = context.report["settings"]["score_threshold"]
-    classes = count_of(len(curves) - (OVERALL in curves), "class")
+    classes = count_of(len(curves) - (ALL_CLASSES in curves), "class")
     chart = curve_chart(curves, Axis("recall"), Axis("precision"), f"Precision-recall curves of {classes}", baseline)
     yield _figure("Precision and recall", chart)
     score = Axis("score", "score threshold", mark=threshold)
@@ -48,13 +49,13 @@ def _figure(title: str, chart: Html) -> Html:
 def _chooser(context: Context, curves: dict[str, Any]) -> Html:
     """Return a button per class, which only a script can use: hidden without one."""
     aps = {each["name"]: each["AP50"] for each in context.report["classes"]}
-    aps[OVERALL] = context.report["summary"]["AP50"]
+    aps[ALL_CLASSES] = context.report["summary"]["AP50"]
     buttons = [
         element(
             "button", element("span", class_="swatch"), element("span", name),
             element("small", ratio(aps.get(name), 2)), type="button", aria_pressed="false", data_series=index,
         )
-        for index, name in enumerate(curves) if name != OVERALL
+        for index, name in enumerate(curves) if name != ALL_CLASSES
     ]  # fmt: skip
     reset = element("button", "None", type="button", class_="reset", disabled=True)
     note = "with AP50; the baseline is dashed" if context.baseline else "with AP50"

@@ -11,8 +11,8 @@ from rotated_atss.detection.engine.assigner_statistics import (
     assign_priors,
     build_assigner,
     count_positives,
-    dense_head_parts,
 )
+from rotated_atss.detection.engine.config_priors import dense_head_parts
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
 from rotated_atss.detection.engine.runner import load_config
 from rotated_atss.detection.task_modules.assigners import RotatedATSSAssigner

@@ -9,11 +9,12 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import TASK_UTILS
 
 from rotated_atss.detection.engine.assignment_points import AssignmentPoints
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.dataset_records import AssignmentInput
-from rotated_atss.detection.engine.validation_images import choose_images, read_truth, to_polygons
+from rotated_atss.detection.engine.validation_images import choose_images, read_truth
 from rotated_atss.detection.engine.validation_log import MAX_VALIDATIONS, ValidationLogHook
 from rotated_atss.detection.registry import DATASETS
 from rotated_atss.dota.labels import read_labels
@@ -57,21 +58,14 @@ def test_truth_of_a_dataset_with_objects_is_its_own(coco_folder):
         assert [*polygon.min(0), *polygon.max(0)] == pytest.approx(each["bbox"])
 
 
-def test_corners_of_both_kinds_of_boxes():
-    oriented = to_polygons(torch.tensor([[10.0, 20, 8, 4, 0]])).reshape(4, 2)
-    horizontal = to_polygons(torch.tensor([[6.0, 18, 14, 22]])).reshape(4, 2)
-    assert sorted(map(tuple, oriented)) == sorted(map(tuple, horizontal)) == [(6, 18), (6, 22), (14, 18), (14, 22)]
-    assert to_polygons(torch.zeros(0, 4)).shape == to_polygons(torch.zeros(0, 5)).shape == (0, 8)
-
-
 def test_points_are_the_positives_of_the_slow_reference():
     cfg = load_config(LE90)
     gt_boxes = torch.tensor([[60.0, 50, 40, 16, 0.4], [20, 90, 24, 30, -0.9]])
     image = AssignmentInput((128, 120), gt_boxes, torch.zeros(0, 5))
     points = AssignmentPoints(cfg)
     centers, levels = points.find(image)
-    shapes = [(-(-128 // stride), -(-128 // stride)) for stride in points._strides]  # padded to multiples of 32
-    priors = points._generator.grid_priors(shapes, device="cpu")
+    generator = TASK_UTILS.build(cfg.model.bbox_head.anchor_generator)
+    priors = generator.grid_priors([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)], device="cpu")  # of 128 x 128, padded
     expected, _ = slow_atss(torch.cat(priors), [len(level) for level in priors], gt_boxes, 9)
     assert sorted(map(tuple, centers.tolist())) == sorted(map(tuple, torch.cat(priors)[expected >= 0, :2].tolist()))
     assert len(levels) == len(centers) > 4

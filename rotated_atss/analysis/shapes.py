@@ -1,4 +1,4 @@
-"""Size, aspect ratio and angle of the minimum-area rectangles of polygons."""
+"""Size, aspect ratio and angle by which objects are grouped, of polygons and of boxes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotated_atss.ops.min_area_rect import min_area_boxes
 
 @dataclass(frozen=True)
 class Shapes:
-    """Minimum-area rectangles of N polygons; their values are rounded to 6 decimals, so that groups have exact limits.
+    """Rectangles of N objects; their values are rounded to 6 decimals, so that groups have exact limits.
 
     Attributes:
         boxes: (N, 5) float64 ``cx, cy, long side, short side, angle``, pixels and radians in [-pi/2, pi/2): the
@@ -45,3 +45,23 @@ def fit_shapes(polygons: np.ndarray) -> Shapes:
         ([4.0], [4.0], [-90.0])
     """
     return Shapes(min_area_boxes(polygons))
+
+
+def shapes_of_boxes(boxes: np.ndarray) -> Shapes:
+    """Return the shapes of boxes.
+
+    Args:
+        boxes: (N, 5) ``cx, cy, w, h, angle`` of any angle version, or (N, 4) ``x1, y1, x2, y2``.
+
+    Example:
+        >>> shapes = shapes_of_boxes(np.array([[9.0, 9, 2, 8, 0]]))
+        >>> shapes.size.tolist(), shapes.aspect_ratio.tolist(), shapes.angle_deg.tolist()
+        ([4.0], [4.0], [-90.0])
+    """
+    if boxes.shape[1] == 4:
+        low, high = boxes[:, :2], boxes[:, 2:]
+        boxes = np.concatenate([(low + high) / 2, high - low, np.zeros((len(boxes), 1))], axis=1)
+    center, sides, angle = boxes[:, :2], np.maximum(boxes[:, 2:4], 0), boxes[:, 4:]
+    turned = angle + np.where(sides[:, :1] < sides[:, 1:], np.pi / 2, 0.0)
+    turned = turned - np.pi * np.floor(turned / np.pi + 0.5)
+    return Shapes(np.concatenate([center, np.sort(sides, axis=1)[:, ::-1], turned], axis=1))

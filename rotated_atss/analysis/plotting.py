@@ -1,0 +1,53 @@
+"""Figures of matplotlib, drawn without a display: creation, PNG, and the colors of series."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Colors of series: Okabe and Ito's for color-blind readers, without yellow (https://jfly.uni-koeln.de/color/)."""
+
+
+def new_figure(**options: Any) -> Any:
+    """Return an empty figure.
+
+    Args:
+        options: Arguments of matplotlib's ``Figure``, such as ``figsize`` in inches.
+
+    Example:
+        >>> new_figure(figsize=(4, 3)).get_size_inches().tolist()  # doctest: +SKIP
+        [4.0, 3.0]
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(**options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def to_png(figure: Any, dpi: int = 100) -> bytes:
+    r"""Draw a figure as a PNG file.
+
+    Args:
+        figure: A figure of :func:`new_figure`.
+        dpi: Pixels per inch.
+
+    Example:
+        >>> to_png(new_figure())[:4]  # doctest: +SKIP
+        b'\x89PNG'
+    """
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    return png.getvalue()
+
+
+def write_none(axis: Any, color: str = "black") -> None:
+    """Write "none" into the middle of axes that have nothing to show.
+
+    Example::
+
+        write_none(axis)
+    """
+    axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", va="center", color=color)

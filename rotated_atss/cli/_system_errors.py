@@ -1,0 +1,52 @@
+"""Errors of the operating system as one line with a hint."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rotated_atss.errors import notes_of, printable
+
+_MAX_PATH = 200  # letters of a path in a message
+
+# Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
+_HINTS = {
+    errno.ENOSPC: "free some space, or write elsewhere",
+    errno.EDQUOT: "free some space, or write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.EACCES: "check the permissions, or write elsewhere",
+    errno.EPERM: "check the permissions, or write elsewhere",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "the links name each other: remove one",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
+}
+
+
+def describe_system_error(error: OSError | RuntimeError) -> str | None:
+    """Describe an error that the user can resolve; None for others, which keep their traceback.
+
+    Example:
+        >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a.png"))
+        'a.png: No space left on device (free some space, or write elsewhere)'
+    """
+    loop = "Symlink loop from "  # a RuntimeError of pathlib before Python 3.13, instead of an OSError
+    if not isinstance(error, OSError):
+        if not str(error).startswith(loop):
+            return None
+        return describe_system_error(OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(error)[len(loop) :].strip("'")))
+    if error.errno not in _HINTS:
+        return None
+    where = f"{printable(str(error.filename), _MAX_PATH)}: " if error.filename else ""
+    return f"{where}{error.strerror}{advice_of(error, _HINTS[error.errno])}"
+
+
+def advice_of(error: BaseException, *hints: str) -> str:
+    """Return hints and the notes of an exception in parentheses, after a space; nothing without any.
+
+    Example:
+        >>> advice_of(OSError(), "write elsewhere"), advice_of(OSError())
+        (' (write elsewhere)', '')
+    """
+    advice = "; ".join((*hints, *notes_of(error)))
+    return f" ({advice})" if advice else ""

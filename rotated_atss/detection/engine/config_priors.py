@@ -1,0 +1,88 @@
+"""Priors and assigner of a config's dense head, without the network."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from mmdet.registry import TASK_UTILS
+from mmengine.config import Config, ConfigDict
+from torch import Tensor
+
+from rotated_atss.errors import UserError
+
+_CACHED = 4  # sizes of images
+
+
+def dense_head_parts(cfg: Config) -> tuple[ConfigDict, ConfigDict]:
+    """Return the configs of the prior generator and the assigner of a config's first dense head.
+
+    Raises:
+        UserError: The config has no such head.
+
+    Example:
+        >>> model = dict(bbox_head=dict(anchor_generator=dict(strides=[8])), train_cfg=dict(assigner=dict(topk=9)))
+        >>> dense_head_parts(Config(dict(model=model)))[1].topk
+        9
+    """
+    model = cfg.get("model") or {}
+    train_cfg = model.get("train_cfg") or {}
+    for head, settings in (("bbox_head", train_cfg), ("bbox_head_init", train_cfg.get("init") or {})):
+        generator = (model.get(head) or {}).get("anchor_generator")
+        if generator is not None and settings.get("assigner") is not None:
+            return generator, settings["assigner"]
+    raise UserError("this config has no dense head with anchors and an assigner", where=cfg.filename)
+
+
+class ConfigPriors:
+    """Generate the priors of a config's first dense head for images of any size.
+
+    Args:
+        cfg: A config.
+
+    Attributes:
+        strides: Stride of each level in pixels.
+        assigner_cfg: Config of the head's assigner.
+        priors_of_location: (P, 5) or (P, 4) priors of one location of the finest level.
+
+    Raises:
+        UserError: The config has no dense head with priors and an assigner.
+
+    Example:
+        >>> from rotated_atss.detection.engine.config import load_config
+        >>> priors = ConfigPriors(load_config("rotated_atss_obb_r50_fpn_1x_dota_le90"))
+        >>> priors.strides, priors.generate((100, 64))[1]
+        ([8, 16, 32, 64, 128], [128, 32, 8, 2, 1])
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        generator_cfg, self.assigner_cfg = dense_head_parts(cfg)
+        self._generator: Any = TASK_UTILS.build(generator_cfg)
+        self.strides = [int(stride[0]) for stride in self._generator.strides]
+        self.priors_of_location: Tensor = self._generator.grid_priors([(1, 1)] * len(self.strides), device="cpu")[0]
+        self._divisor = (cfg.model.get("data_preprocessor") or {}).get("pad_size_divisor", 1)
+        self._generate = functools.lru_cache(maxsize=_CACHED)(self._generate_padded)
+
+    @property
+    def oriented(self) -> bool:
+        """Whether priors are (A, 5)."""
+        return self.priors_of_location.shape[1] == 5
+
+    def generate(self, image_wh: tuple[int, int]) -> tuple[Tensor, list[int]]:
+        """Generate the priors of an image after the padding by the config's data preprocessor.
+
+        Args:
+            image_wh: Width and height in pixels before the padding.
+
+        Returns:
+            (A, 5) or (A, 4) priors, level after level, and the number of priors per level. Calls share them: do not
+            change them.
+        """
+        width, height = (-(-side // self._divisor) * self._divisor for side in image_wh)
+        return self._generate(width, height)
+
+    def _generate_padded(self, width: int, height: int) -> tuple[Tensor, list[int]]:
+        shapes = [(-(-height // stride), -(-width // stride)) for stride in self.strides]
+        levels = self._generator.grid_priors(shapes, device="cpu")
+        return torch.cat(levels), [len(level) for level in levels]
