@@ -117,7 +117,7 @@ def test_report_of_the_merged_detections_with_pictures_of_the_full_images(labels
     assert report["summary"]["AP50"] == metrics["dota/AP50"]
     assert (report["summary"]["fn"], report["summary"]["images"]) == (2, 3)
     assert report["inputs"] == {"detections": str(tmp_path / "merged"), "labels": [str(labels)]}
-    assert f"1 of 3 images found in {tmp_path / 'images'}" in log
+    assert any(line.startswith(f"1 of 3 images found in {tmp_path / 'images'}") for line in log)
     assert f"report: {tmp_path / 'report' / 'index.html'}" in log
     assert [path.name for path in (tmp_path / "report" / "viewer").glob("*.html")] == ["P1.html"]
 
