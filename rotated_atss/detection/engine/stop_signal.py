@@ -43,8 +43,9 @@ def checkpoint_on_signal(runner: Runner) -> Iterator[None]:
         runner.register_hook(hook)
         try:
             yield
-        except RuntimeError as error:  # a signal to the process group ends the data loading processes, too
-            if stop.signal is None or not is_dead_worker(error) or get_world_size() > 1:
+        except (RuntimeError, OSError, EOFError) as error:  # a signal to the process group ends data loading processes
+            lost_worker = is_dead_worker(error) or not isinstance(error, RuntimeError)  # or the connection to one
+            if stop.signal is None or not lost_worker or get_world_size() > 1:
                 raise
             hook.stop_between_iterations(runner)
 

@@ -9,10 +9,12 @@ import time
 import pytest
 import torch
 from mmengine.runner import Runner
+from torch.utils.data.dataloader import _SingleProcessDataLoaderIter
 
 from rotated_atss.detection.engine.config import load_config
 from rotated_atss.detection.engine.resume import latest_checkpoint
 from rotated_atss.detection.heads.retina_head import RotatedRetinaHead
+from rotated_atss.errors import UserError
 from rotated_atss.io.signals import TerminatedError
 
 pytestmark = [
@@ -119,6 +121,58 @@ def test_an_interrupted_validation_is_repeated(run_published, tmp_path, read_log
     run_published({"train_cfg.max_epochs": 2}, work_dir=work, resume=True)
     log = read_log(work)
     assert log.index("Epoch(val) [1][3/3]") < log.index("Epoch(train) [2]") < log.index("Epoch(val) [2][3/3]")
+
+
+LOST_WORKER = [
+    RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+    ConnectionResetError(104, "Connection reset by peer"),
+    EOFError(),
+]
+
+
+@pytest.fixture
+def fail_to_load(monkeypatch):
+    """``fail_to_load(error, number)``: raise an error at the third batch, where given after a signal."""
+    plain = _SingleProcessDataLoaderIter._next_data
+
+    def arrange(error, number=None):
+        def next_data(self):
+            if self._num_yielded == 2:
+                if number is not None:
+                    os.kill(os.getpid(), number)
+                raise error
+            return plain(self)
+
+        monkeypatch.setattr(_SingleProcessDataLoaderIter, "_next_data", next_data)
+
+    return arrange
+
+
+@pytest.mark.parametrize("error", LOST_WORKER, ids=lambda error: type(error).__name__)
+def test_a_lost_data_loading_process_after_a_signal(run_published, fail_to_load, tmp_path, error):
+    """A worker that a signal ends closes its connections before its exit can be seen."""
+    fail_to_load(error, signal.SIGTERM)
+    stopped = interrupt(run_published, EPOCHS, work_dir=str(tmp_path / "work"))
+    assert str(stopped).endswith("interrupted.pth is written at iteration 2, continue with --resume")
+    assert (tmp_path / "work/interrupted.pth").exists()
+
+
+@pytest.mark.parametrize(("error", "number"), [(LOST_WORKER[1], None), (RuntimeError("a fault"), signal.SIGTERM)])
+def test_another_error_of_the_data_loading_is_raised(run_published, fail_to_load, tmp_path, error, number):
+    fail_to_load(error, number)
+    with pytest.raises(type(error)) as caught:
+        run_published(EPOCHS, work_dir=str(tmp_path / "work"))
+    assert caught.value is error
+
+
+def test_a_checkpoint_that_cannot_be_written_after_a_signal(run_published, signal_at, tmp_path, monkeypatch):
+    def save_checkpoint(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    signal_at(2)
+    monkeypatch.setattr(Runner, "save_checkpoint", save_checkpoint)
+    with pytest.raises(UserError, match="cannot write the checkpoint: No space left"):
+        run_published(EPOCHS, work_dir=str(tmp_path / "work"))
 
 
 def test_the_newest_checkpoint_is_found_without_its_pointer(tmp_path):
