@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,23 +88,17 @@ class DaskCluster:
     scheduler_address: str
 
     def worker_pids(self) -> list[int]:
-        """Wait for both workers, also for one that is restarted, and return their process ids."""
+        """Wait for both workers and return their process ids."""
         import distributed
 
-        deadline = time.monotonic() + 60
         with distributed.Client(self.scheduler_address, set_as_default=False) as client:
-            while time.monotonic() < deadline:
-                client.wait_for_workers(2, timeout=60)
-                answers = list(client.run(os.getpid, on_error="return").values())
-                pids = [pid for pid in answers if isinstance(pid, int)]
-                if len(pids) == len(answers) == 2:
-                    return pids
-        raise AssertionError("the workers have not been restarted")
+            client.wait_for_workers(2, timeout=60)
+            return list(client.run(os.getpid).values())
 
 
-@pytest.fixture(scope="session")
-def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """A local Dask cluster, which restarts killed workers."""
+@contextmanager
+def start_dask_cluster(folder: Path) -> Iterator[DaskCluster]:
+    """Run a local Dask cluster with its files in a folder."""
     pytest.importorskip("distributed")
     script = (
         "import sys, distributed\n"
@@ -113,7 +107,7 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCl
         "    print(cluster.scheduler_address, flush=True)\n"
         "    sys.stdin.read()"
     )
-    words = [sys.executable, "-c", script, str(tmp_path_factory.mktemp("dask"))]
+    words = [sys.executable, "-c", script, str(folder)]
     with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -121,11 +115,18 @@ def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCl
         process.stdin.close()  # ends the cluster
 
 
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """The cluster of all tests that leave its workers running."""
+    with start_dask_cluster(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def dask_cluster(running_cluster: DaskCluster) -> DaskCluster:
-    """The cluster of the session, with both workers running."""
-    running_cluster.worker_pids()
-    return running_cluster
+def own_dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A cluster for a test that kills a worker: Dask does not always start another."""
+    with start_dask_cluster(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

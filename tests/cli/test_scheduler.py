@@ -60,12 +60,12 @@ def kill_when_written(cluster, folder, files):
     return thread
 
 
-def test_split_writes_the_same_tiles(folder, dask_cluster, monkeypatch):
+def test_split_writes_the_same_tiles(folder, own_dask_cluster, monkeypatch):
     monkeypatch.chdir(folder)  # relative paths are made absolute
     words = ["split", "--images", "images", "--labels", "labelTxt", "--size", "64", "--gap", "8", "--quiet"]
     assert main([*words, "--out", "local", "--workers", "1"]) == 0
-    thread = kill_when_written(dask_cluster, folder / "cluster", files=30)
-    assert main([*words, "--out", "cluster", "--scheduler", dask_cluster.scheduler_address]) == 0
+    thread = kill_when_written(own_dask_cluster, folder / "cluster", files=30)
+    assert main([*words, "--out", "cluster", "--scheduler", own_dask_cluster.scheduler_address]) == 0
     thread.join()
     local = contents(folder / "local")
     assert contents(folder / "cluster") == local
@@ -97,7 +97,7 @@ class StubSource(_cluster_prediction.ModelSource):
         return StubDetector()
 
 
-def test_predict_writes_the_same_files(folder, dask_cluster, monkeypatch, capsys):
+def test_predict_writes_the_same_files(folder, own_dask_cluster, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(predict, "load_any_detector", lambda *_: StubDetector())
     monkeypatch.setattr(predict, "ModelSource", StubSource)
@@ -105,8 +105,8 @@ def test_predict_writes_the_same_files(folder, dask_cluster, monkeypatch, capsys
     (folder / "images/P5.png").write_text("no image")
     words = ["predict", "model.pth", "images", "--size", "96", "--gap", "8"]
     assert main([*words, "--out", "local"]) == 2
-    thread = kill_when_written(dask_cluster, folder / "cluster", files=3)
-    assert main([*words, "--out", "cluster", "--scheduler", dask_cluster.scheduler_address]) == 2
+    thread = kill_when_written(own_dask_cluster, folder / "cluster", files=3)
+    assert main([*words, "--out", "cluster", "--scheduler", own_dask_cluster.scheduler_address]) == 2
     thread.join()
     assert contents(folder / "cluster") == contents(folder / "local")
     assert sum(map(len, contents(folder / "local/detections").values())) > 1000

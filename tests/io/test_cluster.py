@@ -47,8 +47,8 @@ def test_an_error_of_a_job_is_raised_unchanged(dask_cluster):
 
 
 @pytest.mark.slow
-def test_jobs_of_a_killed_worker_are_run_again(dask_cluster, tmp_path):
-    jobs = run_jobs(report_and_sleep, [str(tmp_path)] * 12, 1, [1] * 12, scheduler=dask_cluster.scheduler_address)
+def test_jobs_of_a_killed_worker_are_run_again(own_dask_cluster, tmp_path):
+    jobs = run_jobs(report_and_sleep, [str(tmp_path)] * 12, 1, [1] * 12, scheduler=own_dask_cluster.scheduler_address)
     results = [next(jobs) for _ in range(3)]
     victim = results[-1][1]
     os.kill(victim, signal.SIGKILL)
