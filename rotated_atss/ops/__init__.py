@@ -10,8 +10,10 @@ Import other operations from their modules:
 - ``delta_coder``, ``distance_coder``: box encodings of regression heads.
 - ``losses``, ``centerness``: focal loss, IoU loss and centerness targets.
 - ``box_fusion``: test-time augmentation.
-- ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals. NumPy only: the functions above are imported
-  lazily, so that these modules do not load torch.
+- ``polygon_iou``, ``polygon_nms``, ``polygon_pairs``: quadrilaterals, with NumPy only.
+- ``box_arrays``, ``box_polygons``, ``box_ious``, ``box_nms``: oriented boxes, with NumPy only.
+
+The functions above are imported lazily, so that the modules with NumPy only do not load torch.
 """
 
 from __future__ import annotations

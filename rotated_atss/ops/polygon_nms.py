@@ -1,6 +1,11 @@
-"""Group-wise greedy non-maximum suppression of quadrilaterals by their exact IoU. NumPy only."""
+"""Group-wise greedy non-maximum suppression of quadrilaterals by their exact IoU. NumPy only.
 
-from collections.abc import Iterator
+:func:`nms_of_shapes` suppresses shapes of any kind; :mod:`rotated_atss.ops.box_nms` calls it for oriented boxes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,7 +14,8 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK = 1024  # ranks per group that are compared with each other at once
+_BLOCK, _MAX_BLOCK = 2048, 4096  # ranks per group that are compared with each other at once
+_PAIRS_PER_BLOCK = 1 << 17  # blocks grow to have this many pairs: large blocks need fewer searches for pairs
 _BATCH_PAIRS = 1 << 24  # upper bound of the pairs in a batch of groups
 _MARGIN = 1.0 - 1e-9  # a bound this far below the threshold needs no exact IoU
 
@@ -39,13 +45,57 @@ def polygon_nms(
         array([1])
     """
     polygons = np.asarray(polygons, dtype=np.float64).reshape(-1, 8)
-    groups = np.zeros(len(polygons), dtype=np.int64) if groups is None else np.asarray(groups)
+    shapes = Shapes(
+        polygon_hbbs(polygons),
+        polygon_areas(polygons),
+        lambda first, second: polygon_ious(polygons[first], polygons[second]),
+    )
+    return nms_of_shapes(shapes, scores, iou_threshold, groups)
+
+
+class Shapes(NamedTuple):
+    """Shapes of any kind for :func:`nms_of_shapes`.
+
+    Attributes:
+        hbbs: (N, 4) circumscribed horizontal boxes ``x_min, y_min, x_max, y_max``, finite.
+        areas: (N,) areas of the shapes.
+        ious: Function of the indices (P,) of the first and of the second shape of pairs, which returns their IoUs (P,).
+    """
+
+    hbbs: np.ndarray
+    areas: np.ndarray
+    ious: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def nms_of_shapes(
+    shapes: Shapes, scores: np.ndarray, iou_threshold: float, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Perform :func:`polygon_nms` on shapes of any kind.
+
+    Args:
+        shapes: N shapes.
+        scores: As in :func:`polygon_nms`; NaN ranks last.
+        iou_threshold: As in :func:`polygon_nms`.
+        groups: As in :func:`polygon_nms`.
+
+    Returns:
+        (K,) int64 indices of the kept shapes in descending order of score.
+
+    Example:
+        >>> import numpy as np
+        >>> from rotated_atss.ops.polygon_nms import Shapes, nms_of_shapes
+        >>> hbbs = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10]])
+        >>> shapes = Shapes(hbbs, np.array([100.0, 100]), lambda first, second: np.full(len(first), 90 / 110))
+        >>> nms_of_shapes(shapes, np.array([0.8, 0.9]), 0.5)
+        array([1])
+    """
+    groups = np.zeros(len(shapes.areas), dtype=np.int64) if groups is None else np.asarray(groups)
     by_score = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     by_group = by_score[group_order(groups[by_score])]
-    kept = np.zeros(len(polygons), dtype=bool)
+    kept = np.zeros(len(groups), dtype=bool)
     for batch in _batches(groups[by_group]):
         rows = by_group[batch]
-        kept[rows] = _Suppression(polygons[rows], groups[rows], iou_threshold).run()
+        kept[rows] = _Suppression(shapes, rows, groups[rows], iou_threshold).run()
     return by_score[kept[by_score]]
 
 
@@ -71,9 +121,10 @@ def group_order(groups: np.ndarray) -> np.ndarray:
 class _Suppression:
     """NMS of rows sorted by group and, within a group, in descending order of score."""
 
-    def __init__(self, polygons: np.ndarray, groups: np.ndarray, iou_threshold: float) -> None:
-        self.polygons, self.groups, self.threshold = polygons, groups, iou_threshold
-        self.hbbs, self.areas = polygon_hbbs(polygons), polygon_areas(polygons)
+    def __init__(self, shapes: Shapes, rows: np.ndarray, groups: np.ndarray, iou_threshold: float) -> None:
+        self.hbbs, self.areas, self.groups = shapes.hbbs[rows], shapes.areas[rows], groups
+        self.threshold = iou_threshold
+        self._ious, self._rows = shapes.ious, rows
 
     def run(self) -> np.ndarray:
         """Return the (N,) bool mask of kept rows.
@@ -82,22 +133,27 @@ class _Suppression:
         """
         alive = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
-        for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
-            block = np.flatnonzero(alive & (rank >= low) & (rank < low + _BLOCK))
-            alive[block] = self._kept_within(block)
-            later = np.flatnonzero(alive & (rank >= low + _BLOCK))
+        low, size, stop = 0, _BLOCK, int(rank.max(initial=-1)) + 1
+        while low < stop:
+            block = np.flatnonzero(alive & (rank >= low) & (rank < low + size))
+            alive[block], num_pairs = self._kept_within(block)
+            low += size
+            later = np.flatnonzero(alive & (rank >= low))
             if len(later):
                 alive[later] = ~self._suppressed_by(block[alive[block]], later)
+            goal = size * math.sqrt(_PAIRS_PER_BLOCK / max(num_pairs, 1))  # pairs grow with the square of the size
+            size = min(max(int(goal), _BLOCK), _MAX_BLOCK)
         return alive
 
-    def _kept_within(self, rows: np.ndarray) -> np.ndarray:
-        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves."""
-        pieces = []
+    def _kept_within(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return the (n,) bool mask of ``rows`` that survive suppression among themselves, and the number of pairs."""
+        num_pairs, pieces = 0, []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
+            num_pairs += len(first)
             above = self._above(rows[first], rows[second])
             pieces.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         first, second = (np.concatenate(side) for side in zip(*pieces)) if pieces else (np.empty(0, np.int32),) * 2
-        return greedy_keep(len(rows), first, second)
+        return greedy_keep(len(rows), first, second), num_pairs
 
     def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
@@ -113,7 +169,7 @@ class _Suppression:
         """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
-        above[above] = polygon_ious(self.polygons[first[above]], self.polygons[second[above]]) > self.threshold
+        above[above] = self._ious(self._rows[first[above]], self._rows[second[above]]) > self.threshold
         return above
 
 
@@ -128,6 +184,6 @@ def _batches(groups: np.ndarray) -> Iterator[slice]:
     """Yield batches of whole groups whose pairs fit in memory even if all rows overlap."""
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])) if len(groups) else np.empty(0, np.int64)
     stops = np.append(starts[1:], len(groups))
-    pairs = np.cumsum(np.minimum(stops - starts, _BLOCK) ** 2 // 2)
+    pairs = np.cumsum(np.minimum(stops - starts, _MAX_BLOCK) ** 2 // 2)
     for low, high in chunk_bounds(pairs, _BATCH_PAIRS):
         yield slice(int(starts[low]), int(stops[high - 1]))
