@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import torch
+import numpy as np
 
 from rotated_atss import cli
 from rotated_atss.cli import predict
@@ -33,17 +33,18 @@ class StubDetector:
     classes, size, gap, iou_threshold = CLASSES["v1.0"], 1024, 200, 0.1
     pixels, info = PixelOptions(), None
 
-    def __call__(self, tiles: list[Image]) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def __call__(self, tiles: list[Image]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Detect on tiles."""
         return [_detect(tile) for tile in tiles]
 
 
-def _detect(tile: Image) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    pixels = torch.from_numpy(tile[STEP // 2 :: STEP, STEP // 2 :: STEP].copy()).long()
-    y, x = torch.meshgrid(*(torch.arange(side) * STEP + STEP / 2 for side in pixels.shape[:2]), indexing="ij")
+def _detect(tile: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    pixels = tile[STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64)
+    y, x = np.meshgrid(*(np.arange(side) * STEP + STEP / 2 for side in pixels.shape[:2]), indexing="ij")
     blue, green, red = pixels.reshape(-1, 3).T
-    boxes = torch.stack([x.flatten(), y.flatten(), 12.0 + green % 20, 8.0 + red % 8, blue / 81], dim=1)
-    return boxes, (1 + blue + green + red) / 766, (blue + red) % len(StubDetector.classes)
+    boxes = np.stack([x.ravel(), y.ravel(), 12.0 + green % 20, 8.0 + red % 8, blue / 81], axis=1)
+    scores = ((1 + blue + green + red) / 766).astype(np.float32)
+    return boxes, scores, (blue + red) % len(StubDetector.classes)
 
 
 def predict_with_stub(words: list[str], log: Path | None = None) -> int:
@@ -57,15 +58,15 @@ def predict_with_stub(words: list[str], log: Path | None = None) -> int:
         The exit code.
     """
     predict.load_any_detector = lambda *_: StubDetector()  # type: ignore[assignment,return-value]
-    predict_image = predict._predict_image
+    predict_file = predict.predict_file
 
     def logged(*arguments: Any, **options: Any) -> None:
         with log.open("a") if log is not None else nullcontext() as file:
             if file is not None:
                 file.write("image\n")
-        predict_image(*arguments, **options)
+        predict_file(*arguments, **options)
 
-    predict._predict_image = logged
+    predict.predict_file = logged
     return cli.main(["predict", __file__, *words])  # any file is a model: it is not read
 
 

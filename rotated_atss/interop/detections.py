@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from rotated_atss.errors import UserError, count_of
 from rotated_atss.io.images import image_size
@@ -33,14 +32,14 @@ class ImageDetections(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
-    def boxes(self) -> Tensor: ...  # noqa: D102
+    def boxes(self) -> np.ndarray: ...  # noqa: D102
     @property
-    def scores(self) -> Tensor: ...  # noqa: D102
+    def scores(self) -> np.ndarray: ...  # noqa: D102
     @property
-    def labels(self) -> Tensor: ...  # noqa: D102
+    def labels(self) -> np.ndarray: ...  # noqa: D102
 
 
-def names_of(labels: Tensor, class_names: Sequence[str]) -> list[str]:
+def names_of(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """Return the class name of each label.
 
     Args:
@@ -51,8 +50,7 @@ def names_of(labels: Tensor, class_names: Sequence[str]) -> list[str]:
         UserError: A label has no name.
 
     Example:
-        >>> import torch
-        >>> names_of(torch.tensor([1, 0]), ["plane", "ship"])
+        >>> names_of(np.array([1, 0]), ["plane", "ship"])
         ['ship', 'plane']
     """
     indices = labels.tolist()
@@ -75,9 +73,8 @@ def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str]
         UserError: An image is not among ``images``, or a label has no name.
 
     Example:
-        >>> import torch
         >>> from rotated_atss.tiling.merge_boxes import BoxDetections
-        >>> ship = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> ship = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([0]))
         >>> (record,) = to_records([ship], ["ship"], {"P1.png": (20, 30)})
         >>> record.name, record.size, record.classes, record.polygons.tolist()
         ('P1.png', (20, 30), ('ship',), [[6.0, 8.0, 14.0, 8.0, 14.0, 12.0, 6.0, 12.0]])
@@ -90,10 +87,10 @@ def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str]
             ImageLabels(
                 name=file,
                 source=Path(file),
-                polygons=boxes_to_polygons(image.boxes.detach().cpu().numpy()),
+                polygons=boxes_to_polygons(image.boxes),
                 classes=tuple(names_of(image.labels, class_names)),
                 difficult=np.zeros(len(image.boxes), dtype=np.int64),
-                scores=shortest_float64(image.scores.detach().cpu().numpy()),
+                scores=shortest_float64(image.scores),
                 size=size,
                 lines=np.zeros(len(image.boxes), dtype=np.int64),
             )

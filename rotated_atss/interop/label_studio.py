@@ -34,9 +34,9 @@ def write_label_studio(
 
     Example:
         >>> import json, tempfile
-        >>> import torch
+        >>> import numpy as np
         >>> from rotated_atss.tiling.merge_boxes import BoxDetections
-        >>> ship = BoxDetections("P1", torch.tensor([[10.0, 15, 8, 6, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> ship = BoxDetections("P1", np.array([[10.0, 15, 8, 6, 0]]), np.array([0.5]), np.array([0]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_label_studio(f"{folder}/tasks.json", [ship], ["ship"], {"P1.png": (20, 30)})
         ...     (task,) = json.loads(Path(folder, "tasks.json").read_text())

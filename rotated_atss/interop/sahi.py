@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from rotated_atss.errors import UserError
+from rotated_atss.interop.arrays import as_array
 from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes, quadrilateral
 from rotated_atss.label_formats.records import ReadOptions
-from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb, obb_to_poly
+from rotated_atss.ops.box_arrays import as_obbs, obb_hbbs
+from rotated_atss.ops.box_polygons import obb_polygons
 
 require("sahi")
 
@@ -110,17 +110,14 @@ class OrientedDetectionModel(DetectionModel):
         ]
 
     def _object_predictions(
-        self, boxes: Tensor, scores: Tensor, labels: Tensor, shift: Sequence[float], full_shape: Sequence[float]
+        self, boxes: Any, scores: Any, labels: Any, shift: Sequence[float], full_shape: Sequence[float]
     ) -> list[ObjectPrediction]:
         """Return the predictions of one slice."""
-        boxes, scores, labels = boxes.detach().cpu().double(), scores.detach().cpu(), labels.detach().cpu()
-        boxes = hbb_to_obb(boxes) if boxes.shape[-1] == 4 else boxes
-        # of the image, since SAHI clips to it and fails on boxes outside
-        low = obb_to_hbb(boxes)[:, :2] + torch.tensor([*shift], dtype=torch.float64)
-        high = obb_to_hbb(boxes)[:, 2:] + torch.tensor([*shift], dtype=torch.float64)
-        size = torch.tensor([full_shape[1], full_shape[0]], dtype=torch.float64)
-        kept = (scores >= self.confidence_threshold) & ((high > 0) & (low < size)).all(-1)
-        rows = zip(obb_to_poly(boxes)[kept].tolist(), scores[kept].tolist(), labels[kept].tolist())
+        boxes, scores, labels = as_obbs(as_array(boxes).astype(np.float64)), as_array(scores), as_array(labels)
+        hbbs = obb_hbbs(boxes) + np.tile(shift, 2)  # in pixels of the image: SAHI fails on boxes outside of it
+        overlaps_image = (hbbs[:, 2:] > 0).all(axis=1) & (hbbs[:, :2] < (full_shape[1], full_shape[0])).all(axis=1)
+        kept = (scores >= self.confidence_threshold) & overlaps_image
+        rows = zip(obb_polygons(boxes[kept]).tolist(), scores[kept].tolist(), labels[kept].tolist())
         return [
             ObjectPrediction(
                 category_id=int(label),
@@ -134,7 +131,7 @@ class OrientedDetectionModel(DetectionModel):
         ]
 
 
-def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[Tensor, Tensor, Tensor]:
+def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Convert predictions of SAHI on one image to oriented boxes.
 
     Args:
@@ -166,7 +163,7 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[Tensor, Tensor, 
         scores.append(float(prediction.score.value))
         labels.append(int(prediction.category.id))
     boxes = polygons_to_boxes(np.array(polygons, dtype=np.float64)).boxes
-    return torch.from_numpy(boxes), torch.tensor(scores), torch.tensor(labels, dtype=torch.int64)
+    return boxes, np.array(scores, dtype=np.float32), np.array(labels, dtype=np.int64)
 
 
 def _per_image(values: Any, default: Any, count: int) -> list[Any]:

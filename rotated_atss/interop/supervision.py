@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from rotated_atss.interop.detections import ImageDetections, names_of
 from rotated_atss.io.requirements import require
 from rotated_atss.label_formats.geometry import polygons_to_boxes
-from rotated_atss.ops.boxes import hbb_to_obb, obb_to_corners
+from rotated_atss.ops.box_arrays import hbb_obbs
+from rotated_atss.ops.box_polygons import box_polygons
 
 if TYPE_CHECKING:
     import supervision
@@ -36,7 +35,7 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
 
     Example:
         >>> from rotated_atss.tiling.merge_boxes import BoxDetections
-        >>> ship = BoxDetections("P1", torch.tensor([[10.0, 20, 6, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> ship = BoxDetections("P1", np.array([[10.0, 20, 6, 4, 0]]), np.array([0.5]), np.array([0]))
         >>> detections = to_supervision(ship, ["ship"])
         >>> detections.xyxy.tolist(), detections.data["class_name"].tolist()
         ([[7.0, 18.0, 13.0, 22.0]], ['ship'])
@@ -44,19 +43,19 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
         [[[7.0, 18.0], [13.0, 18.0], [13.0, 22.0], [7.0, 22.0]]]
     """
     package = require("supervision")
-    corners = obb_to_corners(detections.boxes.detach().cpu().double()).numpy().reshape(-1, 4, 2)
+    corners = box_polygons(detections.boxes).reshape(-1, 4, 2)
     data = {CORNERS: corners}
     if class_names is not None:
         data[CLASS_NAMES] = np.array(names_of(detections.labels, class_names), dtype=np.str_)
     return package.Detections(
         xyxy=np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1),
-        confidence=detections.scores.detach().cpu().numpy(),
-        class_id=detections.labels.detach().cpu().numpy().astype(np.int64),
+        confidence=detections.scores,
+        class_id=detections.labels.astype(np.int64),
         data=data,
     )
 
 
-def from_supervision(detections: supervision.Detections) -> tuple[Tensor, Tensor, Tensor]:
+def from_supervision(detections: supervision.Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Convert ``supervision.Detections`` to oriented boxes.
 
     Args:
@@ -84,8 +83,7 @@ def from_supervision(detections: supervision.Detections) -> tuple[Tensor, Tensor
             raise ValueError(f"detections must have {name}, got None. Set detections.{name}")
     corners = detections.data.get(CORNERS)
     if corners is None:
-        boxes = hbb_to_obb(torch.from_numpy(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4)))
+        boxes = hbb_obbs(np.asarray(detections.xyxy, dtype=np.float64).reshape(-1, 4))
     else:
-        boxes = torch.from_numpy(polygons_to_boxes(np.asarray(corners)).boxes)
-    scores = torch.from_numpy(np.array(detections.confidence))
-    return boxes, scores, torch.from_numpy(np.array(detections.class_id, dtype=np.int64))
+        boxes = polygons_to_boxes(np.asarray(corners)).boxes
+    return boxes, np.array(detections.confidence), np.array(detections.class_id, dtype=np.int64)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
-from rotated_atss.ops.boxes import obb_to_corners
+from rotated_atss.ops.box_polygons import obb_polygons
 
 MAX_SCORE_DIFFERENCE = 1e-3  # float32 in another runtime
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
@@ -73,10 +72,13 @@ def compare_outputs(
         return np.take_along_axis(values, rows, 1).astype(np.float64)
 
     score = np.max([np.abs(best(actual[name]) - best(expected[name])).max(-1) for name in expected if name != BOXES], 0)
-    first, second = (obb_to_corners(torch.from_numpy(best(each[BOXES]))).numpy() for each in (actual, expected))
-    turned = [np.abs(np.roll(first, steps, -2) - second).max((-2, -1)) for steps in range(4)]
-    scale = np.maximum(np.abs(best(expected[BOXES])).max(-1) / 1000, 1)
-    corner = np.min(turned, 0) / scale
+    actual_boxes, expected_boxes = best(actual[BOXES]), best(expected[BOXES])  # (B, N, 5)
+    corners, expected_corners = (
+        obb_polygons(boxes.reshape(-1, 5)).reshape(*rows.shape[:2], 4, 2) for boxes in (actual_boxes, expected_boxes)
+    )
+    by_first_corner = [np.abs(np.roll(corners, steps, -2) - expected_corners).max((-2, -1)) for steps in range(4)]
+    scale = np.maximum(np.abs(expected_boxes).max(-1) / 1000, 1)
+    corner = np.min(by_first_corner, 0) / scale
     score, corner = (np.nan_to_num(each, nan=np.inf) for each in (score, corner))
     differs = (score > MAX_SCORE_DIFFERENCE) | (corner > MAX_CORNER_DIFFERENCE)
     return Differences(float(score.max()), float(corner.max()), differs.size, float(differs.mean()))

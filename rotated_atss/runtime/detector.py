@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from rotated_atss.checkpoints.graph_info import BOXES, CLASS_SCORES, SCORES, GraphInfo, read_graph_info
 from rotated_atss.checkpoints.model_info import ModelInfo, Preprocessing, read_info
 from rotated_atss.errors import UserError
 from rotated_atss.io.onnx_metadata import read_onnx_metadata
 from rotated_atss.io.png import Image
-from rotated_atss.ops.box_transforms import clamp_centers, rescale_inclusive_boxes, scale_obb
-from rotated_atss.ops.boxes import hbb_to_obb, obb_to_hbb
-from rotated_atss.ops.candidates import Candidates, best_candidates, image_slices, suppress_candidates
+from rotated_atss.ops.box_arrays import hbb_obbs, obb_hbbs, scale_obbs
+from rotated_atss.runtime.selection import best_candidates, suppress
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
 _TIMED_SIDE = 512  # pixels, of models without windows
 
-Rescale = Callable[[Tensor, tuple[float, float]], Tensor]
+Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes, scores, labels
 
 
 class GraphDetector:
@@ -55,82 +51,87 @@ class GraphDetector:
         """Runtime and precision, as in ``ONNX Runtime, float32``."""
         return f"{RUNTIME_NAMES[self.session.runtime]}, {self.graph.precision}"
 
-    def __call__(self, tiles: list[Image]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def __call__(self, tiles: list[Image]) -> list[Detections]:
         """Detect on a batch of tiles.
 
         Args:
             tiles: Images (H, W, 3), uint8, BGR.
 
         Returns:
-            Per tile: boxes (K, 5) or (K, 4) in pixels of the tile, scores (K,) and class indices (K,).
+            Per tile: boxes (K, 5) or (K, 4) float64 in pixels of the tile, scores (K,) float32 and class indices (K,)
+            int64.
 
         Raises:
             UserError: There is too little memory, or the graph has a fixed input of another size.
         """
         images, sizes = prepare_batch(tiles, self.info.preprocessing)
-        outputs = {name: torch.from_numpy(array) for name, array in self.session.run(images).items()}
-        scales = [(w / tile.shape[1], h / tile.shape[0]) for (h, w), tile in zip(sizes, tiles)]
-        return self._select(outputs, images.shape[2:], sizes, scales)
+        outputs = self.session.run(images)
+        level_sizes = self.graph.level_sizes(*images.shape[2:])
+        if sum(level_sizes) != outputs[SCORES].shape[1]:
+            what = f"the graph has {outputs[SCORES].shape[1]} priors, its record {sum(level_sizes)}"
+            raise UserError(what, hint="export the model again")
+        detections = []
+        for index, (tile, (height, width)) in enumerate(zip(tiles, sizes)):
+            of_tile = {name: values[index] for name, values in outputs.items()}
+            scale_xy = width / tile.shape[1], height / tile.shape[0]
+            detections.append(self._select(of_tile, level_sizes, (height, width), scale_xy))
+        return detections
 
     def _select(
         self,
-        outputs: dict[str, Tensor],
-        input_hw: Sequence[int],
-        sizes: list[tuple[int, int]],
-        scales: list[tuple[float, float]],
-    ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Select detections from the outputs for all priors."""
-        scores, thresholds = outputs[SCORES].float(), self.info.thresholds
-        class_scores = outputs.get(CLASS_SCORES, scores).float()
-        level_sizes = self.graph.level_sizes(*input_hw)
-        if sum(level_sizes) != scores.shape[1]:
-            what = f"the graph has {scores.shape[1]} priors, its record {sum(level_sizes)}"
-            raise UserError(what, hint="export the model again")
+        outputs: Mapping[str, Array],
+        level_sizes: Sequence[int],
+        size_hw: tuple[int, int],
+        scale_xy: tuple[float, float],
+    ) -> Detections:
+        """Select the detections on one tile.
+
+        Args:
+            outputs: Scores (A, C) and boxes (A, 5) of all priors, by name.
+            level_sizes: Number of priors per level.
+            size_hw: Height and width of the resized tile, without padding.
+            scale_xy: Size of the resized tile over that of the tile.
+        """
+        scores, thresholds = outputs[SCORES], self.info.thresholds
+        class_scores = outputs.get(CLASS_SCORES, scores)
         ranking = scores if self.graph.rank_by == "final" else None
-        candidates = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
-        if ranking is None and CLASS_SCORES in outputs:
-            candidates = replace(
-                candidates, scores=candidates.gather(scores).gather(1, candidates.labels[:, None])[:, 0]
-            )
-        boxes = candidates.gather(outputs[BOXES].float())
+        priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
+        boxes, scores = outputs[BOXES][priors].astype(np.float64), scores[priors, labels]
         if self.info.box_type == "hbb":
-            return self._horizontal(obb_to_hbb(boxes), candidates, sizes, scales)
+            return self._select_horizontal(obb_hbbs(boxes), scores, labels, size_hw, scale_xy)
         if self.graph.clamp == "centers":
-            boxes = clamp_centers(boxes, boxes.new_tensor(sizes)[candidates.image_index])
-        boxes = _per_image(boxes, candidates, scales, _scale_obb_back)
-        kept = self._suppress(boxes, candidates)
-        return _split(boxes[kept], candidates.take(kept), len(sizes))
+            boxes[:, :2] = boxes[:, :2].clip(0, (size_hw[1] - 1, size_hw[0] - 1))
+        boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
+        kept = self._suppress(boxes, scores, labels)
+        return boxes[kept], scores[kept], labels[kept]
 
-    def _horizontal(
+    def _select_horizontal(
         self,
-        boxes: Tensor,
-        candidates: Candidates,
-        sizes: list[tuple[int, int]],
-        scales: list[tuple[float, float]],
-    ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Select horizontal detections; boxes are (N, 4)."""
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        size_hw: tuple[int, int],
+        scale_xy: tuple[float, float],
+    ) -> Detections:
+        """Select the horizontal detections (K, 4) on one tile from candidates (N, 4) in pixels of the resized tile."""
         if self.graph.clamp == "border":
-            limits = boxes.new_tensor([(w, h, w, h) for h, w in sizes])[candidates.image_index]
-            boxes = torch.minimum(boxes.clamp(min=0), limits)
+            boxes = boxes.clip(0, (size_hw[1], size_hw[0]) * 2)
         if not self.graph.inclusive_pixels:
-            boxes = _per_image(boxes, candidates, scales, _scale_hbb_back)
-        kept = self._suppress(hbb_to_obb(boxes), candidates)
-        boxes, candidates = boxes[kept], candidates.take(kept)
-        if self.graph.inclusive_pixels:
-            boxes = _per_image(boxes, candidates, scales, rescale_inclusive_boxes)
-        return _split(boxes, candidates, len(sizes))
+            boxes = boxes / (scale_xy * 2)
+        kept = self._suppress(hbb_obbs(boxes), scores, labels)
+        boxes = boxes[kept]
+        if self.graph.inclusive_pixels:  # the last pixel, not the end of the box, is scaled
+            last_pixel = np.array([0.0, 0.0, 1.0, 1.0])
+            boxes = (boxes - last_pixel) / (scale_xy * 2) + last_pixel
+        return boxes, scores[kept], labels[kept]
 
-    def _suppress(self, boxes: Tensor, candidates: Candidates) -> Tensor:
-        """Return the rows of the candidates that are large enough and that NMS keeps."""
-        thresholds = self.info.thresholds
-        min_size = thresholds.min_box_size
+    def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the rows of the oriented boxes (N, 5) that are large enough and that NMS keeps."""
+        min_size = self.info.thresholds.min_box_size
         if min_size == 0 and self.info.box_type == "obb":  # the oriented heads keep boxes without area
             min_size = -1.0
-        large = torch.nonzero((boxes[:, 2:4] > min_size).all(1)).squeeze(1)
-        kept = suppress_candidates(
-            boxes[large], candidates.take(large), len(self.classes), thresholds.nms_iou, thresholds.max_per_image
-        )
-        return large[kept]
+        large = np.flatnonzero((boxes[:, 2:4] > min_size).all(axis=1))
+        return large[suppress(boxes[large], scores[large], labels[large], self.info.thresholds)]
 
 
 def load_detector(
@@ -197,16 +198,6 @@ def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple
     return images, sizes
 
 
-def _scale_obb_back(boxes: Tensor, scale_xy: tuple[float, float]) -> Tensor:
-    """Scale oriented boxes (N, 5) of a resized tile to the tile."""
-    return scale_obb(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
-
-
-def _scale_hbb_back(boxes: Tensor, scale_xy: tuple[float, float]) -> Tensor:
-    """Scale horizontal boxes (N, 4) of a resized tile to the tile."""
-    return boxes * boxes.new_tensor([1 / scale_xy[0], 1 / scale_xy[1]] * 2)
-
-
 def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
     """Scale a tile to fit (longer side, shorter side), as MMDetection's ``Resize`` with ``keep_ratio``."""
     height, width = tile.shape[:2]
@@ -214,16 +205,3 @@ def _resize(tile: Image, bounds: tuple[int, int]) -> Image:
     size = int(width * factor + 0.5), int(height * factor + 0.5)
     resized: Image = cv2.resize(tile, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     return resized
-
-
-def _per_image(boxes: Tensor, candidates: Candidates, scales: list[tuple[float, float]], scale_back: Rescale) -> Tensor:
-    """Scale the boxes of each image by the scale of its tile."""
-    if len(set(scales)) == 1:
-        return scale_back(boxes, scales[0])
-    rows = image_slices(candidates.image_index, len(scales))
-    return torch.cat([scale_back(boxes[image], scale) for image, scale in zip(rows, scales)])
-
-
-def _split(boxes: Tensor, candidates: Candidates, num_images: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    rows = image_slices(candidates.image_index, num_images)
-    return [(boxes[image], candidates.scores[image], candidates.labels[image]) for image in rows]

@@ -29,8 +29,7 @@ class FeatureWriter:
 
     Example:
         >>> import tempfile
-        >>> import torch
-        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+        >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     writer = FeatureWriter(folder, ["csv"], ["plane", "ship"])
         ...     writer.add(image, ImageInfo(40, 30))
@@ -48,7 +47,7 @@ class FeatureWriter:
         """Keep the detections on one image."""
         polygons, scores = round_for_task1(detections)
         self._images.append((detections.name, info.georeference))
-        self._columns.append((detections.labels.numpy(), scores, polygons))
+        self._columns.append((detections.labels, scores, polygons))
 
     def close(self) -> None:
         """Write the files."""

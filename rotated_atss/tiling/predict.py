@@ -10,19 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from rotated_atss.errors import UserError
+from rotated_atss.interop.arrays import as_array
 from rotated_atss.io.image_reader import ArrayReader, ImageReader, PixelOptions, open_image
 from rotated_atss.io.png import Image
 from rotated_atss.io.progress import progress_bar
 from rotated_atss.io.resampled_reader import ResampledReader
-from rotated_atss.ops.box_transforms import scale_obb
-from rotated_atss.ops.boxes import hbb_to_obb
+from rotated_atss.ops.box_arrays import as_obbs, scale_obbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 from rotated_atss.tiling.row_bands import iter_row_bands
@@ -37,15 +36,15 @@ _ID = "image"  # used internally, because an image id that is a tile name would 
 class Detector(Protocol):
     """Interface of a detector for :func:`predict_image`."""
 
-    def __call__(self, tiles: list[Image], /) -> Sequence[tuple[Tensor, Tensor, Tensor]]:
+    def __call__(self, tiles: list[Image], /) -> Sequence[tuple[Any, Any, Any]]:
         """Detect on tiles.
 
         Args:
             tiles: (H, W, 3), uint8, BGR each.
 
         Returns:
-            Boxes, scores (K,) and class indices (K,) per tile. Boxes are in pixels of the tile: (K, 5)
-            ``cx, cy, w, h, angle``, or (K, 4) ``x1, y1, x2, y2``.
+            Boxes, scores (K,) and class indices (K,) per tile, as NumPy arrays or as tensors of torch on any device.
+            Boxes are in pixels of the tile: (K, 5) ``cx, cy, w, h, angle``, or (K, 4) ``x1, y1, x2, y2``.
         """
 
 
@@ -120,18 +119,17 @@ def predict_image(
         progress: Show a progress bar over the windows; None shows it on a terminal.
 
     Returns:
-        Boxes (K, 5) float64 in pixels of the image, scores and class indices, on the CPU, in descending order of score.
-        Horizontal boxes have angle 0, with ``w`` along x.
+        NumPy arrays of the boxes (K, 5) in float64 and pixels of the image, the scores and the class indices, in
+        descending order of score. Horizontal boxes have angle 0, with ``w`` along x.
 
     Raises:
         UserError: The image is unreadable, or a setting is out of range.
 
     Example:
         >>> import numpy as np
-        >>> import torch
-        >>> box = torch.tensor([[30.0, 20, 12, 6, 0]])
+        >>> box = np.array([[30.0, 20, 12, 6, 0]])
         >>> def detector(tiles):
-        ...     return [(box, torch.tensor([0.5]), torch.tensor([0])) for _ in tiles]
+        ...     return [(box, np.array([0.5]), np.array([0])) for _ in tiles]
         >>> predict_image(detector, np.zeros((64, 64, 3), np.uint8), size=64, gap=0).boxes.tolist()
         [[30.0, 20.0, 12.0, 6.0, 0.0]]
     """
@@ -171,7 +169,7 @@ def _predict_at_rate(
     if rate == 1:
         return _predict(detector, image, tiling, name, progress)
     detections = _predict(detector, ResampledReader(image, rate), tiling, name, progress)
-    return replace(detections, boxes=scale_obb(detections.boxes, (1 / rate, 1 / rate)))
+    return replace(detections, boxes=scale_obbs(detections.boxes, (1 / rate, 1 / rate)))
 
 
 def _predict(
@@ -180,8 +178,7 @@ def _predict(
     name = image.path.stem if name is None else name
     if tiling.size == WHOLE_IMAGE:
         (detections,) = detect_on_tiles(detector, [image.read()], [_ID])
-        order = detections.scores.argsort(descending=True, stable=True)
-        return BoxDetections(name, detections.boxes[order], detections.scores[order], detections.labels[order])
+        return replace(detections.take(np.argsort(-detections.scores, kind="stable")), name=name)
     merged = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
     return replace(merged[0], name=name)
 
@@ -209,7 +206,7 @@ def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitS
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:
-    """Call a detector and return named detections, with oriented boxes in float64, on the CPU.
+    """Call a detector and return named detections, with oriented boxes in float64.
 
     Args:
         detector: The detector.
@@ -220,10 +217,9 @@ def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]
         ValueError: The detector returns another number of results than tiles.
 
     Example:
-        >>> import torch
-        >>> hbb = torch.tensor([[7.0, 18.0, 13.0, 22.0]])
+        >>> hbb = np.array([[7.0, 18.0, 13.0, 22.0]])
         >>> def detector(tiles):
-        ...     return [(hbb, torch.tensor([0.5]), torch.tensor([0])) for _ in tiles]
+        ...     return [(hbb, np.array([0.5]), np.array([0])) for _ in tiles]
         >>> detect_on_tiles(detector, [np.zeros((64, 64, 3), np.uint8)], ["a"])[0].boxes.tolist()
         [[10.0, 20.0, 6.0, 4.0, 0.0]]
     """
@@ -234,9 +230,8 @@ def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]
         )
     detections = []
     for name, (boxes, scores, labels) in zip(names, results):
-        boxes = boxes.detach().cpu().double()
-        boxes = hbb_to_obb(boxes) if boxes.shape[-1] == 4 else boxes
-        detections.append(BoxDetections(name, boxes, scores.detach().cpu(), labels.detach().cpu()))
+        obbs = as_obbs(as_array(boxes).astype(np.float64))
+        detections.append(BoxDetections(name, obbs, as_array(scores), as_array(labels).astype(np.int64)))
     return detections
 
 

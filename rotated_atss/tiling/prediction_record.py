@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rotated_atss.io.georeference import Georeference
 from rotated_atss.io.image_reader import ImageReader
@@ -42,7 +41,7 @@ def write_record(path: Path, detections: BoxDetections, info: ImageInfo) -> None
 
     Args:
         path: File to write or replace, with the suffix ``.npz``.
-        detections: Detections on a full image, on the CPU.
+        detections: Detections on a full image.
         info: The image.
 
     Raises:
@@ -50,14 +49,14 @@ def write_record(path: Path, detections: BoxDetections, info: ImageInfo) -> None
 
     Example:
         >>> import tempfile
-        >>> detections = BoxDetections("P1", torch.ones(1, 5), torch.tensor([0.5]), torch.tensor([3]))
+        >>> detections = BoxDetections("P1", np.ones((1, 5)), np.array([0.5]), np.array([3]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_record(Path(folder, "P1.npz"), detections, ImageInfo(40, 30))
         ...     read, info = read_record(Path(folder, "P1.npz"))
         >>> read.name, read.labels.tolist(), info
         ('P1', [3], ImageInfo(width=40, height=30, georeference=None))
     """
-    columns = {name: getattr(detections, name).numpy() for name in ("boxes", "scores", "labels")}
+    columns = {name: getattr(detections, name) for name in ("boxes", "scores", "labels")}
     meta = json.dumps({"name": detections.name, **asdict(info)})
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:
@@ -83,7 +82,7 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
     try:
         with np.load(path, allow_pickle=False) as content:
             meta = json.loads(content["meta"].tobytes())
-            columns = [torch.from_numpy(content[name]) for name in ("boxes", "scores", "labels")]
+            columns = [content[name] for name in ("boxes", "scores", "labels")]
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise ValueError(f"{path}: a damaged record: {error}") from error
     position = meta.pop("georeference")

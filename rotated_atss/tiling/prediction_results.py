@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from rotated_atss.coco.results_file import to_coco_results
 from rotated_atss.dota.detections import format_detections, task1_path
-from rotated_atss.ops.boxes import obb_to_hbb
+from rotated_atss.ops.box_arrays import obb_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
@@ -67,8 +67,8 @@ class Task1Writer:
 
     Example:
         >>> import tempfile
-        >>> import torch
-        >>> image = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+        >>> import numpy as np
+        >>> image = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     writer = Task1Writer(folder, ["plane", "ship"], ["ship"])
         ...     writer.add(image, ImageInfo(40, 30))
@@ -83,8 +83,8 @@ class Task1Writer:
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
-        for start in range(0, len(detections.scores), _ROWS):
-            for name, of_class in to_task1([_rows(detections, start)], self.model_classes).items():
+        for part in _parts(detections):
+            for name, of_class in to_task1([part], self.model_classes).items():
                 if len(of_class):
                     with open(task1_path(self.folder, name), "ab") as file:
                         file.write(format_detections(of_class))
@@ -116,10 +116,9 @@ class CocoWriter:
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
         """Append the detections on one image."""
-        for start in range(0, len(detections.scores), _ROWS):
-            rows = _rows(detections, start)
-            boxes, image_id = obb_to_hbb(rows.boxes).numpy(), self.image_ids[rows.name]
-            results = to_coco_results(image_id, boxes, rows.scores.numpy(), rows.labels.numpy(), self.category_ids)
+        image_id = self.image_ids[detections.name]
+        for part in _parts(detections):
+            results = to_coco_results(image_id, obb_hbbs(part.boxes), part.scores, part.labels, self.category_ids)
             self._append(self._separator + ", ".join(map(json.dumps, results)))
             self._separator = ", "
 
@@ -132,6 +131,7 @@ class CocoWriter:
             file.write(text.encode())
 
 
-def _rows(detections: BoxDetections, start: int) -> BoxDetections:
-    rows = slice(start, start + _ROWS)
-    return BoxDetections(detections.name, detections.boxes[rows], detections.scores[rows], detections.labels[rows])
+def _parts(detections: BoxDetections) -> Iterator[BoxDetections]:
+    """Yield parts of at most ``_ROWS`` detections."""
+    for start in range(0, len(detections.scores), _ROWS):
+        yield detections.take(slice(start, start + _ROWS))

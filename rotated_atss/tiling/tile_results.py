@@ -97,8 +97,8 @@ def finish_test(
         UserError: An image has no label file, or an output cannot be written.
 
     Example:
-        >>> import torch
-        >>> tile = BoxDetections("P1", torch.tensor([[9.0, 9, 4, 4, 0]]), torch.tensor([0.5]), torch.tensor([0]))
+        >>> import numpy as np
+        >>> tile = BoxDetections("P1", np.array([[9.0, 9, 4, 4, 0]]), np.array([0.5]), np.array([0]))
         >>> finish_test([tile], ["ship"], ResultOptions())
         merged 1 detection on 1 tile into 1 detection on 1 image
         no labels of the full images are available: nothing is evaluated (set them with --labels)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from rotated_atss.cli._feature_files import FORMAT_NAMES, note_georeferences, parse_formats
 from rotated_atss.cli._prediction_files import PredictionFiles
@@ -21,7 +20,7 @@ from rotated_atss.tiling.prediction_results import Task1Writer, compose
 
 pytest.importorskip("pyogrio")
 UTM = Georeference((0.5, 0, 447000, 0, -0.5, 4427000), "EPSG:32650")
-ONE = BoxDetections("P1", torch.tensor([[10.0, 10, 8, 4, 0]]), torch.tensor([0.5]), torch.tensor([1]))
+ONE = BoxDetections("P1", np.array([[10.0, 10, 8, 4, 0]]), np.array([0.5]), np.array([1]))
 ALL = [f"detections.{name}" for name in ("csv", "fgb", "geojson", "gpkg", "parquet")]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from rotated_atss.errors import UserError
 from rotated_atss.interop.detections import to_records
@@ -27,7 +26,7 @@ def dataset(tmp_path) -> Path:
     (tmp_path / "labelTxt" / "P1.txt").write_text("10 20 60 20 60 40 10 40 small-vehicle 1\n")
     (tmp_path / "labelTxt" / "P2.txt").write_text("")
     labels = read_label_set(tmp_path / "labelTxt").images
-    found = BoxDetections("P1", torch.tensor([[35.0, 30, 50, 20, 0]]), torch.tensor([0.9]), torch.tensor([1]))
+    found = BoxDetections("P1", np.array([[35.0, 30, 50, 20, 0]]), np.array([0.9]), np.array([1]))
     predictions = to_records([found], ["plane", "ship"], tmp_path / "images")
     fields = {"ground_truth": labels, "predictions": predictions}
     write_fiftyone(tmp_path / "out", tmp_path / "images", fields, classes=["plane", "ship"])

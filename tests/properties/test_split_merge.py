@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from rotated_atss.dota.detections import Detections, format_detections, parse_detections
 from rotated_atss.dota.tiles import parse_tile_name
-from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
+from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.ops.min_area_rect import min_area_boxes
 from rotated_atss.tiling.crop import aligned_iof, place_objects, shift_into_window
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
 from rotated_atss.tiling.merge_polygons import merge_detections
@@ -88,9 +89,8 @@ def test_boxes_are_merged_as_polygons_are(scene, settings):
     width, height, polygons = scene
     tiles, seen = [], set()
     for name, _, _, objects, inside in tiles_of(width, height, polygons, settings):
-        boxes = poly_to_obb(torch.from_numpy(inside.reshape(-1, 8)), "le90")
-        scores = torch.linspace(0.9, 0.1, len(boxes), dtype=torch.float64)
-        tiles.append(BoxDetections(name, boxes, scores, torch.zeros(len(boxes), dtype=torch.long)))
+        boxes = min_area_boxes(inside.reshape(-1, 8))
+        tiles.append(BoxDetections(name, boxes, np.linspace(0.9, 0.1, len(boxes)), np.zeros(len(boxes), np.int64)))
         seen.update(objects.tolist())
     (merged,) = merge_boxes(tiles)
     assert len(merged.boxes) == len(seen)

@@ -1,13 +1,12 @@
-"""Merging of tile detections as tensors, compared with known positions and with the merging of text files."""
+"""Merging of tile detections as arrays, compared with known positions and with the merging of text files."""
 
 import math
 
 import numpy as np
 import pytest
-import torch
 
 from rotated_atss.dota.detections import Detections, read_detections, task1_path, write_detections
-from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.ops.box_polygons import box_polygons
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes, to_task1
 from rotated_atss.tiling.merge_text import merge_folder
 
@@ -15,9 +14,9 @@ CLASSES = ("plane", "ship")
 
 
 def tile(name, boxes, scores, labels=None):
-    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 5)
-    labels = torch.zeros(len(boxes), dtype=torch.int64) if labels is None else torch.tensor(labels)
-    return BoxDetections(name, boxes, torch.tensor(scores, dtype=torch.float32).reshape(-1), labels)
+    boxes = np.array(boxes, dtype=np.float32).reshape(-1, 5)
+    labels = np.zeros(len(boxes), dtype=np.int64) if labels is None else np.array(labels)
+    return BoxDetections(name, boxes, np.array(scores, dtype=np.float32).reshape(-1), labels)
 
 
 def on_tile(box, x, y, rate):
@@ -44,8 +43,8 @@ BOX = [900.0, 1000.0, 80.0, 30.0, 0.6]
 def test_detections_are_mapped_to_the_full_image(name, x, y, rate):
     (image,) = merge_boxes([tile(name, [on_tile(BOX, x, y, rate)], [0.9])])
     assert image.name == "P0001"
-    assert image.boxes.dtype == torch.float64
-    assert torch.allclose(image.boxes, torch.tensor([BOX], dtype=torch.float64), atol=1e-3)
+    assert image.boxes.dtype == np.float64
+    np.testing.assert_allclose(image.boxes, [BOX], atol=1e-3)
 
 
 def test_duplicates_are_suppressed_per_class():
@@ -75,15 +74,15 @@ def test_order_of_the_tiles_does_not_matter():
     tiles = [tile(f"P1__1024__{x}___0", [on_tile(BOX, x, 0, 1)], [0.5]) for x in (0, 200, 400, 600)]
     tiles += [tile(f"P1__1024__{x}___824", [[30.0 + x / 10, 40, 20, 10, 0.1]], [0.5]) for x in (0, 824)]
     first, second = merge_boxes(tiles), merge_boxes(tiles[::-1])
-    assert torch.equal(first[0].boxes, second[0].boxes)
-    assert torch.equal(first[0].scores, second[0].scores)
+    assert np.array_equal(first[0].boxes, second[0].boxes)
+    assert np.array_equal(first[0].scores, second[0].scores)
 
 
 @pytest.mark.parametrize("name", ["P0001", "img__a", "P1__0__0___0", "P1__1024__0__0"])
 def test_other_names_are_full_images(name):
     (image,) = merge_boxes([tile(name, [BOX], [0.9])])
     assert image.name == name
-    assert torch.allclose(image.boxes, torch.tensor([BOX], dtype=torch.float64))
+    np.testing.assert_allclose(image.boxes, [BOX], rtol=1e-6)
 
 
 def test_no_tiles():
@@ -94,14 +93,14 @@ def test_no_tiles():
 
 
 def test_task1_keeps_distinct_scores_and_empty_classes():
-    scores = torch.tensor([0.5, 0.5 + 2**-24, 0.5 + 2**-23, 0.123456789, 1e-5])  # adjacent float32 values
+    scores = np.array([0.5, 0.5 + 2**-24, 0.5 + 2**-23, 0.123456789, 1e-5], np.float32)  # adjacent float32 values
     boxes = [[100.0 * index, 50, 40, 20, 0.3] for index in range(5)]
     image = tile("P1", boxes, scores.tolist(), [1] * 5)
     detections = to_task1([image], CLASSES)
     assert len(detections["plane"]) == 0
     assert detections["ship"].image_ids.tolist() == ["P1"] * 5
-    assert torch.equal(torch.from_numpy(detections["ship"].scores).float(), scores)
-    assert np.abs(detections["ship"].polygons - obb_to_poly(image.boxes.double()).numpy()).max() <= 0.005 + 1e-9
+    assert np.array_equal(detections["ship"].scores.astype(np.float32), scores)
+    assert np.abs(detections["ship"].polygons - box_polygons(image.boxes)).max() <= 0.005 + 1e-9
 
 
 def random_tiles(seed, names):
@@ -147,4 +146,4 @@ def assert_same(first: Detections, second: Detections):
 def test_rotated_box_of_a_resampled_tile_keeps_its_corners():
     box = [300.0, 200.0, 60.0, 20.0, math.pi / 3]
     (image,) = merge_boxes([tile("P1__0.5__100___50", [on_tile(box, 100, 50, 0.5)], [0.9])])
-    assert torch.allclose(obb_to_poly(image.boxes), obb_to_poly(torch.tensor([box], dtype=torch.float64)), atol=1e-4)
+    np.testing.assert_allclose(box_polygons(image.boxes), box_polygons([box]), atol=1e-4)

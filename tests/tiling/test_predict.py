@@ -11,25 +11,24 @@ import torch
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.image_reader import ArrayReader
-from rotated_atss.ops.boxes import obb_to_poly
+from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.tiling import row_bands
 from rotated_atss.tiling.merge_boxes import BoxDetections, merge_boxes
-from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, predict_image, resolve_tiling
+from rotated_atss.tiling.predict import WHOLE_IMAGE, Tiling, detect_on_tiles, predict_image, resolve_tiling
 from rotated_atss.tiling.split import split_dota
 from rotated_atss.tiling.split_settings import SplitSettings
 
 ANGLE_RAD = 0.5
 
 
-def spots(image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def spots(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Detect connected regions brighter than 200; score and class follow from the number of pixels."""
     _, _, stats, centers = cv2.connectedComponentsWithStats((image[..., 0] > 200).astype(np.uint8))
     count = len(stats) - 1
-    boxes = torch.zeros(count, 5, dtype=torch.float32)
-    boxes[:, :2] = torch.from_numpy(centers[1:])
-    boxes[:, 2:4] = torch.tensor([8.0, 4.0])
-    boxes[:, 4] = ANGLE_RAD
-    return boxes, torch.from_numpy(stats[1:, 4] / 100).float(), torch.from_numpy(stats[1:, 4] % 2).long()
+    boxes = np.empty((count, 5), np.float32)
+    boxes[:, :2] = centers[1:]
+    boxes[:, 2:] = [8.0, 4.0, ANGLE_RAD]
+    return boxes, (stats[1:, 4] / 100).astype(np.float32), stats[1:, 4] % 2
 
 
 class Spots:
@@ -71,7 +70,7 @@ def test_every_spot_is_found_once_at_its_position(width: int, height: int) -> No
     whole = detections.boxes[detections.scores > 0.08]  # a spot cut by a window is smaller and has a lower score
     positions = sorted(tuple(map(int, center.round())) for center in whole[:, :2])
     assert positions == centers
-    assert detections.boxes.dtype == torch.float64
+    assert (detections.boxes.dtype, detections.labels.dtype) == (np.float64, np.int64)
     assert detections.boxes[:, 4] == pytest.approx(ANGLE_RAD)
 
 
@@ -88,7 +87,7 @@ def test_same_as_split_detect_and_merge(tmp_path) -> None:
         merged = predict_image(Spots(), source, size=96, gap=32, iou_threshold=0.2, batch_size=3, name="P1")
         assert merged.name == expected.name
         for attribute in ("boxes", "scores", "labels"):
-            assert torch.equal(getattr(merged, attribute), getattr(expected, attribute))
+            assert np.array_equal(getattr(merged, attribute), getattr(expected, attribute))
     assert len(expected.scores) > 30
 
 
@@ -138,19 +137,30 @@ def test_no_detections() -> None:
 
 def test_horizontal_boxes_keep_their_sides() -> None:
     def detector(tiles: list[np.ndarray]) -> list:
-        one = torch.tensor([[10.0, 5, 20, 45], [10, 5, 20, 44], [10, 5, 20, 45]])
-        return [(one, torch.tensor([0.5, 0.9, 0.7]), torch.tensor([0, 0, 1])) for _ in tiles]
+        one = np.array([[10.0, 5, 20, 45], [10, 5, 20, 44], [10, 5, 20, 45]])
+        return [(one, np.array([0.5, 0.9, 0.7]), np.array([0, 0, 1])) for _ in tiles]
 
     detections = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=60, gap=0, iou_threshold=0.5)
     assert detections.scores.tolist() == pytest.approx([0.9, 0.7])
     assert detections.labels.tolist() == [0, 1]
     assert detections.boxes.tolist() == [[15, 24.5, 10, 39, 0], [15, 25, 10, 40, 0]]
-    assert obb_to_poly(detections.boxes)[0].tolist() == [10, 5, 20, 5, 20, 44, 10, 44]
+    assert obb_polygons(detections.boxes)[0].tolist() == [10, 5, 20, 5, 20, 44, 10, 44]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_detector_that_returns_tensors(dtype) -> None:
+    boxes = torch.tensor([[30.0, 20, 8, 4, 0.5]], dtype=dtype, requires_grad=True)
+    result = (boxes, torch.tensor([0.75], dtype=dtype), torch.tensor([1], dtype=torch.int32))
+    (detections,) = detect_on_tiles(lambda tiles: [result], [image_of([], 64, 64)], ["P1"])
+    assert {type(column) for column in (detections.boxes, detections.scores, detections.labels)} == {np.ndarray}
+    assert (detections.boxes.dtype, detections.labels.dtype) == (np.float64, np.int64)
+    assert detections.scores.dtype == (np.float64 if dtype == torch.float64 else np.float32)
+    assert (detections.boxes.tolist(), detections.scores.tolist()) == ([[30, 20, 8, 4, 0.5]], [0.75])
 
 
 def test_descending_scores_without_windows() -> None:
     def detector(tiles: list[np.ndarray]) -> list:
-        return [(torch.rand(3, 5) * 9, torch.tensor([0.2, 0.8, 0.5]), torch.tensor([0, 1, 2]))]
+        return [(np.ones((3, 5)), np.array([0.2, 0.8, 0.5]), np.array([0, 1, 2]))]
 
     detections = predict_image(detector, np.zeros((60, 60, 3), np.uint8), size=WHOLE_IMAGE)
     assert detections.labels.tolist() == [1, 2, 0]
@@ -166,7 +176,7 @@ def test_only_one_batch_of_windows_is_held_in_memory() -> None:
         batches += 1
         held.append([tile.copy() for tile in tiles])
         held.pop(0)
-        return [(torch.zeros(0, 5), torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in tiles]
+        return [(np.empty((0, 5)), np.empty(0), np.empty(0, int)) for _ in tiles]
 
     held: list = [None]
     tracemalloc.start()
@@ -251,7 +261,7 @@ def test_reader_gives_the_detections_of_the_array() -> None:
     detections = predict_image(Spots(), reader, size=96, gap=32)
     assert (detections.name, expected.name) == ("P1", "image")
     for attribute in ("boxes", "scores", "labels"):
-        assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
+        assert np.array_equal(getattr(detections, attribute), getattr(expected, attribute))
 
 
 def test_large_images_are_read_once_from_top_to_bottom(monkeypatch) -> None:
@@ -262,13 +272,13 @@ def test_large_images_are_read_once_from_top_to_bottom(monkeypatch) -> None:
     detections = predict_image(Spots(), reader, size=96, gap=32, batch_size=3)
     assert reader.windows == [(0, y, 100, min(y + 64, 300)) for y in (0, 64, 128, 192, 256)]
     for attribute in ("boxes", "scores", "labels"):
-        assert torch.equal(getattr(detections, attribute), getattr(expected, attribute))
+        assert np.array_equal(getattr(detections, attribute), getattr(expected, attribute))
 
 
 def test_resampled_image_gives_boxes_in_its_own_pixels() -> None:
     large = cv2.resize(image_of([(30, 20), (150, 90)], 200, 120), None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
     expected = predict_image(Spots(), image_of([(30, 20), (150, 90)], 200, 120), size=96, gap=32)
     detections = predict_image(Spots(), large, size=96, gap=32, rate=0.25)
-    torch.testing.assert_close(detections.boxes[:, :4], expected.boxes[:, :4] * 4)
-    assert torch.equal(detections.boxes[:, 4], expected.boxes[:, 4])
-    assert torch.equal(detections.labels, expected.labels)
+    np.testing.assert_allclose(detections.boxes[:, :4], expected.boxes[:, :4] * 4)
+    assert np.array_equal(detections.boxes[:, 4], expected.boxes[:, 4])
+    assert np.array_equal(detections.labels, expected.labels)

@@ -55,8 +55,9 @@ def test_offset_and_rate_map_boxes_to_the_image(folders, split, tmp_path):
         rates.add(target["rate"])
         boxes = target["boxes"].double()
         moved = (boxes[:, :2] + target["offset"]) / target["rate"]
-        merged = merge_boxes([BoxDetections(target["name"], boxes, torch.ones(len(boxes)), target["labels"])])
-        assert merged[0].boxes[:, :2].numpy() == pytest.approx(moved.numpy())
+        scores, labels = np.ones(len(boxes)), target["labels"].numpy()
+        merged = merge_boxes([BoxDetections(target["name"], boxes.numpy(), scores, labels)])
+        assert merged[0].boxes[:, :2] == pytest.approx(moved.numpy())
         for box in boxes[target["labels"] == 1]:
             assert ((box[:2] + target["offset"]) / target["rate"]).tolist() == pytest.approx([155, 135], abs=1e-4)
     assert rates == {1.0, 0.5}

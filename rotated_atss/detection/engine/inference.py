@@ -139,7 +139,7 @@ def load_detector(
 
         detector = load_detector(config, checkpoint, device="cpu")  # a file with a record: load_detector(checkpoint)
         detections = predict_image(detector, "P0001.png", size=1024, gap=200)
-        for polygon, score, label in zip(obb_to_poly(detections.boxes), detections.scores, detections.labels):
+        for polygon, score, label in zip(obb_polygons(detections.boxes), detections.scores, detections.labels):
             print(detector.classes[label], float(score), polygon.tolist())
     """
     torch_device = resolve_device(device)

@@ -17,6 +17,7 @@ from rotated_atss.dota.detections import Detections
 from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.precision_recall import ScoreCounts, count_by_score
 from rotated_atss.errors import UserError
+from rotated_atss.interop.arrays import as_array
 from rotated_atss.tiling.merge_boxes import BoxDetections
 from rotated_atss.tiling.tile_results import ResultOptions, finish_test
 
@@ -103,8 +104,8 @@ class DOTAMetric(BaseMetric):
         """Collect the detections of a batch of tiles."""
         for sample in data_samples:
             pred = detections_of(sample)
-            boxes = get_box_tensor(pred["bboxes"]).cpu()
-            self.results.append((sample["img_id"], boxes, pred["scores"].cpu(), pred["labels"].cpu()))
+            columns = (get_box_tensor(pred["bboxes"]), pred["scores"], pred["labels"])
+            self.results.append((sample["img_id"], *map(as_array, columns)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Merge the detections of tiles, write the requested files and evaluate.

@@ -1,0 +1,88 @@
+"""Options of ``predict`` for windows and inference, and the checks of its arguments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rotated_atss.cli._config_options import add_cfg_options
+from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._feature_files import parse_formats
+from rotated_atss.cli._images import add_pixel_arguments, check_output_folders, find_images, parse_pixel_options
+from rotated_atss.cli._pictures import check_picture_arguments, picture_path
+from rotated_atss.cli._prediction_files import DETECTIONS, PICTURES
+from rotated_atss.cli._resolution_option import add_resolution_argument, parse_resolution
+from rotated_atss.cli._scheduler_option import add_scheduler_argument
+from rotated_atss.errors import UserError
+
+
+def add_window_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the windows and of the merging of their detections."""
+    windows = parser.add_argument_group("windows")
+    windows.add_argument(
+        "--size", type=int, metavar="PX",
+        help="window size; 0: the whole image (default: that of the training tiles, which the model file records; "
+        "without a record as the config's test pipeline: 1024 on DOTA, 0 on COCO)",
+    )  # fmt: skip
+    windows.add_argument(
+        "--gap",
+        type=int,
+        metavar="PX",
+        help="overlap of windows (default: that of the model file, at most half the "
+        "size; without a record 200/1024 of the size)",
+    )
+    windows.add_argument(
+        "--iou", type=float, metavar="IOU",
+        help="IoU threshold of the class-wise NMS that merges the detections of all windows (default: the config's)",
+    )  # fmt: skip
+    add_resolution_argument(windows)
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for running the model."""
+    inference = parser.add_argument_group("inference")
+    inference.add_argument("--batch", type=int, default=4, metavar="N", help="windows per batch (default: 4)")
+    add_device_argument(inference)
+    add_scheduler_argument(inference)
+    add_pixel_arguments(inference)
+    inference.add_argument(
+        "--fast", action="store_true",
+        help="for many images: the fastest way to run the model here. For an ONNX file ONNX Runtime or OpenVINO, which "
+        "are timed first; otherwise bfloat16 where the processor has it, and channels last. Prints which",
+    )  # fmt: skip
+    inference.add_argument("--amp", action="store_true", help="run the network in bfloat16")
+    inference.add_argument(
+        "--channels-last", action="store_true", help="use the channels-last memory layout, often faster"
+    )
+    add_cfg_options(inference)
+
+
+def check_arguments(args: argparse.Namespace) -> list[Path]:
+    """Check all arguments that can be checked without the model, and return the images.
+
+    Args:
+        args: Arguments of ``predict``; ``format`` is replaced by the names of the formats.
+
+    Raises:
+        UserError: An argument is wrong, there is no image, or an output overlaps an input or is another file.
+    """
+    from rotated_atss.io.files import check_output_apart
+    from rotated_atss.tiling.predict import Tiling
+    from rotated_atss.visualization.png_output import check_overwritable
+
+    check_picture_arguments(args)
+    parse_resolution(args.resolution)
+    args.format = ",".join(parse_formats(args.format))
+    parse_pixel_options(args)
+    size = Tiling.size if args.size is None else args.size
+    Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
+    paths = find_images(args.images)
+    check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
+    if args.coco_annotations and not args.json:
+        raise UserError("--coco-annotations is used only with --json, which is missing", hint="add --json FILE")
+    if args.json:
+        check_output_apart(args.json, [args.images], may_contain_inputs=True)
+    if not args.no_pictures:
+        for path in paths:
+            check_overwritable(picture_path(Path(args.out) / PICTURES, path))
+    return paths

@@ -1,0 +1,68 @@
+"""Selection of detections from the outputs of an exported graph for one image, with NumPy only.
+
+:mod:`rotated_atss.ops.candidates` does the same in torch, for whole batches on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rotated_atss.checkpoints.model_info import Thresholds
+from rotated_atss.ops.box_nms import box_nms
+
+
+def best_candidates(
+    scores: np.ndarray, level_sizes: Sequence[int], score_thr: float, nms_pre: int, ranking: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Select the highest-scoring (prior, class) pairs of each level.
+
+    Args:
+        scores: (A, C), level after level.
+        level_sizes: Number of priors per level; their sum is A.
+        score_thr: Pairs need a score above this value.
+        nms_pre: Number of pairs kept per level; all if not positive.
+        ranking: (A, C) scores that rank the pairs above the threshold, instead of ``scores``. NaN ranks last.
+
+    Returns:
+        Indices of the priors (N,) and of the classes (N,), sorted by level and descending score. Pairs of equal score
+        are in the order of the priors, then of the classes.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([[0.9, 0.1], [0.3, 0.8], [0.6, 0.0]])  # 3 priors, 2 classes
+        >>> best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
+        (array([0, 1, 2]), array([0, 1, 0]))
+    """
+    pairs = np.flatnonzero(scores > score_thr)
+    priors, labels = np.divmod(pairs, scores.shape[1])
+    level = np.searchsorted(np.cumsum(level_sizes), priors, side="right")
+    rank_by = scores if ranking is None else ranking
+    order = np.lexsort((-rank_by.ravel()[pairs], level))  # stable
+    if nms_pre > 0:
+        level = level[order]
+        rank = np.arange(len(level)) - np.searchsorted(level, level)  # within the level
+        order = order[rank < nms_pre]
+    return priors[order], labels[order]
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> np.ndarray:
+    """Apply class-wise NMS.
+
+    Args:
+        boxes: (N, 5).
+        scores: (N,).
+        labels: (N,) class indices.
+        thresholds: IoU threshold and number of detections of the model.
+
+    Returns:
+        (K,) rows of the kept boxes in descending order of score; equal scores are in input order.
+
+    Example:
+        >>> boxes, scores = np.array([[10.0, 10, 8, 4, 0]] * 2), np.array([0.5, 0.75])
+        >>> thresholds = Thresholds(score=0.05, nms_iou=0.1, nms_pre=2000, max_per_image=100, merge_iou=0.1)
+        >>> suppress(boxes, scores, np.array([1, 1]), thresholds)
+        array([1])
+    """
+    return box_nms(boxes, scores, thresholds.nms_iou, groups=labels)[: thresholds.max_per_image]
