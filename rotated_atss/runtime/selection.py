@@ -35,16 +35,26 @@ def best_candidates(
         >>> best_candidates(scores, level_sizes=[2, 1], score_thr=0.2, nms_pre=2)
         (array([0, 1, 2]), array([0, 1, 0]))
     """
-    pairs = np.flatnonzero(scores > score_thr)
-    priors, labels = np.divmod(pairs, scores.shape[1])
-    level = np.searchsorted(np.cumsum(level_sizes), priors, side="right")
-    rank_by = scores if ranking is None else ranking
-    order = np.lexsort((-rank_by.ravel()[pairs], level))  # stable
-    if nms_pre > 0:
-        level = level[order]
-        rank = np.arange(len(level)) - np.searchsorted(level, level)  # within the level
-        order = order[rank < nms_pre]
-    return priors[order], labels[order]
+    ranking = scores if ranking is None else ranking
+    selected = []
+    stop = 0
+    for size in level_sizes:
+        start, stop = stop, stop + size
+        pairs = np.flatnonzero(scores[start:stop] > score_thr)
+        best = _highest(ranking[start:stop].ravel()[pairs], nms_pre)
+        selected.append(pairs[best] + start * scores.shape[1])
+    priors, labels = np.divmod(np.concatenate(selected), scores.shape[1])
+    return priors, labels
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices of the ``count`` highest values, or of all if not positive, in descending order."""
+    ascending, rows = -values, np.arange(len(values))
+    if 0 < count < len(values):  # most values need not be sorted
+        limit = np.partition(ascending, count - 1)[count - 1]
+        rows = np.flatnonzero(~(ascending > limit))  # also NaN, and all values equal to the limit
+    rows = rows[np.argsort(ascending[rows], kind="stable")]
+    return rows[:count] if count > 0 else rows
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> np.ndarray:

@@ -67,6 +67,12 @@ def test_scores_equal_to_the_threshold_are_left_out(threshold):
     assert best_candidates(scores, [2], threshold, 0)[0].tolist() == expected == [1]
 
 
+def test_nan_ranks_last():
+    ranking = np.array([[np.nan], [0.2], [np.nan], [0.4], [0.1]], np.float32)
+    for nms_pre, expected in ((0, [3, 1, 4, 0, 2]), (2, [3, 1]), (4, [3, 1, 4, 0])):
+        assert best_candidates(np.full((5, 1), 0.5), [5], 0.1, nms_pre, ranking)[0].tolist() == expected
+
+
 def test_no_pairs_above_the_threshold():
     priors, labels = best_candidates(np.zeros((4, 2), np.float32), [4], 0.1, 10)
     assert (priors.shape, labels.shape) == ((0,), (0,))
