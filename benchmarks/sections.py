@@ -52,6 +52,14 @@ def titled(title: str, rows: Sequence[Row], columns: Columns) -> str:
     return f"{title}\n\n{markdown(rows, columns, drop_empty=True)}" if rows else ""
 
 
+def startup_remarks(record: Record) -> list[str]:
+    """Describe the processes."""
+    remarks = ["Each process handles one tile of 256 px. The first row is Python with torch alone."]
+    if any(row["command"] == "predict model.onnx" for row in record["rows"]):
+        remarks.append("`predict model.onnx` runs an exported model on an image of 1024 px, in one window.")
+    return remarks
+
+
 def images_remarks(record: Record) -> list[str]:
     """Describe the image, and what the baselines do."""
     size, megabytes = record["settings"]["size"], record["settings"]["file_mb"]
@@ -301,7 +309,7 @@ SECTIONS = {
     }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
     "startup": Section("Start-up of the commands", {
         "command": ("command", "`{}`"), "CPU s": ("cpu_s", number), "s": ("wall_s", number),
-    }, lambda record: ["Each process handles one tile of 256 px. The first row is Python with torch alone."]),
+    }, startup_remarks),
     "images": Section("Reading a large image by windows (baselines: rasterio, OpenCV)", {
         "format": "format", "library": "library", "windows": ("windows", "{:,}"), "s": ("seconds", number),
         "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,.0f}"), "same pixels as OpenCV": ("same_pixels", yes_no),
