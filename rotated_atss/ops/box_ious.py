@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 _PAIRS_PER_BLOCK = 4096  # the temporaries of a block stay in the cache
+_NEGLIGIBLE = np.finfo(np.float64).tiny ** 0.5  # products with the inverse of a smaller number may overflow
 
 
 def box_ious(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
@@ -67,10 +68,10 @@ def _edge_integrals(
 
     Midpoints ``mx, my`` are (2, 2, n), half edges ``ex, ey`` (2, 1, n), half sides ``a, b`` of the frame's box (n,).
     """
-    inverse = 1 / np.where(ex == 0, 1.0, ex)  # a vertical edge contributes 0 because of ex below
+    inverse = 1 / np.where(np.abs(ex) < _NEGLIGIBLE, 1.0, ex)  # a vertical edge contributes 0 because of ex below
     middle, reach = -mx * inverse, a * np.abs(inverse)
     t0, t1 = (middle - reach).clip(-1.0, 1.0), (middle + reach).clip(-1.0, 1.0)
-    inverse = 1 / np.where(ey == 0, 1.0, ey)  # a horizontal edge has no breakpoints
+    inverse = 1 / np.where(np.abs(ey) < _NEGLIGIBLE, 1.0, ey)  # a horizontal edge has no breakpoints
     middle, reach = -my * inverse, b * np.abs(inverse)
     s0, s1 = (middle - reach).clip(t0, t1), (middle + reach).clip(t0, t1)
     # the clamped y is constant before s0 and after s1 and linear between: each end value extends to the midpoint

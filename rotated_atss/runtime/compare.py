@@ -17,14 +17,15 @@ MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
 @dataclass(frozen=True)
 class Differences:
-    """Differences between two outputs, of the boxes with the highest scores.
+    """Differences between two outputs, over the boxes with the highest scores.
 
     Attributes:
         score: Largest difference of scores.
-        corner: Largest difference of coordinates of corners, pixels; of boxes with coordinates or sides above 1000 px,
-            per 1000 px.
+        corner: Largest difference of the coordinates of corners, pixels. For boxes with coordinates or sides above 1000
+            px it is per 1000 px.
         boxes: Number of compared boxes.
-        share: Share of them that differ by more than ``MAX_SCORE_DIFFERENCE`` or ``MAX_CORNER_DIFFERENCE``.
+        share: Share of the compared boxes that differ by more than ``MAX_SCORE_DIFFERENCE`` or
+            ``MAX_CORNER_DIFFERENCE``.
 
     Example:
         >>> str(Differences(score=2e-6, corner=0.00312, boxes=2000, share=0.0))
@@ -46,13 +47,13 @@ def compare_outputs(
 ) -> Differences:
     """Compare the outputs of two runtimes for the same input.
 
-    A rectangle has four descriptions by center, sides and angle, and rounding can exchange those of a box at the border
-    of its angle version. So corners are compared, starting at any of them.
+    Four combinations of sides and angle describe the same rectangle, and for a box at the border of its angle version
+    rounding decides between two of them. Therefore corners are compared, with the first corner that fits best.
 
     Args:
         actual: Outputs by name: ``scores`` (B, A, C) and ``boxes`` (B, A, 5).
-        expected: The same of the other runtime.
-        num_boxes: Boxes per image that are compared, those with the highest expected scores of any class.
+        expected: Outputs of the other runtime, by name.
+        num_boxes: Number of boxes per image that are compared: those with the highest expected score of any class.
 
     Returns:
         The differences; all boxes differ if an output has another shape.

@@ -18,7 +18,7 @@ from rotated_atss.runtime.selection import best_candidates, suppress
 from rotated_atss.runtime.session import RUNTIME_NAMES, RUNTIMES, Array, Session, open_fastest_session, open_session
 
 FASTEST = "fastest"
-_TIMED_SIDE = 512  # pixels, of models without windows
+_TIMED_SIDE = 512  # side of the image that is timed for models without windows, pixels
 
 Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes, scores, labels
 
@@ -26,7 +26,7 @@ Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes, scores, labels
 class GraphDetector:
     """A detector on tiles (H, W, 3), uint8, BGR: a :class:`rotated_atss.tiling.predict.Detector`.
 
-    Its detections are those of the model in torch up to rounding.
+    Its detections equal those of the model in torch up to rounding.
 
     Args:
         session: The loaded graph.
@@ -64,24 +64,24 @@ class GraphDetector:
         Raises:
             UserError: There is too little memory, or the graph has a fixed input of another size.
         """
-        images, sizes = prepare_batch(tiles, self.info.preprocessing)
+        images, sizes_hw = prepare_batch(tiles, self.info.preprocessing)
         outputs = self.session.run(images)
         level_sizes = self.graph.level_sizes(*images.shape[2:])
         if sum(level_sizes) != outputs[SCORES].shape[1]:
             what = f"the graph has {outputs[SCORES].shape[1]} priors, its record {sum(level_sizes)}"
             raise UserError(what, hint="export the model again")
         detections = []
-        for index, (tile, (height, width)) in enumerate(zip(tiles, sizes)):
-            of_tile = {name: values[index] for name, values in outputs.items()}
+        for index, (tile, (height, width)) in enumerate(zip(tiles, sizes_hw)):
+            outputs_of_tile = {name: values[index] for name, values in outputs.items()}
             scale_xy = width / tile.shape[1], height / tile.shape[0]
-            detections.append(self._select(of_tile, level_sizes, (height, width), scale_xy))
+            detections.append(self._select(outputs_of_tile, level_sizes, (width, height), scale_xy))
         return detections
 
     def _select(
         self,
         outputs: Mapping[str, Array],
         level_sizes: Sequence[int],
-        size_hw: tuple[int, int],
+        resized_wh: tuple[int, int],
         scale_xy: tuple[float, float],
     ) -> Detections:
         """Select the detections on one tile.
@@ -89,8 +89,8 @@ class GraphDetector:
         Args:
             outputs: Scores (A, C) and boxes (A, 5) of all priors, by name.
             level_sizes: Number of priors per level.
-            size_hw: Height and width of the resized tile, without padding.
-            scale_xy: Size of the resized tile over that of the tile.
+            resized_wh: Width and height of the resized tile, without padding.
+            scale_xy: Size of the resized tile over the size of the tile.
         """
         scores, thresholds = outputs[SCORES], self.info.thresholds
         class_scores = outputs.get(CLASS_SCORES, scores)
@@ -98,9 +98,9 @@ class GraphDetector:
         priors, labels = best_candidates(class_scores, level_sizes, thresholds.score, thresholds.nms_pre, ranking)
         boxes, scores = outputs[BOXES][priors].astype(np.float64), scores[priors, labels]
         if self.info.box_type == "hbb":
-            return self._select_horizontal(obb_hbbs(boxes), scores, labels, size_hw, scale_xy)
+            return self._select_horizontal(obb_hbbs(boxes), scores, labels, resized_wh, scale_xy)
         if self.graph.clamp == "centers":
-            boxes[:, :2] = boxes[:, :2].clip(0, (size_hw[1] - 1, size_hw[0] - 1))
+            boxes[:, :2] = boxes[:, :2].clip(0, np.array(resized_wh) - 1)
         boxes = scale_obbs(boxes, (1 / scale_xy[0], 1 / scale_xy[1]))
         kept = self._suppress(boxes, scores, labels)
         return boxes[kept], scores[kept], labels[kept]
@@ -110,23 +110,23 @@ class GraphDetector:
         boxes: np.ndarray,
         scores: np.ndarray,
         labels: np.ndarray,
-        size_hw: tuple[int, int],
+        resized_wh: tuple[int, int],
         scale_xy: tuple[float, float],
     ) -> Detections:
         """Select the horizontal detections (K, 4) on one tile from candidates (N, 4) in pixels of the resized tile."""
         if self.graph.clamp == "border":
-            boxes = boxes.clip(0, (size_hw[1], size_hw[0]) * 2)
+            boxes = boxes.clip(0, resized_wh * 2)
         if not self.graph.inclusive_pixels:
             boxes = boxes / (scale_xy * 2)
         kept = self._suppress(hbb_obbs(boxes), scores, labels)
         boxes = boxes[kept]
-        if self.graph.inclusive_pixels:  # the last pixel, not the end of the box, is scaled
+        if self.graph.inclusive_pixels:  # scale the indices of the first and of the last pixel, which the box contains
             last_pixel = np.array([0.0, 0.0, 1.0, 1.0])
             boxes = (boxes - last_pixel) / (scale_xy * 2) + last_pixel
         return boxes, scores[kept], labels[kept]
 
     def _suppress(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the rows of the oriented boxes (N, 5) that are large enough and that NMS keeps."""
+        """Return the rows of the oriented boxes (N, 5) that exceed the minimum size and that NMS keeps."""
         min_size = self.info.thresholds.min_box_size
         if min_size == 0 and self.info.box_type == "obb":  # the oriented heads keep boxes without area
             min_size = -1.0
@@ -141,7 +141,7 @@ def load_detector(
 
     Args:
         path: The file.
-        runtime: ``onnxruntime``, ``openvino``, or ``fastest`` for the fastest installed one, by measurement.
+        runtime: ``onnxruntime``, ``openvino``, or ``fastest``: time the installed ones and use the fastest.
         device: ``cpu``, ``cuda`` or ``cuda:<index>``; None for the GPU if this ONNX Runtime has one, else the CPU.
         threads: Threads on the CPU; None for all cores of this process.
 
@@ -169,11 +169,11 @@ def load_detector(
 def prepare_batch(tiles: Sequence[Image], preprocessing: Preprocessing) -> tuple[Array, list[tuple[int, int]]]:
     """Resize and pad tiles to the input of a graph.
 
-    Padding has the value that normalization turns into 0.
+    The padding has the mean color of the model, which normalization turns into 0.
 
     Args:
-        tiles: (H, W, 3), uint8, BGR each.
-        preprocessing: The model's record. Normalization is part of the graph.
+        tiles: Images (H, W, 3), uint8, BGR.
+        preprocessing: The record of the model. Its normalization is part of the graph, so it is not applied here.
 
     Returns:
         Input (B, 3, H, W) float32, RGB, 0 to 255, and (height, width) of each resized tile.

@@ -26,14 +26,14 @@ MAX_WINDOWS = 64
 def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_windows: int = MAX_WINDOWS) -> bytes:
     """Quantize the convolutions of a graph to int8, with scales from windows of images.
 
-    Weights have a scale per output channel, activations one per tensor, from their smallest to their largest value.
-    The last convolutions, whose outputs are scores and deltas, and the decoding stay in float32.
+    Weights have one scale per output channel, activations one scale per tensor, which covers their smallest to their
+    largest value. The last convolutions, whose outputs are scores and deltas, and the decoding stay in float32.
 
     Args:
         graph: The ONNX file in float32.
         info: The record of its model.
         images: Image files like those to predict on.
-        max_windows: Number of windows that are used, spread over all images.
+        max_windows: Number of windows that are used for calibration, spread over all images.
 
     Returns:
         The ONNX file, with the operators QuantizeLinear and DequantizeLinear.
@@ -61,7 +61,8 @@ def quantize_to_int8(graph: bytes, info: ModelInfo, images: Sequence[Path], max_
             _Reader(prepare_batch([window], info.preprocessing)[0] for window in windows),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # Without VNNI the products of int8 and uint8 overflow 16 bits; 7 bits of the weights do not.
+            # On processors without VNNI, sums of products of int8 and uint8 overflow 16 bits; with 7-bit weights they
+            # do not.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -78,7 +79,7 @@ def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Itera
     Args:
         images: Image files, at least one.
         info: The record of the model, with its windows.
-        count: Number of windows; less if the images have less.
+        count: Number of windows; fewer if the images have fewer.
 
     Raises:
         UserError: An image is unreadable.
@@ -97,12 +98,12 @@ def select_windows(images: Sequence[Path], info: ModelInfo, count: int) -> Itera
 
 
 def last_convolutions(model: Any) -> list[str]:
-    """Return the names of the convolutions from which no other convolution follows: they compute scores and deltas.
+    """Return the names of the convolutions that no other convolution follows: they compute scores and deltas.
 
     Args:
         model: An ``onnx.ModelProto``.
     """
-    feeds_convolution: dict[str, bool] = {}
+    feeds_convolution: dict[str, bool] = {}  # by tensor name: whether a later convolution depends on the tensor
     names = []
     for node in reversed(model.graph.node):  # in topological order, so that all consumers come first
         follows = any(feeds_convolution.get(output, False) for output in node.output)
@@ -114,7 +115,7 @@ def last_convolutions(model: Any) -> list[str]:
 
 
 class _Reader:
-    """Inputs of calibration, as ONNX Runtime asks for them."""
+    """Calibration inputs in the interface of ONNX Runtime's ``CalibrationDataReader``."""
 
     def __init__(self, batches: Iterator[Array]) -> None:
         self._batches = batches

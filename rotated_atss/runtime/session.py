@@ -54,20 +54,20 @@ class OnnxRuntimeSession:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores() if threads is None else threads
-        # Threads that wait keep no core busy: on a machine shared with other processes a batch took a fifth of the
-        # time, and no more on idle cores.
+        # Waiting threads sleep instead of spinning. With other processes on the cores a batch took a fifth of the time,
+        # on idle cores the same time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors only; warnings go to the terminal
+        options.log_severity_level = 3  # errors only, because ONNX Runtime prints warnings to the terminal
         providers = _onnxruntime_providers(onnxruntime.get_available_providers(), device)
         try:
             content = source if isinstance(source, bytes) else str(source)
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # classes of the extension module
+        except Exception as error:  # its exception classes are private to the extension module
             where = "the graph" if isinstance(source, bytes) else source
             raise _load_error(self.runtime, where, error) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
-        (given,) = self._session.get_inputs()
-        self._input, self._shape = given.name, given.shape
+        (graph_input,) = self._session.get_inputs()
+        self._input, self._shape = graph_input.name, graph_input.shape
 
     def run(self, images: Array) -> dict[str, Array]:
         """Compute the outputs, by name, of images (B, 3, H, W)."""
@@ -100,7 +100,7 @@ class OpenVINOSession:
         }
         try:
             self._model = openvino.Core().compile_model(str(path), "CPU", settings)
-        except Exception as error:  # classes of the extension module
+        except Exception as error:  # its exception classes are private to the extension module
             raise _load_error(self.runtime, path, error) from error
         shape = self._model.input(0).get_partial_shape()
         self._shape = [None if side.is_dynamic else side.get_length() for side in shape]
@@ -143,15 +143,16 @@ def open_session(
 
 
 def open_fastest_session(path: str | Path, images: Array, *, threads: int | None = None, runs: int = 3) -> Session:
-    """Load an ONNX file on the runtime that is the fastest for it on this CPU, by measurement.
+    """Load an ONNX file on each installed runtime, time one batch on this CPU and return the fastest session.
 
-    Which one is depends on the processor and on the precision of the graph. Loading and timing take a few seconds.
+    The fastest runtime depends on the processor and on the precision of the graph. Loading and timing take a few
+    seconds.
 
     Args:
         path: The file.
         images: (B, 3, H, W) input to time.
         threads: Threads; None for all cores of this process.
-        runs: Timed runs per runtime, after one that is not timed; the shortest counts.
+        runs: Timed runs per runtime, after one run that is not timed. The shortest run is compared.
 
     Raises:
         ModuleNotFoundError: No runtime is installed.
@@ -183,7 +184,7 @@ def check_input_shape(shape: Sequence[int], expected: Sequence[Any]) -> None:
 
     Args:
         shape: (B, 3, H, W).
-        expected: Four integers; texts and None for sides that can vary.
+        expected: Four sides of the graph's input: an integer, or a text or None for a side that can vary.
 
     Raises:
         UserError: A side differs.
@@ -191,7 +192,8 @@ def check_input_shape(shape: Sequence[int], expected: Sequence[Any]) -> None:
     Example:
         >>> check_input_shape((8, 3, 256, 512), ["batch", 3, None, 512])
     """
-    if len(expected) != 4 or any(isinstance(side, int) and side != given for side, given in zip(expected, shape)):
+    differs = any(isinstance(side, int) and side != size for side, size in zip(expected, shape))
+    if len(expected) != 4 or differs:
         sides = " x ".join(str(side) if isinstance(side, int) else "any" for side in expected)
         what = f"the graph's input must be {sides}, got {' x '.join(map(str, shape))}"
         raise UserError(what, hint="set --size and --batch, or export the model again")
@@ -216,7 +218,7 @@ def _load_error(runtime: str, path: str | Path, error: Exception) -> UserError:
 
 
 def _run(compute: Callable[[], Any], batch_size: int) -> Any:
-    """Call a runtime; too little memory is an error of one line."""
+    """Call a runtime, and raise a UserError if there is too little memory."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:

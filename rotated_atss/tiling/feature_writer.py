@@ -1,4 +1,4 @@
-"""Files of detections with map coordinates, as results of ``predict``."""
+"""Result files of ``predict`` in formats for maps, with map coordinates."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STEM = "detections"
 
 
 class FeatureWriter:
-    """Collect the detections of all images, 100 bytes each, and write them in formats for maps.
+    """Collect the detections on all images, 100 bytes per detection, and write them in formats for maps.
 
-    Corners and scores are those of the Task1 files.
+    Corners and scores are rounded as in Task1 files.
 
     Args:
         folder: Output folder.
@@ -41,27 +41,27 @@ class FeatureWriter:
     def __init__(self, folder: str | Path, formats: Sequence[str], model_classes: Sequence[str]) -> None:
         self.folder, self.formats, self.model_classes = Path(folder), formats, tuple(model_classes)
         self._images: list[tuple[str, Georeference | None]] = []
-        self._columns: list[tuple[NDArray, NDArray, NDArray]] = []
+        self._columns: list[tuple[NDArray, NDArray, NDArray]] = []  # labels, scores and polygons per image
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Keep the detections on one image."""
+        """Collect the detections on one image."""
         polygons, scores = round_for_task1(detections)
         self._images.append((detections.name, info.georeference))
         self._columns.append((detections.labels, scores, polygons))
 
     def close(self) -> None:
         """Write the files."""
-        counts = [len(scores) for _, scores, _ in self._columns]
-        labels, scores, polygons = (
-            np.concatenate([empty, *parts])
-            for empty, parts in zip(
-                (np.empty(0, int), np.empty(0), np.empty((0, 8))), zip(*self._columns) if counts else ((), (), ())
-            )
-        )
-        names, georeferences = zip(*self._images) if counts else ((), ())
-        image_index = np.repeat(np.arange(len(counts)), counts)
+        no_rows = (np.empty(0, int), np.empty(0), np.empty((0, 8)))
+        labels, scores, polygons = (np.concatenate(parts) for parts in zip(no_rows, *self._columns))
+        counts = [len(image_scores) for _, image_scores, _ in self._columns]
         features = Features.from_columns(
-            names, georeferences, self.model_classes, image_index, labels, scores, polygons
+            [name for name, _ in self._images],
+            [georeference for _, georeference in self._images],
+            self.model_classes,
+            np.repeat(np.arange(len(counts)), counts),
+            labels,
+            scores,
+            polygons,
         )
         for name in self.formats:
             write_features(self.folder / f"{STEM}.{name}", name, features)

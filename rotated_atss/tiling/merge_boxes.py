@@ -22,7 +22,7 @@ from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
 if TYPE_CHECKING:
     import supervision
 
-COORDINATE_DECIMALS = 2  # a hundredth of a pixel; more digits would only enlarge a submission
+COORDINATE_DECIMALS = 2  # of pixels in Task1 files; more digits would only enlarge a submission
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,13 @@ def to_task1(images: Iterable[BoxDetections], classes: Sequence[str]) -> dict[st
 
 
 def round_for_task1(image: BoxDetections) -> tuple[np.ndarray, np.ndarray]:
-    """Return the corners and the scores that Task1 files have.
+    """Return the corners and the scores as they are written to Task1 files.
 
     Args:
         image: N detections on a full image.
 
     Returns:
-        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64.
+        Polygons (N, 8) float64, rounded to ``COORDINATE_DECIMALS``, and scores (N,) float64 with the shortest text.
 
     Example:
         >>> image = BoxDetections("P1", np.array([[10.0, 10, 8.001, 4, 0]]), np.array([0.1]), np.array([1]))

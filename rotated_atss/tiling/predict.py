@@ -30,7 +30,7 @@ from rotated_atss.tiling.split_settings import SplitSettings
 from rotated_atss.tiling.windows import sliding_windows
 
 WHOLE_IMAGE = 0  # window size that passes the image to the detector undivided
-_ID = "image"  # used internally, because an image id that is a tile name would shift the boxes
+_ID = "image"  # image id in the tile names of windows; the caller's name of the image could itself be a tile name
 
 
 class Detector(Protocol):
@@ -40,7 +40,7 @@ class Detector(Protocol):
         """Detect on tiles.
 
         Args:
-            tiles: (H, W, 3), uint8, BGR each.
+            tiles: Images (H, W, 3), uint8, BGR.
 
         Returns:
             Boxes, scores (K,) and class indices (K,) per tile, as NumPy arrays or as tensors of torch on any device.
@@ -54,7 +54,7 @@ class Tiling:
 
     Attributes:
         size: Side of the windows, pixels, or ``WHOLE_IMAGE``.
-        gap: Overlap of neighboring windows, pixels; None uses :func:`default_gap`.
+        gap: Overlap of neighboring windows, pixels; None for 200 at 1024 px, in proportion to the size.
         batch_size: Windows per call of the detector.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
@@ -150,14 +150,24 @@ def resolve_tiling(
 ) -> Tiling:
     """Replace unset values by the attributes of the detector, or by the defaults.
 
+    Args:
+        detector: The detector; its attributes ``size``, ``gap`` and ``iou_threshold`` can be missing.
+        size: As for :func:`predict_image`.
+        gap: As for :func:`predict_image`.
+        batch_size: As for :func:`predict_image`.
+        iou_threshold: As for :func:`predict_image`.
+
+    Raises:
+        UserError: A setting is out of range.
+
     Example:
         >>> resolve_tiling(lambda tiles: [], size=512).size
         512
     """
     size = getattr(detector, "size", Tiling.size) if size is None else size
-    known_gap = getattr(detector, "gap", None)
-    if gap is None and known_gap is not None:
-        gap = min(known_gap, size // 2)  # objects are as large in windows of any size
+    detector_gap = getattr(detector, "gap", None)
+    if gap is None and detector_gap is not None:
+        gap = min(detector_gap, size // 2)  # not in proportion: it follows the size of the objects
     if iou_threshold is None:
         iou_threshold = getattr(detector, "iou_threshold", Tiling.iou_threshold)
     return Tiling(size, gap, batch_size, iou_threshold)
@@ -166,6 +176,7 @@ def resolve_tiling(
 def _predict_at_rate(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, rate: float, progress: bool | None
 ) -> BoxDetections:
+    """Detect on the image resampled by ``rate``, and return boxes in pixels of the image."""
     if rate == 1:
         return _predict(detector, image, tiling, name, progress)
     detections = _predict(detector, ResampledReader(image, rate), tiling, name, progress)
@@ -175,21 +186,21 @@ def _predict_at_rate(
 def _predict(
     detector: Detector, image: ImageReader, tiling: Tiling, name: str | None, progress: bool | None
 ) -> BoxDetections:
-    name = image.path.stem if name is None else name
     if tiling.size == WHOLE_IMAGE:
-        (detections,) = detect_on_tiles(detector, [image.read()], [_ID])
-        return replace(detections.take(np.argsort(-detections.scores, kind="stable")), name=name)
-    merged = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
-    return replace(merged[0], name=name)
+        (unsorted,) = detect_on_tiles(detector, [image.read()], [_ID])
+        detections = unsorted.take(np.argsort(-unsorted.scores, kind="stable"))
+    else:
+        (detections,) = merge_boxes(_detect_on_windows(detector, image, tiling, progress), tiling.iou_threshold)
+    return replace(detections, name=image.path.stem if name is None else name)
 
 
 def _detect_on_windows(
     detector: Detector, image: ImageReader, tiling: Tiling, progress: bool | None
 ) -> Iterator[BoxDetections]:
-    """Yield the detections of every window, named as its tile, from top to bottom."""
+    """Yield the detections on every window, under the name of its tile, from top to bottom."""
     settings = tiling.split_settings()
     windows = sliding_windows(image.width, image.height, settings.grids(), settings.image_ratio, where=image.path)
-    windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]
+    windows = windows[np.lexsort((windows[:, 0], windows[:, 1]))]  # by top edge, then by left edge
     tiles = _iter_tiles(image, windows, settings)
     with progress_bar(total=len(windows), desc="windows", unit="window", leave=False, show=progress) as bar:
         while batch := dict(islice(tiles, tiling.batch_size)):
@@ -198,11 +209,12 @@ def _detect_on_windows(
 
 
 def _iter_tiles(image: ImageReader, windows: NDArray[np.int64], settings: SplitSettings) -> Iterator[tuple[str, Image]]:
-    """Yield name and pixels of the windows."""
-    for rows, band in iter_row_bands(image, windows):
-        for window in windows[rows].tolist():
-            extent = [0, 0, window[2] - window[0], window[3] - window[1]]
-            yield settings.tile_name(_ID, 1, window), crop_window(band.crop(window), extent, settings.padding)
+    """Yield the tile name and the pixels of every window ``x_start, y_start, x_stop, y_stop``."""
+    for indices, band in iter_row_bands(image, windows):
+        for window in windows[indices].tolist():
+            x_start, y_start, x_stop, y_stop = window
+            pixels = crop_window(band.crop(window), [0, 0, x_stop - x_start, y_stop - y_start], settings.padding)
+            yield settings.tile_name(_ID, 1, window), pixels
 
 
 def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]) -> list[BoxDetections]:
@@ -210,7 +222,7 @@ def detect_on_tiles(detector: Detector, tiles: list[Image], names: Sequence[str]
 
     Args:
         detector: The detector.
-        tiles: (H, W, 3), uint8, BGR each.
+        tiles: Images (H, W, 3), uint8, BGR.
         names: Names of the tiles.
 
     Raises:

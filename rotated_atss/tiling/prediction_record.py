@@ -1,4 +1,4 @@
-"""Detections on one image as a file, so that an interrupted prediction continues with the next image."""
+"""Record of the detections on one image, a file from which an interrupted prediction continues with the next image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rotated_atss.tiling.merge_boxes import BoxDetections
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a result file can state about an image.
+    """Properties of an image that a result file can state.
 
     Attributes:
         width: Pixels.
         height: Pixels.
-        georeference: Map position of the pixels; None if it is unknown.
+        georeference: Position of the pixels on the map; None if unknown.
     """
 
     width: int
@@ -85,13 +85,13 @@ def read_record(path: Path) -> tuple[BoxDetections, ImageInfo]:
             columns = [content[name] for name in ("boxes", "scores", "labels")]
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise ValueError(f"{path}: a damaged record: {error}") from error
-    position = meta.pop("georeference")
-    georeference = position and Georeference(tuple(position["transform"]), position["crs"])
-    return BoxDetections(meta.pop("name"), *columns), ImageInfo(**meta, georeference=georeference)
+    name, position = meta.pop("name"), meta.pop("georeference")
+    georeference = None if position is None else Georeference(tuple(position["transform"]), position["crs"])
+    return BoxDetections(name, *columns), ImageInfo(**meta, georeference=georeference)
 
 
 def is_complete(path: Path) -> bool:
-    """Return whether a record exists and was completely written: a crash of the machine can cut a renamed file short.
+    """Return whether a record exists and is complete; after a crash of the machine a renamed file can be truncated.
 
     Example:
         >>> is_complete(Path("no/such/record.npz"))

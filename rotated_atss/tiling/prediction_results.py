@@ -1,4 +1,4 @@
-"""Result files of ``predict``, composed image by image from the records of all images."""
+"""Result files of ``predict``, written image by image from the records of all images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rotated_atss.ops.box_arrays import obb_hbbs
 from rotated_atss.tiling.merge_boxes import BoxDetections, to_task1
 from rotated_atss.tiling.prediction_record import ImageInfo, read_record
 
-_ROWS = 20_000  # detections formatted at once, which bounds the memory
+_ROWS_PER_PART = 20_000  # detections that are formatted at once, which bounds the memory
 
 
 class ResultWriter(Protocol):
-    """Interface of a result file, or of a group of files, of a form."""
+    """Interface for writing the results of all images in one format, to one file or several."""
 
     def add(self, detections: BoxDetections, info: ImageInfo, /) -> None:
-        """Add the detections on one image. Images come in sorted order, each once."""
+        """Add the detections on one image. It is called once per image, in sorted order."""
 
     def close(self) -> None:
         """Complete the files."""
@@ -31,11 +31,11 @@ def compose(records: Iterable[Path], writers: Sequence[ResultWriter], score: flo
 
     Args:
         records: Files of :func:`rotated_atss.tiling.prediction_record.write_record`, in the order of the images.
-        writers: One per form of the results.
-        score: Lower bound of the scores that are counted separately.
+        writers: One per format.
+        score: Score threshold of the second number that is returned.
 
     Returns:
-        Number of detections, and of those with a score of at least ``score``.
+        Number of detections, and number of detections with a score of at least ``score``.
 
     Raises:
         OSError: A file cannot be written.
@@ -63,7 +63,7 @@ class Task1Writer:
     Args:
         folder: Existing output folder.
         model_classes: Class names in the order of the labels, as they are written in file names.
-        classes: Classes that get a file, even if it has no detections.
+        classes: Classes with a file, which is empty if there are no detections of the class.
 
     Example:
         >>> import tempfile
@@ -98,8 +98,8 @@ class CocoWriter:
 
     Args:
         path: The JSON file.
-        image_ids: Id of each image by its name.
-        category_ids: Id of each class.
+        image_ids: COCO image id by image name.
+        category_ids: COCO category id of each class, in the order of the labels.
 
     Example:
         >>> import tempfile
@@ -132,6 +132,6 @@ class CocoWriter:
 
 
 def _parts(detections: BoxDetections) -> Iterator[BoxDetections]:
-    """Yield parts of at most ``_ROWS`` detections."""
-    for start in range(0, len(detections.scores), _ROWS):
-        yield detections.take(slice(start, start + _ROWS))
+    """Yield parts of at most ``_ROWS_PER_PART`` detections."""
+    for start in range(0, len(detections.scores), _ROWS_PER_PART):
+        yield detections.take(slice(start, start + _ROWS_PER_PART))

@@ -1,4 +1,4 @@
-"""Merged detections of tiles: written as Task1 files and as a submission, and evaluated on the full images."""
+"""Results of a test on tiles: merge the detections, write Task1 files and a submission, and evaluate on full images."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Observer = Callable[[Mapping[str, Detections], Mapping[str, Labels], EvaluationR
 
 @dataclass(frozen=True, kw_only=True)
 class ResultOptions:
-    """What is done with the merged detections of a test.
+    """Evaluation rules and output files of a test on tiles.
 
     Attributes:
-        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rules apply. DOTA
-            v1.0 ignores difficult objects, the others count them.
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`; the rules of this dataset
+            apply. DOTA-v1.0 ignores difficult objects, the other versions count them.
         iou_threshold: IoU threshold of NMS when merging tiles.
         metric: ``voc07`` (11-point interpolation), ``area`` (area under the precision-recall curve) or ``coco``
-            (COCO's matching and 101 points, also by object size), instead of that of the version.
-        difficult: ``ignore`` or ``count``, instead of the rule of the version.
+            (COCO's matching and 101 points, also by object size); None for the metric of the version.
+        difficult: ``ignore`` or ``count`` difficult objects; None for the rule of the version.
         out_dir: Folder for the merged ``Task1_<class>.txt`` and ``ap.json``; None writes neither.
-        submission: Path of the zip file for the evaluation server.
+        submission: Path of the zip file for the evaluation server; None writes none.
         report_dir: Folder for the report of the evaluation; None writes none.
 
     Raises:
@@ -84,14 +84,15 @@ def finish_test(
         tiles: Detections of all tiles.
         classes: Class names in the order of the labels.
         options: Rules and outputs.
-        labels: Label folders of the full images; without any, nothing is evaluated.
-        images: Folders of the full images, for the report.
-        notes: What makes the AP incomparable; printed and written with it.
+        labels: Label folders of the full images; without a folder nothing is evaluated.
+        images: Folders of the full images, for the pictures of the report.
+        notes: Reasons why the AP is not comparable, such as missing tiles; printed and written to ``ap.json``.
         log: Called with each line or table.
-        observer: Called with the merged detections by class, the labels by image and the result of the evaluation.
+        observer: Called with the merged detections by class name, the labels by image id and the result of the
+            evaluation.
 
     Returns:
-        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by size; empty without labels.
+        ``AP50``, ``AP75`` and ``AP50_95``, for ``coco`` also ``AP50_95`` by object size; empty without labels.
 
     Raises:
         UserError: An image has no label file, or an output cannot be written.
@@ -124,8 +125,8 @@ def finish_test(
     result = _evaluate(detections, labels_of_images, options, notes, log, observer)
     if options.report_dir is not None:
         _write_report(result, detections, labels_of_images, options, labels, images, log)
-    by_size = {f"AP50_95 {name}": value for name, value in list(result.by_size.items())[1:]}
-    return {**result.values(), **by_size}
+    size_ranges = list(result.by_size.items())[1:]  # the first has all sizes, as ``result.values()``
+    return {**result.values(), **{f"AP50_95 {name}": value for name, value in size_ranges}}
 
 
 def _evaluate(
@@ -136,6 +137,7 @@ def _evaluate(
     log: Log,
     observer: Observer | None,
 ) -> EvaluationResult:
+    """Evaluate, print the table and write ``ap.json``."""
     result = evaluate_detections(
         detections, labels, metric=options.metric, difficult=options.difficult, version=options.version
     )
@@ -157,6 +159,7 @@ def _write_report(
     image_folders: Sequence[str | Path],
     log: Log,
 ) -> None:
+    """Write the report of the evaluation."""
     from rotated_atss.report.evaluation import ReportOptions, report_task1
 
     report = ReportOptions(
@@ -174,7 +177,7 @@ def read_labels_of_images(
     """Read the label files of images from several folders.
 
     Args:
-        folders: Label folders; the first that contains ``<image id>.txt`` is used.
+        folders: Label folders. Labels are read from the first folder that contains ``<image id>.txt``.
         image_ids: Names of the images without suffix.
         classes: Class names.
 

@@ -52,6 +52,13 @@ def test_ious_of_torch():
     assert (expected > 0.5).sum() > 500
 
 
+def test_nearly_parallel_boxes():
+    angles = 10.0 ** -np.arange(1, 324)  # the inverse of the smallest overflows
+    first = np.tile([30.0, 20, 40, 10, 0], (len(angles), 1))
+    second = np.concatenate((first[:, :4] + [5, 0, 0, 0], angles[:, None]), axis=1)
+    assert box_ious(first, second)[10:] == pytest.approx(350 / 450)
+
+
 def test_boxes_without_area_and_infinite_boxes_are_kept_and_suppress_nothing():
     boxes = np.tile([10.0, 10, 8, 4, 0.2], (6, 1))
     boxes[0, 0], boxes[1, 4], boxes[2, 2], boxes[3, 3] = np.nan, np.inf, 0, -4
