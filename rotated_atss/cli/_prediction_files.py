@@ -1,4 +1,4 @@
-"""Output of ``predict``: a partial folder keeps finished images, and all files are moved into place at the end."""
+"""Output files of ``predict``: a partial folder keeps finished images until all files move to the output folder."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from rotated_atss.tiling.merge_boxes import BoxDetections
     from rotated_atss.tiling.prediction_record import ImageInfo
 
-DETECTIONS, PICTURES = "detections", "pictures"  # pictures: images with the detections drawn
+DETECTIONS, PICTURES = "detections", "pictures"  # in the output folder: Task1 files, and images with drawn detections
 PARTIAL, COMMAND = "predict.partial", "predict"
 
+# in the partial folder: one file per finished or failed image, the result files, the description of the run, and the
+# journal: the renames that move the result files to the output folder
 _RECORDS, _RESULTS, _RUN, _JOURNAL = "records", "results", "run.json", "moves.json"
 
 
 class ImageRecords:
-    """Files of single images in the partial folder of a run; picklable, so that workers on other machines write them.
+    """Files of single images in the partial folder of a run. Picklable, so that workers of a cluster can write them.
 
     Args:
         partial: The partial folder.
@@ -51,14 +53,14 @@ class ImageRecords:
         return is_complete(self._record(image))
 
     def add(self, detections: BoxDetections, info: ImageInfo) -> None:
-        """Record the detections on one image, which is then finished; its picture must be written before.
+        """Record the detections on an image. The image is then finished, so its picture must be written before.
 
         Args:
             detections: Detections on a full image.
             info: The image.
 
         Raises:
-            OSError: The file cannot be written, for example because the disk is full. This affects all images, so the
+            OSError: The file cannot be written, for example because the disk is full. This concerns all images, so the
                 caller must end the run.
         """
         from rotated_atss.tiling.prediction_record import write_record
@@ -67,7 +69,7 @@ class ImageRecords:
         self._failure(detections.name).unlink(missing_ok=True)
 
     def add_failure(self, image: str, error: UserError) -> None:
-        """Record that an image cannot be read. The next run tries again."""
+        """Record that an image cannot be read. The next run tries to read it again."""
         self._failure(image).write_text(f"{error}\n")
 
     def has_failed(self, image: str) -> bool:
@@ -84,25 +86,27 @@ class ImageRecords:
 class PredictionFiles(ImageRecords):
     """Context manager for the files of one run of ``predict``, which the same command can continue.
 
-    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. It
-    is kept if the run is stopped, at any moment and in any way, unless no image is finished. :meth:`commit` composes
-    the result files there, records the renames that move them into place, and carries them out; a run that is stopped
-    from then on is finished by the next one, before that does anything else.
+    The partial folder ``PARTIAL`` in the output folder holds the detections and the picture of every finished image. A
+    run that is stopped or killed leaves it behind, unless no image is finished. :meth:`commit` writes the result files
+    to the partial folder, then a journal of the renames that move them to the output folder, and then renames them. If
+    a run is stopped after it has written the journal, the next run first completes the renames.
 
     Args:
         out: Output folder with ``DETECTIONS`` and ``PICTURES``, created if missing.
-        run: Description of all that the result depends on, in JSON. An interrupted run is continued if its description
-            is equal.
+        run: Description of everything that the result depends on, as JSON values. An interrupted run is continued if
+            its description is equal.
         images: Names of all images, without suffix.
         json_path: File of the COCO results; None writes none.
         overwrite: Discard an interrupted run.
-        shard: Which images this run predicts, while other runs predict others into the same folder; None for all.
+        shard: The images that this run predicts, while other runs predict the others into the same folder; None for
+            all.
 
     Attributes:
         own_images: Names of the images that this run predicts.
-        finished: After :meth:`commit`, and if the interrupted run was stopped in it: ``summary``, ``failed`` (number of
-            images that cannot be read), ``removed`` (number of removed pictures: those of an earlier run that this
-            run does not replace) and ``removed_files`` (names of other removed files). None before.
+        finished: None before :meth:`commit`, unless this run has completed the renames of an interrupted one. Then
+            ``summary``, ``failed`` (number of images that cannot be read), ``removed`` (number of pictures of an
+            earlier run that were removed, because this run does not replace them) and ``removed_files`` (names of
+            other removed files).
 
     Raises:
         UserError: The output cannot be written, another run writes into it, or an interrupted run differs.
@@ -149,15 +153,15 @@ class PredictionFiles(ImageRecords):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        num_done = sum(map(self.is_done, self.images)) if self.finished is None else 0
         if self.finished is not None:
             with self._folder_lock(), suppress(FileNotFoundError):  # another shard can have removed it
                 self._remove_partial()
-        elif self.partial.exists() and not any(map(self.is_done, self.images)) and self._shard is None:
+        elif self.partial.exists() and not num_done and self._shard is None:
             shutil.rmtree(self.partial, ignore_errors=True)
         elif self.partial.exists() and error is not None:
-            done = sum(map(self.is_done, self.images))
             images = count_of(len(self.images), "image")
-            print(f"{done} of {images} {is_or_are(done)} finished; the same command continues")
+            print(f"{num_done} of {images} {is_or_are(num_done)} finished; the same command continues")
         if not (self.partial / _JOURNAL).exists():
             for part in self._parts.values():
                 part.unlink(missing_ok=True)
@@ -167,13 +171,13 @@ class PredictionFiles(ImageRecords):
         """Finish, continue or discard an interrupted run, and create the folders."""
         journal = read_state(self.partial / _JOURNAL)
         if journal is not None:
-            given = [] if self.json_path is None else [self.json_path.parent]
-            check_journal(journal, self.partial / _JOURNAL, [self.out, *given])
+            json_folders = [] if self.json_path is None else [self.json_path.parent]
+            check_journal(journal, self.partial / _JOURNAL, [self.out, *json_folders])
             finish_moves(journal)
-            run, note = journal.get("run"), journal.get("note")
-            is_same = isinstance(run, dict) and first_difference(run, self._run) is None
-            if is_same and isinstance(note, dict) and not self._overwrite:
-                self.finished = note
+            run, result = journal.get("run"), journal.get("note")
+            is_same_run = isinstance(run, dict) and first_difference(run, self._run) is None
+            if is_same_run and isinstance(result, dict) and not self._overwrite:
+                self.finished = result
                 return
             self._remove_partial()
         self._check_continuable()
@@ -188,7 +192,7 @@ class PredictionFiles(ImageRecords):
             atomic_write(self.partial / _RUN, json.dumps(self._run).encode())
 
     def _check_continuable(self) -> None:
-        """Discard an interrupted run if that is requested, or if nothing of it is finished."""
+        """Refuse to mix with another interrupted run; discard it if that is requested or if no image is finished."""
         run = read_state(self.partial / _RUN)
         difference = None if run is None else first_difference(run, self._run)
         has_records = run is not None and any((self.partial / _RECORDS).glob("*.npz"))
@@ -216,7 +220,7 @@ class PredictionFiles(ImageRecords):
             probe.unlink()
 
     def count_left(self) -> int:
-        """Return the number of images that no run has processed yet."""
+        """Return the number of images that neither this run nor another shard has processed yet."""
         if not (self.partial / _RUN).exists():  # another shard has completed the output
             return 0
         return sum(not (self.has_failed(image) or self.is_done(image)) for image in self.images)
@@ -233,13 +237,13 @@ class PredictionFiles(ImageRecords):
         """Compose the result files, move them into place and set ``finished``.
 
         Args:
-            compose: Writes the result files into the folder ``results`` and to paths of :meth:`part_of`, from the
-                records of the finished images in the order of the images. Returns a summary.
+            compose: Function that gets the records of the finished images, in the order of the images, writes the
+                result files to the folder ``results`` and to paths of :meth:`part_of`, and returns a summary.
             stale: Files of an earlier result to remove.
         """
         with self._folder_lock():
             if not (self.partial / _RUN).exists() or (self.partial / _JOURNAL).exists():
-                return  # another shard has done this
+                return  # another shard has committed
             shutil.rmtree(self.results / DETECTIONS, ignore_errors=True)  # left by a killed process
             (self.results / DETECTIONS).mkdir()
             for path in list_feature_files(self.results):
@@ -247,24 +251,25 @@ class PredictionFiles(ImageRecords):
             done = {image: self._record(image) for image in self.images if self.is_done(image)}
             summary = compose(list(done.values()))
             for path in (self.results / PICTURES).glob("*.png"):
-                if path.stem not in done:  # the image has changed while it was processed
+                if path.stem not in done:  # the image became unreadable after its picture was written
                     path.unlink()
             moves, pictures = self._list_moves(), self._stale_pictures()
-            old = [*stale, *list_feature_files(self.out)]
-            kept = {target for _, target in moves}
-            note = {
+            earlier_files = [*stale, *list_feature_files(self.out)]
+            targets = {target for _, target in moves}
+            result = {
                 "summary": summary, "failed": len(self.images) - len(done), "removed": len(pictures),
-                "removed_files": [path.name for path in old if path not in kept and path.exists()],
+                "removed_files": [path.name for path in earlier_files if path not in targets and path.exists()],
             }  # fmt: skip
-            finish_moves(plan_moves(self.partial / _JOURNAL, moves, [*pictures, *old], run=self._run, note=note))
-        self.finished = note
+            removals = [*pictures, *earlier_files]
+            finish_moves(plan_moves(self.partial / _JOURNAL, moves, removals, run=self._run, note=result))
+        self.finished = result
 
     def _list_moves(self) -> list[tuple[Path, Path]]:
         """List source and target of all files, pictures last, so that there is never a picture without detections."""
         files = [path for path in sorted(self.results.rglob("*")) if path.is_file() and not path.name.startswith(".")]
         files.sort(key=lambda path: path.parent.name == PICTURES)
-        inside = [(path, self.out / path.relative_to(self.results)) for path in files]
-        return [(part, target) for target, part in self._parts.items()] + inside
+        moves = [(part, target) for target, part in self._parts.items()]
+        return moves + [(path, self.out / path.relative_to(self.results)) for path in files]
 
     def _stale_pictures(self) -> list[Path]:
         """List pictures of an earlier run that this run does not replace."""
@@ -279,7 +284,7 @@ class PredictionFiles(ImageRecords):
         ]
 
     def _remove_partial(self) -> None:
-        """Remove the partial folder, the journal last: until then the next run finds that this one has finished."""
+        """Remove the partial folder, the journal last: while it exists, the next run knows that this run is done."""
         for path in self.partial.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -50,6 +50,7 @@ HELP = (
     "moved into OUT at the end; pictures and other formats of an earlier run in OUT are removed. A run that was "
     "stopped is continued by the same command."
 )
+# arguments on which the result does not depend, or whose files are described instead
 _NOT_DESCRIBED = {"inputs", "images", "out", "overwrite", "scheduler", "shard"}
 MODEL_FORMS = ("MODEL IMAGE|DIR", "CONFIG CHECKPOINT IMAGE|DIR")
 
@@ -80,21 +81,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, (args.images,) = split_model_arguments(args.inputs, more=1)
-    find_images(args.images)  # before torch is imported
+    find_images(args.images)  # report a wrong path first
     started = time.perf_counter()
     if args.scheduler is not None:
         config, checkpoint = _share(config, checkpoint, args)
-    paths, options = check_arguments(args), parse_cfg_options(args.cfg_options)
+    paths, cfg_options = check_arguments(args), parse_cfg_options(args.cfg_options)
     notes = list(note_georeferences(args.format.split(","), paths))
-    state = _describe_run(args, config, checkpoint, paths)
+    description = _describe_run(args, config, checkpoint, paths)
     names = [path.stem for path in paths]
-    options_of_files = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
-    with PredictionFiles(args.out, state, names, **options_of_files) as files:
+    files_options = {"json_path": args.json, "overwrite": args.overwrite, "shard": parse_shard(args)}
+    with PredictionFiles(args.out, description, names, **files_options) as files:
         if files.finished is None:
-            detector = load_any_detector(config, checkpoint, args, options)
+            detector = load_any_detector(config, checkpoint, args, cfg_options)
             for note in notes:
                 print(note)
-            _predict_images(files, detector, ModelSource(config, checkpoint, args, options), paths, args)
+            _predict_images(files, detector, ModelSource(config, checkpoint, args, cfg_options), paths, args)
         else:
             print("the interrupted run was finished")
         return _print_result(files, paths, args, time.perf_counter() - started)
@@ -107,7 +108,7 @@ def _predict_images(
     paths: Sequence[Path],
     args: argparse.Namespace,
 ) -> None:
-    """Detect on the images that are not finished, and write the results when all are."""
+    """Detect on the images that are not finished yet, and write the results once all images are finished."""
     from rotated_atss.coco.results_file import ids_path
     from rotated_atss.dota.detections import task1_path
     from rotated_atss.tiling.predict import resolve_tiling
@@ -134,16 +135,16 @@ def _predict_images(
         predict_on_cluster(model, predict, unfinished, args.scheduler)
     if not files.count_left() and any(map(files.is_done, files.images)):
         compose = partial(compose_results, files, detector.classes, classes, ids, paths, args)
-        stale = [ids_path(args.json)] if args.coco_annotations else []
+        stale = [ids_path(args.json)] if args.coco_annotations else []  # of an earlier run, not replaced by this one
         if DOTA not in args.format.split(","):
             stale += [task1_path(Path(args.out) / DETECTIONS, hyphenate(name)) for name in classes]
         files.commit(compose, stale)
 
 
 def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tuple[str | None, str]:
-    """Return the config and the model file with absolute paths, after all workers see these and the images."""
+    """Make all paths absolute, check that all workers see them, and return the config and the model file."""
     options = {
-        "config": config if config is not None and Path(config).exists() else None,  # or the name of a config
+        "config": config if config is not None and Path(config).exists() else None,  # None for the name of a config
         "checkpoint": checkpoint, "images": args.images, "out": args.out,
     }  # fmt: skip
     prepare_cluster(args.scheduler, options, ["config", "checkpoint", "images"], ["out"])
@@ -154,7 +155,7 @@ def _share(config: str | None, checkpoint: str, args: argparse.Namespace) -> tup
 def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.Namespace, seconds: float) -> int:
     """Print what was written, and return the exit code."""
     result = files.finished
-    if result is None:
+    if result is None:  # no image could be read, or images are left to other shards
         failed = sum(map(files.has_failed, files.own_images))
         if args.shard:
             left = count_of(files.count_left(), "image")
@@ -172,31 +173,31 @@ def _print_result(files: PredictionFiles, paths: Sequence[Path], args: argparse.
 def _describe_run(
     args: argparse.Namespace, config: str | None, checkpoint: str, paths: Sequence[Path]
 ) -> dict[str, Any]:
-    """Describe all that the result depends on, so that the same command continues an interrupted run."""
+    """Describe everything that the result depends on: a run continues an interrupted one of the same description."""
     from rotated_atss import __version__
     from rotated_atss.io.run_state import describe_files
 
-    others = [path for path in (args.classes, args.coco_annotations) if path is not None and Path(path).is_file()]
+    files = [value for value in (args.classes, args.coco_annotations) if value is not None and Path(value).is_file()]
     options = {name: value for name, value in vars(args).items() if name not in _NOT_DESCRIBED}
     return {
         "version of rotated-atss": __version__,
         "model": describe_files([checkpoint]),
         "config": None if config is None else _digest(config),
-        "files": describe_files(others),
+        "files": describe_files(files),
         **{f"--{name.replace('_', '-')}": value for name, value in options.items()},
         "images": describe_files(paths),
     }
 
 
 def _digest(config: str) -> str:
-    """Return a checksum of a config with all that it inherits."""
+    """Return a checksum of a config, including everything that it inherits."""
     from rotated_atss.detection.engine.config import load_config
 
     return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, tiling: Tiling) -> None:
-    """Print what the model file records, and which options replace it."""
+    """Print what the model file records, and which windows are used instead of the recorded ones."""
     if detector.info is None:
         return
     print(f"{checkpoint}: {detector.info.describe()}")
@@ -208,7 +209,7 @@ def _print_record(detector: LoadedDetector | GraphDetector, checkpoint: str, til
 
 
 def _plan(paths: Sequence[Path], tiling: Tiling, *, is_resampled: bool) -> str:
-    """Format the amount of work, which is known before the first image."""
+    """Return a line with the numbers of images and windows."""
     from rotated_atss.tiling.predict import WHOLE_IMAGE
     from rotated_atss.tiling.split_plan import count_windows
 

@@ -1,4 +1,4 @@
-"""Detections on images as records of label formats, which the exports write."""
+"""Conversion of detections to the records of label formats, which the exports to other tools write."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def names_of(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
 
 
 def to_records(detections: Iterable[ImageDetections], class_names: Sequence[str], images: Images) -> list[ImageLabels]:
-    """Convert detections to records, which every format of :mod:`rotated_atss.label_formats` can write.
+    """Convert detections to the records that every format of :mod:`rotated_atss.label_formats` writes.
 
     Args:
         detections: Detections on full images.
@@ -105,8 +105,8 @@ def _image_sizes(images: Images) -> Callable[[str], tuple[str, tuple[int, int]]]
 
         def look_up(image_id: str) -> tuple[str, tuple[int, int]]:
             if image_id not in by_id:
-                given = count_of(len(by_id), "image")
-                raise UserError(f"no file name and size of the image {image_id}, got those of {given}")
+                num_images = count_of(len(by_id), "image")
+                raise UserError(f"no file name and size of the image {image_id}, got those of {num_images}")
             return by_id[image_id]
 
         return look_up

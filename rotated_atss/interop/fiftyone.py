@@ -22,9 +22,9 @@ def write_fiftyone(
     Args:
         out: A new or empty folder.
         images: Folder of the images. They are not copied: the dataset refers to their absolute paths.
-        fields: Records by the name of the field that holds them, such as ``ground_truth`` (those of
-            :func:`rotated_atss.label_formats.reading.read_label_set`) and ``predictions`` (those of
-            :func:`rotated_atss.interop.detections.to_records`). Every image of a record becomes a sample.
+        fields: Records by the name of the field that will hold them, such as ``ground_truth`` for the records of
+            :func:`rotated_atss.label_formats.reading.read_label_set` and ``predictions`` for the records of
+            :func:`rotated_atss.interop.detections.to_records`. Every image with a record becomes a sample.
         classes: Class names, stored in the info of the dataset.
 
     Raises:
@@ -66,11 +66,12 @@ def write_fiftyone(
         write_json(folder / "samples.json", {"samples": [samples[key] for key in sorted(samples)]}, indent=None)
 
 
+# field names that have a meaning in FiftyOne
 _RESERVED = {"id", "filepath", "tags", "metadata", "media_type", "created_at", "last_modified_at"}
 
 
 def _polylines(record: ImageLabels, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the objects with corners as fractions of width and height."""
+    """Return the objects as polylines of FiftyOne, with corners as fractions of width and height."""
     points = (record.polygons.reshape(-1, 4, 2) / np.array(size, dtype=np.float64)).tolist()
     polylines = []
     for row, name in enumerate(record.classes):

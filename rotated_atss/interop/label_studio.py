@@ -1,4 +1,4 @@
-"""Export of detections as predictions of Label Studio, to be corrected there."""
+"""Export of detections as predictions of Label Studio, where they can be corrected."""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ from sahi.prediction import ObjectPrediction  # noqa: E402
 class OrientedDetectionModel(DetectionModel):
     """A detector of this package for ``get_prediction`` and ``get_sliced_prediction`` of SAHI.
 
-    The mask of a prediction has one polygon, the corners of the oriented box; its horizontal box circumscribes them
-    inside the image. SAHI merges slices by horizontal boxes, and its methods NMM and GREEDYNMM join polygons: pass
-    ``postprocess_type="NMS"``. SAHI moves corners beyond the right and the lower border of the image to the border.
-    :func:`rotated_atss.tiling.predict.predict_image` compares the oriented boxes and leaves the corners.
+    The mask of a prediction has one polygon, the corners of the oriented box. Its horizontal box circumscribes the part
+    of the polygon inside the image. SAHI merges slices by horizontal boxes, and its methods NMM and GREEDYNMM join
+    polygons, so pass ``postprocess_type="NMS"``. SAHI moves corners beyond the right and the lower border of the image
+    to the border. :func:`rotated_atss.tiling.predict.predict_image` merges by oriented boxes and does not move corners.
 
     Args:
         model: A detector of :func:`rotated_atss.detection.engine.inference.load_detector`, or any callable like
@@ -51,7 +51,7 @@ class OrientedDetectionModel(DetectionModel):
         super().__init__(model=model, category_mapping=category_mapping, **kwargs)
 
     def load_model(self) -> None:
-        """Raise an error, because SAHI's paths do not say which package reads them."""
+        """Raise an error: SAHI calls this for a path of a model, which this class does not load."""
         raise UserError("a detector is needed, got none. Pass model=load_detector(CONFIG, CHECKPOINT)")
 
     def set_model(self, model: Any, **kwargs: Any) -> None:
@@ -90,7 +90,7 @@ class OrientedDetectionModel(DetectionModel):
         """Detect on a batch of images with one call of the detector.
 
         Args:
-            images: (H, W, 3), uint8, RGB each.
+            images: Images (H, W, 3), uint8, RGB.
         """
         self._original_shapes = [image.shape for image in images]
         self._original_predictions = self.model([np.ascontiguousarray(image[..., ::-1]) for image in images])
@@ -139,8 +139,8 @@ def from_sahi(predictions: Iterable[ObjectPrediction]) -> tuple[np.ndarray, np.n
 
     Returns:
         boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels of the image and radians, scores (K,) and labels (K,).
-        Polygons of other than four corners, which SAHI makes by merging, give their minimum-area rectangles;
-        predictions without a polygon give their horizontal boxes.
+        A polygon with another number of corners than four, which results from SAHI's merging, gives its minimum-area
+        rectangle. A prediction without a polygon gives its horizontal box.
 
     Example:
         >>> from sahi.prediction import ObjectPrediction

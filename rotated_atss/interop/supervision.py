@@ -27,8 +27,8 @@ def to_supervision(detections: ImageDetections, class_names: Sequence[str] | Non
         class_names: Class names in the order of the labels; None leaves them out.
 
     Returns:
-        The corners of the boxes are (K, 4, 2) float64 in ``data["xyxyxyxy"]``, clockwise on the image, their
-        circumscribed horizontal boxes in ``xyxy``, the class names in ``data["class_name"]``.
+        Detections with the corners (K, 4, 2) float64, clockwise on the image, in ``data["xyxyxyxy"]``, the
+        circumscribed horizontal boxes in ``xyxy`` and the class names in ``data["class_name"]``.
 
     Raises:
         UserError: The package is not installed, or a label has no name.
@@ -59,12 +59,12 @@ def from_supervision(detections: supervision.Detections) -> tuple[np.ndarray, np
     """Convert ``supervision.Detections`` to oriented boxes.
 
     Args:
-        detections: With corners (K, 4, 2) in ``data["xyxyxyxy"]``, or horizontal boxes only.
+        detections: Detections with corners (K, 4, 2) in ``data["xyxyxyxy"]``, or with horizontal boxes only.
 
     Returns:
         boxes (K, 5) float64 ``cx, cy, w, h, angle`` in pixels and radians, scores (K,) and labels (K,). The width of a
-        box is its side from the first to the second corner, its angle lies in (-pi, pi]. Corners that are no rectangle
-        give their minimum-area rectangle. Horizontal boxes have angle 0.
+        box is its side from the first to the second corner; its angle lies in (-pi, pi]. Corners that do not form a
+        rectangle give their minimum-area rectangle. Horizontal boxes have angle 0.
 
     Raises:
         ValueError: The detections have no scores or no class ids.

@@ -22,8 +22,8 @@ require("torchmetrics")
 from torchmetrics import Metric  # noqa: E402
 from torchmetrics.utilities.data import dim_zero_cat  # noqa: E402
 
-# Shape and type of each state without images. The counts are objects per image, in the order of the other rows: they
-# number the images in a way that concatenation over processes keeps.
+# Empty tensor of each state. The counts (objects per image) assign the rows of the other states to images; unlike image
+# numbers they stay valid when the states of several processes are concatenated.
 _EMPTY = {
     "pred_polygons": torch.zeros(0, 8, dtype=torch.float64),
     "pred_scores": torch.zeros(0, dtype=torch.float64),
@@ -92,13 +92,13 @@ class OrientedAveragePrecision(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, preds: Sequence[Mapping[str, Any]], target: Sequence[Mapping[str, Any]]) -> None:
-        """Add a batch of images. Every entry is an image of its own: merge the detections of tiles before.
+        """Add a batch of images. Every entry is a full image, so the detections of its tiles must be merged before.
 
         Args:
             preds: Per image: ``boxes`` (K, 5) ``cx, cy, w, h, angle`` in pixels and radians, or polygons (K, 8),
                 ``scores`` (K,) and ``labels`` (K,) class indices.
             target: Per image: ``boxes`` (G, 5) or (G, 8), ``labels`` (G,) and, unless all are 0, ``difficult`` (G,).
-                Every flag except 0 is difficult. Other keys are not used.
+                A flag other than 0 marks a difficult object. Other keys are not used.
 
         Raises:
             ValueError: The numbers of images or of objects differ, a key is missing, a shape is wrong, or a label is
