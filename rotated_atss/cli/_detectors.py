@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def load_any_detector(
         if args.fast:
             print(f"fastest runtime here: {graph.description}")
         return graph
+    import_framework()
     from rotated_atss.detection.engine.device import resolve_device
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16
