@@ -150,10 +150,11 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     Midpoints ``mx, my`` are (2, 2, N), half edges ``ex, ey`` (2, 1, N), half sides ``a, b`` of the frame's box (N,).
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
-    inverse = 1 / torch.where(ex == 0, one, ex)  # a vertical edge contributes 0 because of ex below
+    negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller number may overflow
+    inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # a vertical edge contributes 0 because of ex below
     middle, reach = -mx * inverse, a * inverse.abs()
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
-    inverse = 1 / torch.where(ey == 0, one, ey)  # a horizontal edge has no breakpoints
+    inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # a horizontal edge has no breakpoints
     middle, reach = -my * inverse, b * inverse.abs()
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 

@@ -21,16 +21,16 @@ from torch.autograd.function import once_differentiable
 
 from rotated_atss.ops.kernels.iou_kernels import BLOCK, aligned_overlap, load_boxes
 from rotated_atss.ops.kernels.launch import blocks, on_device
-from rotated_atss.ops.kernels.overlap import div_rn
+from rotated_atss.ops.kernels.overlap import inverse, is_negligible
 
 
 @triton.jit
 def inside_interval(m, e, half):
     """Return the interval of t for which ``m + t e`` lies in [-half, half]; the middle half of it on the border."""
-    inverse = div_rn(tl.full(e.shape, 1, e.dtype), tl.where(e == 0, 1, e))
+    constant = is_negligible(e)
     slack = half - tl.abs(m)
-    middle = tl.where(e == 0, 0, -m * inverse)
-    reach = tl.where(e == 0, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse))
+    middle = tl.where(constant, 0, -m * inverse(e))
+    reach = tl.where(constant, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse(e)))
     return middle - reach, middle + reach
 
 

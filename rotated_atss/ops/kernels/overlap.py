@@ -13,7 +13,7 @@ import triton.language as tl
 
 # Additions, multiplications, divisions, minima, maxima and absolute values of `pair_overlap`; a fused multiply-add
 # counts as two. Negations and comparisons are not counted. A test compares the number with the compiler's output.
-FLOPS_PER_PAIR = 182
+FLOPS_PER_PAIR = 184
 
 
 @triton.jit
@@ -36,9 +36,19 @@ def clamp(x, low, high):
 
 
 @triton.jit
+def is_negligible(x):
+    """Return whether a product with 1 / x may overflow: |x| is below the square root of the smallest normal number."""
+    if x.dtype == tl.float64:  # noqa: SIM108 - resolved at compile time
+        negligible = tl.abs(x) < 1.5e-154
+    else:
+        negligible = tl.abs(x) < 1.1e-19
+    return negligible
+
+
+@triton.jit
 def inverse(x):
-    """Return 1 / x, or 1 if x is 0, where the other factor is 0 or irrelevant."""
-    return div_rn(tl.full(x.shape, 1, x.dtype), tl.where(x == 0, 1, x))
+    """Return 1 / x, or 1 if x is negligible, where the other factor is nearly 0 or irrelevant."""
+    return div_rn(tl.full(x.shape, 1, x.dtype), tl.where(is_negligible(x), 1, x))
 
 
 @triton.jit
