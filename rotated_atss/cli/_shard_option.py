@@ -1,4 +1,4 @@
-"""The option ``--shard`` of ``split`` and ``predict``."""
+"""The option ``--shard``, by which several runs share the work of one command."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ if TYPE_CHECKING:
     from rotated_atss.io.shards import Shard
 
 
-def add_shard_argument(parser: argparse._ActionsContainer, command: str) -> None:
+def add_shard_argument(
+    parser: argparse._ActionsContainer, command: str, unit: str = "image", completed: str = "completes --out"
+) -> None:
     """Add ``--shard``.
 
     Args:
         parser: Parser or group of options.
-        command: Name of the command.
+        command: Name of the command, as a verb.
+        unit: What is divided among the shards, a noun in the singular.
+        completed: What the last shard does at its end.
     """
     parser.add_argument(
         "--shard", metavar="I/N",
-        help=f"{command} every N-th image only, from the I-th, for job arrays: N runs with the same options; the last "
-        "one to end completes --out",
+        help=f"{command} every N-th {unit} only, from the I-th, for job arrays: N runs with the same options; the last "
+        f"one to end {completed}",
     )  # fmt: skip
 
 
@@ -39,6 +43,6 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
 
     if args.shard is None:
         return None
-    if args.overwrite:
+    if getattr(args, "overwrite", False):
         raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier result first")
     return Shard.parse(args.shard)
