@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rotated_atss.data_check.check import DataReport, records_by_image
+from rotated_atss.data_check.check import DataReport
+from rotated_atss.data_check.dataset_checks import records_by_image
 from rotated_atss.data_check.image_files import ImageReport
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.label_files import DOTA, correct_classes
@@ -89,13 +90,11 @@ def write_cleaned(
     """
     check_fix_output([part.part for part in report.parts], out)
     names = _part_names([part.part.images for part in report.parts])
-    formats = iter(report.format_names)
     written = Counter[str]()
     with staged_folder(out) as folder:
         for part, name in zip(report.parts, names, strict=True):
             target = folder / name
-            format_name = "" if part.part.labels is None else next(formats)
-            written.update(_write_part(part, format_name, target, report, classes, copy_images))
+            written.update(_write_part(part, target, report, classes, copy_images))
     fixed, remaining = Counter[str](), Counter[str]()
     for problem in report.problems:
         (fixed if KINDS[problem.kind].fix else remaining)[problem.kind] += 1
@@ -146,7 +145,6 @@ def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> I
 
 def _write_part(
     part: CheckedPart,
-    format_name: str,
     target: Path,
     report: DataReport,
     classes: Sequence[str] | None,
@@ -154,7 +152,7 @@ def _write_part(
 ) -> Counter[str]:
     """Write one part; return the numbers of images and objects."""
     (target / "images").mkdir(parents=True)
-    records = records_by_image(part, format_name)
+    records = records_by_image(part)
     labeled = part.part.labels is not None
     if labeled:
         (target / "labelTxt").mkdir()
@@ -168,7 +166,7 @@ def _write_part(
         counts["images"] += 1
         if record is not None:
             cleaned = clean_labels(record, classes)
-            as_it_is = format_name == DOTA and str(record.source) not in changed
+            as_it_is = part.format_name == DOTA and str(record.source) not in changed
             content = read_bytes(record.source) if as_it_is else _label_text(cleaned)
             write_bytes(target / "labelTxt" / f"{path.stem}.txt", content)
             counts["objects"] += len(cleaned)

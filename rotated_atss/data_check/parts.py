@@ -39,12 +39,14 @@ class CheckedPart:
         part: The part.
         images: Reports by image file.
         labels: Reports of the label files.
+        format_name: Format of the label files; empty without labels.
         coco: Report of the COCO file.
     """
 
     part: DataPart
     images: dict[Path, ImageReport] = field(default_factory=dict)
     labels: list[LabelReport] = field(default_factory=list)
+    format_name: str = ""
     coco: CocoReport | None = None
 
 
