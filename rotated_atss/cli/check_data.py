@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write all problems as JSON")
     parser.add_argument(
         "--fix", metavar="FOLDER",
-        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text",
+        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text, or with "
+        "--coco the corrected JSON",
     )  # fmt: skip
     parser.add_argument(
         "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"

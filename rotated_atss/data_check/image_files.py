@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +91,38 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
     if uniform:
         problems.append(Problem("uniform-image", str(path), "all pixels have one color"))
     return ImageReport(path, size, suffix, bytes_hash, pixels_hash, uniform, tuple(problems))
+
+
+def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
+    """Link to an image, or copy it, also where the file system has no links.
+
+    Args:
+        image: The image.
+        target: Path of the link or the copy; its folder is created if missing.
+        copy: Copy the file instead of linking to it.
+
+    Raises:
+        UserError: ``target`` exists.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.png").write_bytes(b"pixels")
+        ...     place_image(ImageReport(Path(folder, "a.png")), Path(folder, "copy", "a.png"), copy=False)
+        ...     Path(folder, "copy", "a.png").read_bytes()
+        b'pixels'
+    """
+    if os.path.lexists(target):
+        what = f"two images of the cleaned copy have the name {target.name}"
+        raise UserError(what, where=image.path, hint="rename one of them")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not copy:
+        try:
+            target.symlink_to(image.path.resolve())
+            return
+        except OSError:  # a file system without links
+            pass
+    shutil.copyfile(image.path, target)
 
 
 def _error_kind(path: Path, error: UserError) -> str:
