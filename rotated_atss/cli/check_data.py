@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shard_argument(
         parser,
         "check",
-        "group of files",
+        "image and label file",
         "reports all problems. Needs --json, beside which FILE.shards keeps the results",
     )
     add_scheduler_argument(parser)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rotated_atss.data_check.coco_file import check_coco_file
 from rotated_atss.data_check.dataset_checks import count_classes, divide_shared_labels, find_problems
-from rotated_atss.data_check.file_jobs import FileJob, FileReport, image_jobs, label_jobs, read_jobs
+from rotated_atss.data_check.file_jobs import FILES_PER_JOB, FileJob, FileReport, image_jobs, label_jobs, read_jobs
 from rotated_atss.data_check.kinds import KINDS
 from rotated_atss.data_check.label_files import MAP_FORMATS, guess_format, join_map_reports
 from rotated_atss.data_check.parts import CheckedPart, DataPart, list_part_images
@@ -120,7 +120,8 @@ def check_data(
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
     files = _list_files(parts, against, label_format, classes)
-    jobs, read = files.jobs(options, decode=decode), partial(_read_files, workers, scheduler, progress)
+    jobs = files.jobs(options, decode=decode, is_shared=records is not None)
+    read = partial(_read_files, workers, scheduler, progress)
     if records is None:
         reports = {report.path: report for _, of_job in read(jobs) for report in of_job}
     else:
@@ -149,10 +150,10 @@ class _Files:
     compared: dict[str, list[Path]]
     problems: list[Problem]
 
-    def jobs(self, options: ReadOptions, *, decode: bool) -> list[FileJob]:
-        """Return the jobs that read all files."""
+    def jobs(self, options: ReadOptions, *, decode: bool, is_shared: bool) -> list[FileJob]:
+        """Return the jobs that read all files, of shards with one image each, which divides them most evenly."""
         images = dict.fromkeys(path for group in (*self.images, *self.compared.values()) for path in group)
-        jobs = list(image_jobs(images, decode=decode))
+        jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
         for folder in dict.fromkeys(part.part.labels for part in self.parts):
             sharing = [index for index, part in enumerate(self.parts) if part.part.labels == folder]
             of_labels = [path for index in sharing for path in self.images[index]]

@@ -18,7 +18,7 @@ from rotated_atss.io.processes import run_jobs
 from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import ReadOptions
 
-_FILES_PER_JOB = 16
+FILES_PER_JOB = 16
 _JOB_BYTES = 256 << 20  # decoded pixels per job
 
 FileReport = ImageReport | LabelReport
@@ -55,12 +55,13 @@ class FileJob:
         return hashlib.sha256(json.dumps([options, files]).encode()).hexdigest()
 
 
-def image_jobs(paths: Iterable[Path], *, decode: bool) -> Iterator[FileJob]:
+def image_jobs(paths: Iterable[Path], *, decode: bool, files_per_job: int = FILES_PER_JOB) -> Iterator[FileJob]:
     """Group image files into jobs; large images get a job of their own.
 
     Args:
         paths: The files.
         decode: Decode all pixels.
+        files_per_job: Largest number of files per job.
 
     Example:
         >>> [len(job.paths) for job in image_jobs([Path(f"P{number}.png") for number in range(20)], decode=False)]
@@ -70,7 +71,7 @@ def image_jobs(paths: Iterable[Path], *, decode: bool) -> Iterator[FileJob]:
     sizes: list[int] = []
     for path in paths:
         size = estimate_decode_bytes(path)
-        if group and (len(group) == _FILES_PER_JOB or sum(sizes) + size > _JOB_BYTES):
+        if group and (len(group) == files_per_job or sum(sizes) + size > _JOB_BYTES):
             yield FileJob(tuple(group), decode=decode, memory_bytes=max(sizes))
             group, sizes = [], []
         group.append(path)
@@ -97,7 +98,7 @@ def label_jobs(
     """
     by_name = {path.stem: path for path in images}
     remaining = iter(labels)
-    while paths := tuple(islice(remaining, _FILES_PER_JOB)):
+    while paths := tuple(islice(remaining, FILES_PER_JOB)):
         of_same_name = {path.stem: by_name[path.stem] for path in paths if path.stem in by_name}
         has_other_files = format_name in MAP_FORMATS and len(of_same_name) < len(paths)
         needs_all_images = len(labels) == 1 or has_other_files  # a file can have the objects of many images

@@ -1,8 +1,8 @@
 """Shards of one check (``check-data --shard``): runs that divide the reading of the files among them.
 
-Each shard reads every N-th group of files and records the reports in a common folder. A report holds all that the
-comparisons between files need: hashes of images, and the objects of labels. So these comparisons are left to the shard
-that finds the reports of all files recorded: it makes the report of an unsharded run.
+Each shard reads every N-th image and every N-th group of label files, and records a report per file in a common folder.
+The reports hold all that comparisons between files need: hashes of images, and objects of labels. The shard that finds
+the reports of all files recorded compares the files, and so makes the report of an unsharded run.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ shard would have to read all files to find the lines of its images. Parts are re
 about equal time, so that each shard merges every N-th part.
 
 The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
-writes the merged files and removes ``merge.partial``. It leaves the hidden file ``.merge.finished``, by which a shard
-that is started again finds that nothing is left to do.
+writes the merged files and removes ``merge.partial``. It leaves a hidden file beside the output folder, by which a
+repeated shard finds that nothing is left to do. (A file in the output folder would become part of a submission.)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rotated_atss.io.shared_run import SharedRun, output_folder
 from rotated_atss.tiling.merge_parts import ClassMerge, MergedPart, TextPart, merge_parts
 from rotated_atss.tiling.merge_task import MergeTask
 
-COMMAND, PARTIAL, FINISHED = "merge", "merge.partial", ".merge.finished"
+COMMAND, PARTIAL = "merge", "merge.partial"
 
 _PART_BYTES = 1 << 20  # smaller than without shards, so that each shard gets about as many bytes
 
@@ -56,6 +56,17 @@ def is_started(out_dir: Path) -> bool:
         False
     """
     return (out_dir / PARTIAL).exists()
+
+
+def finished_path(out_dir: Path) -> Path:
+    """Return the file that describes the finished merge of an output folder.
+
+    Example:
+        >>> finished_path(Path("work/merged")).name
+        '.merged.merge-finished.json'
+    """
+    folder = out_dir.resolve()
+    return folder.with_name(f".{folder.name}.merge-finished.json")
 
 
 def run_shard(
@@ -127,7 +138,7 @@ def _write_if_complete(
             return ShardMerge(was_finished=True)
         classes = task.write(merged)
         finished = {**state, "output": describe_files(_output_paths(task))}
-        write_json(task.out_dir / FINISHED, finished, indent=None)
+        write_json(finished_path(task.out_dir), finished, indent=None)
         run.remove()
     return ShardMerge(tuple(classes))
 
@@ -149,7 +160,7 @@ def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, str]:
 
 def _is_finished(task: MergeTask, state: Mapping[str, str]) -> bool:
     """Return whether the output folder has the unchanged files of a finished merge with the same input."""
-    recorded = read_state(task.out_dir / FINISHED)
+    recorded = read_state(finished_path(task.out_dir))
     try:
         return recorded == {**state, "output": describe_files(_output_paths(task))}
     except UserError:  # a file is missing

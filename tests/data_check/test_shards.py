@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def small_jobs(monkeypatch):
-    """Let a job read two files, so that few images give work to several shards."""
-    monkeypatch.setattr(file_jobs, "_FILES_PER_JOB", 2)
+    """Let a job read two label files, so that few files give work to several shards."""
+    monkeypatch.setattr(file_jobs, "FILES_PER_JOB", 2)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def record(run, key, result, record=SharedRun.record, done=[]):
         os.kill(os.getpid(), signal.SIGKILL)
     record(run, key, result)
 SharedRun.record = record
-file_jobs._FILES_PER_JOB = 2
+file_jobs.FILES_PER_JOB = 2
 folder = Path({str(tmp_path)!r})
 parts = [DataPart(folder / name / "images", folder / name / "labelTxt") for name in ("train", "val")]
 check_data(parts, workers=1, progress=False, records=folder / "records", shard=Shard(1, 2))

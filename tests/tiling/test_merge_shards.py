@@ -16,7 +16,7 @@ from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.shards import Shard
 from rotated_atss.io.shared_run import SharedRun
 from rotated_atss.tiling import merge_shards
-from rotated_atss.tiling.merge_shards import FINISHED, PARTIAL
+from rotated_atss.tiling.merge_shards import PARTIAL, finished_path
 from rotated_atss.tiling.merge_task import MergeTask
 from rotated_atss.tiling.merge_text import merge_folder, merge_shard
 
@@ -50,8 +50,8 @@ def merge(tiles, out, shard=None, **options):
     return merge_folder(tiles, out, **options) if shard is None else merge_shard(tiles, out, shard, **options)
 
 
-def visible_files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != FINISHED}
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("order", [[1, 2, 3], [3, 1, 2], [2, 2, 3, 1]])
@@ -60,8 +60,8 @@ def test_shards_equal_one_run(tmp_path, tiles, order):
     results = [merge(tiles, tmp_path / "out", Shard(index, 3)) for index in order]
     assert [bool(result.unfinished) for result in results] == [True] * (len(order) - 1) + [False]
     assert list(results[-1].classes) == whole
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
-    assert b"P01 " in visible_files(tmp_path / "out")["Task1_ship.txt"]
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert b"P01 " in files_of(tmp_path / "out")["Task1_ship.txt"]
 
 
 def test_every_shard_has_work(tmp_path, tiles):
@@ -101,20 +101,21 @@ merge_shard({str(tiles)!r}, {str(tmp_path / "out")!r}, Shard(1, 2), **options)
     monkeypatch.setattr(SharedRun, "record", lambda run, key, result: repeated.append(key) or record(run, key, result))
     assert list(merge(tiles, tmp_path / "out", Shard(1, 2)).classes) == whole
     assert len(repeated) == num_parts - 2
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 def test_run_without_a_shard_does_what_is_left(tmp_path, tiles):
     whole = merge(tiles, tmp_path / "whole")
     merge(tiles, tmp_path / "out", Shard(2, 3))
     assert merge(tiles, tmp_path / "out") == whole
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 def test_a_finished_merge_is_recognized(tmp_path, tiles):
     for index in (1, 2):
         merge(tiles, tmp_path / "out", Shard(index, 2))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert finished_path(tmp_path / "out").exists()
     assert merge(tiles, tmp_path / "out", Shard(1, 2)).was_finished
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
     assert not merge(tiles, tmp_path / "out", Shard(1, 2), iou_threshold=0.3).was_finished
@@ -127,7 +128,7 @@ def test_a_changed_input_is_merged_again(tmp_path, tiles):
     assert [str(shard) for shard in merge(tiles, tmp_path / "out", Shard(2, 2)).unfinished] == ["1/2"]
     merge(tiles, tmp_path / "out", Shard(1, 2))
     merge(tiles, tmp_path / "whole")
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_shards_that_end_at_the_same_time(tmp_path, tiles):
         thread.join()
     assert len(results) == 4
     assert sum(bool(result.classes) for result in results.values()) == 1
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
 
 
 def test_processes_of_a_job_array(tmp_path):
@@ -191,4 +192,4 @@ def test_processes_of_a_job_array(tmp_path):
     texts = [shard.communicate()[0] for shard in shards]
     assert [shard.returncode for shard in shards] == [0, 0], texts
     assert sum("written to" in text for text in texts) == 1
-    assert visible_files(tmp_path / "out") == visible_files(tmp_path / "whole")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
