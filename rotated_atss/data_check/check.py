@@ -154,8 +154,8 @@ class _Files:
         """Return the jobs that read all files, of shards with one image each, which divides them most evenly."""
         images = dict.fromkeys(path for group in (*self.images, *self.compared.values()) for path in group)
         jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
-        for folder in dict.fromkeys(part.part.labels for part in self.parts):
-            sharing = [index for index, part in enumerate(self.parts) if part.part.labels == folder]
+        for folder in dict.fromkeys(part.paths.labels for part in self.parts):
+            sharing = [index for index, part in enumerate(self.parts) if part.paths.labels == folder]
             of_labels = [path for index in sharing for path in self.images[index]]
             jobs += label_jobs(self.labels[sharing[0]], self.parts[sharing[0]].format_name, of_labels, options)
         return jobs

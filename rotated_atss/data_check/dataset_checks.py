@@ -86,12 +86,12 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
     first_part: dict[Path | None, int] = {}  # by label folder
     part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
     for index, part in enumerate(parts):
-        first_part.setdefault(part.part.labels, index)
-        names = part_of_image.setdefault(part.part.labels, {})
+        first_part.setdefault(part.paths.labels, index)
+        names = part_of_image.setdefault(part.paths.labels, {})
         for path in part.images:
             names.setdefault(path.stem, index)
     for index, part in enumerate(parts):
-        default, names = first_part[part.part.labels], part_of_image[part.part.labels]
+        default, names = first_part[part.paths.labels], part_of_image[part.paths.labels]
         own_reports = []
         for report in part.labels:
             own_records = tuple(
@@ -128,7 +128,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     if part.coco is not None:
         yield from part.coco.problems
         yield from _wrong_coco_sizes(part)
-    if part.part.labels is None:
+    if part.paths.labels is None:
         return
     for labels in part.labels:
         yield from labels.problems
@@ -136,7 +136,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     records = records_by_image(part)
     damaged = {report.path.stem for report in part.labels if report.damaged}
     sources = {name: record.source for name, record in records.items()}
-    yield from report_unpaired(part.part, list(part.images), sources, damaged)
+    yield from report_unpaired(part.paths, list(part.images), sources, damaged)
     sizes = {path.stem: image.size for path, image in part.images.items()}
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
@@ -149,7 +149,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
 def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
     assert part.coco is not None
     for image in part.coco.images.values():
-        report = part.images.get(part.part.images / image.file_name)
+        report = part.images.get(part.paths.images / image.file_name)
         stated = (image.width, image.height)
         if report is not None and report.size not in (None, stated):
             yield _size_problem(str(part.coco.path), image.file_name, stated, report.size)
@@ -166,7 +166,7 @@ def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
     for part in parts:
         if part.coco is not None:
             names = {image.file_name for image in part.coco.images.values()}
-            listed_names.setdefault(part.part.images, set()).update(names)
+            listed_names.setdefault(part.paths.images, set()).update(names)
     for folder, names in listed_names.items():
         for path in list_files(folder, IMAGE_SUFFIXES):
             if path.name not in names:
@@ -180,7 +180,7 @@ def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]
     """
     sets: dict[str, dict[Path, ImageReport]] = {}
     for part in parts:
-        name = str(part.part.images if part.coco is None else part.coco.path)
+        name = str(part.paths.images if part.coco is None else part.coco.path)
         sets.setdefault(name, {}).update(part.images)
     return {name: list(images.values()) for name, images in sets.items()}
 
@@ -196,6 +196,6 @@ def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]
             for row, name in enumerate(record.classes)
             if hyphenate(name) == rare
         )
-        where = next(places, str(parts[0].part.coco))
+        where = next(places, str(parts[0].paths.coco))
         what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
         yield Problem("similar-classes", where, what)

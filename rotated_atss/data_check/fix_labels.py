@@ -69,7 +69,7 @@ def write_label_part(
     """
     (target / "images").mkdir(parents=True)
     records = records_by_image(part)
-    is_labeled = part.part.labels is not None
+    is_labeled = part.paths.labels is not None
     if is_labeled:
         (target / "labelTxt").mkdir()
     counts: Counter[str] = Counter()
