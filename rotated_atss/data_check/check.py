@@ -119,8 +119,9 @@ def check_data(
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
-    files = _list_files(parts, against, label_format, classes)
-    jobs = files.jobs(options, decode=decode, is_shared=records is not None)
+    files = [_list_files(part, label_format, classes) for part in parts]
+    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
+    jobs = _make_jobs(files, compared, options, decode=decode, is_shared=records is not None)
     read = partial(_read_files, workers, scheduler, progress)
     if records is None:
         reports = {report.path: report for _, of_job in read(jobs) for report in of_job}
@@ -129,59 +130,67 @@ def check_data(
         reports, unfinished = read_shard(jobs, records, shard, description, read)
         if unfinished:
             return DataReport([], [], seconds=time.perf_counter() - started, unfinished=unfinished)
-    return _build_report(files, reports, classes, started)
+    return _build_report(files, compared, reports, classes, started)
 
 
 @dataclass(frozen=True)
-class _Files:
-    """The files of a dataset.
+class _PartFiles:
+    """The files of a part, before they are read.
 
     Attributes:
-        parts: The parts, before their files are read.
-        images: Image files per part.
-        labels: Label files per part.
-        compared: Image files by folder that are only compared.
-        problems: Problems of file names, and missing files.
+        checked: The part, without reports of image and label files.
+        images: Image files.
+        labels: Label files.
+        problems: Problems of the names of images, and of images that are missing.
     """
 
-    parts: list[CheckedPart]
-    images: list[list[Path]]
-    labels: list[list[Path]]
-    compared: dict[str, list[Path]]
+    checked: CheckedPart
+    images: list[Path]
+    labels: list[Path]
     problems: list[Problem]
 
-    def jobs(self, options: ReadOptions, *, decode: bool, is_shared: bool) -> list[FileJob]:
-        """Return the jobs that read all files, of shards with one image each, which divides them most evenly."""
-        images = dict.fromkeys(path for group in (*self.images, *self.compared.values()) for path in group)
-        jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
-        for folder in dict.fromkeys(part.paths.labels for part in self.parts):
-            sharing = [index for index, part in enumerate(self.parts) if part.paths.labels == folder]
-            of_labels = [path for index in sharing for path in self.images[index]]
-            jobs += label_jobs(self.labels[sharing[0]], self.parts[sharing[0]].format_name, of_labels, options)
-        return jobs
+
+def _list_files(paths: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
+    coco = None if paths.coco is None else check_coco_file(paths.coco, classes)
+    images, problems = list_part_images(paths, coco)
+    labels, format_name = [], ""
+    if paths.labels is not None:
+        labels = list_label_paths(paths.labels, label_format)
+        format_name = guess_format(labels) if label_format == AUTO else label_format
+    return _PartFiles(CheckedPart(paths, format_name=format_name, coco=coco), images, labels, problems)
 
 
-def _list_files(
-    parts: Sequence[DataPart], against: Sequence[str | Path], label_format: str, classes: Sequence[str] | None
-) -> _Files:
-    files = _Files([], [], [], {}, [])
-    for part in parts:
-        coco = None if part.coco is None else check_coco_file(part.coco, classes)
-        images, problems = list_part_images(part, coco)
-        labels = [] if part.labels is None else list_label_paths(part.labels, label_format)
-        format_name = guess_format(labels) if labels and label_format == AUTO else label_format if labels else ""
-        files.parts.append(CheckedPart(part, format_name=format_name, coco=coco))
-        files.images.append(images)
-        files.labels.append(labels)
-        files.problems.extend(problems)
-    files.compared.update({str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against})
-    return files
+def _make_jobs(
+    files: Sequence[_PartFiles],
+    compared: Mapping[str, Sequence[Path]],
+    options: ReadOptions,
+    *,
+    decode: bool,
+    is_shared: bool,
+) -> list[FileJob]:
+    """Return the jobs that read all files, each file once.
+
+    Args:
+        files: Files per part. Parts can share images and labels.
+        compared: Image files by folder that are only compared.
+        options: Class names, and the class column or class of labels in map coordinates.
+        decode: Decode all pixels.
+        is_shared: Whether shards divide the jobs. A job has one image then, so that shards get about equal work.
+    """
+    image_groups = (*(of_part.images for of_part in files), *compared.values())
+    images = dict.fromkeys(path for group in image_groups for path in group)
+    jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
+    for folder in dict.fromkeys(of_part.checked.paths.labels for of_part in files):
+        sharing = [of_part for of_part in files if of_part.checked.paths.labels == folder]
+        images_of_labels = [path for of_part in sharing for path in of_part.images]
+        jobs += label_jobs(sharing[0].labels, sharing[0].checked.format_name, images_of_labels, options)
+    return jobs
 
 
 def _read_files(
     workers: int, scheduler: str | None, progress: bool | None, jobs: Sequence[FileJob]
 ) -> Iterator[tuple[FileJob, list[FileReport]]]:
-    """Yield the reports of jobs, with a progress bar."""
+    """Read the files of jobs with a progress bar; yield each job with the reports of its files."""
     with progress_bar(total=sum(len(job.paths) for job in jobs), desc="check", unit="file", show=progress) as bar:
         for job, reports in read_jobs(jobs, workers, scheduler):
             yield job, reports
@@ -189,21 +198,26 @@ def _read_files(
 
 
 def _build_report(
-    files: _Files, reports: Mapping[Path, Any], classes: Sequence[str] | None, started: float
+    files: Sequence[_PartFiles],
+    compared: Mapping[str, Sequence[Path]],
+    reports: Mapping[Path, Any],
+    classes: Sequence[str] | None,
+    started: float,
 ) -> DataReport:
-    """Compare the files of the dataset by their reports."""
-    for part, images, labels in zip(files.parts, files.images, files.labels, strict=True):
-        part.images = {path: reports[path] for path in images}
-        part.labels = [reports[path] for path in labels]
+    """Compare all files by their reports."""
+    parts = [of_part.checked for of_part in files]
+    for part, of_part in zip(parts, files, strict=True):
+        part.images = {path: reports[path] for path in of_part.images}
+        part.labels = [reports[path] for path in of_part.labels]
         if part.format_name in MAP_FORMATS:
             part.labels = join_map_reports(part.labels)
-    divide_shared_labels(files.parts)
-    own_images = {path.resolve() for part in files.parts for path in part.images} if files.compared else set()
+    divide_shared_labels(parts)
+    own_images = {path.resolve() for part in parts for path in part.images} if compared else set()
     against = {
         folder: [reports[path] for path in paths if path.resolve() not in own_images]
-        for folder, paths in files.compared.items()
+        for folder, paths in compared.items()
     }
-    counts = count_classes(files.parts)
-    problems = [*files.problems, *find_problems(files.parts, against, classes, counts)]
-    num_compared = sum(map(len, against.values()))
-    return DataReport(problems, files.parts, counts, num_compared, time.perf_counter() - started)
+    counts = count_classes(parts)
+    problems = [problem for of_part in files for problem in of_part.problems]
+    problems += find_problems(parts, against, classes, counts)
+    return DataReport(problems, parts, counts, sum(map(len, against.values())), time.perf_counter() - started)

@@ -31,7 +31,7 @@ def find_problems(
 
     Args:
         parts: The parts, with the reports of their files.
-        against: Reports of images by folder that are only compared with those of the parts.
+        against: Reports of further images by folder, which are only compared with those of the parts.
         classes: Class names of the check; None accepts any.
         counts: Numbers of objects of :func:`count_classes`.
 
@@ -50,7 +50,7 @@ def find_problems(
 
 
 def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
-    """Return the objects of a part by name of the image without suffix; of several records of one image, the first.
+    """Return the labels of a part by name of the image without suffix. Of several records of an image the first counts.
 
     Example:
         >>> from rotated_atss.data_check.parts import DataPart
@@ -65,13 +65,12 @@ def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
 
 
 def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
-    """Give each label to one part, where several parts name the same folder or file of labels.
+    """Divide labels among the parts that share a folder or file of labels, so that no label is checked twice.
 
-    A label belongs to the part that has its image. Without an image it belongs to the first of these parts. Changes
-    ``labels`` of the parts.
+    A label stays in the part that has its image, or in the first of these parts if none has.
 
     Args:
-        parts: The parts, each with the reports of all its label files.
+        parts: The parts, each with the reports of all label files of its folder. Their ``labels`` are changed.
 
     Example:
         >>> from rotated_atss.data_check.label_files import LabelReport
@@ -99,7 +98,7 @@ def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
             )
             if names.get(report.path.stem, default) == index:
                 own_reports.append(replace(report, records=own_records))
-            elif own_records:  # a file of many images, whose problems are those of the first part
+            elif own_records:  # a file with labels of several parts: its problems are reported once
                 own_reports.append(replace(report, records=own_records, problems=()))
         part.labels = own_reports
 
@@ -141,7 +140,7 @@ def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator
     for name, record in records.items():
         if record.size is not None and sizes.get(name) not in (None, record.size):
             yield _size_problem(str(record.source), record.name, record.size, sizes[name])
-    # a misspelled name counts as the class that is meant, as in a cleaned copy
+    # objects of a misspelled class are compared as objects of the meant class, as in a cleaned copy
     corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
     yield from check_objects(corrected, [sizes.get(name) for name in records])
 
