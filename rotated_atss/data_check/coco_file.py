@@ -78,17 +78,17 @@ def check_coco_file(path: Path, classes: Sequence[str] | None = None) -> CocoRep
     return report
 
 
-def _parse(report: CocoReport, label: str, parse: Callable[[], Any], kind: str = "malformed-entry") -> Any:
-    """Call a parser and return its result; if it raises, add the error to the report and return None."""
+def _parse(report: CocoReport, label: str, parse: Callable[[], Any]) -> Any:
+    """Call a parser of an entry and return its result; if it raises, report a malformed entry and return None."""
     try:
         return parse()
     except UserError as error:
-        report.add(kind, label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
+        report.add("malformed-entry", label, error.what.removeprefix(f"{label}: ").removeprefix(f"{label} "))
         return None
 
 
 def _check_images(report: CocoReport, entries: Sequence[Any]) -> None:
-    names: dict[str, int] = {}
+    ids_by_name: dict[str, int] = {}
     for index, entry in enumerate(entries):
         label = f"images[{index}]"
         image = _parse(report, label, partial(parse_image, entry, index, report.path))
@@ -97,30 +97,30 @@ def _check_images(report: CocoReport, entries: Sequence[Any]) -> None:
         if image.id in report.images:
             report.add("duplicate-id", label, f"the image id {image.id} occurs twice")
             continue
-        if image.file_name in names:
-            report.add("file-name", label, f"{quote(image.file_name)} is also listed as id {names[image.file_name]}")
-        names.setdefault(image.file_name, image.id)
+        first_id = ids_by_name.setdefault(image.file_name, image.id)
+        if first_id != image.id:
+            report.add("file-name", label, f"{quote(image.file_name)} is also listed as id {first_id}")
         report.images[image.id] = image
 
 
 def _check_categories(report: CocoReport, entries: Sequence[Any], classes: Sequence[str] | None) -> None:
-    known = None if classes is None else {hyphenate(name) for name in classes}
+    accepted_names = None if classes is None else {hyphenate(name) for name in classes}
     for index, entry in enumerate(entries):
         label = f"categories[{index}]"
-        number = _parse(report, label, partial(get_integer, entry, "id", label, report.path))
-        if number is None:
+        category_id = _parse(report, label, partial(get_integer, entry, "id", label, report.path))
+        if category_id is None:
             continue
         name = entry.get("name")
         if not isinstance(name, str) or not name:
             report.add("malformed-entry", label, f"name must be a text, got {quote(name)}")
-        elif number in report.categories:
-            report.add("duplicate-id", label, f"the category id {number} occurs twice")
+        elif category_id in report.categories:
+            report.add("duplicate-id", label, f"the category id {category_id} occurs twice")
         else:
             if name in report.categories.values():
                 report.add("malformed-entry", label, f"the category name {quote(name)} occurs twice")
-            if known is not None and hyphenate(name) not in known:
+            if accepted_names is not None and hyphenate(name) not in accepted_names:
                 report.problems.append(class_problem(name, classes or (), f"{report.path}: {label}"))
-            report.categories[number] = name
+            report.categories[category_id] = name
 
 
 def _check_annotations(report: CocoReport, entries: Sequence[Any]) -> None:
@@ -131,11 +131,11 @@ def _check_annotations(report: CocoReport, entries: Sequence[Any]) -> None:
         parsed = _parse(report, label, partial(parse_annotation, entry, label, report.path))
         if parsed is None:
             continue
-        number, image_id, category_id, bbox = parsed
-        label = f"{label} (id {number})"
-        if number in ids:
-            report.add("duplicate-id", label, f"the annotation id {number} occurs twice")
-        ids.add(number)
+        annotation_id, image_id, category_id, bbox = parsed
+        label = f"{label} (id {annotation_id})"
+        if annotation_id in ids:
+            report.add("duplicate-id", label, f"the annotation id {annotation_id} occurs twice")
+        ids.add(annotation_id)
         for key, value, known in (("image", image_id, report.images), ("category", category_id, report.categories)):
             if value not in known:
                 report.add("unknown-id", label, f"no {key} has the id {value}")
@@ -164,8 +164,8 @@ def parse_annotation(entry: Any, label: str, path: Path) -> tuple[int, int, int,
         >>> parse_annotation(entry, "annotations[0]", Path("a.json"))
         (5, 1, 2, [1.0, 2.0, 5.0, 5.0])
     """
-    number, image_id, category_id = (get_integer(entry, key, label, path) for key in ("id", "image_id", "category_id"))
-    return number, image_id, category_id, get_bbox(entry, label, path)
+    ids = [get_integer(entry, key, label, path) for key in ("id", "image_id", "category_id")]
+    return ids[0], ids[1], ids[2], get_bbox(entry, label, path)
 
 
 _Places = dict[tuple[float, ...], dict[str, str]]  # label of the first annotation by (image id, box), then by category
@@ -201,20 +201,20 @@ def find_object_problems(
         [('wrong-area', "the 'ship' of a.png has the area '-1', its box 25")]
     """
     x, y, w, h = bbox
-    what, size = f"the {quote(name)} of {image.file_name}", f"{image.width} x {image.height} px"
-    box = f"{w:g} x {h:g} px"
+    what = f"the {quote(name)} of {image.file_name}"
+    image_size, box_size = f"{image.width} x {image.height} px", f"{w:g} x {h:g} px"
     if w <= 0 or h <= 0:
-        yield "zero-area", f"{what} has a box of {box}"
+        yield "zero-area", f"{what} has a box of {box_size}"
         return
     if min(w, h) < TINY_SIDE_PX:
-        yield "tiny-object", f"{what} has a box of {box}"
+        yield "tiny-object", f"{what} has a box of {box_size}"
     if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
         yield "aspect-ratio", f"{what} is {max(w, h) / min(w, h):.0f} times as long as wide"
-    excess = max(-x, -y, x + w - image.width, y + h - image.height)
+    excess_px = max(-x, -y, x + w - image.width, y + h - image.height)
     if x >= image.width or y >= image.height or x + w <= 0 or y + h <= 0:
-        yield "outside-image", f"{what} lies outside the image of {size}"
-    elif excess > CLIP_TOLERANCE_PX:
-        yield "partly-outside", f"{what} extends {excess:.3g} px beyond the image of {size}"
+        yield "outside-image", f"{what} lies outside the image of {image_size}"
+    elif excess_px > CLIP_TOLERANCE_PX:
+        yield "partly-outside", f"{what} extends {excess_px:.3g} px beyond the image of {image_size}"
     area = entry.get("area", w * h)
     if not is_finite_number(area) or area < 0 or area > w * h * AREA_TOLERANCE:
         yield "wrong-area", f"{what} has the area {quote(area)}, its box {w * h:g}"

@@ -37,7 +37,7 @@ class FixResult:
     is_coco: bool = False
 
     def lines(self) -> list[str]:
-        """Return what was done per kind, one line each.
+        """Return one line per kind of problem, with what was done about it, and one line with the counts of the copy.
 
         Example:
             >>> FixResult(Path("clean"), 3, 7, Counter({"zero-area": 2}), Counter({"outside-image": 1})).lines()
@@ -86,7 +86,7 @@ def write_cleaned(
         ['fixed: malformed-line: 1 (removed)', 'fixed: vertex-order: 1 (corners in clockwise order)']
     """
     check_fix_output([part.paths for part in report.parts], out)
-    names = _part_names([part.paths.images for part in report.parts])
+    names = _part_names([part.paths for part in report.parts])
     is_coco = any(part.coco is not None for part in report.parts)
     written = Counter[str]()
     with staged_folder(out) as folder:
@@ -129,13 +129,19 @@ def _fix_of(kind: str, is_coco: bool) -> str:
     return KINDS[kind].coco_fix if is_coco else KINDS[kind].fix
 
 
-def _part_names(folders: Sequence[Path]) -> list[str]:
-    """Return a folder name per part: empty for a single one, else the last component in which the paths differ."""
-    if len(folders) == 1:
+def _part_names(parts: Sequence[DataPart]) -> list[str]:
+    """Return the folder name of each part in the copy; a single part has none.
+
+    It is the last component in which the paths of the image folders differ, such as ``train`` of ``train/images``. COCO
+    files that share a folder of images give their names.
+    """
+    if len(parts) == 1:
         return [""]
-    parts = [folder.resolve().parts for folder in folders]
-    for depth in range(1, min(map(len, parts))):
-        names = [each[-depth] for each in parts]
+    paths = [part.images.resolve() for part in parts]
+    if len(set(paths)) < len(paths):
+        paths = [path if part.coco is None else part.coco.with_suffix("") for path, part in zip(paths, parts)]
+    for depth in range(1, min(len(path.parts) for path in paths) + 1):
+        names = [path.parts[-depth] for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [f"part{number}" for number in range(1, len(folders) + 1)]
+    return [f"part{number}" for number in range(1, len(parts) + 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _parsed_image(entry: Any, index: int, path: Path) -> CocoImage | None:
 def _clean_images(
     entries: Sequence[Any], path: Path, file_names: Mapping[str, str]
 ) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
-    """Return the kept entries, and by each usable image id the id of the entry that stays."""
+    """Return the kept entries with their parsed images, and the id of the kept image by each usable image id."""
     kept: list[tuple[dict[str, Any], CocoImage]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
@@ -134,23 +135,23 @@ def _clean_images(
 def _clean_categories(
     entries: Sequence[Any], path: Path, classes: Sequence[str] | None
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
-    """Return the kept entries, and by each usable category id the id of the entry that stays."""
+    """Return the kept entries, and the id of the kept category by each usable category id."""
     kept: list[dict[str, Any]] = []
     seen_ids: set[int] = set()
     new_ids: dict[int, int] = {}
     first_ids: dict[str, int] = {}  # by name
     for index, entry in enumerate(entries):
         try:
-            number = get_integer(entry, "id", f"categories[{index}]", path)
+            category_id = get_integer(entry, "id", f"categories[{index}]", path)
         except UserError:
             continue
         name = entry.get("name")
-        if not isinstance(name, str) or not name or number in seen_ids:
+        if not isinstance(name, str) or not name or category_id in seen_ids:
             continue
-        seen_ids.add(number)
+        seen_ids.add(category_id)
         corrected = _correct_name(name, classes)
-        new_ids[number] = first_ids.setdefault(corrected, number)
-        if new_ids[number] == number:
+        new_ids[category_id] = first_ids.setdefault(corrected, category_id)
+        if new_ids[category_id] == category_id:
             kept.append(_changed(entry, name=corrected))
     return kept, new_ids
 
@@ -168,18 +169,24 @@ def _clean_annotations(
     image_ids: Mapping[int, int],
     category_ids: Mapping[int, int],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the kept entries, with new ids of images and categories."""
+    """Yield the kept entries, with new ids of images and categories.
+
+    Args:
+        entries: All entries.
+        path: The file, for error messages.
+        images: Kept images by id.
+        image_ids: Id of the kept image by each usable image id of the file.
+        category_ids: Id of the kept category by each usable category id of the file.
+    """
     parsed = []
     for index, entry in enumerate(entries):
-        try:
+        with suppress(UserError):
             parsed.append((entry, parse_annotation(entry, f"annotations[{index}]", path)))
-        except UserError:
-            continue
-    given_ids = {number for _, (number, *_) in parsed}
+    given_ids = {annotation_id for _, (annotation_id, *_) in parsed}
     unused_ids = (number for number in count(1) if number not in given_ids)
     used_ids: set[int] = set()
     objects: set[tuple[float, ...]] = set()  # image, category and box
-    for entry, (number, image_id, category_id, bbox) in parsed:
+    for entry, (annotation_id, image_id, category_id, bbox) in parsed:
         if image_id not in image_ids or category_id not in category_ids:
             continue
         image = images[image_ids[image_id]]
@@ -188,12 +195,10 @@ def _clean_annotations(
         if kinds & _REMOVED or key in objects:
             continue
         objects.add(key)
-        changes = {"image_id": image.id} if image.id != image_id else {}
-        if category_ids[category_id] != category_id:
-            changes["category_id"] = category_ids[category_id]
-        if number in used_ids:
+        changes: dict[str, Any] = {"image_id": image.id, "category_id": category_ids[category_id]}
+        if annotation_id in used_ids:
             changes["id"] = next(unused_ids)
-        used_ids.add(number)
+        used_ids.add(annotation_id)
         if "wrong-area" in kinds:
             changes["area"] = _object_area(entry, bbox)
         yield _changed(entry, **changes)

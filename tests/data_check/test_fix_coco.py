@@ -265,6 +265,18 @@ def test_parts_and_folders_below_the_image_folder(tmp_path):
     assert fixable_problems(check(parts)) == []
 
 
+def test_files_that_share_a_folder_of_images(tmp_path):
+    write_images(tmp_path, 1, 2)
+    for number, name in ((1, "train.json"), (2, "val.json")):
+        (tmp_path / "in/annotations").mkdir(exist_ok=True)
+        write_coco(tmp_path / "in/annotations" / name, [annotation(1, image_id=number)], [image(number)])
+    write_cleaned(check(parts_of(tmp_path / "in", "train.json", "val.json")), tmp_path / "out")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert names == [
+        "train/annotations/train.json", "train/images/P1.png", "val/annotations/val.json", "val/images/P2.png",
+    ]  # fmt: skip
+
+
 def test_an_unreadable_file_is_refused(tmp_path):
     write_images(tmp_path, 1)
     (tmp_path / "in/annotations").mkdir()
