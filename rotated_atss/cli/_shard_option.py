@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, is_or_are
 
 if TYPE_CHECKING:
     from rotated_atss.io.shards import Shard
@@ -46,3 +47,22 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
     if getattr(args, "overwrite", False):
         raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier result first")
     return Shard.parse(args.shard)
+
+
+def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -> str:
+    """Describe the end of a shard that is not the last one.
+
+    Args:
+        shards: Shards that are not finished.
+        seconds: Duration of this shard.
+        last_step: What the last shard does at its end.
+
+    Example:
+        >>> from rotated_atss.io.shards import Shard
+        >>> format_unfinished([Shard(2, 3)], 1.5, "writes merged")
+        '1.5 s; shard 2/3 is not finished; the last one to end writes merged'
+    """
+    from rotated_atss.io.shared_run import format_shards
+
+    names = f"{format_shards(shards)} {is_or_are(len(shards))} not finished"
+    return f"{seconds:.1f} s; {names}; the last one to end {last_step}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
-from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
+from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
-from rotated_atss.errors import UserError, count_of, is_or_are
+from rotated_atss.errors import UserError, count_of
 
 if TYPE_CHECKING:
     from rotated_atss.data_check.check import DataReport
@@ -107,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if report.unfinished:
         if not args.quiet:
-            print(_unfinished_line(report, args.json))
+            last_step = f"reports the problems and writes {args.json}"
+            print(format_unfinished(report.unfinished, report.seconds, last_step))
         return 0
     lines = _report_lines(report, None if args.all else 5)
     if args.json is not None:
@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_combinations(args: argparse.Namespace) -> None:
+    """Raise an error if options cannot be combined."""
     if args.copy_images and args.fix is None:
         raise UserError("--copy-images needs --fix")
     if args.shard is not None and args.json is None:
@@ -138,30 +139,19 @@ def _records_folder(args: argparse.Namespace) -> Path | None:
     return folder if args.shard is not None or folder.exists() else None
 
 
-def _unfinished_line(report: DataReport, json_path: str) -> str:
-    """Describe the end of a shard before that of all others."""
-    from rotated_atss.io.shared_run import format_shards
-
-    shards = f"{format_shards(report.unfinished)} {is_or_are(len(report.unfinished))} not finished"
-    return f"{report.seconds:.1f} s; {shards}; the last one to end reports the problems and writes {json_path}"
-
-
 def _report_lines(report: DataReport, examples: int | None) -> list[str]:
-    """Return the problems per kind, and a line of totals."""
+    """Return the lines of the problems per kind, with at most ``examples`` problems each, and a line of totals."""
     from rotated_atss.data_check.problems import count_severities, format_report
 
-    images, labels = (sum(len(getattr(part, name)) for part in report.parts) for name in ("images", "labels"))
-    counts = [count_of(images, "image")]
+    counts = [count_of(sum(len(part.images) for part in report.parts), "image")]
     if report.num_compared:
         counts.append(f"{report.num_compared} compared")
-    if labels:
-        counts.append(f"{count_of(labels, 'label file')} ({_names(report.format_names)})")
+    num_label_files = sum(len(part.labels) for part in report.parts)
+    if num_label_files:
+        formats = ", ".join(dict.fromkeys(report.format_names))
+        counts.append(f"{count_of(num_label_files, 'label file')} ({formats})")
     if report.classes:
         counts.append(f"{count_of(report.classes.total(), 'object')} of {count_of(len(report.classes), 'class')}")
     errors, warnings = count_severities(report.problems)
-    found = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
-    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {found}; {report.seconds:.1f} s"]
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    severities = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
+    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {severities}; {report.seconds:.1f} s"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
-from rotated_atss.cli._shard_option import add_shard_argument, parse_shard
+from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         result = merge_shard(args.tiles, args.out, shard, args.iou_threshold, **options)
         if not result.classes:
             if not args.quiet:
-                print(_unfinished_line(result, args.out, time.perf_counter() - started))
+                print(_unwritten_line(result, args.out, time.perf_counter() - started))
             return 0
         merged = list(result.classes)
     if not args.quiet:
@@ -71,15 +71,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unfinished_line(result: ShardMerge, out: str, seconds: float) -> str:
-    """Describe the end of a shard that has not written the merged files."""
-    from rotated_atss.errors import is_or_are
-    from rotated_atss.io.shared_run import format_shards
-
+def _unwritten_line(result: ShardMerge, out: str, seconds: float) -> str:
+    """Describe the result of a shard that has not written the merged files."""
     if result.was_finished:
         return f"{out}: this merge is complete; nothing to do"
-    shards = f"{format_shards(result.unfinished)} {is_or_are(len(result.unfinished))} not finished"
-    return f"{seconds:.1f} s; {shards}; the last one to end writes {out}"
+    return format_unfinished(result.unfinished, seconds, f"writes {out}")
 
 
 def _summary(merged: Sequence[ClassMerge]) -> str:

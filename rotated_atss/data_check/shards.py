@@ -100,8 +100,8 @@ def read_shard(
         keys = {job: key for key, job in by_key.items()}
         for job, reports in read([by_key[key] for key in run.select(list(by_key))]):
             run.record(keys[job], reports_to_json(reports))
+        unfinished = run.unfinished_shards(list(by_key))
+        if unfinished:
+            return {}, tuple(unfinished)
         recorded = {key: reports for key, reports in run.results() if key in by_key}
-    unfinished = run.unfinished_shards(list(by_key), recorded)
-    if unfinished:
-        return {}, tuple(unfinished)
     return {report.path: report for reports in recorded.values() for report in reports}, ()

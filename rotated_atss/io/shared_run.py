@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -137,7 +137,11 @@ class SharedRun(Generic[Result]):
             raise UserError(f"shards of another run are in this folder: {what}", where=self.folder, hint=hint)
 
     def select(self, keys: Sequence[str]) -> list[str]:
-        """Return the keys of the jobs that this run has to do: those of its shard that are not finished."""
+        """Return the keys of the jobs that this run has to do: those of its shard that are not finished.
+
+        Args:
+            keys: Keys of all jobs, in the order in which shards divide them.
+        """
         finished = self.finished_keys()
         own = keys if self.shard is None else self.shard.select(keys)
         return [key for key in own if key not in finished]
@@ -158,16 +162,15 @@ class SharedRun(Generic[Result]):
         """Return the keys of the finished jobs of all shards."""
         return {key for key, _ in self.results()}
 
-    def unfinished_shards(self, keys: Sequence[str], finished: Collection[str] | None = None) -> list[Shard]:
-        """Return the shards that have unfinished jobs.
+    def unfinished_shards(self, keys: Sequence[str]) -> list[Shard]:
+        """Return the shards that have unfinished jobs; none for a run of all jobs.
 
         Args:
-            keys: Keys of all jobs, in the order in which they are divided.
-            finished: Keys of the finished jobs; None reads them.
+            keys: Keys of all jobs, in the order in which shards divide them.
         """
-        finished = self.finished_keys() if finished is None else finished
         if self.shard is None:
             return []
+        finished = self.finished_keys()
         shards = [Shard(index, self.shard.count) for index in range(1, self.shard.count + 1)]
         return [shard for shard in shards if any(key not in finished for key in shard.select(keys))]
 

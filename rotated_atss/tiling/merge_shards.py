@@ -76,7 +76,7 @@ def run_shard(
 
     Args:
         task: The files.
-        shard: The shard; None merges all parts that shards have left.
+        shard: The shard; None merges all parts that shards have not merged yet.
         workers: Processes.
         scheduler: Address of a Dask scheduler whose workers merge instead.
         progress: Show a progress bar; None shows it on a terminal.
@@ -91,8 +91,8 @@ def run_shard(
         state = _describe_result(task, list(parts))
         with folder_lock(task.out_dir, COMMAND, shard):
             complete_result(task.out_dir)
-            if _is_finished(task, state):
-                run.remove()
+            if shard is not None and _is_finished(task, state):
+                run.remove()  # left by a run that was killed after it had written the files
                 return ShardMerge(was_finished=True)
             task.reject_leftovers()
             run.prepare()
@@ -123,12 +123,12 @@ def _write_if_complete(
     workers: int,
     scheduler: str | None,
 ) -> ShardMerge:
-    """Write the merged files unless other shards have parts left, or one of them has written the files."""
+    """Write the merged files, unless parts of other shards are left or another shard has written the files."""
     with folder_lock(task.out_dir, COMMAND, run.shard):
         if not run.folder.exists():
             return ShardMerge(was_finished=True)
-        results = dict(run.results())
-    unfinished = run.unfinished_shards(list(parts), results)
+        unfinished = run.unfinished_shards(list(parts))
+        results = {} if unfinished else dict(run.results())
     if unfinished:
         return ShardMerge(unfinished=tuple(unfinished))
     merged = {part: results[key] for key, part in parts.items()}

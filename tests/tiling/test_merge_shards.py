@@ -121,6 +121,16 @@ def test_a_finished_merge_is_recognized(tmp_path, tiles):
     assert not merge(tiles, tmp_path / "out", Shard(1, 2), iou_threshold=0.3).was_finished
 
 
+def test_a_run_that_was_killed_after_the_files_were_written(tmp_path, tiles, monkeypatch):
+    whole = merge(tiles, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedRun, "remove", lambda run: None)
+        for index in (1, 2):
+            merge(tiles, tmp_path / "out", Shard(index, 2))
+    assert merge(tiles, tmp_path / "out") == whole
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
 def test_a_changed_input_is_merged_again(tmp_path, tiles):
     merge(tiles, tmp_path / "out", Shard(1, 2))
     path = task1_path(tiles, "ship")
