@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rotated_atss.dota.detections import task1_path
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_json
 from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.run_lock import run_lock
 from rotated_atss.io.run_state import complete_result, describe_files, read_state
 from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 from rotated_atss.io.shared_run import SharedRun, output_folder
@@ -140,7 +142,14 @@ def _write_if_complete(
         finished = {**state, "output": describe_files(_output_paths(task))}
         write_json(finished_path(task.out_dir), finished, indent=None)
         run.remove()
+        _remove_locks_of_killed_shards(task.out_dir)
     return ShardMerge(tuple(classes))
+
+
+def _remove_locks_of_killed_shards(out_dir: Path) -> None:
+    for path in out_dir.glob(f".{COMMAND}.*-of-*.lock"):
+        with suppress(UserError), run_lock(path):  # an error: the shard is active, and removes its lock itself
+            pass
 
 
 def _describe(task: MergeTask) -> dict[str, str]:

@@ -94,6 +94,7 @@ options = dict(workers=1, progress=False, classes=["plane", "roof", "ship"])
 merge_shard({str(tiles)!r}, {str(tmp_path / "out")!r}, Shard(1, 2), **options)
 """
     assert subprocess.run([sys.executable, "-c", kill_at_third_record], cwd=ROOT).returncode == -signal.SIGKILL
+    assert (tmp_path / "out/.merge.1-of-2.lock").exists()
     records = tmp_path / "out" / PARTIAL / "finished-1-of-2.jsonl"
     assert records.read_bytes().count(b"\n") == 2
     num_parts = len(MergeTask.create(tiles, tmp_path / "out", 0.1, None).cut(merge_shards._PART_BYTES)[::2])
@@ -129,6 +130,13 @@ def test_a_run_that_was_killed_after_the_files_were_written(tmp_path, tiles, mon
             merge(tiles, tmp_path / "out", Shard(index, 2))
     assert merge(tiles, tmp_path / "out") == whole
     assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+
+
+def test_locks_of_killed_shards_do_not_stay_in_the_result(tmp_path, tiles):
+    merge(tiles, tmp_path / "out", Shard(1, 2))
+    (tmp_path / "out/.merge.1-of-2.lock").touch()  # killed after its last part
+    merge(tiles, tmp_path / "out", Shard(2, 2))
+    assert sorted(files_of(tmp_path / "out")) == ["Task1_plane.txt", "Task1_roof.txt", "Task1_ship.txt"]
 
 
 def test_a_changed_input_is_merged_again(tmp_path, tiles):
