@@ -1,4 +1,4 @@
-"""Jobs that read the image and label files of a dataset, each a group of files, in parallel processes."""
+"""Read the image and label files of a dataset in parallel jobs, each of which reads a group of files."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class FileJob:
         classes: Class names of label files; None accepts any.
         class_column: Column with the class, for labels in map coordinates.
         class_name: Class of all objects, for labels in map coordinates.
-        images: Image files of the labels by name without suffix.
+        images: Image files that the reader of the labels can need, by name without suffix.
         decode: Decode all pixels of images.
-        memory_bytes: Estimated memory.
+        memory_bytes: Estimated memory of reading one file.
     """
 
     paths: tuple[Path, ...]
@@ -96,15 +96,16 @@ def label_jobs(
         >>> [(len(job.paths), list(job.images)) for job in jobs]
         [(2, ['P1'])]
     """
-    by_name = {path.stem: path for path in images}
+    images_by_name = {path.stem: path for path in images}
     remaining = iter(labels)
     while paths := tuple(islice(remaining, FILES_PER_JOB)):
-        of_same_name = {path.stem: by_name[path.stem] for path in paths if path.stem in by_name}
-        has_other_files = format_name in MAP_FORMATS and len(of_same_name) < len(paths)
-        needs_all_images = len(labels) == 1 or has_other_files  # a file can have the objects of many images
+        of_same_name = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
+        # a single file, or one in map coordinates that no image is named after, can have the objects of many images
+        has_map_of_many = format_name in MAP_FORMATS and len(of_same_name) < len(paths)
+        needs_all_images = len(labels) == 1 or has_map_of_many
         yield FileJob(
             paths, format_name, options.classes, options.class_column, options.class_name,
-            by_name if needs_all_images else of_same_name,
+            images_by_name if needs_all_images else of_same_name,
         )  # fmt: skip
 
 

@@ -74,8 +74,8 @@ def pair_parts(
             what = f"one {option} per --images is needed, got {len(paths)} and {len(images)}"
             raise UserError(what, hint="give them in the same order")
     return [
-        DataPart(Path(folder), Path(labels[row]) if labels else None, Path(coco[row]) if coco else None)
-        for row, folder in enumerate(images)
+        DataPart(Path(folder), Path(labels[index]) if labels else None, Path(coco[index]) if coco else None)
+        for index, folder in enumerate(images)
     ]
 
 

@@ -1,4 +1,8 @@
-"""Parts of Task1 files: consecutive lines with all detections of some images, which processes merge one by one."""
+"""Merge Task1 files in parts, so that several processes share a large file and the memory stays bounded.
+
+A part is a group of consecutive lines. In a file whose lines are grouped by image it has all detections on its images,
+so that the merged parts together equal the merged file.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +74,10 @@ class TextPart:
 
 @dataclass(frozen=True)
 class MergedPart:
-    """The merged detections of a part.
+    """Detections on full images, merged from the lines of a part.
 
     Attributes:
-        images: Ids of the full images with detections.
+        images: Ids of the full images.
         counts: Numbers of tiles, of detections on tiles and of detections on full images.
         content: The detections on full images, as lines of a Task1 file.
     """
@@ -98,10 +102,10 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
     Args:
         file: The whole file.
-        part_bytes: Target size of a part. Its memory is a multiple of it.
+        part_bytes: Smallest size of a part, except the last one. Merging a part needs a multiple of it as memory.
 
     Returns:
-        Parts that are at least as large, except the last one. They do not depend on the number of processes.
+        The parts, in the order of the file.
 
     Example:
         >>> import tempfile
@@ -124,13 +128,13 @@ def cut_into_parts(file: TextPart, part_bytes: int) -> list[TextPart]:
 
 
 def _next_image(data: mmap, position: int) -> int:
-    """Return the start of the first line after ``position`` whose image differs from that of the line there."""
+    """Return the start of the first line below that at ``position`` whose image is another one."""
     start = data.rfind(b"\n", 0, position) + 1
     tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
-    image = tile.rsplit(b"__", 3)[0] + b"__"
+    image_prefix = tile.rsplit(b"__", 3)[0] + b"__"  # tile names are image__rate__x___y
     while (end := data.find(b"\n", start)) >= 0:
         start = end + 1
-        if data[start : start + len(image)] != image:
+        if data[start : start + len(image_prefix)] != image_prefix:
             return start
     return len(data)
 
@@ -154,7 +158,7 @@ def _merge_part(part: TextPart) -> MergedPart:
         tiles = parse_detections(read_bytes(part.path, part.start, part.length), part.path)
         merged = merge_detections(tiles, part.iou_threshold, path=part.path)
     except UserError:
-        parse_detections(read_bytes(part.path), part.path)  # raises with the line number within the whole file
+        parse_detections(read_bytes(part.path), part.path)  # raises again, with the line number in the whole file
         raise
     return MergedPart(merged.images, (len(tiles.images), len(tiles), len(merged)), format_detections(merged))
 

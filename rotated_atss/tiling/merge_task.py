@@ -90,7 +90,7 @@ class MergeTask:
         return [part for file in self.files.values() for part in cut_into_parts(file, part_bytes)]
 
     def ungrouped(self, merged: Mapping[TextPart, MergedPart]) -> list[TextPart]:
-        """Return the files that must be merged as a whole: they have detections of one image in several parts.
+        """Return the files that must be merged as a whole, because detections on one image are in several parts.
 
         Args:
             merged: Results of all parts.
@@ -115,6 +115,7 @@ class MergeTask:
         return [counts for counts, _ in classes.values()]
 
     def _by_class(self, merged: Mapping[TextPart, MergedPart]) -> dict[str, list[MergedPart]]:
+        """Return the results per class: that of the whole file where there is one, else those of its parts."""
         by_class: dict[str, list[MergedPart]] = {name: [] for name in self.names}
         for part, result in merged.items():
             by_class[part.name].append(result)

@@ -1,8 +1,7 @@
 """Merge a folder of ``Task1_<class>.txt`` on tiles into the same files on full images.
 
 Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals as the
-files state them. Large files are cut into parts, which several processes merge in parallel: for one class, two
-processes are 1.8 times as fast as one (``benchmarks/bench_merge.py``).
+files state them, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
 """
 
 from __future__ import annotations
@@ -36,7 +35,8 @@ def merge_folder(
 ) -> list[ClassMerge]:
     """Merge every ``Task1_<class>.txt`` of a folder by polygon NMS per class and image.
 
-    If shards of this merge have started in ``out_dir`` (:func:`merge_shard`), what they have left is merged.
+    If shards of this merge have started in ``out_dir`` (:func:`merge_shard`), only the parts that they have not merged
+    yet are merged.
 
     Args:
         tiles_dir: Input folder. Image ids are tile names such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
