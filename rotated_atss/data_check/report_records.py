@@ -33,7 +33,7 @@ def reports_from_json(values: dict[str, Any]) -> list[FileReport]:
     """Rebuild the reports of :func:`reports_to_json`.
 
     Raises:
-        KeyError: A key is missing.
+        LookupError: A key or an item is missing.
         TypeError: A value has another type.
         ValueError: An array has another shape.
     """

@@ -59,7 +59,7 @@ def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Ite
 
     Args:
         folder: The folder with the files of :func:`records_name`.
-        parse: Rebuilds a result from its JSON object. May raise ``ValueError``, ``TypeError``, ``KeyError`` or
+        parse: Rebuilds a result from its JSON object. Rejects it with ``ValueError``, ``TypeError``, ``LookupError`` or
             ``AttributeError``.
 
     Example:
@@ -76,7 +76,7 @@ def iter_records(folder: Path, parse: Callable[[dict[str, Any]], Result]) -> Ite
                     values = json.loads(line)
                     key = values.pop("key")
                     result = parse(values)
-                except (ValueError, TypeError, KeyError, AttributeError):
+                except (ValueError, TypeError, LookupError, AttributeError):
                     continue
                 yield key, result
 
