@@ -73,7 +73,7 @@ def in_size_range(
         boxes: (N, 5) or (N, 4).
         low: Lower limit in pixels, or None.
         high: Upper limit in pixels, or None.
-        scale_xy: Factors from the boxes' pixels to those of the limits, horizontally and vertically.
+        scale_xy: Factors that convert the boxes' pixels to the pixels of the limits, horizontally and vertically.
 
     Returns:
         (N,) bool.
@@ -127,18 +127,18 @@ def merge_by_voting(
     score-weighted mean, with the highest score. The remaining boxes are grouped in the same way.
 
     ``soft_score`` follows the multi-scale test of the official ATSS repository (sfzhang15/ATSS, ``bbox_aug_vote.py``):
-    the other boxes of a group are kept unchanged, with score ``score * (1 - IoU with the best box)``, if that is at
-    least ``soft_score``.
+    the other boxes of a group keep their coordinates and get the score ``score * (1 - IoU with the best box)``. Those
+    whose new score is below ``soft_score`` are removed.
 
     Args:
         boxes: (N, 5) or (N, 4). Oriented boxes are averaged in the representation closest to the group's best box.
         scores: (N,), not negative. Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers. Boxes of different classes are never grouped.
         iou_threshold: Minimum IoU with the best box of the group (inclusive).
-        soft_score: Minimum score of the softly suppressed boxes. None removes them.
+        soft_score: Minimum new score of the other boxes of a group. None removes all of them.
 
     Returns:
-        Boxes, scores and labels in descending order of score. Boxes without a group are returned bit for bit.
+        Boxes, scores and labels in descending order of score. A box that overlaps no other is returned bit for bit.
 
     Example:
         >>> import torch
@@ -163,31 +163,45 @@ def merge_by_voting(
 
 
 def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
-    """Group boxes (N, 5) in descending order of score.
+    """Group the boxes for voting.
+
+    Args:
+        boxes: (N, 5) in descending order of score.
+        labels: (N,).
+        iou_threshold: Minimum IoU with the best box of the group (inclusive).
 
     Returns:
         lead: (N,) index of the best box of each box's group.
-        iou: (N,) IoU with that box; 1 for the best box itself.
+        iou: (N,) IoU of each box with the best box of its group; 1 for the best box itself.
     """
     lead = torch.arange(len(boxes), device=boxes.device)
     iou = boxes.new_ones(len(boxes))
     if len(boxes) < 2:
         return lead, iou
-    exact = boxes.double()
-    # the search excludes its threshold, grouping includes it
-    suppressors, suppressed = suppressing_pairs(exact, labels, max(iou_threshold - 1e-6, 0.0))
-    pair_iou = rotated_iou(exact[suppressors], exact[suppressed], aligned=True)
+    boxes64 = boxes.double()
+    # suppressing_pairs returns IoUs above its threshold; a group also includes an IoU equal to the threshold
+    suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
+    pair_iou = rotated_iou(boxes64[suppressors], boxes64[suppressed], aligned=True)
     above = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = suppressors[above], suppressed[above], pair_iou[above]
-    kept = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]
-    lead = lead.scatter_reduce(0, suppressed[kept], suppressors[kept], "amin")
-    chosen = lead[suppressed] == suppressors
-    iou[suppressed[chosen]] = pair_iou[chosen].to(boxes.dtype)
+    has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # per pair
+    lead = lead.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
+    is_lead_pair = lead[suppressed] == suppressors
+    iou[suppressed[is_lead_pair]] = pair_iou[is_lead_pair].to(boxes.dtype)
     return lead, iou
 
 
 def _group_means(boxes: Tensor, scores: Tensor, lead: Tensor) -> Tensor:
-    """Compute the score-weighted mean of each group at its best box (N, 4 or 5); single boxes stay bit for bit."""
+    """Replace the best box of each group by the score-weighted mean of the group.
+
+    Args:
+        boxes: (N, 4 or 5).
+        scores: (N,).
+        lead: (N,) index of the best box of each box's group.
+
+    Returns:
+        (N, 4 or 5). The other rows, and groups of one box, stay bit for bit.
+    """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)
     members = torch.nonzero(lead != torch.arange(len(lead), device=lead.device)).squeeze(1)
     lead = lead[members]
@@ -207,7 +221,7 @@ def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:
     one whose corners are nearest to the target's corners is returned, with an angle within pi of the target's.
     """
     corners, target_corners = obb_to_corners(boxes), obb_to_corners(targets)
-    # a further quarter turn makes the second corner the first
+    # each quarter turn of the representation makes the next corner the first
     distance = torch.stack([(corners.roll(-turn, 1) - target_corners).square().sum((1, 2)) for turn in range(4)])
     turn = distance.argmin(0)
     swap = turn % 2 == 1
