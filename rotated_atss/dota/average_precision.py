@@ -17,7 +17,7 @@ def average_precision(
     Args:
         true_positives: (N,) bool, in order of descending score.
         false_positives: (N,) bool, in the same order.
-        num_gt: Number of ground-truth objects that count. With 0 both results are NaN.
+        num_gt: Number of ground-truth objects, without ignored ones. With 0, both results are NaN.
         metric: ``voc07`` (mean of the highest precision at 11 recall levels), ``area`` (area under the precision
             envelope) or ``coco`` (mean of the highest precision at 101 recall levels).
 
