@@ -135,7 +135,7 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
         reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
 
     Raises:
-        UserError: No weight matches, or a shape differs and is not that of a class layer to reset.
+        UserError: No weight matches, or the shape of a weight differs, unless ``reset_class_layer`` accepts it.
 
     Example:
         >>> compare_partially({"fc.weight": (2, 3)}, {"fc.weight": (2, 3), "fc.bias": (2,)}, where="a.pth").missing
@@ -165,7 +165,7 @@ def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_c
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the class names stored in a checkpoint; None if there are none.
 
-    They are those of MMEngine's or MMDetection 2.x's metadata, or of this package's record of the model.
+    They are read from the metadata of MMEngine or MMDetection 2.x, or else from this package's record of the model.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
@@ -184,7 +184,7 @@ def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
 def reorder_class_layer(
     state: Mapping[str, Tensor], given: Sequence[str], expected: Sequence[str], *, where: object
 ) -> dict[str, Tensor]:
-    """Return weights whose class layers output the classes in another order.
+    """Reorder the outputs of the class layers from one order of classes to another.
 
     Args:
         state: Weights by name.
@@ -210,13 +210,13 @@ def reorder_class_layer(
     reordered = dict(state)
     for name, value in state.items():
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
-            by_class = value.reshape(-1, len(order), *value.shape[1:])  # priors of a location, classes, inputs
+            by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
             reordered[name] = by_class[:, order].reshape(value.shape)
     return reordered
 
 
 def count_by_prefix(names: Iterable[str]) -> str:
-    """Return how many weights each part of a model has.
+    """Return the number of weights of each part of a model as text.
 
     Example:
         >>> count_by_prefix(["backbone.conv1.weight", "backbone.conv1.bias", "neck.weight"])
