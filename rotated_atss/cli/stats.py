@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.analysis.dataset_tables import format_dataset
     from rotated_atss.io.files import check_output_apart, check_writable, write_json
     from rotated_atss.io.processes import available_cores
+    from rotated_atss.io.status_line import terminal_width
 
     inputs = _check_arguments(args)
     for target in filter(None, (args.json, args.out)):
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             input_wh=_input_wh(args),
         ),
     }
-    print(format_dataset(report, images_are_tiles=bool(args.data)))
+    print(format_dataset(report, images_are_tiles=bool(args.data), width=terminal_width(sys.stdout)))
     if args.json:
         write_json(args.json, report)
     if args.out:
