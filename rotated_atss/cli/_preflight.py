@@ -30,12 +30,12 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], more_help: str = "") -> None:
-    """Add the positional arguments that name a model, and others of the command, as ``inputs``.
+    """Add the positional arguments ``inputs``: the model, and then other arguments of the command.
 
     Args:
         parser: The parser.
-        forms: Forms of the positional arguments, for the usage line.
-        more_help: Help for the other arguments.
+        forms: Accepted forms of the positional arguments, for the usage lines.
+        more_help: Help for the arguments after the model.
 
     Example:
         >>> parser = argparse.ArgumentParser("test")
@@ -54,7 +54,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
 
 
 def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | None, str, list[str]]:
-    """Split the positional arguments into config, checkpoint and others, and check that they exist.
+    """Split the positional arguments into config, checkpoint and others, and check that config and checkpoint exist.
 
     Args:
         inputs: Positional arguments.
