@@ -101,7 +101,7 @@ class Thresholds:
     """Thresholds and limits that select the detections.
 
     Attributes:
-        score: Candidates need a score above this value; the others are dropped before NMS.
+        score: Candidates need a score above this value; all others are dropped before NMS.
         nms_iou: IoU threshold of the class-wise NMS per window.
         nms_pre: Maximum number of candidates per level and window before NMS, those of highest score; 0 keeps all.
         max_per_image: Maximum number of detections per window.

@@ -1,4 +1,7 @@
-"""Pictures and titles of ``show-assignment``."""
+"""Pictures and titles of ``show-assignment``.
+
+A trace records the steps of ATSS for one object. Its variant is the IoU that is used: hbb, obb or that of the config.
+"""
 
 from __future__ import annotations
 

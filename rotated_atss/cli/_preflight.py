@@ -70,12 +70,12 @@ def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | N
         >>> split_model_arguments(["rotated_atss_obb_r50_fpn_1x_dota_le90", __file__, "image.png"], more=1)[2]
         ['image.png']
     """
-    number = len(inputs) - more
-    if number not in (1, 2):
+    num_model = len(inputs) - more  # arguments that name the model
+    if num_model not in (1, 2):
         what = f"expected {1 + more} or {2 + more} arguments, got {count_of(len(inputs), 'argument')}"
         raise UserError(what, hint="give MODEL, or CONFIG CHECKPOINT; see --help")
-    config, checkpoint = (None, inputs[0]) if number == 1 else (inputs[0], inputs[1])
+    config, checkpoint = (None, inputs[0]) if num_model == 1 else (inputs[0], inputs[1])
     if config is None and not Path(checkpoint).is_file():
         raise UserError("no such model file", where=checkpoint, hint="give MODEL, or CONFIG CHECKPOINT")
     check_inputs_exist(config, checkpoint)
-    return config, checkpoint, list(inputs[number:])
+    return config, checkpoint, list(inputs[num_model:])

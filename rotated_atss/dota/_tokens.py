@@ -1,4 +1,4 @@
-"""Tokens of a text: find, parse and format whole columns with NumPy, without a Python loop over lines."""
+"""Tokens (fields) of a text: find, parse and format whole columns with NumPy, without a Python loop over lines."""
 
 from collections.abc import Sequence
 
@@ -192,7 +192,7 @@ def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, de
             column -= 1
         higher = rest // 10
         digit = (rest - higher * 10 + _ZERO).astype(np.uint8)
-        texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)
+        texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)  # no leading zeros
         rest = higher
         column -= 1
     rows = np.flatnonzero(negative)

@@ -31,7 +31,7 @@ class Candidates:
     """Pairs of a detection and an object whose IoU can reach the lowest threshold, in order of the detections.
 
     Attributes:
-        det_index: (P,) int64, index of the detection in descending order of score; ascending.
+        det_index: (P,) int64, index of the detection, ascending. Detections are numbered by descending score.
         gt_index: (P,) int64, index of the object.
         ious: (P,) float64.
     """
@@ -120,7 +120,7 @@ def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[Si
 
 
 def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: bool = False) -> Candidates:
-    """Sort the objects of each detection by preference: ignored ones last, and then by IoU.
+    """Sort the candidate objects of each detection by descending IoU, with ignored objects after all others.
 
     Args:
         candidates: Pairs of detections and objects.

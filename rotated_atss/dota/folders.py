@@ -162,7 +162,7 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
 
 
 def _is_file(path: Path, broken_links: bool) -> bool:
-    """Return whether a path is a file or a link to one; a link to a missing file counts or raises an error."""
+    """Return whether a path is a file or a link to one; ``broken_links`` accepts a link to a missing file too."""
     if path.is_file():
         return True
     if path.is_symlink() and not path.exists():

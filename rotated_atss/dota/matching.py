@@ -73,7 +73,7 @@ def rank_detections(
         image_index: (N,) int64, image of each detection, numbered as in ``ground_truth``; detections with image -1 are
             dropped.
         ground_truth: Objects of the same class.
-        min_iou: IoUs up to this value need not be computed.
+        min_iou: Matches need an IoU above this value, so lower IoUs need not be computed.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])

@@ -13,7 +13,7 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 NUM_NUMBERS = 13
 """Numbers per object: corners, angle and horizontal box."""
 
-_FOLDERS = {"car": "car", "plane": "airplane"}
+_FOLDERS = {"car": "car", "plane": "airplane"}  # class by folder name
 _FORM = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
 
 

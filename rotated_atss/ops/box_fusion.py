@@ -149,14 +149,14 @@ def merge_by_voting(
     """
     order = rank_by_score(scores)
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    lead, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
-    is_lead = lead == torch.arange(len(lead), device=lead.device)
-    merged = [_group_means(boxes, scores, lead)[is_lead]], [scores[is_lead]], [labels[is_lead]]
+    best, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
+    is_best = best == torch.arange(len(best), device=best.device)
+    merged = [_group_means(boxes, scores, best)[is_best]], [scores[is_best]], [labels[is_best]]
     if soft_score is not None:
-        soft = scores * (1 - iou.to(scores.dtype))
-        is_soft = ~is_lead & (soft >= soft_score)
-        for parts, values in zip(merged, (boxes, soft, labels)):
-            parts.append(values[is_soft])
+        soft_scores = scores * (1 - iou.to(scores.dtype))
+        is_kept = ~is_best & (soft_scores >= soft_score)
+        for parts, values in zip(merged, (boxes, soft_scores, labels)):
+            parts.append(values[is_kept])
     boxes, scores, labels = (torch.cat(parts) for parts in merged)
     order = rank_by_score(scores)
     return boxes[order], scores[order], labels[order]
@@ -171,13 +171,13 @@ def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor
         iou_threshold: Minimum IoU with the best box of the group (inclusive).
 
     Returns:
-        lead: (N,) index of the best box of each box's group.
+        best: (N,) index of the best box of each box's group.
         iou: (N,) IoU of each box with the best box of its group; 1 for the best box itself.
     """
-    lead = torch.arange(len(boxes), device=boxes.device)
+    best = torch.arange(len(boxes), device=boxes.device)
     iou = boxes.new_ones(len(boxes))
     if len(boxes) < 2:
-        return lead, iou
+        return best, iou
     boxes64 = boxes.double()
     # suppressing_pairs returns IoUs above its threshold; a group also includes an IoU equal to the threshold
     suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
@@ -185,32 +185,33 @@ def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor
     above = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = suppressors[above], suppressed[above], pair_iou[above]
     has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # per pair
-    lead = lead.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
-    is_lead_pair = lead[suppressed] == suppressors
-    iou[suppressed[is_lead_pair]] = pair_iou[is_lead_pair].to(boxes.dtype)
-    return lead, iou
+    # a suppressed box joins the group of the highest-scoring kept box that suppresses it
+    best = best.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
+    with_best = best[suppressed] == suppressors
+    iou[suppressed[with_best]] = pair_iou[with_best].to(boxes.dtype)
+    return best, iou
 
 
-def _group_means(boxes: Tensor, scores: Tensor, lead: Tensor) -> Tensor:
+def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
     """Replace the best box of each group by the score-weighted mean of the group.
 
     Args:
         boxes: (N, 4 or 5).
         scores: (N,).
-        lead: (N,) index of the best box of each box's group.
+        best: (N,) index of the best box of each box's group.
 
     Returns:
         (N, 4 or 5). The other rows, and groups of one box, stay bit for bit.
     """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)
-    members = torch.nonzero(lead != torch.arange(len(lead), device=lead.device)).squeeze(1)
-    lead = lead[members]
-    lead_boxes, member_boxes = boxes[lead].double(), boxes[members].double()
+    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)
+    best = best[members]
+    best_boxes, member_boxes = boxes[best].double(), boxes[members].double()
     if _is_oriented(boxes):
-        member_boxes = _nearest_representation(member_boxes, lead_boxes)
+        member_boxes = _nearest_representation(member_boxes, best_boxes)
     shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
-    shift.index_add_(0, lead, (member_boxes - lead_boxes) * weight[members, None])
-    total = weight.index_add(0, lead, weight[members])
+    shift.index_add_(0, best, (member_boxes - best_boxes) * weight[members, None])
+    total = weight.index_add(0, best, weight[members])
     return (boxes.double() + shift / total[:, None]).to(boxes.dtype)
 
 

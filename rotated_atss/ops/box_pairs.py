@@ -1,4 +1,4 @@
-"""Broad phase of rotated NMS: pairs of boxes of one class whose horizontal boxes overlap. CPU and CUDA tensors.
+"""Broad phase of rotated NMS: a fast search for the pairs of one class whose horizontal boxes overlap, on CPU or CUDA.
 
 The search is a sweep along x inside horizontal strips. :mod:`rotated_atss.ops.polygon_pairs` is the counterpart for
 NumPy arrays. One search cannot replace the other: the DOTA modules never load torch, and CUDA tensors have to stay on

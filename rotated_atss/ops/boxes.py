@@ -53,7 +53,10 @@ def check_angle_version(angle_version: str) -> str:
 
 @cache
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
-    """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers."""
+    """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers.
+
+    ``closed`` is the end that belongs to the range, ``left`` or ``right``.
+    """
     scalar = np.float64 if dtype == torch.float64 else np.float32
     low, high = scalar(start), scalar(end)
     if float(low) < start or (closed == "right" and float(low) <= start):

@@ -33,11 +33,11 @@ class PriorPairs:
 class Candidates(PriorPairs):
     """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
 
-    labels: Tensor  # (N,) int64
-    scores: Tensor  # (N,)
+    labels: Tensor  # (P,) int64
+    scores: Tensor  # (P,)
 
     def take(self, rows: Tensor) -> Candidates:
-        """Select rows by index."""
+        """Select candidates by index."""
         return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
 
 

@@ -59,6 +59,7 @@ def deform_conv2d_by_sampling(
     kernel_x = (arange(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
     y = offset[:, :, 0] + kernel_y + (arange(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
     x = offset[:, :, 1] + kernel_x + arange(out_width) * stride - padding
+    # grid_sample expects coordinates from -1 to 1 between the outer edges of the map
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
     sampled = F.grid_sample(
         features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),

@@ -82,21 +82,21 @@ class _Suppression:
         A block holds 1024 consecutive ranks of every group. For each block, first suppression within the block is
         decided, then the kept rows of the block suppress rows of later blocks.
         """
-        alive = np.ones(len(self.groups), dtype=bool)
+        kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
         for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
-            block = np.flatnonzero(alive & (rank >= low) & (rank < low + _BLOCK))
-            alive[block] = self._kept_within(block)
-            later = np.flatnonzero(alive & (rank >= low + _BLOCK))
+            block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK))
+            kept[block] = self._kept_within(block)
+            later = np.flatnonzero(kept & (rank >= low + _BLOCK))
             if len(later):
-                alive[later] = ~self._suppressed_by(block[alive[block]], later)
-        return alive
+                kept[later] = ~self._suppressed_by(block[kept[block]], later)
+        return kept
 
     def _kept_within(self, rows: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``rows`` that survive suppression among themselves."""
         chunks = []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
-            above = self._above(rows[first], rows[second])
+            above = self._exceeds_threshold(rows[first], rows[second])
             chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
         if not chunks:
             return np.ones(len(rows), dtype=bool)
@@ -110,10 +110,10 @@ class _Suppression:
         for first, second in iter_overlapping_pairs_between(*boxes):
             open_pairs = ~suppressed[second]
             first, second = first[open_pairs], second[open_pairs]
-            suppressed[second[self._above(kept[first], later[second])]] = True
+            suppressed[second[self._exceeds_threshold(kept[first], later[second])]] = True
         return suppressed
 
-    def _above(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
