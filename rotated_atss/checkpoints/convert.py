@@ -28,9 +28,9 @@ class Conversion:
 
     Attributes:
         state: The complete weights, in the order of the target model.
-        mapped: Target names with a weight from the checkpoint.
-        dropped: Source names that no model needs.
-        filled: Target names that the source does not have, with a description of the value filled in.
+        mapped: Names of target weights that come from the checkpoint.
+        dropped: Names of source weights that no model needs.
+        filled: Names of target weights that the source does not have, with a description of the value filled in.
         notes: Descriptions of changed values.
     """
 
@@ -45,7 +45,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     """Convert the weights of ``origin`` to weights of ``target``.
 
     Args:
-        origin: Source of the weights, from :func:`rotated_atss.checkpoints.find_origin`.
+        origin: Source of the weights, from :func:`rotated_atss.checkpoints.origin.find_origin`.
         target: Model of a config.
         path: The checkpoint, for error messages.
 
@@ -77,7 +77,7 @@ def _squeeze_scalar(value: Tensor, shape: tuple[int, ...] | None) -> Tensor:
 
 
 def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict[str, str]:
-    """Add the weights that the source does not have to ``state``; return their names and values."""
+    """Add to ``state`` the weights that the source does not have; return their values as text, by name."""
     filled = {}
     for name in target.shapes:
         if name in state:
@@ -126,7 +126,10 @@ def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncodin
 
 
 def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> None:
-    """Raise an error if the coder settings differ: a refinement head cannot be rewritten, as its priors are boxes."""
+    """Raise an error if the coder settings differ.
+
+    The head of a refinement stage cannot be rewritten, because its priors are the boxes of the stage before.
+    """
     if (source.proj_xy, source.norm_factor) != (target.proj_xy, target.norm_factor):
         message = f"the checkpoint has proj_xy={source.proj_xy}, norm_factor={source.norm_factor}"
         hint = f"refinement heads need proj_xy={target.proj_xy}, norm_factor={target.norm_factor}"

@@ -171,7 +171,7 @@ def _load_error(error: Exception, path: Any) -> UserError:
 def _describe_unreadable(path: Any) -> tuple[str, str]:
     """Return the apparent type of a file that torch cannot read, and a hint.
 
-    The message of torch is an opcode or a page of advice.
+    They replace the message of torch, which is an opcode or a page of advice.
     """
     try:
         with open(path, "rb") as file:

@@ -69,7 +69,7 @@ _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command of the command line.
+    """Run the command line: parse the arguments, run the command and print its error, if any, as one line.
 
     Args:
         argv: Command and options; None reads them from ``sys.argv``.

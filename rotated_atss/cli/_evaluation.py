@@ -1,4 +1,4 @@
-"""Reading and evaluation of Task1 detections and of COCO results, for the commands that evaluate."""
+"""Reading and evaluation of Task1 detections, for the commands ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 

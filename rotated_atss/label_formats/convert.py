@@ -98,7 +98,7 @@ def convert_labels(
         source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
         class_name=class_name,
     )  # fmt: skip
-    notes: Counter[tuple[str, str]] = Counter()
+    notes: Counter[tuple[str, str]] = Counter()  # in the form of note_lines
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
     source_classes = {name for record in accepted for name in record.classes}
     records = [_rename(record, class_map, notes) for record in accepted]
@@ -120,7 +120,7 @@ def convert_labels(
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``; case and hyphens for spaces are ignored.
+    """Return a record whose class names are spelled as in ``classes``, in which case and hyphens for spaces can differ.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -157,6 +157,7 @@ def where_of(record: ImageLabels, row: int) -> str:
 
 
 def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Counter[tuple[str, str]]) -> ImageLabels:
+    """Rename the classes of a record, and drop the objects of classes that the class map drops."""
     if class_map is None:
         return record
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
@@ -179,7 +180,7 @@ def _class_order(
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
-    """Return the classes of the output in index order: that of the source, then other classes by name."""
+    """Return the classes of the output: first in the index order of the source, then other classes by name."""
     ordered = list(classes or labels.classes)
     if class_map is not None:
         without_unnamed = {"*": "", **class_map}  # classes that the map does not name have no objects

@@ -39,7 +39,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
         'dota'
     """
     possible = frozenset(FORMATS)
-    first = paths[0]
+    deciding = paths[0]  # the last file that left fewer possible formats
     for path in paths:
         formats = possible_formats(path)
         if not formats:
@@ -48,10 +48,10 @@ def recognize_format(paths: Sequence[Path]) -> str:
             hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
-            what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"
+            what = f"this file is {_any_of(formats)}, {deciding.name} is {_any_of(possible)}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
-            possible, first = possible & formats, path
+            possible, deciding = possible & formats, path
     return next(name for name in FORMATS if name in possible)
 
 

@@ -28,7 +28,7 @@ _IMAGES = "give the folder of georeferenced images with --images"
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """A georeferenced image: file, size in pixels and map position, whose CRS is known."""
+    """A georeferenced image whose CRS is known: file, width and height in pixels, and georeference."""
 
     path: Path
     size: tuple[int, int]
