@@ -9,6 +9,8 @@ from rotated_atss.cli._completion_words import Option, Values, Words
 
 _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"
 
+# {options}: the values of the option before the cursor; {positionals}: options if the word at the cursor starts with
+# "-", otherwise values of positional arguments
 _BASH = """\
 {head} bash
 _rotated_atss() {{

@@ -1,4 +1,4 @@
-"""``rotated-atss config``."""
+"""``rotated-atss config``: print a config with everything that it inherits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss export``."""
+"""``rotated-atss export``: write a model as an ONNX file or as a package of torch.export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss list``."""
+"""``rotated-atss list``: list the configs with published and measured accuracy."""
 
 from __future__ import annotations
 

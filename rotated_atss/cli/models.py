@@ -1,4 +1,4 @@
-"""``rotated-atss models``."""
+"""``rotated-atss models``: list, download, inspect and publish models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss test``."""
+"""``rotated-atss test``: detect on tiles, merge, evaluate and write the submission."""
 
 from __future__ import annotations
 

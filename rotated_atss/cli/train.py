@@ -1,4 +1,4 @@
-"""``rotated-atss train``."""
+"""``rotated-atss train``: train a config."""
 
 from __future__ import annotations
 
