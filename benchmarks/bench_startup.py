@@ -3,11 +3,16 @@
 The exported model predicts on an image of 1024 px in one window. Targets are CPU seconds, 0.3 without a model and 2
 over ``import torch`` for ``predict``, ``test`` and ``train``, and a duration of 3 seconds for ``predict`` with the
 exported model.
+
+``--python`` runs the commands in another environment with the code of this checkout: MMDetection imports more where
+more is installed (scikit-learn and pandas are development packages of this project). It needs the extras ``train`` and
+``onnx``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -17,9 +22,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.records import Record, Row, target
+from benchmarks.records import ROOT, Record, Row, target
 
-OPTIONS = dict(repeats=5)
+OPTIONS = dict(repeats=5, python=sys.executable)
 
 CONFIG, CHECKPOINT = "rotated_atss_obb_r18_demo_le90", "work/iter_1.pth"
 TORCH, MODEL_COMMANDS = "import torch", ("predict", "test", "train")
@@ -31,16 +36,22 @@ def measure(args: argparse.Namespace) -> Record:
     """Measure all commands in turn, ``repeats`` times, after one discarded run of each."""
     with tempfile.TemporaryDirectory(prefix="bench_startup_") as name:
         folder = Path(name)
-        commands = prepare(folder)
+        commands = prepare(folder, args.python)
         turns = [{name: run(words, folder) for name, words in commands.items()} for _ in range(args.repeats + 1)][1:]
     rows = []
     for name in commands:
         cpu_s, wall_s = (statistics.median(column) for column in zip(*(turn[name] for turn in turns)))
         rows.append({"command": name, "cpu_s": round(cpu_s, 3), "wall_s": round(wall_s, 3)})
-    return {"rows": rows, "targets": targets(rows)}
+    settings = {"development_packages": has_development_packages(args.python)}
+    return {"settings": settings, "rows": rows, "targets": targets(rows)}
 
 
-def prepare(folder: Path) -> dict[str, list[str]]:
+def has_development_packages(python: str) -> bool:
+    """Return whether the environment of a Python has more than the extra ``train``."""
+    return subprocess.run([python, "-c", "import sklearn, pandas"], capture_output=True).returncode == 0
+
+
+def prepare(folder: Path, python: str = sys.executable) -> dict[str, list[str]]:
     """Write the inputs of all commands and return the words of each process."""
     import cv2
     import numpy as np
@@ -69,21 +80,22 @@ def prepare(folder: Path) -> dict[str, list[str]]:
         "predict": ["predict", CONFIG, CHECKPOINT, f"tiles/images/{tile}.png", "--size", "0"],
         PREDICT_EXPORTED: ["predict", EXPORTED, "large.png", "--size", "1024", "--out", "exported"],
     }
-    python = [sys.executable, "-W", "ignore"]
     for each in (split, words["train"], ["export", CONFIG, CHECKPOINT, "--onnx", EXPORTED]):
-        run([*python, "-m", "rotated_atss", *each], folder)
+        run([sys.executable, "-W", "ignore", "-m", "rotated_atss", *each], folder)
     pixels = cv2.imread(str(folder / "tiles" / "images" / f"{tile}.png"))
     cv2.imwrite(str(folder / "large.png"), np.tile(pixels, (4, 4, 1)))
+    start = [python, "-W", "ignore"]
     return {
-        TORCH: [*python, "-c", TORCH],
-        **{name: [*python, "-m", "rotated_atss", *each] for name, each in words.items()},
+        TORCH: [*start, "-c", TORCH],
+        **{name: [*start, "-m", "rotated_atss", *each] for name, each in words.items()},
     }
 
 
 def run(words: Sequence[str], folder: Path) -> tuple[float, float]:
     """Run a process and return its CPU seconds, user and system, and its duration in seconds."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(words, cwd=folder, env=variables, check=True, capture_output=True)
     after, duration = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - begin
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, duration
 

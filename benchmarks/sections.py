@@ -52,14 +52,6 @@ def titled(title: str, rows: Sequence[Row], columns: Columns) -> str:
     return f"{title}\n\n{markdown(rows, columns, drop_empty=True)}" if rows else ""
 
 
-def startup_remarks(record: Record) -> list[str]:
-    """Describe the processes."""
-    remarks = ["Each process handles one tile of 256 px. The first row is Python with torch alone."]
-    if any(row["command"] == "predict model.onnx" for row in record["rows"]):
-        remarks.append("`predict model.onnx` runs an exported model on an image of 1024 px, in one window.")
-    return remarks
-
-
 def images_remarks(record: Record) -> list[str]:
     """Describe the image, and what the baselines do."""
     size, megabytes = record["settings"]["size"], record["settings"]["file_mb"]
@@ -70,6 +62,18 @@ def images_remarks(record: Record) -> list[str]:
         "cache, 5% of the memory; OpenCV decodes the whole image. GDAL's JPEG pixels differ where chroma is "
         "subsampled, because rasterio's wheel holds another libjpeg."
     ]
+
+
+def startup_remarks(record: Record) -> list[str]:
+    """Describe the task of the commands and their environment."""
+    packages = "the development packages" if record["settings"]["development_packages"] else "the extra `train` alone"
+    remarks = [
+        f"Each process handles one tile of 256 px, in an environment with {packages}. The first row is Python with "
+        "torch alone."
+    ]
+    if any(row["command"] == "predict model.onnx" for row in record["rows"]):
+        remarks.append("`predict model.onnx` runs an exported model on an image of 1024 px, in one window.")
+    return remarks
 
 
 def iou_remarks(record: Record) -> list[str]:

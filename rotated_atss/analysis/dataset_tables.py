@@ -9,7 +9,7 @@ from rotated_atss.analysis.dataset_advice import MAX_NAMED
 from rotated_atss.analysis.dataset_statistics import QUANTILES
 from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
-from rotated_atss.io.text_table import align_columns, format_csv
+from rotated_atss.io.text_table import fit_columns, format_csv
 
 _LENGTHS = (
     ("size", "square root of area, px"),
@@ -22,12 +22,13 @@ _LENGTHS = (
 )
 
 
-def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False) -> str:
+def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False, width: int | None = None) -> str:
     """Format a report as text.
 
     Args:
         report: The report.
         images_are_tiles: Whether the images are tiles, so that objects per image are those per tile.
+        width: Maximum number of characters per line of a table; None sets no limit.
 
     Example:
         >>> import numpy as np
@@ -41,11 +42,11 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False)
     """
     parts = [
         [_images_line(report["images"]), _objects_line(report), *(f"note: {note}" for note in report["notes"])],
-        _class_lines(report["classes"]),
-        _length_lines(report, images_are_tiles),
-        _angle_lines(report["groups"]["angle"]),
-        _plan_lines(report["plans"]),
-        _scale_lines(report["anchor_scales"]),
+        _class_lines(report["classes"], width),
+        _length_lines(report, images_are_tiles, width),
+        _angle_lines(report["groups"]["angle"], width),
+        _plan_lines(report["plans"], width),
+        _scale_lines(report["anchor_scales"], width),
         _advice_lines(report["advice"]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -94,7 +95,7 @@ def _objects_line(report: Mapping[str, Any]) -> str:
     return f"{count_of(objects['count'], 'object')} of {count_of(len(report['classes']), 'class')}: {counts}"
 
 
-def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _class_lines(classes: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     used = [each for each in classes if each["objects"]]
     if not used:
         return []
@@ -107,26 +108,27 @@ def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     unused = [each["name"] for each in classes if not each["objects"]]
     more = ", ..." if len(unused) > MAX_NAMED else ""
     named = f"{count_of(len(unused), 'class')} without objects: {', '.join(unused[:MAX_NAMED])}{more}"
-    return [*align_columns(rows), *([named] if unused else [])]
+    return [*fit_columns(rows, width), *([named] if unused else [])]
 
 
-def _length_lines(report: Mapping[str, Any], images_are_tiles: bool) -> list[str]:
+def _length_lines(report: Mapping[str, Any], images_are_tiles: bool, width: int | None) -> list[str]:
     known = [(report[key], text) for key, text in _LENGTHS if report[key]]
     if images_are_tiles:
         known = [(values, text.replace("per image", "per tile")) for values, text in known]
     header = ["", "min", "1%", "5%", "median", "95%", "99%", "max"]
-    return align_columns([header, *([text, *(_number(values, at) for at in QUANTILES)] for values, text in known)])
+    rows = [header, *([text, *(_number(values, at) for at in QUANTILES)] for values, text in known)]
+    return fit_columns(rows, width)
 
 
-def _angle_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+def _angle_lines(groups: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     total = sum(group["count"] for group in groups)
     if not total:
         return []
     header = ["direction of the long side, degrees from", *(str(group["from"]) for group in groups)]
-    return align_columns([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]])
+    return fit_columns([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]], width)
 
 
-def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
+def _plan_lines(plans: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     if not plans:
         return []
     rows = [["tiles of", "gap", "rates", "tiles", "empty", "objects per tile (median, max)", "cut", "in no tile"]]
@@ -135,16 +137,16 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
         cut = f"{each['cut']} ({100 * each['cut_share']:.2f}%)"
         rates, counts = describe_rates(each["rates"]), [str(each["tiles"]), str(each["tiles_without_objects"])]
         rows.append([f"{each['size']} px", str(each["gap"]), rates, *counts, per_tile, cut, str(each["in_no_tile"])])
-    return align_columns(rows)
+    return fit_columns(rows, width)
 
 
-def _scale_lines(fits: Sequence[Mapping[str, Any]]) -> list[str]:
+def _scale_lines(fits: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     if not fits:
         return []
     rows = [["anchor scale", *(f"{fit['scale']:g}" for fit in fits)]]
     rows.append(["median of the highest IoU", *(f"{fit['median_iou']:.2f}" for fit in fits)])
     rows.append(["objects with IoU >= 0.5", *(f"{100 * fit['above_half']:.0f}%" for fit in fits)])
-    return align_columns(rows)
+    return fit_columns(rows, width)
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:

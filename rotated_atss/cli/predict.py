@@ -16,6 +16,7 @@ from rotated_atss.cli._cluster_prediction import ModelSource, predict_on_cluster
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._images import (
     find_images,
     parse_pixel_options,
@@ -191,6 +192,7 @@ def _describe_run(
 
 def _digest(config: str) -> str:
     """Return a checksum of a config, including everything that it inherits."""
+    import_framework()
     from rotated_atss.detection.engine.config import load_config
 
     return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()

@@ -14,10 +14,10 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK, _MAX_BLOCK = 2048, 4096  # ranks per group that are compared with each other at once
+_BLOCK, _MAX_BLOCK = 2048, 4096  # numbers of polygons per group that are compared with each other at once
 _PAIRS_PER_BLOCK = 1 << 17  # blocks grow to have this many pairs: large blocks need fewer searches for pairs
-_BATCH_PAIRS = 1 << 24  # upper bound of the pairs in a batch of groups
-_MARGIN = 1.0 - 1e-9  # a bound this far below the threshold needs no exact IoU
+_BATCH_PAIRS = 1 << 24  # maximum number of pairs in a batch of groups
+_MARGIN = 1.0 - 1e-9  # if the upper bound of an IoU is below the threshold times this, the exact IoU is not needed
 
 
 def polygon_nms(
@@ -32,7 +32,8 @@ def polygon_nms(
         polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
         scores: (N,). Equal scores rank in input order.
         iou_threshold: In [0, 1].
-        groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. None is one group.
+        groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. With None, all
+            polygons form one group.
 
     Returns:
         (K,) int64 indices of the kept polygons in descending order of score.
@@ -129,43 +130,46 @@ class _Suppression:
     def run(self) -> np.ndarray:
         """Return the (N,) bool mask of kept rows.
 
-        Blocks of ranks are decided one after the other: first the block itself, then the later rows it suppresses.
+        A block holds thousands of consecutive ranks of every group. For each block, first suppression within the block
+        is decided, then the kept rows of the block suppress rows of later blocks.
         """
-        alive = np.ones(len(self.groups), dtype=bool)
+        kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
-        low, size, stop = 0, _BLOCK, int(rank.max(initial=-1)) + 1
-        while low < stop:
-            block = np.flatnonzero(alive & (rank >= low) & (rank < low + size))
-            alive[block], num_pairs = self._kept_within(block)
-            low += size
-            later = np.flatnonzero(alive & (rank >= low))
+        start, size, stop = 0, _BLOCK, int(rank.max(initial=-1)) + 1
+        while start < stop:
+            block = np.flatnonzero(kept & (rank >= start) & (rank < start + size))
+            kept[block], num_pairs = self._kept_within(block)
+            start += size
+            later = np.flatnonzero(kept & (rank >= start))
             if len(later):
-                alive[later] = ~self._suppressed_by(block[alive[block]], later)
+                kept[later] = ~self._suppressed_by(block[kept[block]], later)
             goal = size * math.sqrt(_PAIRS_PER_BLOCK / max(num_pairs, 1))  # pairs grow with the square of the size
             size = min(max(int(goal), _BLOCK), _MAX_BLOCK)
-        return alive
+        return kept
 
     def _kept_within(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
         """Return the (n,) bool mask of ``rows`` that survive suppression among themselves, and the number of pairs."""
-        num_pairs, pieces = 0, []
+        num_pairs, chunks = 0, []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
             num_pairs += len(first)
-            above = self._above(rows[first], rows[second])
-            pieces.append((first[above].astype(np.int32), second[above].astype(np.int32)))
-        first, second = (np.concatenate(side) for side in zip(*pieces)) if pieces else (np.empty(0, np.int32),) * 2
-        return greedy_keep(len(rows), first, second), num_pairs
+            above = self._exceeds_threshold(rows[first], rows[second])
+            chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
+        if not chunks:
+            return np.ones(len(rows), dtype=bool), 0
+        suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
+        return greedy_keep(len(rows), suppressors, suppressed), num_pairs
 
     def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
-        sides = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
-        for first, second in iter_overlapping_pairs_between(*sides):
+        boxes = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
+        for first, second in iter_overlapping_pairs_between(*boxes):
             open_pairs = ~suppressed[second]
             first, second = first[open_pairs], second[open_pairs]
-            suppressed[second[self._above(kept[first], later[second])]] = True
+            suppressed[second[self._exceeds_threshold(kept[first], later[second])]] = True
         return suppressed
 
-    def _above(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN
