@@ -2,8 +2,7 @@
 
 The search is a sweep along x inside horizontal strips. :mod:`rotated_atss.ops.polygon_pairs` is the counterpart for
 NumPy arrays. One search cannot replace the other: the DOTA modules never load torch, and CUDA tensors have to stay on
-the device. The other search has no strips, which is slower for crowded scenes of one class (20,000 boxes: 47 instead of
-40 ms).
+the device.
 """
 
 from __future__ import annotations

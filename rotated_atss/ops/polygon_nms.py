@@ -14,7 +14,7 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK, _MAX_BLOCK = 2048, 4096  # numbers of polygons per group that are compared with each other at once
+_BLOCK, _MAX_BLOCK = 1024, 4096  # numbers of polygons per group that are compared with each other at once
 _PAIRS_PER_BLOCK = 1 << 17  # blocks grow to have this many pairs: large blocks need fewer searches for pairs
 _BATCH_PAIRS = 1 << 24  # maximum number of pairs in a batch of groups
 _MARGIN = 1.0 - 1e-9  # if the upper bound of an IoU is below the threshold times this, the exact IoU is not needed

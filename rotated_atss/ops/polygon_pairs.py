@@ -1,7 +1,7 @@
 """Broad phase of polygon operations: a fast search for pairs whose circumscribed boxes share area. NumPy only.
 
-The search is a sweep along x or y, whichever separates the boxes better. :mod:`rotated_atss.ops.box_pairs` is the
-counterpart for torch tensors; its docstring gives the reasons for two searches.
+The search is a sweep along x or y, whichever separates the boxes better, inside strips that divide the other axis.
+:mod:`rotated_atss.ops.box_pairs` is the counterpart for torch tensors.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
 from rotated_atss.ops.ragged import expand_ranges
 
 _PAIRS_PER_CHUNK = 1 << 18  # the temporaries of a chunk stay in the cache
+_MIN_BOXES_PER_STRIP = 64  # per group; fewer are compared faster than they are divided into strips
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -36,9 +38,9 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
         >>> [(i.tolist(), j.tolist()) for i, j in iter_overlapping_pairs(hbbs, np.zeros(3, dtype=int))]
         [([0, 1], [2, 2])]
     """
-    boxes = _sort_boxes(hbbs, groups, *_sweep_keys(hbbs, groups))
+    boxes = _sort_boxes(hbbs, groups, _find_layout(hbbs, groups))
     stops = np.searchsorted(boxes.low, boxes.high, side="right")
-    for rows1, rows2 in expand_ranges(np.arange(1, len(hbbs) + 1), stops, _PAIRS_PER_CHUNK):
+    for rows1, rows2 in expand_ranges(np.arange(1, len(stops) + 1), stops, _PAIRS_PER_CHUNK):
         first, second = _overlapping(boxes, rows1, boxes, rows2)
         yield np.minimum(first, second), np.maximum(first, second)
 
@@ -65,10 +67,8 @@ def iter_overlapping_pairs_between(
         >>> [(i.tolist(), j.tolist()) for i, j in chunks if len(i)]
         [([0], [1])]
     """
-    low, high, axis = _sweep_keys(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
-    split = len(hbbs1)
-    sorted1 = _sort_boxes(hbbs1, groups1, low[:split], high[:split], axis)
-    sorted2 = _sort_boxes(hbbs2, groups2, low[split:], high[split:], axis)
+    layout = _find_layout(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
+    sorted1, sorted2 = _sort_boxes(hbbs1, groups1, layout), _sort_boxes(hbbs2, groups2, layout)
     # Of two overlapping boxes, one begins inside the interval of the other on the sweep axis. The first search finds
     # pairs in which the box of the second set does (also if both begin together), the second search finds the others.
     starts2 = np.searchsorted(sorted2.low, sorted1.low, side="left")
@@ -107,51 +107,96 @@ def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, a
 
 
 @dataclass(frozen=True)
-class _SortedBoxes:
-    """A set of boxes, sorted along the sweep axis."""
+class _Layout:
+    """Arrangement of all boxes on the sweep axis: cell after cell, where a cell is one strip of one group."""
 
-    order: np.ndarray  # (N,) int64 indices into hbbs and groups, which sort the boxes by low
-    low: np.ndarray  # (N,) ascending start on the sweep axis
-    high: np.ndarray  # (N,) end on the sweep axis
-    near: np.ndarray  # (N,) start on the other axis
-    far: np.ndarray  # (N,) end on the other axis
+    axis: int  # sweep axis: 0 for x, 1 for y
+    start: float  # smallest coordinate on the sweep axis
+    cell_length: float  # length of a cell on the sweep axis, larger than the extent of all boxes together
+    strips_start: float  # smallest coordinate on the other axis
+    strip_height: float  # on the other axis
+    num_strips: int  # 1 if there are too few boxes for strips
+
+
+class _Strips(NamedTuple):
+    """Strips of the entries of :class:`_SortedBoxes`."""
+
+    own: np.ndarray  # (M,) int64 index of the entry's strip
+    first: np.ndarray  # (M,) int64 index of the first strip that the entry's box touches
+
+
+@dataclass(frozen=True)
+class _SortedBoxes:
+    """A set of boxes in sweep order. A box has one entry per strip that it touches.
+
+    Adding a cell's offset can round coordinates but never reverses their order, so no overlap is lost. Pairs are
+    checked again with the original coordinates.
+    """
+
+    box: np.ndarray  # (M,) int64 indices into hbbs and groups
+    low: np.ndarray  # (M,) ascending start on the sweep axis, with the offset of the cell
+    high: np.ndarray  # (M,) end on the sweep axis, with the offset of the cell
+    near: np.ndarray  # (M,) start on the other axis
+    far: np.ndarray  # (M,) end on the other axis
+    strips: _Strips | None  # None if there is one strip
     hbbs: np.ndarray  # (N, 4) in input order
     groups: np.ndarray  # (N,) in input order
 
 
-def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int) -> _SortedBoxes:
-    order = np.argsort(low, kind="stable")
+def _find_layout(hbbs: np.ndarray, groups: np.ndarray) -> _Layout:
+    """Choose the sweep axis, and strips at least as high as the average box, which touches about two of them."""
+    if not len(hbbs):
+        return _Layout(0, 0.0, 1.0, 0.0, 1.0, 1)
+    columns = np.ascontiguousarray(hbbs.T)
+    starts, stops = columns[:2].min(axis=1), columns[2:].max(axis=1)
+    spans, extents = stops - starts, columns[2:].mean(axis=1) - columns[:2].mean(axis=1)
+    axis = int(np.argmin(extents / np.maximum(spans, 1e-300)))
     across = 1 - axis
-    return _SortedBoxes(order, low[order], high[order], hbbs[order, across], hbbs[order, across + 2], hbbs, groups)
+    max_strips = len(hbbs) // (_MIN_BOXES_PER_STRIP * len(np.unique(groups)))
+    height = max(extents[across], spans[across] / max(max_strips, 1), 1e-300)
+    num_strips = int(spans[across] / height) + 1 if max_strips > 1 else 1
+    return _Layout(axis, starts[axis], spans[axis] + 1.0, starts[across], height, num_strips)
+
+
+def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, layout: _Layout) -> _SortedBoxes:
+    """Sort boxes (N, 4) by cell and along the sweep axis."""
+    axis, across = layout.axis, 1 - layout.axis
+    box, cell, strips = np.arange(len(hbbs)), groups, None
+    if layout.num_strips > 1 and len(hbbs):
+        first, last = (
+            ((hbbs[:, column] - layout.strips_start) / layout.strip_height).astype(np.int64)
+            for column in (across, across + 2)
+        )
+        ((box, strip),) = expand_ranges(first, last + 1, len(hbbs) * layout.num_strips)
+        cell, strips = groups[box] * layout.num_strips + strip, _Strips(strip, first[box])
+    offsets = cell * layout.cell_length - layout.start
+    low = hbbs[box, axis] + offsets
+    order = np.argsort(low)
+    box = box[order]
+    return _SortedBoxes(
+        box=box,
+        low=low[order],
+        high=hbbs[box, axis + 2] + offsets[order],
+        near=hbbs[box, across],
+        far=hbbs[box, across + 2],
+        strips=None if strips is None else _Strips(strips.own[order], strips.first[order]),
+        hbbs=hbbs,
+        groups=groups,
+    )
 
 
 def _overlapping(sorted1: _SortedBoxes, rows1: np.ndarray, sorted2: _SortedBoxes, rows2: np.ndarray) -> Pairs:
-    """Select, among candidate pairs in sweep order, those that share area and group; return indices in input order."""
+    """Select, among candidate pairs of entries, those that share area and group; return indices in input order."""
     # the test along the other axis removes most candidates
     near = (sorted1.near[rows1] < sorted2.far[rows2]) & (sorted2.near[rows2] < sorted1.far[rows1])
-    first, second = sorted1.order[rows1[near]], sorted2.order[rows2[near]]
+    rows1, rows2 = rows1[near], rows2[near]
+    if sorted1.strips is not None and sorted2.strips is not None:  # keep a pair only in the first strip of both boxes
+        first_common = np.maximum(sorted1.strips.first[rows1], sorted2.strips.first[rows2])
+        kept = (sorted1.strips.own[rows1] == first_common) & (sorted2.strips.own[rows2] == first_common)
+        rows1, rows2 = rows1[kept], rows2[kept]
+    first, second = sorted1.box[rows1], sorted2.box[rows2]
     box1, box2 = sorted1.hbbs[first].T, sorted2.hbbs[second].T
     overlaps = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
     overlaps &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])
     overlaps &= sorted1.groups[first] == sorted2.groups[second]
     return first[overlaps], second[overlaps]
-
-
-def _sweep_keys(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Project all groups side by side onto the axis that separates the boxes better.
-
-    Adding a group's offset can round coordinates but never reverses their order, so no overlap is lost. The caller
-    checks the pairs again with the original coordinates.
-
-    Returns:
-        low: (N,) start of each box's interval.
-        high: (N,) end of each box's interval.
-        axis: 0 for x, 1 for y.
-    """
-    if not len(hbbs):
-        return np.empty(0), np.empty(0), 0
-    extent = hbbs[:, 2:] - hbbs[:, :2]
-    span = hbbs[:, 2:].max(axis=0) - hbbs[:, :2].min(axis=0)
-    axis = int(np.argmin(extent.mean(axis=0) / np.maximum(span, 1e-300)))
-    offsets = groups * (span[axis] + 1.0) - hbbs[:, axis].min()
-    return hbbs[:, axis] + offsets, hbbs[:, axis + 2] + offsets, axis

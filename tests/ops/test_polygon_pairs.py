@@ -25,8 +25,14 @@ def overlap(box1, box2):
     return min(box1[2], box2[2]) > max(box1[0], box2[0]) and min(box1[3], box2[3]) > max(box1[1], box2[1])
 
 
+@pytest.fixture(params=[64, 1], ids=["one strip", "strips"])
+def strips(request, monkeypatch):
+    """Divide few boxes into one strip, or into many."""
+    monkeypatch.setattr("rotated_atss.ops.polygon_pairs._MIN_BOXES_PER_STRIP", request.param)
+
+
 @pytest.mark.parametrize("offset", [0.0, -1e6, 1e9])
-def test_overlapping_pairs_are_all_pairs_that_overlap(offset):
+def test_overlapping_pairs_are_all_pairs_that_overlap(offset, strips):
     rng = np.random.default_rng(4)
     hbbs, groups = boxes(rng, 150) + offset, rng.integers(0, 4, 150)
     found = all_pairs(iter_overlapping_pairs(hbbs, groups))
@@ -37,7 +43,7 @@ def test_overlapping_pairs_are_all_pairs_that_overlap(offset):
     assert set(found) == expected
 
 
-def test_overlapping_pairs_between_two_sets():
+def test_overlapping_pairs_between_two_sets(strips):
     rng = np.random.default_rng(5)
     hbbs1, hbbs2 = boxes(rng, 80), boxes(rng, 90)
     groups1, groups2 = rng.integers(0, 4, 80), rng.integers(0, 4, 90)
@@ -49,7 +55,7 @@ def test_overlapping_pairs_between_two_sets():
     assert set(found) == expected
 
 
-def test_chunk_size_does_not_change_the_pairs(monkeypatch):
+def test_chunk_size_does_not_change_the_pairs(monkeypatch, strips):
     rng = np.random.default_rng(6)
     hbbs, groups = boxes(rng, 200), np.zeros(200, dtype=np.int64)
     expected = all_pairs(iter_overlapping_pairs(hbbs, groups))
