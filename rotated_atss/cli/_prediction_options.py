@@ -1,4 +1,4 @@
-"""Options of ``predict`` for windows and inference, and the checks of its arguments."""
+"""Options of ``predict`` for windows and inference, and the checks of its arguments that need no model."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def check_arguments(args: argparse.Namespace) -> list[Path]:
     args.format = ",".join(parse_formats(args.format))
     parse_pixel_options(args)
     size = Tiling.size if args.size is None else args.size
-    Tiling(size, args.gap, args.batch, Tiling.iou_threshold if args.iou is None else args.iou)
+    iou_threshold = Tiling.iou_threshold if args.iou is None else args.iou
+    Tiling(size, args.gap, args.batch, iou_threshold)  # raises an error if a value is out of range
     paths = find_images(args.images)
     check_output_folders([args.out, *(Path(args.out) / name for name in (DETECTIONS, PICTURES))], args.images)
     if args.coco_annotations and not args.json:

@@ -1,4 +1,4 @@
-"""NumPy arrays of the outputs of a detector, without importing torch."""
+"""Conversion of the outputs of a detector, arrays or tensors, to NumPy arrays without importing torch."""
 
 from __future__ import annotations
 

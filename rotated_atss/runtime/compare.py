@@ -1,4 +1,4 @@
-"""Differences between the outputs of two forms of one graph."""
+"""Comparison of the outputs of two forms of a graph, such as an exported file and the model in torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rotated_atss.checkpoints.graph_info import BOXES, SCORES
 from rotated_atss.ops.box_polygons import obb_polygons
 
-MAX_SCORE_DIFFERENCE = 1e-3  # float32 in another runtime
+# larger differences are not explained by the rounding of float32
+MAX_SCORE_DIFFERENCE = 1e-3
 MAX_CORNER_DIFFERENCE = 0.1  # pixels
 
 
@@ -70,6 +71,7 @@ def compare_outputs(
     rows = np.argsort(-expected[SCORES].max(-1), 1, kind="stable")[:, :num_boxes, None]
 
     def best(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Select the compared boxes."""
         return np.take_along_axis(values, rows, 1).astype(np.float64)
 
     score = np.max([np.abs(best(actual[name]) - best(expected[name])).max(-1) for name in expected if name != BOXES], 0)

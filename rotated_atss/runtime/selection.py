@@ -49,22 +49,22 @@ def best_candidates(
 
 def _highest(values: np.ndarray, count: int) -> np.ndarray:
     """Return the indices of the ``count`` highest values, or of all if not positive, in descending order."""
-    ascending, rows = -values, np.arange(len(values))
-    if 0 < count < len(values):  # most values need not be sorted
-        limit = np.partition(ascending, count - 1)[count - 1]
-        rows = np.flatnonzero(~(ascending > limit))  # also NaN, and all values equal to the limit
-    rows = rows[np.argsort(ascending[rows], kind="stable")]
+    negated, rows = -values, np.arange(len(values))
+    if 0 < count < len(values):  # leave out values that need not be sorted
+        limit = np.partition(negated, count - 1)[count - 1]
+        rows = np.flatnonzero(~(negated > limit))  # at least ``count``: also ties with the limit, and NaN
+    rows = rows[np.argsort(negated[rows], kind="stable")]
     return rows[:count] if count > 0 else rows
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> np.ndarray:
-    """Apply class-wise NMS.
+    """Apply class-wise NMS to the candidates of an image, and keep the highest-scoring detections.
 
     Args:
         boxes: (N, 5).
         scores: (N,).
         labels: (N,) class indices.
-        thresholds: IoU threshold and number of detections of the model.
+        thresholds: The IoU threshold ``nms_iou`` and the number ``max_per_image`` are used.
 
     Returns:
         (K,) rows of the kept boxes in descending order of score; equal scores are in input order.
