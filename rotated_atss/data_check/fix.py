@@ -19,7 +19,8 @@ from rotated_atss.data_check.objects import clockwise, first_duplicates, zero_ar
 from rotated_atss.data_check.parts import CheckedPart, DataPart
 from rotated_atss.dota.labels import format_labels
 from rotated_atss.errors import UserError, count_of
-from rotated_atss.io.files import check_empty_output, check_output_apart, read_bytes, staged_folder, write_bytes
+from rotated_atss.io.files import check_output_apart, read_bytes, write_bytes
+from rotated_atss.io.output_folders import check_empty_output, staged_folder
 from rotated_atss.label_formats.records import ImageLabels
 
 

@@ -14,7 +14,8 @@ from rotated_atss.io import tiff
 from rotated_atss.io.image_header import ImageHeader, damaged_image
 from rotated_atss.io.opencv import silent_opencv
 from rotated_atss.io.orientation import turn_upright
-from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, decode_png, has_whole_chunks
+from rotated_atss.io.png import Image, can_decode_png, decode_png
+from rotated_atss.io.png_chunks import HEAD_BYTES, has_whole_chunks
 
 _MAX_BUFFER_BYTES = (1 << 31) - 1  # limit of cv2.imdecode
 

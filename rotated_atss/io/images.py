@@ -14,7 +14,8 @@ from rotated_atss.io.decode import decode_image
 from rotated_atss.io.image_header import ImageHeader, check_header, read_header
 from rotated_atss.io.image_reader import choose_reader, open_image, whole_image_bytes
 from rotated_atss.io.pixel_options import PixelOptions
-from rotated_atss.io.png import HEAD_BYTES, Image, can_decode_png, encode_png
+from rotated_atss.io.png import Image, can_decode_png, encode_png
+from rotated_atss.io.png_chunks import HEAD_BYTES
 from rotated_atss.io.raster_reader import RasterReader
 
 IMAGE_FORMATS = ("png", "jpg", "bmp", "tif")

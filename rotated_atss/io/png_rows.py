@@ -12,16 +12,8 @@ import cv2
 import numpy as np
 
 from rotated_atss.io.image_header import damaged_image
-from rotated_atss.io.png import (
-    HEAD_BYTES,
-    PLAIN_CHUNKS,
-    SIGNATURE,
-    Image,
-    deflate_module,
-    has_fast_png,
-    plain_size,
-    unfilter_rows,
-)
+from rotated_atss.io.png import Image, deflate_module, has_fast_png, plain_size, unfilter_rows
+from rotated_atss.io.png_chunks import HEAD_BYTES, PLAIN_CHUNKS, PNG_SIGNATURE
 
 _PIECE = 1 << 20  # bytes of the file that are inflated at once
 _BAND_BYTES = 1 << 24  # filtered rows that are decoded at once
@@ -123,7 +115,7 @@ def can_read_png_rows(path: Path) -> bool:
     with path.open("rb") as file:
         if plain_size(file.read(HEAD_BYTES)) is None:
             return False
-        file.seek(len(SIGNATURE))
+        file.seek(len(PNG_SIGNATURE))
         while True:
             head = file.read(8)
             if len(head) < 8:
@@ -141,7 +133,7 @@ def _iter_image_data(file: BinaryIO, deflate: ModuleType) -> Iterator[bytes]:
         ValueError: The file is truncated, or a checksum is wrong.
         struct.error: The file is truncated.
     """
-    file.seek(len(SIGNATURE))
+    file.seek(len(PNG_SIGNATURE))
     kind = b""
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", file.read(8))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rotated_atss.errors import UserError, printable, quote
-from rotated_atss.io.files import atomic_write, write_bytes
+from rotated_atss.io.files import atomic_write, write_bytes, write_error
 
 JOURNAL = ".unfinished.json"
 """File in the folder of a result whose files have not all been renamed."""
@@ -200,8 +200,7 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
             with suppress(OSError):
                 (folder / name).unlink()
         if isinstance(error, OSError):
-            what = f"cannot be written: {error.strerror}"
-            raise UserError(what, where=folder, hint="check the folder and the free space") from error
+            raise write_error(folder, error) from error
         raise
     complete_result(folder)
 

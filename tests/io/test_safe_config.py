@@ -6,8 +6,8 @@ import pytest
 
 from rotated_atss.configs import config_folder
 from rotated_atss.errors import UserError
+from rotated_atss.io.config_values import check_config_values
 from rotated_atss.io.safe_config import (
-    check_config_values,
     is_packaged_config,
     read_safe_config,
     require_safe_configs,
