@@ -58,7 +58,7 @@ def _imported_modules(custom_imports: Any) -> list[Any]:
     if custom_imports is None:
         return []
     modules = custom_imports.get("imports", []) if isinstance(custom_imports, Mapping) else [custom_imports]
-    return [modules] if isinstance(modules, str) else modules
+    return list(modules) if isinstance(modules, (list, tuple)) else [modules]
 
 
 def _unsafe_values(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,7 @@ def _undecodable_by_opencv(directory: TiffDirectory) -> str:
     if bands > 4 or (depth == 16 and bands == 2):
         return f"{bands} bands of {depth} bits"
     if depth == 16 and color_model not in _DEEP_MODELS:
-        return f"16-bit {_COLOR_MODELS[color_model]}"
+        return f"16-bit {_COLOR_MODELS.get(color_model, 'unknown colors')}"
     if depth == 16 and bands > 1 and directory.value(tiff.PLANAR_CONFIGURATION, 1) == _SEPARATE_PLANES:
         return "16-bit bands in separate planes (INTERLEAVE=BAND)"
     if swaps_axes(directory.orientation):

@@ -49,6 +49,7 @@ def test_values_that_name_registered_classes_are_accepted(values):
         ({"custom_imports": {"imports": "mmdetx.a"}}, "custom_imports must be modules of"),
         ({"custom_imports": "os"}, "custom_imports must be modules of"),
         ({"custom_imports": {"imports": [3]}}, "custom_imports must be modules of"),
+        ({"custom_imports": {"imports": 3}}, "custom_imports must be modules of"),
     ],
 )
 def test_values_that_can_execute_code_are_refused(values, message):
