@@ -195,7 +195,7 @@ def plain_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _iter_image_data(data: memoryview, deflate: ModuleType) -> Iterator[memoryview]:
-    """Iterate over the bodies of the IDAT chunks.
+    """Iterate over the content of the IDAT chunks.
 
     Raises:
         ValueError: A checksum is wrong, or a chunk is not in ``PLAIN_CHUNKS``.
