@@ -1,4 +1,8 @@
-"""Records of the finished jobs of a split, by which the same split continues after it was stopped."""
+"""Records of the finished jobs of a split, from which a stopped split is continued.
+
+A job is an image or a part of a large one. Its key is a digest of its input, so that a record counts only for the same
+image, labels and settings. A file of records has one line of JSON per job.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,14 @@ from rotated_atss.io.files import append_line
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, Tile
 from rotated_atss.tiling.split_settings import SplitSettings
 
-RECORDS = "finished"  # name of the files of records before the shard and the suffix
+RECORDS = "finished"  # start of the names of the files of records; the shard and the suffix follow
 
 
 def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
-    """Return one key per job, equal if and only if the job would write the same tiles: a digest of its input.
+    """Return the key of each job: two jobs have the same key if they write the same tiles.
 
     Args:
-        jobs: The jobs. The content of an image is represented by its path, size in bytes and time of modification.
+        jobs: The jobs. An image is represented by its path, size in bytes and time of the last change.
 
     Example:
         >>> import tempfile
@@ -45,7 +49,7 @@ def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
 
 
 def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | None]]) -> dict[str, str]:
-    """Return what an unfinished split must have in common with the run that continues it, as texts.
+    """Return, as texts by name, the inputs that a run must share with an unfinished split in order to continue it.
 
     Example:
         >>> describe_run(SplitSettings(), [("images", None)])["gaps"]
@@ -73,13 +77,13 @@ def append_record(path: Path, key: str, stats: SplitStats) -> None:
 
 
 def read_records(folder: Path) -> dict[str, SplitStats]:
-    """Read the records of all shards of a split; incomplete lines, as a killed run leaves them, are skipped.
+    """Read the records of all shards of a split; lines that a killed run left incomplete are skipped.
 
     Args:
         folder: The folder of an unfinished split.
 
     Returns:
-        Statistics by the key of the job.
+        Statistics by key of the job.
 
     Example:
         >>> import tempfile
@@ -92,7 +96,7 @@ def read_records(folder: Path) -> dict[str, SplitStats]:
 
 
 def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
-    """Return the files of the tiles of a job, relative to the output folder.
+    """Return the paths of the files of a job's tiles, relative to the output folder.
 
     Example:
         >>> tile_files(SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),)), labeled=True)
@@ -103,7 +107,7 @@ def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
 
 
 def label_bytes(labels: Labels) -> bytes:
-    r"""Return the objects of an image as bytes for a digest.
+    r"""Return the labels of an image as bytes, for a digest.
 
     Example:
         >>> import numpy as np
