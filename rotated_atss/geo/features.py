@@ -113,7 +113,7 @@ class Features:
             >>> Features.from_columns(["P1", "P2"], [None, None], ["ship"], *columns).scores.tolist()
             [0.7, 0.5]
         """
-        order = np.lexsort((class_index, -scores, image_index))
+        order = np.lexsort((class_index, -scores, image_index))  # by the last key first
         return cls(
             tuple(images), tuple(georeferences), tuple(classes), image_index[order], class_index[order], scores[order],
             polygons.reshape(-1, 4, 2)[order],
@@ -223,8 +223,10 @@ def _coordinates_of(georeference: Georeference | None, lon_lat: bool) -> tuple[s
         return PIXELS, None
     if georeference.crs is None or not is_on_earth(georeference.crs):
         return MAP, None if lon_lat else georeference.crs
+    if lon_lat:
+        return KNOWN_CRS, LON_LAT
     name = crs_name(georeference.crs)
-    return KNOWN_CRS, LON_LAT if lon_lat else name if ":" in name else georeference.crs
+    return KNOWN_CRS, name if ":" in name else georeference.crs  # AUTHORITY:CODE, so that equal CRSs share a table
 
 
 def _build_table(features: Features, images: list[int], coordinates: str, crs: str | None, name: str) -> FeatureTable:

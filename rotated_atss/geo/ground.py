@@ -57,7 +57,8 @@ def measure_quadrilaterals(polygons: NDArray[np.float64], georeference: Georefer
     sides_12 = (_distances(p1, p2, georeference) + _distances(p0, p3, georeference)) / 2
     shorter_side_centers = np.where((sides_01 >= sides_12)[:, None], p1 + p2, p2 + p3) / 2
     azimuths, _ = _geodesics((p0 + p1 + p2 + p3) / 4, shorter_side_centers, georeference)
-    headings = np.where(np.isclose(azimuths % 180, 180, rtol=0, atol=1e-9), 0.0, azimuths % 180)
+    headings = azimuths % 180
+    headings = np.where(np.isclose(headings, 180, rtol=0, atol=1e-9), 0.0, headings)  # 180 up to rounding is 0
     return GroundSizes(np.maximum(sides_01, sides_12), np.minimum(sides_01, sides_12), headings)
 
 

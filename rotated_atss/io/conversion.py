@@ -88,7 +88,7 @@ def _read_headers(paths: Sequence[Path]) -> dict[Path, ImageHeader]:
 
 
 def _summarize(paths: Sequence[Path], options: PixelOptions, workers: int) -> dict[Path, NDArray[Any]]:
-    """Return counts (65536,) or quantiles (1001,) of the values of each image, without images that cannot be read."""
+    """Return counts (65536,) or quantiles (1001,) of the values per image; unreadable images are left out."""
     job_bytes = [estimate_decode_bytes(path) for path in paths]
     results = dict(run_jobs(_summarize_image, [(path, options) for path in paths], workers, job_bytes))
     return {paths[index]: summary for index, summary in results.items() if summary is not None}
@@ -130,7 +130,7 @@ def _notes(
         notes.append(f"{_images_have(scaled_by_range, total)} {dtypes} values: {_scaling_text(options)}")
     if options.bands is not None and headers:
         notes.append(f"bands {','.join(map(str, options.bands))} are {'gray' if len(options.bands) == 1 else 'RGB'}")
-        return notes
+        return notes  # alpha and further bands are not used
     with_alpha = [path for path, header in headers.items() if header.alpha]
     with_extra_band = [path for path, header in headers.items() if header.has_extra_band]
     if with_alpha:

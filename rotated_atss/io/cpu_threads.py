@@ -163,7 +163,7 @@ def follow_cpu_load() -> bool:
 
 
 def keep_threads() -> None:
-    """Stop adapting the number of threads, on which results that must be reproducible bit by bit depend.
+    """Stop adapting the number of threads, for results that must be reproducible: their last bits depend on it.
 
     Example:
         >>> keep_threads()

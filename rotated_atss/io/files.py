@@ -216,7 +216,7 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 1) -> Non
 
 
 def atomic_write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write several files of one result: first all under temporary names, then rename all of them.
+    """Write several files of one result: first all of them under temporary names, then rename them.
 
     If the disk is full, or if the process is killed before the renames, the files of an earlier result are unchanged.
     Temporary files that a killed process left behind are removed.

@@ -147,7 +147,7 @@ def estimate_decode_bytes(path: Path) -> int:
     if kind != "whole":
         return max(1, min(whole_image_bytes(header), _band_bytes(header)))
     if header.file_format == "PNG" and _can_decode_png_file(path):
-        return 9 * header.width * header.height + path.stat().st_size
+        return 3 * 3 * header.width * header.height + path.stat().st_size  # three images of three bands
     plain_bands = header.directory is not None and tiff.needs_plain_bands(header.directory)
     return max(1, whole_image_bytes(header) + (2 * path.stat().st_size if plain_bands else 0))
 

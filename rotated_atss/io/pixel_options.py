@@ -25,9 +25,9 @@ class PixelOptions:
 
     Attributes:
         bits: Number of used bits of unsigned 16-bit images, 8 to 16; None counts them in the image.
-        scaling: Rule that maps values of more than 8 bits to 0 to 255. ``auto`` divides unsigned 16-bit values by
-            2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile`` maps the
-            2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
+        scaling: Rule that maps values of other types than unsigned 8-bit to 0 to 255. ``auto`` divides unsigned 16-bit
+            values by 2^(bits - 8) and treats other types as ``percentile``; ``none`` rounds and clips; ``percentile``
+            maps the 2nd to the 98th percentile to 0 to 255; ``(min, max)`` maps these values to 0 to 255.
         bands: Numbers, from 1, of the bands that are red, green and blue, or of the one that is gray. None uses the
             bands that the file calls so, else the first three or the first.
 

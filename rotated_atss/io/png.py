@@ -49,9 +49,9 @@ def decode_png(data: bytes) -> Image | None:
     """Decode a PNG file to the pixels that ``cv2.imdecode`` gives, at least twice as fast.
 
     Returns:
-        (H, W, 3) uint8, BGR. None if OpenCV must decode the file: the optional packages are not installed, the pixels
-        are not 8-bit RGB without interlacing or more than :data:`MAX_PIXELS`, a chunk is not one of
-        :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`, or the file is damaged.
+        (H, W, 3) uint8, BGR. None if OpenCV must decode the file, because the optional packages are not installed or
+        the file is not 8-bit RGB, is interlaced, has more than :data:`MAX_PIXELS` pixels or a chunk that is not in
+        :data:`~rotated_atss.io.png_chunks.PLAIN_CHUNKS`, or is damaged.
 
     Example:
         >>> data = encode_png(np.zeros((2, 3, 3), np.uint8))
@@ -246,7 +246,7 @@ def _unfilter_up(rows: Image) -> Image:
 
 
 def _unfilter_any(filtered: bytes, width: int, height: int, deflate: ModuleType) -> Image | None:
-    """Reverse any filters with pyspng, which reads complete files: one in which the rows are not compressed."""
+    """Reverse any filters with pyspng. It reads complete files only, so the rows become one, without compression."""
     pyspng = _pyspng()
     if pyspng is None:
         return None

@@ -121,7 +121,7 @@ def can_read_png_rows(path: Path) -> bool:
         if plain_size(file.read(HEAD_BYTES)) is None:
             return False
         file.seek(len(PNG_SIGNATURE))
-        while True:
+        while True:  # over the chunks before the pixels
             head = file.read(8)
             if len(head) < 8:
                 return False

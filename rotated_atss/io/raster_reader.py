@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from rotated_atss.io.image_header import ImageHeader, check_header, damaged_imag
 from rotated_atss.io.orientation import orient_georeference, swaps_axes, to_file_window, turn_upright
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.io.png import Image
+from rotated_atss.io.raster_bands import select_bands
 from rotated_atss.io.reader_interface import Access, ImageReader
 from rotated_atss.io.requirements import require
 from rotated_atss.io.row_reader import RowBuffer
@@ -34,7 +34,6 @@ _OFFLINE = {"GDAL_VRT_ENABLE_PYTHON": "NO", "CPL_VSIL_CURL_ALLOWED_FILENAME": "n
 _CACHE_BYTES = 64 << 20  # GDAL's default is 5% of the memory, per process
 _SAMPLE_WINDOWS, _SAMPLE_SIZE = 16, 512  # windows from whose values a scaling is chosen, and their side in pixels
 _MAX_SAMPLE_PIXELS = 1 << 24  # up to this size, a scaling is chosen from the whole image
-_ALPHA = "alpha"
 
 
 class RasterReader(ImageReader):
@@ -72,7 +71,7 @@ class RasterReader(ImageReader):
             sides = self._file.width, self._file.height
             self.width, self.height = sides[::-1] if swaps_axes(self._orientation) else sides
             self.bands = self._file.count
-            self._selection = _select_bands(self._file, options.bands, self.path)
+            self._selection = select_bands(self._file, options.bands, self.path)
             self.dtype = str(self._file.dtypes[self._selection.bands[0] - 1])
             self.georeference = _upright_georeference(self._file, self.path, header)
             self.access = _access(self._file, header)
@@ -166,6 +165,7 @@ def read_georeference(path: Path) -> Georeference | None:
 
 
 def _check_format(path: Path) -> ImageHeader:
+    """Read the header of an image; raise an error if it cannot be read or the format is unknown."""
     header = check_header(path)
     if header is None:
         raise damaged_image(path)
@@ -193,75 +193,10 @@ def _gdal_environment(path: Path, cache_bytes: int = _CACHE_BYTES) -> Iterator[N
         raise damaged_image(path, reason) from error
 
 
-@dataclass(frozen=True)
-class _Selection:
-    """Bands that are read, and how their values become colors.
-
-    Attributes:
-        bands: Numbers of the bands of blue, green and red, or of gray.
-        masks: Numbers of the bands whose masks mark the pixels with data.
-        palette: (N, 3) uint8, BGR, color by value; None without a palette.
-        maximum: Largest value of bands of fewer than 8 bits; otherwise 255.
-        inverted: Whether 0 is white.
-    """
-
-    bands: tuple[int, ...]
-    masks: tuple[int, ...]
-    palette: Image | None = None
-    maximum: int = 255
-    inverted: bool = False
-
-
-def _select_bands(file: Any, requested: tuple[int, ...] | None, path: Path) -> _Selection:
-    """Select the bands of an open rasterio dataset."""
-    colors = [interpretation.name for interpretation in file.colorinterp]
-    if requested is not None and max(requested) > file.count:
-        what = f"the image has {file.count} bands, got band {max(requested)}"
-        raise UserError(what, where=path, hint="change --bands")
-    bands = requested or _default_bands(colors) or (1,)
-    dtypes = {file.dtypes[band - 1] for band in bands}
-    if len(dtypes) > 1 or any("complex" in dtype for dtype in dtypes):
-        what = f"the kind of pixels is not supported, got bands of {' and '.join(sorted(dtypes))}"
-        raise UserError(what, where=path, hint="select others with --bands")
-    is_tiff = file.driver == "GTiff"  # in a damaged JPEG 2000 file, GDAL would read these tags forever
-    bits = int(file.tags(bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8)) if is_tiff else 8
-    return _Selection(
-        bands=bands[::-1],
-        masks=_mask_bands(file, bands, explicit=requested is not None),
-        palette=_palette(file, bands[0]) if colors[bands[0] - 1] == "palette" else None,
-        maximum=(1 << bits) - 1 if bits < 8 else 255,
-        inverted=is_tiff and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
-    )
-
-
-def _default_bands(colors: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of the bands of red, green and blue, or of gray, from the color names of all bands."""
-    if {"red", "green", "blue"} <= set(colors):
-        return tuple(colors.index(color) + 1 for color in ("red", "green", "blue"))
-    not_alpha = tuple(band for band, color in enumerate(colors, 1) if color != _ALPHA)
-    return not_alpha[:3] if len(not_alpha) >= 3 else not_alpha[:1]
-
-
-def _mask_bands(file: Any, bands: Sequence[int], *, explicit: bool) -> tuple[int, ...]:
-    """Return the numbers of the bands whose masks are read. Alpha does not mask bands that the user selected."""
-    flags = {band: {flag.name for flag in file.mask_flag_enums[band - 1]} for band in bands}
-    masked = [band for band in bands if "all_valid" not in flags[band] and not (explicit and _ALPHA in flags[band])]
-    with_shared_mask = [band for band in masked if "per_dataset" in flags[band]]
-    return tuple(with_shared_mask[:1] or masked)
-
-
-def _palette(file: Any, band: int) -> Image:
-    entries = file.colormap(band)
-    palette = np.zeros((max(256, len(entries)), 3), np.uint8)
-    for value, (red, green, blue, _) in entries.items():
-        palette[value] = blue, green, red
-    return palette
-
-
 def _upright_georeference(file: Any, path: Path, header: ImageHeader) -> Georeference | None:
     """Return the georeference of the upright image, from an open rasterio dataset or the files beside it."""
     georeference = None
-    if file.crs is not None or not file.transform.is_identity:  # rasterio's default for files without georeference
+    if file.crs is not None or not file.transform.is_identity:  # the identity without CRS is rasterio's default
         try:
             georeference = Georeference(tuple(file.transform)[:6], None if file.crs is None else _crs_text(file.crs))
         except UserError as error:
@@ -279,6 +214,7 @@ def _crs_text(crs: Any) -> str:
 
 
 def _access(file: Any, header: ImageHeader) -> Access:
+    """Return how GDAL decodes the windows of an image (:class:`rotated_atss.io.reader_interface.ImageReader`)."""
     if header.file_format == "PNG":
         return "sequential"
     in_rows = file.block_shapes[0][1] == file.width and not swaps_axes(header.orientation)

@@ -30,7 +30,7 @@ class Rows(Protocol):
 
 
 class RowBuffer:
-    """Buffer with the rows of the last window, of which the next window reuses those that it covers as well.
+    """Buffer of the rows of the last window: rows that the next window covers as well are not read again.
 
     Args:
         read: Function that returns the rows ``start`` to ``stop`` of the image as (stop - start, W, 3).
@@ -72,9 +72,9 @@ class RowBuffer:
         self._rows[: len(kept)] = kept
         self._start, first = start, start + len(kept)
         while first < stop:
-            last = min((first // self._step + 1) * self._step, stop)
-            self._rows[first - start : last - start] = self._read(first, last)
-            first = last
+            end = min((first // self._step + 1) * self._step, stop)  # at the end of a block, so that none is read twice
+            self._rows[first - start : end - start] = self._read(first, end)
+            first = end
 
 
 class RowReader(ImageReader):

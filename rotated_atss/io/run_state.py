@@ -125,7 +125,9 @@ def plan_moves(
 
 
 def check_journal(journal: Mapping[str, Any], path: Path, folders: Sequence[Path]) -> None:
-    """Raise an error if a journal names files outside the output, as one in a folder from somebody else could.
+    """Raise an error if a journal names files outside the output folders.
+
+    An output folder can come from somebody else; its journal must not move or remove other files.
 
     Args:
         journal: Content of the file that :func:`plan_moves` wrote.
@@ -223,7 +225,7 @@ def write_result(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def complete_result(folder: Path) -> None:
-    """Carry out the renames that a killed :func:`write_result` did not get to.
+    """Carry out the renames that a killed :func:`write_result` has not done.
 
     Example:
         >>> complete_result(Path("no_such_folder"))

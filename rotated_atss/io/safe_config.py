@@ -129,8 +129,9 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
         raise UserError("cannot parse this config", where=f"{path}{line}") from error
     template = _TEMPLATE.search(text)
     if template:
-        where = f"{path}:{text.count(chr(10), 0, template.start()) + 1}"
-        raise UserError(f"a template is no literal, got {quote(template[0])}", where=where, hint=SAFE_CONFIG_HINT)
+        line_number = text.count("\n", 0, template.start()) + 1
+        what = f"a template is no literal, got {quote(template[0])}"
+        raise UserError(what, where=f"{path}:{line_number}", hint=SAFE_CONFIG_HINT)
     return statements, text.split("\n")
 
 

@@ -112,7 +112,7 @@ def folder_lock(out: Path, command: str, shard: Shard | None) -> AbstractContext
     Args:
         out: The output folder.
         command: Name of the command.
-        shard: The shard, or None.
+        shard: The shard; None for a run of all items.
 
     Raises:
         UserError: As :func:`rotated_atss.io.run_lock.run_lock`, if the lock is held for :data:`SHARDS_WAIT_S`.

@@ -151,7 +151,7 @@ def has_mask(file: BinaryIO) -> bool:
     try:
         directories = islice(_iter_directories(file, tags={SUBFILE_TYPE}), _MAX_DIRECTORIES)
         return any(directory.value(SUBFILE_TYPE, 0) & _MASK for directory in directories)
-    except TruncatedFile:  # the first directory is complete, as read_directory has been called
+    except TruncatedFile:  # in a later directory: read_directory has read the first one
         return False
 
 

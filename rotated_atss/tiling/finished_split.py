@@ -19,7 +19,10 @@ from rotated_atss.tiling.split_settings import SplitSettings
 
 
 def input_digest(
-    settings: SplitSettings, sources: Sequence[SourceImage], label_sets: Sequence[Labels | None], formats: Sequence
+    settings: SplitSettings,
+    sources: Sequence[SourceImage],
+    label_sets: Sequence[Labels | None],
+    formats: Sequence[str | None],
 ) -> str:
     """Return a digest of the input of a split, which does not depend on where the folders are.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rotated_atss.errors import UserError, count_of, is_or_are
 from rotated_atss.io.pixel_options import PixelOptions
 from rotated_atss.tiling.manifest_content import ManifestContent
-from rotated_atss.tiling.split_totals import SplitTotals
+from rotated_atss.tiling.split_stats import SplitTotals
 
 MANIFEST = "manifest.json"
 FULL_LABELS = "labelTxt_full"

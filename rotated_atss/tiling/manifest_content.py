@@ -13,7 +13,7 @@ from rotated_atss.coco.json_file import is_finite_number, read_json
 from rotated_atss.errors import UserError, quote
 from rotated_atss.io.bit_depth import MAX_BITS, MIN_BITS
 from rotated_atss.io.pixel_options import AUTO, PixelOptions, check_bands, check_scaling
-from rotated_atss.tiling.split_totals import SplitTotals
+from rotated_atss.tiling.split_stats import SplitTotals
 
 _KIND_NAMES = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
 

@@ -12,9 +12,8 @@ from typing import Any
 from rotated_atss import __version__
 from rotated_atss.tiling.manifest import WRITTEN_BY
 from rotated_atss.tiling.source_images import SourceImage
-from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.split_totals import SplitTotals
+from rotated_atss.tiling.split_stats import SplitStats, sum_stats
 
 FORMAT = 1
 
@@ -69,27 +68,6 @@ def manifest_bytes(
         for tile in sorted(image_stats.tiles, key=lambda tile: tile.name)
     ]
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def sum_stats(stats: Sequence[SplitStats]) -> SplitTotals:
-    """Add up the statistics of all images.
-
-    Example:
-        >>> from rotated_atss.tiling.split_image import SplitStats, Tile
-        >>> sum_stats([SplitStats(100, 80, 2, (), (1,), (Tile("P1__128__0___0", 1, 0),))]).in_no_tile
-        1
-    """
-    tiles = [tile for image_stats in stats for tile in image_stats.tiles]
-    return SplitTotals(
-        images=len(stats),
-        tiles=len(tiles),
-        empty_tiles=sum(tile.objects == 0 for tile in tiles),
-        objects_in_images=sum(image_stats.objects for image_stats in stats),
-        objects_in_tiles=sum(tile.objects for tile in tiles),
-        truncated=sum(tile.truncated for tile in tiles),
-        without_area=sum(len(image_stats.without_area) for image_stats in stats),
-        in_no_tile=sum(len(image_stats.in_no_tile) for image_stats in stats),
-    )
 
 
 def _folder_entry(

@@ -75,7 +75,7 @@ def find_label_format(labels: str | Path, format_name: str = AUTO) -> str:
     try:
         paths = list_label_paths(labels)
     except UserError:
-        return DOTA
+        return DOTA  # its reader reports what is missing
     return recognize_format(paths)
 
 
@@ -180,6 +180,7 @@ def _warn_unused_names(
 
 
 def _to_labels(record: ImageLabels, class_map: Mapping[str, str] | None, classes: Sequence[str] | None) -> Labels:
+    """Convert the labels of an image to DOTA labels: check or rename the classes, and replace spaces in their names."""
     if class_map is None and classes is not None:
         record = check_classes(record, classes)
     names = record.classes if class_map is not None else tuple(map(hyphenate, record.classes))

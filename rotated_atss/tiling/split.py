@@ -25,17 +25,16 @@ from rotated_atss.io.files import check_output_apart
 from rotated_atss.io.processes import available_cores
 from rotated_atss.io.shards import Shard
 from rotated_atss.tiling.finished_split import find_finished_split, input_digest
-from rotated_atss.tiling.manifest_writer import sum_stats
 from rotated_atss.tiling.source_images import SourceImage, pair_folders
 from rotated_atss.tiling.source_labels import AUTO
-from rotated_atss.tiling.split_image import SplitJob, SplitStats
+from rotated_atss.tiling.split_image import SplitJob
 from rotated_atss.tiling.split_input import SplitInput, read_split_input
 from rotated_atss.tiling.split_output import finish_split
 from rotated_atss.tiling.split_plan import count_windows
 from rotated_atss.tiling.split_records import describe_run
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
-from rotated_atss.tiling.split_totals import SplitTotals
+from rotated_atss.tiling.split_stats import SplitStats, SplitTotals, sum_stats
 from rotated_atss.tiling.staging import remove_trash, staged
 
 PathLike = str | Path

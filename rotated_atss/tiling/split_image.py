@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
 from pathlib import Path
@@ -31,6 +31,7 @@ from rotated_atss.tiling.crop import (
 )
 from rotated_atss.tiling.row_bands import RowBand, iter_row_bands
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, Tile
 from rotated_atss.tiling.windows import sliding_windows
 
 _RESOLUTION_DECIMALS = 6
@@ -55,48 +56,6 @@ class SplitJob:
     settings: SplitSettings
     threads: int = 1
     part: tuple[int, int] = (0, 1)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A written tile.
-
-    Attributes:
-        name: Name of the tile, without suffix.
-        objects: Number of its objects.
-        truncated: Number of its objects that exceed the tile.
-    """
-
-    name: str
-    objects: int
-    truncated: int
-
-
-@dataclass(frozen=True)
-class SplitStats:
-    """Statistics of one split image, or of a part of it.
-
-    Attributes:
-        width: Width of the image, pixels.
-        height: Height of the image, pixels.
-        objects: Number of objects in its labels, including zero-area objects.
-        without_area: Line numbers of the zero-area objects in the label file.
-        in_no_tile: Indices of the objects that have an area and belong to no tile.
-        tiles: The written tiles.
-        tiles_per_object: Number of tiles to which each object belongs.
-        suffix: Suffix of the written image files.
-        ground_resolution: Meters per pixel of the image; None if unknown.
-    """
-
-    width: int
-    height: int
-    objects: int
-    without_area: tuple[int, ...]
-    in_no_tile: tuple[int, ...]
-    tiles: tuple[Tile, ...]
-    tiles_per_object: tuple[int, ...] = ()
-    suffix: str = ".png"
-    ground_resolution: float | None = None
 
 
 def split_image(job: SplitJob) -> SplitStats:
@@ -127,39 +86,26 @@ def split_image(job: SplitJob) -> SplitStats:
     tiles_per_object = np.zeros(len(polygons), np.int64)
     with open_image(job.image, job.settings.pixels) as image:
         for rate in job.settings.resampling_rates():
-            width, height, bands = _bands_at_rate(job, image, rate)
+            width, height, iter_bands = _bands_at_rate(job, image, rate)
             windows = _windows_of_part(width, height, job.settings, job.part)
             placement = place_objects(polygons * rate, windows, job.settings.iof_threshold)
             tiles_per_object += np.bincount(placement.objects, minlength=len(polygons))
             # Unlike a generator expression, starmap does not hold a band while the next one is read.
-            batches = starmap(partial(_crops, job, rate, windows, placement), bands(windows))
+            batches = starmap(partial(_crops, job, rate, windows, placement), iter_bands(windows))
             tiles += map_batches_in_threads(partial(_write_tile, job), batches, job.threads)
         resolution = _find_ground_resolution(job, (image.width, image.height), lambda: image.georeference)
     has_area = object_areas(polygons) > MIN_AREA
-    without_area = () if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist())
-    in_no_tile = np.flatnonzero(has_area & (tiles_per_object == 0))
     return SplitStats(
-        image.width, image.height, len(polygons), without_area, tuple(in_no_tile.tolist()), tuple(tiles),
-        tuple(tiles_per_object.tolist()), f".{job.settings.image_format}", resolution,
-    )  # fmt: skip
-
-
-def merge_stats(parts: Sequence[SplitStats]) -> SplitStats:
-    """Merge the statistics of the parts of an image into those of the image.
-
-    Args:
-        parts: Statistics of all parts of one image.
-
-    Example:
-        >>> first = SplitStats(64, 128, 2, (), (1,), (Tile("P1__64__0___0", 1, 0),), (1, 0))
-        >>> second = SplitStats(64, 128, 2, (), (0,), (Tile("P1__64__0___64", 1, 0),), (0, 1))
-        >>> merge_stats([first, second]).in_no_tile
-        ()
-    """
-    tiles = tuple(tile for part in parts for tile in part.tiles)
-    tiles_per_object = tuple(map(sum, zip(*(part.tiles_per_object for part in parts))))
-    in_no_tile = tuple(sorted(set.intersection(*(set(part.in_no_tile) for part in parts))))
-    return replace(parts[0], tiles=tiles, tiles_per_object=tiles_per_object, in_no_tile=in_no_tile)
+        width=image.width,
+        height=image.height,
+        objects=len(polygons),
+        without_area=() if job.labels is None else tuple(job.labels.line_numbers[~has_area].tolist()),
+        in_no_tile=tuple(np.flatnonzero(has_area & (tiles_per_object == 0)).tolist()),
+        tiles=tuple(tiles),
+        tiles_per_object=tuple(tiles_per_object.tolist()),
+        suffix=f".{job.settings.image_format}",
+        ground_resolution=resolution,
+    )
 
 
 def _keep_whole(job: SplitJob) -> SplitStats:
@@ -185,6 +131,7 @@ def _keep_whole(job: SplitJob) -> SplitStats:
 
 
 def _write_whole(job: SplitJob, suffix: str, has_area: Booleans, converted: bool) -> None:
+    """Write the image, converted to PNG or copied, and the labels of the objects that have an area."""
     name, pixels = job.image.stem, job.settings.pixels
     content = encode_image(read_image(job.image, pixels), "png") if converted else read_bytes(job.image)
     write_bytes(job.folder / "images" / f"{name}{suffix}", content)
@@ -265,6 +212,7 @@ def _crops(
 
 
 def _write_tile(job: SplitJob, crop: _Crop) -> Tile:
+    """Write the image of a tile and its labels."""
     x_start, y_start, x_stop, y_stop = crop.window
     pixels = crop_window(crop.band.crop(crop.window), [0, 0, x_stop - x_start, y_stop - y_start], job.settings.padding)
     tile = encode_image(pixels, job.settings.image_format)

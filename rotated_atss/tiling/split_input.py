@@ -61,7 +61,7 @@ def read_split_input(
         folders: Pairs of image folder and label folder, as :func:`rotated_atss.tiling.source_images.pair_folders`
             returns them.
         label_format: Format of the labels, or ``auto``.
-        classes: As for :func:`rotated_atss.tiling.split.split_dota`, like the other arguments.
+        classes: Accepted class names, a DOTA version or another dataset; None accepts any name.
         class_map: New class name by old name.
         fit_polygons: Replace polygons without four corners by their minimum-area rectangles.
         image_lists: Text files that name the images to split.

@@ -12,10 +12,10 @@ from rotated_atss.errors import UserError, is_or_are
 from rotated_atss.io.files import atomic_write, write_bytes
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST
 from rotated_atss.tiling.manifest_writer import manifest_bytes
-from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_input import SplitInput
 from rotated_atss.tiling.split_run import SplitRun
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats
 from rotated_atss.tiling.staging import Stage
 
 

@@ -73,6 +73,7 @@ def estimate_job_bytes(job: SplitJob) -> int:
 
 
 def _count_parts(image: Path, settings: SplitSettings) -> int:
+    """Return the number of parts into which an image is divided."""
     windows_per_rate = _windows_from_header(image, settings)
     num_windows = sum(map(len, windows_per_rate))
     if settings.whole_images or _is_resampled(settings) or num_windows < 2 * WINDOWS_PER_PART:

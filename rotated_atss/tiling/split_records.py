@@ -18,14 +18,15 @@ from rotated_atss import __version__
 from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import append_line
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, Tile
+from rotated_atss.tiling.split_image import SplitJob
 from rotated_atss.tiling.split_settings import SplitSettings
+from rotated_atss.tiling.split_stats import SplitStats, Tile
 
 RECORDS = "finished"  # start of the names of the files of records; the shard and the suffix follow
 
 
 def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
-    """Return the key of each job: two jobs have the same key if they write the same tiles.
+    """Return the key of each job, which is the same for jobs with the same image, labels, settings and part.
 
     Args:
         jobs: The jobs. An image is represented by its path, size in bytes and time of the last change.
@@ -134,6 +135,7 @@ def _iter_records(path: Path) -> Iterator[tuple[str, SplitStats]]:
 
 
 def _image_digest(job: SplitJob) -> str:
+    """Return a digest of the image of a job, its labels and the settings."""
     try:
         status = os.stat(job.image)
     except OSError as error:

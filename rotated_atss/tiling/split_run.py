@@ -8,9 +8,10 @@ from dataclasses import replace
 from rotated_atss.errors import add_hint, count_of
 from rotated_atss.io.processes import MAX_MEMORY_BYTES, run_jobs
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.tiling.split_image import SplitJob, SplitStats, merge_stats, split_image
+from rotated_atss.tiling.split_image import SplitJob, split_image
 from rotated_atss.tiling.split_plan import divide_job, estimate_job_bytes
 from rotated_atss.tiling.split_records import job_keys
+from rotated_atss.tiling.split_stats import SplitStats, merge_stats
 from rotated_atss.tiling.staging import Stage
 
 

@@ -4,7 +4,7 @@ The temporary folder is ``split.partial`` in the output folder. It holds the til
 record per finished job. A run that is stopped at any time leaves it behind, and the next run with the same description
 continues. This holds for processes that are killed, not for a power failure: nothing is flushed to the disk explicitly.
 
-The final move can be killed at any step. Its steps are:
+The final move has five steps. If it is killed at any of them, the next run completes it:
 
 1. The manifest is written to ``split.partial``: the split is complete.
 2. The parts of an earlier split in the output folder are removed, its manifest first.
@@ -28,13 +28,13 @@ from rotated_atss.io.files import write_bytes
 from rotated_atss.io.run_state import first_difference, read_state
 from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
-from rotated_atss.tiling.split_image import SplitStats
 from rotated_atss.tiling.split_records import RECORDS, append_record, read_records, tile_files
+from rotated_atss.tiling.split_stats import SplitStats
 
-PARTIAL = "split.partial"
 COMMAND = "split"
-RUN = "run.json"
-MOVING = "moving"
+PARTIAL = "split.partial"
+RUN = "run.json"  # description of the run, in the temporary folder
+MOVING = "moving"  # empty file in the temporary folder from step 3 on
 PARTS = ("images", "labelTxt", FULL_LABELS, MANIFEST)
 """Parts of a split, in the order in which they are moved: the manifest marks a complete split."""
 

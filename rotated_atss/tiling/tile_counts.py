@@ -66,8 +66,8 @@ def count_tiles(
         objects_per_tile, cut[objects], in_no_tile[objects] = _count_image(polygons[objects], (width, height), settings)
         return objects_per_tile
 
-    objects_per_tile = map_in_threads(count_image, range(len(image_wh)), workers)
-    return TileCounts(np.concatenate([np.zeros(0, np.int64), *objects_per_tile]), cut, in_no_tile)
+    counts_per_image = map_in_threads(count_image, range(len(image_wh)), workers)
+    return TileCounts(np.concatenate([np.zeros(0, np.int64), *counts_per_image]), cut, in_no_tile)
 
 
 def _count_image(
