@@ -85,8 +85,8 @@ def _read_layer(path: Path, pyogrio: Any, name: str) -> PolygonLayer:
     is_polygonal = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
     is_polygonal &= ~shapely.is_empty(geometries)
     polygonal = np.flatnonzero(is_polygonal)
-    polygons, multipolygon_index = shapely.get_parts(geometries[polygonal], return_index=True)
-    feature_index = polygonal[multipolygon_index]  # feature of each polygon
+    polygons, index_in_polygonal = shapely.get_parts(geometries[polygonal], return_index=True)
+    feature_index = polygonal[index_in_polygonal]  # feature of each polygon
     rings = np.empty(len(polygons), object)
     rings[:] = [shapely.get_coordinates(ring)[:-1] for ring in shapely.get_exterior_ring(polygons)]
     notes: Counter[tuple[str, str]] = Counter()

@@ -47,7 +47,7 @@ def run_on_cluster(
     """
     import distributed
 
-    waiting = list(reversed(order))
+    waiting = list(reversed(order))  # the next job is the last entry
     with connect(address) as client:
         running: dict[Future, int] = {}  # future -> index of its job
         try:

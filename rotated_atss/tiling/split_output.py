@@ -42,7 +42,7 @@ def finish_split(stage: Stage, run: SplitRun, settings: SplitSettings, data: Spl
         run.update()
     stats = [image_stats for image_stats in run.stats() if image_stats is not None]
     is_finished = len(stats) == run.num_images
-    if stage.is_moving and not is_finished:
+    if stage.is_moving and not is_finished:  # an earlier run was moving a split of other images or labels
         stage.commit()
         what = "the output folder contains a finished split of other images or labels"
         raise UserError(what, where=stage.out, hint="pass --overwrite to replace it")
