@@ -20,7 +20,7 @@ from rotated_atss.dota.labels import Labels
 from rotated_atss.dota.task1_evaluation import IOU_THRESHOLDS
 from rotated_atss.errors import count_of, printable
 from rotated_atss.report.build import MAX_IMAGES, write_report
-from rotated_atss.report.image_files import find_images
+from rotated_atss.report.image_files import find_images_by_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def _report(
         dataset=dataset, iou_thresholds=iou_thresholds, detections=str(options.detections),
         labels=[str(path) for path in options.labels], score_threshold=options.score, assignment=options.assignment,
     )  # fmt: skip
-    images = find_images(data.images, options.images)
+    images = find_images_by_id(data.images, options.images)
     if options.images:
         log(_found(len(images), data.images, options.images))
     report = build_report(data, ap, settings, workers=options.workers)

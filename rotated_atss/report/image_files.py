@@ -8,7 +8,7 @@ from pathlib import Path
 from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
 
 
-def find_images(ids: Iterable[str], folders: Sequence[str | Path]) -> dict[str, Path]:
+def find_images_by_id(ids: Iterable[str], folders: Sequence[str | Path]) -> dict[str, Path]:
     """Find the image files of image ids in folders.
 
     Args:
@@ -25,7 +25,7 @@ def find_images(ids: Iterable[str], folders: Sequence[str | Path]) -> dict[str, 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "P1.png").touch()
-        ...     sorted(find_images(["P1", "P2"], [folder]))
+        ...     sorted(find_images_by_id(["P1", "P2"], [folder]))
         ['P1']
     """
     by_stem: dict[str, Path] = {}

@@ -1,6 +1,7 @@
 """Invalid input and interrupted runs of splitting: the error messages, and that the same call continues."""
 
 import errno
+import contextlib
 import os
 import shutil
 import signal
@@ -249,7 +250,9 @@ def test_killed_run_continues(tmp_path, make_folder, split, tree, when):
         if when == "first tile":
             return list((partial / "images").glob("*.png"))
         if when == "manifest":
-            return list(partial.glob("*manifest.json*")) or (out / "manifest.json").exists()
+            with contextlib.suppress(FileNotFoundError):  # a complete split removes the folder
+                return list(partial.glob("*manifest.json*")) or (out / "manifest.json").exists()
+            return True
         records = partial / "finished.jsonl"
         return records.exists() and records.read_bytes().count(b"\n") >= 2
 

@@ -19,12 +19,8 @@ from rotated_atss.detection.engine.build_errors import build_errors, one_line
 from rotated_atss.detection.engine.checkpoint_io import restrict_checkpoint_loading
 from rotated_atss.detection.engine.registered_types import restrict_to_registered_types
 from rotated_atss.errors import UserError
-from rotated_atss.io.safe_config import (
-    check_config_values,
-    is_packaged_config,
-    read_safe_config,
-    safe_configs_required,
-)
+from rotated_atss.io.config_values import check_config_values
+from rotated_atss.io.safe_config import is_packaged_config, read_safe_config, safe_configs_required
 
 
 def load_config(config: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
