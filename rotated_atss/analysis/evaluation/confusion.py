@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,21 @@ class Confusion:
     matrix: np.ndarray
     detections: np.ndarray
     objects: np.ndarray
+
+
+def matrix_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of the rows and columns: the classes and the background.
+
+    The background is put in parentheses if a class has its name, so that all names differ.
+
+    Example:
+        >>> matrix_names(["ship"]), matrix_names(["ship", "background"])
+        (['ship', 'background'], ['ship', 'background', '(background)'])
+    """
+    extra = BACKGROUND
+    while extra in classes:
+        extra = f"({extra})"
+    return [*classes, extra]
 
 
 def build_confusion(data: EvaluationData, overlaps: Overlaps, matches: Matches, score_threshold: float) -> Confusion:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rotated_atss import __version__
-from rotated_atss.analysis.evaluation.confusion import BACKGROUND
+from rotated_atss.analysis.evaluation.confusion import matrix_names
 from rotated_atss.analysis.evaluation.counts import Counts
 from rotated_atss.analysis.evaluation.curves import ScoreCurve, thin
 from rotated_atss.analysis.evaluation.error_kinds import KINDS
@@ -55,7 +55,7 @@ def report_to_json(report: EvaluationReport) -> dict[str, Any]:
             "classes": _classes(report),
             "curves": {name: _curve(curve) for name, curve in report.curves.items()},
             "confusion": {
-                "classes": [*report.data.classes, BACKGROUND],
+                "classes": matrix_names(report.data.classes),
                 "matrix": report.confusion.matrix.tolist(),
                 "score_threshold": report.score_threshold,
                 "iou_threshold": IOU_THRESHOLD,
