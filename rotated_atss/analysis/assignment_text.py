@@ -1,4 +1,4 @@
-"""Text of an assignment: the objects of an image with their positives, and Algorithm 1 with an object's numbers."""
+"""Format label assignment as text: a table of objects with their positives, and the steps of ATSS for one object."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def positives_per_level(gt_index: Tensor, level_sizes: Sequence[int], num_gts: i
     """Count the positives of each ground-truth box on each level.
 
     Args:
-        gt_index: (A,) result of an assigner, level after level.
-        level_sizes: Number of priors per level.
-        num_gts: G.
+        gt_index: (A,) result of an assigner: index of the ground-truth box of each prior, or a negative value. Priors
+            are sorted by level.
+        level_sizes: Number of priors of each of the L levels.
+        num_gts: Number G of ground-truth boxes.
 
     Returns:
         (G, L) int64.
@@ -37,14 +38,14 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
     """Format a table of the objects of an image with their positives.
 
     Args:
-        boxes: (G, 5) or (G, 4) in pixels.
+        boxes: (G, 5) ``cx, cy, w, h, angle`` in pixels and radians, or (G, 4) ``x1, y1, x2, y2``.
         names: Class name of each box.
         counts: (G, L) positives per level.
         strides: Stride of each level in pixels.
 
     Returns:
-        A line of column titles and a line per object: index, class, width and height, angle in degrees, positives in
-        total and per stride.
+        A header and one line per object: index, class, width and height, angle in degrees, number of positives in
+        total and per level.
 
     Example:
         >>> import torch
@@ -66,7 +67,7 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
 
 
 def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
-    r"""Format Algorithm 1 of the ATSS paper with the numbers of an object, one line per step.
+    r"""Format the steps of Algorithm 1 of the ATSS paper with the values for one object.
 
     Args:
         trace: Trace of the object.
