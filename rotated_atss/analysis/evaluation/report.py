@@ -59,7 +59,7 @@ class EvaluationReport:
         data: Detections and objects.
         overlaps: Overlapping pairs of detections and objects.
         matches: Matches of the metric.
-        kinds: Kinds of errors of the false positives.
+        error_kinds: Kinds of errors of the false positives.
         score_threshold: Score threshold of all counts.
         curves: Curves by class name; the curve of all detections together is that of :data:`ALL_CLASSES`.
         confusion: Confusion matrix.
@@ -74,7 +74,7 @@ class EvaluationReport:
     data: EvaluationData
     overlaps: Overlaps = field(repr=False)
     matches: Matches = field(repr=False)
-    kinds: ErrorKinds = field(repr=False)
+    error_kinds: ErrorKinds = field(repr=False)
     score_threshold: float
     curves: dict[str, ScoreCurve] = field(repr=False)
     confusion: Confusion
@@ -138,18 +138,18 @@ def build_report(
     threshold = best_threshold(curves[ALL_CLASSES]) if settings.score_threshold is None else settings.score_threshold
     if not np.isfinite(threshold):
         raise UserError(f"the score threshold must be finite, got {threshold}")
-    kinds = find_error_kinds(data, overlaps, matches)
+    error_kinds = find_error_kinds(data, overlaps, matches)
     return EvaluationReport(
         settings=settings,
         ap=ap,
         data=data,
         overlaps=overlaps,
         matches=matches,
-        kinds=kinds,
+        error_kinds=error_kinds,
         score_threshold=threshold,
         curves=curves,
         confusion=build_confusion(data, overlaps, matches, threshold),
-        errors=build_error_table(data, matches, kinds, threshold),
+        errors=build_error_table(data, matches, error_kinds, threshold),
         groups=build_groups(data, matcher, matches, threshold),
         calibration=build_calibration(data.detections.scores, matches.true_positives, matches.false_positives),
         images=build_image_table(data, matches, threshold),

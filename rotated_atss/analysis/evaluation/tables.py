@@ -95,7 +95,7 @@ def detections_table(report: EvaluationReport) -> str:
     data, detections = report.data, report.data.detections
     ious, gt_index = object_ious(report)
     states = detection_states(report)
-    kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.kinds.kind.tolist()]
+    kinds = [KINDS[kind] if kind >= 0 else "" for kind in report.error_kinds.kind.tolist()]
     first_of_image = np.searchsorted(data.objects.images, np.arange(len(data.images)))
     numbers = gt_index - first_of_image[detections.images] if len(detections) else gt_index
     objects = [number if gt >= 0 else "" for number, gt in zip(numbers.tolist(), gt_index.tolist())]
@@ -136,7 +136,7 @@ def object_ious(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray]:
         ious, gt_index = object_ious(report)
     """
     overlaps = report.overlaps
-    known = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.kinds.target)
+    known = np.where(report.matches.gt_index >= 0, report.matches.gt_index, report.error_kinds.target)
     best = find_best_objects(overlaps.det_index, overlaps.gt_index, overlaps.ious, len(known))
     gt_index = np.where(known >= 0, known, best.gt_index)
     pairs = overlaps.take(overlaps.gt_index == gt_index[overlaps.det_index])
