@@ -10,7 +10,7 @@ from rotated_atss.io.png import Image
 
 
 def copy_as_bgr(image: Any) -> Image:
-    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, as (H, W, 3) BGR.
+    """Copy a uint8 image, (H, W, 3) BGR or (H, W) gray, to (H, W, 3) BGR.
 
     Raises:
         UserError: The image has another shape or dtype.
@@ -22,6 +22,10 @@ def copy_as_bgr(image: Any) -> Image:
 
 
 def check_count(name: str, values: Sized | None, count: int, item: str = "polygon") -> None:
-    """Raise UserError unless there is one value per item, or no values at all."""
+    """Check that there are as many values as items; None for no values is allowed.
+
+    Raises:
+        UserError: The numbers differ.
+    """
     if values is not None and len(values) != count:
         raise UserError(f"{name} must have one entry per {item}, got {len(values)} for {count_of(count, item)}")
