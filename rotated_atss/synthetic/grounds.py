@@ -14,12 +14,12 @@ TANK_PAINT = [rgb(234, 235, 232), rgb(234, 235, 232), rgb(214, 210, 196), rgb(19
 
 
 def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Color] | None = None) -> Sprite:
-    """Create a tennis court of 84 x 39 pixels; its box ends at the outer lines.
+    """Create a tennis court of 84 x 39 pixels; its box contains the outer lines, but not the surround.
 
     Args:
         rng: Random generator.
         scale: Size relative to the default.
-        paints: Colors of the court and its surround; None draws them.
+        paints: Colors of the court and its surround; None for random ones.
 
     Example:
         >>> tennis_court(np.random.default_rng(0), scale=1.0).extent
@@ -53,7 +53,7 @@ def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a basketball court of 62 x 33 pixels; its box ends at the outer lines.
+    """Create a basketball court of 62 x 33 pixels; its box contains the outer lines, but not the surround.
 
     Example:
         >>> basketball_court(np.random.default_rng(0), scale=1.0).extent
@@ -67,11 +67,11 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
     sprite.fill(ellipse(width * 0.34, width * 0.34), key)
     for side in (-1, 1):
         x = side * length / 2
-        sprite.fill(rect(length * 0.2, width * 0.36, x - side * length * 0.1), key)
-        sprite.line(
-            arc(width * 0.40, -np.pi / 2, np.pi / 2) * (side * -1, 1) + (x - side * length * 0.055, 0), WHITE, 0.8
-        )
-        sprite.line(rect(length * 0.2, width * 0.36, x - side * length * 0.1), WHITE, 0.7, closed=True)
+        key_area = rect(length * 0.2, width * 0.36, x - side * length * 0.1)
+        three_point_line = arc(width * 0.40, -np.pi / 2, np.pi / 2) * (-side, 1) + (x - side * length * 0.055, 0)
+        sprite.fill(key_area, key)
+        sprite.line(three_point_line, WHITE, 0.8)
+        sprite.line(key_area, WHITE, 0.7, closed=True)
     sprite.line([(0, -width / 2), (0, width / 2)], WHITE, 0.8)
     sprite.line(ellipse(width * 0.34, width * 0.34), WHITE, 0.8, closed=True)
     sprite.line(rect(length - 1, width - 1), WHITE, 1.0, closed=True)
@@ -79,7 +79,7 @@ def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
-    """Create a baseball infield of 84 pixels per side, aligned with the foul lines, home plate at the rear left.
+    """Create a baseball infield of about 84 pixels per side; home plate is at the rear left, its sides are foul lines.
 
     Example:
         >>> baseball_diamond(np.random.default_rng(0), scale=1.0).name
@@ -96,16 +96,17 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     low, high = home + inset, home + inset + base
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _bases(sprite, low, high, dirt)
-    for end in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
-        sprite.line(np.array(end) + 1.0, WHITE, 0.8, alpha=0.8)
+    for foul_line in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
+        sprite.line(np.array(foul_line) + 1.0, WHITE, 0.8, alpha=0.8)
     return sprite
 
 
 def _bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
-    middle, reach = (low + high) / 2, (high - low) * 0.17
+    """Add the bases at the corners of a square from ``low`` to ``high`` along both axes, and the pitcher's mound."""
+    middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
-        sprite.fill(ellipse(reach * 1.7, reach * 1.7, x, y, sides=24), dirt)
-    sprite.fill(ellipse(reach, reach, middle, middle, sides=20), shade(dirt, 1.05))
+        sprite.fill(ellipse(mound_diameter * 1.7, mound_diameter * 1.7, x, y, sides=24), dirt)
+    sprite.fill(ellipse(mound_diameter, mound_diameter, middle, middle, sides=20), shade(dirt, 1.05))
     for x, y in ((low, low), (high, low), (high, high), (low, high), (middle, middle)):
         sprite.fill(rect(2.0, 2.0, x, y), WHITE)
 
@@ -137,9 +138,9 @@ def _pool_outline(rng: np.random.Generator, length: float, width: float) -> Poin
         return rounded_rect(length, width, 2.5)
     if kind == "oval":
         return ellipse(length, width)
-    turn = np.arange(48) * (2 * np.pi / 48)
-    dent = 1 - 0.30 * np.exp(-((turn - np.pi / 2) ** 2) / 0.25)
-    return np.stack([length / 2 * np.cos(turn), width / 2 * np.sin(turn) * dent], axis=1)
+    angles = np.arange(48) * (2 * np.pi / 48)
+    dent = 1 - 0.30 * np.exp(-((angles - np.pi / 2) ** 2) / 0.25)
+    return np.stack([length / 2 * np.cos(angles), width / 2 * np.sin(angles) * dent], axis=1)
 
 
 def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = None) -> Sprite:
@@ -154,7 +155,8 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
     wall = ellipse(2 * radius, 2 * radius, sides=64)
     sprite = Sprite.of(wall, "storage-tank", height=radius * 0.75)
     sprite.fill(wall, shade(paint, 0.74))
-    (_cone_roof if rng.random() < 0.65 else _floating_roof)(sprite, radius, paint)
+    add_roof = _cone_roof if rng.random() < 0.65 else _floating_roof
+    add_roof(sprite, radius, paint)
     stairs = arc(radius - 0.8, *(rng.uniform(0, 6.28) + np.array([0.0, 0.9])))
     sprite.line(stairs, shade(paint, 0.5), 1.1)
     return sprite
