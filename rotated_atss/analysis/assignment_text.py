@@ -57,12 +57,13 @@ def format_objects(boxes: Tensor, names: Sequence[str], counts: Tensor, strides:
     width = max([7, *(len(name) for name in names)])
     titles = f"{f'stride {strides[0]:g}':>9}" + "".join(f"{stride:>7g}" for stride in strides[1:])
     lines = [f"object  {'class':<{width}}  {'w x h, px':>11}  {'angle, deg':>11}  {'positives':>9}  {titles}"]
-    for index, (name, box, row) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
-        wh = box[2:4] if len(box) == 5 else (box[2] - box[0], box[3] - box[1])
-        angle = f"{math.degrees(box[4]):.1f}" if len(box) == 5 else "-"
-        per_level = f"{row[0]:>9}" + "".join(f"{count:>7}" for count in row[1:])
-        size = f"{wh[0]:.0f} x {wh[1]:.0f}"
-        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(row):>9}  {per_level}")
+    for index, (name, box, level_counts) in enumerate(zip(names, boxes.tolist(), counts.tolist())):
+        is_oriented = len(box) == 5
+        box_w, box_h = box[2:4] if is_oriented else (box[2] - box[0], box[3] - box[1])
+        size = f"{box_w:.0f} x {box_h:.0f}"
+        angle = f"{math.degrees(box[4]):.1f}" if is_oriented else "-"
+        per_level = f"{level_counts[0]:>9}" + "".join(f"{count:>7}" for count in level_counts[1:])
+        lines.append(f"{index:>6}  {name:<{width}}  {size:>11}  {angle:>11}  {sum(level_counts):>9}  {per_level}")
     return "\n".join(lines)
 
 
@@ -89,7 +90,8 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
     """
     if not trace.is_valid:
         return ["positives    0, because the object has no area"]
-    above, inside = int(trace.above_threshold.sum()), int((trace.above_threshold & trace.center_inside).sum())
+    num_above = int(trace.above_threshold.sum())
+    num_inside = int((trace.above_threshold & trace.center_inside).sum())
     lowest, highest = (float(trace.iou.min()), float(trace.iou.max())) if len(trace.iou) else (0.0, 0.0)
     levels, nearest = count_of(trace.num_levels, "level"), f"k = {trace.topk} nearest priors"
     if trace.priors_per_location > 1:
@@ -100,7 +102,7 @@ def format_trace(trace: AssignmentTrace, strides: Sequence[float]) -> list[str]:
         f"line 8       mean m = {trace.mean:.3f}",
         f"line 9       standard deviation v = {trace.deviation:.3f}",
         f"line 10      threshold t = m + v = {trace.threshold:.3f}",
-        f"lines 11-15  IoU >= t: {count_of(above, 'candidate')}; center inside: {inside}; "
+        f"lines 11-15  IoU >= t: {count_of(num_above, 'candidate')}; center inside: {num_inside}; "
         f"lost to other objects: {int(trace.is_lost.sum())}",
         f"positives    {_per_level(trace, strides)}",
     ]

@@ -75,7 +75,7 @@ class AssignmentTrace:
 
     @property
     def is_lost(self) -> Tensor:
-        """Whether each candidate meets both conditions but is assigned to another box, (K,) bool.
+        """Whether each candidate passes the threshold and the center test, but is assigned to another box, (K,) bool.
 
         The other box has a higher IoU with the prior or, if the IoUs are equal, a lower index.
         """

@@ -76,7 +76,7 @@ def check_max_dets(max_dets: Sequence[int]) -> tuple[int, ...]:
     """Check that there are three maximum numbers of detections: positive integers in ascending order.
 
     Raises:
-        UserError: The numbers are others.
+        UserError: The numbers do not meet this condition.
 
     Example:
         >>> check_max_dets([1, 10, 100])

@@ -73,17 +73,17 @@ def iter_tiles(reader: ImageReader) -> Iterator[tuple[int, int, int, Image]]:
     """
     last_level = count_levels(reader.width, reader.height) - 1
     num_rows = -(-reader.height // TILE_PX)  # rows of tiles of the last level
-    upper_halves: dict[int, Image] = {}  # level -> upper half of a row of tiles of the level below it
+    upper_halves: dict[int, Image] = {}  # by level, reduced to half the size
     for row, band in enumerate(reader.iter_rows(TILE_PX)):
-        for level in range(last_level, -1, -1):
+        for level in range(last_level, -1, -1):  # from the finest level, which has the size of the image
             for column, start in enumerate(range(0, band.shape[1], TILE_PX)):
                 yield level, column, row, band[:, start : start + TILE_PX]
             is_last_row = row == -(-num_rows // 2 ** (last_level - level)) - 1
             reduced = average_blocks(band, 2)
+            # two rows of tiles of this level become one row of the next coarser level
             if row % 2 == 0 and not is_last_row:
-                upper_halves[level] = reduced  # waits for the lower half, from the next row of tiles
+                upper_halves[level] = reduced
                 break
-            # two rows of tiles of this level become one of the level below
             band = np.concatenate([upper_halves.pop(level), reduced]) if row % 2 else reduced
             row //= 2
 

@@ -1,4 +1,4 @@
-"""Content of a viewer page: an image, its ground-truth objects and its detections."""
+"""The content of a viewer page: an image, its ground-truth objects and its detections."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ViewerDetection:
         polygon: x1 y1 ... x4 y4, pixels.
         class_name: Predicted class.
         score: Confidence, 0 to 1.
-        iou: IoU with the matched object, or else the highest IoU with an object of any class, 0 to 1.
+        iou: IoU with the matched object or the object of the error, or else the highest IoU with any object, 0 to 1.
         state: ``tp`` for a true positive, ``fp`` for a false positive, ``ignored`` if the metric counts it as neither.
         error: Kind of error of a false positive; empty if there is none.
     """

@@ -1,4 +1,4 @@
-"""Sprites of airplanes and helicopters."""
+"""Create the sprites of airplanes and helicopters."""
 
 import numpy as np
 

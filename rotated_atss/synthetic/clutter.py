@@ -1,4 +1,4 @@
-"""Sprites of unlabeled objects: trees, buildings, sheds, crates."""
+"""Create the sprites of unlabeled objects: trees, buildings, sheds and crates."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Sprites of courts, baseball diamonds, pools and storage tanks."""
+"""Create the sprites of courts, baseball diamonds, pools and storage tanks."""
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def tennis_court(rng: np.random.Generator, scale: float, paints: tuple[Color, Co
         sprite.line([(-length / 2, singles), (length / 2, singles)], WHITE, 0.8)
         sprite.line([(service, -width * 0.375), (service, width * 0.375)], WHITE, 0.8)
     sprite.line([(-length * 0.27, 0), (length * 0.27, 0)], WHITE, 0.8)
+    # the net next to its shadow
     sprite.line([(1.0, -width * 0.54), (1.0, width * 0.54)], rgb(40, 48, 46), 1.2, alpha=0.6)
     sprite.line([(0, -width * 0.54), (0, width * 0.54)], rgb(226, 228, 226), 0.8)
     return sprite
@@ -48,8 +49,8 @@ def tennis_paints(rng: np.random.Generator) -> tuple[Color, Color]:
         >>> len(tennis_paints(np.random.default_rng(0)))
         2
     """
-    which = int(rng.integers(len(TENNIS_COURT)))
-    return pick(rng, [TENNIS_COURT[which]], 6), pick(rng, [TENNIS_SURROUND[which]], 6)
+    index = int(rng.integers(len(TENNIS_COURT)))
+    return pick(rng, [TENNIS_COURT[index]], 6), pick(rng, [TENNIS_SURROUND[index]], 6)
 
 
 def basketball_court(rng: np.random.Generator, scale: float) -> Sprite:
@@ -92,8 +93,8 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
     fan = np.concatenate([[[home, home]], arc(side, 0.0, np.pi / 2, home, home, sides=28)])
     sprite = Sprite.of(fan, "baseball-diamond")
     sprite.fill(fan, dirt, grain=4.0)
-    base, inset = side * 0.58, side * 0.10
-    low, high = home + inset, home + inset + base
+    low = home + side * 0.10  # the bases are the corners of a square from low to high along both axes
+    high = low + side * 0.58
     sprite.fill(quad_of((low + 3, low + 3, high - 3, high - 3)), grass, grain=4.0)
     _bases(sprite, low, high, dirt)
     for foul_line in ([(home, home), (side / 2 - 2, home)], [(home, home), (home, side / 2 - 2)]):
@@ -102,7 +103,7 @@ def baseball_diamond(rng: np.random.Generator, scale: float) -> Sprite:
 
 
 def _bases(sprite: Sprite, low: float, high: float, dirt: Color) -> None:
-    """Add the bases at the corners of a square from ``low`` to ``high`` along both axes, and the pitcher's mound."""
+    """Add the bases, and the pitcher's mound between them."""
     middle, mound_diameter = (low + high) / 2, (high - low) * 0.17
     for x, y in ((low, low), (high, low), (high, high), (low, high)):
         sprite.fill(ellipse(mound_diameter * 1.7, mound_diameter * 1.7, x, y, sides=24), dirt)
@@ -122,12 +123,14 @@ def swimming_pool(rng: np.random.Generator, scale: float) -> Sprite:
     width = length * rng.uniform(0.48, 0.62)
     water = pick(rng, [rgb(86, 190, 206), rgb(70, 168, 200), rgb(110, 204, 208)], 7)
     outline = _pool_outline(rng, length, width)
-    inner = (outline - outline.mean(axis=0)) * ((length - 4) / length, (width - 4) / width) + outline.mean(axis=0)
+    center = outline.mean(axis=0)
+    basin = (outline - center) * ((length - 4) / length, (width - 4) / width) + center
+    deep_end = basin * 0.72 + (length * 0.05, 0)
     sprite = Sprite.of(outline, "swimming-pool")
     sprite.fill(outline, pick(rng, [rgb(222, 214, 198), rgb(236, 234, 228)], 5))
-    sprite.fill(inner, water, grain=4.0)
-    sprite.fill(inner * 0.72 + (length * 0.05, 0), shade(water, 0.90), alpha=0.6)
-    sprite.line(inner, shade(water, 0.72), 0.7, closed=True)
+    sprite.fill(basin, water, grain=4.0)
+    sprite.fill(deep_end, shade(water, 0.90), alpha=0.6)
+    sprite.line(basin, shade(water, 0.72), 0.7, closed=True)
     sprite.fill(rect(length * 0.05, width * 0.26, -length * 0.40), rgb(228, 240, 240), alpha=0.8)
     return sprite
 
@@ -157,17 +160,17 @@ def storage_tank(rng: np.random.Generator, scale: float, radius: float | None = 
     sprite.fill(wall, shade(paint, 0.74))
     add_roof = _cone_roof if rng.random() < 0.65 else _floating_roof
     add_roof(sprite, radius, paint)
-    stairs = arc(radius - 0.8, *(rng.uniform(0, 6.28) + np.array([0.0, 0.9])))
-    sprite.line(stairs, shade(paint, 0.5), 1.1)
+    stairs_start = rng.uniform(0, 6.28)
+    sprite.line(arc(radius - 0.8, stairs_start, stairs_start + 0.9), shade(paint, 0.5), 1.1)
     return sprite
 
 
 def _cone_roof(sprite: Sprite, radius: float, paint: Color) -> None:
-    inner = radius - 1.4
     for start in np.arange(16) * (np.pi / 8):
-        edge = arc(inner, start, start + np.pi / 8, sides=5)
+        rim = arc(radius - 1.4, start, start + np.pi / 8, sides=5)
+        sector = np.concatenate([[[0.0, 0.0]], rim])
         middle = start + np.pi / 16
-        sprite.fill(np.concatenate([[[0.0, 0.0]], edge]), paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
+        sprite.fill(sector, paint, facing=(np.cos(middle) * 0.7, np.sin(middle) * 0.7))
     sprite.fill(ellipse(radius * 0.2, radius * 0.2, sides=14), shade(paint, 0.8))
 
 

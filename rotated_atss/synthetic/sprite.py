@@ -42,7 +42,7 @@ def blend(first: Color, second: Color, share: float) -> Color:
 
 
 def pick(rng: np.random.Generator, colors: Sequence[Color], jitter: float = 8.0) -> Color:
-    """Draw one of the colors and vary its brightness and, less, its hue; ``jitter`` is the deviation in gray levels.
+    """Draw one of the colors, and vary its brightness by a standard deviation of ``jitter`` gray levels, its hue less.
 
     Example:
         >>> len(pick(np.random.default_rng(0), [rgb(200, 100, 50)]))

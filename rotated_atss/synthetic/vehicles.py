@@ -1,4 +1,4 @@
-"""Sprites of cars, vans, trucks and buses."""
+"""Create the sprites of cars, vans, trucks and buses."""
 
 import numpy as np
 

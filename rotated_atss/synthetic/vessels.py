@@ -1,4 +1,4 @@
-"""Sprites of boats, ships and piers."""
+"""Create the sprites of boats, ships and piers."""
 
 import numpy as np
 

@@ -56,10 +56,11 @@ def build_calibration(
     counted = true_positives | false_positives
     scores, hits = scores[counted], true_positives[counted]
     edges = np.linspace(0.0, 1.0, num_bins + 1)
-    bins = np.searchsorted(edges[1:-1], scores)
-    counts = np.bincount(bins, minlength=num_bins)
-    sums = [np.bincount(bins, weights, minlength=num_bins) for weights in (scores, hits)]
-    mean_scores, precisions = [
-        np.divide(of_bin, counts, out=np.full(num_bins, np.nan), where=counts > 0) for of_bin in sums
-    ]
-    return Calibration(edges, counts, mean_scores, precisions)
+    bin_index = np.searchsorted(edges[1:-1], scores)
+    counts = np.bincount(bin_index, minlength=num_bins)
+
+    def mean_per_bin(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(bin_index, values, minlength=num_bins)
+        return np.divide(sums, counts, out=np.full(num_bins, np.nan), where=counts > 0)
+
+    return Calibration(edges, counts, mean_scores=mean_per_bin(scores), precisions=mean_per_bin(hits))

@@ -67,10 +67,11 @@ def build_curve(
     counted = np.flatnonzero(true_positives | false_positives)
     order = counted[np.argsort(-scores[counted], kind="stable")]
     sorted_scores = scores[order]
-    score_ends = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
-    last_of_score = np.flatnonzero(score_ends)
     num_tp, num_fp = np.cumsum(true_positives[order]), np.cumsum(false_positives[order])
-    return ScoreCurve(sorted_scores[last_of_score], num_tp[last_of_score], num_fp[last_of_score], num_objects)
+    # of equal scores, the counts at the last one include all of them
+    is_last = np.append(sorted_scores[1:] != sorted_scores[:-1], len(order) > 0)
+    points = np.flatnonzero(is_last)
+    return ScoreCurve(sorted_scores[points], num_tp[points], num_fp[points], num_objects)
 
 
 def best_threshold(curve: ScoreCurve) -> float:

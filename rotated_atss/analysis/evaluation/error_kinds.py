@@ -79,18 +79,20 @@ def find_error_kinds(data: EvaluationData, overlaps: Overlaps, matches: Matches)
     num_dets, threshold = len(data.detections), matches.iou_threshold
     pairs = overlaps.take(matches.false_positives[overlaps.det_index] & ~data.objects.ignored[overlaps.gt_index])
     same_class = data.detections.labels[pairs.det_index] == data.objects.labels[pairs.gt_index]
-    # object of highest IoU; none for detections that are no false positives, since their pairs are left out
+    # per detection, the object of highest IoU; true positives and ignored detections have none, as they have no pairs
     best_of_class = _find_best(pairs.take(same_class), num_dets)
     best_of_others = _find_best(pairs.take(~same_class), num_dets)
 
     kind = np.full(num_dets, NO_ERROR, np.int64)
     kind[matches.false_positives] = BACKGROUND
-    # the last condition that holds overwrites the others, so they are applied in reverse order
+    # conditions in reverse order, since the last one that holds overwrites the others
     kind[best_of_class.gt_index >= 0] = LOCALIZATION
     kind[data.reaches(best_of_others.max_ious, threshold)] = CLASSIFICATION
     kind[data.reaches(best_of_class.max_ious, threshold)] = DUPLICATE
-    localized = np.flatnonzero(kind == LOCALIZATION)
-    kind[localized[_is_angle_error(data, localized, best_of_class.gt_index[localized], threshold)]] = ANGLE
+    # angle errors are a part of those that are left as localization errors
+    localization = np.flatnonzero(kind == LOCALIZATION)
+    is_angle_error = _is_angle_error(data, localization, best_of_class.gt_index[localization], threshold)
+    kind[localization[is_angle_error]] = ANGLE
     target = np.where(kind == CLASSIFICATION, best_of_others.gt_index, best_of_class.gt_index)
     return ErrorKinds(kind, target)
 

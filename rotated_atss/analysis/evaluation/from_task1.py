@@ -47,21 +47,22 @@ def from_task1(
         rule = replace(rule, sizes=rule.sizes or COCO_SIZES)
     else:  # only COCO's metric has size ranges, a limit of detections and best_only
         rule = replace(rule, sizes=(ALL_SIZES,), max_dets=None, best_only=False)
-    indices = {image: index for index, image in enumerate(labels_by_image)}
-    detections = _detection_table(detections_by_class, indices, tuple(classes), rule)
+    image_index = {image: index for index, image in enumerate(labels_by_image)}
+    detections = _detection_table(detections_by_class, image_index, tuple(classes), rule)
     objects = _object_table(list(labels_by_image.values()), tuple(classes), rule)
-    return EvaluationData(ORIENTED, tuple(classes), tuple(indices), detections, objects, rule)
+    return EvaluationData(ORIENTED, tuple(classes), tuple(image_index), detections, objects, rule)
 
 
 def _detection_table(
-    by_class: Mapping[str, Detections], indices: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
+    by_class: Mapping[str, Detections], image_index: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
 ) -> DetectionTable:
     empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    parts: list[tuple[np.ndarray, ...]] = [empty]  # also without classes
+    parts: list[tuple[np.ndarray, ...]] = [empty]  # one part per class follows; np.concatenate needs at least one
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
-        known_images = np.array([indices.get(image, -1) for image in detections.images], dtype=np.int64)
-        images = known_images[detections.image_index] if len(detections) else np.empty(0, np.int64)
+        # images without labels get the index -1, by which rank_per_image drops their detections
+        index_of_image = np.array([image_index.get(image, -1) for image in detections.images], dtype=np.int64)
+        images = index_of_image[detections.image_index] if len(detections) else np.empty(0, np.int64)
         order = rank_per_image(detections.scores, images, rule.max_dets)
         labels = np.full(len(order), label, np.int64)
         parts.append((detections.polygons[order], labels, images[order], detections.scores[order]))

@@ -157,12 +157,12 @@ def build_report(
 
 
 def _build_curves(data: EvaluationData, matches: Matches) -> dict[str, ScoreCurve]:
-    """Build the curve of each class, and that of all classes together."""
+    """Build the curve of each class and the curve of all classes together, by name."""
 
     def curve_of(rows: slice, num_objects: int) -> ScoreCurve:
         true_positives, false_positives = matches.true_positives[rows], matches.false_positives[rows]
         return build_curve(data.detections.scores[rows], true_positives, false_positives, num_objects)
 
-    num_objects = data.num_objects.tolist()
-    curves = {name: curve_of(*part) for name, *part in zip(data.classes, data.class_slices, num_objects)}
-    return {**curves, ALL_CLASSES: curve_of(slice(None), sum(num_objects))}
+    counts = data.num_objects.tolist()
+    curves = {name: curve_of(rows, count) for name, rows, count in zip(data.classes, data.class_slices, counts)}
+    return {**curves, ALL_CLASSES: curve_of(slice(None), sum(counts))}

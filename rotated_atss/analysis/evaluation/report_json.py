@@ -92,8 +92,8 @@ def _counts(counts: Counts) -> dict[str, Any]:
 def _classes(report: EvaluationReport) -> list[dict[str, Any]]:
     """Return one row per class.
 
-    The counts are those at the score threshold of the report. Precision, recall and F1 replace those of the counts:
-    they are the values at the class's own best score threshold.
+    Counts are those at the score threshold of the report. Precision, recall and F1 are those at the score threshold of
+    the highest F1 of the class; they replace the values of the counts.
     """
     return [
         {"name": name, **report.ap.per_class[name], **_counts(counts), **_best_rates(report.curves[name])}

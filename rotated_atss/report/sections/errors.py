@@ -27,9 +27,9 @@ def errors_section(context: Context) -> Html:
         "all detections, if all errors of this kind were corrected; costs do not add up."
     )
     errors, kinds = context.report["errors"], _shown_kinds(context)
-    most_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
-    most_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in kinds), default=0)
-    rows = [_kind_row(context, kind, most_count, most_cost) for kind in kinds]
+    max_count = max((errors["all"][kind]["count"] for kind in kinds), default=0)
+    max_cost = max((errors["all"][kind]["ap50_cost"] or 0 for kind in kinds), default=0)
+    rows = [_kind_row(context, kind, max_count, max_cost) for kind in kinds]
     head = [[header("Kind", number=False), header("AP50 cost"), header("Errors")]]
     details = element(
         "details",
@@ -46,16 +46,16 @@ def _shown_kinds(context: Context) -> list[str]:
     return kinds if context.report["kind"] == "oriented" else [kind for kind in kinds if kind != "angle"]
 
 
-def _kind_row(context: Context, kind: str, most_count: int, most_cost: float) -> Iterator[Html]:
+def _kind_row(context: Context, kind: str, max_count: int, max_cost: float) -> Iterator[Html]:
     values = context.report["errors"]["all"][kind]
     changes = context.changes.errors.get(kind) if context.changes else None
     cost = values["ap50_cost"]
     meaning = element("small", MEANINGS[kind]) if kind in MEANINGS else None
     yield row_header([kind, " ", meaning], sort=kind)
-    yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=most_cost)
+    yield ratio_cell(cost, delta(changes["ap50_cost"], "lower") if changes else None, bar=True, scale=max_cost)
     yield count_cell(
         values["count"], delta(changes["count"], "lower", counts=True) if changes else None,
-        share=values["count"] / most_count if most_count else 0,
+        share=values["count"] / max_count if max_count else 0,
     )  # fmt: skip
 
 

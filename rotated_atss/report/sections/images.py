@@ -38,13 +38,13 @@ def images_section(context: Context) -> Html:
     note = f"Counts at {context.at_thresholds}."
     field = element("input", type="search", id="image-filter", autocomplete="off", spellcheck="false")
     label = element("label", "Filter by name", field, for_="image-filter")
-    state = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
-    names = [label for _, label in RATIOS] + [label for _, label, _ in COUNTS]
-    head = [[header("Image", number=False), *map(header, names)]]
+    num_shown = element("output", count_of(len(images), "image"), for_="image-filter", id="image-count")
+    titles = [title for _, title in RATIOS] + [title for _, title, _ in COUNTS]
+    head = [[header("Image", number=False), *map(header, titles)]]
     rows = [_row(context, values) for values in images]
     return section(
         context, "images", "Images", element("p", note),
-        element("div", label, state, class_="filter", hidden=True),
+        element("div", label, num_shown, class_="filter", hidden=True),
         table("Results per image", head, rows, class_="images"), table="images",
     )  # fmt: skip
 
