@@ -54,7 +54,7 @@ def report_dataset(
         objects: Images and objects.
         count_tiles: Function that counts the tiles and the cut objects of a planned split; None if the images are not
             to be split, for example because they are tiles.
-        current: The windows from which the images were cut if they are tiles; None if they are not, or if unknown.
+        current: The windows from which the images were cut if they are tiles; None for other images, or if unknown.
         anchor_scale: Anchor scale of the configs.
         input_wh: Width and height into which the config resizes images, keeping the aspect ratio; None if it does not
             resize them.
@@ -85,7 +85,7 @@ def report_dataset(
     advice: list[Advice | None] = []
     if current is not None:
         advice.append(advise_on_current_tiles(report, current, plan))
-    if count_tiles is not None:
+    if count_tiles is not None:  # the default windows, then the proposed ones if they differ
         counts_by_plan = {candidate: count_tiles(candidate) for candidate in dict.fromkeys((TilePlan(), plan))}
         _add_plans(report, counts_by_plan, plan, has_area)
         advice += _advise_on_plan(report, objects, plan)

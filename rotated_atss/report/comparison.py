@@ -60,7 +60,6 @@ def compare_reports(report: dict[str, Any], baseline: dict[str, Any]) -> Compari
         report: Report in the format of ``report.json``.
         baseline: Another report.
 
-
     Example:
         >>> errors = {"kinds": [], "all": {}, "classes": {}}
         >>> rest = {"summary": {}, "errors": errors, "groups": {}, "images": [], "settings": {}}

@@ -57,7 +57,7 @@ def _detection_table(
     by_class: Mapping[str, Detections], image_index: Mapping[str, int], classes: tuple[str, ...], rule: EvaluationRule
 ) -> DetectionTable:
     empty = (np.empty((0, 8)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    parts: list[tuple[np.ndarray, ...]] = [empty]  # one part per class follows; np.concatenate needs at least one
+    parts: list[tuple[np.ndarray, ...]] = [empty]  # np.concatenate needs at least one part
     for label, name in enumerate(classes):
         detections = by_class.get(name, EMPTY_DETECTIONS)
         # images without labels get the index -1, by which rank_per_image drops their detections

@@ -83,7 +83,7 @@ def _box_overlaps(data: EvaluationData, chunk: np.ndarray) -> Overlaps:
     """
     detections, objects = data.detections, data.objects
     boxes, gt_boxes = polygon_hbbs(detections.polygons[chunk]), polygon_hbbs(objects.polygons)
-    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # also without any pair
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]  # np.concatenate needs at least one part
     for rows, gt_index in iter_overlapping_pairs_between(boxes, detections.images[chunk], gt_boxes, objects.images):
         det_boxes, obj_boxes = boxes[rows], gt_boxes[gt_index]
         overlap_wh = np.minimum(det_boxes[:, 2:], obj_boxes[:, 2:]) - np.maximum(det_boxes[:, :2], obj_boxes[:, :2])
