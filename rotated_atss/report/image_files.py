@@ -9,7 +9,7 @@ from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
 
 
 def find_images(ids: Iterable[str], folders: Sequence[str | Path]) -> dict[str, Path]:
-    """Find the image files that belong to image ids.
+    """Find the image files of image ids in folders.
 
     Args:
         ids: Image ids: file names without suffix, or paths relative to a folder as in COCO's ``file_name``.
