@@ -48,6 +48,7 @@ HELP = {
     "model_sizes": "sides of the images for a model",
     "baseline_sizes": "sides of the images for the baseline",
     "label_files": "number of label files",
+    "python": "Python interpreter that runs the commands (default: this one)",
     "geodeep": "Python interpreter that has geodeep installed",
     "processes": "worker processes",
     "baseline_size": "side of the image that the baselines split",

@@ -64,6 +64,15 @@ def images_remarks(record: Record) -> list[str]:
     ]
 
 
+def startup_remarks(record: Record) -> list[str]:
+    """Describe the task of the commands and their environment."""
+    packages = "the development packages" if record["settings"]["development_packages"] else "the extra `train` alone"
+    return [
+        f"Each process handles one tile of 256 px, in an environment with {packages}. The first row is Python with "
+        "torch alone."
+    ]
+
+
 def iou_remarks(record: Record) -> list[str]:
     """Name the reference, and give the arithmetic throughput of a GPU."""
     throughputs = [
@@ -301,7 +310,7 @@ SECTIONS = {
     }, lambda record: ["Three processes, one per setting, take turns; medians of five turns."]),
     "startup": Section("Start-up of the commands", {
         "command": ("command", "`{}`"), "CPU s": ("cpu_s", number), "s": ("wall_s", number),
-    }, lambda record: ["Each process handles one tile of 256 px. The first row is Python with torch alone."]),
+    }, startup_remarks),
     "images": Section("Reading a large image by windows (baselines: rasterio, OpenCV)", {
         "format": "format", "library": "library", "windows": ("windows", "{:,}"), "s": ("seconds", number),
         "CPU s": ("cpu_s", number), "peak MB": ("peak_mb", "{:,.0f}"), "same pixels as OpenCV": ("same_pixels", yes_no),

@@ -1,4 +1,4 @@
-"""Find config files by path, or by the name of a config of this package."""
+"""Find config files by path or by name."""
 
 from __future__ import annotations
 

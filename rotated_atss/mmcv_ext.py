@@ -1,8 +1,8 @@
-"""Make ``mmcv.ops`` importable if mmcv was installed without its compiled module ``mmcv._ext``.
+"""Make ``mmcv.ops`` importable without the compiled ops of mmcv.
 
-``pip install onedl-mmcv`` installs only the Python files of mmcv. Without ``mmcv._ext``, neither ``mmcv.ops`` nor
-``mmdet.models`` can be imported. This package calls no op of mmcv, so it provides a stand-in for the module, in which
-each function raises an error that names the op. A compiled ``mmcv._ext`` always takes precedence.
+``pip install onedl-mmcv`` installs only the Python files of mmcv. Without the compiled module ``mmcv._ext``, neither
+``mmcv.ops`` nor ``mmdet.models`` can be imported. This package calls no op of mmcv, so it provides a stand-in for the
+module, in which each function raises an error that names the op. A compiled ``mmcv._ext`` always takes precedence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several hosts of a Slurm cluster. Adapt the resources, then:
 # usage: sbatch tools/slurm_train.sh CONFIG [options of train]
-# The clone and the data are in folders that all hosts share. A job that is preempted or requeued continues where it was.
+# The clone and the data must be in folders that all hosts share. A job that is preempted or requeued continues where it stopped.
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=4
@@ -20,5 +20,5 @@ shift
 export NNODES=$SLURM_JOB_NUM_NODES MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 export MASTER_ADDR=${hosts[0]}
-# shellcheck disable=SC2016  # SLURM_NODEID is that of each host
+# shellcheck disable=SC2016  # each host expands SLURM_NODEID for itself
 srun bash -c 'NODE_RANK=$SLURM_NODEID exec tools/dist_train.sh "$@"' train "$config" "${SLURM_GPUS_ON_NODE:-1}" --resume "$@"

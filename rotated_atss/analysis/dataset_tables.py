@@ -9,7 +9,7 @@ from rotated_atss.analysis.dataset_advice import MAX_NAMED
 from rotated_atss.analysis.dataset_statistics import QUANTILES
 from rotated_atss.analysis.tile_plan import describe_rates
 from rotated_atss.errors import count_of
-from rotated_atss.io.text_table import align_columns, format_csv
+from rotated_atss.io.text_table import fit_columns, format_csv
 
 # keys of the report that hold quantiles, and the titles of their rows
 _QUANTILE_ROWS = (
@@ -23,12 +23,13 @@ _QUANTILE_ROWS = (
 )
 
 
-def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False) -> str:
+def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False, width: int | None = None) -> str:
     """Format a report as text.
 
     Args:
         report: The report.
         images_are_tiles: Whether the images are tiles; objects per image are then named objects per tile.
+        width: Maximum number of characters per line of a table; None sets no limit.
 
     Example:
         >>> import numpy as np
@@ -42,11 +43,11 @@ def format_dataset(report: Mapping[str, Any], *, images_are_tiles: bool = False)
     """
     parts = [
         [_images_line(report["images"]), _objects_line(report), *(f"note: {note}" for note in report["notes"])],
-        _class_lines(report["classes"]),
-        _quantile_lines(report, images_are_tiles),
-        _angle_lines(report["groups"]["angle"]),
-        _plan_lines(report["plans"]),
-        _scale_lines(report["anchor_scales"]),
+        _class_lines(report["classes"], width),
+        _quantile_lines(report, images_are_tiles, width),
+        _angle_lines(report["groups"]["angle"], width),
+        _plan_lines(report["plans"], width),
+        _scale_lines(report["anchor_scales"], width),
         _advice_lines(report["advice"]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -94,7 +95,7 @@ def _objects_line(report: Mapping[str, Any]) -> str:
     return f"{count_of(objects['count'], 'object')} of {count_of(len(report['classes']), 'class')}: {counts}"
 
 
-def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+def _class_lines(classes: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     rows = [["class", "objects", "share", "images", "difficult", "truncated", "size, px (5% median 95%)", "aspect"]]
     for row in classes:
         if row["objects"]:
@@ -104,7 +105,7 @@ def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
             rows.append([row["name"], str(row["objects"]), share, *counts, size, _number(row["aspect"], "median")])
     if len(rows) == 1:
         return []
-    lines = align_columns(rows)
+    lines = fit_columns(rows, width)
     without_objects = [row["name"] for row in classes if not row["objects"]]
     if without_objects:
         names = ", ".join(without_objects[:MAX_NAMED]) + (", ..." if len(without_objects) > MAX_NAMED else "")
@@ -112,24 +113,24 @@ def _class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _quantile_lines(report: Mapping[str, Any], images_are_tiles: bool) -> list[str]:
+def _quantile_lines(report: Mapping[str, Any], images_are_tiles: bool, width: int | None) -> list[str]:
     rows = [["", "min", "1%", "5%", "median", "95%", "99%", "max"]]
     for key, title in _QUANTILE_ROWS:
         if report[key]:
             title = title.replace("per image", "per tile") if images_are_tiles else title
             rows.append([title, *(_number(report[key], quantile) for quantile in QUANTILES)])
-    return align_columns(rows)
+    return fit_columns(rows, width)
 
 
-def _angle_lines(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+def _angle_lines(groups: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     total = sum(group["count"] for group in groups)
     if not total:
         return []
     header = ["direction of the long side, degrees from", *(str(group["from"]) for group in groups)]
-    return align_columns([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]])
+    return fit_columns([header, ["objects", *(f"{100 * group['count'] / total:.0f}%" for group in groups)]], width)
 
 
-def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
+def _plan_lines(plans: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     if not plans:
         return []
     rows = [["tiles of", "gap", "rates", "tiles", "empty", "objects per tile (median, max)", "cut", "in no tile"]]
@@ -138,16 +139,16 @@ def _plan_lines(plans: Sequence[Mapping[str, Any]]) -> list[str]:
         cut = f"{plan['cut']} ({100 * plan['cut_share']:.2f}%)"
         rates, counts = describe_rates(plan["rates"]), [str(plan["tiles"]), str(plan["tiles_without_objects"])]
         rows.append([f"{plan['size']} px", str(plan["gap"]), rates, *counts, per_tile, cut, str(plan["in_no_tile"])])
-    return align_columns(rows)
+    return fit_columns(rows, width)
 
 
-def _scale_lines(fits: Sequence[Mapping[str, Any]]) -> list[str]:
+def _scale_lines(fits: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
     if not fits:
         return []
     rows = [["anchor scale", *(f"{fit['scale']:g}" for fit in fits)]]
     rows.append(["median of the highest IoU", *(f"{fit['median_iou']:.2f}" for fit in fits)])
     rows.append(["objects with IoU >= 0.5", *(f"{100 * fit['above_half']:.0f}%" for fit in fits)])
-    return align_columns(rows)
+    return fit_columns(rows, width)
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:

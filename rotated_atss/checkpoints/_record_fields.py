@@ -1,4 +1,4 @@
-"""Checks of the values of a JSON record, for :mod:`rotated_atss.checkpoints.model_info`."""
+"""Checks of the values in JSON records: the records of models and graphs, and the entries of model registries."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def wrong_value(name: str, expected: str, value: object) -> UserError:
     return UserError(f"{name} must be {expected}, got {printable(repr(value), 80)}")
 
 
+def set_value(record: object, name: str, value: object) -> None:
+    """Set a value of a frozen dataclass, from its ``__post_init__``.
+
+    Example:
+        >>> from rotated_atss.checkpoints.model_info import Window
+        >>> window = Window(size=256, gap=64)
+        >>> set_value(window, "gap", 32)
+        >>> window.gap
+        32
+    """
+    object.__setattr__(record, name, value)
+
+
 def check_int(name: str, value: object, low: int = 0) -> int:
     """Return an integer of at least ``low``.
 
@@ -46,21 +59,26 @@ def check_number(name: str, value: object, low: float = -math.inf, high: float =
         1.0
     """
     if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
-        bounds = (
-            "" if low == -math.inf else f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
-        )
+        if low == -math.inf:
+            bounds = ""
+        elif high == math.inf:
+            bounds = f" of at least {low:g}"
+        else:
+            bounds = f" from {low:g} to {high:g}"
         raise wrong_value(name, f"a finite number{bounds}", value)
     return float(value)  # type: ignore[arg-type]
 
 
-def check_text(name: str, value: object, *, lines: bool = False) -> str:
-    """Return a text that is not empty and has no control characters; ``lines`` permits line ends.
+def check_text(name: str, value: object, *, multiline: bool = False) -> str:
+    """Return a text that is not empty and has no control characters, except line ends with ``multiline``.
 
     Example:
         >>> check_text("config_name", "demo")
         'demo'
     """
-    if not isinstance(value, str) or not value.strip() or _CONTROL.search(value.replace("\n", "") if lines else value):
+    if not isinstance(value, str) or not value.strip():
+        raise wrong_value(name, "a text", value)
+    if _CONTROL.search(value.replace("\n", "") if multiline else value):
         raise wrong_value(name, "a text", value)
     return value
 
@@ -127,7 +145,7 @@ def build_record(kind: type[Record], name: str, value: object) -> Record:
         value: The object, with an entry per field; fields with defaults can be missing.
 
     Raises:
-        UserError: ``value`` is no object, an entry is missing or unknown, or a value is wrong.
+        UserError: ``value`` is not an object, an entry is missing or unknown, or a value is wrong.
 
     Example:
         >>> from rotated_atss.checkpoints.model_info import Window
@@ -159,7 +177,7 @@ def parse_record(
         name: Name of the record in errors.
         text: The text, or its parsed content.
         where: The file, for errors.
-        newest_format: Newest version that is read.
+        newest_format: Highest version that this package reads.
         hint: What to do about a damaged record.
 
     Raises:

@@ -28,7 +28,7 @@ class ImageRecord:
         inputs: (C, H, W) pixels after augmentation.
         metainfo: Plain values by name, such as ``img_id``, ``img_path`` and ``img_shape``.
         gt_instances: Values of the N ground-truth objects by name, such as ``bboxes`` (N, 5) and ``labels`` (N,).
-        ignored_instances: The same of the ignored objects.
+        ignored_instances: Values of the ignored objects by name.
         box_type: Name of the class of ``bboxes``, ``obb`` or ``hbox``; None for plain tensors.
     """
 
@@ -53,12 +53,12 @@ class BatchRecord:
         losses: Mean of each loss of the batch.
         gradients: Names of the weights with a gradient that is not finite.
         images: Images of the batch.
-        weights: Weights of the detector before the step, and its buffers, by name. Statistics of batch norm include the
-            batch; they do not affect its losses.
+        weights: Weights of the detector before the step, and its buffers, by name. The running statistics of batch norm
+            already include the batch, which does not affect its losses.
         seed: Seed of all random number generators at the start of the step.
         config_name: Name of the config.
-        config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it; empty if it
-            holds values that are no plain data.
+        config: The config as :func:`rotated_atss.checkpoints.config_text.format_config_text` writes it; empty if the
+            config holds values that are not plain data.
     """
 
     iteration: int
@@ -74,7 +74,7 @@ class BatchRecord:
         """Return the config as plain values, without running code; None if it is not recorded.
 
         Raises:
-            UserError: The text is no assignments of plain values.
+            UserError: The text is more than assignments of plain values.
         """
         return parse_config_text(self.config) if self.config else None
 
@@ -97,8 +97,8 @@ def write_batch_record(path: str | Path, record: BatchRecord) -> None:
         ...     read_batch_record(f"{folder}/a.pth").losses
         {'loss': nan}
     """
-    images = [{part.name: getattr(image, part.name) for part in fields(image)} for image in record.images]
-    content = {part.name: getattr(record, part.name) for part in fields(record)}
+    images = [{item.name: getattr(image, item.name) for item in fields(image)} for image in record.images]
+    content = {item.name: getattr(record, item.name) for item in fields(record)}
     buffer = io.BytesIO()
     torch.save({"batch_record": _FORMAT, **content, "images": images}, buffer)
     atomic_write(path, buffer.getvalue())
@@ -111,7 +111,7 @@ def read_batch_record(path: str | Path) -> BatchRecord:
         path: File written by :func:`write_batch_record`.
 
     Raises:
-        UserError: The file is missing, damaged or no such record, or holds more than tensors and plain values.
+        UserError: The file is missing, damaged, not the record of a batch, or holds more than tensors and plain values.
     """
     try:
         content = load_restricted(io.BytesIO(read_bytes(path)))

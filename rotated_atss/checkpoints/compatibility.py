@@ -27,7 +27,7 @@ def tensor_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def check_state_dict_fits(
-    given: Shapes,
+    stored: Shapes,
     expected: Shapes,
     *,
     where: object,
@@ -40,7 +40,7 @@ def check_state_dict_fits(
     Counters of batch norm (``num_batches_tracked``) can be missing, as in checkpoints of old PyTorch versions.
 
     Args:
-        given: Shapes of the checkpoint's weights by name.
+        stored: Shapes of the checkpoint's weights by name.
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
         model: Name of the model or config, for the error.
@@ -58,13 +58,13 @@ def check_state_dict_fits(
         ...
         rotated_atss.errors.UserError: a.pth: these are weights of another model: 1 missing (fc 1; first: fc.weight) ...
     """
-    missing = [name for name in expected if name not in given and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in given if name not in expected]
-    differing = [name for name in expected if name in given and given[name] != expected[name]]
+    missing = [name for name in expected if name not in stored and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in stored if name not in expected]
+    differing = [name for name in expected if name in stored and stored[name] != expected[name]]
     faults = [_fault("missing", missing), _fault("unexpected", unexpected)]
     if differing:
         first = differing[0]
-        faults.append(_fault("of another shape", differing, f", got {given[first]}, expected {expected[first]}"))
+        faults.append(_fault("of another shape", differing, f", got {stored[first]}, expected {expected[first]}"))
     if any(faults):
         another = f"another model than {model}" if model else "another model"
         if differing and all(is_class_layer(name) for name in differing):
@@ -82,7 +82,7 @@ def is_class_layer(name: str) -> bool:
     return name.rpartition(".")[0].endswith("_cls")
 
 
-def differing_class_layers(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+def differing_class_layers(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """Return the names of classification-layer weights whose shapes differ between two state dicts.
 
     Example:
@@ -90,8 +90,8 @@ def differing_class_layers(given: Mapping[str, Tensor], expected: Mapping[str, T
         >>> differing_class_layers({"fc_cls.bias": torch.zeros(2)}, {"fc_cls.bias": torch.zeros(3)})
         ['fc_cls.bias']
     """
-    names = [name for name in expected if name in given and is_class_layer(name)]
-    return [name for name in names if given[name].shape != expected[name].shape]
+    names = [name for name in expected if name in stored and is_class_layer(name)]
+    return [name for name in names if stored[name].shape != expected[name].shape]
 
 
 class PartialFit(NamedTuple):
@@ -125,47 +125,49 @@ class PartialFit(NamedTuple):
         return "; ".join([f"{len(self.matched)} of {total} weights loaded", *filter(None, faults)])
 
 
-def compare_partially(given: Shapes, expected: Shapes, *, where: object, reset_class_layer: bool = False) -> PartialFit:
+def compare_partially(
+    stored: Shapes, expected: Shapes, *, where: object, reset_class_layer: bool = False
+) -> PartialFit:
     """Match the weights of a pretrained checkpoint to a model.
 
     Args:
-        given: Shapes of the checkpoint's weights by name.
+        stored: Shapes of the checkpoint's weights by name.
         expected: Shapes of the model's weights by name.
         where: Path of the checkpoint, for the error.
         reset_class_layer: Accept a class layer of another size, which then keeps its initial values.
 
     Raises:
-        UserError: No weight matches, or a shape differs and is not that of a class layer to reset.
+        UserError: No weight matches, or the shape of a weight differs, unless ``reset_class_layer`` accepts it.
 
     Example:
         >>> compare_partially({"fc.weight": (2, 3)}, {"fc.weight": (2, 3), "fc.bias": (2,)}, where="a.pth").missing
         ['fc.bias']
     """
     expected = {name: shape for name, shape in expected.items() if not name.endswith("num_batches_tracked")}
-    matched = [name for name in expected if given.get(name) == expected[name]]
-    differing = [name for name in expected if name in given and given[name] != expected[name]]
+    matched = [name for name in expected if stored.get(name) == expected[name]]
+    differing = [name for name in expected if name in stored and stored[name] != expected[name]]
     reset = [name for name in differing if reset_class_layer and is_class_layer(name)]
     wrong = [name for name in differing if name not in reset]
     if wrong and all(is_class_layer(name) for name in wrong):
-        got, needed = given[wrong[0]], expected[wrong[0]]
+        got, needed = stored[wrong[0]], expected[wrong[0]]
         what = f"its class layer has another size: {wrong[0]} is {got}, expected {needed}"
         raise UserError(what, where=where, hint="use --reset-class-layer to reinitialize it, and only it")
     if wrong:
-        details = f", got {given[wrong[0]]}, expected {expected[wrong[0]]}"
+        details = f", got {stored[wrong[0]]}, expected {expected[wrong[0]]}"
         what = f"these are weights of another model: {_fault('of another shape', wrong, details)}"
         raise UserError(what, where=where, hint="give the config they were trained with")
     if not matched:
-        example = f"first: {next(iter(given))}" if given else "the file has none"
-        what = f"none of its {count_of(len(given), 'weight')} ({example}) is one of the model's {len(expected)}"
+        example = f"first: {next(iter(stored))}" if stored else "the file has none"
+        what = f"none of its {count_of(len(stored), 'weight')} ({example}) is one of the model's {len(expected)}"
         raise UserError(what, where=where, hint="give weights of this model")
-    unused = [name for name in given if name not in expected and not name.endswith("num_batches_tracked")]
-    return PartialFit(matched, [name for name in expected if name not in given], unused, reset)
+    unused = [name for name in stored if name not in expected and not name.endswith("num_batches_tracked")]
+    return PartialFit(matched, [name for name in expected if name not in stored], unused, reset)
 
 
 def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the class names stored in a checkpoint; None if there are none.
 
-    They are those of MMEngine's or MMDetection 2.x's metadata, or of this package's record of the model.
+    They are read from the metadata of MMEngine or MMDetection 2.x, or else from this package's record of the model.
 
     Example:
         >>> recorded_classes({"meta": {"CLASSES": ("plane", "ship")}})
@@ -182,13 +184,13 @@ def recorded_classes(content: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def reorder_class_layer(
-    state: Mapping[str, Tensor], given: Sequence[str], expected: Sequence[str], *, where: object
+    state: Mapping[str, Tensor], stored: Sequence[str], expected: Sequence[str], *, where: object
 ) -> dict[str, Tensor]:
-    """Return weights whose class layers output the classes in another order.
+    """Reorder the outputs of the class layers from one order of classes to another.
 
     Args:
         state: Weights by name.
-        given: Class names in the order of the weights.
+        stored: Class names in the order of the weights.
         expected: The same names in the order of the model's datasets.
         where: Path of the checkpoint, for the error.
 
@@ -201,22 +203,22 @@ def reorder_class_layer(
         >>> reorder_class_layer(state, ["plane", "ship"], ["ship", "plane"], where="a.pth")
         {'head.fc_cls.bias': tensor([2., 1.])}
     """
-    if tuple(given) == tuple(expected):
+    if tuple(stored) == tuple(expected):
         return dict(state)
-    if sorted(given) != sorted(expected) or len(set(given)) < len(given):
-        what = f"trained on the classes {', '.join(given)}; the config has {', '.join(expected)}"
-        raise UserError(what, where=where, hint=f"use --classes {','.join(given)}")
-    order = [list(given).index(name) for name in expected]
+    if sorted(stored) != sorted(expected) or len(set(stored)) < len(stored):
+        what = f"trained on the classes {', '.join(stored)}; the config has {', '.join(expected)}"
+        raise UserError(what, where=where, hint=f"use --classes {','.join(stored)}")
+    order = [list(stored).index(name) for name in expected]
     reordered = dict(state)
     for name, value in state.items():
         if is_class_layer(name) and value.ndim and value.shape[0] % len(order) == 0:
-            by_class = value.reshape(-1, len(order), *value.shape[1:])  # priors of a location, classes, inputs
+            by_class = value.reshape(-1, len(order), *value.shape[1:])  # (priors per location, classes, inputs, ...)
             reordered[name] = by_class[:, order].reshape(value.shape)
     return reordered
 
 
 def count_by_prefix(names: Iterable[str]) -> str:
-    """Return how many weights each part of a model has.
+    """Return the number of weights of each part of a model as text.
 
     Example:
         >>> count_by_prefix(["backbone.conv1.weight", "backbone.conv1.bias", "neck.weight"])

@@ -19,7 +19,7 @@ def format_config_text(values: Mapping[str, Any]) -> str:
         values: Numbers, texts, None, lists, tuples and dictionaries by name.
 
     Raises:
-        UserError: A value is no plain data, such as a class or a NaN.
+        UserError: A value is not plain data, such as a class or a NaN.
 
     Example:
         >>> print(format_config_text({"classes": ("plane", "ship"), "model": {"depth": 18}}), end="")
@@ -65,13 +65,13 @@ def _format_value(value: Any, start: int, indent: int = 0) -> str:
 def parse_config_text(text: str) -> dict[str, Any]:
     r"""Parse the assignments of :func:`format_config_text` without executing them.
 
-    Anything else is an error; :func:`read_config_text` skips it instead.
+    :func:`read_config_text` skips other statements instead of raising.
 
     Args:
         text: Assignments of literals to names.
 
     Raises:
-        UserError: The text is anything else.
+        UserError: The text has any other statement.
 
     Example:
         >>> parse_config_text("classes = ('plane', 'ship')\nmodel = {'depth': 18}\n")
@@ -82,26 +82,26 @@ def parse_config_text(text: str) -> dict[str, Any]:
         rotated_atss.errors.UserError: the recorded config must be assignments of plain values, got 'import os'
     """
     values: dict[str, Any] = {}
-    part = text
+    source = text  # of the current statement
     try:
         for statement in ast.parse(text).body:
-            part = ast.get_source_segment(text, statement) or text
+            source = ast.get_source_segment(text, statement) or text
             if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
                 raise ValueError
             values[statement.targets[0].id] = ast.literal_eval(statement.value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise UserError(f"the recorded config must be assignments of plain values, got {quote(part)}") from error
+        raise UserError(f"the recorded config must be assignments of plain values, got {quote(source)}") from error
     return values
 
 
 def read_config_text(text: object) -> dict[str, Any]:
-    r"""Read what is plain data in any MMDetection config text, without executing it.
+    r"""Read the values of an MMDetection config that are plain data, without executing it.
 
-    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and names assigned before are supported. Other
-    expressions are skipped; :func:`parse_config_text` refuses them instead.
+    Numbers, strings, lists, dictionaries, ``dict(...)`` calls and names assigned before are read. Other expressions are
+    skipped; :func:`parse_config_text` raises an error instead.
 
     Args:
-        text: Python source; any other value, or invalid source, gives an empty result.
+        text: Python source. Invalid source, or a value that is not text, gives an empty result.
 
     Returns:
         Values by variable name. Tuples become lists.

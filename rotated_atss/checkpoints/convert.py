@@ -28,9 +28,9 @@ class Conversion:
 
     Attributes:
         state: The complete weights, in the order of the target model.
-        mapped: Target names with a weight from the checkpoint.
-        dropped: Source names that no model needs.
-        filled: Target names that the source does not have, with a description of the value filled in.
+        mapped: Names of target weights that come from the checkpoint.
+        dropped: Names of source weights that no model needs.
+        filled: Names of target weights that the source does not have, with a description of the value filled in.
         notes: Descriptions of changed values.
     """
 
@@ -45,7 +45,7 @@ def convert_checkpoint(origin: Origin, target: Target, path: object) -> Conversi
     """Convert the weights of ``origin`` to weights of ``target``.
 
     Args:
-        origin: Source of the weights, from :func:`rotated_atss.checkpoints.find_origin`.
+        origin: Source of the weights, from :func:`rotated_atss.checkpoints.origin.find_origin`.
         target: Model of a config.
         path: The checkpoint, for error messages.
 
@@ -77,7 +77,7 @@ def _squeeze_scalar(value: Tensor, shape: tuple[int, ...] | None) -> Tensor:
 
 
 def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict[str, str]:
-    """Add the weights that the source does not have to ``state``; return their names and values."""
+    """Add to ``state`` the weights that the source does not have; return their values as text, by name."""
     filled = {}
     for name in target.shapes:
         if name in state:
@@ -91,19 +91,20 @@ def _fill_missing(state: dict[str, Tensor], target: Target, source: str) -> dict
 
 
 def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Target, path: object) -> list[str]:
-    """Rewrite the box branch in place where the box encodings differ; return a note for the report."""
+    """Rewrite the box branch in ``state`` if the box encodings differ; return notes for the report."""
     if target.box_encoding is None:
         return []
-    refined = target.head == "bbox_head_init"
+    has_refinement = target.head == "bbox_head_init"
     source = _source_encoding(origin, target.box_encoding)
-    if refined:
+    if has_refinement:
         _check_refinable(source, target.box_encoding, path)
-    if is_equivalent(source, target.box_encoding, keep_sides=refined):
+    if is_equivalent(source, target.box_encoding, keep_sides=has_refinement):
         return []
-    branch = f"{target.head}.{'atss' if f'{target.head}.atss_reg.weight' in state else 'retina'}_reg"
+    has_centerness = f"{target.head}.atss_reg.weight" in state
+    branch = f"{target.head}.{'atss' if has_centerness else 'retina'}_reg"
     weight, bias = f"{branch}.weight", f"{branch}.bias"
     state[weight], state[bias] = rewrite_regression(
-        state[weight], state[bias], source, target.box_encoding, keep_sides=refined
+        state[weight], state[bias], source, target.box_encoding, keep_sides=has_refinement
     )
     encodings = f"from {_describe(source)}, to {_describe(target.box_encoding)}"
     return [f"{branch} rewritten {encodings}; the decoded boxes are unchanged"]
@@ -112,20 +113,23 @@ def _convert_box_encoding(state: dict[str, Tensor], origin: Origin, target: Targ
 def _source_encoding(origin: Origin, target_encoding: BoxEncoding) -> BoxEncoding:
     """Determine the box encoding of the source.
 
-    Settings that the checkpoint does not record are those of the target, as in the published configs of the source,
-    except for the angles of the priors.
+    The angles of the priors follow from the version of mmrotate. Other settings that the checkpoint does not record are
+    assumed to be those of the target, as in the published configs of the source.
     """
     head = origin.model.get("bbox_head_init") or origin.model.get("bbox_head") or {}
     coder, anchors = (head.get(name) or {} for name in ("bbox_coder", "anchor_generator"))
     recorded = {name: coder[name] for name in ("proj_xy", "norm_factor") if name in coder}
     encoding = with_upright_priors(replace(target_encoding, **recorded))
-    # a 1.x config without angle_version is for weights of 0.x and has priors at angle 0
+    # a 1.x config without angle_version uses weights of 0.x, whose priors have angle 0
     upright = bool(anchors) and anchors.get("angle_version") in (None, "None")
     return with_mmrotate_1x_priors(encoding) if origin.source == "mmrotate-1.x" and not upright else encoding
 
 
 def _check_refinable(source: BoxEncoding, target: BoxEncoding, path: object) -> None:
-    """Raise if the coder settings differ: a refinement head, whose priors are boxes, cannot be rewritten."""
+    """Raise an error if the coder settings differ.
+
+    The head of a refinement stage cannot be rewritten, because its priors are the boxes of the stage before.
+    """
     if (source.proj_xy, source.norm_factor) != (target.proj_xy, target.norm_factor):
         message = f"the checkpoint has proj_xy={source.proj_xy}, norm_factor={source.norm_factor}"
         hint = f"refinement heads need proj_xy={target.proj_xy}, norm_factor={target.norm_factor}"

@@ -6,9 +6,11 @@ offsets are rotated if they are relative to the axes of the prior, and the angle
 
 Priors of mmrotate 0.x have angle 0, as in this package except for the configs with centerness. Priors of mmrotate 1.x
 depend on the angle version. In ``oc`` the angle is -pi/2, with w and h swapped. In ``le90`` and ``le135`` it is 0 for a
-prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h swapped. This also covers the ``oc``
-angles of mmrotate 1.x in [-pi/2, 0), which this package has in (0, pi/2]: its deltas from a prior at -pi/2 are those of
-this package from a prior at 0, with w and h swapped.
+prior wider than high, otherwise -pi/2 (``le90``) or pi/2 (``le135``), with w and h swapped.
+
+The same rearrangement covers the different ranges of ``oc`` angles, [-pi/2, 0) in mmrotate 1.x and (0, pi/2] in this
+package: the deltas of mmrotate 1.x from a prior at -pi/2 are those of this package from a prior at 0, with w and h
+swapped.
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ def cache_folder() -> Path:
         >>> cache_folder().is_absolute()
         True
     """
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).absolute()
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).absolute()
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(base).absolute() / "rotated-atss" / "models" if base else Path.home() / ".cache/rotated-atss/models"
 
@@ -107,7 +107,7 @@ def is_usable(entry: RegistryEntry, path: str | Path) -> bool:
 
 @contextmanager
 def _waited_lock(path: Path) -> Iterator[None]:
-    """Hold a lock; wait while another process, such as another one of the same training, downloads the file."""
+    """Hold a lock; wait while another process, such as one of the same distributed training, downloads the file."""
     end = time.monotonic() + LOCK_TIMEOUT_S
     with ExitStack() as stack:
         while True:
@@ -139,7 +139,7 @@ def sha256_of(path: str | Path) -> str:
 
 
 def _check_hash(path: Path, entry: RegistryEntry) -> None:
-    """Remove a file with another hash and raise an error."""
+    """Remove the file and raise an error if its hash is not that of the entry."""
     digest = sha256_of(path)
     if not digest.startswith(entry.sha256_prefix):
         path.unlink()
@@ -148,7 +148,10 @@ def _check_hash(path: Path, entry: RegistryEntry) -> None:
 
 
 def _download(url: str, part: Path, path: Path, progress: bool | None) -> None:
-    """Download to ``part``, from its end if it exists and the server can."""
+    """Download to ``part``; if that file exists and the server supports it, resume at its end.
+
+    ``path`` is the final place of the file, which errors name.
+    """
     place = f"without a network, place the file at {path}"
     start = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": f"rotated-atss/{__version__}"}
@@ -170,9 +173,9 @@ def _download(url: str, part: Path, path: Path, progress: bool | None) -> None:
 
 def _save(response: Any, part: Path, start: int, name: str, progress: bool | None) -> None:
     """Append a response to ``part``, or replace it if the server sends the whole file."""
-    given = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
-    resumed = getattr(response, "status", None) == http.client.PARTIAL_CONTENT and given is not None
-    if not (resumed and given and int(given[1]) == start):
+    sent_range = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
+    is_partial = getattr(response, "status", None) == http.client.PARTIAL_CONTENT
+    if not (is_partial and sent_range and int(sent_range[1]) == start):
         start = 0
     length = response.headers.get("Content-Length")
     total = start + int(length) if length and length.isdigit() else None

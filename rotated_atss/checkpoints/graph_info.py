@@ -1,7 +1,7 @@
-"""The record of an exported graph: how its outputs become detections. It accompanies the record of the model.
+"""The record of an exported graph: how its outputs become detections. The file also has the record of the model.
 
-An exported graph computes network and decoding. Its input ``images`` is (B, 3, H, W) float32, RGB, 0 to 255; its
-outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, level after level, in pixels of the input.
+An exported graph computes network and decoding. Its input ``images`` is (B, 3, H, W) float32, RGB, 0 to 255. Its
+outputs are ``scores`` (B, A, C) and ``boxes`` (B, A, 5) of all A priors, sorted by level, in pixels of the input.
 Selection of candidates, clipping, rescaling and NMS follow outside the graph.
 """
 
@@ -27,15 +27,17 @@ class GraphInfo:
     """How the outputs of an exported graph become detections.
 
     Attributes:
-        precision: ``float32``, ``float16`` or ``int8``: numbers of the network. Input and outputs are float32.
+        precision: Number format in which the network computes: ``float32``, ``float16`` or ``int8``. Input and outputs
+            are float32.
         strides: Stride of each level, pixels.
         priors_per_location: Number of priors per location of each level.
-        rank_by: Score that ranks the candidates of a level: ``class``, the class score, or ``final``. The threshold
-            applies to the class score in both cases. Graphs whose class scores differ from the final ``scores`` have
-            the output ``class_scores`` (B, A, C).
-        clamp: ``centers`` clamps the centers of boxes to the image, ``border`` clips horizontal boxes to it.
-        inclusive_pixels: Boxes are scaled to the original image as in the official ATSS code: after NMS, by scaling the
-            indices of their first and last pixels instead of their sides.
+        rank_by: Score that ranks the candidates of a level: ``class`` (class score) or ``final`` (the output
+            ``scores``). The score threshold applies to the class score in both cases. If the two differ, the graph has
+            the additional output ``class_scores`` (B, A, C).
+        clamp: ``none``, ``centers`` (clamp the centers of boxes to the image) or ``border`` (clip horizontal boxes to
+            the image).
+        inclusive_pixels: Whether boxes are scaled to the original image as in the official ATSS code: after NMS, by
+            scaling the indices of their first and last pixels instead of their sides.
 
     Raises:
         UserError: A value is wrong.
@@ -61,7 +63,7 @@ class GraphInfo:
             values = getattr(self, name)
             if not isinstance(values, (list, tuple)) or not values:
                 raise check.wrong_value(name, "a list of integers", values)
-            object.__setattr__(self, name, tuple(check.check_int(name, value, 1) for value in values))
+            check.set_value(self, name, tuple(check.check_int(name, value, 1) for value in values))
         if len(self.strides) != len(self.priors_per_location):
             raise check.wrong_value("priors_per_location", f"{len(self.strides)} integers", self.priors_per_location)
         check.check_choice("rank_by", self.rank_by, RANKINGS)

@@ -13,7 +13,7 @@ _DEPTHS = {6: "50", 23: "101"}  # depth of a ResNet by the number of blocks in i
 def config_pattern(state: dict[str, Tensor], source: str, angle_version: str | None) -> str | None:
     """Build a regular expression for the names of the configs that fit the weights.
 
-    For oriented detectors, it matches the configs of DOTA, on which the published ones were trained.
+    For oriented detectors, it matches the configs of DOTA, on which the published models were trained.
 
     Args:
         state: Weights by the names of this package.

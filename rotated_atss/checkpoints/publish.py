@@ -38,7 +38,7 @@ def publish(
         state: Weights by name.
         info: Record of the model.
         license: License of the weights.
-        source: Who publishes them.
+        source: Publisher of the weights.
         published: Reported accuracy as free text, such as "AP50 70.64, DOTA-v1.0 test"; empty if there is none.
 
     Returns:

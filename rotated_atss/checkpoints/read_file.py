@@ -23,7 +23,7 @@ def read_content(
         file: Path of a ``.pth`` file of MMEngine, MMDetection 2.x or mmrotate, of a bare state dict or of a
             ``.safetensors`` file; or an open ``.pth`` file.
         map_location: As for :func:`torch.load`.
-        make_history: Builds the log objects of a ``.pth`` file from their values.
+        make_history: Function that builds a log object of the result from the values of a log in a ``.pth`` file.
 
     Raises:
         UserError: The file is damaged, or holds more than tensors and plain values.
@@ -70,10 +70,9 @@ def check_content(content: Mapping[str, Any], path: Any) -> None:
     for name, part in parts.items():
         if not isinstance(part, Mapping):
             raise UserError(f"{name} must be a dictionary, got {type(part).__name__}", where=path)
-    names = (name for name in content.get("state_dict", content) if not isinstance(name, str) or not name.isprintable())
-    wrong = next(names, None)
-    if wrong is not None:
-        raise UserError(f"names of weights must be printable text, got {wrong!r:.80}", where=path)
+    for name in content.get("state_dict", content):
+        if not isinstance(name, str) or not name.isprintable():
+            raise UserError(f"names of weights must be printable text, got {name!r:.80}", where=path)
     _check_class_names({"meta": meta or {}, "meta.dataset_meta": parts["meta.dataset_meta"]}, path)
     _check_progress(meta or {}, path)
     _check_weights(content, path)
@@ -94,7 +93,7 @@ def _check_class_names(metas: Mapping[str, Mapping], path: Any) -> None:
 
 
 def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
-    """Refuse counts of epochs and iterations that are no counts, and a seed that is none."""
+    """Refuse numbers of epochs and iterations that are not counts, and a seed that is not a 32-bit integer."""
     for key in ("epoch", "iter"):
         count = meta.get(key, 0)
         if type(count) is not int or count < 0:
@@ -107,17 +106,18 @@ def _check_progress(meta: Mapping[str, Any], path: Any) -> None:
 
 
 def _check_weights(content: Mapping[str, Any], path: Any) -> None:
-    """Refuse weights that a float32 model cannot hold, and weights that occur twice.
+    """Refuse weights that a float32 model cannot hold, and two weights of the same name.
 
-    Values above the range of float32, such as float64 allows, become infinite in the model.
+    Values above the range of float32, which float64 allows, would become infinite in the model.
     """
-    state, averaged = state_dict_of(content), content.get("ema_state_dict")
-    prefixed = [name for name in content.get("state_dict", content) if name.removeprefix("module.") != name]
-    twice = [name for name in prefixed if name.removeprefix("module.") in content.get("state_dict", content)]
-    if twice:
-        raise UserError(f"holds {twice[0]} and {twice[0].removeprefix('module.')}, two weights of one name", where=path)
-    if isinstance(averaged, Mapping):
-        state.update({f"ema_state_dict.{name}": value for name, value in averaged.items()})
+    stored = content.get("state_dict", content)
+    for name in stored:
+        plain_name = name.removeprefix("module.")
+        if plain_name != name and plain_name in stored:
+            raise UserError(f"holds {name} and {plain_name}, two weights of one name", where=path)
+    state, ema_state = state_dict_of(content), content.get("ema_state_dict")
+    if isinstance(ema_state, Mapping):
+        state.update({f"ema_state_dict.{name}": value for name, value in ema_state.items()})
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     complex_ones = [name for name, value in tensors.items() if value.is_complex()]
     if complex_ones:
@@ -171,7 +171,7 @@ def _load_error(error: Exception, path: Any) -> UserError:
 def _describe_unreadable(path: Any) -> tuple[str, str]:
     """Return the apparent type of a file that torch cannot read, and a hint.
 
-    The message of torch is an opcode or a page of advice.
+    They replace the message of torch, which is an opcode or a page of advice.
     """
     try:
         with open(path, "rb") as file:

@@ -33,10 +33,11 @@ class RegistryEntry:
         name: Name on the command line.
         kind: ``detector``, or ``backbone`` for a file of which only the backbone is used.
         url: Address of the file.
-        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as far as its publisher states them;
+        sha256_prefix: First 8 to 64 hexadecimal digits of the file's SHA-256, as many as its publisher states;
             :func:`rotated_atss.checkpoints.publish.publish` writes all 64.
-        license: License of the project that published it; that of its training data can restrict its use further.
-        source: Who published it.
+        license: License of the project that published the file. The license of the training data can restrict its use
+            further.
+        source: Publisher of the file.
         published: Reported accuracy as free text.
         config: Config of this package with the same model; None for a backbone, or for a model file with a record.
         size_mb: Size in megabytes (10^6 bytes), rounded; None if not stated.
@@ -74,7 +75,7 @@ class RegistryEntry:
         if self.config is not None:
             check.check_text("config", self.config)
         if self.size_mb is not None:
-            object.__setattr__(self, "size_mb", check.check_number("size_mb", self.size_mb, 0))
+            check.set_value(self, "size_mb", check.check_number("size_mb", self.size_mb, 0))
 
     @property
     def file_name(self) -> str:
@@ -86,8 +87,8 @@ def load_registry(path: str | Path | None = None) -> dict[str, RegistryEntry]:
     """Load the registry of this package, or another one with entries of the same form.
 
     Args:
-        path: A registry file, such as the ``models.json`` of a published folder; its entries are added to those of the
-            package, and its addresses can be relative to it. None reads the environment variable
+        path: A registry file, such as the ``models.json`` of a published folder, whose entries are added to those of
+            the package. Addresses can be relative to the file. None reads the environment variable
             ``ROTATED_ATSS_REGISTRY``, if it is set.
 
     Returns:
@@ -159,14 +160,14 @@ def parse_entry(value: Any, path: str | Path) -> RegistryEntry:
 
 
 def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> RegistryEntry:
-    """Return the entry of a name.
+    """Return the entry of a model.
 
     Args:
-        name: Name of a model.
+        name: Name of the model.
         registry: Entries by name; None loads the registry.
 
     Raises:
-        UserError: There is no such name; with similar names in the hint.
+        UserError: There is no model of this name. The hint lists similar names.
 
     Example:
         >>> find_entry("resnet5")
@@ -183,10 +184,10 @@ def find_entry(name: str, registry: dict[str, RegistryEntry] | None = None) -> R
 
 
 def find_file_or_entry(name: str | Path) -> Path | RegistryEntry:
-    """Return the path of a file that exists, or else the entry of a name.
+    """Return ``name`` as a path if that file exists, or else the registry entry of that name.
 
     Raises:
-        UserError: There is neither.
+        UserError: There is neither a file nor an entry.
 
     Example:
         >>> find_file_or_entry("resnet50").kind

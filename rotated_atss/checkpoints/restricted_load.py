@@ -68,9 +68,9 @@ class _DType:
     def __new__(cls, code: Any = "", *_: object) -> _DType:
         if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
             raise UnpicklingError(f"dtype {code!r:.40} is not one of numbers or text")
-        made = super().__new__(cls)
-        made.dtype = np.dtype(code)
-        return made
+        instance = super().__new__(cls)
+        instance.dtype = np.dtype(code)
+        return instance
 
     def __setstate__(self, state: tuple) -> None:
         # NumPy's state: version, byte order, subdtype, names, fields, ...
@@ -86,9 +86,9 @@ class _Array:
     value: np.ndarray
 
     def __new__(cls, *_: object) -> _Array:
-        made = super().__new__(cls)
-        made.value = np.zeros(0)
-        return made
+        instance = super().__new__(cls)
+        instance.value = np.zeros(0)
+        return instance
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
@@ -99,7 +99,7 @@ class _Array:
 
 
 class _Schedule:
-    """Placeholder for a one-cycle schedule. Nothing of it is read: a resumed training builds it from the config."""
+    """Placeholder for a one-cycle schedule, which is not read: a resumed training builds it from the config."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class _Schedule:
 
 
 class _Function:
-    """Placeholder for a function of a log or schedule."""
+    """Placeholder for a method of a log or schedule."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ def _scalar(dtype: Any, data: Any = b"") -> Any:
 
 
 def _named_function(owner: Any, name: Any) -> _Function:
-    """Replace ``getattr``, by which a file refers to methods of logs and schedules."""
+    """Replace ``getattr``, which files call to name methods of logs and schedules; return a placeholder."""
     allowed = _STATISTICS if owner is LogHistory else _SCHEDULE_FUNCTIONS if owner is _Schedule else ()
     if not isinstance(name, str) or name not in allowed:
         raise UnpicklingError("GLOBAL builtins.getattr was not an allowed global")  # in torch's words, see read_file.py
@@ -157,15 +157,15 @@ def load_restricted(
     Args:
         file: Path, or open binary file.
         map_location: As for :func:`torch.load`.
-        make_history: Builds the log object of the result from the values of a log.
+        make_history: Function that builds a log object of the result from the values of a log.
 
     Returns:
-        The content. Its tensors are dense, and the file has all their values.
+        The content. All tensors are dense, with all their values in the file.
 
     Raises:
         pickle.UnpicklingError: The file names a class or function that is not allowed.
-        UserError: As :func:`check_checkpoint_file`; or a tensor is sparse, quantized or incomplete, or all tensors
-            together are larger than the file.
+        UserError: The file fails :func:`check_checkpoint_file`, a tensor is sparse, quantized or incomplete, or all
+            tensors together are larger than the file.
         Exception: The file is damaged.
 
     Example:

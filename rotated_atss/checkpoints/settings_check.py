@@ -59,7 +59,10 @@ def _check_angle_version(origin: Origin, target: Target, path: object) -> None:
 
 
 def _check_official_priors(cell_anchors: Tensor, target: Target, name: str, path: object) -> None:
-    """Check one level of the official ATSS: one square prior around ``stride / 2``, as first and last pixels."""
+    """Check the priors of one level of the official ATSS: one square, centered at ``stride / 2``.
+
+    That code stores the indices of the first and last pixels of a prior.
+    """
     strides = target.anchors.get("strides") or []
     level = int(name.rpartition(".")[2])
     stride = strides[level] if level < len(strides) else 0

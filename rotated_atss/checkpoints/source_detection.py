@@ -39,7 +39,7 @@ def detect_source(state: dict[str, Tensor], meta: dict, content: dict, path: str
         path: The file.
 
     Returns:
-        One of :data:`SOURCES` and the reason.
+        One of :data:`SOURCES`, and how it was detected.
 
     Raises:
         UserError: The weights are not those of a supported detector, or the source is ambiguous.

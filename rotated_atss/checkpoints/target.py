@@ -13,11 +13,11 @@ class Target:
     """The model that weights are converted for.
 
     Attributes:
-        config: Name of its config.
+        config: Name of the config.
         shapes: Shape of each parameter and buffer by name.
-        head: ``bbox_head``, or ``bbox_head_init`` if further stages refine its boxes.
+        head: Name of the first head: ``bbox_head``, or ``bbox_head_init`` if further stages refine its boxes.
         box_encoding: Box encoding of that head; None for horizontal boxes.
-        anchors: Settings of its prior generator in the config (``scales_per_octave``, ``ratios``, ...).
+        anchors: Settings of that head's prior generator in the config (``scales_per_octave``, ``ratios``, ...).
         classes: Class names; empty if unknown.
     """
 

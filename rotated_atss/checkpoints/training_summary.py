@@ -23,7 +23,7 @@ def summarize_training_data(
         sides: (N, 2) width and height of the boxes, pixels of the tiles.
         labels: (N,) class indices.
         classes: Class names in the order of the indices.
-        tiles: Number of tiles, or of undivided images.
+        tiles: Number of tiles, or of images if they were not split.
         images: Number of images that the tiles were cut from; None if unknown.
 
     Returns:

@@ -19,7 +19,7 @@ _SUFFIXES = (".pth", ".safetensors")
 
 
 def output_paths(out: str | Path) -> tuple[Path, Path]:
-    """Return the ``.pth`` and the ``.safetensors`` path of a name with either suffix or none.
+    """Return the ``.pth`` and the ``.safetensors`` path for an output path with either suffix or without one.
 
     Raises:
         UserError: ``out`` is a folder or has no file name.
@@ -40,7 +40,7 @@ def save_weights(out: str | Path, state: dict[str, Tensor], meta: dict[str, Any]
     """Write weights atomically as ``.pth`` (a dictionary ``meta``, ``state_dict``) and as ``.safetensors``.
 
     Args:
-        out: Path with either suffix or none.
+        out: Output path, with either suffix or without one.
         state: Weights by name.
         meta: Values that JSON can represent. In the ``.safetensors`` header, which holds only strings, each value is
             JSON-encoded, except ``meta[KEY]`` (the record of the model), which is already a JSON string.

@@ -1,7 +1,8 @@
 """Checks of a ``.pth`` file before it is loaded: what it can allocate is limited by its own size.
 
-torch reads a ``.pth`` file as a zip with its own reader. These checks accept only zips that torch and Python read
-alike, with entries that are neither compressed nor overlapping, and no pickle that allocates memory by number.
+A ``.pth`` file is a zip or a bare pickle. torch has its own reader of zips, so these checks accept only zips that torch
+and Python read alike, and whose entries are neither compressed nor overlapping. They refuse pickles that allocate
+memory of a size given as a number.
 """
 
 from __future__ import annotations
@@ -89,7 +90,10 @@ def _zip_problem(file: IO[bytes], size: int) -> str:
 
 
 def _directory_start(file: IO[bytes], size: int) -> int:
-    """Return where the records at the end of a zip say that its directory starts; -1 if they are not at the end."""
+    """Return the start of a zip's directory as stated by the records at the end of the file.
+
+    Returns -1 if the directory and these records are not the last bytes of the file.
+    """
     end_at = size - _END.size
     signature, *_, length, start, comment = _unpack(_END, file, end_at)
     if signature != b"PK\x05\x06" or comment:

@@ -55,7 +55,7 @@ COMMANDS = {
     "demo": "Run the whole pipeline on synthetic scenes.",
 }
 
-# command -> its module, where the names differ: a module `list` would replace the built-in name in this package
+# command -> module, if the names differ: a module named `list` would hide the built-in name in this package
 MODULES = {"list": "list_configs"}
 
 # If one of these packages is missing, the error is one line with the install command instead of a traceback.
@@ -69,7 +69,7 @@ _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command of the command line.
+    """Run the command line: parse the arguments, run the command and print its error, if any, as one line.
 
     Args:
         argv: Command and options; None reads them from ``sys.argv``.
@@ -111,40 +111,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _discard_stdout()
     except (OSError, RuntimeError) as error:
-        line = describe_system_error(error)
-        if line is None:
+        message = describe_system_error(error)
+        if message is None:
             raise
-        return _print_error(label, line, 2)
+        return _print_error(label, message, 2)
 
 
 @contextmanager
 def _raise_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, so that temporary files are removed.
 
-    Signals that the caller handles or ignores (``nohup``) stay as they are.
-
-    Under torchrun (``LOCAL_RANK`` is set) the default action stays: the cleanup after an exception could block in a
-    collective operation that the other ranks never join.
+    Signals that the caller of the process handles or ignores (``nohup``) are not changed. Under torchrun
+    (``LOCAL_RANK`` is set) no signal is changed, because the cleanup after an exception could block in a collective
+    operation that the other ranks never join.
     """
-    names = () if "LOCAL_RANK" in os.environ or threading.current_thread() is not threading.main_thread() else _SIGNALS
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    owner = os.getpid()
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if "LOCAL_RANK" in os.environ or not is_main_thread:  # Python sets handlers in the main thread only
+        yield
+        return
+    signals = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    signals = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
+    main_process = os.getpid()
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        for each in taken:  # another signal ends the process at once
-            signal.signal(each, signal.SIG_DFL)
-        if os.getpid() != owner:  # a forked worker, which has nothing to clean up
-            os.kill(os.getpid(), number)
+    def handle(received: int, frame: FrameType | None) -> None:
+        for number in signals:  # another signal ends the process at once
+            signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != main_process:  # a forked worker, which has nothing to clean up
+            os.kill(os.getpid(), received)
             return
-        raise TerminatedError(signal.Signals(number))
+        raise TerminatedError(signal.Signals(received))
 
-    for number in taken:
+    for number in signals:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number in taken:
+        for number in signals:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -201,15 +203,15 @@ def build_parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments of a command.
 
-    Commands whose module defines ``MODEL_FORMS`` take ``MODEL`` or ``CONFIG CHECKPOINT``, then inputs; options may
-    stand between these positional arguments.
+    Commands whose module defines ``MODEL_FORMS`` take ``MODEL`` or ``CONFIG CHECKPOINT``, then inputs. Options may
+    occur between these positional arguments.
 
     Args:
         name: A key of ``COMMANDS``.
-        words: Arguments of the command.
+        arguments: Arguments of the command.
 
     Example:
         >>> parse_arguments("predict", ["model.pth", "--out", "a", "image.png"]).inputs
@@ -217,7 +219,7 @@ def parse_arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser(name)
     parse = parser.parse_intermixed_args if hasattr(load_command(name), "MODEL_FORMS") else parser.parse_args
-    return parse(words)
+    return parse(arguments)
 
 
 def _print_overview(arguments: list[str]) -> int:
@@ -237,8 +239,8 @@ def _print_overview(arguments: list[str]) -> int:
     return 2
 
 
-def _print_error(label: str, line: str, code: int) -> int:
-    print(f"{label}: error: {line}" if code == 2 else f"{label}: {line}", file=sys.stderr)
+def _print_error(label: str, message: str, code: int) -> int:
+    print(f"{label}: error: {message}" if code == 2 else f"{label}: {message}", file=sys.stderr)
     return code
 
 

@@ -1,4 +1,7 @@
-"""Pictures and titles of ``show-assignment``."""
+"""Pictures and titles of ``show-assignment``.
+
+A trace records the steps of ATSS for one object. Its variant is the IoU that is used: hbb, obb or that of the config.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +28,28 @@ _VARIANTS = {
 def title_of(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> str:
     """Return the title of an image: config, image, input size, numbers of objects and positives."""
     width, height = assignment.inputs.image_wh
-    ignored = len(assignment.inputs.gt_boxes_ignore)
-    more = f" and {count_of(ignored, 'ignored object')}" if ignored else ""
+    objects = count_of(len(names), "object")
+    num_ignored = len(assignment.inputs.gt_boxes_ignore)
+    if num_ignored:
+        objects += f" and {count_of(num_ignored, 'ignored object')}"
     positives = count_of(int((assignment.assign() >= 0).sum()), "positive")
-    return (
-        f"{cfg.config_name}, {image.stem} at {width} x {height} px: {count_of(len(names), 'object')}{more}, {positives}"
-    )
+    return f"{cfg.config_name}, {image.stem} at {width} x {height} px: {objects}, {positives}"
 
 
 def variant_title(assignment: ImageAssignment, variant: str) -> str:
-    """Return the title of a trace; it marks the variant that the config uses."""
+    """Return the title of a trace, which says whether the config uses this variant."""
     return _VARIANTS[variant] + (" (this config)" if variant == assignment.variant and assignment.oriented else "")
 
 
-def positives_of(assignment: ImageAssignment, count: int) -> Tensor:
-    """Return the (G, L) positives per object and level."""
+def positives_of(assignment: ImageAssignment, num_objects: int) -> Tensor:
+    """Return the number of positives (G, L) per object and level."""
     from rotated_atss.analysis.assignment_text import positives_per_level
 
-    return positives_per_level(assignment.assign(), assignment.level_sizes, count)
+    return positives_per_level(assignment.assign(), assignment.level_sizes, num_objects)
 
 
 def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
-    """Read an image at the input size of the network, large ones reduced band by band.
+    """Read an image at the input size of the network. A large image is reduced band by band while it is read.
 
     Args:
         path: The image file.
@@ -66,7 +69,7 @@ def read_input_image(path: Path, input_wh: tuple[int, int]) -> Image:
 
 
 def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: list[str]) -> bytes:
-    """Draw the positives of all objects; returns a PNG file."""
+    """Draw the positives of all objects, and return the bytes of a PNG file."""
     from rotated_atss.assign.box_formats import centers
     from rotated_atss.visualization.assignment import plot_assignment
 
@@ -86,26 +89,26 @@ def draw_overview(cfg: Config, image: Path, assignment: ImageAssignment, names: 
 def draw_object(
     cfg: Config, image: Path, assignment: ImageAssignment, names: list[str], traces: dict[str, AssignmentTrace]
 ) -> bytes:
-    """Draw the traces of one object; returns a PNG file."""
+    """Draw the traces of one object, and return the bytes of a PNG file."""
     import numpy as np
 
     from rotated_atss.visualization.assignment_object import TracePanel, plot_object
 
-    number = next(iter(traces.values())).gt_index
+    gt_index = next(iter(traces.values())).gt_index
     corners = corners_of(assignment.inputs.gt_boxes)
+    polygon = corners[gt_index]
     panels = []
     for variant, trace in traces.items():
-        polygon = corners[number]
-        compared = (
-            corners_of(_to_hbb(assignment.inputs.gt_boxes[number : number + 1]))[0] if variant == "hbb" else polygon
-        )
+        compared = polygon  # the box whose IoU with the priors is computed
+        if variant == "hbb":
+            compared = corners_of(_to_hbb(assignment.inputs.gt_boxes[gt_index : gt_index + 1]))[0]
         best = trace.prior_index[trace.iou.argmax()] if len(trace.iou) else None
         prior = None if best is None else corners_of(assignment.priors[best : best + 1])[0]
         panels.append(TracePanel(variant_title(assignment, variant), trace, compared, polygon, prior))
-    title = f"{cfg.config_name}, {image.stem}: object {number}, {names[number]}"
+    title = f"{cfg.config_name}, {image.stem}: object {gt_index}, {names[gt_index]}"
     return plot_object(
         read_input_image(image, assignment.inputs.image_wh), panels, assignment.strides,
-        others=np.delete(corners, number, 0), title=title,
+        others=np.delete(corners, gt_index, 0), title=title,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The ``--classes`` option, and the selection of classes with it in ``predict`` and ``draw``."""
+"""The option ``--classes``, and how ``predict`` and ``draw`` select classes by it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def select_classes(spec: str | None, known: Sequence[str]) -> tuple[str, ...]:
         known: Class names to select from.
 
     Returns:
-        Names as spelled in ``known``; for a dataset, those of its classes that are in ``known``.
+        Names as spelled in ``known``. The classes of a dataset that are not in ``known`` are left out.
 
     Raises:
         UserError: A name is not in ``known``, or no name is given.

@@ -13,7 +13,7 @@ from typing import Any
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.errors import UserError
 
-_detectors: dict[str, Any] = {}  # the last model of this process
+_detectors: dict[str, Any] = {}  # the model loaded last by this process, by file and options
 _lock = threading.Lock()
 
 
@@ -34,7 +34,7 @@ class ModelSource:
     options: Mapping[str, Any]
 
     def load_once(self) -> Any:
-        """Return the detector, loaded at the first call for this file and these options in this process."""
+        """Return the detector. It is loaded only if this process has not loaded the same file and options last."""
         status = os.stat(self.checkpoint)
         args = self.args
         settings = (self.config, dict(self.options), args.device, args.amp, args.channels_last, args.fast)

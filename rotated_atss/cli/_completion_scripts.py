@@ -9,6 +9,8 @@ from rotated_atss.cli._completion_words import Option, Values, Words
 
 _HEAD = f"# Completion of {PROGRAM}, written by: {PROGRAM} completion"
 
+# {options}: the values of the option before the cursor; {positionals}: options if the word at the cursor starts with
+# "-", otherwise values of positional arguments
 _BASH = """\
 {head} bash
 _rotated_atss() {{
@@ -95,9 +97,9 @@ def _zsh_function(name: str) -> str:
 
 
 def _zsh_actions(name: str, actions: Mapping[str, Words]) -> str:
-    """Complete the word after a command, and what follows with the function of that word."""
-    described = " ".join(_zsh_quote(f"{each}:{words.help}") for each, words in actions.items())
-    calls = "\n".join(f"        {each}) {_zsh_function(f'{name} {each}'.strip())} ;;" for each in actions)
+    """Return zsh code that completes an action, such as ``list`` of ``models``, and calls the function for it."""
+    described = " ".join(_zsh_quote(f"{action}:{words.help}") for action, words in actions.items())
+    calls = "\n".join(f"        {action}) {_zsh_function(f'{name} {action}'.strip())} ;;" for action in actions)
     return (
         f"    local -a commands=({described})\n"
         "    if (( CURRENT == 2 )); then _describe command commands; return; fi\n"
@@ -142,8 +144,8 @@ def fish_script(commands: Mapping[str, Words]) -> str:
         lines.append(_fish("__fish_use_subcommand", f"-a {name} -d {_fish_quote(words.help)}"))
         condition = f"__fish_seen_subcommand_from {name}"
         lines += _fish_words(condition, words, words.actions)
-        for action, each in words.actions.items():
-            lines += _fish_words(f"{condition}; and __fish_seen_subcommand_from {action}", each, {})
+        for action, action_words in words.actions.items():
+            lines += _fish_words(f"{condition}; and __fish_seen_subcommand_from {action}", action_words, {})
     return "\n".join(lines) + "\n"
 
 
@@ -155,20 +157,20 @@ def _fish_words(condition: str, words: Words, actions: Mapping[str, Words]) -> I
         values = "" if option.values is None else f" -x {_fish_values(option.values)}".rstrip()
         yield _fish(condition, f"{spellings}{values} -d {_fish_quote(option.help)}")
     if actions:
-        missing = f"{condition}; and not __fish_seen_subcommand_from {' '.join(actions)}"
-        for name, each in actions.items():
-            yield _fish(missing, f"-a {name} -d {_fish_quote(each.help)}")
+        no_action_yet = f"{condition}; and not __fish_seen_subcommand_from {' '.join(actions)}"
+        for name, action_words in actions.items():
+            yield _fish(no_action_yet, f"-a {name} -d {_fish_quote(action_words.help)}")
     elif words.positionals != Values():
         yield _fish(condition, _fish_values(words.positionals))
 
 
 def _fish_values(values: Values) -> str:
     """Return the argument ``-a``; names of files are completed by a function of fish."""
-    found: Sequence[str] = values.words
+    candidates: Sequence[str] = values.words
     if values.files or values.folders:
         function = "__fish_complete_path" if values.files else "__fish_complete_directories"
-        found = [*found, f"({function} (commandline -ct))"]
-    return f"-a {_fish_quote(' '.join(found))}" if found else ""
+        candidates = [*candidates, f"({function} (commandline -ct))"]
+    return f"-a {_fish_quote(' '.join(candidates))}" if candidates else ""
 
 
 def _fish(condition: str, rest: str) -> str:
@@ -183,7 +185,7 @@ def _with_actions(commands: Mapping[str, Words]) -> Iterator[tuple[str, Words]]:
     """Yield each command and each ``command action`` with its words."""
     for name, words in commands.items():
         yield name, words
-        yield from ((f"{name} {action}", each) for action, each in words.actions.items())
+        yield from ((f"{name} {action}", action_words) for action, action_words in words.actions.items())
 
 
 SCRIPTS = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rotated_atss.cli import COMMANDS, build_parser
 from rotated_atss.configs import config_names
 
-# kinds of values, by words of the metavar
+# metavars of options whose values are folders or files
 _FOLDERS = {"DIR", "FOLDER", "WORK_DIR", "TASK1_DIR", "TILES"}
 _FILES = {"FILE", "CHECKPOINT", "MODEL", "IMAGE", "JSON", "PNG", "ZIP", "IN", "OUT", "CLASSES", "REPORT"}
 
@@ -19,9 +19,9 @@ class Values:
     """Values of an option or of positional arguments.
 
     Attributes:
-        words: Words to offer.
-        files: Whether file names are offered.
-        folders: Whether folders are offered; with ``files``, all files are.
+        words: Words that are completed, such as choices.
+        files: Whether names of files and folders are completed.
+        folders: Whether names of folders are completed.
     """
 
     words: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Option:
-    """An option with its spellings, its help, and its values; None for a flag."""
+    """An option: its spellings, its help and its values (None for a flag)."""
 
     names: tuple[str, ...]
     help: str
@@ -40,13 +40,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Words:
-    """What a command, or an action of it, accepts.
+    """What a command, or an action such as ``list`` of the command ``models``, accepts.
 
     Attributes:
         help: The first sentence of the help.
-        options: Its options.
-        positionals: Values of all positional arguments.
-        actions: Words of each action, such as ``list`` of ``models``.
+        options: The options.
+        positionals: Values of all positional arguments together.
+        actions: What each action of the command accepts.
     """
 
     help: str
@@ -69,7 +69,8 @@ def _words(parser: argparse.ArgumentParser, line: str) -> Words:
     options, positionals, actions = [], Values(), {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            actions = {name: _words(each, each.description or "") for name, each in action.choices.items()}
+            parsers = action.choices.items()
+            actions = {name: _words(subparser, subparser.description or "") for name, subparser in parsers}
         elif action.option_strings and action.help != argparse.SUPPRESS:
             values = None if action.nargs == 0 else _values(action)
             options.append(Option(tuple(action.option_strings), _first_sentence(action.help or ""), values))

@@ -71,7 +71,10 @@ def parse_cfg_options(pairs: Sequence[str]) -> dict[str, Any]:
 def _restore_string(value: Any, text: str, stays_string: bool) -> Any:
     """Restore a value that must stay a string but was parsed as a number; return other values unchanged.
 
-    These are paths and class names (``stays_string``) and quoted values.
+    Args:
+        value: The parsed value.
+        text: Its text.
+        stays_string: Whether the key is one of :data:`STRING_KEYS`. A quoted value always stays a string.
     """
     if isinstance(value, (list, tuple)):
         items = [item.strip() for item in text.strip("[]()").split(",") if item.strip()]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 Window = tuple[int, int, int, int]  # x_start, y_start, x_stop, y_stop in pixels of the image
 
-_SMALLEST_SIDE, _SIDES = 256, 4  # pixels around an object, and times its longest side
+# side of the region around an object: four times the longest side of the object, but at least 256 px
+_SIDES_PER_REGION, _MIN_REGION = 4, 256
 
 
 def add_crop_arguments(parser: argparse._ActionsContainer) -> None:
@@ -48,7 +49,7 @@ def check_crop_arguments(args: argparse.Namespace, paths: Sequence[Path], max_pi
     Args:
         args: Parsed arguments.
         paths: Images to draw.
-        max_pixels: Largest region.
+        max_pixels: Maximum number of pixels of the region.
 
     Raises:
         UserError: There are several images, or the region is empty, too large or begins outside the image.
@@ -79,10 +80,10 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
     Args:
         args: Parsed arguments.
         image_wh: Width and height of the image in pixels.
-        layers: Boxes on the image; ``--object`` counts those of the first.
+        layers: Boxes on the image. ``--object`` is the index of a box of the first layer.
 
     Raises:
-        UserError: The region begins outside the image, or there is no such box.
+        UserError: The region begins outside the image, or the first layer has no box of that index.
 
     Example:
         >>> find_window(argparse.Namespace(crop=[90, 0, 50, 50], object=None), (100, 80), [])
@@ -100,7 +101,7 @@ def find_window(args: argparse.Namespace, image_wh: tuple[int, int], layers: Seq
 
 
 def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Window:
-    """Return a square around a box, moved into the image where it fits."""
+    """Return a square around a box, shifted into the image; a square larger than the image is clipped."""
     import numpy as np
 
     count = len(layer.names)
@@ -109,7 +110,7 @@ def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Wind
         raise UserError(f"the image has {count_of(count, 'box')} ({last}), got {number}", where="--object")
     corners = np.asarray(layer.polygons[number], np.float64).reshape(4, 2)
     longest = float(np.hypot(*(corners - np.roll(corners, 1, 0)).T).max())
-    side = max(_SMALLEST_SIDE, round(_SIDES * longest))
+    side = max(_MIN_REGION, round(_SIDES_PER_REGION * longest))
     starts, stops = [], []
     for middle, limit in zip(((corners.min(0) + corners.max(0)) / 2).tolist(), image_wh):
         start = min(max(0, round(middle - side / 2)), max(0, limit - side))
@@ -119,7 +120,7 @@ def _window_around(number: int, image_wh: tuple[int, int], layer: Layer) -> Wind
 
 
 def crop_layer(layer: Layer, window: Window) -> Layer:
-    """Select the boxes whose circumscribed rectangle meets a region, in pixels of the region.
+    """Select the boxes whose circumscribed horizontal box overlaps a region, and convert them to its pixels.
 
     Example:
         >>> import numpy as np
@@ -132,15 +133,15 @@ def crop_layer(layer: Layer, window: Window) -> Layer:
     import numpy as np
 
     corners = np.asarray(layer.polygons, np.float64).reshape(-1, 4, 2)
-    meets = ((corners.max(1) > window[:2]) & (corners.min(1) < window[2:])).all(1)
-    rows = np.flatnonzero(meets)
+    overlaps = ((corners.max(1) > window[:2]) & (corners.min(1) < window[2:])).all(1)
+    rows = np.flatnonzero(overlaps)
     scores = None if layer.scores is None else np.asarray(layer.scores)[rows]
     polygons = (corners[rows] - np.array(window[:2])).reshape(-1, 8)
     return replace(layer, polygons=polygons, names=[layer.names[row] for row in rows.tolist()], scores=scores)
 
 
 def window_path(path: Path, window: Window | None) -> Path:
-    """Return the path of the picture of a region: that of the whole image with the region appended to its name.
+    """Append a region to the name of a picture; None returns the path of the whole image's picture unchanged.
 
     Example:
         >>> window_path(Path("out/P1.png"), (10, 20, 110, 220)).name

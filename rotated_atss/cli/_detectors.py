@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_onnx_options(config: str | None, options: Mapping[str, object]) -> Non
         options: Values by option; unset ones are None, False or empty.
 
     Raises:
-        UserError: One of them is set.
+        UserError: A config or one of the options is set.
 
     Example:
         >>> check_onnx_options(None, {"--amp": False})
@@ -47,7 +48,9 @@ def check_onnx_options(config: str | None, options: Mapping[str, object]) -> Non
 def load_any_detector(
     config: str | None, checkpoint: str, args: argparse.Namespace, cfg_options: Mapping[str, Any]
 ) -> LoadedDetector | GraphDetector:
-    """Load the detector of a model file; with ``--fast``, in the fastest form on this machine, which is printed.
+    """Load the detector of a model file.
+
+    With ``--fast``, the runtime and number format that are fastest on this machine are selected and printed.
 
     Args:
         config: Path or name of a config; None for a model file that records it.
@@ -59,8 +62,8 @@ def load_any_detector(
         UserError: The model cannot be loaded, or an option does not apply to it.
     """
     if is_onnx(checkpoint):
-        given = {"--amp": args.amp, "--channels-last": args.channels_last, "--cfg-options": cfg_options}
-        check_onnx_options(config, given)
+        options = {"--amp": args.amp, "--channels-last": args.channels_last, "--cfg-options": cfg_options}
+        check_onnx_options(config, options)
         from rotated_atss.runtime import load_detector as load_graph
         from rotated_atss.runtime.detector import FASTEST
 
@@ -68,6 +71,7 @@ def load_any_detector(
         if args.fast:
             print(f"fastest runtime here: {graph.description}")
         return graph
+    import_framework()
     from rotated_atss.detection.engine.device import resolve_device
     from rotated_atss.detection.engine.inference import load_detector
     from rotated_atss.detection.engine.network import has_fast_bfloat16

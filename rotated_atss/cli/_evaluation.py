@@ -1,4 +1,4 @@
-"""Reading and evaluation of Task1 detections and of COCO results, for the commands that evaluate."""
+"""Reading and evaluation of Task1 detections, for the commands ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Task1Evaluation:
     """An evaluation of Task1 detections, with its inputs.
 
     Attributes:
-        result: The AP.
+        result: The average precisions.
         detections: Detections by class.
         labels: Labels by image id.
-        left_out: Classes of the files that are not evaluated.
+        left_out: Classes in the files that are not among the evaluated classes.
     """
 
     result: EvaluationResult
@@ -53,11 +53,11 @@ def task1_inputs(args: argparse.Namespace) -> list[Path]:
 
 
 def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1Evaluation:
-    """Read and evaluate with a progress bar that counts the bytes read and evaluated.
+    """Read and evaluate Task1 detections, with a progress bar that counts the bytes read and evaluated.
 
     Args:
-        args: Arguments of the command ``evaluate``. With ``classes``, other classes of the files are not evaluated.
-        classes: Classes to evaluate.
+        args: Arguments of the command ``evaluate``.
+        classes: Classes to evaluate. Other classes in the files are an error unless ``args.classes`` is given.
 
     Raises:
         UserError: A file is missing or malformed, a class is unknown, or a detection lies on an image without labels.
@@ -85,11 +85,11 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
 
         detections = read_task1_folder(args.detections, classes, skip_unknown=True, workers=workers, on_done=on_read)
         labels = _read_labels(label_files, on_read)
-        place_of = _places_of_classes(files, label_files, labels)
+        locations = _locate_classes(files, label_files, labels)
         if args.classes:
-            _reject_missing_classes(classes, place_of)
+            _reject_missing_classes(classes, locations)
         else:
-            _reject_other_classes(classes, place_of)
+            _reject_other_classes(classes, locations)
         result = evaluate_detections(
             detections,
             labels,
@@ -101,7 +101,7 @@ def evaluate_task1(args: argparse.Namespace, classes: tuple[str, ...]) -> Task1E
             workers=workers,
             on_done=on_evaluated,
         )
-        return Task1Evaluation(result, detections, labels, sorted(set(place_of) - set(classes)))
+        return Task1Evaluation(result, detections, labels, sorted(set(locations) - set(classes)))
 
 
 def count_workers(args: argparse.Namespace) -> int:
@@ -122,40 +122,40 @@ def count_workers(args: argparse.Namespace) -> int:
     return workers
 
 
-def _places_of_classes(
+def _locate_classes(
     files: Mapping[str, Path], label_files: Mapping[str, Path], labels: Mapping[str, Labels]
 ) -> dict[str, str]:
-    """Return the first ``path`` or ``path:line`` of each class that the Task1 files and the labels contain."""
-    place_of = {name: str(path) for name, path in files.items()}
-    for image, label_set in labels.items():
-        for name, line_number in zip(label_set.names, label_set.line_numbers):
-            if name not in place_of:
-                place_of[name] = f"{label_files[image]}:{line_number}"
-    return place_of
+    """Return where each class of the Task1 files and the labels first occurs: ``path`` or ``path:line`` by class."""
+    locations = {name: str(path) for name, path in files.items()}
+    for image, image_labels in labels.items():
+        for name, line_number in zip(image_labels.names, image_labels.line_numbers):
+            if name not in locations:
+                locations[name] = f"{label_files[image]}:{line_number}"
+    return locations
 
 
-def _reject_missing_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
+def _reject_missing_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
     """Refuse a class of ``--classes`` that neither a dataset nor any file contains."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
     from rotated_atss.dota.datasets import DATASETS
 
     for name in classes:
-        if name not in place_of and not any(name in dataset.classes for dataset in DATASETS.values()):
+        if name not in locations and not any(name in dataset.classes for dataset in DATASETS.values()):
             hint = unknown_class_hint(name, CLASSES["v2.0"])
             raise UserError(f"unknown class '{name}'", where="--classes", hint=hint)
 
 
-def _reject_other_classes(classes: tuple[str, ...], place_of: Mapping[str, str]) -> None:
-    """Refuse files with other classes than those of the dataset, and suggest ``--classes``."""
+def _reject_other_classes(classes: tuple[str, ...], locations: Mapping[str, str]) -> None:
+    """Refuse files with classes that the dataset does not have, and suggest ``--classes``."""
     from rotated_atss.dota.classes import CLASSES, unknown_class_hint
 
-    for name, place in place_of.items():
+    for name, location in locations.items():
         if name not in classes:
             hint = unknown_class_hint(name, classes)
             if name not in CLASSES["v2.0"]:
-                listed = ",".join(sorted(place_of)) if len(place_of) > 1 else f"{name},"
+                listed = ",".join(sorted(locations)) if len(locations) > 1 else f"{name},"
                 hint = f"{hint}; if the classes are your own, add --classes {listed}"
-            raise UserError(f"unknown class '{name}'", where=place, hint=hint)
+            raise UserError(f"unknown class '{name}'", where=location, hint=hint)
 
 
 def _find_labels(folders: list[str]) -> dict[str, Path]:
@@ -174,12 +174,12 @@ def _find_labels(folders: list[str]) -> dict[str, Path]:
     return by_image
 
 
-def _read_labels(files: Mapping[str, Path], done: Callable[[Path], object]) -> dict[str, Labels]:
-    """Read the labels of every image, and call ``done`` with each file that has been read."""
+def _read_labels(files: Mapping[str, Path], on_done: Callable[[Path], object]) -> dict[str, Labels]:
+    """Read the labels of every image, and call ``on_done`` with each file that has been read."""
     from rotated_atss.dota.labels import read_labels
 
     labels = {}
     for image, path in files.items():
         labels[image] = read_labels(path)
-        done(path)
+        on_done(path)
     return labels

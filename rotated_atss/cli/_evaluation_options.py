@@ -10,7 +10,7 @@ from rotated_atss.errors import UserError
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add the detections and the ground truth.
+    """Add the options that name the detections and the ground truth.
 
     Args:
         parser: The parser.
@@ -39,7 +39,7 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, required: bool) -> N
 
 
 def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the rules of the evaluation, and how it runs.
+    """Add the options for the rules of the evaluation, the number of threads and the progress bar.
 
     Args:
         parser: The parser.
@@ -71,10 +71,10 @@ def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reject_dota_rules(args: argparse.Namespace) -> None:
-    """Refuse the rules of DOTA's evaluation together with COCO annotations.
+    """Refuse options for the rules of DOTA's evaluation together with COCO annotations.
 
     Raises:
-        UserError: One of them is given.
+        UserError: One of these options is given.
 
     Example:
         >>> parser = argparse.ArgumentParser()

@@ -1,4 +1,4 @@
-"""Detections with map coordinates beside the Task1 files of ``predict``: the option ``--format`` and its files."""
+"""The option ``--format`` of ``predict``: detections as GeoJSON and other vector files, or as Task1 files."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def note_georeferences(formats: Sequence[str], paths: Sequence[Path]) -> Iterator[str]:
-    """Yield what the coordinates are for images without a georeference or without a CRS, if a format has a CRS.
+    """Yield notes on images without a georeference or a CRS, for which vector files have no map coordinates or lengths.
 
     Args:
         formats: Names of :data:`FORMAT_NAMES`.
         paths: The images.
 
     Raises:
-        UserError: A georeference is malformed. An unreadable image is no error here: reading it reports it.
+        UserError: A georeference is malformed. An unreadable image is not an error here; prediction reports it.
     """
     if set(formats) == {DOTA}:
         return
     georeferences = list(map(_read_georeference, paths))
     total = count_of(len(georeferences), "image")
-    plain = georeferences.count(None)
-    if plain:
-        yield f"{plain} of {total} {is_or_are(plain)} not georeferenced: coordinates are pixels, x right, y down"
-    unknown = sum(each is not None and each.crs is None for each in georeferences)
-    if unknown:
-        yield f"{unknown} of {total} {is_or_are(unknown)} without a CRS: map coordinates, no lengths in meters"
+    missing = georeferences.count(None)
+    if missing:
+        yield f"{missing} of {total} {is_or_are(missing)} not georeferenced: coordinates are pixels, x right, y down"
+    without_crs = sum(item is not None and item.crs is None for item in georeferences)
+    if without_crs:
+        yield f"{without_crs} of {total} {is_or_are(without_crs)} without a CRS: map coordinates, no lengths in meters"
 
 
 def _read_georeference(path: Path) -> Georeference | None:
@@ -90,7 +90,7 @@ def _read_georeference(path: Path) -> Georeference | None:
 
 
 def list_feature_files(folder: Path) -> list[Path]:
-    """List the files of ``--format`` of an earlier run.
+    """List the vector files that an earlier run has written to a folder.
 
     Example:
         >>> import tempfile

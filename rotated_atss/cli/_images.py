@@ -45,10 +45,10 @@ def find_images(source: str | Path) -> list[Path]:
 
 
 def print_skipped_images(source: str | Path) -> None:
-    """Print which files of a folder look like images but are not read; nothing for a single image.
+    """Print which files of a folder look like images but have a format that is not read.
 
     Args:
-        source: An image file, or a folder.
+        source: A folder. An image file prints nothing.
     """
     from rotated_atss.dota.folders import note_skipped_images
 
@@ -95,8 +95,8 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
     """Return the options of :func:`add_pixel_arguments`.
 
     Args:
-        args: Parsed arguments; missing ones are as if not given.
-        recorded: Options of a model for what is not given.
+        args: Parsed arguments, of which any can be missing.
+        recorded: Options that a model records, which are used where the command line gives none.
 
     Raises:
         UserError: A value is invalid, or ``--bits`` and ``--scaling`` contradict each other.
@@ -116,19 +116,19 @@ def parse_pixel_options(args: argparse.Namespace, recorded: PixelOptions | None 
     if bits is not None:
         return replace(options, bits=bits)
     if scaling is not None:
-        pair: Any = scaling if scaling.isalpha() else _numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
-        return replace(options, bits=None, scaling=pair)
+        rule: Any = scaling if scaling.isalpha() else _numbers(scaling, float, "--scaling", "a rule, or MIN,MAX")
+        return replace(options, bits=None, scaling=rule)
     return options
 
 
 Number = TypeVar("Number", int, float)
 
 
-def _numbers(text: str, kind: Callable[[str], Number], option: str, wanted: str) -> tuple[Number, ...]:
+def _numbers(text: str, kind: Callable[[str], Number], option: str, expected: str) -> tuple[Number, ...]:
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise UserError(f"the value must be {wanted}, got {quote(text)}", where=option) from None
+        raise UserError(f"the value must be {expected}, got {quote(text)}", where=option) from None
 
 
 def resolve_pixels(paths: Sequence[Path], options: PixelOptions) -> PixelOptions:
@@ -136,7 +136,7 @@ def resolve_pixels(paths: Sequence[Path], options: PixelOptions) -> PixelOptions
 
     Args:
         paths: Image files.
-        options: Options to complete.
+        options: Options of which ``bits`` and ``scaling`` may still have to be determined from the pixel values.
 
     Example:
         >>> from rotated_atss.io.pixel_options import PixelOptions
@@ -177,7 +177,7 @@ def check_output_folders(folders: Iterable[str | Path], source: str | Path) -> N
 def process_images(
     paths: Sequence[Path], process: Callable[[Path], None], command: str, progress: bool | None = None
 ) -> list[UserError]:
-    """Process images one by one with a progress bar; report an error and continue with the next image.
+    """Process images one by one with a progress bar; if one fails, print its error and continue with the next.
 
     Args:
         paths: Image files.

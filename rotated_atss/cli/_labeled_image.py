@@ -1,4 +1,4 @@
-"""An image and the labels of its objects, found by their names."""
+"""One image and its objects: find its label file by name, and read the objects."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class LabeledObjects(NamedTuple):
     without_area: int
 
 
-CROWD = 3
-_MAX_NAME = 40  # letters of a class name in the table
+CROWD = 3  # difficult flag of a crowd box
+_MAX_NAME = 40  # maximum number of characters of a class name in the table
 
 
 def find_image_and_labels(image: str, labels: str | None, data: str | None) -> tuple[Path, Path]:
@@ -36,8 +36,8 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
 
     Args:
         image: Path of the image, or with ``data`` the name of a tile, with or without suffix.
-        labels: A DOTA label file, a folder of such files, or a COCO instances JSON. By default the label file in the
-            folder ``labelTxt`` of a dataset, or the one beside the image.
+        labels: A DOTA label file, a folder of such files, or a COCO instances JSON. None takes the label file in the
+            folder ``labelTxt`` of the dataset, or the one in the folder of the image.
         data: Dataset folder with ``images`` and ``labelTxt``.
 
     Raises:
@@ -56,8 +56,7 @@ def find_image_and_labels(image: str, labels: str | None, data: str | None) -> t
         raise UserError("no such image", where=path)
     name = f"{path.stem}.txt"
     if labels is not None:
-        given = Path(labels)
-        candidates = [given / name if given.is_dir() else given]
+        candidates = [Path(labels, name) if Path(labels).is_dir() else Path(labels)]
     elif data is not None:
         candidates = [Path(data) / "labelTxt" / name]
     else:
@@ -102,12 +101,12 @@ def read_objects(labels: Path, image: Path) -> LabeledObjects:
 
     if labels.suffix.lower() == ".json":
         return _read_coco_objects(labels, image)
-    found = read_labels(labels)
-    has_area = polygon_areas(found.polygons) > 0
+    objects = read_labels(labels)
+    has_area = polygon_areas(objects.polygons) > 0
     rows = np.flatnonzero(has_area).tolist()
-    names = [printable(found.names[row], _MAX_NAME) for row in rows]
-    flags = [int(found.difficult[row]) for row in rows]
-    return LabeledObjects(found.polygons[has_area], names, flags, int((~has_area).sum()))
+    names = [printable(objects.names[row], _MAX_NAME) for row in rows]
+    flags = [int(objects.difficult[row]) for row in rows]
+    return LabeledObjects(objects.polygons[has_area], names, flags, int((~has_area).sum()))
 
 
 def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
@@ -117,10 +116,10 @@ def _read_coco_objects(labels: Path, image: Path) -> LabeledObjects:
     from rotated_atss.ops.box_polygons import hbb_polygons
 
     instances = read_instances(labels)
-    entry = next((each for each in instances.images if Path(each.file_name).name == image.name), None)
+    entry = next((entry for entry in instances.images if Path(entry.file_name).name == image.name), None)
     if entry is None:
         raise UserError(f"no entry for the image {image.name}", where=labels)
     objects = instances.objects.get(entry.id, [])
-    boxes = np.array([each.box for each in objects], np.float64).reshape(-1, 4)
-    names = [printable(instances.categories[each.category_id], _MAX_NAME) for each in objects]
-    return LabeledObjects(hbb_polygons(boxes), names, [CROWD * each.iscrowd for each in objects], 0)
+    boxes = np.array([obj.box for obj in objects], np.float64).reshape(-1, 4)
+    names = [printable(instances.categories[obj.category_id], _MAX_NAME) for obj in objects]
+    return LabeledObjects(hbb_polygons(boxes), names, [CROWD * obj.iscrowd for obj in objects], 0)

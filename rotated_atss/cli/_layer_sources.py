@@ -26,12 +26,12 @@ _EMPTY_LAYER = Layer(np.empty((0, 8)), [], np.empty(0))
 
 
 class LayerSource(NamedTuple):
-    """Boxes per image.
+    """A source of boxes for all images.
 
     Attributes:
-        layer: Returns the boxes of an image, given its path.
-        classes: Class names that the boxes can have.
-        present: Those that boxes have, as far as it is known.
+        layer: Function that returns the boxes of an image, given its path.
+        classes: Class names that boxes can have.
+        present: Class names that occur in the source, which get a color. For COCO and Task1 files, all of ``classes``.
     """
 
     layer: Callable[[Path], Layer]
@@ -149,7 +149,7 @@ def _coco_layer(objects: Sequence[CocoObject], categories: Mapping[int, str]) ->
 
 
 def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
-    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)
+    parts: dict[str, list[tuple[str, Detections]]] = defaultdict(list)  # image -> class name and detections
     for name, detections in by_class.items():
         order = np.argsort(detections.image_index, kind="stable")
         ends = np.cumsum(np.bincount(detections.image_index, minlength=len(detections.images)))
@@ -157,11 +157,11 @@ def _group_by_image(by_class: Mapping[str, Detections]) -> dict[str, Layer]:
             parts[image].append((name, detections.take(rows)))
     return {
         image: Layer(
-            np.concatenate([detections.polygons for _, detections in of_image]),
-            [name for name, detections in of_image for _ in range(len(detections))],
-            np.concatenate([detections.scores for _, detections in of_image]),
+            np.concatenate([detections.polygons for _, detections in image_parts]),
+            [name for name, detections in image_parts for _ in range(len(detections))],
+            np.concatenate([detections.scores for _, detections in image_parts]),
         )
-        for image, of_image in parts.items()
+        for image, image_parts in parts.items()
     }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_PICTURE_PIXELS = 50_000_000  # larger images are reduced, so that they need not fit in memory
 REDUCED_PIXELS = 16_000_000
-MAX_CAPTIONED = 50_000  # captions of more boxes hide each other, and the image
+MAX_CAPTIONED = 50_000  # with more boxes, captions would hide each other and the image
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def write_picture(
     args: argparse.Namespace,
     window: tuple[int, int, int, int] | None = None,
 ) -> None:
-    """Draw layers on an image and write it as PNG; an image beyond ``MAX_PICTURE_PIXELS`` is reduced, which is printed.
+    """Draw layers on an image and write it as PNG.
+
+    An image of more than ``MAX_PICTURE_PIXELS`` is reduced, and a note is printed.
 
     Args:
         path: File to write.
@@ -153,7 +155,7 @@ def _draw_layer(picture: Image, layer: Layer, args: argparse.Namespace) -> Image
 
 
 def _parts(layer: Layer) -> Iterator[Layer]:
-    """Divide a layer, because drawing takes more memory than the boxes; higher scores are drawn later."""
+    """Divide a layer into parts that are drawn one by one, which limits the memory; higher scores are drawn later."""
     import numpy as np
 
     order = np.arange(len(layer.names)) if layer.scores is None else np.argsort(layer.scores, kind="stable")

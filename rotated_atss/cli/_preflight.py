@@ -30,12 +30,12 @@ def check_inputs_exist(config: str | None = None, checkpoint: str | None = None)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], more_help: str = "") -> None:
-    """Add the positional arguments that name a model, and others of the command, as ``inputs``.
+    """Add the positional arguments ``inputs``: the model, and then other arguments of the command.
 
     Args:
         parser: The parser.
-        forms: Forms of the positional arguments, for the usage line.
-        more_help: Help for the other arguments.
+        forms: Accepted forms of the positional arguments, for the usage lines.
+        more_help: Help for the arguments after the model.
 
     Example:
         >>> parser = argparse.ArgumentParser("test")
@@ -54,7 +54,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, forms: Sequence[str], m
 
 
 def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | None, str, list[str]]:
-    """Split the positional arguments into config, checkpoint and others, and check that they exist.
+    """Split the positional arguments into config, checkpoint and others, and check that config and checkpoint exist.
 
     Args:
         inputs: Positional arguments.
@@ -70,12 +70,12 @@ def split_model_arguments(inputs: Sequence[str], more: int = 0) -> tuple[str | N
         >>> split_model_arguments(["rotated_atss_obb_r50_fpn_1x_dota_le90", __file__, "image.png"], more=1)[2]
         ['image.png']
     """
-    number = len(inputs) - more
-    if number not in (1, 2):
+    num_model = len(inputs) - more  # arguments that name the model
+    if num_model not in (1, 2):
         what = f"expected {1 + more} or {2 + more} arguments, got {count_of(len(inputs), 'argument')}"
         raise UserError(what, hint="give MODEL, or CONFIG CHECKPOINT; see --help")
-    config, checkpoint = (None, inputs[0]) if number == 1 else (inputs[0], inputs[1])
+    config, checkpoint = (None, inputs[0]) if num_model == 1 else (inputs[0], inputs[1])
     if config is None and not Path(checkpoint).is_file():
         raise UserError("no such model file", where=checkpoint, hint="give MODEL, or CONFIG CHECKPOINT")
     check_inputs_exist(config, checkpoint)
-    return config, checkpoint, list(inputs[number:])
+    return config, checkpoint, list(inputs[num_model:])

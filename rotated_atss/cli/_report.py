@@ -1,4 +1,4 @@
-"""Options of evaluation reports."""
+"""Options of evaluation reports, shared by ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_IMAGES = 100
 
 
 def add_report_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add the options of a report, without its folder.
+    """Add the options of a report, except the one for its folder.
 
     Args:
         parser: The parser or a group of it.
@@ -63,7 +63,7 @@ def check_report_options(
         args: Arguments of :func:`add_report_arguments`.
         out: Folder of the report.
         inputs: Files and folders that the command reads.
-        outputs: Other files that it writes.
+        outputs: Other files that the command writes.
 
     Raises:
         UserError: A value is invalid, an input does not exist, or the folder overlaps an input or has other content.
@@ -84,8 +84,8 @@ def check_report_options(
     for folder in args.images or ():
         if not Path(folder).is_dir():
             raise UserError("no such folder of images", where=folder)
-    given = [path for path in (args.baseline, args.assignment, *(args.images or ())) if path is not None]
-    check_output_apart(out, [*inputs, *given], hint="choose another folder for the report")
+    report_inputs = [path for path in (args.baseline, args.assignment, *(args.images or ())) if path is not None]
+    check_output_apart(out, [*inputs, *report_inputs], hint="choose another folder for the report")
     check_report_folder(out, outputs)
     if args.baseline is not None:
         args.baseline = read_report(args.baseline)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rotated_atss.io.image_reader import ImageReader
 
 MATCH = "match"
-_SAME = 0.01  # a resolution that differs by less is not resampled
+_TOLERANCE = 0.01  # an image is not resampled if its resolution differs by less than this fraction
 
 
 def add_resolution_argument(parser: argparse._ActionsContainer) -> None:
@@ -30,7 +30,7 @@ def parse_resolution(text: str | None) -> str | float | None:
     """Parse ``--resolution``.
 
     Raises:
-        UserError: It is neither ``match`` nor a number above 0.
+        UserError: The text is neither ``match`` nor a number above 0.
 
     Example:
         >>> parse_resolution("match"), parse_resolution("0.25"), parse_resolution(None)
@@ -73,14 +73,14 @@ def target_resolution(text: str | None, info: ModelInfo | None, model: str) -> f
 
 
 def resampling_rate(image: ImageReader, target: float | None) -> tuple[float, str]:
-    """Return the factor by which an image is resampled, and a line that says so.
+    """Return the factor by which an image is resampled, and a line for the user.
 
     Args:
         image: An open image.
         target: Meters per pixel; None for no resampling.
 
     Returns:
-        The factor, and an empty text if it is 1.
+        The factor and the line, which is empty if the factor is 1.
 
     Raises:
         UserError: The ground resolution of the image is unknown.
@@ -100,6 +100,6 @@ def resampling_rate(image: ImageReader, target: float | None) -> tuple[float, st
         what = "the ground resolution is unknown: the image has no georeference with a CRS"
         raise UserError(what, where=image.path, hint="omit --resolution")
     rate = resolution / target
-    if abs(rate - 1) < _SAME:
+    if abs(rate - 1) < _TOLERANCE:
         return 1.0, ""
     return rate, f"{image.path}: {resolution:.3g} m/px resampled by {rate:.3g} to {target:.3g} m/px"

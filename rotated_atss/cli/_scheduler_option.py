@@ -20,13 +20,13 @@ def add_scheduler_argument(parser: argparse._ActionsContainer) -> None:
 def prepare_cluster(
     scheduler: str | None, options: MutableMapping[str, Any], inputs: Sequence[str], outputs: Sequence[str] = ()
 ) -> None:
-    """Make the paths of a command absolute and check that all workers see them; nothing without ``--scheduler``.
+    """Make the paths of a command absolute and check that all workers of a cluster see them.
 
     Args:
-        scheduler: The value of ``--scheduler``.
+        scheduler: The value of ``--scheduler``. With None, nothing is changed or checked.
         options: Options by name, changed in place, such as ``vars(args)``.
-        inputs: Names of the options that are read: None, a path or a sequence of paths.
-        outputs: Names of the options that are written; their nearest existing folder must be visible.
+        inputs: Names of the options whose values are input paths: None, a path or a sequence of paths.
+        outputs: Names of the options whose values are output paths. Workers must see the nearest existing folder.
 
     Raises:
         UserError: No scheduler or worker answers, or a worker does not see a path.

@@ -1,27 +1,32 @@
-"""The option ``--shard`` of ``split`` and ``predict``."""
+"""The option ``--shard``, by which several runs share the work of one command."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rotated_atss.errors import UserError
+from rotated_atss.errors import UserError, is_or_are
 
 if TYPE_CHECKING:
     from rotated_atss.io.shards import Shard
 
 
-def add_shard_argument(parser: argparse._ActionsContainer, command: str) -> None:
+def add_shard_argument(
+    parser: argparse._ActionsContainer, command: str, unit: str = "image", completed: str = "completes --out"
+) -> None:
     """Add ``--shard``.
 
     Args:
         parser: Parser or group of options.
-        command: Name of the command.
+        command: Name of the command, as a verb.
+        unit: What is divided among the shards, a noun in the singular.
+        completed: What the last shard does at its end.
     """
     parser.add_argument(
         "--shard", metavar="I/N",
-        help=f"{command} every N-th image only, from the I-th, for job arrays: N runs with the same options; the last "
-        "one to end completes --out",
+        help=f"{command} every N-th {unit} only, from the I-th, for job arrays: N runs with the same options; the last "
+        f"one to end {completed}",
     )  # fmt: skip
 
 
@@ -39,6 +44,25 @@ def parse_shard(args: argparse.Namespace) -> Shard | None:
 
     if args.shard is None:
         return None
-    if args.overwrite:
+    if getattr(args, "overwrite", False):
         raise UserError("--overwrite cannot be combined with --shard", hint="remove the earlier result first")
     return Shard.parse(args.shard)
+
+
+def format_unfinished(shards: Sequence[Shard], seconds: float, last_step: str) -> str:
+    """Describe the end of a shard that is not the last one.
+
+    Args:
+        shards: Shards that are not finished.
+        seconds: Duration of this shard.
+        last_step: What the last shard does at its end.
+
+    Example:
+        >>> from rotated_atss.io.shards import Shard
+        >>> format_unfinished([Shard(2, 3)], 1.5, "writes merged")
+        '1.5 s; shard 2/3 is not finished; the last one to end writes merged'
+    """
+    from rotated_atss.io.shared_run import format_shards
+
+    names = f"{format_shards(shards)} {is_or_are(len(shards))} not finished"
+    return f"{seconds:.1f} s; {names}; the last one to end {last_step}"

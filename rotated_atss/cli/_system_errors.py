@@ -7,7 +7,7 @@ import os
 
 from rotated_atss.errors import notes_of, printable
 
-_MAX_PATH = 200  # letters of a path in a message
+_MAX_PATH = 200  # maximum number of characters of a path in a message
 
 # Hints for the operating system errors that the user can resolve. Other errors keep their traceback.
 _HINTS = {
@@ -30,11 +30,12 @@ def describe_system_error(error: OSError | RuntimeError) -> str | None:
         >>> describe_system_error(OSError(errno.ENOSPC, "No space left on device", "a.png"))
         'a.png: No space left on device (free some space, or write elsewhere)'
     """
-    loop = "Symlink loop from "  # a RuntimeError of pathlib before Python 3.13, instead of an OSError
     if not isinstance(error, OSError):
-        if not str(error).startswith(loop):
+        prefix = "Symlink loop from "  # a RuntimeError of pathlib before Python 3.13, instead of an OSError
+        if not str(error).startswith(prefix):
             return None
-        return describe_system_error(OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(error)[len(loop) :].strip("'")))
+        path = str(error).removeprefix(prefix).strip("'")
+        return describe_system_error(OSError(errno.ELOOP, os.strerror(errno.ELOOP), path))
     if error.errno not in _HINTS:
         return None
     where = f"{printable(str(error.filename), _MAX_PATH)}: " if error.filename else ""
@@ -42,7 +43,7 @@ def describe_system_error(error: OSError | RuntimeError) -> str | None:
 
 
 def advice_of(error: BaseException, *hints: str) -> str:
-    """Return hints and the notes of an exception in parentheses, after a space; nothing without any.
+    """Return hints and the notes of an exception in parentheses, after a space; an empty text if there are none.
 
     Example:
         >>> advice_of(OSError(), "write elsewhere"), advice_of(OSError())

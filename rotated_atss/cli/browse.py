@@ -69,13 +69,13 @@ def run(args: argparse.Namespace) -> int:
         check_overwritable(folder / SHEET)
     sheet: dict[str, Image] = {}
     colors = class_colors(browser.class_names)
-    for each in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
-        picture = _draw(each, browser, colors, args.side_by_side)
-        name = f"{each.index:05d}_{Path(each.name).stem}.png"
-        write_png(folder / name, add_caption(picture, [each.name, *each.facts]), protect_foreign=True)
-        print("\n".join(_lines(each, browser.class_names)))
+    for net_input in browser.load(range(args.start, min(args.start + args.number, len(browser))), args.seed):
+        picture = _draw(net_input, browser, colors, args.side_by_side)
+        name = f"{net_input.index:05d}_{Path(net_input.name).stem}.png"
+        write_png(folder / name, add_caption(picture, [net_input.name, *net_input.facts]), protect_foreign=True)
+        print("\n".join(_lines(net_input, browser.class_names)))
         if args.sheet:
-            title = " | ".join([f"{each.index} {each.name}", f"flip {each.flip}", each.facts[-1]])
+            title = " | ".join([f"{net_input.index} {net_input.name}", f"flip {net_input.flip}", net_input.facts[-1]])
             sheet[title] = _reduced(picture, 2 * SHEET_CELL_PX if args.side_by_side else SHEET_CELL_PX)
     if args.sheet:
         write_png(folder / SHEET, _draw_sheet(sheet), protect_foreign=True)
@@ -84,34 +84,36 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(each: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
+def _draw(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, side_by_side: bool) -> Image:
     from rotated_atss.detection.engine.browse import as_drawn
     from rotated_atss.visualization.contact_sheet import contact_sheet
     from rotated_atss.visualization.network_input import draw_network_input
 
     names, version = browser.class_names, browser.angle_version
     after = draw_network_input(
-        each.image, as_drawn(each.boxes, version), _names(each.labels, names),
-        as_drawn(each.ignored_boxes, version), _names(each.ignored_labels, names),
-        image_wh=each.image_wh, colors=colors,
+        net_input.image, as_drawn(net_input.boxes, version), _names(net_input.labels, names),
+        as_drawn(net_input.ignored_boxes, version), _names(net_input.ignored_labels, names),
+        image_wh=net_input.image_wh, colors=colors,
     )  # fmt: skip
-    if not side_by_side or each.trace.image is None:
+    if not side_by_side or net_input.trace.image is None:
         return after
     height, width = after.shape[:2]
-    before = _draw_before(each, browser, colors, (width, height))
-    loaded = f"{each.original_wh[0]} x {each.original_wh[1]} px, {count_of(len(each.trace.boxes), 'box')}"
+    before = _draw_before(net_input, browser, colors, (width, height))
+    loaded = (
+        f"{net_input.original_wh[0]} x {net_input.original_wh[1]} px, {count_of(len(net_input.trace.boxes), 'box')}"
+    )
     titles = [f"before the pipeline: {loaded}", "input of the network"]
     return contact_sheet([before, after], titles, columns=2, cell_wh=(width, height))
 
 
-def _draw_before(each: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
+def _draw_before(net_input: NetworkInput, browser: InputBrowser, colors: Mapping, cell_wh: tuple[int, int]) -> Image:
     """Draw the image and boxes as loaded, resized to fit a cell so that lines keep their width."""
     import cv2
 
     from rotated_atss.detection.engine.browse import as_drawn
     from rotated_atss.visualization.network_input import draw_network_input
 
-    trace = each.trace
+    trace = net_input.trace
     image = trace.image
     assert image is not None
     factor = min(cell_wh[0] / image.shape[1], cell_wh[1] / image.shape[0])
@@ -127,7 +129,7 @@ def _draw_before(each: NetworkInput, browser: InputBrowser, colors: Mapping, cel
 
 
 def _reduced(picture: Image, width: int) -> Image:
-    """Return a picture reduced to a width, as a sheet of many pictures would not fit in memory."""
+    """Reduce a picture to a width, because a sheet of many full pictures would not fit in memory."""
     import cv2
 
     factor = min(1.0, width / picture.shape[1])
@@ -145,16 +147,19 @@ def _draw_sheet(pictures: Mapping[str, Image]) -> Image:
     return contact_sheet(list(pictures.values()), list(pictures), cell_wh=(width, height))
 
 
-def _lines(each: NetworkInput, names: Sequence[str]) -> list[str]:
-    """Return the line of an image, and a line per reason for which the pipeline dropped boxes."""
+def _lines(net_input: NetworkInput, names: Sequence[str]) -> list[str]:
+    """Describe an image: one line, and one line per reason for which the pipeline dropped boxes."""
     counts: dict[str, Counter[str]] = {}
-    for box in each.trace.dropped:
+    for box in net_input.trace.dropped:
         counts.setdefault(box.reason, Counter()).update(_names([box.label], names))
     reasons = [
         f"  dropped {', '.join(f'{count} {name}' for name, count in classes.most_common())}: {reason}"
         for reason, classes in counts.items()
     ]
-    return [f"{each.index} {each.name}: {', '.join(each.facts)}, {len(each.trace.dropped)} dropped", *reasons]
+    return [
+        f"{net_input.index} {net_input.name}: {', '.join(net_input.facts)}, {len(net_input.trace.dropped)} dropped",
+        *reasons,
+    ]
 
 
 def _names(labels: Iterable[Any], names: Sequence[str]) -> list[str]:

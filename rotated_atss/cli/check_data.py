@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.cli.convert_labels import FORMAT_NAMES, add_class_column_arguments
 from rotated_atss.errors import UserError, count_of
 
@@ -55,12 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write all problems as JSON")
     parser.add_argument(
         "--fix", metavar="FOLDER",
-        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text",
+        help="write a cleaned copy to this new or empty folder: links to the images, and labels as DOTA text, or with "
+        "--coco the corrected JSON",
     )  # fmt: skip
     parser.add_argument(
         "--copy-images", action="store_true", help="with --fix: copy the images instead of linking to them"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_shard_argument(
+        parser,
+        "check",
+        "image and label file",
+        "reports all problems. Needs --json, beside which FILE.shards keeps the results",
+    )
     add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
@@ -73,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.dota.classes import resolve_classes
     from rotated_atss.io.files import check_writable, write_json
 
-    if args.copy_images and args.fix is None:
-        raise UserError("--copy-images needs --fix")
+    shard = parse_shard(args)
+    _check_combinations(args)
     if args.json is not None:
         check_writable(args.json)
     prepare_cluster(args.scheduler, vars(args), ["images", "labels", "coco", "against"])
@@ -93,7 +101,14 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         scheduler=args.scheduler,
         progress=False if args.quiet else None,
+        records=_records_folder(args),
+        shard=shard,
     )
+    if report.unfinished:
+        if not args.quiet:
+            last_step = f"reports the problems and writes {args.json}"
+            print(format_unfinished(report.unfinished, report.seconds, last_step))
+        return 0
     lines = _report_lines(report, None if args.all else 5)
     if args.json is not None:
         write_json(args.json, report.to_json())
@@ -105,22 +120,38 @@ def run(args: argparse.Namespace) -> int:
     return 1 if errors or (args.strict and warnings) else 0
 
 
+def _check_combinations(args: argparse.Namespace) -> None:
+    """Raise an error if options cannot be combined."""
+    if args.copy_images and args.fix is None:
+        raise UserError("--copy-images needs --fix")
+    if args.shard is not None and args.json is None:
+        raise UserError("--shard needs --json FILE", hint="the shards share the folder FILE.shards")
+    if args.shard is not None and args.fix is not None:
+        hint = "repeat the command without --shard when all shards have ended: it reads no file again"
+        raise UserError("--fix cannot be combined with --shard", hint=hint)
+
+
+def _records_folder(args: argparse.Namespace) -> Path | None:
+    """Return the folder in which shards record the results of files; None if no shard of this report has started."""
+    if args.json is None:
+        return None
+    folder = Path(f"{args.json}.shards")
+    return folder if args.shard is not None or folder.exists() else None
+
+
 def _report_lines(report: DataReport, examples: int | None) -> list[str]:
-    """Return the problems per kind, and a line of totals."""
+    """Return the lines of the problems per kind, with at most ``examples`` problems each, and a line of totals."""
     from rotated_atss.data_check.problems import count_severities, format_report
 
-    images, labels = (sum(len(getattr(part, name)) for part in report.parts) for name in ("images", "labels"))
-    counts = [count_of(images, "image")]
-    if report.against:
-        counts.append(f"{report.against} compared")
-    if labels:
-        counts.append(f"{count_of(labels, 'label file')} ({_names(report.format_names)})")
+    counts = [count_of(sum(len(part.images) for part in report.parts), "image")]
+    if report.num_compared:
+        counts.append(f"{report.num_compared} compared")
+    num_label_files = sum(len(part.labels) for part in report.parts)
+    if num_label_files:
+        formats = ", ".join(dict.fromkeys(report.format_names))
+        counts.append(f"{count_of(num_label_files, 'label file')} ({formats})")
     if report.classes:
         counts.append(f"{count_of(report.classes.total(), 'object')} of {count_of(len(report.classes), 'class')}")
     errors, warnings = count_severities(report.problems)
-    found = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
-    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {found}; {report.seconds:.1f} s"]
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    severities = f"{count_of(errors, 'error')}, {count_of(warnings, 'warning')}"
+    return [*format_report(report.problems, examples), f"{', '.join(counts)}; {severities}; {report.seconds:.1f} s"]

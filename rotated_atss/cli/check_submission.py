@@ -1,4 +1,4 @@
-"""``rotated-atss check-submission``."""
+"""``rotated-atss check-submission``: validate a submission for the DOTA server."""
 
 from __future__ import annotations
 

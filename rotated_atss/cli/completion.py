@@ -1,4 +1,4 @@
-"""``rotated-atss completion``."""
+"""``rotated-atss completion``: print a completion script for a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss config``."""
+"""``rotated-atss config``: print a config with everything that it inherits."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.detection.engine.config import load_config
 
     values = load_config(args.config, parse_cfg_options(args.cfg_options)).to_dict()
-    del values["config_name"]  # that of the file to which the text is written
+    del values["config_name"]  # a config takes its name from its file
     print(json.dumps(values, indent=1, ensure_ascii=False) if args.json else format_config_text(values), end="")
     return 0

@@ -1,4 +1,4 @@
-"""``rotated-atss convert-checkpoint``."""
+"""``rotated-atss convert-checkpoint``: convert weights of other projects."""
 
 from __future__ import annotations
 

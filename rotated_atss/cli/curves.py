@@ -1,4 +1,4 @@
-"""``rotated-atss curves``."""
+"""``rotated-atss curves``: plot the learning curves of trainings."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _schedule(args: argparse.Namespace) -> dict:
 
 
 def _draw_detections(source: Path, merged: Path, out: Path) -> None:
-    """Draw merged detections on the images of a DOTA folder, and a contact sheet of the first four."""
+    """Draw merged detections on the images of a DOTA folder, and combine the first four on a contact sheet."""
     from rotated_atss.cli._layer_sources import task1_detections
     from rotated_atss.dota.folders import list_images
     from rotated_atss.io.images import read_image
@@ -132,7 +132,7 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     images = list_images(source / "images")
     detections = task1_detections(merged, images)
     styles = class_styles(detections.classes)
-    looks: dict[str, Any] = dict(
+    style_options: dict[str, Any] = dict(
         colors={name: style.color for name, style in styles.items()},
         dashed={name for name, style in styles.items() if style.dashed},
     )
@@ -140,7 +140,13 @@ def _draw_detections(source: Path, merged: Path, out: Path) -> None:
     for path in images[:MAX_PICTURES]:
         layer = detections.layer(path)
         picture = draw_boxes(
-            read_image(path), layer.polygons, layer.names, layer.scores, score_threshold=MIN_SCORE, legend=True, **looks
+            read_image(path),
+            layer.polygons,
+            layer.names,
+            layer.scores,
+            score_threshold=MIN_SCORE,
+            legend=True,
+            **style_options,
         )
         write_png(picture_path(out, path), picture, inputs=[source / "images"])
         pictures.append(picture)

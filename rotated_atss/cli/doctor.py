@@ -1,4 +1,4 @@
-"""``rotated-atss doctor``."""
+"""``rotated-atss doctor``: check the installation."""
 
 from __future__ import annotations
 

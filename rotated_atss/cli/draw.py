@@ -1,4 +1,4 @@
-"""``rotated-atss draw``."""
+"""``rotated-atss draw``: draw labels and detections on images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss evaluate``."""
+"""``rotated-atss evaluate``: compute the average precision of detections on full images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rotated-atss export``."""
+"""``rotated-atss export``: write a model as an ONNX file or as a package of torch.export."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.errors import UserError
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config, checkpoint, _ = split_model_arguments(args.inputs)
     _check_arguments(args, checkpoint)
+    import_framework()
     from rotated_atss.detection.engine.export import ExportOptions, export
 
     options = ExportOptions(

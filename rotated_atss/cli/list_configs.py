@@ -1,14 +1,16 @@
-"""``rotated-atss list``."""
+"""``rotated-atss list``: list the configs with published and measured accuracy."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rotated_atss.io.text_table import align_columns
+from rotated_atss.io.status_line import terminal_width
+from rotated_atss.io.text_table import fit_columns
 
 if TYPE_CHECKING:
     from rotated_atss.checkpoints.config_cards import ConfigCard
@@ -31,11 +33,12 @@ def run(args: argparse.Namespace) -> int:
     cards = select_cards(load_cards(), args.patterns)
     weights = {entry.config: entry.name for entry in load_registry().values() if entry.config}
     if args.json:
-        rows = [{**asdict(card), "weights": weights.get(card.name)} for card in cards]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        entries = [{**asdict(card), "weights": weights.get(card.name)} for card in cards]
+        print(json.dumps(entries, indent=1, ensure_ascii=False))
         return 0
     header = ("name", "dataset", "published", "measured", "M params", "weights")
-    print(*align_columns([header, *_rows(cards, weights)], numeric=False), sep="\n")
+    rows = [header, *_rows(cards, weights)]
+    print(*fit_columns(rows, terminal_width(sys.stdout), numeric=False), sep="\n")
     print("published: reported by others for this model; measured: by this project; sources: --json or docs/models.md")
     print("weights: rotated-atss models download NAME")
     return 0
@@ -50,8 +53,8 @@ def _rows(cards: Sequence[ConfigCard], weights: dict[str, str]) -> list[tuple[st
 
 
 def _figures(figures: Sequence[dict[str, Any]]) -> str:
-    """Return each metric once with its values, without data and source."""
-    values: dict[str, list[str]] = {}
-    for each in figures:
-        values.setdefault(each["metric"].partition(",")[0], []).append(f"{each['value']:g}")
-    return "; ".join(f"{metric} {', '.join(found)}" for metric, found in values.items())
+    """Return each metric once with its values, such as ``mAP 70.64``, without dataset and source."""
+    by_metric: dict[str, list[str]] = {}
+    for figure in figures:
+        by_metric.setdefault(figure["metric"].partition(",")[0], []).append(f"{figure['value']:g}")
+    return "; ".join(f"{metric} {', '.join(values)}" for metric, values in by_metric.items())

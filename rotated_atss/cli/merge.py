@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._scheduler_option import add_scheduler_argument, prepare_cluster
+from rotated_atss.cli._shard_option import add_shard_argument, format_unfinished, parse_shard
 from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
-    from rotated_atss.tiling.merge_text import ClassMerge
+    from rotated_atss.tiling.merge_parts import ClassMerge
+    from rotated_atss.tiling.merge_shards import ShardMerge
 
 HELP = "Merge Task1 files of tiles into Task1 files of full images by polygon NMS per class and image."
 
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the classes that have a file in TASK1_DIR",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
+    add_shard_argument(parser, "merge", "part of the files")
     add_scheduler_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
@@ -44,23 +47,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import time
 
-    from rotated_atss.tiling.merge_text import merge_folder
+    from rotated_atss.tiling.merge_text import merge_folder, merge_shard
 
+    shard = parse_shard(args)
     prepare_cluster(args.scheduler, vars(args), ["tiles"], ["out"])
     started = time.perf_counter()
-    merged = merge_folder(
-        args.tiles,
-        args.out,
-        args.iou_threshold,
-        classes=args.classes,
-        workers=args.workers,
-        scheduler=args.scheduler,
-        progress=False if args.quiet else None,
-    )
+    options = {
+        "classes": args.classes, "workers": args.workers, "scheduler": args.scheduler,
+        "progress": False if args.quiet else None,
+    }  # fmt: skip
+    if shard is None:
+        merged = merge_folder(args.tiles, args.out, args.iou_threshold, **options)
+    else:
+        result = merge_shard(args.tiles, args.out, shard, args.iou_threshold, **options)
+        if not result.classes:
+            if not args.quiet:
+                print(_unwritten_line(result, args.out, time.perf_counter() - started))
+            return 0
+        merged = list(result.classes)
     if not args.quiet:
         print(_summary(merged))
         print(f"IoU threshold {args.iou_threshold:g}; {time.perf_counter() - started:.1f} s; written to {args.out}")
     return 0
+
+
+def _unwritten_line(result: ShardMerge, out: str, seconds: float) -> str:
+    """Describe the result of a shard that has not written the merged files."""
+    if result.was_finished:
+        return f"{out}: this merge is complete; nothing to do"
+    return format_unfinished(result.unfinished, seconds, f"writes {out}")
 
 
 def _summary(merged: Sequence[ClassMerge]) -> str:

@@ -1,16 +1,18 @@
-"""``rotated-atss models``."""
+"""``rotated-atss models``: list, download, inspect and publish models."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rotated_atss.cli._config_options import add_safe_config_argument
 from rotated_atss.errors import UserError
-from rotated_atss.io.text_table import align_columns
+from rotated_atss.io.status_line import terminal_width
+from rotated_atss.io.text_table import fit_columns
 
 if TYPE_CHECKING:
     from rotated_atss.checkpoints.model_info import ModelInfo
@@ -75,7 +77,7 @@ def _list(args: argparse.Namespace) -> None:
         size = "" if entry.size_mb is None else f"{entry.size_mb:.1f}"
         cached = "yes" if is_cached[entry.name] else ""
         rows.append((entry.name, entry.kind, entry.published, size, entry.license, cached))
-    print(*align_columns(rows, numeric=False), sep="\n")
+    print(*fit_columns(rows, terminal_width(sys.stdout), numeric=False), sep="\n")
     print(f"downloads are kept in {cache_folder()}")
 
 

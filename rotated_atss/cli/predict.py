@@ -18,6 +18,7 @@ from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._detectors import load_any_detector
 from rotated_atss.cli._device_option import add_device_argument
 from rotated_atss.cli._feature_files import DOTA, add_format_argument, note_georeferences, parse_formats
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._images import (
     add_pixel_arguments,
     check_output_folders,
@@ -295,6 +296,7 @@ def _describe_run(
 
 def _digest(config: str) -> str:
     """Return a checksum of a config with all that it inherits."""
+    import_framework()
     from rotated_atss.detection.engine.config import load_config
 
     return hashlib.sha256(json.dumps(load_config(config).to_dict(), sort_keys=True, default=str).encode()).hexdigest()

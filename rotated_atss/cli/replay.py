@@ -1,4 +1,4 @@
-"""``rotated-atss replay``."""
+"""``rotated-atss replay``: repeat a training step whose loss or gradient was not finite."""
 
 from __future__ import annotations
 

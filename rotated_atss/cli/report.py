@@ -1,4 +1,4 @@
-"""``rotated-atss report``."""
+"""``rotated-atss report``: write a report of an evaluation as static pages."""
 
 from __future__ import annotations
 

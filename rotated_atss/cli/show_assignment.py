@@ -22,7 +22,7 @@ HELP = (
     "a table of the objects with their positives per level, and with --object the steps of ATSS for one of them. "
     "--out draws the same over the image."
 )
-_REDUCED = 1.5  # an image that the pipeline reduces by more is probably not a tile
+_MAX_REDUCTION = 1.5  # an image that the pipeline reduces by a larger factor is probably not a tile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,10 @@ def _check_object(number: int | None, count: int, labels: Path) -> None:
 
 
 def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) -> tuple[ImageAssignment, list[str]]:
-    """Return the assignment of an image, and the class names of the objects that are not ignored."""
+    """Return the assignment of an image, and the class names of the objects that are not ignored.
+
+    The options ``difficult`` and ``difficult_from`` of the training set decide which objects are dropped or ignored.
+    """
     import torch
 
     from rotated_atss.detection.engine.assigner_trace import has_oriented_boxes, prepare_assignment
@@ -93,22 +96,22 @@ def _prepare(cfg: Config, objects: LabeledObjects, image_wh: tuple[int, int]) ->
     dataset = (cfg.get("train_dataloader") or {}).get("dataset") or {}
     while "dataset" in dataset:
         dataset = dataset["dataset"]
-    use, lowest = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
-    is_difficult = [lowest <= flag < CROWD for flag in objects.difficult]
-    kept = [row for row, flag in enumerate(is_difficult) if not (flag and use == "drop")]
-    ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and use == "ignore") for row in kept]
+    rule, lowest_flag = dataset.get("difficult", "keep"), dataset.get("difficult_from", 1)
+    is_difficult = [lowest_flag <= flag < CROWD for flag in objects.difficult]
+    kept = [row for row, difficult in enumerate(is_difficult) if not (difficult and rule == "drop")]
+    is_ignored = [objects.difficult[row] == CROWD or (is_difficult[row] and rule == "ignore") for row in kept]
     polygons = torch.from_numpy(objects.polygons[kept])
     if has_oriented_boxes(cfg):
         boxes = poly_to_obb(polygons, rect=dataset.get("rect", "edge"))
     else:
         corners = polygons.view(-1, 4, 2)
         boxes = torch.cat((corners.amin(1), corners.amax(1)), 1) if len(corners) else polygons[:, :4]
-    assignment = prepare_assignment(cfg, image_wh, boxes.tolist(), ignored)
-    return assignment, [objects.names[row] for row, flag in zip(kept, ignored) if not flag]
+    assignment = prepare_assignment(cfg, image_wh, boxes.tolist(), is_ignored)
+    return assignment, [objects.names[row] for row, ignored in zip(kept, is_ignored) if not ignored]
 
 
 def _traces(assignment: ImageAssignment, number: int | None) -> dict[str, AssignmentTrace]:
-    """Return the traces of an object: for oriented boxes by circumscribed and by oriented boxes."""
+    """Return the traces of an object by variant; for oriented boxes, with IoU of hbb and with IoU of obb."""
     if number is None or not assignment.is_atss:
         return {}
     variants = ("hbb", "obb") if assignment.oriented else ("config",)
@@ -132,7 +135,7 @@ def _print(
     print(title_of(cfg, image, assignment, names))
     if objects.without_area:
         print(f"{count_of(objects.without_area, 'object')} without area left out")
-    if width > _REDUCED * assignment.inputs.image_wh[0]:
+    if width > _MAX_REDUCTION * assignment.inputs.image_wh[0]:
         print(
             f"the image of {width} x {height} px is reduced as in the config's test pipeline; training sees tiles: "
             "show a tile of rotated-atss split"

@@ -16,6 +16,7 @@ from rotated_atss.errors import UserError, count_of, printable
 from rotated_atss.io.text_table import align_columns
 
 if TYPE_CHECKING:
+    from rotated_atss.tiling.presets import SplitPreset
     from rotated_atss.tiling.split import SplitResult
 
 _LISTED = 5  # maximum number of objects named in a message
@@ -24,7 +25,7 @@ HELP = "Split raw images and labels into tiles: images/, labelTxt/ and manifest.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options; settings have no default here, so that the preset or ``SplitSettings`` can set them."""
+    """Add the options. Those of ``SplitSettings`` have no default here, so that a preset or that class sets them."""
     _add_folders(parser)
     _add_windows(parser)
     _add_tiles(parser)
@@ -68,47 +69,53 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _split_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of ``split_dota``: the options of the command line, else those of the preset."""
+    """Return the arguments of ``split_dota``: options of the command line, which take precedence over the preset."""
     from rotated_atss.label_formats.class_map import parse_class_map
     from rotated_atss.tiling.presets import load_preset
     from rotated_atss.tiling.split_settings import SplitSettings
 
-    preset = None if args.preset is None else load_preset(args.preset)
-    given = {field.name: getattr(args, field.name) for field in fields(SplitSettings) if hasattr(args, field.name)}
-    if given.keys() & {"bits", "scaling", "bands"}:
-        given |= asdict(parse_pixel_options(args))
-    class_map = None if args.class_map is None else parse_class_map(args.class_map)
-    class_column = {"class_column": args.class_column, "class_name": args.class_name}
-    if preset is None:
-        _require_folders(args)
-        return {
-            "images": args.images,
-            "labels": args.labels,
-            "out": args.out,
-            "settings": SplitSettings(**given),
-            "classes": args.classes,
-            "label_format": args.label_format or "auto",
-            "image_lists": args.image_list,
-            "class_map": class_map,
-            "fit_polygons": args.fit_polygons,
-            "labeled_only": args.labeled_only,
-            **class_column,
-        }
-    if "sizes" in given and "gaps" not in given:  # overlap in proportion to the size, as in the preset
-        given["gaps"] = [size * preset.settings.gaps[0] // preset.settings.sizes[0] for size in given["sizes"]]
+    names = [field.name for field in fields(SplitSettings)]
+    settings = {name: getattr(args, name) for name in names if hasattr(args, name)}
+    if settings.keys() & {"bits", "scaling", "bands"}:
+        settings |= asdict(parse_pixel_options(args))
+    options = {
+        "images": args.images,
+        "labels": args.labels,
+        "out": args.out,
+        "classes": args.classes,
+        "label_format": args.label_format or "auto",
+        "image_lists": args.image_list,
+        "class_map": None if args.class_map is None else parse_class_map(args.class_map),
+        "fit_polygons": args.fit_polygons,
+        "labeled_only": args.labeled_only,
+        "class_column": args.class_column,
+        "class_name": args.class_name,
+    }
+    if args.preset is not None:
+        return options | _complete_by_preset(load_preset(args.preset), args, options, settings)
+    _require_folders(args)
+    return options | {"settings": SplitSettings(**settings)}
+
+
+def _complete_by_preset(
+    preset: SplitPreset, args: argparse.Namespace, options: Mapping[str, Any], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options that a preset sets, with the values of the command line where they are given."""
+    if "sizes" in settings and "gaps" not in settings:  # overlap in proportion to the size, as in the preset
+        size_of_preset, gap_of_preset = preset.settings.sizes[0], preset.settings.gaps[0]
+        settings["gaps"] = [size * gap_of_preset // size_of_preset for size in settings["sizes"]]
     images, labels = preset.folders(args.data_root)
     return {
         "images": args.images or images,
         "labels": args.labels if args.images or args.labels else labels,
         "out": args.out or preset.out,
-        "settings": replace(preset.settings, **given),
+        "settings": replace(preset.settings, **settings),
         "classes": args.classes or preset.classes,
         "label_format": args.label_format or ("auto" if args.labels else preset.label_format),
         "image_lists": args.image_list or (None if args.images else preset.lists(args.data_root)),
-        "class_map": class_map or preset.class_map,
+        "class_map": options["class_map"] or preset.class_map,
         "fit_polygons": args.fit_polygons or preset.fit_polygons,
         "labeled_only": args.labeled_only or preset.labeled_only,
-        **class_column,
     }
 
 
@@ -178,6 +185,16 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         help="label folder (labelTxt) of each image folder, or a file such as a GeoPackage in map coordinates, in the "
         "same order; omit for a test set",
     )  # fmt: skip
+    _add_label_reading(folders)
+    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
+    folders.add_argument(
+        "--overwrite", action="store_true",
+        help="replace an earlier split in --out. Without it, an unfinished split of the same options is continued",
+    )  # fmt: skip
+
+
+def _add_label_reading(folders: argparse._ArgumentGroup) -> None:
+    """Add the options for the format of the labels, and for the selection of images, labels and classes."""
     folders.add_argument(
         "--label-format", choices=("auto", *FORMAT_NAMES), metavar="FORMAT",
         help="format of --labels: auto (default: recognized from the files), or one of the formats of convert-labels",
@@ -205,11 +222,6 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
         "polygons are errors)",
     )  # fmt: skip
     add_class_column_arguments(folders)
-    folders.add_argument("--out", metavar="FOLDER", help="output folder, new or empty (default: the preset's)")
-    folders.add_argument(
-        "--overwrite", action="store_true",
-        help="replace an earlier split in --out. Without it, an unfinished split of the same options is continued",
-    )  # fmt: skip
 
 
 def _add_windows(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ HELP = (
     "Print the statistics of a dataset by class, size, aspect ratio and number per image and tile, and recommend tile "
     "size, gap, rates and anchor scale with the reason for each."
 )
-# per kind of dataset: anchor scale, detections per image and input size of the configs
+# of the configs for oriented and horizontal boxes: anchor scale, and maximum number of detections per image
 ORIENTED, HORIZONTAL = (4.0, 2000), (8.0, 100)
-TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)
+TILE_INPUT, COCO_INPUT = (1024, 1024), (1333, 800)  # input sizes of the configs, px
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from rotated_atss.analysis.dataset_tables import format_dataset
     from rotated_atss.io.files import check_output_apart, check_writable, write_json
     from rotated_atss.io.processes import available_cores
+    from rotated_atss.io.status_line import terminal_width
 
     inputs = _check_arguments(args)
     for target in filter(None, (args.json, args.out)):
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             input_wh=_input_wh(args),
         ),
     }
-    print(format_dataset(report, images_are_tiles=bool(args.data)))
+    print(format_dataset(report, images_are_tiles=bool(args.data), width=terminal_width(sys.stdout)))
     if args.json:
         write_json(args.json, report)
     if args.out:
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_arguments(args: argparse.Namespace) -> list[str]:
-    """Return the inputs."""
+    """Check the arguments, and return the paths of the inputs."""
     given = [name for name in ("labels", "data", "coco_annotations") if getattr(args, name) is not None]
     if len(given) != 1:
         options = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none"
@@ -132,7 +134,7 @@ def _tile_counter(objects: DatasetObjects, workers: int) -> Callable[[TilePlan],
 
 
 def _current_plan(data: str | None) -> TilePlan | None:
-    """Return the windows of tiles from their manifest."""
+    """Return the window size and overlap that the manifest of a folder of tiles records; None if there are none."""
     from rotated_atss.analysis.tile_plan import TilePlan
     from rotated_atss.tiling.manifest import find_manifest
 

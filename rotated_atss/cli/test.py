@@ -1,4 +1,4 @@
-"""``rotated-atss test``."""
+"""``rotated-atss test``: detect on tiles, merge, evaluate and write the submission."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rotated_atss.cli._config_options import parse_cfg_options
 from rotated_atss.cli._detectors import check_onnx_options, is_onnx
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._preflight import add_model_arguments, split_model_arguments
 from rotated_atss.cli.train import add_shared_arguments, print_result
 from rotated_atss.dota.datasets import DATASET_NAMES
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     config, checkpoint, _ = split_model_arguments(args.inputs)
     if is_onnx(checkpoint):
         return _test_onnx(config, checkpoint, args)
+    import_framework()
     from rotated_atss.detection.engine.options import TestOptions
     from rotated_atss.detection.engine.runner import run_test
 

@@ -1,4 +1,4 @@
-"""``rotated-atss train``."""
+"""``rotated-atss train``: train a config."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rotated_atss.checkpoints.registry import find_file_or_entry
 from rotated_atss.cli._classes_option import add_classes_argument
 from rotated_atss.cli._config_options import add_cfg_options, parse_cfg_options
 from rotated_atss.cli._device_option import add_device_argument
+from rotated_atss.cli._framework_import import import_framework
 from rotated_atss.cli._preflight import check_inputs_exist
 
 HELP = "Train a config on tiles written by `rotated-atss split`, or on a COCO dataset."
@@ -115,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     check_inputs_exist(args.config, args.resume if isinstance(args.resume, str) else None)
     if args.init_from is not None:
         find_file_or_entry(args.init_from)
+    import_framework()
     from rotated_atss.detection.engine.options import TrainOptions
     from rotated_atss.detection.engine.runner import run_training
 

@@ -4,48 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rotated_atss.data_check.class_names import find_similar
 from rotated_atss.data_check.coco_file import check_coco_file
-from rotated_atss.data_check.image_files import ImageReport, read_image_file
+from rotated_atss.data_check.dataset_checks import count_classes, divide_shared_labels, find_problems
+from rotated_atss.data_check.file_jobs import FILES_PER_JOB, FileJob, FileReport, image_jobs, label_jobs, read_jobs
 from rotated_atss.data_check.kinds import KINDS
-from rotated_atss.data_check.label_files import (
-    MAP_FORMATS,
-    LabelReport,
-    correct_classes,
-    guess_format,
-    join_map_reports,
-    read_label_file,
-)
-from rotated_atss.data_check.leakage import find_repeated_images
-from rotated_atss.data_check.objects import check_objects
-from rotated_atss.data_check.parts import (
-    CheckedPart,
-    DataPart,
-    image_name,
-    list_part_images,
-    report_shared_names,
-    report_unpaired,
-)
+from rotated_atss.data_check.label_files import MAP_FORMATS, guess_format, join_map_reports
+from rotated_atss.data_check.parts import CheckedPart, DataPart, list_part_images
 from rotated_atss.data_check.problems import Problem
-from rotated_atss.dota.classes import hyphenate
+from rotated_atss.data_check.shards import describe_check, read_shard
 from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
-from rotated_atss.errors import UserError, quote
-from rotated_atss.io.images import estimate_decode_bytes, image_size
-from rotated_atss.io.processes import available_cores, run_jobs
+from rotated_atss.errors import UserError
+from rotated_atss.io.processes import available_cores
 from rotated_atss.io.progress import progress_bar
-from rotated_atss.label_formats.convert import where_of
-from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.io.shards import Shard
 from rotated_atss.label_formats.reading import AUTO, list_label_paths
-from rotated_atss.label_formats.records import ImageLabels, ReadOptions
-
-_FILES_PER_JOB = 16
-_JOB_BYTES = 256 << 20  # pixels per job
+from rotated_atss.label_formats.records import ReadOptions
 
 
 @dataclass
@@ -55,18 +34,23 @@ class DataReport:
     Attributes:
         problems: All problems.
         parts: What was read of each part.
-        format_names: Label format per part; empty without labels.
         classes: Numbers of objects by class name.
-        against: Number of images that were only compared.
+        num_compared: Number of images that were only compared.
         seconds: Wall time.
+        unfinished: Shards that have files left to read. The other attributes are empty then.
     """
 
     problems: list[Problem]
     parts: list[CheckedPart]
-    format_names: list[str] = field(default_factory=list)
     classes: Counter[str] = field(default_factory=Counter)
-    against: int = 0
+    num_compared: int = 0
     seconds: float = 0.0
+    unfinished: tuple[Shard, ...] = ()
+
+    @property
+    def format_names(self) -> list[str]:
+        """Label format of each part that has labels."""
+        return [part.format_name for part in self.parts if part.format_name]
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as an object for JSON."""
@@ -74,7 +58,7 @@ class DataReport:
         return {
             "images": sum(len(part.images) for part in self.parts),
             "label_files": sum(len(part.labels) for part in self.parts),
-            "images_compared": self.against,
+            "images_compared": self.num_compared,
             "objects": dict(sorted(self.classes.items())),
             "counts": {name: counts[name] for name in KINDS if counts[name]},
             "problems": [problem.to_json() for problem in self.problems],
@@ -94,6 +78,8 @@ def check_data(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: bool | None = None,
+    records: Path | None = None,
+    shard: Shard | None = None,
 ) -> DataReport:
     r"""Check the parts of a dataset, and compare the content of all images.
 
@@ -108,9 +94,14 @@ def check_data(
         workers: Processes; None uses one per core. The report does not depend on it.
         scheduler: Address of a Dask scheduler whose workers read the files instead; paths must be absolute then.
         progress: Show a progress bar; None shows it on a terminal.
+        records: Folder in which the results of files are recorded, created if missing. An equal call does not read
+            unchanged files again.
+        shard: Read the files of one shard only; needs ``records``. The shard that finds the files of all shards
+            recorded returns the report of the whole dataset, and the others only ``unfinished``.
 
     Raises:
-        UserError: A folder is missing or empty, or no label file has a known format.
+        UserError: A folder is missing or empty, no label file has a known format, or ``records`` are those of another
+            check.
 
     Example:
         >>> import tempfile
@@ -127,257 +118,106 @@ def check_data(
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise UserError(f"at least 1 worker is needed, got {workers}")
-    checked, problems, plans = [], [], []
-    for part in parts:
-        coco = None if part.coco is None else check_coco_file(part.coco, classes)
-        images, found = list_part_images(part, coco)
-        problems += found
-        plans.append(_Plan(images, *_list_labels(part, label_format)))
-        checked.append(CheckedPart(part, coco=coco))
-    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
     options = ReadOptions(None if classes is None else tuple(classes), class_column=class_column, class_name=class_name)
-    reports = _read_all(_make_jobs(plans, compared, options, decode), workers, scheduler, progress)
-    for result, plan in zip(checked, plans, strict=True):
-        result.images = {path: reports[path] for path in plan.images}
-        result.labels = [reports[path] for path in plan.labels]
-        if plan.format_name in MAP_FORMATS:
-            result.labels = join_map_reports(result.labels)
-    _divide_shared_labels(checked, plans)
-    for result, plan in zip(checked, plans, strict=True):
-        problems += _part_problems(result, plan, classes)
-    sets = _by_folder(checked)
-    own = {path.resolve() for result in checked for path in result.images} if against else set()
-    others = {name: [reports[path] for path in paths if path.resolve() not in own] for name, paths in compared.items()}
-    problems += [*_unlisted_images(checked), *find_repeated_images(sets, others)]
-    counts = _count_classes(checked)
-    problems += _similar_names(counts, checked) if classes is None else []
-    format_names = [plan.format_name for plan in plans if plan.format_name]
-    return DataReport(
-        problems, checked, format_names, counts, sum(map(len, others.values())), time.perf_counter() - started
-    )
-
-
-def records_by_image(part: CheckedPart, format_name: str) -> dict[str, ImageLabels]:
-    """Return the objects of a part by image name; of several records of one image, the first."""
-    records: dict[str, ImageLabels] = {}
-    for report in part.labels:
-        for record in report.records:
-            records.setdefault(image_name(record, format_name), record)
-    return records
+    files = [_list_files(part, label_format, classes) for part in parts]
+    compared = {str(folder): list_files(folder, IMAGE_SUFFIXES) for folder in against}
+    jobs = _make_jobs(files, compared, options, decode=decode, is_shared=records is not None)
+    read = partial(_read_files, workers, scheduler, progress)
+    if records is None:
+        reports = {report.path: report for _, of_job in read(jobs) for report in of_job}
+    else:
+        description = describe_check(parts, against, label_format, options, decode=decode)
+        reports, unfinished = read_shard(jobs, records, shard, description, read)
+        if unfinished:
+            return DataReport([], [], seconds=time.perf_counter() - started, unfinished=unfinished)
+    return _build_report(files, compared, reports, classes, started)
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Files of a part to read, and the format of its labels."""
+class _PartFiles:
+    """The files of a part, before they are read.
 
+    Attributes:
+        checked: The part, without reports of image and label files.
+        images: Image files.
+        labels: Label files.
+        problems: Problems of the names of images, and of images that are missing.
+    """
+
+    checked: CheckedPart
     images: list[Path]
     labels: list[Path]
-    format_name: str
+    problems: list[Problem]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Files to read in one call: images, or labels if a format is named; ``images`` by id are those of the labels."""
-
-    paths: tuple[Path, ...]
-    format_name: str = ""
-    classes: tuple[str, ...] | None = None
-    class_column: str | None = None
-    class_name: str | None = None
-    images: Mapping[str, Path] = field(default_factory=dict)
-    decode: bool = True
-
-
-def _list_labels(part: DataPart, label_format: str) -> tuple[list[Path], str]:
-    if part.labels is None:
-        return [], ""
-    paths = list_label_paths(part.labels, label_format)
-    return paths, guess_format(paths) if label_format == AUTO else label_format
+def _list_files(paths: DataPart, label_format: str, classes: Sequence[str] | None) -> _PartFiles:
+    coco = None if paths.coco is None else check_coco_file(paths.coco, classes)
+    images, problems = list_part_images(paths, coco)
+    labels, format_name = [], ""
+    if paths.labels is not None:
+        labels = list_label_paths(paths.labels, label_format)
+        format_name = guess_format(labels) if label_format == AUTO else label_format
+    return _PartFiles(CheckedPart(paths, format_name=format_name, coco=coco), images, labels, problems)
 
 
 def _make_jobs(
-    plans: Sequence[_Plan], compared: Mapping[str, Sequence[Path]], options: ReadOptions, decode: bool
-) -> list[tuple[_Job, int]]:
-    """Return the jobs for all files, with the memory of each in bytes."""
-    images = dict.fromkeys(path for group in (*(plan.images for plan in plans), *compared.values()) for path in group)
-    jobs = [(_Job(paths, decode=decode), size) for paths, size in _image_groups(images)]
-    for plan in plans:
-        jobs += [(job, 1) for job in _label_jobs(plan, options)]
+    files: Sequence[_PartFiles],
+    compared: Mapping[str, Sequence[Path]],
+    options: ReadOptions,
+    *,
+    decode: bool,
+    is_shared: bool,
+) -> list[FileJob]:
+    """Return the jobs that read all files, each file once.
+
+    Args:
+        files: Files per part. Parts can share images and labels.
+        compared: Image files by folder that are only compared.
+        options: Class names, and the class column or class of labels in map coordinates.
+        decode: Decode all pixels.
+        is_shared: Whether shards divide the jobs. A job has one image then, so that shards get about equal work.
+    """
+    image_groups = (*(of_part.images for of_part in files), *compared.values())
+    images = dict.fromkeys(path for group in image_groups for path in group)
+    jobs = list(image_jobs(images, decode=decode, files_per_job=1 if is_shared else FILES_PER_JOB))
+    for folder in dict.fromkeys(of_part.checked.paths.labels for of_part in files):
+        sharing = [of_part for of_part in files if of_part.checked.paths.labels == folder]
+        images_of_labels = [path for of_part in sharing for path in of_part.images]
+        jobs += label_jobs(sharing[0].labels, sharing[0].checked.format_name, images_of_labels, options)
     return jobs
 
 
-def _read_all(
-    sized_jobs: Sequence[tuple[_Job, int]], workers: int, scheduler: str | None, progress: bool | None
-) -> dict[Path, Any]:
-    """Read all files and return their reports by path."""
-    jobs, job_bytes = [job for job, _ in sized_jobs], [size for _, size in sized_jobs]
-    reports: dict[Path, Any] = {}
+def _read_files(
+    workers: int, scheduler: str | None, progress: bool | None, jobs: Sequence[FileJob]
+) -> Iterator[tuple[FileJob, list[FileReport]]]:
+    """Read the files of jobs with a progress bar; yield each job with the reports of its files."""
     with progress_bar(total=sum(len(job.paths) for job in jobs), desc="check", unit="file", show=progress) as bar:
-        for index, results in run_jobs(_run, jobs, workers, job_bytes, scheduler=scheduler):
-            reports.update(zip(jobs[index].paths, results, strict=True))
-            bar.update(len(results))
-    return reports
+        for job, reports in read_jobs(jobs, workers, scheduler):
+            yield job, reports
+            bar.update(len(reports))
 
 
-def _run(job: _Job) -> list[ImageReport] | list[LabelReport]:
-    """Read the files of a job."""
-    if not job.format_name:
-        return [read_image_file(path, decode=job.decode) for path in job.paths]
-    options = ReadOptions(
-        job.classes,
-        lambda name: _size(job.images, name),
-        class_column=job.class_column,
-        class_name=job.class_name,
-        images=ImageFiles(_folder_of(job.images), job.images, skip_unreadable=True) if job.images else None,
-    )
-    return [read_label_file(path, job.format_name, options) for path in job.paths]
-
-
-def _folder_of(images: Mapping[str, Path]) -> Path:
-    return next(iter(images.values())).parent
-
-
-def _size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None:
-    try:
-        return image_size(images[name]) if name in images else None
-    except UserError:  # reading the image reports it
-        return None
-
-
-def _image_groups(paths: Iterable[Path]) -> Iterator[tuple[tuple[Path, ...], int]]:
-    """Group images into jobs, large ones alone, with the largest memory of one image."""
-    group: list[Path] = []
-    sizes: list[int] = []
-    for path in paths:
-        size = estimate_decode_bytes(path)
-        if group and (len(group) == _FILES_PER_JOB or sum(sizes) + size > _JOB_BYTES):
-            yield tuple(group), max(sizes)
-            group, sizes = [], []
-        group.append(path)
-        sizes.append(size)
-    if group:
-        yield tuple(group), max(sizes)
-
-
-def _label_jobs(plan: _Plan, options: ReadOptions) -> Iterator[_Job]:
-    by_name = {path.stem: path for path in plan.images}
-    remaining = iter(plan.labels)
-    while paths := tuple(islice(remaining, _FILES_PER_JOB)):
-        # a file of many images needs all of them
-        near = {path.stem: by_name[path.stem] for path in paths if path.stem in by_name}
-        is_of_many = len(plan.labels) == 1 or (plan.format_name in MAP_FORMATS and len(near) < len(paths))
-        yield _Job(
-            paths, plan.format_name, options.classes, options.class_column, options.class_name,
-            by_name if is_of_many else near,
-        )  # fmt: skip
-
-
-def _divide_shared_labels(checked: Sequence[CheckedPart], plans: Sequence[_Plan]) -> None:
-    """Give every label of a folder that several parts name to the part that has its image, else to the first part."""
-    owners: dict[Path | None, dict[str, int]] = {}
-    first: dict[Path | None, int] = {}
-    for index, result in enumerate(checked):
-        first.setdefault(result.part.labels, index)
-        names = owners.setdefault(result.part.labels, {})
-        for path in result.images:
-            names.setdefault(path.stem, index)
-    for index, (result, plan) in enumerate(zip(checked, plans, strict=True)):
-        default, names = first[result.part.labels], owners[result.part.labels]
-        own = []
-        for report in result.labels:
-            kept = tuple(
-                record for record in report.records if names.get(image_name(record, plan.format_name), default) == index
-            )
-            if names.get(report.path.stem, default) == index:
-                own.append(replace(report, records=kept))
-            elif kept:  # a file of many images, whose problems are those of the first part
-                own.append(replace(report, records=kept, problems=()))
-        result.labels = own
-
-
-def _part_problems(part: CheckedPart, plan: _Plan, classes: Sequence[str] | None) -> Iterator[Problem]:
-    """Yield the problems of the files of a part, of its pairs and of its objects."""
-    for report in part.images.values():
-        yield from report.problems
-    if part.coco is not None:
-        yield from part.coco.problems
-        yield from _coco_sizes(part)
-    if part.part.labels is None:
-        return
-    for labels in part.labels:
-        yield from labels.problems
-    if len(plan.labels) > 1:
-        yield from report_shared_names([labels.path for labels in part.labels])
-    records = records_by_image(part, plan.format_name)
-    damaged = {report.path.stem for report in part.labels if report.damaged}
-    sources = {name: record.source for name, record in records.items()}
-    yield from report_unpaired(part.part, plan.images, sources, damaged)
-    sizes = {path.stem: report.size for path, report in part.images.items()}
-    for name, record in records.items():
-        if record.size is not None and sizes.get(name) not in (None, record.size):
-            yield _size_problem(str(record.source), record.name, record.size, sizes[name])
-    # misspelled names count as the class that is meant, as in a cleaned copy
-    corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
-    yield from check_objects(corrected, [sizes.get(name) for name in records])
-
-
-def _coco_sizes(part: CheckedPart) -> Iterator[Problem]:
-    assert part.coco is not None
-    for image in part.coco.images.values():
-        report = part.images.get(part.part.images / image.file_name)
-        stated = (image.width, image.height)
-        if report is not None and report.size not in (None, stated):
-            yield _size_problem(str(part.coco.path), image.file_name, stated, report.size)
-
-
-def _size_problem(where: str, name: str, stated: tuple[int, int], actual: tuple[int, int] | None) -> Problem:
-    size = "unknown" if actual is None else f"{actual[0]} x {actual[1]}"
-    return Problem("size-mismatch", where, f"{name} is {size} px, the labels state {stated[0]} x {stated[1]}")
-
-
-def _unlisted_images(checked: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield images of a folder that no COCO file of this folder lists."""
-    listed: dict[Path, set[str]] = {}
-    for part in checked:
-        if part.coco is not None:
-            listed.setdefault(part.part.images, set()).update(image.file_name for image in part.coco.images.values())
-    for folder, names in listed.items():
-        for path in list_files(folder, IMAGE_SUFFIXES):
-            if path.name not in names:
-                yield Problem("unlisted-image", str(path), "no COCO file of this folder lists it")
-
-
-def _by_folder(checked: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:
-    """Return the images by folder: two parts of one folder, such as two COCO files, are one set."""
-    sets: dict[str, dict[Path, ImageReport]] = {}
-    for part in checked:
-        name = str(part.part.images if part.coco is None else part.coco.path)
-        sets.setdefault(name, {}).update(part.images)
-    return {name: list(images.values()) for name, images in sets.items()}
-
-
-def _count_classes(checked: Sequence[CheckedPart]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for part in checked:
-        counts.update(part.coco.objects if part.coco is not None else {})
-        for report in part.labels:
-            for record in report.records:
-                for name, number in Counter(record.classes).items():
-                    counts[hyphenate(name)] += number
-    return counts
-
-
-def _similar_names(counts: Mapping[str, int], checked: Sequence[CheckedPart]) -> Iterator[Problem]:
-    """Yield class names that are almost equal, at the first object of the rarer one."""
-    for rare, frequent in find_similar(counts):
-        places = (
-            where_of(record, row)
-            for part in checked
-            for report in part.labels
-            for record in report.records
-            for row, name in enumerate(record.classes)
-            if hyphenate(name) == rare
-        )
-        where = next(places, str(checked[0].part.coco))
-        what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
-        yield Problem("similar-classes", where, what)
+def _build_report(
+    files: Sequence[_PartFiles],
+    compared: Mapping[str, Sequence[Path]],
+    reports: Mapping[Path, Any],
+    classes: Sequence[str] | None,
+    started: float,
+) -> DataReport:
+    """Compare all files by their reports."""
+    parts = [of_part.checked for of_part in files]
+    for part, of_part in zip(parts, files, strict=True):
+        part.images = {path: reports[path] for path in of_part.images}
+        part.labels = [reports[path] for path in of_part.labels]
+        if part.format_name in MAP_FORMATS:
+            part.labels = join_map_reports(part.labels)
+    divide_shared_labels(parts)
+    own_images = {path.resolve() for part in parts for path in part.images} if compared else set()
+    against = {
+        folder: [reports[path] for path in paths if path.resolve() not in own_images]
+        for folder, paths in compared.items()
+    }
+    counts = count_classes(parts)
+    problems = [problem for of_part in files for problem in of_part.problems]
+    problems += find_problems(parts, against, classes, counts)
+    return DataReport(problems, parts, counts, sum(map(len, against.values())), time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Class names that are almost those of a class list, or almost each other."""
+"""Misspelled class names: names that are almost one of a class list, or almost another name of the dataset."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from itertools import combinations
 from rotated_atss.dota.datasets import DATASETS
 
 RARE_FRACTION = 0.01
-"""A name that differs in a letter is suspicious only if it has at most this fraction of the other's objects."""
+"""Largest ratio of the objects of two names that differ in a letter, at which the rarer one counts as misspelled."""
 
-_KNOWN = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
-_LONG_NAME = 6  # two letters can differ from this length on, one below it
+_NAMES_OF_DATASETS = frozenset(name for dataset in DATASETS.values() for name in dataset.classes)
+_LONG_NAME = 6  # letters; in names of at least this length two letters can differ, in shorter ones a single letter
 
 
 def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
-    """Return the class that a name is meant to be.
+    """Return the class of which a name is a misspelling.
 
-    Case, hyphens, underscores, spaces and slashes are ignored first. Else one letter can differ, two in names of at
-    least six letters, but not the first one and no digit. A class of a known dataset is no misspelling of another.
+    Names that differ only in case, hyphens, underscores, spaces or slashes mean the same class. Otherwise one letter
+    can differ, or two in names of at least six letters. The first letter and digits must be equal, and a class of a
+    known dataset, such as DOTA, is not taken as a misspelling of another class.
+
+    Args:
+        name: A name that is not in ``classes``.
+        classes: The class names.
 
     Returns:
-        The class; None if there is none, or if two classes are equally similar.
+        The most similar class; None if no class is similar, or if two are equally similar.
 
     Example:
         >>> find_misspelled("Small_Vehicle", ["ship", "small-vehicle"]), find_misspelled("shp", ["ship"])
@@ -29,18 +34,17 @@ def find_misspelled(name: str, classes: Sequence[str]) -> str | None:
         >>> find_misspelled("A310", ["A320", "A330"]) is None
         True
     """
-    distances = {known: _distance(name, known) for known in classes}
-    near = {
-        known: distance
-        for known, distance in distances.items()
-        if distance is not None and (distance == 0 or name not in _KNOWN)
-    }
-    nearest = [known for known, distance in near.items() if distance == min(near.values())]
+    distances = {}
+    for class_name in classes:
+        distance = _distance(name, class_name)
+        if distance == 0 or (distance is not None and name not in _NAMES_OF_DATASETS):
+            distances[class_name] = distance
+    nearest = [class_name for class_name, distance in distances.items() if distance == min(distances.values())]
     return nearest[0] if len(nearest) == 1 else None
 
 
 def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Yield pairs of class names of a dataset that seem to mean one class, the rarer one first.
+    """Yield pairs of class names of a dataset that seem to mean the same class, the rarer name first.
 
     Args:
         counts: Number of objects by class name.
@@ -49,15 +53,16 @@ def find_similar(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
         >>> list(find_similar({"ship": 900, "Ship": 3, "shp": 1, "car": 1, "cart": 1}))
         [('Ship', 'ship'), ('shp', 'ship')]
     """
-    for first, second in combinations(sorted(counts, key=lambda name: (-counts[name], name)), 2):
-        distance = _distance(second, first)
-        if distance == 0 or (distance is not None and counts[second] <= RARE_FRACTION * counts[first]):
-            yield second, first
+    by_frequency = sorted(counts, key=lambda name: (-counts[name], name))
+    for frequent, rare in combinations(by_frequency, 2):
+        distance = _distance(rare, frequent)
+        if distance == 0 or (distance is not None and counts[rare] <= RARE_FRACTION * counts[frequent]):
+            yield rare, frequent
 
 
-def _distance(name: str, known: str) -> int | None:
+def _distance(name: str, other_name: str) -> int | None:
     """Return the number of letters in which two names differ; None if they are not similar."""
-    first, second = _fold(name), _fold(known)
+    first, second = _fold(name), _fold(other_name)
     if _digits(first) != _digits(second) or first[:1] != second[:1]:  # A320 and A330, bicycle and tricycle
         return None
     limit = 2 if len(first) >= _LONG_NAME else 1
@@ -70,6 +75,7 @@ def _digits(text: str) -> str:
 
 
 def _fold(name: str) -> str:
+    """Return the name without case and without characters that separate words."""
     return "".join(character for character in name.casefold() if character not in "-_ /")
 
 
@@ -77,9 +83,9 @@ def _edit_distance(first: str, second: str, limit: int) -> int:
     """Return the Levenshtein distance of two texts, or a larger number if it exceeds a limit."""
     if abs(len(first) - len(second)) > limit:
         return limit + 1
-    row = list(range(len(second) + 1))
+    row = list(range(len(second) + 1))  # distances of the first i letters of ``first`` to all prefixes of ``second``
     for i, letter in enumerate(first, start=1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(second, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other))
+        for j, other_letter in enumerate(second, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (letter != other_letter))
     return row[-1]

@@ -1,26 +1,19 @@
-"""A cleaned copy of a dataset: images are linked, labels are corrected. The input is never written to."""
+"""A cleaned copy of a dataset: images are linked, labels are corrected. The input is never changed."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from rotated_atss.data_check.check import DataReport, records_by_image
-from rotated_atss.data_check.image_files import ImageReport
+from rotated_atss.data_check.check import DataReport
+from rotated_atss.data_check.fix_coco import write_coco_part
+from rotated_atss.data_check.fix_labels import write_label_part
 from rotated_atss.data_check.kinds import KINDS
-from rotated_atss.data_check.label_files import DOTA, correct_classes
-from rotated_atss.data_check.objects import clockwise, first_duplicates, zero_areas
 from rotated_atss.data_check.parts import CheckedPart, DataPart
-from rotated_atss.dota.labels import format_labels
-from rotated_atss.errors import UserError, count_of
-from rotated_atss.io.files import check_empty_output, check_output_apart, read_bytes, staged_folder, write_bytes
-from rotated_atss.label_formats.records import ImageLabels
+from rotated_atss.errors import count_of
+from rotated_atss.io.files import check_empty_output, check_output_apart, staged_folder
 
 
 @dataclass(frozen=True)
@@ -33,6 +26,7 @@ class FixResult:
         objects: Number of objects.
         fixed: Number of problems that the copy no longer has, by kind.
         remaining: Number of problems that it still has, by kind.
+        is_coco: Whether the labels are COCO JSON.
     """
 
     out: Path
@@ -40,15 +34,18 @@ class FixResult:
     objects: int
     fixed: Counter[str]
     remaining: Counter[str]
+    is_coco: bool = False
 
     def lines(self) -> list[str]:
-        """Return what was done per kind, one line each.
+        """Return one line per kind of problem, with what was done about it, and one line with the counts of the copy.
 
         Example:
             >>> FixResult(Path("clean"), 3, 7, Counter({"zero-area": 2}), Counter({"outside-image": 1})).lines()
             ['fixed: zero-area: 2 (removed)', 'as before: outside-image: 1', 'clean: 3 images, 7 objects']
         """
-        lines = [f"fixed: {name}: {self.fixed[name]} ({KINDS[name].fix})" for name in KINDS if self.fixed[name]]
+        lines = [
+            f"fixed: {name}: {self.fixed[name]} ({_fix_of(name, self.is_coco)})" for name in KINDS if self.fixed[name]
+        ]
         lines += [f"as before: {name}: {self.remaining[name]}" for name in KINDS if self.remaining[name]]
         counts = f"{count_of(self.images, 'image')}, {count_of(self.objects, 'object')}"
         return [*lines, f"{self.out}: {counts}"]
@@ -59,8 +56,8 @@ def write_cleaned(
 ) -> FixResult:
     r"""Write a cleaned copy of a checked dataset.
 
-    The copy has ``images/`` and, as DOTA text, ``labelTxt/``; with several parts, in a folder per part. A label file of
-    DOTA text without a problem is copied byte for byte.
+    The copy has ``images/`` and, as DOTA text, ``labelTxt/``; of COCO JSON ``images/`` and ``annotations/``. Several
+    parts get a folder each. A label file of DOTA text or COCO JSON in which nothing is fixed is copied byte for byte.
 
     Args:
         report: Result of :func:`rotated_atss.data_check.check.check_data`.
@@ -69,11 +66,12 @@ def write_cleaned(
         copy_images: Copy the images instead of linking to them.
 
     Raises:
-        UserError: A part has COCO JSON, ``out`` is not empty or overlaps an input, or it cannot be written.
+        UserError: ``out`` is not empty or overlaps an input, it cannot be written, or a COCO file cannot be read.
 
     Example:
         >>> import tempfile
         >>> import cv2
+        >>> import numpy as np
         >>> from rotated_atss.data_check.check import check_data
         >>> from rotated_atss.data_check.parts import DataPart
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,124 +85,63 @@ def write_cleaned(
         >>> result.lines()[:-1]
         ['fixed: malformed-line: 1 (removed)', 'fixed: vertex-order: 1 (corners in clockwise order)']
     """
-    check_fix_output([part.part for part in report.parts], out)
-    names = _part_names([part.part.images for part in report.parts])
-    formats = iter(report.format_names)
+    check_fix_output([part.paths for part in report.parts], out)
+    names = _part_names([part.paths for part in report.parts])
+    is_coco = any(part.coco is not None for part in report.parts)
     written = Counter[str]()
     with staged_folder(out) as folder:
         for part, name in zip(report.parts, names, strict=True):
-            target = folder / name
-            format_name = "" if part.part.labels is None else next(formats)
-            written.update(_write_part(part, format_name, target, report, classes, copy_images))
+            written.update(_write_part(part, folder / name, report, classes, copy_images))
     fixed, remaining = Counter[str](), Counter[str]()
     for problem in report.problems:
-        (fixed if KINDS[problem.kind].fix else remaining)[problem.kind] += 1
-    return FixResult(Path(out), written["images"], written["objects"], fixed, remaining)
+        (fixed if _fix_of(problem.kind, is_coco) else remaining)[problem.kind] += 1
+    return FixResult(Path(out), written["images"], written["objects"], fixed, remaining, is_coco)
 
 
 def check_fix_output(parts: Sequence[DataPart], out: str | Path) -> None:
     """Raise an error, before anything is read, if no cleaned copy can be written.
 
     Raises:
-        UserError: A part has COCO JSON, or ``out`` is not empty or overlaps an input.
+        UserError: ``out`` is not empty or overlaps an input.
 
     Example:
-        >>> check_fix_output([DataPart(Path("images"), coco=Path("a.json"))], "clean")
+        >>> check_fix_output([DataPart(Path("images"))], "images/clean")
         Traceback (most recent call last):
-        rotated_atss.errors.UserError: --fix: a cleaned copy of COCO JSON is not supported (correct the file itself)
+        rotated_atss.errors.UserError: images/clean: the output overlaps the input images (choose another output)
     """
-    if any(part.coco is not None for part in parts):
-        raise UserError("a cleaned copy of COCO JSON is not supported", where="--fix", hint="correct the file itself")
-    check_output_apart(out, [folder for part in parts for folder in (part.images, part.labels) if folder is not None])
+    inputs = [path for part in parts for path in (part.images, part.labels, part.coco) if path is not None]
+    check_output_apart(out, inputs)
     check_empty_output(out)
 
 
-def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> ImageLabels:
-    """Return labels without zero-area and duplicate objects, with clockwise corners and corrected class names.
-
-    Example:
-        >>> from rotated_atss.label_formats.records import ObjectList
-        >>> objects = ObjectList()
-        >>> for name in ("ship", "shp"):
-        ...     objects.add([1, 2, 1, 8, 11, 8, 11, 2], name, where="P1.txt")
-        >>> cleaned = clean_labels(objects.build("P1", Path("P1.txt")), ["ship"])
-        >>> cleaned.classes, cleaned.polygons[0, :4].tolist()
-        (('ship',), [1.0, 2.0, 11.0, 2.0])
-    """
-    names = correct_classes(record.classes, classes)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    first = first_duplicates(record.polygons, np.array([numbers[name] for name in names], dtype=np.int64))
-    keep = ~zero_areas(record.polygons) & (first == np.arange(len(first)))
-    return replace(
-        record,
-        polygons=clockwise(record.polygons[keep]),
-        classes=tuple(name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept),
-        difficult=record.difficult[keep],
-        lines=record.lines[keep] if len(record.lines) else record.lines,
-    )
-
-
 def _write_part(
-    part: CheckedPart,
-    format_name: str,
-    target: Path,
-    report: DataReport,
-    classes: Sequence[str] | None,
-    copy_images: bool,
+    part: CheckedPart, target: Path, report: DataReport, classes: Sequence[str] | None, copy_images: bool
 ) -> Counter[str]:
     """Write one part; return the numbers of images and objects."""
-    (target / "images").mkdir(parents=True)
-    records = records_by_image(part, format_name)
-    labeled = part.part.labels is not None
-    if labeled:
-        (target / "labelTxt").mkdir()
-    changed = _changed_files(report)
-    counts: Counter[str] = Counter()
-    for path, image in part.images.items():
-        record = records.get(path.stem)
-        if image.size is None or (labeled and record is None):
-            continue
-        _place_image(image, target / "images" / f"{path.stem}{image.suffix}", copy_images)
-        counts["images"] += 1
-        if record is not None:
-            cleaned = clean_labels(record, classes)
-            as_it_is = format_name == DOTA and str(record.source) not in changed
-            content = read_bytes(record.source) if as_it_is else _label_text(cleaned)
-            write_bytes(target / "labelTxt" / f"{path.stem}.txt", content)
-            counts["objects"] += len(cleaned)
-    return counts
+    if part.coco is not None:
+        return write_coco_part(part, target, classes, copy_images=copy_images)
+    fixable = [problem for problem in report.problems if KINDS[problem.kind].fix]
+    changed_files = {problem.to_json()["path"] for problem in fixable}
+    return write_label_part(part, target, changed_files, classes, copy_images=copy_images)
 
 
-def _label_text(record: ImageLabels) -> bytes:
-    return format_labels(record.polygons, record.classes, record.difficult, header=record.header)
+def _fix_of(kind: str, is_coco: bool) -> str:
+    return KINDS[kind].coco_fix if is_coco else KINDS[kind].fix
 
 
-def _changed_files(report: DataReport) -> set[str]:
-    """Return the label files that have a problem which a cleaned copy fixes."""
-    return {problem.to_json()["path"] for problem in report.problems if KINDS[problem.kind].fix}
+def _part_names(parts: Sequence[DataPart]) -> list[str]:
+    """Return the folder name of each part in the copy; a single part has none.
 
-
-def _place_image(image: ImageReport, target: Path, copy: bool) -> None:
-    """Link to an image, or copy it where links are not possible."""
-    if os.path.lexists(target):
-        what = f"two images of the cleaned copy have the name {target.name}"
-        raise UserError(what, where=image.path, hint="rename one of them")
-    if not copy:
-        try:
-            target.symlink_to(image.path.resolve())
-            return
-        except OSError:  # a file system without links
-            pass
-    shutil.copyfile(image.path, target)
-
-
-def _part_names(folders: Sequence[Path]) -> list[str]:
-    """Return a folder name per part: empty for a single one, else the last component in which the paths differ."""
-    if len(folders) == 1:
+    It is the last component in which the paths of the image folders differ, such as ``train`` of ``train/images``. COCO
+    files that share a folder of images give their names.
+    """
+    if len(parts) == 1:
         return [""]
-    parts = [folder.resolve().parts for folder in folders]
-    for depth in range(1, min(map(len, parts))):
-        names = [each[-depth] for each in parts]
+    paths = [part.images.resolve() for part in parts]
+    if len(set(paths)) < len(paths):
+        paths = [path if part.coco is None else part.coco.with_suffix("") for path, part in zip(paths, parts)]
+    for depth in range(1, min(len(path.parts) for path in paths) + 1):
+        names = [path.parts[-depth] for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [f"part{number}" for number in range(1, len(folders) + 1)]
+    return [f"part{number}" for number in range(1, len(parts) + 1)]

@@ -1,9 +1,11 @@
-"""Image files: header, pixels and content hash."""
+"""Check single image files: header, pixels, and hashes by which copies are found."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from rotated_atss.io.images import check_header
 from rotated_atss.io.quiet import captured_stderr
 
 _DAMAGE = re.compile("Corrupt JPEG data|Premature end of JPEG|Invalid JPEG")  # messages of libjpeg
-_BAND_BYTES = 64 << 20  # pixels that are hashed at once
-_SUFFIX_OF_FORMAT = {
+_BAND_BYTES = 64 << 20  # size of the bands of rows in which an image is hashed
+_SUFFIXES = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff"), "BMP": (".bmp",), "WebP": (".webp",),
     "GIF": (".gif",), "JPEG 2000": (".jp2", ".j2k"),
 }  # fmt: skip
@@ -28,15 +30,15 @@ _SIGNATURES = ((b"GIF8", "GIF"), (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"), (b"\xff
 
 @dataclass(frozen=True)
 class ImageReport:
-    """An image file.
+    """Result of checking an image file.
 
     Attributes:
         path: The file.
         size: Width and height in pixels; None if the image cannot be read.
-        suffix: Suffix that the content asks for; that of the file if it fits.
+        suffix: Suffix of the file; another one if the content has another file format.
         bytes_hash: Hash of the file; empty if it cannot be read.
-        pixels_hash: Hash of size and pixels, converted to 8-bit color; empty if they were not decoded.
-        uniform: Whether all pixels have one color, as far as they were decoded.
+        pixels_hash: Hash of the size and of the pixels, converted to 8-bit color; empty if they were not decoded.
+        uniform: Whether all pixels have the same color; False if they were not decoded.
         problems: Problems of the file.
     """
 
@@ -54,7 +56,8 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
 
     Args:
         path: The file.
-        decode: Decode the pixels. Otherwise damaged pixels are not found, and only copies of the file have its hash.
+        decode: Decode the pixels. Otherwise ``pixels_hash`` is empty and damaged pixels are not found. Images whose
+            header cannot be read alone are decoded in any case.
 
     Example:
         >>> import tempfile
@@ -91,7 +94,40 @@ def read_image_file(path: Path, *, decode: bool = True) -> ImageReport:
     return ImageReport(path, size, suffix, bytes_hash, pixels_hash, uniform, tuple(problems))
 
 
+def place_image(image: ImageReport, target: Path, *, copy: bool) -> None:
+    """Link to an image, or copy it, also where the file system has no links.
+
+    Args:
+        image: The image.
+        target: Path of the link or the copy; its folder is created if missing.
+        copy: Copy the file instead of linking to it.
+
+    Raises:
+        UserError: ``target`` exists.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.png").write_bytes(b"pixels")
+        ...     place_image(ImageReport(Path(folder, "a.png")), Path(folder, "copy", "a.png"), copy=False)
+        ...     Path(folder, "copy", "a.png").read_bytes()
+        b'pixels'
+    """
+    if os.path.lexists(target):
+        what = f"two images of the cleaned copy have the name {target.name}"
+        raise UserError(what, where=image.path, hint="rename one of them")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not copy:
+        try:
+            target.symlink_to(image.path.resolve())
+            return
+        except OSError:  # a file system without links
+            pass
+    shutil.copyfile(image.path, target)
+
+
 def _error_kind(path: Path, error: UserError) -> str:
+    """Return the kind of the problem of an image that raised an error when it was read."""
     if not isinstance(error, UnreadableImageError):
         return "unsupported-image"
     try:
@@ -110,29 +146,34 @@ def _hash_file(path: Path) -> str:
 
 
 def _hash_pixels(path: Path) -> tuple[tuple[int, int], str, bool]:
-    """Return size, hash of the pixels, and whether they have one color; bands of rows bound the memory."""
+    """Return the size of an image, the hash of its pixels, and whether all have the same color.
+
+    The image is read in bands of rows, which bounds the memory.
+    """
     with open_image(path) as image:
         digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
         rows = max(1, _BAND_BYTES // (3 * image.width))
-        first, uniform = None, True
+        first_color, uniform = None, True
         for band in image.iter_rows(rows):
-            first = band[0, 0].copy() if first is None else first
-            uniform = uniform and bool((band[0, : min(64, image.width)] == first).all() and (band == first).all())
+            first_color = band[0, 0].copy() if first_color is None else first_color
+            # most images differ within the first pixels, so that comparing all pixels is rare
+            uniform = uniform and bool((band[0, :64] == first_color).all() and (band == first_color).all())
             digest.update(np.ascontiguousarray(band).data)
         return (image.width, image.height), digest.hexdigest(), uniform
 
 
 def _check_suffix(path: Path, header: ImageHeader | None) -> tuple[str, list[Problem]]:
-    """Return the suffix that fits the content, and a problem if the file has another."""
-    file_format = _sniff(path) if header is None else header.file_format
-    suffixes = _SUFFIX_OF_FORMAT.get(file_format, (path.suffix.lower(),))
+    """Return the suffix of the content's file format, and a problem if the file has another suffix."""
+    file_format = _format_of_signature(path) if header is None else header.file_format
+    suffixes = _SUFFIXES.get(file_format, (path.suffix.lower(),))
     if path.suffix.lower() in suffixes:
         return path.suffix, []
     what = f"the content is {file_format}, the suffix is {path.suffix}"
     return suffixes[0], [Problem("wrong-suffix", str(path), what)]
 
 
-def _sniff(path: Path) -> str:
+def _format_of_signature(path: Path) -> str:
+    """Return the file format by the first bytes of a file; empty if it is unknown."""
     head = read_bytes(path, length=16)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"

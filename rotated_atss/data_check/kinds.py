@@ -1,4 +1,4 @@
-"""The table of problem kinds: how severe each is, what to do, and what a cleaned copy does about it."""
+"""Kinds of problems of a dataset: severity of each, advice to the user, and what ``--fix`` does about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Kind:
         severity: ``error`` (a command stops at it, or its result is wrong) or ``warning``.
         meaning: What is wrong, in the singular.
         advice: What to do about it, one sentence.
-        fix: What a cleaned copy does; empty if the problem remains in it.
+        fix: What a cleaned copy of images and labels does; empty if the problem remains in it.
+        coco_fix: The same for a cleaned copy of COCO JSON.
     """
 
     name: str
@@ -28,27 +29,33 @@ class Kind:
     meaning: str
     advice: str
     fix: str = ""
+    coco_fix: str = ""
 
 
 _IMAGE_KINDS = (
     Kind("unlabeled-image", ERROR, "an image has no labels",
          "Add its label file (an empty one if it has no objects), or remove the image.", "left out"),
     Kind("missing-image", ERROR, "labels have no image",
-         "Add the image, or remove its labels.", "left out"),
+         "Add the image, or remove its labels.", "left out",
+         coco_fix="removed with its annotations"),
     Kind("unreadable-image", ERROR, "an image is empty, damaged or not an image",
-         "Download or convert it again.", "left out with its labels"),
+         "Download or convert it again.", "left out with its labels",
+         coco_fix="removed with its annotations"),
     Kind("truncated-image", ERROR, "an image file ends before its pixels do",
-         "Download it again.", "left out with its labels"),
+         "Download it again.", "left out with its labels",
+         coco_fix="removed with its annotations"),
     Kind("damaged-pixels", WARNING, "the decoder of an image reports damaged data, and decodes the rest",
          "Look at the image, and download it again."),
     Kind("unsupported-image", ERROR, "an image has pixels of a kind that is not read",
-         "Convert it to 8-bit or 16-bit RGB.", "left out with its labels"),
+         "Convert it to 8-bit or 16-bit RGB.", "left out with its labels",
+         coco_fix="removed with its annotations"),
     Kind("image-name", ERROR, "an image name has a space or a control character, or is too long",
          "Rename the image and its label file."),
     Kind("shared-name", ERROR, "two files of a folder differ only in their suffix or in upper and lower case",
          "Remove or rename one of them."),
     Kind("wrong-suffix", WARNING, "the content of an image is of another format than its suffix",
-         "Rename the file, because other programs can refuse it.", "suffix of the content"),
+         "Rename the file, because other programs can refuse it.", "suffix of the content",
+         coco_fix="suffix of the content"),
     Kind("skipped-file", WARNING, "a file looks like an image of a format that is not read",
          "Convert it, or remove it from the folder."),
     Kind("uniform-image", WARNING, "all pixels of an image have one color",
@@ -72,7 +79,8 @@ _LABEL_KINDS = (
     Kind("difficult-flag", ERROR, "a difficult flag is not 0, 1 or 2",
          "Write 0, 1 or 2 (truncated by splitting).", "0 for zero, no and false, else 1"),
     Kind("misspelled-class", ERROR, "a class name is almost one of --classes",
-         "Correct the name.", "corrected"),
+         "Correct the name.", "corrected",
+         coco_fix="corrected"),
     Kind("unknown-class", ERROR, "a class name is not one of --classes",
          "Correct the name, add it to --classes, or rename it with --class-map."),
     Kind("similar-classes", WARNING, "two class names differ only in case, hyphens or a letter",
@@ -81,17 +89,20 @@ _LABEL_KINDS = (
          "Check that this is intended: polygons without four corners need --fit-polygons in other commands.",
          "as the reader changes them"),
     Kind("zero-area", WARNING, "an object has no area",
-         "Draw it again, or remove it: splitting leaves it out.", "removed"),
+         "Draw it again, or remove it: splitting leaves it out.", "removed",
+         coco_fix="removed"),
     Kind("self-crossing", WARNING, "two sides of a polygon cross, because its corners are in a wrong order",
          "List the corners in clockwise order.", "corners in clockwise order"),
     Kind("vertex-order", WARNING, "the corners are in counterclockwise order",
          "List them in clockwise order, as DOTA does; this package reads both.", "corners in clockwise order"),
     Kind("outside-image", ERROR, "an object lies completely outside its image",
-         "Check that the labels belong to this version of the image."),
+         "Check that the labels belong to this version of the image.",
+         coco_fix="removed"),
     Kind("partly-outside", WARNING, f"an object extends beyond its image by more than {OUTSIDE_TOLERANCE_PX:g} px",
          "Check the object: training keeps the part outside in the box."),
     Kind("duplicate-object", ERROR, "an object is listed twice, with equal corners and class",
-         "Remove one: the second counts as missed in the evaluation.", "removed but one"),
+         "Remove one: the second counts as missed in the evaluation.", "removed but one",
+         coco_fix="removed but one"),
     Kind("two-classes", WARNING, f"objects of different classes have an IoU of at least {SAME_OBJECT_IOU:g}",
          "Decide on one class, unless both are meant."),
     Kind("tiny-object", WARNING, f"the shorter side of an object is below {TINY_SIDE_PX:g} px",
@@ -103,17 +114,23 @@ _LABEL_KINDS = (
 )  # fmt: skip
 _COCO_KINDS = (
     Kind("malformed-entry", ERROR, "an entry of a COCO file is malformed",
-         "Correct or remove it."),
+         "Correct or remove it.",
+         coco_fix="removed; a second category of one name joins the first"),
     Kind("duplicate-id", ERROR, "an id occurs twice in a COCO file",
-         "Number the entries again."),
+         "Number the entries again.",
+         coco_fix="annotations renumbered; images and categories removed"),
     Kind("unknown-id", ERROR, "an annotation refers to an image or a category that is not in the file",
-         "Correct the id, or remove the annotation."),
-    Kind("file-name", ERROR, "an image of a COCO file is listed twice, or its name leaves the image folder",
-         "List each image once, with a path below the image folder."),
+         "Correct the id, or remove the annotation.",
+         coco_fix="removed"),
+    Kind("file-name", ERROR, "a COCO file lists an image twice",
+         "List each image once.",
+         coco_fix="joined with the first entry"),
     Kind("unlisted-image", WARNING, "an image of the folder is not in the COCO file",
-         "Add it to the file, or remove it from the folder."),
+         "Add it to the file, or remove it from the folder.",
+         coco_fix="left out"),
     Kind("wrong-area", WARNING, "the area of an annotation is negative, or larger than its box",
-         "Compute it again: the size ranges of the evaluation use it."),
+         "Compute it again: the size ranges of the evaluation use it.",
+         coco_fix="computed again, from the polygons or else the box"),
     Kind("wrong-crowd", WARNING, "iscrowd is not 0 or 1, or a crowd has polygons instead of a run-length mask",
          "Write 0 or 1; COCO encodes crowds as run-length masks."),
 )  # fmt: skip
@@ -129,6 +146,12 @@ def kinds_table() -> list[str]:
         >>> kinds_table()[2].split(" | ")[:2]
         ['| `unlabeled-image`', 'error']
     """
-    rows = [f"| `{kind.name}` | {kind.severity} | {kind.meaning} | {kind.advice} | {kind.fix or '-'} |"
-            for kind in KINDS.values()]  # fmt: skip
-    return ["| kind | severity | meaning | what to do | `--fix` |", "|---|---|---|---|---|", *rows]
+    rows = [
+        ("kind", "severity", "meaning", "what to do", "`--fix`", "`--fix` with `--coco`"),
+        ("---",) * 6,
+        *(
+            (f"`{kind.name}`", kind.severity, kind.meaning, kind.advice, kind.fix or "-", kind.coco_fix or "-")
+            for kind in KINDS.values()
+        ),
+    ]
+    return [f"| {' | '.join(cells)} |" for cells in rows]

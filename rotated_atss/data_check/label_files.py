@@ -1,4 +1,4 @@
-"""Label files of any format, read with all their errors instead of the first one."""
+"""Read label files of any format and collect their problems, instead of stopping at the first one."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from rotated_atss.label_formats.records import ImageLabels, ReadOptions, note_li
 from rotated_atss.label_formats.registry import FORMATS, get_format
 
 DOTA = "dota"
-_RECOGNIZED = 100  # files that are looked at to recognize the format of a folder
-_ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")
 MAP_FORMATS = ("geojson", "vector")
-"""Formats that can hold map coordinates: a file can have objects of every georeferenced image."""
+"""Formats that can hold map coordinates, so that one file can have objects of every georeferenced image."""
+
+_FILES_TO_RECOGNIZE = 100  # files from which the format of a folder is recognized
+_ZERO_FLAGS = ("0", "0.0", "false", "no", "n", "none")  # difficult flags that mean 0
 
 
 @dataclass(frozen=True)
 class LabelReport:
-    """The content of a label file.
+    """Objects and problems of a label file.
 
     Attributes:
         path: The file.
-        records: Objects per image. Those with a wrong difficult flag are in it, with the flag that a cleaned copy gets.
-        problems: Problems of lines and of the file.
-        damaged: Whether no object could be read.
+        records: Objects per image. A wrong difficult flag is replaced with the one that a cleaned copy gets.
+        problems: Problems of the file and of its lines.
+        damaged: Whether the file could not be read, so that it has no objects.
     """
 
     path: Path
@@ -46,7 +47,12 @@ class LabelReport:
 
 
 def guess_format(paths: Sequence[Path]) -> str:
-    """Return the format that most files have; files of other formats are reported when they are read.
+    """Return the format that most label files of a folder have.
+
+    Files of other formats become problems when they are read.
+
+    Args:
+        paths: The files, of which the first 100 are used.
 
     Raises:
         UserError: No file is of a known format.
@@ -59,29 +65,31 @@ def guess_format(paths: Sequence[Path]) -> str:
         'dota'
     """
     votes: Counter[str] = Counter()
-    for path in paths[:_RECOGNIZED]:
+    for path in paths[:_FILES_TO_RECOGNIZE]:
         try:
             votes.update(possible_formats(path))
-        except UserError:  # reading the file reports it
+        except UserError:  # reported when the file is read
             continue
     if votes:
         return max(FORMATS, key=lambda name: votes[name])
     if any(path.suffix.lower() == ".txt" for path in paths):
-        return DOTA  # whose reader reports every line
+        return DOTA  # its reader reports every malformed line
     hint = f"name the format with --label-format: {', '.join(FORMATS)}"
     raise UserError("no label file of a known format", where=paths[0].parent, hint=hint)
 
 
 def read_label_file(path: Path, format_name: str, options: ReadOptions | None = None) -> LabelReport:
-    r"""Read a label file with all its errors.
+    r"""Read a label file and collect its problems.
 
     Args:
         path: The file.
         format_name: A key of :data:`rotated_atss.label_formats.registry.FORMATS`.
-        options: Classes, images and their sizes. Its notes are not used.
+        options: Class names, and the images of the labels with their sizes. Its ``notes`` and ``class_order`` are not
+            used.
 
     Returns:
-        Objects and problems. DOTA text gives a problem per line; the readers of other formats stop at the first error.
+        Objects and problems. In DOTA text every malformed line is a problem. The readers of other formats stop at the
+        first error: then the file counts as damaged.
 
     Example:
         >>> import tempfile
@@ -99,21 +107,24 @@ def read_label_file(path: Path, format_name: str, options: ReadOptions | None = 
         records = get_format(format_name).read([path], options)
     except UserError as error:
         return LabelReport(path, (), (Problem.from_error("unreadable-labels", error),), damaged=True)
-    scored = [record for record in records if record.scores is not None]
-    if scored:
+    if any(record.scores is not None for record in records):
         problem = Problem("unreadable-labels", str(path), "the objects have scores: these are detections")
         return LabelReport(path, (), (problem,), damaged=True)
-    del options.notes[PLACED]
+    del options.notes[PLACED]  # that map coordinates are converted to pixels is no problem
     problems = [Problem("changed-object", str(path), note) for note in note_lines(options.notes)]
     problems += [problem for record in records for problem in _class_problems(record, classes)]
     return LabelReport(path, tuple(records), tuple(problems))
 
 
 def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
-    """Join the objects that several files in map coordinates have of one image, in the first report that has some.
+    """Join the objects of each image from several files in map coordinates.
 
     Args:
-        reports: Reports of files of :data:`MAP_FORMATS`. Each of map coordinates lists all georeferenced images.
+        reports: Reports of files of a format in :data:`MAP_FORMATS`. A file in map coordinates has a record of every
+            georeferenced image, which is empty where it has no objects.
+
+    Returns:
+        The reports with one record per image, in the report of the first file that has objects of this image.
 
     Example:
         >>> record = ImageLabels("P1.tif", Path("a.gpkg"), np.zeros((1, 8)), ("ship",), np.zeros(1, int))
@@ -121,15 +132,15 @@ def join_map_reports(reports: Sequence[LabelReport]) -> list[LabelReport]:
         >>> [len(report.records) for report in joined], len(joined[0].records[0])
         ([1, 0], 2)
     """
-    groups: dict[str, list[ImageLabels]] = {}
+    records_by_image: dict[str, list[ImageLabels]] = {}
     for report in reports:
         for record in report.records:
-            groups.setdefault(record.image_id, []).append(record)
-    joined = {name: _join_records([each for each in group if len(each)] or group[:1]) for name, group in groups.items()}
-    return [
-        replace(report, records=tuple(record for record in joined.values() if record.source == report.path))
-        for report in reports
-    ]
+            records_by_image.setdefault(record.image_id, []).append(record)
+    joined_by_file: dict[Path, list[ImageLabels]] = {}
+    for records in records_by_image.values():
+        joined = _join_records([record for record in records if len(record)] or records[:1])
+        joined_by_file.setdefault(joined.source, []).append(joined)
+    return [replace(report, records=tuple(joined_by_file.get(report.path, ()))) for report in reports]
 
 
 def _join_records(records: Sequence[ImageLabels]) -> ImageLabels:
@@ -143,7 +154,11 @@ def _join_records(records: Sequence[ImageLabels]) -> ImageLabels:
 
 
 def correct_classes(names: Sequence[str], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return class names with hyphens for spaces, and misspelled ones corrected.
+    """Return class names with hyphens for spaces, and misspelled names corrected.
+
+    Args:
+        names: The names.
+        classes: Class names to which misspelled ones are corrected; None corrects none.
 
     Example:
         >>> correct_classes(["shp", "small vehicle", "tree"], ["ship", "small-vehicle"])
@@ -186,25 +201,29 @@ def class_problem(name: str, classes: Sequence[str], where: str) -> Problem:
 
 
 def _read_dota(path: Path, data: bytes, classes: Sequence[str] | None) -> LabelReport:
-    """Read DOTA text. Lines with an error are parsed again one by one, to tell what is wrong with each."""
+    """Read DOTA text. Lines with an error are parsed again one by one to find the kind of their problem."""
     errors: list[UserError] = []
-    parts = [parse_labels(data, path, classes, errors=errors)]
+    correct_lines = parse_labels(data, path, classes, errors=errors)
+    objects = [correct_lines]
     lines = data.split(b"\n") if errors else []
     problems = []
     for error in errors:
         number = _line_number(error, path)
-        if number is None:
+        if number is None:  # the only error of a whole file
             problems.append(Problem.from_error("normalized-coordinates", error))
             continue
         problem, labels = _diagnose(lines[number - 1], path, number, classes, error)
         problems.append(problem)
-        parts += [] if labels is None else [replace(labels, line_numbers=np.array([number]))]
-    record = _join(parts, path)
-    return LabelReport(path, (record,), (*problems, *_misread_classes(record, classes, problems)))
+        if labels is not None:
+            objects.append(replace(labels, line_numbers=np.array([number])))
+    record = _join(objects, path)
+    return LabelReport(path, (record,), (*problems, *_further_class_problems(record, classes, problems)))
 
 
-def _misread_classes(record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]) -> list[Problem]:
-    """Return class problems of lines whose first error was another one."""
+def _further_class_problems(
+    record: ImageLabels, classes: Sequence[str] | None, problems: Sequence[Problem]
+) -> list[Problem]:
+    """Return the class problems of lines that are reported for another problem, such as their difficult flag."""
     reported = {problem.where for problem in problems if problem.kind.endswith("-class")}
     return [problem for problem in _class_problems(record, classes) if problem.where not in reported]
 
@@ -212,14 +231,22 @@ def _misread_classes(record: ImageLabels, classes: Sequence[str] | None, problem
 def _diagnose(
     line: bytes, path: Path, number: int, classes: Sequence[str] | None, error: UserError
 ) -> tuple[Problem, Labels | None]:
-    """Return what is wrong with a line, and its object unless it is malformed."""
+    """Return the problem of a line that has an error, and the object of the line unless it is malformed.
+
+    Args:
+        line: The line.
+        path: Its file.
+        number: Number of the line, from 1.
+        classes: Accepted class names.
+        error: The error that was raised when the whole file was parsed.
+    """
     where = f"{path}:{number}"
-    text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+    text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # byte-order mark
     labels = _parse_line(text)
-    if labels is not None:
+    if labels is not None:  # correct with any class name
         return class_problem(labels.names[0], classes or (), where), labels
     fields = text.split()
-    labels = _parse_line(b" ".join(fields[:9])) if len(fields) == 10 else None
+    labels = _parse_line(b" ".join(fields[:9])) if len(fields) == 10 else None  # without the difficult flag
     if labels is None:
         return Problem.from_error("malformed-line", error), None
     flag = fields[9].decode(errors="replace")
@@ -228,27 +255,29 @@ def _diagnose(
 
 
 def _parse_line(line: bytes) -> Labels | None:
+    """Return the object of a line, with any class name; None if the line is malformed or has no object."""
     errors: list[UserError] = []
     labels = parse_labels(line, "", errors=errors)
     return labels if len(labels) == 1 else None
 
 
 def _line_number(error: UserError, path: Path) -> int | None:
+    """Return the line that an error names; None if it names only the file."""
     _, _, number = str(error.where).removeprefix(str(path)).partition(":")
     return int(number) if number else None
 
 
-def _join(parts: Sequence[Labels], path: Path) -> ImageLabels:
-    """Return the objects of all parts, in the order of their lines."""
-    lines = np.concatenate([part.line_numbers for part in parts])
+def _join(objects: Sequence[Labels], path: Path) -> ImageLabels:
+    """Return all objects as one record, in the order of their lines; the first ones have the header."""
+    lines = np.concatenate([labels.line_numbers for labels in objects])
     order = np.argsort(lines, kind="stable")
-    names = [name for part in parts for name in part.names]
+    names = [name for labels in objects for name in labels.names]
     return ImageLabels(
         name=path.stem,
         source=path,
-        polygons=np.concatenate([part.polygons for part in parts])[order],
+        polygons=np.concatenate([labels.polygons for labels in objects])[order],
         classes=tuple(names[row] for row in order),
-        difficult=np.concatenate([part.difficult for part in parts])[order],
+        difficult=np.concatenate([labels.difficult for labels in objects])[order],
         lines=lines[order],
-        header=parts[0].header,
+        header=objects[0].header,
     )

@@ -1,4 +1,4 @@
-"""Checks of objects on parsed labels: areas, corners, image borders, duplicates and sizes. NumPy over all images."""
+"""Checks of labeled objects: areas, corners, image borders, duplicates and sizes, for all images at once in NumPy."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from rotated_atss.ops.polygon_iou import (
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs
 from rotated_atss.tiling.crop import MIN_AREA
 
-_Finding = tuple[int, str, str]  # object, kind, message
+_Finding = tuple[int, str, str]  # index of the object in the table, kind of problem, message
 
 
 @dataclass(frozen=True)
 class ObjectTable:
-    """The objects of many images.
+    """The objects of many images as columns of arrays, one row per object.
 
     Attributes:
-        records: The images.
-        polygons: (N, 8) float64, pixels.
+        records: Labels per image.
+        polygons: (N, 8) float64, corners in pixels.
         images: (N,) int64, index into ``records``.
-        rows: (N,) int64, row within the record.
-        labels: (N,) int64, class as a number.
-        sizes: (N, 2) float64, width and height of the image, NaN where they are not known.
+        rows: (N,) int64, index of the object within its record.
+        labels: (N,) int64, number of the class.
+        sizes: (N, 2) float64, width and height of the image in pixels, NaN where they are unknown.
     """
 
     records: Sequence[ImageLabels]
@@ -48,41 +48,40 @@ class ObjectTable:
 
     @classmethod
     def from_records(cls, records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> ObjectTable:
-        """Gather the objects of records, with the size of each image."""
+        """Build the table from the labels and the size of each image; None where the size is unknown."""
         counts = np.array([len(record) for record in records], dtype=np.int64)
-        numbers: dict[str, int] = {}
-        labels = [numbers.setdefault(name, len(numbers)) for record in records for name in record.classes]
-        known = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
+        class_numbers: dict[str, int] = {}
+        labels = [class_numbers.setdefault(name, len(class_numbers)) for record in records for name in record.classes]
+        size_rows = np.array([(np.nan, np.nan) if size is None else size for size in sizes], dtype=np.float64)
         return cls(
             records,
             np.concatenate([np.empty((0, 8)), *(record.polygons for record in records)]),
             np.repeat(np.arange(len(records)), counts),
             np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, counts)]),
             np.array(labels, dtype=np.int64),
-            np.repeat(known.reshape(-1, 2), counts, axis=0),
+            np.repeat(size_rows.reshape(-1, 2), counts, axis=0),
         )
 
     def where(self, index: int) -> str:
-        """Return ``path:line`` of an object, or its path and number."""
+        """Return ``path:line`` of an object, or its path and number in formats without lines."""
         record, row = self.records[self.images[index]], int(self.rows[index])
-        return (
-            where_of(record, row) if len(record.lines) and record.lines[row] else f"{record.source}: object {row + 1}"
-        )
+        has_line = len(record.lines) and record.lines[row]
+        return where_of(record, row) if has_line else f"{record.source}: object {row + 1}"
 
     def name(self, index: int) -> str:
-        """Return the class of an object."""
+        """Return the class name of an object."""
         return self.records[self.images[index]].classes[self.rows[index]]
 
 
 def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int] | None]) -> list[Problem]:
-    """Check the objects of images.
+    """Check the labeled objects of images.
 
     Args:
-        records: Objects per image.
-        sizes: Width and height of each image in pixels; None skips the checks against the border.
+        records: Labels per image.
+        sizes: Width and height of each image in pixels; None skips the comparisons with the size of the image.
 
     Returns:
-        Problems, sorted by image and row.
+        Problems, sorted by image and by object.
 
     Example:
         >>> from pathlib import Path
@@ -98,7 +97,7 @@ def check_objects(records: Sequence[ImageLabels], sizes: Sequence[tuple[int, int
 
 
 def zero_areas(polygons: np.ndarray) -> np.ndarray:
-    """Return whether polygons (N, 8) have no area: (N,) bool.
+    """Return which polygons (N, 8) have no area: (N,) bool. Self-crossing polygons have one, once they are corrected.
 
     Example:
         >>> zero_areas(np.array([[0.0, 0, 4, 0, 4, 0, 0, 0], [0, 0, 4, 0, 4, 4, 0, 4]])).tolist()
@@ -108,14 +107,14 @@ def zero_areas(polygons: np.ndarray) -> np.ndarray:
 
 
 def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return for each polygon the first one of its group with the same corners, in any order.
+    """Return for each polygon the index of the first polygon of its group that has the same corners in any order.
 
     Args:
         polygons: (N, 8), pixels.
-        groups: (N,) int. Polygons of different groups are different.
+        groups: (N,) int. Only polygons of the same group are compared.
 
     Returns:
-        (N,) int64, an index up to that of the polygon itself.
+        (N,) int64. The index of a polygon itself if no earlier one is equal.
 
     Example:
         >>> polygons = np.array([[0.0, 0, 4, 0, 4, 4, 0, 4], [4, 4, 0, 4, 0, 0, 4, 0]])
@@ -124,9 +123,8 @@ def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """
     corners = np.asarray(polygons, dtype=np.float64).reshape(-1, 4, 2)
     order = np.lexsort((corners[..., 1], corners[..., 0]), axis=-1)
-    keys = np.concatenate(
-        [groups[:, None], np.take_along_axis(corners, order[..., None], axis=1).reshape(-1, 8)], axis=1
-    )
+    sorted_corners = np.take_along_axis(corners, order[..., None], axis=1).reshape(-1, 8)
+    keys = np.concatenate([groups[:, None], sorted_corners], axis=1)
     if not len(keys):
         return np.empty(0, dtype=np.int64)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
@@ -134,9 +132,9 @@ def first_duplicates(polygons: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def clockwise(polygons: np.ndarray) -> np.ndarray:
-    """Return polygons (N, 8) with clockwise corners that start at the same corner.
+    """Return polygons (N, 8) with their corners in clockwise order, from the same first corner on.
 
-    The corners of self-crossing polygons are sorted by their angle about the center.
+    The corners of self-crossing polygons are sorted by their angle around the center.
 
     Example:
         >>> clockwise(np.array([[0.0, 0, 0, 4, 4, 4, 4, 0], [0, 0, 4, 0, 0, 4, 4, 4]])).tolist()
@@ -146,10 +144,10 @@ def clockwise(polygons: np.ndarray) -> np.ndarray:
     crossed = np.flatnonzero(self_crossing(polygons))
     offsets = corners[crossed] - corners[crossed].mean(axis=1, keepdims=True)
     angles = np.arctan2(offsets[..., 1], offsets[..., 0])
-    turned = (angles - angles[:, :1]) % (2 * np.pi)  # from the first corner, clockwise on the image
-    corners[crossed] = np.take_along_axis(corners[crossed], turned.argsort(axis=1)[..., None], axis=1)
-    backward = np.flatnonzero(signed_polygon_areas(corners.reshape(-1, 8)) < 0)
-    corners[backward] = corners[backward][:, [0, 3, 2, 1]]
+    from_first = (angles - angles[:, :1]) % (2 * np.pi)  # angle from the first corner, clockwise on the image
+    corners[crossed] = np.take_along_axis(corners[crossed], from_first.argsort(axis=1)[..., None], axis=1)
+    counterclockwise = np.flatnonzero(signed_polygon_areas(corners.reshape(-1, 8)) < 0)
+    corners[counterclockwise] = corners[counterclockwise][:, [0, 3, 2, 1]]
     return corners.reshape(-1, 8)
 
 
@@ -162,24 +160,25 @@ def _check_order(table: ObjectTable) -> Iterator[_Finding]:
     crossed = self_crossing(table.polygons)
     for index in np.flatnonzero(crossed).tolist():
         yield index, "self-crossing", f"two sides of the {_quoted(table, index)} cross"
-    for index in np.flatnonzero((signed_polygon_areas(table.polygons) < -MIN_AREA) & ~crossed).tolist():
+    is_counterclockwise = signed_polygon_areas(table.polygons) < -MIN_AREA
+    for index in np.flatnonzero(is_counterclockwise & ~crossed).tolist():
         yield index, "vertex-order", f"the corners of the {_quoted(table, index)} are in counterclockwise order"
 
 
 def _check_border(table: ObjectTable) -> Iterator[_Finding]:
     x1, y1, x2, y2 = polygon_hbbs(table.polygons).T
     width, height = table.sizes.T
-    outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
-    for index in np.flatnonzero(outside).tolist():
+    is_outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)  # False where the size is NaN
+    for index in np.flatnonzero(is_outside).tolist():
         size = _size_text(table.sizes[index])
         yield index, "outside-image", f"the {_quoted(table, index)} lies outside the image of {size}"
-    excess = np.max([-x1, -y1, x2 - width, y2 - height], axis=0, initial=-np.inf)
-    partly = np.flatnonzero((excess > OUTSIDE_TOLERANCE_PX) & ~outside)
-    borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
+    excess_px = np.max([-x1, -y1, x2 - width, y2 - height], axis=0, initial=-np.inf)
+    partly = np.flatnonzero((excess_px > OUTSIDE_TOLERANCE_PX) & ~is_outside)
+    image_borders = np.array([horizontal_polygon(0.0, 0.0, *size) for size in table.sizes[partly]]).reshape(-1, 8)
     areas = np.maximum(polygon_areas(table.polygons[partly]), MIN_AREA)
-    inside = polygon_intersections(table.polygons[partly], borders) / areas
-    for index, fraction in zip(partly.tolist(), (1 - inside).clip(0, 1).tolist()):
-        what = f"the {_quoted(table, index)} extends {excess[index]:.3g} px beyond the image"
+    fractions_inside = polygon_intersections(table.polygons[partly], image_borders) / areas
+    for index, fraction in zip(partly.tolist(), (1 - fractions_inside).clip(0, 1).tolist()):
+        what = f"the {_quoted(table, index)} extends {excess_px[index]:.3g} px beyond the image"
         yield index, "partly-outside", f"{what} of {_size_text(table.sizes[index])} ({fraction:.0%} of its area)"
 
 
@@ -191,31 +190,32 @@ def _check_duplicates(table: ObjectTable) -> Iterator[_Finding]:
 
 def _check_two_classes(table: ObjectTable) -> Iterator[_Finding]:
     first_equal = _first_equal(table)
-    rows = np.flatnonzero(first_equal == np.arange(len(first_equal)))  # many equal objects would be too many pairs
-    polygons, labels = table.polygons[rows], table.labels[rows]
+    distinct = np.flatnonzero(first_equal == np.arange(len(first_equal)))  # N equal objects would give N^2 pairs
+    polygons, labels = table.polygons[distinct], table.labels[distinct]
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
-    for first, second in iter_overlapping_pairs(hbbs, table.images[rows]):
+    for first, second in iter_overlapping_pairs(hbbs, table.images[distinct]):
         bounds = iou_upper_bounds(hbbs[first], areas[first], hbbs[second], areas[second])
-        near = (labels[first] != labels[second]) & (bounds >= SAME_OBJECT_IOU)
-        first, second = first[near], second[near]
+        is_candidate = (labels[first] != labels[second]) & (bounds >= SAME_OBJECT_IOU)
+        first, second = first[is_candidate], second[is_candidate]
         ious = polygon_ious(polygons[first], polygons[second])
-        for i, j, iou in zip(rows[first].tolist(), rows[second].tolist(), ious.tolist()):
+        for i, j, iou in zip(distinct[first].tolist(), distinct[second].tolist(), ious.tolist()):
             if iou >= SAME_OBJECT_IOU:
                 what = f"the {_quoted(table, j)} has IoU {iou:.2f} with the {_quoted(table, i)} at {table.where(i)}"
                 yield j, "two-classes", what
 
 
 def _first_equal(table: ObjectTable) -> np.ndarray:
-    """Return for each object the first one of its image and class with the same corners."""
-    return first_duplicates(table.polygons, table.images * (table.labels.max(initial=0) + 1) + table.labels)
+    """Return for each object the index of the first object of its image and class with the same corners."""
+    num_classes = table.labels.max(initial=0) + 1
+    return first_duplicates(table.polygons, table.images * num_classes + table.labels)
 
 
 def _check_sizes(table: ObjectTable) -> Iterator[_Finding]:
     corners = table.polygons.reshape(-1, 4, 2)
-    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
-    pairs = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])
+    sides = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)  # (N, 4)
+    mean_sides = np.stack([sides[:, 0::2].mean(axis=1), sides[:, 1::2].mean(axis=1)])  # of both opposite sides
+    long_sides, short_sides = mean_sides.max(axis=0), mean_sides.min(axis=0)
     has_area = ~zero_areas(table.polygons)
-    long_sides, short_sides = pairs.max(axis=0), pairs.min(axis=0)
     for index in np.flatnonzero((short_sides < TINY_SIDE_PX) & has_area).tolist():
         size = f"{long_sides[index]:.3g} x {short_sides[index]:.3g} px"
         yield index, "tiny-object", f"the {_quoted(table, index)} is {size} in size"

@@ -1,4 +1,4 @@
-"""The parts of a dataset, such as train and val: their image files, label files and pairs of both."""
+"""Parts of a dataset, such as train and val: folders of images, and labels for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rotated_atss.label_formats.records import ImageLabels
 
 @dataclass(frozen=True)
 class DataPart:
-    """A part of a dataset.
+    """Folders and files of a part.
 
     Attributes:
         images: Folder of the images.
@@ -33,28 +33,35 @@ class DataPart:
 
 @dataclass
 class CheckedPart:
-    """What was read of a part.
+    """A part with the reports of its files.
 
     Attributes:
-        part: The part.
+        paths: Its folders and files.
         images: Reports by image file.
         labels: Reports of the label files.
+        format_name: Format of the label files; empty without labels.
         coco: Report of the COCO file.
     """
 
-    part: DataPart
+    paths: DataPart
     images: dict[Path, ImageReport] = field(default_factory=dict)
     labels: list[LabelReport] = field(default_factory=list)
+    format_name: str = ""
     coco: CocoReport | None = None
 
 
 def pair_parts(
     images: Sequence[str | Path], labels: Sequence[str | Path] | None, coco: Sequence[str | Path] | None
 ) -> list[DataPart]:
-    """Pair image folders with label folders or with COCO files, in order.
+    """Build the parts of a dataset from the options of the command.
+
+    Args:
+        images: Image folder of each part.
+        labels: Label folder or file of each part, in the same order; None if there are no labels.
+        coco: COCO file of each part, in the same order, instead of ``labels``.
 
     Raises:
-        UserError: The numbers differ, or both labels and COCO files are given.
+        UserError: The numbers of folders differ, or both labels and COCO files are given.
 
     Example:
         >>> pair_parts(["val/images"], ["val/labelTxt"], None)[0].labels.as_posix()
@@ -67,15 +74,21 @@ def pair_parts(
             what = f"one {option} per --images is needed, got {len(paths)} and {len(images)}"
             raise UserError(what, hint="give them in the same order")
     return [
-        DataPart(Path(folder), Path(labels[row]) if labels else None, Path(coco[row]) if coco else None)
-        for row, folder in enumerate(images)
+        DataPart(Path(folder), Path(labels[index]) if labels else None, Path(coco[index]) if coco else None)
+        for index, folder in enumerate(images)
     ]
 
 
 def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path], list[Problem]]:
-    """List the image files of a part, and report names that commands refuse.
+    """List the image files of a part, and find problems of their names.
 
-    With a COCO file these are the files that it lists; missing files are problems.
+    Args:
+        part: The part.
+        coco: Content of its COCO file; None lists all images of the folder.
+
+    Returns:
+        The files, and problems. With a COCO file these are the files that it lists and that exist; missing files are
+        problems.
 
     Raises:
         UserError: The folder is missing, or holds no image.
@@ -88,33 +101,37 @@ def list_part_images(part: DataPart, coco: CocoReport | None) -> tuple[list[Path
         ...     [problem.kind for problem in list_part_images(DataPart(Path(folder)), None)[1]]
         ['shared-name', 'skipped-file']
     """
-    found = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
+    paths = list_files(part.images, IMAGE_SUFFIXES, broken_links=True)
     if coco is not None:
         return _list_coco_images(part, coco)
-    if not found:
+    if not paths:
         raise UserError(f"no images in this folder ({', '.join(IMAGE_SUFFIXES)})", where=part.images)
-    problems = list(_name_problems(found))
+    problems = list(_name_problems(paths))
     for name in skipped_images(part.images):
         problems.append(Problem("skipped-file", str(part.images / name), "the format of this image is not read"))
-    return found, problems
+    return paths, problems
 
 
 def report_shared_names(paths: Sequence[Path]) -> Iterator[Problem]:
-    """Yield files of a folder that differ only in their suffix or in upper and lower case.
+    """Yield a problem for each file that differs from an earlier one only in its suffix or in upper and lower case.
 
     Example:
         >>> [str(problem) for problem in report_shared_names([Path("P1.txt"), Path("p1.txt")])]
         ['p1.txt: has the name of P1.txt']
     """
-    first: dict[str, Path] = {}
+    first: dict[str, Path] = {}  # by name without suffix, in lower case
     for path in paths:
-        other = first.setdefault(path.stem.casefold(), path)
-        if other is not path:
-            yield Problem("shared-name", str(path), f"has the name of {other.name}")
+        first_path = first.setdefault(path.stem.casefold(), path)
+        if first_path is not path:
+            yield Problem("shared-name", str(path), f"has the name of {first_path.name}")
 
 
 def image_name(record: ImageLabels, format_name: str) -> str:
-    """Return the name of the image, without suffix, that a record belongs to.
+    """Return the name, without suffix, of the image to which labels belong.
+
+    Args:
+        record: The labels.
+        format_name: Their format. DOTA text does not name its image: the file has the name of the image.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList
@@ -127,13 +144,13 @@ def image_name(record: ImageLabels, format_name: str) -> str:
 def report_unpaired(
     part: DataPart, images: Sequence[Path], labels: Mapping[str, Path], damaged: Collection[str] = ()
 ) -> Iterator[Problem]:
-    """Yield images without labels, and labels without an image.
+    """Yield problems of images without labels, and of labels without an image.
 
     Args:
         part: The part.
         images: Image files.
-        labels: Label file by image name.
-        damaged: Names of damaged label files, which can be those of images.
+        labels: Label file by name of the image without suffix.
+        damaged: Names without suffix of damaged label files. Images of these names count as labeled.
 
     Example:
         >>> part = DataPart(Path("images"), Path("labelTxt"))
@@ -160,12 +177,16 @@ def _name_problems(paths: Sequence[Path]) -> Iterator[Problem]:
 
 
 def _list_coco_images(part: DataPart, coco: CocoReport) -> tuple[list[Path], list[Problem]]:
+    """Return the listed files that exist, and problems of those that do not."""
     listed = {part.images / image.file_name: image for image in coco.images.values()}
-    present = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in {p.parent for p in listed}}
-    existing = [path for path in listed if path.name in present[path.parent]]
-    problems = [
-        Problem("missing-image", str(path), f"no such image, listed in {coco.path} as id {image.id}")
-        for path, image in listed.items()
-        if path.name not in present[path.parent]
-    ]
+    folders = {path.parent for path in listed}
+    # listing a folder is faster than a system call per file
+    names_by_folder = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+    existing, problems = [], []
+    for path, image in listed.items():
+        if path.name in names_by_folder[path.parent]:
+            existing.append(path)
+        else:
+            what = f"no such image, listed in {coco.path} as id {image.id}"
+            problems.append(Problem("missing-image", str(path), what))
     return sorted(existing), problems

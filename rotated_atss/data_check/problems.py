@@ -1,4 +1,4 @@
-"""Problems of a dataset, and their summary per kind."""
+"""Problems of a dataset, and the report that lists them by kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rotated_atss.data_check.kinds import ERROR, KINDS, Kind
 from rotated_atss.errors import UserError, count_of, printable
 
-_LINE = re.compile(r"(.*):(\d+)", re.DOTALL)
+_PATH_AND_LINE = re.compile(r"(.*):(\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Problem:
 
     Attributes:
         kind: A key of :data:`rotated_atss.data_check.kinds.KINDS`.
-        where: The file, ``path:line``, or the entry of a file.
+        where: The file, ``path:line``, or the file and the entry in it.
         message: What is wrong, with the value.
     """
 
@@ -32,18 +32,18 @@ class Problem:
 
     @classmethod
     def from_error(cls, kind: str, error: UserError) -> Problem:
-        """Return the problem that an error of a reader describes."""
+        """Return the problem that the error of a reader describes, with its hint in the message."""
         hint = f" ({error.hint})" if error.hint else ""
         return cls(kind, str(error.where), f"{error.what}{hint}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the problem as an object for JSON, with the path and the line apart.
+        """Return the problem as an object for JSON, with ``path`` and ``line`` as separate values.
 
         Example:
             >>> Problem("zero-area", "P1.txt:3", "the object has no area").to_json()["line"]
             3
         """
-        match = _LINE.fullmatch(self.where)
+        match = _PATH_AND_LINE.fullmatch(self.where)
         path, line = (match[1], int(match[2])) if match else (self.where, None)
         return {
             "kind": self.kind, "severity": KINDS[self.kind].severity, "path": path, "line": line,
@@ -52,11 +52,11 @@ class Problem:
 
 
 def group_problems(problems: Iterable[Problem]) -> dict[Kind, list[Problem]]:
-    """Group problems by kind, errors first, in the order of the table of kinds.
+    """Group problems by kind: errors before warnings, and both in the order of :data:`KINDS`.
 
     Example:
-        >>> found = group_problems([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])
-        >>> [kind.name for kind in found]
+        >>> groups = group_problems([Problem("zero-area", "a", ""), Problem("malformed-line", "b", "")])
+        >>> [kind.name for kind in groups]
         ['malformed-line', 'zero-area']
     """
     groups: dict[str, list[Problem]] = {}
@@ -71,7 +71,7 @@ def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list
 
     Args:
         problems: The problems.
-        examples: Largest number of problems that are listed per kind; None lists all.
+        examples: Number of problems to list per kind; None lists all.
 
     Example:
         >>> for line in format_report([Problem("zero-area", "P1.txt:3", "the object has no area")]):
@@ -81,12 +81,12 @@ def format_report(problems: Sequence[Problem], examples: int | None = 5) -> list
           P1.txt:3: the object has no area
     """
     lines = []
-    for kind, found in group_problems(problems).items():
-        lines += [f"{kind.severity}: {kind.name}: {count_of(len(found), 'problem')}", f"  {kind.advice}"]
-        lines += [f"  {problem}" for problem in found[:examples]]
-        rest = len(found) - len(found[:examples])
-        if rest:
-            lines.append(f"  ... and {rest} more (--all lists them)")
+    for kind, of_kind in group_problems(problems).items():
+        lines += [f"{kind.severity}: {kind.name}: {count_of(len(of_kind), 'problem')}", f"  {kind.advice}"]
+        listed = of_kind[:examples]
+        lines += [f"  {problem}" for problem in listed]
+        if len(listed) < len(of_kind):
+            lines.append(f"  ... and {len(of_kind) - len(listed)} more (--all lists them)")
     return lines
 
 

@@ -9,6 +9,7 @@ from rotated_atss.dota._tokens import gather_tokens, parse_decimals, token_bound
 
 _CHUNK_BYTES = 1 << 21
 
+# image ids, image index (N,), scores (N,), polygons (N, 8), score texts (N,)
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -16,7 +17,7 @@ def parse_detection_columns(data: bytes) -> Columns:
     """Parse a detection file that is not empty, in chunks that keep temporary arrays small.
 
     Returns:
-        The fields of ``Detections``: image ids, image index (N,), scores (N,), polygons (N, 8) and score texts (N,).
+        The fields of :class:`rotated_atss.dota.detections.Detections`, in their order.
 
     Raises:
         ValueError: A line is malformed. The error does not name the line.

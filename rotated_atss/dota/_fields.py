@@ -6,10 +6,10 @@ import re
 from rotated_atss.errors import UserError, quote
 
 MAX_FIELD_BYTES = 512
-"""Longest field that is accepted. Fields become columns of equal width, so one long field would fill the memory."""
+"""Longest field that is accepted. A column is stored at the width of its longest field, so memory could run out."""
 
 MAX_NUMBER = 1e15
-"""Largest magnitude of a coordinate in pixels or of a score. Products of much larger ones overflow in float32."""
+"""Largest magnitude of a coordinate in pixels or of a score. Products of much larger numbers overflow in float32."""
 
 # Fields are separated by ASCII white space; other control characters belong to no field.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")

@@ -1,4 +1,4 @@
-"""Find, parse and format the tokens of a text column by column with numpy, without a Python loop over lines."""
+"""Tokens (fields) of a text: find, parse and format whole columns with NumPy, without a Python loop over lines."""
 
 from collections.abc import Sequence
 
@@ -138,36 +138,38 @@ def _parse_block(buffer: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np
     characters = np.take(buffer, ends - from_end, mode="clip")
     characters[from_end > lengths] = _ZERO  # pad on the left
     negative = buffer[starts] == _MINUS
-    columns = np.flatnonzero(negative & (lengths <= width))
-    characters[width - lengths[columns], columns] = _ZERO
+    with_minus = np.flatnonzero(negative & (lengths <= width))
+    characters[width - lengths[with_minus], with_minus] = _ZERO
     digits = characters - np.uint8(_ZERO)  # wraps around: any other character gives more than 9
     is_dot = characters == _DOT
     dots = is_dot.sum(axis=0, dtype=np.uint8)
     digits[is_dot] = 0
-    plain = (lengths <= width) & (lengths > negative + dots) & (dots <= 1) & (digits.max(axis=0) <= 9)
+    has_digit = lengths > negative + dots
+    is_plain = (lengths <= width) & has_digit & (dots <= 1) & (digits.max(axis=0) <= 9)
     values = _place_values(digits, is_dot)
     np.negative(values, out=values, where=negative)
-    for row in np.flatnonzero(~plain).tolist():
+    for row in np.flatnonzero(~is_plain).tolist():
         values[row] = parse_number(buffer[starts[row] : ends[row]].tobytes().decode(errors="replace"))
     return values
 
 
 def _place_values(digits: np.ndarray, is_dot: np.ndarray) -> np.ndarray:
-    """Return the (n,) float64 values of (width, n) digits, in which a dot is a digit 0 that is removed here.
+    """Return the (n,) float64 values of (width, n) digits, of which those marked by ``is_dot`` are decimal points.
 
-    Numerator and power of ten are exact, so the only division rounds as ``float`` does.
+    A decimal point is first read as a digit 0, which makes the part before it ten times too large. Numerator and power
+    of ten are exact, so the only division rounds as ``float`` does.
     """
     width = len(digits)
     raw = _POWERS[width - 1 :: -1][:width] @ digits.astype(np.float64)
     places = np.arange(width - 1, -1, -1, dtype=np.uint8) @ is_dot  # number of decimals
-    scale = _POWERS[np.minimum(places, width)]  # exceeds width only for two dots, an invalid token
-    whole = np.floor(raw / (scale * 10.0))
+    scale = _POWERS[np.minimum(places, width)]  # places exceed width only for two dots, an invalid token
+    whole = np.floor(raw / (scale * 10.0))  # part before the decimal point
     mantissa = np.where(is_dot.any(axis=0), raw - whole * (scale * 9.0), raw)
     return mantissa / scale
 
 
 def _common_decimals(values: np.ndarray) -> int | None:
-    """Return the smallest number of decimals that represents all values exactly, or None if six do not."""
+    """Return the smallest number of decimals, 1 to 6, that represents all values exactly, or None if six do not."""
     flat = values.ravel()
     largest = np.abs(flat).max(initial=0.0)
     for decimals in range(1, 7):
@@ -190,7 +192,7 @@ def _write_digits(texts: np.ndarray, whole: np.ndarray, negative: np.ndarray, de
             column -= 1
         higher = rest // 10
         digit = (rest - higher * 10 + _ZERO).astype(np.uint8)
-        texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)
+        texts[:, column] = digit if place <= decimals else np.where(rest > 0, digit, 0)  # no leading zeros
         rest = higher
         column -= 1
     rows = np.flatnonzero(negative)

@@ -10,7 +10,7 @@ from rotated_atss.errors import count_of, printable
 from rotated_atss.io.json_values import replace_nonfinite
 from rotated_atss.io.text_table import align_columns
 
-# Columns of the table and fields of the JSON -> attributes of ClassResult; the last three also of EvaluationResult.
+# Name in the table and in the JSON -> attribute of ClassResult. EvaluationResult has those of _AP_FIELDS too.
 _AP_FIELDS = {"AP50": "ap50", "AP75": "ap75", "AP50_95": "ap50_95"}
 _COUNT_FIELDS = {"objects": "npos", "detections": "ndet"}
 _CLASS_FIELDS = {**_COUNT_FIELDS, "recall": "max_recall", **_AP_FIELDS}
@@ -21,11 +21,11 @@ class ClassResult:
     """Evaluation result of one class; AP and recall are NaN where ``npos`` is 0.
 
     Attributes:
-        npos: Number of ground-truth objects that count.
+        npos: Number of ground-truth objects, without ignored ones.
         nignored: Number of ignored ground-truth objects.
         ndet: Number of detections.
         ap_by_iou: Average precision by IoU threshold.
-        max_recall: Recall over all detections at the lowest IoU threshold.
+        max_recall: Recall of all detections at the lowest IoU threshold.
     """
 
     npos: int
@@ -61,8 +61,8 @@ class EvaluationResult:
         difficult: ``ignore`` or ``count``.
         version: DOTA version, or another dataset whose rule applies.
         iou_thresholds: Evaluated IoU thresholds.
-        by_size: For ``coco``: mean AP over IoU thresholds and classes by the name of each size range; the first range
-            is that of the other values.
+        by_size: For ``coco``: mean AP over IoU thresholds and classes, by the name of each size range. All other values
+            of this result refer to the first size range.
     """
 
     per_class: dict[str, ClassResult]
@@ -136,7 +136,8 @@ def format_table(result: EvaluationResult) -> str:
     rows = [("class", *_CLASS_FIELDS)]
     for name, class_result in result.per_class.items():
         rows.append((printable(name), *map(_format_value, _select(class_result, _CLASS_FIELDS).values())))
-    totals = [sum(getattr(each, field) for each in result.per_class.values()) for field in _COUNT_FIELDS.values()]
+    class_results = result.per_class.values()
+    totals = [sum(getattr(result, attribute) for result in class_results) for attribute in _COUNT_FIELDS.values()]
     rows.append(("mean", *map(str, totals), "", *map(_format_value, result.values().values())))
     lines = align_columns(rows)
     rule = "-" * len(lines[0])

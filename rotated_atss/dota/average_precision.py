@@ -17,7 +17,7 @@ def average_precision(
     Args:
         true_positives: (N,) bool, in order of descending score.
         false_positives: (N,) bool, in the same order.
-        num_gt: Number of ground-truth objects that count. With 0 both results are NaN.
+        num_gt: Number of ground-truth objects, without ignored ones. With 0, both results are NaN.
         metric: ``voc07`` (mean of the highest precision at 11 recall levels), ``area`` (area under the precision
             envelope) or ``coco`` (mean of the highest precision at 101 recall levels).
 
@@ -43,7 +43,7 @@ def average_precision(
 
 
 def _eleven_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
-    first = np.searchsorted(recall, _RECALL_LEVELS, side="left")
+    first = np.searchsorted(recall, _RECALL_LEVELS, side="left")  # first detection that reaches each level
     return min(1.0, float(sum(envelope[row] / 11.0 for row in first if row < len(recall))))  # rounding can exceed 1
 
 
@@ -53,5 +53,5 @@ def _area_under_curve(recall: np.ndarray, envelope: np.ndarray) -> float:
 
 
 def _hundred_one_point_mean(recall: np.ndarray, envelope: np.ndarray) -> float:
-    first = np.searchsorted(recall, _COCO_RECALL_LEVELS, side="left")
+    first = np.searchsorted(recall, _COCO_RECALL_LEVELS, side="left")  # first detection that reaches each level
     return float(envelope[first[first < len(recall)]].sum() / len(_COCO_RECALL_LEVELS))

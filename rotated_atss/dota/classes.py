@@ -8,7 +8,7 @@ from rotated_atss.dota.datasets import DATASETS, DOTA_VERSIONS
 from rotated_atss.errors import UserError, quote
 
 CLASSES: dict[str, tuple[str, ...]] = {version: DATASETS[version].classes for version in DOTA_VERSIONS}
-"""Class names by DOTA version, in order of label index; a later version only appends."""
+"""Class names by DOTA version, in order of label index. Each version appends classes to the previous one."""
 
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (230, 57, 70),

@@ -1,10 +1,13 @@
 """Average precision of one class by COCO's rules, on oriented boxes and for several ranges of object sizes.
 
-Objects and detections are compared as their minimum-area rectangles. In each image the detections take objects in order
-of descending score: a detection takes the object of highest IoU among those that are still free, if that IoU reaches
-the threshold. Objects outside the size range and ignored objects are taken last and count as neither true nor false
-positives; so do free detections outside the size range. SODA-A's evaluation differs in one step: a detection is
-compared with the object of highest IoU only, free or not (``best_only``).
+Objects and detections are compared as their minimum-area rectangles. The detections of an image are matched in order of
+descending score. A detection is matched to the object of highest IoU among the objects that are not matched yet, if
+that IoU reaches the threshold. Ignored objects and objects outside the size range are considered only if no other
+object reaches the threshold. Two kinds of detections are neither true nor false positives: those matched to such an
+object, and those outside the size range without a match.
+
+SODA-A's evaluation differs in one step: a detection is compared only with its object of highest IoU, even if that
+object is already matched (``best_only``).
 """
 
 from __future__ import annotations
@@ -25,15 +28,15 @@ _NOT_MATCHED = -1
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a detection and an object with an IoU of at least the lowest threshold, in order of the detections.
+    """Pairs of a detection and an object whose IoU can reach the lowest threshold, in order of the detections.
 
     Attributes:
-        rows: (P,) int64, index of the detection, in order of descending score.
+        det_index: (P,) int64, index of the detection, ascending. Detections are numbered by descending score.
         gt_index: (P,) int64, index of the object.
         ious: (P,) float64.
     """
 
-    rows: np.ndarray
+    det_index: np.ndarray
     gt_index: np.ndarray
     ious: np.ndarray
 
@@ -51,10 +54,11 @@ def evaluate_class_by_size(
 
     Args:
         detections: N detections.
-        image_index: (N,) int64, numbering of images as in ``ground_truth``; detections at -1 are dropped.
+        image_index: (N,) int64, image of each detection, numbered as in ``ground_truth``; detections with image -1 are
+            dropped.
         ground_truth: Objects of the same class.
         rule: A rule with size ranges.
-        iou_thresholds: A match needs an IoU of at least one of these values.
+        iou_thresholds: Minimum IoU of a match (inclusive); AP is computed for each of these values.
         ignore_difficult: Whether difficult objects are ignored.
 
     Returns:
@@ -86,10 +90,10 @@ def evaluate_class_by_size(
         for threshold in iou_thresholds:
             match = match_detections(ordered, len(areas), threshold, best_only=rule.best_only)
             matched = match != _NOT_MATCHED
-            counts = inside.copy()
-            counts[matched] = ~ignored[match[matched]]
+            is_scored = inside.copy()  # neither true nor false positive where False
+            is_scored[matched] = ~ignored[match[matched]]
             ap_by_iou[threshold], recall[threshold] = average_precision(
-                matched & counts, ~matched & counts, num_gt, "coco"
+                matched & is_scored, ~matched & is_scored, num_gt, "coco"
             )
         results[size.name] = ClassResult(num_gt, int(ignored.sum()), len(areas), ap_by_iou, recall[min(iou_thresholds)])
     by_size = {name: result.ap50_95 for name, result in results.items()}
@@ -100,7 +104,7 @@ def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[Si
     """Average AP over the classes that have objects in a size range; NaN where none has.
 
     Args:
-        by_class: AP by size range and class.
+        by_class: AP by class name, then by the name of the size range.
         sizes: The size ranges.
 
     Example:
@@ -116,11 +120,11 @@ def mean_by_size(by_class: Mapping[str, Mapping[str, float]], sizes: Sequence[Si
 
 
 def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: bool = False) -> Candidates:
-    """Sort the objects of each detection by preference: ignored ones last, and then by IoU.
+    """Sort the candidate objects of each detection by descending IoU, with ignored objects after all others.
 
     Args:
         candidates: Pairs of detections and objects.
-        ignored: (G,) bool, objects that are taken only by detections that reach no other free object.
+        ignored: (G,) bool, objects to which a detection is matched only if no other object is possible.
         best_only: Keep only the object of highest IoU of each detection, ignored or not.
 
     Example:
@@ -130,13 +134,13 @@ def order_candidates(candidates: Candidates, ignored: np.ndarray, *, best_only: 
         >>> order_candidates(pairs, np.array([False, True]), best_only=True).gt_index.tolist()
         [1]
     """
-    rows, gt_index, ious = candidates.rows, candidates.gt_index, candidates.ious
+    det_index, gt_index, ious = candidates.det_index, candidates.gt_index, candidates.ious
     if best_only:
-        order = np.lexsort((gt_index, ignored[gt_index], -ious, rows))
-        order = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
-    else:  # of equal IoUs, the object with the highest index is taken, as in pycocotools
-        order = np.lexsort((-gt_index, -ious, ignored[gt_index], rows))
-    return Candidates(rows[order], gt_index[order], ious[order])
+        order = np.lexsort((gt_index, ignored[gt_index], -ious, det_index))
+        order = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first entry per detection
+    else:  # of equal IoUs, the object with the highest index comes first, as in pycocotools
+        order = np.lexsort((-gt_index, -ious, ignored[gt_index], det_index))
+    return Candidates(det_index[order], gt_index[order], ious[order])
 
 
 def match_detections(
@@ -152,12 +156,13 @@ def match_detections(
     Args:
         candidates: Pairs of detections and objects, as :func:`order_candidates` returns them.
         num_dets: Number N of detections.
-        iou_threshold: A match needs at least this IoU.
+        iou_threshold: Minimum IoU of a match (inclusive).
         best_only: As for :func:`order_candidates`.
-        shared: Indices of objects that any number of detections can take, as COCO's crowds; not with ``best_only``.
+        shared: Indices of objects that any number of detections can match, such as COCO's crowds. Not used with
+            ``best_only``.
 
     Returns:
-        (N,) int64, index of the object of each detection, or -1.
+        (N,) int64, index of the object matched to each detection, or -1.
 
     Example:
         >>> pairs = Candidates(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0.9, 0.8, 0.6]))
@@ -168,19 +173,19 @@ def match_detections(
         [0, -1]
     """
     reached = candidates.ious >= iou_threshold
-    rows, gt_index = candidates.rows[reached], candidates.gt_index[reached]
+    det_index, gt_index = candidates.det_index[reached], candidates.gt_index[reached]
     match = np.full(num_dets, _NOT_MATCHED, dtype=np.int64)
     if best_only:
-        owner = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)
-        owner[gt_index[::-1]] = rows[::-1]  # the last of several writes counts: the highest score per object
-        match[owner[owner != _NOT_MATCHED]] = np.flatnonzero(owner != _NOT_MATCHED)
+        best_det = np.full(int(gt_index.max(initial=-1)) + 1, _NOT_MATCHED, dtype=np.int64)  # per object
+        best_det[gt_index[::-1]] = det_index[::-1]  # reversed, so that the highest score is written last
+        match[best_det[best_det != _NOT_MATCHED]] = np.flatnonzero(best_det != _NOT_MATCHED)
         return match
-    taken: set[int] = set()
-    for row, gt in zip(rows.tolist(), gt_index.tolist()):
-        if match[row] == _NOT_MATCHED and gt not in taken:
-            match[row] = gt
+    matched_gts: set[int] = set()
+    for det, gt in zip(det_index.tolist(), gt_index.tolist()):
+        if match[det] == _NOT_MATCHED and gt not in matched_gts:
+            match[det] = gt
             if gt not in shared:
-                taken.add(gt)
+                matched_gts.add(gt)
     return match
 
 
@@ -189,8 +194,8 @@ def rank_per_image(scores: np.ndarray, image_index: np.ndarray, max_dets: int | 
 
     Args:
         scores: (N,) scores; equal scores keep their order.
-        image_index: (N,) int64; detections at -1 are dropped.
-        max_dets: Largest number of detections per image; None sets no limit.
+        image_index: (N,) int64, image of each detection; detections with image -1 are dropped.
+        max_dets: Maximum number of detections per image; None sets no limit.
 
     Returns:
         (M,) int64, indices of the ranked detections.
@@ -216,7 +221,7 @@ def min_area_rectangles(polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> min_area_rectangles(np.array([[0.0, 0, 4, 0, 4, 3, 0, 3]]))[1].tolist()
         [12.0]
     """
-    import torch  # takes a second, and the other metrics work without it
+    import torch  # takes a second to import, and the other metrics do not need it
 
     from rotated_atss.ops.boxes import obb_to_poly, poly_to_obb
 
@@ -235,6 +240,6 @@ def outside_range(areas: np.ndarray, size: SizeRange) -> np.ndarray:
 
 
 def _candidates(polygons: np.ndarray, image_index: np.ndarray, objects: GroundTruth, min_iou: float) -> Candidates:
-    rows, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
-    order = np.argsort(rows, kind="stable")
-    return Candidates(rows[order], gt_index[order], ious[order])
+    det_index, gt_index, ious = overlapping_pairs(polygons, image_index, objects, min_iou)
+    order = np.argsort(det_index, kind="stable")
+    return Candidates(det_index[order], gt_index[order], ious[order])

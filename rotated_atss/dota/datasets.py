@@ -70,10 +70,10 @@ class EvaluationRule:
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco`` (101 recall
             levels and COCO's matching).
         difficult: ``ignore`` difficult objects and the detections matched to them, or ``count`` them.
-        sizes: For ``coco``: the range of the reported AP, AP50 and AP75, then further ranges.
-        max_dets: For ``coco``: largest number of detections per image and class; None sets no limit.
-        best_only: For ``coco``: a detection is compared with the object of highest IoU only, as in SODA-A's evaluation.
-            COCO compares it with the objects that no higher-scoring detection has taken.
+        sizes: For ``coco``: the size ranges. The reported AP, AP50 and AP75 are those of the first range.
+        max_dets: For ``coco``: maximum number of detections per image and class; None sets no limit.
+        best_only: For ``coco``: compare a detection only with its object of highest IoU, as in SODA-A's evaluation.
+            COCO compares it with all objects that are not matched to a higher-scoring detection.
     """
 
     metric: str = "voc07"
@@ -142,7 +142,8 @@ def get_rule(name: str) -> EvaluationRule:
     """Return the evaluation rule of a dataset.
 
     Args:
-        name: A key of :data:`DATASETS`; a DOTA version also without ``v``. Other names get the rule of DOTA v1.5.
+        name: A key of :data:`DATASETS`. The ``v`` of a DOTA version can be left out. Other names get the rule of DOTA
+            v1.5.
 
     Example:
         >>> get_rule("1.0").difficult, get_rule("soda-a").metric

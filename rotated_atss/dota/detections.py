@@ -191,8 +191,8 @@ def list_task1_files(folder: str | Path) -> dict[str, Path]:
     """List the Task1 files of a folder by class name, sorted.
 
     Raises:
-        UserError: The folder is missing, holds no Task1 file or those of a run that was killed while it renamed them,
-            or holds two files of one name or one whose name is not printable.
+        UserError: The folder is missing or holds no Task1 file; its files are incomplete, because the run that wrote
+            them was killed; two file names differ only in case; or a class name is not printable.
 
     Example:
         >>> import tempfile

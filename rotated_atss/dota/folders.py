@@ -1,4 +1,4 @@
-"""List the images and label files of a DOTA folder, and pair them."""
+"""List the images and the label files of folders, and pair each image with its label file."""
 
 from collections.abc import Container
 from pathlib import Path
@@ -92,7 +92,7 @@ def skipped_images(folder: str | Path) -> list[str]:
 
 
 def note_skipped_images(folder: str | Path) -> list[str]:
-    """Return a line for the user about the files of :func:`skipped_images`; none if there are none.
+    """Return a list with one message about the files of :func:`skipped_images`, or an empty list if there are none.
 
     Example:
         >>> import tempfile
@@ -138,7 +138,7 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
     Args:
         folder: Folder to list; subfolders are not searched.
         suffixes: Lower-case suffixes with their dot; the case of file names is ignored.
-        broken_links: List links to missing files too, whose error is then that of reading them.
+        broken_links: List links to missing files too. Reading such a file then raises the error.
 
     Raises:
         UserError: The folder is missing or not a folder, or a file is a link to a missing file.
@@ -162,7 +162,7 @@ def list_files(folder: str | Path, suffixes: tuple[str, ...], *, broken_links: b
 
 
 def _is_file(path: Path, broken_links: bool) -> bool:
-    """Return whether a path is a file or a link to one; a link to a missing file is not left out silently."""
+    """Return whether a path is a file or a link to one; ``broken_links`` accepts a link to a missing file too."""
     if path.is_file():
         return True
     if path.is_symlink() and not path.exists():

@@ -15,13 +15,13 @@ def parse_ground_resolution(text: bytes) -> float | None:
         text: The header lines, with or without the lines of objects.
 
     Returns:
-        Meters per pixel; None if the text does not state it, or states less than 0.01 or more than 100: some files of
-        DOTA state degrees.
+        Meters per pixel; None without a ``gsd`` line, or if its value is below 0.01 or above 100. Some files of DOTA
+        state degrees, which this excludes.
 
     Example:
         >>> parse_ground_resolution(b"imagesource:GoogleEarth\ngsd:0.25"), parse_ground_resolution(b"gsd:null")
         (0.25, None)
     """
-    found = _GSD.search(text)
-    resolution = float(found[1]) if found else 0.0
+    match = _GSD.search(text)
+    resolution = float(match[1]) if match else 0.0
     return resolution if MIN_RESOLUTION <= resolution <= MAX_RESOLUTION else None

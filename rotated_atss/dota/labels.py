@@ -83,11 +83,12 @@ def parse_labels(
     r"""Parse the content of a label file.
 
     Args:
-        data: The content.
-        path: Its file, for error messages.
+        data: Content of the file.
+        path: Path of the file, for error messages.
         classes: Accepted class names, as for :func:`read_labels`.
         skip_unknown: Skip objects of other classes instead of raising.
-        errors: Collects the error of every line and of the file; such lines are left out. None raises the first error.
+        errors: List to which errors are appended, at most one per line and one about the whole file. Malformed lines
+            are then left out. None raises the first error.
 
     Raises:
         UserError: As :func:`read_labels`, unless ``errors`` is given.
@@ -167,7 +168,7 @@ def _parse_lines(
     skip_unknown: bool,
     errors: list[UserError] | None,
 ) -> Labels:
-    """Parse the lines of a label file."""
+    """Parse the lines of a label file; ``known`` holds the names of ``classes`` with hyphens, None accepts all."""
     polygons, names, difficult, line_numbers, header = [], [], [], [], []
     spaced = {tuple(name.split()): "-".join(name.split()) for name in classes if " " in name}
     for line_number, line in enumerate(data.split(b"\n"), start=1):
@@ -213,9 +214,13 @@ def _collect(error: UserError, errors: list[UserError] | None) -> None:
 
 
 def _join_class_name(fields: list[str], known: frozenset[str], spaced: Mapping[tuple[str, ...], str]) -> list[str]:
-    """Join the fields of a class name with spaces, such as ``Small Car``, which becomes ``Small-Car``.
+    """Join the fields of a class name with spaces: ``... Small Car 0`` becomes ``... Small-Car 0``.
 
-    A name that ``classes`` gives with spaces comes first. Else the ninth field alone is the name if it is one.
+    Args:
+        fields: The fields of a line.
+        known: Accepted names, with hyphens.
+        spaced: Those accepted names that were given with spaces: their words -> name with hyphens. They take precedence
+            over a single word that is itself an accepted name.
     """
     for end in (len(fields), len(fields) - 1):
         name = spaced.get(tuple(fields[8:end]))
@@ -238,7 +243,7 @@ def _parse_object(fields: list[str], path: object, line_number: int) -> tuple[li
         polygon = list(map(parse_number, fields[:8]))
     except ValueError:
         polygon = [math.inf]
-    if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one test per line; the fields are tested one by one only on failure
+    if not sum(map(abs, polygon)) <= MAX_NUMBER:  # one fast test per line; only if it fails, one test per field
         other = _other_format(fields)
         if other:
             raise UserError(f"the coordinates come first, got {quote(fields[0])}{other}", where=where, hint=_FORM)

@@ -36,7 +36,7 @@ class RankedDetections:
     """Detections of one class by descending score, with the ground-truth object of highest IoU.
 
     Attributes:
-        max_ious: (N,) float64, IoU with that object; 0 where no IoU exceeds the lowest threshold.
+        max_ious: (N,) float64, IoU with that object; 0 if no object can exceed the lowest IoU threshold.
         gt_index: (N,) int64, index of that object, or -1.
     """
 
@@ -70,9 +70,10 @@ def rank_detections(
 
     Args:
         detections: N detections of one class.
-        image_index: (N,) int64, numbering of images as in ``ground_truth``; detections at -1 are dropped.
+        image_index: (N,) int64, image of each detection, numbered as in ``ground_truth``; detections with image -1 are
+            dropped.
         ground_truth: Objects of the same class.
-        min_iou: IoUs up to this value need not be computed.
+        min_iou: Matches need an IoU above this value, so lower IoUs need not be computed.
 
     Example:
         >>> square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
@@ -87,12 +88,12 @@ def rank_detections(
     return find_best_objects(*pairs, len(order))
 
 
-def find_best_objects(rows: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
-    """Find the object of highest IoU for each detection, the one with the lowest index on ties.
+def find_best_objects(det_index: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, num_dets: int) -> RankedDetections:
+    """Find the object of highest IoU for each detection, given pairs; of equal IoUs, the lowest object index.
 
     Args:
-        rows: (P,) int64, index of the detection of each pair, in order of descending score.
-        gt_index: (P,) int64, index of the object.
+        det_index: (P,) int64, index of the detection of each pair. Detections are numbered by descending score.
+        gt_index: (P,) int64, index of the object of each pair.
         ious: (P,) float64.
         num_dets: Number N of detections.
 
@@ -101,10 +102,10 @@ def find_best_objects(rows: np.ndarray, gt_index: np.ndarray, ious: np.ndarray, 
         >>> find_best_objects(*pairs, num_dets=2).gt_index.tolist()
         [-1, 3]
     """
-    order = np.lexsort((gt_index, -ious, rows))
-    best = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]  # first entry per row
+    order = np.lexsort((gt_index, -ious, det_index))
+    best = order[np.flatnonzero(np.diff(det_index[order], prepend=-1))]  # first entry per detection
     max_ious, max_gt_index = np.zeros(num_dets), np.full(num_dets, -1, dtype=np.int64)
-    max_ious[rows[best]], max_gt_index[rows[best]] = ious[best], gt_index[best]
+    max_ious[det_index[best]], max_gt_index[det_index[best]] = ious[best], gt_index[best]
     return RankedDetections(max_ious, max_gt_index)
 
 
@@ -115,7 +116,7 @@ def classify_detections(
 
     Args:
         ranked: N detections by descending score.
-        ignored: (G,) bool, ground-truth objects whose detections count as neither.
+        ignored: (G,) bool, ignored ground-truth objects. Detections matched to them are neither.
         iou_threshold: A match needs an IoU above this value.
 
     Returns:
@@ -144,9 +145,9 @@ def overlapping_pairs(
 
     Args:
         polygons: (N, 8), corners in pixels.
-        image_index: (N,) int64, numbering of images as in ``ground_truth``.
+        image_index: (N,) int64, image of each polygon, numbered as in ``ground_truth``.
         ground_truth: Objects of one class.
-        min_iou: Pairs whose IoU cannot exceed this value are left out.
+        min_iou: Pairs are left out if an upper bound of their IoU does not exceed this value.
 
     Returns:
         Index of the polygon, index of the object and IoU of each pair, in no order; (P,) each.
@@ -159,12 +160,12 @@ def overlapping_pairs(
     """
     hbbs, areas = polygon_hbbs(polygons), polygon_areas(polygons)
     gt_hbbs, gt_areas = polygon_hbbs(ground_truth.polygons), polygon_areas(ground_truth.polygons)
-    row_blocks, gt_blocks, iou_blocks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
+    row_chunks, gt_chunks, iou_chunks = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for rows, gt_index in iter_overlapping_pairs_between(hbbs, image_index, gt_hbbs, ground_truth.image_index):
         bounds = iou_upper_bounds(hbbs[rows], areas[rows], gt_hbbs[gt_index], gt_areas[gt_index])
         possible = bounds > min_iou * (1 - 1e-9)
         rows, gt_index = rows[possible], gt_index[possible]
-        row_blocks.append(rows)
-        gt_blocks.append(gt_index)
-        iou_blocks.append(polygon_ious(polygons[rows], ground_truth.polygons[gt_index]))
-    return np.concatenate(row_blocks), np.concatenate(gt_blocks), np.concatenate(iou_blocks)
+        row_chunks.append(rows)
+        gt_chunks.append(gt_index)
+        iou_chunks.append(polygon_ious(polygons[rows], ground_truth.polygons[gt_index]))
+    return np.concatenate(row_chunks), np.concatenate(gt_chunks), np.concatenate(iou_chunks)

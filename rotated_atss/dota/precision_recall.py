@@ -20,9 +20,9 @@ class ScoreCounts:
     """True and false positives of one class at ascending score thresholds.
 
     Attributes:
-        true_positives: (T,) int64, detections with at least that score.
-        false_positives: (T,) int64.
-        num_gt: Number of objects that count.
+        true_positives: (T,) int64, number of true positives whose score is at least each threshold.
+        false_positives: (T,) int64, number of false positives whose score is at least each threshold.
+        num_gt: Number of objects, without ignored ones.
     """
 
     true_positives: NDArray[np.int64]
@@ -32,8 +32,8 @@ class ScoreCounts:
     @property
     def precision(self) -> NDArray[np.float64]:
         """Precision at each threshold; 1 where there is no detection."""
-        found = self.true_positives + self.false_positives
-        return np.where(found > 0, self.true_positives / np.maximum(found, 1), 1.0)
+        total = self.true_positives + self.false_positives
+        return np.where(total > 0, self.true_positives / np.maximum(total, 1), 1.0)
 
     @property
     def recall(self) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ def count_by_score(
     Args:
         detections_by_class: Detections on full images.
         labels_by_image: Labels of the same images.
-        ignore_difficult: Whether difficult objects, and detections matched to them, count as neither.
+        ignore_difficult: Whether difficult objects and the detections matched to them are ignored.
         iou_threshold: A match needs an IoU above this value.
         num_thresholds: Number of thresholds T.
 
@@ -81,9 +81,10 @@ def count_by_score(
         image_index = numbers[detections.image_index] if len(detections) else np.empty(0, np.int64)
         ranked = rank_detections(detections, image_index, objects, iou_threshold)
         scores = -np.sort(-detections.scores[image_index >= 0], kind="stable")
-        true, false = classify_detections(ranked, ignored, iou_threshold)
-        # scores descend: the number of detections with at least a threshold's score is its place among them
-        places = np.searchsorted(-scores, -thresholds, side="right")
-        num_true, num_false = (np.concatenate([[0], np.cumsum(kind)])[places] for kind in (true, false))
-        counts[name] = ScoreCounts(num_true, num_false, num_gt)
+        num_selected = np.searchsorted(-scores, -thresholds, side="right")  # detections that reach each threshold
+        num_tp, num_fp = (
+            np.concatenate([[0], np.cumsum(is_positive)])[num_selected]
+            for is_positive in classify_detections(ranked, ignored, iou_threshold)
+        )
+        counts[name] = ScoreCounts(num_tp, num_fp, num_gt)
     return counts

@@ -87,8 +87,8 @@ def _read_files(path: Path, classes: Sequence[str]) -> tuple[dict[str, bytes], l
     In a zip, only the Task1 files of ``classes`` are read; all other files map to ``b""``.
 
     Raises:
-        UserError: The zip cannot be read, or the sizes that it states add up to more than :data:`MAX_CONTENT_BYTES`. It
-            is refused before anything is expanded, and no entry expands to more than it states.
+        UserError: The zip cannot be read, or the sizes stated in it add up to more than :data:`MAX_CONTENT_BYTES`. This
+            is checked before any entry is expanded, and ``zipfile`` expands no entry beyond its stated size.
     """
     if path.is_dir():
         files = (file for file in sorted(path.rglob("*")) if file.is_file())
@@ -178,15 +178,15 @@ def _check_images(by_file: Mapping[str, Detections], ids: Sequence[str]) -> Iter
         if unknown:
             message = f"{count_of(len(unknown), 'unknown image id')} (first: {quote(unknown[0])})"
             yield Finding("error", name, message)
-    without = [image for image in ids if image not in seen]
-    if not without:
+    undetected = [image for image in ids if image not in seen]
+    if not undetected:
         return
-    if len(without) == len(ids):
+    if len(undetected) == len(ids):
         message = f"none of the {len(ids)} images has a detection. Check that this is the folder of the test images."
         yield Finding("error", "images", message)
         return
-    verb = "has" if len(without) == 1 else "have"
-    message = f"{len(without)} of {len(ids)} images {verb} no detection (first: {quote(without[0])})"
-    if len(ids) - len(without) <= _INCOMPLETE_FRACTION * len(ids):
+    verb = "has" if len(undetected) == 1 else "have"
+    message = f"{len(undetected)} of {len(ids)} images {verb} no detection (first: {quote(undetected[0])})"
+    if len(ids) - len(undetected) <= _INCOMPLETE_FRACTION * len(ids):
         message += ". Check that all tiles were tested and merged."
     yield Finding("warning", "images", message)

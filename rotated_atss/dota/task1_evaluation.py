@@ -50,9 +50,11 @@ def evaluate_detections(
         detections_by_class: Detections on full images; a class without an entry has none.
         labels_by_image: Labels by image id. An image without objects has empty labels.
         metric: ``voc07`` (11 recall levels), ``area`` (area under the precision envelope) or ``coco``
-            (:mod:`rotated_atss.dota.coco_evaluation`); None for that of ``version``.
-        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose rule applies.
-        difficult: ``ignore`` or ``count``, instead of the rule of ``version``. Every flag except 0 is difficult.
+            (:mod:`rotated_atss.dota.coco_evaluation`). None selects the metric of ``version``.
+        version: DOTA version or another key of :data:`rotated_atss.dota.datasets.DATASETS`, whose evaluation rule is
+            used.
+        difficult: ``ignore`` or ``count`` difficult objects, those with a flag other than 0. None follows the rule of
+            ``version``.
         iou_thresholds: AP50 and AP75 need 0.5 and 0.75 among them; AP50_95 is the mean over all.
         classes: Classes to evaluate; by default the keys of ``detections_by_class`` and the other classes of the
             labels, so that a class that was never detected counts as AP 0.
@@ -137,11 +139,10 @@ def _index_images(
         return image_index
     image = detections.images[detections.image_index[unlabeled[0]]]
     if not ignore_unlabeled or (len(unlabeled) == len(detections) and is_tile_name(image)):
-        used = np.bincount(detections.image_index, minlength=len(indices)) > 0
-        count = int((used & (indices < 0)).sum())
-        place = f"{count_of(len(unlabeled), 'detection')} on {count_of(count, 'image')} without labels"
+        num_images = len(np.unique(detections.image_index[unlabeled]))
+        what = f"{count_of(len(unlabeled), 'detection')} on {count_of(num_images, 'image')} without labels"
         raise UserError(
-            f"class {name}: {place}, the first on '{image}'",
+            f"class {name}: {what}, the first on '{image}'",
             hint=_hint_for_unlabeled(image),
         )
     dropped = count_of(len(unlabeled), "detection")

@@ -15,9 +15,9 @@ _NAME = re.compile(r"(?P<image>.+)__(?P<scale>\d{1,9}(?:\.\d{1,9})?)__(?P<x>-?\d
 
 @dataclass(frozen=True)
 class TileName:
-    """Source image, scale and offset of a tile.
+    """Source image, resize rate and offset of a tile.
 
-    A tile point maps to ``(point + (x, y)) / rate`` on the source image.
+    A point of the tile lies at ``(point + (x, y)) / rate`` on the source image.
 
     Attributes:
         image_id: Name of the source image without suffix.

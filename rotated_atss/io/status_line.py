@@ -69,6 +69,19 @@ def is_terminal(stream: Any) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def terminal_width(stream: Any) -> int | None:
+    """Return the number of characters per line of a terminal; None if the stream is not a terminal.
+
+    The variable ``COLUMNS`` takes precedence over the size of the terminal.
+
+    Example:
+        >>> import io
+        >>> terminal_width(io.StringIO()) is None
+        True
+    """
+    return shutil.get_terminal_size().columns if is_terminal(stream) else None
+
+
 def emphasize(text: str, stream: Any) -> str:
     """Color a text if the stream is a terminal and ``NO_COLOR`` is not set.
 

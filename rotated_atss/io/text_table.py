@@ -7,6 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_INDENT = "  "
+_ELLIPSIS = "..."
+
 
 def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> list[str]:
     r"""Return rows as lines with aligned columns, without spaces at their ends.
@@ -23,6 +26,70 @@ def align_columns(rows: Sequence[Sequence[str]], *, numeric: bool = True) -> lis
     widths = [max(map(len, column)) for column in zip(*rows)]
     align = str.rjust if numeric else str.ljust
     return ["  ".join((row[0].ljust(widths[0]), *map(align, row[1:], widths[1:]))).rstrip() for row in rows]
+
+
+def fit_columns(rows: Sequence[Sequence[str]], width: int | None, *, numeric: bool = True) -> list[str]:
+    r"""Return rows as lines with aligned columns that fit a width, by several lines per row if necessary.
+
+    Columns of numbers that do not fit follow in another table below, which repeats the first column. In a table of
+    text, the first column gets a line of its own, and the other columns are indented below it. A cell that is still too
+    long is cut and ends in ``...``.
+
+    Args:
+        rows: Cells, the same number in every row.
+        width: Maximum number of characters per line; None sets no limit.
+        numeric: As for :func:`align_columns`.
+
+    Example:
+        >>> rows = [("name", "objects", "share"), ("large-vehicle", "7", "5%")]
+        >>> print(*fit_columns(rows, 20), sep="\n")
+        name        objects
+        large-v...        7
+        <BLANKLINE>
+        name        share
+        large-v...     5%
+        >>> print(*fit_columns(rows, 20, numeric=False), sep="\n")
+        name
+          objects  share
+        large-vehicle
+          7        5%
+    """
+    lines = align_columns(rows, numeric=numeric)
+    if width is None or max(map(len, lines), default=0) <= width:
+        return lines
+    return _stack_columns(rows, width) if numeric else _break_rows(rows, width)
+
+
+def _stack_columns(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Divide the columns among several tables, each with the first column, which gets at most half the width."""
+    first, *others = ([_cut(cell, width // 2) for cell in column] for column in zip(*rows))
+    tables: list[list[list[str]]] = []
+    free = 0
+    for column in others:
+        needed = 2 + max(map(len, column))
+        if not tables or needed > free:
+            tables.append([first])
+            free = width - max(map(len, first))
+        tables[-1].append(column)
+        free -= needed
+    blocks = [align_columns(list(zip(*table))) for table in tables]
+    return [line for index, block in enumerate(blocks) for line in ([""] if index else []) + block]
+
+
+def _break_rows(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Write the first cell of a row on one line and the others, indented, on the next; the widest column is cut."""
+    columns = list(zip(*(row[1:] for row in rows)))
+    lengths = [max(map(len, column)) for column in columns]
+    excess = len(_INDENT) + sum(lengths) + 2 * (len(lengths) - 1) - width
+    if excess > 0:
+        widest = lengths.index(max(lengths))
+        columns[widest] = tuple(_cut(cell, lengths[widest] - excess) for cell in columns[widest])
+    others = align_columns(list(zip(*columns)), numeric=False)
+    return [line for row, other in zip(rows, others) for line in (_cut(row[0], width), f"{_INDENT}{other}".rstrip())]
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: max(0, length - len(_ELLIPSIS))] + _ELLIPSIS
 
 
 def format_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -53,8 +53,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UserError("the class names are not UTF-8 text", where=path) from None
-    listed = [line.strip() for line in lines if line.strip()]
-    names = _yaml_names(lines) if path.suffix in (".yaml", ".yml") else listed
+    is_yaml = path.suffix in (".yaml", ".yml")
+    names = _yaml_names(lines) if is_yaml else [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
         what = "no list of distinct class names found"
         raise UserError(what, where=path, hint="write names: [plane, ship], or pass the names with --classes")
@@ -62,31 +62,40 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def _yaml_names(lines: list[str]) -> list[str]:
-    """Return the entries of ``names``; empty if they are in no form that is understood."""
+    """Return the entries of ``names``: a list in brackets, or an indented list or map. Empty for any other form."""
     start = next((index for index, line in enumerate(lines) if line.startswith("names:")), None)
     if start is None:
         return []
     value = _without_comment(lines[start].partition(":")[2])
-    if value:
-        inside = value
-        for line in lines[start + 1 :]:
-            if "]" in inside:
-                break
-            inside += " " + _without_comment(line)
-        if not (inside.startswith("[") and inside.endswith("]")):
-            return []
-        return [_unquote(name) for name in inside[1:-1].split(",") if name.strip()]
-    entries: list[tuple[int, str]] = []
-    for line in lines[start + 1 :]:
+    following_lines = lines[start + 1 :]
+    return _bracketed_names(value, following_lines) if value else _indented_names(following_lines)
+
+
+def _bracketed_names(text: str, following_lines: list[str]) -> list[str]:
+    """Return the names of ``[plane, ship]``, which can continue on the following lines."""
+    for line in following_lines:
+        if "]" in text:
+            break
+        text += " " + _without_comment(line)
+    if not (text.startswith("[") and text.endswith("]")):
+        return []
+    return [_unquote(name) for name in text[1:-1].split(",") if name.strip()]
+
+
+def _indented_names(lines: list[str]) -> list[str]:
+    """Return the names of lines ``- plane`` or ``0: plane``; the indices must be 0, 1, ... in any order."""
+    names: dict[int, str] = {}
+    for line in lines:
         if not _without_comment(line):
             continue
         match = _ITEM.fullmatch(line.rstrip())
         if match is None:
             break
-        number = int(match[1]) if match[1] else len(entries)
-        entries.append((number, _unquote(_without_comment(match[2] or match[3]))))
-    entries.sort()
-    return [name for _, name in entries] if [number for number, _ in entries] == list(range(len(entries))) else []
+        index = int(match[1]) if match[1] else len(names)
+        if index in names:
+            return []
+        names[index] = _unquote(_without_comment(match[2] or match[3]))
+    return [names[index] for index in sorted(names)] if sorted(names) == list(range(len(names))) else []
 
 
 def _without_comment(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Renaming of classes."""
+"""Class maps, which rename or leave out classes in a conversion: ``old=new,...`` on the command line."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def map_class(name: str, class_map: Mapping[str, str], where: object) -> str:
     return new
 
 
-def unused_names_note(class_map: Mapping[str, str] | None, found: Iterable[str]) -> str:
-    """Return a line on old names that no object has, which can be misspelled; empty if there are none.
+def unused_names_note(class_map: Mapping[str, str] | None, object_classes: Iterable[str]) -> str:
+    """Return a note on old names of a class map that no object has, or an empty text. Such a name may be misspelled.
 
     Args:
         class_map: New name by old name, or None.
-        found: Class names of the objects.
+        object_classes: Class names of the objects, before renaming.
 
     Example:
         >>> unused_names_note({"Bus": "vehicle", "van": "vehicle", "*": "*"}, ["Bus", "Van"])
         'no object has the class that the class map names: van'
     """
-    unused = sorted(set(class_map or ()) - {OTHERS} - set(found))
+    unused = sorted(set(class_map or ()) - {OTHERS} - set(object_classes))
     if not unused:
         return ""
     which = "the class" if len(unused) == 1 else f"the {count_of(len(unused), 'class')}"

@@ -1,4 +1,4 @@
-"""COCO instances JSON: polygons in ``segmentation``, or five numbers in ``bbox`` as Detectron2 has them."""
+"""COCO instances JSON: polygons in ``segmentation``, or five numbers in ``bbox`` as in Detectron2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rotated_atss.label_formats.geometry import (
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 FILE = "annotations.json"
-_Polygon = Callable[[dict, ReadOptions, str], list[float]]
+_ReadPolygon = Callable[[dict, ReadOptions, str], list[float]]  # annotation, options, location for errors
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
@@ -84,7 +84,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -> None:
-    """Write ``annotations.json`` with ``bbox`` as ``cx, cy, w, h, angle``; the arguments are those of :func:`write`.
+    """Write ``annotations.json`` with ``bbox`` as ``cx, cy, w, h, angle``, in degrees and counterclockwise.
+
+    The arguments are those of :func:`write`.
 
     Example:
         >>> import tempfile
@@ -96,15 +98,8 @@ def write_rotated(images: Sequence[ImageLabels], classes: Sequence[str], folder:
     _write_file(images, classes, folder, _rotated_entries)
 
 
-def _read_file(path: Path, options: ReadOptions, read_polygon: _Polygon) -> list[ImageLabels]:
-    content = read_json(path)
-    if isinstance(content, list):
-        what = "COCO results name neither images nor classes"
-        raise UserError(what, where=path, hint="put each score into its annotation of an instances JSON")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            hint = "expected an object with images, annotations and categories"
-            raise UserError(f"not in COCO's instances format: no list '{key}'", where=path, hint=hint)
+def _read_file(path: Path, options: ReadOptions, read_polygon: _ReadPolygon) -> list[ImageLabels]:
+    content = _read_instances(path)
     names = {
         get_integer(entry, "id", f"categories[{index}]", path): entry.get("name")
         for index, entry in enumerate(content["categories"])
@@ -118,19 +113,39 @@ def _read_file(path: Path, options: ReadOptions, read_polygon: _Polygon) -> list
         objects[number] = ObjectList()
     for index, entry in enumerate(content["annotations"]):
         label = f"annotations[{index}]"
-        image_id, category_id = (get_integer(entry, key, label, path) for key in ("image_id", "category_id"))
-        for key, value, known in (("image_id", image_id, objects), ("category_id", category_id, names)):
-            if value not in known:
-                raise UserError(f"{label}: no such {key} {value}", where=path)
-        where = f"{path}: {label}"
-        if entry.get("iscrowd") and "difficult" not in entry:
-            options.notes["crowd annotation", ": read as difficult"] += 1
-        difficult, score = entry.get("difficult", int(bool(entry.get("iscrowd", 0)))), entry.get("score")
-        if score is not None and not is_finite_number(score):
-            raise UserError(f"score must be a number, got {quote(score)}", where=where)
-        polygon = read_polygon(entry, options, where)
-        objects[image_id].add(polygon, names[category_id], where=where, difficult=difficult, score=score)
+        image_id = get_integer(entry, "image_id", label, path)
+        category_id = get_integer(entry, "category_id", label, path)
+        if image_id not in objects:
+            raise UserError(f"{label}: no such image_id {image_id}", where=path)
+        if category_id not in names:
+            raise UserError(f"{label}: no such category_id {category_id}", where=path)
+        _add_object(objects[image_id], entry, names[category_id], options, read_polygon, f"{path}: {label}")
     return [_build(entry, objects[int(entry["id"])], path) for entry in content["images"]]
+
+
+def _read_instances(path: Path) -> dict[str, Any]:
+    """Read the JSON object of a file, which must have the lists ``images``, ``annotations`` and ``categories``."""
+    content = read_json(path)
+    if isinstance(content, list):
+        what = "COCO results name neither images nor classes"
+        raise UserError(what, where=path, hint="put each score into its annotation of an instances JSON")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            hint = "expected an object with images, annotations and categories"
+            raise UserError(f"not in COCO's instances format: no list '{key}'", where=path, hint=hint)
+    return content
+
+
+def _add_object(
+    objects: ObjectList, entry: dict, name: object, options: ReadOptions, read_polygon: _ReadPolygon, where: str
+) -> None:
+    """Add the object of an annotation to the objects of its image."""
+    if entry.get("iscrowd") and "difficult" not in entry:
+        options.notes["crowd annotation", ": read as difficult"] += 1
+    difficult, score = entry.get("difficult", int(bool(entry.get("iscrowd", 0)))), entry.get("score")
+    if score is not None and not is_finite_number(score):
+        raise UserError(f"score must be a number, got {quote(score)}", where=where)
+    objects.add(read_polygon(entry, options, where), name, where=where, difficult=difficult, score=score)
 
 
 def _build(entry: dict, objects: ObjectList, path: Path) -> ImageLabels:

@@ -34,7 +34,7 @@ class ConvertResult:
         source_format: Format that was read.
         images: Number of images.
         objects: Number of objects written.
-        classes: Class names in index order.
+        classes: Class names of the output, in index order.
         notes: What was dropped or changed, one line each.
     """
 
@@ -75,7 +75,7 @@ def convert_labels(
 
     Raises:
         UserError: An input is invalid, a class is not in ``classes`` or ``class_map``, an image size is needed and not
-            known, or it differs from the image. Nothing is written then.
+            known, or the size in the labels differs from that of the image. Nothing is written then.
 
     Example:
         >>> import tempfile
@@ -98,12 +98,12 @@ def convert_labels(
         source, source_format, images=files, classes=classes, fit_polygons=fit_polygons, class_column=class_column,
         class_name=class_name,
     )  # fmt: skip
-    notes: Counter[tuple[str, str]] = Counter()
+    notes: Counter[tuple[str, str]] = Counter()  # in the form of note_lines
     accepted = labels.images if classes is None else [check_classes(record, classes) for record in labels.images]
-    found = {name for record in accepted for name in record.classes}
+    source_classes = {name for record in accepted for name in record.classes}
     records = [_rename(record, class_map, notes) for record in accepted]
     names = _class_order(labels, records, classes, class_map)
-    unused = unused_names_note(class_map, found)
+    unused = unused_names_note(class_map, source_classes)
     records = [_complete(record, target, files, notes) for record in records]
     if target.name == "dota":
         records, names = _hyphenate(records, names, notes)
@@ -120,7 +120,7 @@ def convert_labels(
 
 
 def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
-    """Return a record whose class names are spelled as in ``classes``, with hyphens for spaces and in any case.
+    """Return a record whose class names are spelled as in ``classes``, in which case and hyphens for spaces can differ.
 
     Raises:
         UserError: A class is not in ``classes``. The message has ``path:line`` where the format has lines.
@@ -133,7 +133,7 @@ def check_classes(record: ImageLabels, classes: Sequence[str]) -> ImageLabels:
         ('Small-Car',)
     """
     spellings = {hyphenate(name).casefold(): name for name in classes}
-    spellings |= {hyphenate(name): name for name in classes}  # an equal case comes first
+    spellings |= {hyphenate(name): name for name in classes}  # names that differ only in case are distinguished
     names = []
     for row, name in enumerate(record.classes):
         known = spellings.get(hyphenate(name)) or spellings.get(hyphenate(name).casefold())
@@ -157,6 +157,7 @@ def where_of(record: ImageLabels, row: int) -> str:
 
 
 def _rename(record: ImageLabels, class_map: Mapping[str, str] | None, notes: Counter[tuple[str, str]]) -> ImageLabels:
+    """Rename the classes of a record, and drop the objects of classes that the class map drops."""
     if class_map is None:
         return record
     names = [map_class(name, class_map, where_of(record, row)) for row, name in enumerate(record.classes)]
@@ -179,12 +180,13 @@ def _class_order(
     classes: Sequence[str] | None,
     class_map: Mapping[str, str] | None,
 ) -> list[str]:
-    """Return the classes of the output in index order."""
-    numbered = list(classes or labels.classes)
+    """Return the classes of the output: first in the index order of the source, then other classes by name."""
+    ordered = list(classes or labels.classes)
     if class_map is not None:
-        numbered = [new for name in numbered if (new := map_class(name, {"*": "", **class_map}, ""))]
-    found = {name for record in records for name in record.classes}
-    return [*dict.fromkeys(numbered), *sorted(found - set(numbered))]
+        without_unnamed = {"*": "", **class_map}  # classes that the map does not name have no objects
+        ordered = [new for name in ordered if (new := map_class(name, without_unnamed, ""))]
+    written = {name for record in records for name in record.classes}
+    return [*dict.fromkeys(ordered), *sorted(written - set(ordered))]
 
 
 def _complete(
@@ -207,16 +209,16 @@ def _complete(
     if target.names_files and name == record.image_id:
         name += _DEFAULT_SUFFIX
         notes["image file name", f" not known: written with {_DEFAULT_SUFFIX} (use --images to read file names)"] += 1
-    georeference = (
-        _map_position(files.path(record.image_id)) if files is not None and target.name == "geojson" else None
-    )
+    georeference = None
+    if files is not None and target.name == "geojson":
+        georeference = _lon_lat_georeference(files.path(record.image_id))
     if georeference is not None:
         notes["image", " georeferenced: written in longitude and latitude"] += 1
     return replace(record, name=name, size=size, georeference=georeference)
 
 
-def _map_position(path: Path) -> Georeference | None:
-    """Return the georeference of an image if longitude and latitude follow from it."""
+def _lon_lat_georeference(path: Path) -> Georeference | None:
+    """Return the georeference of an image if its CRS can be converted to longitude and latitude."""
     georeference = find_georeference(path)
     return georeference if georeference is not None and is_on_earth(georeference.crs) else None
 
@@ -239,16 +241,18 @@ def _hyphenate(
 
 
 def _note_losses(records: Sequence[ImageLabels], target: LabelFormat, notes: Counter[tuple[str, str]]) -> None:
-    """Count what the target cannot hold, or holds in another way."""
+    """Count what the target format cannot store, or stores in another way."""
     scored = any(record.scores is not None for record in records)
-    shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
+    max_shift = max((_largest_shift(record) for record in records), default=0.0) if target.rectangles else 0.0
     for record in records:
-        _note_losses_of(record, target, notes, scored=scored, shift=shift)
+        _note_losses_of(record, target, notes, scored=scored, max_shift=max_shift)
 
 
 def _note_losses_of(
-    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, scored: bool, shift: float
+    record: ImageLabels, target: LabelFormat, notes: Counter[tuple[str, str]], *, scored: bool, max_shift: float
 ) -> None:
+    """Count the losses of one record; ``max_shift`` is that of all records, so that they share one note."""
+
     def note(noun: str, text: str, count: int) -> None:
         if count:
             notes[noun, text] += count
@@ -270,7 +274,7 @@ def _note_losses_of(
         boxes = polygons_to_boxes(record.polygons)
         note(
             "quadrilateral",
-            f" other than a rectangle: minimum-area rectangle written (largest shift {shift:.2f} px)",
+            f" other than a rectangle: minimum-area rectangle written (largest shift {max_shift:.2f} px)",
             int((boxes.shifts > SAME_PX).sum()),
         )
         note("object", " with counterclockwise corners: written clockwise", int(boxes.reversed.sum()))

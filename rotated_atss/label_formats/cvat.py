@@ -16,13 +16,13 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 from rotated_atss.label_formats.xml_file import XmlElement, read_xml, xml_attributes, xml_tag
 
 FILE = "annotations.xml"
-_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
+_OTHER_SHAPES = ("polyline", "points", "ellipse", "mask", "cuboid", "skeleton")
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read ``box`` and ``polygon`` of annotation files; other shapes are left out.
 
-    An attribute ``difficult`` of a shape is read as its flag.
+    An attribute ``difficult`` of a shape is read as the difficult flag of the object.
 
     Raises:
         UserError: A file is not well formed, belongs to a video, or a polygon does not have four corners.
@@ -80,7 +80,7 @@ def _image_elements(path: Path) -> list[XmlElement]:
 def _read_image(element: XmlElement, path: Path, options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
     for shape in element.children:
-        if shape.tag in _SHAPES:
+        if shape.tag in _OTHER_SHAPES:
             options.notes["shape", f" of type {shape.tag}, neither box nor polygon: left out"] += 1
         if shape.tag not in ("box", "polygon"):
             continue
@@ -123,10 +123,11 @@ def _shape_lines(image: ImageLabels) -> list[str]:
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
     low = np.round(boxes[:, :2] - boxes[:, 2:4] / 2, 9)
     high = np.round(boxes[:, :2] + boxes[:, 2:4] / 2, 9)
-    same = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)  # also the order of the corners
+    # a box must also give the corners in the same order
+    is_rectangle = (np.abs(boxes_to_polygons(boxes) - image.polygons) <= 1e-6).all(axis=1)
     lines = []
     for row, name in enumerate(image.classes):
-        if same[row]:
+        if is_rectangle[row]:
             (x1, y1), (x2, y2) = low[row].tolist(), high[row].tolist()
             shape = {"xtl": x1, "ytl": y1, "xbr": x2, "ybr": y2, "rotation": degrees[row].item()}
             tag = "box"

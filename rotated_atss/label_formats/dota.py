@@ -20,7 +20,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
 
     Args:
         paths: The files.
-        options: ``classes`` names the classes with spaces, which are read with hyphens.
+        options: ``classes`` is needed for class names with spaces, which are read with hyphens.
 
     Raises:
         UserError: A file is malformed, or labels and detections are mixed.
@@ -67,9 +67,9 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def _read_file(path: Path, classes: Sequence[str] | None) -> ImageLabels:
-    # only names with spaces must be known to be found; the caller checks the others
-    spaced = any(" " in name for name in classes or ())
-    labels = read_labels(path, classes if spaced else None)
+    # the list is needed to recognize names with spaces; without such names, the caller checks the classes
+    has_spaced_names = any(" " in name for name in classes or ())
+    labels = read_labels(path, classes if has_spaced_names else None)
     return ImageLabels(
         name=path.stem,
         source=path,
@@ -96,7 +96,8 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
     )
     classes = [name for name, detections in by_class.items() for _ in range(len(detections))]
     order = np.argsort(image_index, kind="stable")
-    rows_of = np.split(order, np.searchsorted(image_index[order], np.arange(1, len(names)))) if names else []
+    # rows of the detections of each image
+    rows_by_image = np.split(order, np.searchsorted(image_index[order], np.arange(1, len(names)))) if names else []
     return [
         ImageLabels(
             name=name,
@@ -107,7 +108,7 @@ def _read_task1(paths: Sequence[Path]) -> list[ImageLabels]:
             scores=scores[rows],
             lines=np.zeros(len(rows), dtype=np.int64),
         )
-        for name, rows in zip(names, rows_of)
+        for name, rows in zip(names, rows_by_image)
     ]
 
 
@@ -116,7 +117,7 @@ def _write_task1(images: Sequence[ImageLabels], classes: Sequence[str], folder: 
         ids: list[str] = []
         polygons, scores = [np.empty((0, 8))], [np.empty(0)]
         for image in images:
-            rows = [row for row, found in enumerate(image.classes) if found == name]
+            rows = [row for row, object_class in enumerate(image.classes) if object_class == name]
             if rows and image.scores is not None:
                 ids += [image.image_id] * len(rows)
                 polygons.append(image.polygons[rows])

@@ -1,4 +1,4 @@
-"""GeoJSON: one FeatureCollection of polygons per image, in pixels of the image; or map coordinates for many images."""
+"""GeoJSON: one FeatureCollection of polygons per image, in pixels; or one file in map coordinates for many images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions
 
 PLACED = "GeoJSON file", " in longitude and latitude: placed by the georeference of the images"
-"""Note that says how a file was read; nothing is left out or changed."""
+"""Note on how a file was read. Unlike other notes it reports no loss."""
 _MAP = "use georeferenced images (--images), or convert the coordinates to pixels, x to the right and y down"
 
 
@@ -30,8 +30,8 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     properties. The members ``image`` and ``size`` of the collection are those of :func:`write`.
 
     Raises:
-        UserError: A file is not a FeatureCollection of polygons, states a coordinate reference system or has negative
-            y throughout (map coordinates), or a polygon does not have four corners.
+        UserError: A file is not a FeatureCollection of polygons, states a CRS while no images are given, has only
+            negative y in place of pixels, or a polygon does not have four corners.
 
     Example:
         >>> import tempfile
@@ -103,7 +103,7 @@ def _read_collection(path: Path) -> dict[str, Any]:
 
 
 def _is_on_map(content: dict[str, Any], options: ReadOptions, path: Path) -> bool:
-    """Return whether the coordinates are those of a map, by the marks of the file or else by where they lie."""
+    """Return whether a file is in map coordinates: as it states, or else if its polygons lie in the images."""
     if content.get("coordinates") == "pixels" or "size" in content:
         return False
     if content.get("crs"):
@@ -129,18 +129,18 @@ def _first_points(features: Sequence[Any]) -> Iterator[list[float]]:
         with suppress(TypeError, ValueError, KeyError):  # reading reports malformed features
             geometry = feature["geometry"]
             polygons = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
-            for (point, *_), *_ in polygons.get(geometry["type"], ()):
+            for (point, *_), *_ in polygons.get(geometry["type"], ()):  # first point of the outer ring
                 if len(point) > 1 and all(map(is_finite_number, point[:2])):
                     yield point[:2]
 
 
 def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> ImageLabels:
     objects = ObjectList()
-    above = []  # per feature, whether it lies above the image
+    is_above = []  # per feature, whether it lies above the image
     for index, feature in enumerate(content["features"]):
         where = f"{path}: features[{index}]"
         ring = _ring(feature, where)
-        above.append(all(y < 0 for _, y in ring))
+        is_above.append(all(y < 0 for _, y in ring))
         properties = feature.get("properties")
         if not isinstance(properties, dict):
             raise UserError(f"properties must be an object, got {quote(properties)}", where=where)
@@ -150,12 +150,12 @@ def _read_pixels(path: Path, content: dict[str, Any], options: ReadOptions) -> I
         polygon = quadrilateral(ring, options, where)
         flag = properties.get("difficult") or 0
         objects.add(polygon, _class_name(properties), where=where, difficult=flag, score=score)
-    if above and all(above):
+    if is_above and all(is_above):
         raise UserError("coordinates must be pixels, got only negative y", where=path, hint=_MAP)
     name, size = content.get("image"), content.get("size")
-    stated = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
-    named = name if isinstance(name, str) else path.stem
-    return objects.build(named, path, (size[0], size[1]) if isinstance(size, list) and stated else None)
+    if not (isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        size = None
+    return objects.build(name if isinstance(name, str) else path.stem, path, (size[0], size[1]) if size else None)
 
 
 def _ring(feature: Any, where: str) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Polygons of label formats: quadrilaterals from points, and boxes with an angle from quadrilaterals and back."""
+"""Polygons of label formats: quadrilaterals from points, and conversion between quadrilaterals and oriented boxes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rotated_atss.ops.box_polygons import obb_polygons
 from rotated_atss.ops.min_area_rect import min_area_boxes
 
 SAME_PX = 0.01
-"""Corners that a rectangle moves by no more than this are not reported, pixels."""
+"""A quadrilateral is a rectangle if its corners are at most this far from its minimum-area rectangle's, in pixels."""
 
 HORIZONTAL = ("object", " with a horizontal box only: angle set to 0")
-"""Note of readers, for :attr:`rotated_atss.label_formats.records.ReadOptions.notes`."""
+"""Note that readers count in :attr:`rotated_atss.label_formats.records.ReadOptions.notes`."""
 
 
 class Boxes(NamedTuple):
@@ -36,11 +36,11 @@ class Boxes(NamedTuple):
 
 
 def quadrilateral(points: Sequence[Sequence[float]], options: ReadOptions, where: object) -> list[float]:
-    """Return a polygon as eight numbers.
+    """Convert the corners of a polygon to the eight numbers of a quadrilateral.
 
     Args:
         points: Corners ``x, y`` in pixels; a repeated first corner at the end is dropped.
-        options: ``fit_polygons`` decides on polygons without four corners.
+        options: With ``fit_polygons``, a polygon without exactly four corners becomes its minimum-area rectangle.
         where: File, or ``path:line``, for the error.
 
     Raises:
@@ -107,16 +107,16 @@ def polygons_to_boxes(polygons: np.ndarray) -> Boxes:
     distances = np.linalg.norm(points[:, :, None] - corners[:, None], axis=-1)  # (N, polygon, box)
     quarter_turns = distances[:, 0].argmin(axis=1)
     swap = quarter_turns % 2 == 1
-    turned = angle + quarter_turns * (math.pi / 2)
-    turned = np.where(turned > math.pi, turned - 2 * math.pi, turned)
-    boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), turned), axis=1)
+    angle = angle + quarter_turns * (math.pi / 2)
+    angle = np.where(angle > math.pi, angle - 2 * math.pi, angle)
+    boxes = np.stack((cx, cy, np.where(swap, h, w), np.where(swap, w, h), angle), axis=1)
     following = np.roll(points, -1, axis=1)
     signed_areas = (points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]).sum(axis=1)
     return Boxes(boxes, distances.min(axis=2).max(axis=1, initial=0), signed_areas < 0)
 
 
 def _fit_rectangle(corners: Sequence[tuple[float, float]], where: object) -> list[tuple[float, float]]:
-    import shapely  # takes 0.1 s
+    import shapely  # takes 0.1 s to import
 
     hull = shapely.minimum_rotated_rectangle(shapely.MultiPoint(corners)) if len(corners) > 2 else None
     if hull is None or hull.geom_type != "Polygon":

@@ -16,8 +16,8 @@ class ImageFiles:
 
     Args:
         folder: The folder.
-        paths: Image files by id; None lists those of the folder.
-        skip_unreadable: Leave out images that cannot be read where their georeference is needed.
+        paths: Image files by id. None lists the folder.
+        skip_unreadable: Skip images whose georeference cannot be read instead of raising.
 
     Raises:
         UserError: The folder is missing, holds no image, or two images have one id.
@@ -49,7 +49,7 @@ class ImageFiles:
         return paths
 
     def path(self, image_id: str, labels: object = None) -> Path:
-        """Return the file of an image. Raises UserError if there is none, naming the file of its labels."""
+        """Return the file of an image. Raises UserError, which names the label file, if there is none."""
         if image_id not in self.paths:
             raise UserError(f"no image {image_id}.*", where=self.folder, hint=f"its labels are in {labels}")
         return self.paths[image_id]

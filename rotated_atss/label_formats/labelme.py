@@ -16,7 +16,7 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read the shapes ``rotation``, ``polygon`` and ``rectangle``; other shapes are left out.
 
-    The points of a shape count, not its ``direction``.
+    The corners are those in ``points``; the angle ``direction`` is not used.
 
     Raises:
         UserError: A file is not in this format, or a polygon does not have four corners.
@@ -93,7 +93,7 @@ def _read_file(path: Path, options: ReadOptions) -> ImageLabels:
 
 
 def _polygon(shape: Any, options: ReadOptions, where: str) -> list[float] | None:
-    """Return the corners of a shape; None for a shape that is no box or polygon."""
+    """Return the corners of a shape; None if it is neither a box nor a polygon."""
     points = shape.get("points") if isinstance(shape, dict) else None
     valid = isinstance(points, list) and all(
         isinstance(point, list) and len(point) == 2 and all(map(is_finite_number, point)) for point in points

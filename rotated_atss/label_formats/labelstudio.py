@@ -1,6 +1,6 @@
 """Label Studio's JSON: tasks with rotated rectangles and polygons in percent of the image.
 
-``x`` and ``y`` of a rectangle are its first corner; it is rotated clockwise by ``rotation`` degrees about that corner.
+``x`` and ``y`` of a rectangle are its first corner, about which it is rotated clockwise by ``rotation`` degrees.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ CONFIG_FILE = "labeling_config.xml"
 RECTANGLES, POLYGONS = "rectanglelabels", "polygonlabels"
 _CONTROLS = {RECTANGLES: "box", POLYGONS: "polygon"}
 _EXACT_PX = 1e-6
-_ROUNDED_PX = 0.05  # by which rounding, such as that of Task1 files, moves a corner of a detected rectangle
-_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # put before the names of uploaded files
+_ROUNDED_PX = 0.05  # rounding, such as that of Task1 files, moves a corner of a detected rectangle by at most this
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # prefix that Label Studio adds to the names of uploaded files
 _EXPORT = "export the project as JSON, not as JSON-MIN"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read ``rectanglelabels`` and ``polygonlabels`` of an export in the format JSON; other regions are left out.
 
-    Annotations are read as labels. Predictions are read, as detections, if no task of the files has an annotation. Of
-    several annotations of a task, the last that was not skipped counts.
+    Annotations are read as labels. If no task of the files has an annotation, predictions are read as detections. If a
+    task has several annotations, the last one that was not skipped is read.
 
     Raises:
         UserError: A file is not in this format, an image size is stated nowhere, the image was rotated while labeling,
@@ -61,8 +61,8 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
     """Write ``tasks.json``, labels as annotations and detections as predictions, and ``labeling_config.xml``.
 
     Args:
-        images: The images, with their sizes. Rectangles are written as such, other quadrilaterals as polygons. A
-            detection is a rectangle if no corner moves by more than 0.05 px.
+        images: The images, with their sizes. Rectangles are written as ``rectanglelabels``, other quadrilaterals as
+            ``polygonlabels``. A detection is written as a rectangle if that moves no corner by more than 0.05 px.
         classes: Class names, listed in the labeling configuration.
         folder: An existing folder.
 
@@ -78,11 +78,11 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def labeling_tasks(images: Sequence[ImageLabels], url_prefix: str = "") -> list[dict[str, Any]]:
-    """Return tasks for Label Studio's import, labels as annotations and detections as predictions.
+    """Return tasks for import into Label Studio: labels become annotations, detections become predictions.
 
     Args:
         images: The images, with their sizes.
-        url_prefix: Put before the file names of the images, such as ``/data/local-files/?d=images/``.
+        url_prefix: Text before the file name of each image, such as ``/data/local-files/?d=images/``.
 
     Example:
         >>> objects = ObjectList()
@@ -156,9 +156,9 @@ def is_task(content: Any) -> bool:
 
 
 def _tasks(path: Path) -> list[tuple[str, Any]]:
-    """Return the tasks of a file with the start of their error messages."""
+    """Return ``(where, task)`` for each task of a file; ``where`` locates the task in error messages."""
     content = read_json(path)
-    if isinstance(content, dict):  # one task per file, as cloud storages hold them
+    if isinstance(content, dict):  # one task per file, as in exports to a cloud storage
         content = [content]
     if not isinstance(content, list):
         raise UserError("not in Label Studio's format", where=path, hint="expected a list of tasks")
@@ -170,7 +170,7 @@ def _tasks(path: Path) -> list[tuple[str, Any]]:
 
 
 def _entries(task: dict, key: str) -> list[dict]:
-    """Return the annotations or predictions of a task that count."""
+    """Return the annotations or predictions of a task that were not skipped."""
     entries = task.get(key)
     if not isinstance(entries, list):
         return []
@@ -211,7 +211,7 @@ def _read_task(task: dict, key: str, options: ReadOptions, path: Path, where: st
 
 
 def _image_name(data: dict, where: str) -> str:
-    """Return the file name of the image of a task, without the folder of its address."""
+    """Return the file name of the image of a task, taken from its URL or path."""
     texts = [value for value in (data.get("image"), *data.values()) if isinstance(value, str)]
     for text in texts:
         path, _, query = text.partition("?")
@@ -253,7 +253,7 @@ def _polygon(region: dict, kind: str, size: tuple[int, int], options: ReadOption
         numbers = [value.get("x"), value.get("y"), value.get("width"), value.get("height"), value.get("rotation", 0)]
         if not all(map(is_finite_number, numbers)):
             raise UserError(f"x, y, width, height and rotation must be numbers, got {quote(numbers)}", where=where)
-        x, y, w, h = (share / 100 * side for share, side in zip(numbers, (width, height, width, height)))
+        x, y, w, h = (percent / 100 * side for percent, side in zip(numbers, (width, height, width, height)))
         angle = math.radians(numbers[4])
         cos, sin = math.cos(angle), math.sin(angle)
         box = [x + (w * cos - h * sin) / 2, y + (w * sin + h * cos) / 2, w, h, angle]
@@ -275,12 +275,12 @@ def _regions(image: ImageLabels) -> list[dict[str, Any]]:
     corners = image.polygons.reshape(-1, 4, 2)
     fitted = boxes_to_polygons(boxes)
     tolerance = _EXACT_PX if image.scores is None else _ROUNDED_PX
-    rectangles = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # also the order of corners
+    is_rectangle = (np.abs(fitted - image.polygons) <= tolerance).all(axis=1)  # with the same order of corners
     first, sides = np.round(fitted[:, :2] * percent, 12), np.round(boxes[:, 2:4] * percent, 12)
     degrees = np.round(np.degrees(boxes[:, 4]) % 360.0, 9) % 360.0
     regions = []
     for row, name in enumerate(image.classes):
-        if rectangles[row]:
+        if is_rectangle[row]:
             kind = RECTANGLES
             (x, y), (w, h) = first[row].tolist(), sides[row].tolist()
             value: dict[str, Any] = {"x": x, "y": y, "width": w, "height": h, "rotation": degrees[row].item()}

@@ -17,17 +17,20 @@ from rotated_atss.label_formats.registry import get_format
 
 _FILES_PER_JOB = 100
 _JOB_BYTES = 64 << 20
-_READ_AT_ONCE = ("vector",)  # formats whose files do not belong to one image each
+_NOT_PER_IMAGE = ("vector",)  # formats in which one file has labels of several images
 
 
 @dataclass(frozen=True)
 class _Job:
+    """Label files that a process reads, and the options of reading."""
+
     paths: tuple[Path, ...]
     format_name: str
     image_folder: Path | None
     classes: tuple[str, ...] | None
 
 
+# records, classes in index order and notes of a job
 _Part = tuple[list[ImageLabels], tuple[str, ...], Counter[tuple[str, str]]]
 
 
@@ -44,7 +47,7 @@ def read_label_set_parallel(
     Polygons that do not have exactly four corners are replaced with their minimum-area rectangles.
 
     Args:
-        source: A file or folder. Only folders of more than 100 files are divided.
+        source: A file or folder. Folders of at most 100 files are read in one process.
         format_name: A label format, or ``auto``.
         image_folder: Folder of the images, for formats that need their sizes.
         classes: Class names in index order, for formats that store class indices.
@@ -63,8 +66,8 @@ def read_label_set_parallel(
     """
     folder = None if image_folder is None else Path(image_folder)
     paths = list_label_paths(source, format_name)
-    together = workers <= 1 or format_name in _READ_AT_ONCE or len(paths) <= _FILES_PER_JOB
-    if together or any(path.name.startswith(TASK1_PREFIX) for path in paths):
+    in_one_process = workers <= 1 or format_name in _NOT_PER_IMAGE or len(paths) <= _FILES_PER_JOB
+    if in_one_process or any(path.name.startswith(TASK1_PREFIX) for path in paths):
         images = None if folder is None else ImageFiles(folder)
         return read_label_set(source, format_name, images=images, classes=classes, fit_polygons=True)
     if format_name == AUTO:

@@ -16,7 +16,7 @@ from rotated_atss.label_formats.registry import FORMATS, get_format
 
 AUTO = "auto"
 _SUBFOLDERS = ("labels", "labelTxt", "Annotations")
-_NO_LABELS = (*NAMES_FILES, CONFIG_FILE)
+_NOT_LABELS = (*NAMES_FILES, CONFIG_FILE)  # other files of label folders
 
 
 def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
@@ -25,7 +25,7 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
     Args:
         source: A file, a folder of label files, or a folder with the subfolder ``labels``, ``labelTxt`` or
             ``Annotations``.
-        format_name: A format, whose suffixes are listed, or ``auto``.
+        format_name: A format, or ``auto``. Only files with a suffix of the format are listed.
 
     Raises:
         UserError: ``source`` is missing, or no label file is found.
@@ -40,14 +40,14 @@ def list_label_paths(source: str | Path, format_name: str = AUTO) -> list[Path]:
     """
     source = Path(source)
     formats = FORMATS.values() if format_name == AUTO else [get_format(format_name)]
-    suffixes = tuple(dict.fromkeys(suffix for each in formats for suffix in each.suffixes))
+    suffixes = tuple(dict.fromkeys(suffix for label_format in formats for suffix in label_format.suffixes))
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise UserError("no such file or folder", where=source)
     for folder in (source, *(source / name for name in _SUBFOLDERS)):
         files = list_files(folder, suffixes) if folder.is_dir() else []
-        files = [path for path in files if path.name not in _NO_LABELS]
+        files = [path for path in files if path.name not in _NOT_LABELS]
         if files:
             return files
     if format_name != AUTO:
@@ -59,7 +59,7 @@ def reject_other_formats(folder: str | Path, format_name: str) -> None:
     """Raise an error if no file of a folder has a suffix of a format, but files of other formats are there.
 
     Raises:
-        UserError: As described. The message names one of the files.
+        UserError: The folder holds label files of other formats only. The message names one of them.
 
     Example:
         >>> import tempfile
@@ -82,10 +82,10 @@ def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
     Args:
         folder: The folder.
         format_name: Format of the text files.
-        first: One of them, for the error.
+        first: One of the text files, for the error.
 
     Raises:
-        UserError: As described. JSON and XML files of no known format are accepted.
+        UserError: The folder holds label files of another format. JSON and XML files of no known format are accepted.
 
     Example:
         >>> import tempfile
@@ -104,8 +104,8 @@ def reject_mixed_formats(folder: Path, format_name: str, first: Path) -> None:
 
 def _files_of_formats(folder: Path) -> list[Path]:
     """List the files of a folder whose suffix is that of a label format."""
-    suffixes = tuple(dict.fromkeys(suffix for each in FORMATS.values() for suffix in each.suffixes))
-    return [path for path in list_files(folder, suffixes) if path.name not in _NO_LABELS]
+    suffixes = tuple(dict.fromkeys(suffix for label_format in FORMATS.values() for suffix in label_format.suffixes))
+    return [path for path in list_files(folder, suffixes) if path.name not in _NOT_LABELS]
 
 
 def read_label_set(
@@ -159,7 +159,7 @@ def reject_duplicates(records: Sequence[ImageLabels]) -> None:
     """Raise an error if an image occurs twice.
 
     Raises:
-        UserError: As described. The message names both records.
+        UserError: An image occurs twice. The message names both records.
 
     Example:
         >>> from rotated_atss.label_formats.records import ObjectList

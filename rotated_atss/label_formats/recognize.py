@@ -23,13 +23,13 @@ _HEAD_BYTES = 1 << 14
 
 
 def recognize_format(paths: Sequence[Path]) -> str:
-    """Return the format that all files have.
+    """Recognize the format of label files, which must be the same for all files.
 
     Args:
         paths: The files, at least one.
 
     Raises:
-        UserError: A file has no known format, or another one than the files before it.
+        UserError: The format of a file is not known, or differs from that of the files before it.
 
     Example:
         >>> import tempfile
@@ -39,7 +39,7 @@ def recognize_format(paths: Sequence[Path]) -> str:
         'dota'
     """
     possible = frozenset(FORMATS)
-    first = paths[0]
+    deciding = paths[0]  # the last file that left fewer possible formats
     for path in paths:
         formats = possible_formats(path)
         if not formats:
@@ -48,10 +48,10 @@ def recognize_format(paths: Sequence[Path]) -> str:
             hint = f"known formats: {', '.join(FORMATS)}; use --from FORMAT to see what is wrong with the file"
             raise UserError("not a label file of a known format", where=path, hint=hint)
         if not possible & formats:
-            what = f"this file is {_any_of(formats)}, {first.name} is {_any_of(possible)}"
+            what = f"this file is {_any_of(formats)}, {deciding.name} is {_any_of(possible)}"
             raise UserError(what, where=path, hint="put the formats into separate folders")
         if possible & formats < possible:
-            possible, first = possible & formats, path
+            possible, deciding = possible & formats, path
     return next(name for name in FORMATS if name in possible)
 
 
@@ -59,7 +59,8 @@ def check_format(paths: Sequence[Path], name: str) -> None:
     """Raise an error if a file is recognized as another format than ``name``.
 
     Raises:
-        UserError: As described. Files of no known format are left to the reader, whose error is more precise.
+        UserError: A file has another format. Files of no known format are accepted here, because the reader of
+            ``name`` raises a more precise error.
 
     Example:
         >>> import tempfile
@@ -76,7 +77,7 @@ def check_format(paths: Sequence[Path], name: str) -> None:
 
 
 def possible_formats(path: Path) -> frozenset[str]:
-    """Return the formats that a file can have; several for a file without objects, none if no format fits.
+    """Return the formats that a file can have: several for a file without objects, none for an unknown format.
 
     Raises:
         UserError: The file is not well-formed XML or JSON.
@@ -107,10 +108,10 @@ def _text_formats(path: Path) -> frozenset[str]:
             continue
         if _HEADER.match(line):
             return frozenset({"dota"})
-        numbers = [_NUMBER.fullmatch(field) is not None for field in fields]
+        numbers = [_NUMBER.fullmatch(field) is not None for field in fields]  # whether each field is a number
         if len(fields) in (9, 10) and all(numbers) and fields[0].isdigit():
             return frozenset({"yolo-obb"})
-        if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _in_pixels(fields[1:]):
+        if len(fields) in (NUM_NUMBERS, NUM_NUMBERS + 1) and all(numbers[-NUM_NUMBERS:]) and _are_pixels(fields[1:]):
             return frozenset({"ucas-aod"})
         if len(fields) >= 9 and all(numbers[:8]) and not numbers[8]:
             return frozenset({"dota"})
@@ -118,8 +119,11 @@ def _text_formats(path: Path) -> frozenset[str]:
     return frozenset({"dota", "yolo-obb", "ucas-aod"})
 
 
-def _in_pixels(fields: Sequence[bytes]) -> bool:
-    """Return whether a number is above 1; those of YOLO segmentation, a hexagon for instance, are not."""
+def _are_pixels(fields: Sequence[bytes]) -> bool:
+    """Return whether any number is above 1.
+
+    A hexagon of YOLO segmentation has as many numbers as a line of UCAS-AOD, but all its coordinates are at most 1.
+    """
     return any(float(field) > 1 for field in fields)
 
 

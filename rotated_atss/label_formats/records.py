@@ -1,4 +1,4 @@
-"""The objects of an image in memory, in the form that every label format is read into and written from."""
+"""Records of the objects of an image, which every label format is read into and written from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rotated_atss.label_formats.image_files import ImageFiles
 
 CLASS_KEYS = ("class", "class_name", "label", "name", "category", "classification", "type")
-"""Properties and columns that can hold the class, the first one counts."""
+"""Names of properties and columns that can hold the class. The first one that is present is read."""
+
+_IMAGE_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ImageLabels:
     """Objects of one image, labels or detections.
 
     Attributes:
-        name: File name of the image; without suffix and folder where the format does not state them.
+        name: File name of the image, or its id where the format states no file name.
         source: File that the objects were read from.
         polygons: (N, 8) float64, corners in pixels, in the order of the file.
         classes: N class names.
@@ -77,18 +79,18 @@ class LabelSet:
 
 @dataclass
 class ReadOptions:
-    """Settings of a reader, and the notes that it collects.
+    """Settings of a reader, and what it returns in addition to the records.
 
     Attributes:
         classes: Class names in index order, for formats that store class indices.
-        size_of: Returns width and height of the image with an id, or None if its file is not known.
+        size_of: Function that returns width and height of the image with a given id; None if its file is not known.
         fit_polygons: Replace polygons that do not have exactly four corners with their minimum-area rectangles instead
             of raising.
-        images: Images, for labels in map coordinates.
-        class_column: Column with the class, for labels in map coordinates; None takes the first of :data:`CLASS_KEYS`.
+        images: Image files, for labels in map coordinates.
+        class_column: Column with the class, for labels in map coordinates; None reads the first of :data:`CLASS_KEYS`.
         class_name: Class of all objects, for labels in map coordinates; None reads the column.
-        notes: Collects what is dropped or changed, as :func:`note_lines` formats it.
-        class_order: Collects the classes of a format with class indices, in index order.
+        notes: Filled by the reader: how often something is dropped or changed, in the form of :func:`note_lines`.
+        class_order: Filled by the reader of a format with class indices: the classes in index order, as keys.
     """
 
     classes: tuple[str, ...] | None = None
@@ -112,6 +114,7 @@ class ObjectList:
     """
 
     def __init__(self) -> None:
+        # polygon, class name, difficult flag, score, line
         self._rows: list[tuple[Sequence[float], str, int, float | None, int]] = []
 
     def add(
@@ -129,14 +132,14 @@ class ObjectList:
         Args:
             polygon: Eight numbers, pixels.
             name: Class name.
-            where: File, or ``path:line``, for the error.
-            difficult: 0, 1 or 2.
+            where: File, or ``path:line``, for errors.
+            difficult: 0, 1, or 2 (truncated by splitting).
             score: Confidence of a detection; None for a label.
             line: Line of the object in the file.
 
         Raises:
-            UserError: The name is empty or no text, the flag is out of range, the score is not finite, or only some
-                objects have a score.
+            UserError: The name is empty or not a text, the difficult flag is not 0, 1 or 2, the score is not finite, or
+                only some objects have a score.
         """
         if not isinstance(name, str) or not name.strip() or not name.strip().isprintable():
             raise UserError(f"the class name must be a text, got {quote(name)}", where=where)
@@ -181,10 +184,10 @@ class ObjectList:
 
 
 def note_lines(notes: Mapping[tuple[str, str], int]) -> tuple[str, ...]:
-    """Format what was dropped or changed, one line each.
+    """Format notes on what was dropped or changed, one line each.
 
     Args:
-        notes: How often it happened, by a noun in the singular and the text after it.
+        notes: Number of occurrences by ``(noun in the singular, text after the noun)``.
 
     Example:
         >>> note_lines({("shape", " of type point: left out"): 1, ("score", ": left out"): 2})
@@ -202,7 +205,4 @@ def image_id_of(name: str) -> str:
     """
     base = PurePosixPath(name.replace("\\", "/")).name
     stem, dot, suffix = base.rpartition(".")
-    return stem if dot and stem and suffix.lower() in _SUFFIXES else base
-
-
-_SUFFIXES = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif", "webp", "jp2", "img"])
+    return stem if dot and stem and suffix.lower() in _IMAGE_SUFFIXES else base

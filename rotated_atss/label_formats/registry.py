@@ -32,14 +32,14 @@ class LabelFormat:
 
     Attributes:
         name: Name on the command line.
-        suffixes: Suffixes of its files.
+        suffixes: Suffixes of label files.
         read: Reads files into records.
         write: Writes records into an empty folder; None for a format that is only read.
-        needs_size: Whether the size of every image must be known to write.
+        needs_size: Whether the size of every image must be known for writing.
         names_files: Whether the format states the file names of the images.
-        rectangles: Whether an object must be a rectangle.
-        max_difficult: Largest difficult flag that it holds.
-        scores: Whether it holds scores.
+        rectangles: Whether every object must be a rectangle.
+        max_difficult: Largest difficult flag that the format can store.
+        scores: Whether the format can store scores.
     """
 
     name: str
@@ -54,8 +54,8 @@ class LabelFormat:
 
 
 FORMATS: dict[str, LabelFormat] = {
-    each.name: each
-    for each in (
+    label_format.name: label_format
+    for label_format in (
         LabelFormat("dota", (".txt",), dota.read, dota.write, names_files=False),
         LabelFormat(
             "yolo-obb", (".txt",), yolo_obb.read, yolo_obb.write, needs_size=True, names_files=False, max_difficult=0
@@ -79,9 +79,9 @@ FORMATS: dict[str, LabelFormat] = {
         LabelFormat("vector", SUFFIXES, vector.read, None),
     )
 }  # fmt: skip
-"""Formats by name; where a file can be of several formats, the first one counts."""
+"""Formats by name. If a file can have several formats, it is read in the first of them."""
 
-WRITTEN = tuple(name for name, each in FORMATS.items() if each.write is not None)
+WRITTEN = tuple(name for name, label_format in FORMATS.items() if label_format.write is not None)
 """Names of the formats that can be written."""
 
 

@@ -12,7 +12,7 @@ from rotated_atss.label_formats.geometry import quadrilateral
 from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOptions
 
 IGNORE = "ignore"
-"""Category of the regions whose objects are not annotated."""
+"""Category of regions in which objects are not annotated."""
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:

@@ -13,18 +13,18 @@ from rotated_atss.label_formats.records import ImageLabels, ObjectList, ReadOpti
 NUM_NUMBERS = 13
 """Numbers per object: corners, angle and horizontal box."""
 
-_FOLDERS = {"car": "car", "plane": "airplane"}
+_FOLDERS = {"car": "car", "plane": "airplane"}  # class by folder name
 _FORM = "write [class] x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height, in pixels"
 
 
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
-    r"""Read label files, one per image. The corners count; the angle and the horizontal box are not used.
+    r"""Read label files, one per image. Polygons are read from the corners; angle and horizontal box are not used.
 
-    A line without class name has the class of its folder: ``CAR`` or ``PLANE``, as the dataset is distributed. Lines
-    with the class name first are those of the UCAS-AOD benchmark with one folder of labels.
+    A line without class name takes the class from the name of the folder, ``CAR`` or ``PLANE``, as in the original
+    dataset. A line with the class name first comes from the UCAS-AOD benchmark, which has one folder for all labels.
 
     Raises:
-        UserError: A line is malformed, or has no class name in another folder.
+        UserError: A line is malformed, or it has no class name and the folder is neither ``CAR`` nor ``PLANE``.
 
     Example:
         >>> import tempfile
@@ -43,13 +43,13 @@ def _read_file(path: Path) -> ImageLabels:
         if not fields:
             continue
         where = f"{path}:{number}"
-        named = len(fields) == NUM_NUMBERS + 1
-        if not named and len(fields) != NUM_NUMBERS:
+        has_name = len(fields) == NUM_NUMBERS + 1
+        if not has_name and len(fields) != NUM_NUMBERS:
             raise UserError(f"a UCAS-AOD line has 13 or 14 fields, got {len(fields)}", where=where, hint=_FORM)
-        name = fields[0] if named else _FOLDERS.get(path.parent.name.lower())
+        name = fields[0] if has_name else _FOLDERS.get(path.parent.name.lower())
         if name is None:
             hint = "put the labels into a folder CAR or PLANE, or write the class first"
             raise UserError(f"no class name, got the folder {path.parent.name}", where=where, hint=hint)
-        numbers = [parse_finite(field, path, number) for field in fields[named:]]
+        numbers = [parse_finite(field, path, number) for field in fields[has_name:]]
         objects.add(numbers[:8], name, where=where, line=number)
     return objects.build(path.stem, path)

@@ -22,13 +22,13 @@ from rotated_atss.label_formats.image_files import ImageFiles
 from rotated_atss.label_formats.records import CLASS_KEYS, ImageLabels, ObjectList, ReadOptions, image_id_of
 
 _DECIMALS = 6  # of pixels; the conversion of coordinates is exact to 1e-8 px
-_TOLERANCE = 0.01  # px
+_TOLERANCE = 0.01  # px by which rounded coordinates may reach outside an image
 _IMAGES = "give the folder of georeferenced images with --images"
 
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """A georeferenced image: file, size in pixels and map position, whose CRS is known."""
+    """A georeferenced image whose CRS is known: file, width and height in pixels, and georeference."""
 
     path: Path
     size: tuple[int, int]
@@ -43,10 +43,11 @@ class PlacedImage:
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read polygons in map coordinates.
 
-    A polygon is an object of every image that contains a part of its area, with all its corners. If the file has a
-    column ``image`` that names an image, it is an object of that image alone. Polygons are converted to the CRS of each
-    image first, and corners are rounded to 1e-6 px. Objects that the border of an image cuts keep the corners outside
-    and, unless the file has a column ``difficult``, are difficult (2), as splitting treats those that a tile cuts.
+    A polygon becomes an object of every image that contains a part of its area. If the file has a column ``image`` that
+    names one of the images, the polygon becomes an object of that image only. Polygons are converted to the CRS of each
+    image, then to pixels, rounded to 1e-6 px. An object that the border of an image cuts keeps its corners outside the
+    image. Its difficult flag is 2, as for an object that the border of a tile cuts, unless the file has a column
+    ``difficult``.
 
     Args:
         paths: Vector files, as for :func:`rotated_atss.geo.polygon_files.read_polygon_layers`.
@@ -56,7 +57,7 @@ def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
         One record per georeferenced image, also for images without objects.
 
     Raises:
-        UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or no four corners.
+        UserError: A file cannot be read, no image is georeferenced, or a polygon has no class or not four corners.
 
     Example::
 
@@ -78,11 +79,11 @@ def find_placed_images(images: ImageFiles | None, labels: Path) -> list[PlacedIm
     """Return the images of a folder that have a georeference whose CRS is known.
 
     Args:
-        images: The folder; None if it is not given.
+        images: The images; None if the caller has none.
         labels: The label file, for errors.
 
     Raises:
-        UserError: There is no such image.
+        UserError: ``images`` is None, or no image has such a georeference.
     """
     if images is None:
         raise UserError("the labels are in map coordinates", where=labels, hint=_IMAGES)
@@ -108,11 +109,11 @@ def _iter_placed_images(images: ImageFiles) -> Iterator[PlacedImage]:
 
 
 def touches_an_image(points: NDArray[np.float64], images: ImageFiles) -> bool:
-    """Return whether a point lies in an image.
+    """Return whether any of the points lies in any of the images.
 
     Args:
         points: (N, 2) longitude and latitude, degrees.
-        images: The images.
+        images: The images. Those without georeference are skipped.
 
     Example:
         >>> touches_an_image(np.zeros((0, 2)), ImageFiles)
@@ -120,27 +121,28 @@ def touches_an_image(points: NDArray[np.float64], images: ImageFiles) -> bool:
     """
     if not len(points):
         return False
-    return any(
-        ((pixels >= 0) & (pixels <= image.size)).all(axis=1).any()
-        for image in _iter_placed_images(images)
-        for pixels in [image.georeference.to_pixels(transform_points(points, LON_LAT, image.crs))]
-    )
+    for image in _iter_placed_images(images):
+        pixels = image.georeference.to_pixels(transform_points(points, LON_LAT, image.crs))
+        if ((pixels >= 0) & (pixels <= image.size)).all(axis=1).any():
+            return True
+    return False
 
 
 def _add_layer(
     layer: PolygonLayer, images: Sequence[PlacedImage], objects: dict[Path, ObjectList], options: ReadOptions
 ) -> None:
     """Add the polygons of a layer to the images that contain a part of them."""
-    names, named = _class_names(layer, options), _image_names(layer, images)
+    class_names, image_names = _class_names(layer, options), _image_names(layer, images)
     in_no_image = np.ones(len(layer.rings), bool)
     ends = np.cumsum([len(ring) for ring in layer.rings])
     points = np.concatenate([np.empty((0, 2)), *layer.rings])
     for crs in dict.fromkeys(image.crs for image in images):
         rings = np.split(transform_points(points, layer.crs, crs), ends[:-1]) if len(ends) else []
         lower, upper = (np.array([pick(ring, axis=0) for ring in rings]).reshape(-1, 2) for pick in (np.min, np.max))
-        for image in (each for each in images if each.crs == crs):
-            allowed = (named == None) | (named == image.path.stem)  # noqa: E711 - element by element
-            for row in _rows_in_image(image, rings, np.where(allowed[:, None], lower, np.inf), upper):
+        for image in (image for image in images if image.crs == crs):
+            allowed = (image_names == None) | (image_names == image.path.stem)  # noqa: E711 - element by element
+            allowed_lower = np.where(allowed[:, None], lower, np.inf)  # inf: in no image
+            for row in _rows_in_image(image, rings, allowed_lower, upper):
                 in_no_image[row] = False
                 where = f"{layer.path}: feature {layer.features[row]}"
                 corners = image.georeference.to_pixels(rings[row]).round(_DECIMALS)
@@ -149,7 +151,7 @@ def _add_layer(
                 if "difficult" not in extras and _is_cut(corners, image.size):
                     extras["difficult"] = TRUNCATED
                     options.notes["object", " cut by the border of an image: difficult 2, as in tiles"] += 1
-                objects[image.path].add(polygon, names[row], where=where, **extras)
+                objects[image.path].add(polygon, class_names[row], where=where, **extras)
     if in_no_image.any():
         options.notes["polygon", " in no image: left out"] += int(in_no_image.sum())
     if len(in_no_image) and in_no_image.all():
@@ -164,8 +166,15 @@ def _is_cut(corners: NDArray[np.float64], size: tuple[int, int]) -> bool:
 def _rows_in_image(
     image: PlacedImage, rings: Sequence[NDArray], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> Iterator[int]:
-    """Yield the rows of the polygons of which an image contains a part."""
-    import shapely  # takes 0.1 s
+    """Yield the indices of the polygons of which an image contains a part.
+
+    Args:
+        image: The image.
+        rings: Corners of each polygon in the CRS of the image.
+        lower: (N, 2) smallest coordinates of each polygon.
+        upper: (N, 2) largest coordinates of each polygon.
+    """
+    import shapely  # takes 0.1 s to import
 
     width, height = image.size
     corners = image.georeference.to_map([[0, 0], [width, 0], [width, height], [0, height]])
@@ -181,10 +190,10 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
     if options.class_name is not None:
         return [options.class_name] * len(layer.rings)
     by_name = {name.casefold(): name for name in reversed(layer.columns)}
-    wanted = CLASS_KEYS if options.class_column is None else (options.class_column,)
-    column = next((by_name[key.casefold()] for key in wanted if key.casefold() in by_name), None)
+    candidates = CLASS_KEYS if options.class_column is None else (options.class_column,)
+    column = next((by_name[key.casefold()] for key in candidates if key.casefold() in by_name), None)
     if column is None:
-        what = f"no column {wanted[0]}" if options.class_column is not None else "no column with the class"
+        what = f"no column {candidates[0]}" if options.class_column is not None else "no column with the class"
         hint = (
             f"name one with --class-column, or the class of all with --class-name; columns: {', '.join(layer.columns)}"
         )
@@ -192,7 +201,7 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
     values = [value.get("name") if isinstance(value, dict) else value for value in layer.columns[column].tolist()]
     for value, feature in zip(values, layer.features):
         where = f"{layer.path}: feature {feature}"
-        if value is None or value != value:
+        if value is None or value != value:  # NaN
             raise UserError(f"no class in column {column}", where=where, hint="fill it in")
         if not isinstance(value, (str, int, float)):
             raise UserError(f"a class must be a text or a number, got {quote(value)} in column {column}", where=where)
@@ -200,7 +209,7 @@ def _class_names(layer: PolygonLayer, options: ReadOptions) -> list[Any]:
 
 
 def _image_names(layer: PolygonLayer, images: Sequence[PlacedImage]) -> NDArray[np.object_]:
-    """Return the image that each polygon names; None if it names none of the images."""
+    """Return, for each polygon, the id in its column ``image``; None if that is not one of the images."""
     ids = {image.path.stem for image in images}
     values = layer.columns.get("image", np.full(len(layer.rings), None))
     return np.array([image_id_of(value) if isinstance(value, str) and image_id_of(value) in ids else None

@@ -28,9 +28,8 @@ HRSC_CLASSES = {
 def read(paths: Sequence[Path], options: ReadOptions) -> list[ImageLabels]:
     """Read XML files, one per image: ``robndbox`` (radians, clockwise), ``bndbox`` (horizontal), SSDD or HRSC2016.
 
-    Of the ``rotated_bndbox`` of SSDD the corners ``x1`` to ``y4`` count, not its angle.
-
-    The id of an image is the name of its XML file.
+    Of SSDD's ``rotated_bndbox``, the corners ``x1`` to ``y4`` are read; its angle is not used. The id of an image is
+    the name of its XML file.
 
     Raises:
         UserError: A file is not well formed, or an element is missing or not a number.
@@ -72,7 +71,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
 
 
 def file_name(root: XmlElement, path: Path) -> str:
-    """Return the name of the image: that of the XML file, with the suffix of ``filename``.
+    """Return the file name of the image: the name of the XML file with the suffix that ``filename`` states.
 
     Example:
         >>> file_name(XmlElement("annotation", {}, Path("P1.xml"), 1), Path("P1.xml"))

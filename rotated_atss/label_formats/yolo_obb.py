@@ -57,7 +57,7 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         ...     Path(folder, "data.yaml").read_text().splitlines()[-1]
         '  0: "ship"'
     """
-    numbers = {name: number for number, name in enumerate(classes)}
+    indices = {name: index for index, name in enumerate(classes)}
     (folder / "labels").mkdir()
     for image in images:
         assert image.size is not None
@@ -65,10 +65,10 @@ def write(images: Sequence[ImageLabels], classes: Sequence[str], folder: Path) -
         lines = []
         for row, (name, polygon) in enumerate(zip(image.classes, normalized.tolist())):
             score = "" if image.scores is None else f" {float(image.scores[row])!r}"
-            lines.append(f"{numbers[name]} {' '.join(map(repr, polygon))}{score}\n")
+            lines.append(f"{indices[name]} {' '.join(map(repr, polygon))}{score}\n")
         write_bytes(folder / "labels" / f"{image.image_id}.txt", "".join(lines).encode())
-    listed = "".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for name, number in numbers.items())
-    write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{listed}".encode())
+    names = "".join(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n" for name, index in indices.items())
+    write_bytes(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}".encode())
 
 
 def clip_to_image(image: ImageLabels) -> np.ndarray:
@@ -110,7 +110,7 @@ def _read_file(path: Path, names: Sequence[str] | None, options: ReadOptions) ->
 
 
 def _other_yolo(num_fields: int) -> str:
-    """Return which other format of YOLO has lines of so many fields, or an empty text."""
+    """Return which other YOLO format has lines with this number of fields, or an empty text."""
     if num_fields == 5:
         return " (this looks like YOLO with horizontal boxes)"
     return " (this looks like YOLO segmentation)" if num_fields >= 7 and num_fields % 2 else ""

@@ -22,7 +22,7 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
         tensors: Arguments of the operation.
 
     Returns:
-        ``torch`` or ``triton``, or ``requested`` itself.
+        ``requested``, or the default: ``torch`` or ``triton``.
 
     Raises:
         ValueError: ``triton`` was requested and cannot run on the device, or the environment variable is invalid.
@@ -35,8 +35,8 @@ def select_backend(requested: str | None, *tensors: Tensor) -> str:
     """
     device = tensors[0].device.type
     if requested is None:
-        same = all(tensor.device == tensors[0].device for tensor in tensors)
-        return default_backend(device) if same else "torch"  # torch raises the error about mixed devices
+        same_device = all(tensor.device == tensors[0].device for tensor in tensors)
+        return default_backend(device) if same_device else "torch"  # torch raises the error about mixed devices
     if requested == "triton" and (reason := unavailable_reason(device)):
         raise ValueError(f"backend 'triton' cannot run on {device}: {reason}")
     return requested
@@ -87,11 +87,14 @@ def unavailable_reason(device: str) -> str:
         return "" if is_interpreted() else "it needs a GPU (TRITON_INTERPRET=1 interprets it, slowly)"
     if device != "cuda":
         return "it needs a CUDA device"
-    return _trial()
+    return _try_kernel()
 
 
-def _trial() -> str:
-    """Run a kernel: unsupported GPUs and missing C compilers show up only when triton compiles."""
+def _try_kernel() -> str:
+    """Compile and run one kernel on CUDA, and return its error or an empty string.
+
+    Unsupported GPUs and missing C compilers show up only when triton compiles.
+    """
     try:
         from rotated_atss.ops.kernels.iou_kernels import aligned_overlap
 

@@ -73,7 +73,7 @@ def in_size_range(
         boxes: (N, 5) or (N, 4).
         low: Lower limit in pixels, or None.
         high: Upper limit in pixels, or None.
-        scale_xy: Factors from the boxes' pixels to those of the limits, horizontally and vertically.
+        scale_xy: Factors that convert the boxes' pixels to the pixels of the limits, horizontally and vertically.
 
     Returns:
         (N,) bool.
@@ -127,18 +127,18 @@ def merge_by_voting(
     score-weighted mean, with the highest score. The remaining boxes are grouped in the same way.
 
     ``soft_score`` follows the multi-scale test of the official ATSS repository (sfzhang15/ATSS, ``bbox_aug_vote.py``):
-    the other boxes of a group are kept unchanged, with score ``score * (1 - IoU with the best box)``, if that is at
-    least ``soft_score``.
+    the other boxes of a group keep their coordinates and get the score ``score * (1 - IoU with the best box)``. Those
+    whose new score is below ``soft_score`` are removed.
 
     Args:
         boxes: (N, 5) or (N, 4). Oriented boxes are averaged in the representation closest to the group's best box.
         scores: (N,), not negative. Equal scores rank in input order, NaN ranks last.
         labels: (N,) integers. Boxes of different classes are never grouped.
         iou_threshold: Minimum IoU with the best box of the group (inclusive).
-        soft_score: Minimum score of the softly suppressed boxes. None removes them.
+        soft_score: Minimum new score of the other boxes of a group. None removes all of them.
 
     Returns:
-        Boxes, scores and labels in descending order of score. Boxes without a group are returned bit for bit.
+        Boxes, scores and labels in descending order of score. A box that overlaps no other is returned bit for bit.
 
     Example:
         >>> import torch
@@ -149,54 +149,69 @@ def merge_by_voting(
     """
     order = rank_by_score(scores)
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    lead, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
-    is_lead = lead == torch.arange(len(lead), device=lead.device)
-    merged = [_group_means(boxes, scores, lead)[is_lead]], [scores[is_lead]], [labels[is_lead]]
+    best, iou = _groups(_as_oriented(boxes), labels, iou_threshold)
+    is_best = best == torch.arange(len(best), device=best.device)
+    merged = [_group_means(boxes, scores, best)[is_best]], [scores[is_best]], [labels[is_best]]
     if soft_score is not None:
-        soft = scores * (1 - iou.to(scores.dtype))
-        is_soft = ~is_lead & (soft >= soft_score)
-        for parts, values in zip(merged, (boxes, soft, labels)):
-            parts.append(values[is_soft])
+        soft_scores = scores * (1 - iou.to(scores.dtype))
+        is_kept = ~is_best & (soft_scores >= soft_score)
+        for parts, values in zip(merged, (boxes, soft_scores, labels)):
+            parts.append(values[is_kept])
     boxes, scores, labels = (torch.cat(parts) for parts in merged)
     order = rank_by_score(scores)
     return boxes[order], scores[order], labels[order]
 
 
 def _groups(boxes: Tensor, labels: Tensor, iou_threshold: float) -> tuple[Tensor, Tensor]:
-    """Group boxes (N, 5) in descending order of score.
+    """Group the boxes for voting.
+
+    Args:
+        boxes: (N, 5) in descending order of score.
+        labels: (N,).
+        iou_threshold: Minimum IoU with the best box of the group (inclusive).
 
     Returns:
-        lead: (N,) index of the best box of each box's group.
-        iou: (N,) IoU with that box; 1 for the best box itself.
+        best: (N,) index of the best box of each box's group.
+        iou: (N,) IoU of each box with the best box of its group; 1 for the best box itself.
     """
-    lead = torch.arange(len(boxes), device=boxes.device)
+    best = torch.arange(len(boxes), device=boxes.device)
     iou = boxes.new_ones(len(boxes))
     if len(boxes) < 2:
-        return lead, iou
-    exact = boxes.double()
-    # the search excludes its threshold, grouping includes it
-    suppressors, suppressed = suppressing_pairs(exact, labels, max(iou_threshold - 1e-6, 0.0))
-    pair_iou = rotated_iou(exact[suppressors], exact[suppressed], aligned=True)
+        return best, iou
+    boxes64 = boxes.double()
+    # suppressing_pairs returns IoUs above its threshold; a group also includes an IoU equal to the threshold
+    suppressors, suppressed = suppressing_pairs(boxes64, labels, max(iou_threshold - 1e-6, 0.0))
+    pair_iou = rotated_iou(boxes64[suppressors], boxes64[suppressed], aligned=True)
     above = pair_iou >= iou_threshold
     suppressors, suppressed, pair_iou = suppressors[above], suppressed[above], pair_iou[above]
-    kept = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]
-    lead = lead.scatter_reduce(0, suppressed[kept], suppressors[kept], "amin")
-    chosen = lead[suppressed] == suppressors
-    iou[suppressed[chosen]] = pair_iou[chosen].to(boxes.dtype)
-    return lead, iou
+    has_kept_suppressor = greedy_mask(len(boxes), suppressors, suppressed)[suppressors]  # per pair
+    # a suppressed box joins the group of the highest-scoring kept box that suppresses it
+    best = best.scatter_reduce(0, suppressed[has_kept_suppressor], suppressors[has_kept_suppressor], "amin")
+    with_best = best[suppressed] == suppressors
+    iou[suppressed[with_best]] = pair_iou[with_best].to(boxes.dtype)
+    return best, iou
 
 
-def _group_means(boxes: Tensor, scores: Tensor, lead: Tensor) -> Tensor:
-    """Compute the score-weighted mean of each group at its best box (N, 4 or 5); single boxes stay bit for bit."""
+def _group_means(boxes: Tensor, scores: Tensor, best: Tensor) -> Tensor:
+    """Replace the best box of each group by the score-weighted mean of the group.
+
+    Args:
+        boxes: (N, 4 or 5).
+        scores: (N,).
+        best: (N,) index of the best box of each box's group.
+
+    Returns:
+        (N, 4 or 5). The other rows, and groups of one box, stay bit for bit.
+    """
     weight = scores.double().nan_to_num(nan=0.0).clamp(min=1e-12)
-    members = torch.nonzero(lead != torch.arange(len(lead), device=lead.device)).squeeze(1)
-    lead = lead[members]
-    lead_boxes, member_boxes = boxes[lead].double(), boxes[members].double()
+    members = torch.nonzero(best != torch.arange(len(best), device=best.device)).squeeze(1)
+    best = best[members]
+    best_boxes, member_boxes = boxes[best].double(), boxes[members].double()
     if _is_oriented(boxes):
-        member_boxes = _nearest_representation(member_boxes, lead_boxes)
+        member_boxes = _nearest_representation(member_boxes, best_boxes)
     shift = boxes.new_zeros(boxes.shape, dtype=torch.float64)
-    shift.index_add_(0, lead, (member_boxes - lead_boxes) * weight[members, None])
-    total = weight.index_add(0, lead, weight[members])
+    shift.index_add_(0, best, (member_boxes - best_boxes) * weight[members, None])
+    total = weight.index_add(0, best, weight[members])
     return (boxes.double() + shift / total[:, None]).to(boxes.dtype)
 
 
@@ -207,7 +222,7 @@ def _nearest_representation(boxes: Tensor, targets: Tensor) -> Tensor:
     one whose corners are nearest to the target's corners is returned, with an angle within pi of the target's.
     """
     corners, target_corners = obb_to_corners(boxes), obb_to_corners(targets)
-    # a further quarter turn makes the second corner the first
+    # each quarter turn of the representation makes the next corner the first
     distance = torch.stack([(corners.roll(-turn, 1) - target_corners).square().sum((1, 2)) for turn in range(4)])
     turn = distance.argmin(0)
     swap = turn % 2 == 1

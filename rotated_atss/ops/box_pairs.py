@@ -1,8 +1,9 @@
-"""Broad phase of rotated NMS: pairs of boxes of one class whose horizontal boxes overlap. CPU and CUDA tensors.
+"""Broad phase of rotated NMS: a fast search for the pairs of one class whose horizontal boxes overlap, on CPU or CUDA.
 
 The search is a sweep along x inside horizontal strips. :mod:`rotated_atss.ops.polygon_pairs` is the counterpart for
-NumPy arrays. There are two because the DOTA modules never load torch, whereas CUDA tensors have to stay on the device,
-and because the sweep without strips is slower for crowded scenes of one class (20,000 boxes: 47 instead of 40 ms).
+NumPy arrays. One search cannot replace the other: the DOTA modules never load torch, and CUDA tensors have to stay on
+the device. The other search has no strips, which is slower for crowded scenes of one class (20,000 boxes: 47 instead of
+40 ms).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from rotated_atss.ops.ragged import expand_ranges
 
 _PAIRS_PER_CHUNK = {"cpu": 1 << 18}  # the temporaries of a chunk stay in the cache
-_MIN_BOXES_PER_STRIP = 128  # per class; comparing fewer is faster than sorting them
+_MIN_BOXES_PER_STRIP = 128  # per class; fewer boxes are compared faster than sorted into strips
 
 
 def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -45,36 +46,38 @@ def overlapping_hbb_pairs(hbbs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor
     cells, box, strip, first_strip = _strips(hbbs[by_left].double(), labels[by_left])
     order = cells.argsort(stable=True)  # by class and strip, then by left side
     cells, box, strip = cells[order], box[order], strip[order]
-    first_strip, sweep = first_strip[box], by_left[box]
-    left, right = hbbs[sweep, 0].double(), hbbs[sweep, 2].double()
-    # one axis for all cells, with offsets that keep the cells apart; it only selects candidates
+    first_strip, box = first_strip[box], by_left[box]
+    left, right = hbbs[box, 0].double(), hbbs[box, 2].double()
+    # all cells lie side by side on one axis; rounding of the offsets is harmless, because the sweep only selects
+    # candidates
     base = cells.double() * (right.amax() - left.amin() + 1) - left.amin()
     stops = torch.searchsorted((base + left).contiguous(), (base + right).contiguous(), right=True)
-    starts = torch.arange(1, len(sweep) + 1, device=sweep.device)
-    low, high = hbbs[sweep, 1], hbbs[sweep, 3]
+    starts = torch.arange(1, len(box) + 1, device=box.device)
+    low, high = hbbs[box, 1], hbbs[box, 3]
     for i, j in expand_ranges(starts, stops, _PAIRS_PER_CHUNK.get(hbbs.device.type, 1 << 22)):
         near = torch.nonzero((low[i] <= high[j]) & (low[j] <= high[i])).squeeze(1)
         i, j = i[near], j[near]
-        # a pair that shares several strips counts in the first; a rounded offset can reach into the next cell
-        overlaps = (strip[i] == strip[j]) & (strip[i] == torch.maximum(first_strip[i], first_strip[j]))
-        overlaps &= labels[sweep[i]] == labels[sweep[j]]
-        yield sweep[i[overlaps]], sweep[j[overlaps]]
+        # strips and labels are compared, because a rounded offset can reach into the next cell
+        overlaps = (strip[i] == strip[j]) & (labels[box[i]] == labels[box[j]])
+        overlaps &= strip[i] == torch.maximum(first_strip[i], first_strip[j])  # once, in the first strip they share
+        yield box[i[overlaps]], box[j[overlaps]]
 
 
 def _strips(hbbs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Put every box into each horizontal strip that it touches.
+    """List each box once for every horizontal strip that it touches.
 
-    Strips are as high as the average box, so that a box touches two on average. Few boxes share one strip.
+    Strips are at least as high as the average box, so that a box touches two on average. If there are few boxes, one
+    strip holds all of them.
 
     Args:
         hbbs: (N, 4) finite.
         labels: (N,).
 
     Returns:
-        cells: (M,) index of the (class, strip) pair of each entry.
-        box: (M,) index of the box, in ascending order.
-        strip: (M,) index of the strip.
-        first_strip: (N,) first strip of each box.
+        cells: (M,) index of the cell of each entry. A cell is one strip of one class.
+        box: (M,) index of each entry's box, in ascending order.
+        strip: (M,) index of each entry's strip.
+        first_strip: (N,) index of the first strip that each box touches.
     """
     classes, group = torch.unique(labels, return_inverse=True)
     if len(hbbs) < 2 * _MIN_BOXES_PER_STRIP * len(classes):

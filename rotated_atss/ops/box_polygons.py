@@ -38,7 +38,7 @@ def box_polygons(boxes: Any) -> np.ndarray:
     """Return the corners (N, 8) of horizontal boxes (N, 4) or oriented boxes (N, 5), in float64.
 
     Args:
-        boxes: An array, a tensor in host memory or a list; no boxes can have any shape.
+        boxes: An array, a tensor in host memory or a list. An empty one can have any shape.
 
     Example:
         >>> box_polygons([[1, 2, 11, 8]]).tolist(), box_polygons([]).shape

@@ -211,9 +211,10 @@ def scale_obb(boxes: Tensor, scale_xy: tuple[float, float], angle_version: str |
 
 
 def rescale_inclusive_boxes(boxes: Tensor, scale_factor: tuple[float, float]) -> Tensor:
-    """Scale boxes to the original image as the official code scales inclusive pixel coordinates.
+    """Scale boxes to the original image as the official ATSS repository does.
 
-    The indices of the first and the last pixel are divided by the scale; the last pixel belongs to the box.
+    That code stores the indices of a box's first and last pixel and divides both by the scale. Its box includes the
+    last pixel, so ``x2`` and ``y2`` are one pixel more than the index.
 
     Args:
         boxes: (N, 4) ``x1, y1, x2, y2`` in the network input.

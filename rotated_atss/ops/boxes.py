@@ -32,7 +32,7 @@ from rotated_atss.ops.float64_on_cpu import float64_on_cpu
 ANGLE_VERSIONS = ("oc", "le90", "le135")
 RECT_CHOICES = ("edge", "cv2")
 HALF_PI = math.pi / 2
-LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle
+LONG_EDGE_START = {"le90": -HALF_PI, "le135": -math.pi / 4}  # smallest angle of the versions with w >= h
 
 
 def check_angle_version(angle_version: str) -> str:
@@ -53,7 +53,10 @@ def check_angle_version(angle_version: str) -> str:
 
 @cache
 def _angle_limits(start: float, end: float, dtype: torch.dtype, closed: str) -> tuple[float, float]:
-    """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers."""
+    """Return the smallest and the largest number of ``dtype`` inside a half-open range of real numbers.
+
+    ``closed`` is the end that belongs to the range, ``left`` or ``right``.
+    """
     scalar = np.float64 if dtype == torch.float64 else np.float32
     low, high = scalar(start), scalar(end)
     if float(low) < start or (closed == "right" and float(low) <= start):
@@ -80,8 +83,8 @@ def normalize_obb(boxes: Tensor, angle_version: str) -> Tensor:
         angle_version: One of :data:`ANGLE_VERSIONS`.
 
     Returns:
-        (..., 5). Boxes that already obey the angle version are returned bit for bit. Squares keep their axes in the
-        long-edge angle versions.
+        (..., 5). Boxes that already obey the angle version are returned bit for bit. ``le90`` and ``le135`` do not
+        swap the sides of a square.
 
     Raises:
         ValueError: The angle version is unknown.
@@ -206,10 +209,11 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     Args:
         polys: (..., 8) pixels, in either order, convex or not.
         angle_version: Angle version of the result.
-        rect: Rectangle among several of equal area, which about one DOTA label in twenty has: ``edge``, along the
-            first edge that gives one (areas within 1e-9 are equal), so that a rectangle keeps the direction of its
-            annotation; or ``cv2``, the one that ``cv2.minAreaRect`` returns on float32, as mmrotate uses it. Its
-            choice depends on rounding and on the version of OpenCV. One call per polygon on the CPU.
+        rect: Which rectangle to return if several have the minimum area, as for about one DOTA label in twenty.
+            ``edge``: the one along the first such edge (areas within 1e-9 are equal), so that a rectangle keeps the
+            direction of its annotation. ``cv2``: the one that ``cv2.minAreaRect`` returns for float32 corners, which
+            mmrotate uses; it depends on rounding and on the version of OpenCV, and takes one call per polygon on the
+            CPU.
 
     Returns:
         (..., 5) in the dtype of ``polys`` (half precision as float32). Coinciding points give a box of zero size.
@@ -229,7 +233,7 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     points = polys.double().unflatten(-1, (4, 2))
     center = points.mean(-2, keepdim=True)
     points = points - center
-    first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)
+    first, second = (0, 1, 2, 3, 0, 1), (1, 2, 3, 0, 2, 3)  # corners of the six lines: four sides, two diagonals
     edges = points[..., second, :] - points[..., first, :]  # (..., 6, 2)
     lengths = edges.norm(dim=-1, keepdim=True)
     axis = torch.where(lengths > 0, edges / lengths.clamp(min=1e-300), edges.new_tensor((1.0, 0.0)))
@@ -238,10 +242,10 @@ def poly_to_obb(polys: Tensor, angle_version: str = "le90", *, rect: str = "edge
     across = (points.unsqueeze(-3) * normal.unsqueeze(-2)).sum(-1)
     along_low, along_high, across_low, across_high = along.amin(-1), along.amax(-1), across.amin(-1), across.amax(-1)
     areas = (along_high - along_low) * (across_high - across_low)
-    # two equal points define no direction; without this their area could be the smallest for a degenerate polygon
+    # two equal points define no direction, so their line must not be chosen
     areas = torch.where(lengths.squeeze(-1) > 0, areas, torch.full_like(areas, math.inf))
-    close = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
-    best = close.to(torch.uint8).argmax(-1, keepdim=True)
+    is_minimum = areas <= areas.amin(-1, keepdim=True) * (1 + 1e-9) + 1e-12
+    best = is_minimum.to(torch.uint8).argmax(-1, keepdim=True)  # the first of equal areas
 
     def pick(values: Tensor) -> Tensor:
         return values.gather(-1, best).squeeze(-1)

@@ -1,4 +1,7 @@
-"""Candidates of a batch, ranked per level and suppressed per class, without loops over images or levels."""
+"""Selection of the detections of a batch: candidates before NMS, then class-wise NMS.
+
+All images and levels are handled at once, without loops.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,11 @@ class PriorPairs:
 class Candidates(PriorPairs):
     """Scored (prior, class) pairs of a batch, sorted by image, level and descending score."""
 
-    labels: Tensor  # (N,) int64
-    scores: Tensor  # (N,)
+    labels: Tensor  # (P,) int64
+    scores: Tensor  # (P,)
 
     def take(self, rows: Tensor) -> Candidates:
-        """Select rows by index."""
+        """Select candidates by index."""
         return Candidates(self.image_index[rows], self.prior_index[rows], self.labels[rows], self.scores[rows])
 
 
@@ -44,14 +47,14 @@ def best_candidates(
     """Select the highest-scoring (prior, class) pairs of each level of each image.
 
     Args:
-        scores: (B, A, C), level after level.
+        scores: (B, A, C) of B images, A priors and C classes. The priors are sorted by level.
         level_sizes: Number of priors per level.
         score_thr: Pairs need a score above this value.
-        nms_pre: Number of pairs kept per level; all if not positive.
-        ranking: (B, A, C) scores that rank the pairs above the threshold, instead of ``scores``.
+        nms_pre: Maximum number of pairs kept per level and image; all if not positive.
+        ranking: (B, A, C) scores that rank the pairs above the threshold. None ranks them by ``scores``.
 
     Returns:
-        The candidates, with the scores that rank them. Equal scores keep the order of the priors.
+        The candidates, with the scores by which they were ranked. Equal scores keep the order of the priors.
 
     Example:
         >>> import torch
@@ -62,12 +65,12 @@ def best_candidates(
         ([0, 1, 2], [0, 1, 0])
     """
     num_classes = scores.shape[2]
-    pair = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of three dimensions
-    score = (scores if ranking is None else ranking).flatten()[pair]
-    label, row = pair % num_classes, pair.div(num_classes, rounding_mode="floor")
+    flat_index = torch.nonzero((scores > score_thr).flatten()).squeeze(1)  # twice as fast as nonzero of (B, A, C)
+    score = (scores if ranking is None else ranking).flatten()[flat_index]
+    label, row = flat_index % num_classes, flat_index.div(num_classes, rounding_mode="floor")  # row of (B * A, C)
     image_index, prior_index = row.div(scores.shape[1], rounding_mode="floor"), row % scores.shape[1]
     level_ends = torch.tensor(level_sizes, device=scores.device).cumsum(0)
-    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)
+    group = image_index * len(level_sizes) + torch.searchsorted(level_ends, prior_index, right=True)  # image, level
     by_score = score.argsort(descending=True, stable=True)
     order = by_score[group[by_score].argsort(stable=True)]
     if nms_pre > 0:
@@ -100,13 +103,13 @@ def suppress_candidates(
 
     Args:
         boxes: (N, 5) boxes of the candidates.
-        candidates: Their images, labels and scores.
-        num_classes: C.
+        candidates: Images, labels and scores of the candidates.
+        num_classes: Number of classes.
         iou_threshold: Boxes whose IoU with a higher-scoring kept box exceeds this value are suppressed.
-        max_per_image: Number of detections kept per image.
+        max_per_image: Maximum number of detections kept per image.
 
     Returns:
-        (K,) int64 rows of the kept candidates, by image and descending score.
+        (K,) int64 indices of the kept candidates, sorted by image and descending score.
 
     Example:
         >>> import torch
@@ -123,11 +126,11 @@ def suppress_candidates(
 
 
 def image_slices(image_index: Tensor, num_images: int) -> list[slice]:
-    """Return the rows of each image.
+    """Return the range of elements of each image.
 
     Args:
         image_index: (N,) sorted image indices.
-        num_images: B.
+        num_images: Number of images.
 
     Example:
         >>> import torch

@@ -13,6 +13,8 @@ FRAMES = ("hbb", "obb")
 def centerness(points: Tensor, boxes: Tensor, frame: str = "hbb") -> Tensor:
     """Compute the centerness ``sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))`` of points in oriented boxes.
 
+    ``l``, ``t``, ``r`` and ``b`` are the distances of the point from the left, top, right and bottom side of a box.
+
     Args:
         points: (..., 2) in pixels.
         boxes: (..., 5).

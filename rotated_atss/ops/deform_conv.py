@@ -1,4 +1,4 @@
-"""Deformable convolution in torch's own operators, for exported graphs: runtimes seldom have a kernel for it."""
+"""Deformable convolution built from standard operators: few runtimes of exported graphs have a kernel for it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def deform_conv2d_by_sampling(
 ) -> Tensor:
     """Compute a modulated deformable convolution by bilinear sampling and a 1x1 convolution.
 
-    The result is that of ``torchvision.ops.deform_conv2d``, with kernel-size times the memory of the features.
+    The result is that of ``torchvision.ops.deform_conv2d``. The sampled features take K times the memory of the
+    features, where K is the number of kernel cells (9 for a 3x3 kernel).
 
     Args:
         features: (B, C, H, W).
-        offset: (B, 2 * D * K, H', W'), (dy, dx) per kernel cell for each of D groups of channels; K is the number of
-            kernel cells.
-        mask: (B, D * K, H', W'), factor per kernel cell.
+        offset: (B, 2 * D * K, H', W'), (dy, dx) in cells per kernel cell, for each of D groups of channels.
+        mask: (B, D * K, H', W'), factor of the sampled value per kernel cell.
         weight: (O, C / groups, kernel height, kernel width).
         bias: (O,).
         stride: Step of the kernel, cells.
@@ -52,13 +52,14 @@ def deform_conv2d_by_sampling(
     num_offset_groups = mask.shape[1] // cells
     offset = offset.view(batch * num_offset_groups, cells, 2, out_height, out_width)
 
-    def steps(count: int) -> Tensor:
+    def arange(count: int) -> Tensor:
         return torch.arange(count, device=features.device, dtype=offset.dtype)
 
-    kernel_y = (steps(kernel_height) * dilation).repeat_interleave(kernel_width).view(-1, 1, 1)
-    kernel_x = (steps(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
-    y = offset[:, :, 0] + kernel_y + (steps(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
-    x = offset[:, :, 1] + kernel_x + steps(out_width) * stride - padding
+    kernel_y = (arange(kernel_height) * dilation).repeat_interleave(kernel_width).view(-1, 1, 1)
+    kernel_x = (arange(kernel_width) * dilation).repeat(kernel_height).view(-1, 1, 1)
+    y = offset[:, :, 0] + kernel_y + (arange(out_height) * stride - padding).view(-1, 1)  # (B * D, K, H', W')
+    x = offset[:, :, 1] + kernel_x + arange(out_width) * stride - padding
+    # grid_sample expects coordinates from -1 to 1 between the outer edges of the map
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), -1)
     sampled = F.grid_sample(
         features.reshape(batch * num_offset_groups, channels // num_offset_groups, height, width),

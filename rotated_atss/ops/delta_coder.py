@@ -1,7 +1,7 @@
 """Box deltas ``(dx, dy, dw, dh, dangle)`` between priors and oriented boxes.
 
-The parametrization is that of rotated detectors on DOTA (Ding et al., arXiv 1812.00155, equation 1, for the projected
-center)::
+The parametrization is that of rotated detectors on DOTA, here of a box g relative to a prior p. With ``proj_xy``, the
+offset of the centers is projected onto the prior's axes (Ding et al., arXiv 1812.00155, equation 1)::
 
     dx = (gx - px) / pw      dy = (gy - py) / ph
     dw = log(gw / pw)        dh = log(gh / ph)

@@ -28,7 +28,7 @@ def encode_distances(
 
     Args:
         priors: (..., 5), or (..., 4) ``x1, y1, x2, y2``, with positive sizes.
-        boxes: As ``priors``.
+        boxes: (..., 5) or (..., 4), the same format as ``priors``.
         angle_version: Angle version in which oriented boxes are regressed. None for horizontal boxes.
         edge_swap: Treat the side of the box that is closer in angle to the prior's width as the width.
         anchor_scale: Side of a prior over the unit of the distances.
@@ -54,7 +54,8 @@ def encode_distances(
         swapped_angle = wrap_angle(d_angle + HALF_PI, angle_version)
         swap = d_angle.abs() >= swapped_angle.abs()
         w, h, d_angle = torch.where(swap, h, w), torch.where(swap, w, h), torch.where(swap, swapped_angle, d_angle)
-    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))  # of the prior's center in the box's frame
+    # position of the prior's center in the box's frame
+    offset = _rotate((priors - boxes)[..., :2], -(priors[..., 4] + d_angle))
     half, unit = torch.stack((w, h), -1) / 2, priors[..., 2:4] / anchor_scale
     distances = torch.cat((half + offset, half - offset), -1) / torch.cat((unit, unit), -1)
     return torch.cat((distances, d_angle[..., None]), -1)
@@ -67,13 +68,13 @@ def decode_distances(
 
     Args:
         priors: (..., 5) or (..., 4).
-        distances: As ``priors``. Half precision is decoded in float32. Opposite distances with a negative sum give a
-            box of zero size.
+        distances: (..., 5) or (..., 4), as returned by :func:`encode_distances`. Half precision is decoded in float32.
+            A side is 0 where the sum of the two opposite distances is negative.
         angle_version: Angle version of the result. None for horizontal boxes.
         anchor_scale: As in :func:`encode_distances`.
 
     Returns:
-        As ``priors``, in float32 or float64.
+        Boxes in the format of ``priors``, in float32 or float64.
 
     Example:
         >>> import torch
@@ -89,7 +90,7 @@ def decode_distances(
     else:
         center, unit = priors[..., :2], priors[..., 2:4] / anchor_scale
     size = ((left_top + right_bottom) * unit).clamp(min=0)
-    shift = (right_bottom - left_top) * unit / 2  # of the box's center in its own frame
+    shift = (right_bottom - left_top) * unit / 2  # from the prior's center to the box's center, in the box's frame
     if angle_version is None:
         return torch.cat((center + shift - size / 2, center + shift + size / 2), -1)
     angle = priors[..., 4] + distances[..., 4]

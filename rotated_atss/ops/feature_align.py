@@ -1,4 +1,4 @@
-"""Feature alignment of R3Det's refinement: features sampled at the boxes that were predicted from them."""
+"""Feature alignment of R3Det's refinement: each cell gets the features at the center of the box predicted there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
 
     Args:
         features: (B, C, H, W).
-        points: (B, P, 2) ``x, y`` in cells; cell (0, 0) has its value at (0, 0).
+        points: (B, P, 2) ``x, y`` in cells; (0, 0) is the center of the first cell.
 
     Returns:
         (B, C, P). Points up to one cell outside the map read its border, points further outside read 0.
@@ -60,7 +60,7 @@ def align_features(features: Tensor, boxes: Tensor, stride: float, *, transposed
         >>> import torch
         >>> from rotated_atss.ops import align_features
         >>> features = torch.arange(4.0).view(1, 1, 2, 2)
-        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # every box is centerd on cell (1, 0)
+        >>> boxes = torch.tensor([8.0, 0.0, 30.0, 10.0, 0.5]).expand(1, 4, 5)  # every box is centered on cell (1, 0)
         >>> align_features(features, boxes, stride=8)
         tensor([[[[1., 2.],
                   [3., 4.]]]])

@@ -1,7 +1,7 @@
 """Greedy suppression, given the pairs of boxes whose overlap exceeds the threshold.
 
-Rotated NMS, polygon NMS and box voting share it. Boxes are numbered by rank, best first, and pair p means that box
-``suppressors[p]`` suppresses the lower-ranked box ``suppressed[p]`` if it is kept itself.
+Rotated NMS, polygon NMS and box voting use it. Boxes are numbered by rank, best first. Pair p means that box
+``suppressors[p]``, if it is kept, suppresses the lower-ranked box ``suppressed[p]``.
 
 Deciding box by box takes one step per box. A round decides many boxes at once: undecided boxes without an undecided
 suppressor are kept, and the boxes they suppress are removed. A few rounds decide nearly all boxes. The rest are long
@@ -14,7 +14,7 @@ import numpy as np
 
 from rotated_atss.ops.ragged import Array
 
-MAX_ROUNDS = 64  # the rest is long chains, for which a scan is faster
+MAX_ROUNDS = 64  # after these, mostly long chains remain, for which a scan is faster
 
 
 def greedy_keep(count: int, suppressors: np.ndarray, suppressed: np.ndarray) -> np.ndarray:
@@ -53,9 +53,9 @@ def decide_in_rounds(
 
     Returns:
         kept: (N,) bool, boxes that are kept.
-        undecided: (N,) bool, boxes not yet decided. They are kept if no pairs are left.
-        suppressors: Pairs left between undecided boxes.
-        suppressed: Pairs left between undecided boxes.
+        undecided: (N,) bool, boxes not yet decided. If no pairs remain, all of them are kept.
+        suppressors: Suppressing boxes of the remaining pairs of undecided boxes.
+        suppressed: Suppressed boxes of these pairs.
 
     Example:
         >>> import torch
@@ -65,7 +65,7 @@ def decide_in_rounds(
         >>> kept.tolist(), undecided.tolist()
         ([True, False, False, False], [False, False, True, True])
     """
-    kept = undecided & False
+    kept = undecided & False  # all False, for arrays and tensors alike
     for _ in range(max_rounds):
         if not len(suppressors):
             break
@@ -81,7 +81,7 @@ def decide_in_rounds(
 
 
 def _scan(undecided: np.ndarray, suppressors: np.ndarray, suppressed: np.ndarray) -> None:
-    """Clear in ``undecided``, in order of rank, the boxes that each remaining box suppresses."""
+    """Decide the remaining boxes one by one, in order of rank: ``undecided`` becomes False for suppressed boxes."""
     order = np.argsort(suppressors, kind="stable")
     suppressors, suppressed = suppressors[order], suppressed[order]
     ranks, starts = np.unique(suppressors, return_index=True)

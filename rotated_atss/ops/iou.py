@@ -23,11 +23,11 @@ Columns = Sequence[Tensor]  # cx, cy, w, h, angle
 
 MODES = ("iou", "iof")
 
-# On the CPU 4 x 8000 elements fit into the cache of a core and stay below the size at which torch starts its threads.
-# Here threads cost more than they save, a hundred times more on a machine with busy data loading workers.
+# On the CPU, the four edges of 8000 pairs fit into the cache of a core and stay below the size at which torch starts
+# threads. Threads cost more than they save here, a hundred times more on a machine with busy data loading workers.
 _PAIRS_PER_CHUNK = {"cpu": 8000, "cuda": 1 << 20}
 _CIRCLE_PAIRS_PER_CHUNK = 1 << 20
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # two threads compute ten times as many pairs a quarter faster
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 20  # at ten times as many pairs, two threads are a quarter faster than one
 
 
 def rotated_iou(
@@ -150,11 +150,12 @@ def _edge_integrals(mx: Tensor, my: Tensor, ex: Tensor, ey: Tensor, a: Tensor, b
     Midpoints ``mx, my`` are (2, 2, N), half edges ``ex, ey`` (2, 1, N), half sides ``a, b`` of the frame's box (N,).
     """
     one = torch.ones((), dtype=mx.dtype, device=mx.device)
-    inverse = 1 / torch.where(ex == 0, one, ex)  # a vertical edge contributes 0 because of ex below
-    middle, reach = -mx * inverse, a * inverse.abs()
+    negligible = torch.finfo(mx.dtype).tiny ** 0.5  # products with the inverse of a smaller number may overflow
+    inverse = 1 / torch.where(ex.abs() < negligible, one, ex)  # a vertical edge contributes 0 because of ex below
+    middle, reach = -mx * inverse, a * inverse.abs()  # |x| <= a for t in middle +- reach
     t0, t1 = (middle - reach).clamp(-1, 1), (middle + reach).clamp(-1, 1)
-    inverse = 1 / torch.where(ey == 0, one, ey)  # a horizontal edge has no breakpoints
-    middle, reach = -my * inverse, b * inverse.abs()
+    inverse = 1 / torch.where(ey.abs() < negligible, one, ey)  # a horizontal edge has no breakpoints
+    middle, reach = -my * inverse, b * inverse.abs()  # |y| <= b for t in middle +- reach
     s0, s1 = (middle - reach).clamp(t0, t1), (middle + reach).clamp(t0, t1)
 
     # the clamped y is constant before s0 and after s1 and linear between: each end value extends to the midpoint
@@ -190,8 +191,8 @@ def overlap_of_columns(boxes1: Columns, boxes2: Columns, mode: str = "iou", *, s
     (_, _, w1, h1, _), (_, _, w2, h2, _) = boxes1, boxes2
     area1, area2 = w1 * h1, w2 * h2
     inter = torch.minimum(_intersection(boxes1, boxes2, screened), torch.minimum(area1, area2))
-    # the rounding error of the sum was measured as 1.1 eps times the first box's height times the longest side; smaller
-    # areas become 0, because disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it)
+    # Disjoint boxes must have an IoU of exactly 0 (NMS at threshold 0 relies on it), so areas within the rounding error
+    # become 0. It was measured as 1.1 eps times the first box's height times the longest side.
     longest = torch.maximum(w1, torch.maximum(w2, h2))
     significant = inter > longest * h1 * (2 * torch.finfo(inter.dtype).eps)
     has_area = torch.minimum(torch.minimum(w1, h1), torch.minimum(w2, h2)) > 0
@@ -209,15 +210,15 @@ def _aligned_in_chunks(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
 
 
 def _pairwise(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
-    """Compute all pairs: circumscribed circles reject most, the closed form is evaluated for the rest.
+    """Compute all pairs (N, M), evaluating the closed form only where the circumscribed circles overlap.
 
-    Memory is the result and one chunk.
+    The temporaries are bounded by the chunk size.
     """
     if not len(boxes1) or not len(boxes2):
         return boxes1.new_zeros((len(boxes1), len(boxes2)))
-    rows = max(1, _CIRCLE_PAIRS_PER_CHUNK // len(boxes2))
+    rows_per_chunk = max(1, _CIRCLE_PAIRS_PER_CHUNK // len(boxes2))
     parts = []
-    for part in boxes1.split(rows):
+    for part in boxes1.split(rows_per_chunk):
         i, j = _overlapping_circles(part.detach(), boxes2.detach())
         overlap = boxes1.new_zeros((len(part), len(boxes2)))
         parts.append(overlap.index_put((i, j), _aligned_in_chunks(part[i], boxes2[j], mode)) if len(i) else overlap)

@@ -47,8 +47,8 @@ def _fit(corners: np.ndarray) -> np.ndarray:
     across = y * ux[..., None] - x * uy[..., None]
     lows, highs = (along.min(-1), across.min(-1)), (along.max(-1), across.max(-1))
     areas = np.where(lengths > 0, (highs[0] - lows[0]) * (highs[1] - lows[1]), np.inf)
-    close = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12  # the first of equal areas
-    best = (np.arange(len(corners)), close.argmax(axis=1))
+    is_minimum = areas <= areas.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-12
+    best = (np.arange(len(corners)), is_minimum.argmax(axis=1))  # the first of equal areas
     (ux, uy, w, h) = (values[best] for values in (ux, uy, highs[0] - lows[0], highs[1] - lows[1]))
     mid_along, mid_across = ((low + high)[best] / 2 for low, high in zip(lows, highs))
     cx = center[:, 0, 0] + mid_along * ux - mid_across * uy

@@ -1,4 +1,7 @@
-"""Class-wise greedy non-maximum suppression of oriented boxes, without shifting coordinates by class."""
+"""Class-wise greedy non-maximum suppression of oriented boxes.
+
+Boxes of different classes are never compared. Coordinates are not shifted per class, which would cost precision.
+"""
 
 from __future__ import annotations
 

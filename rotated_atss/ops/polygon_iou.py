@@ -185,8 +185,8 @@ def _trapezoid_intersections(edges1: list[np.ndarray], edges2: list[np.ndarray])
     """Compute the signed areas (4, 4, n) under both edges of each pair.
 
     With d = y1 - y2, the lower line is y1 - max(d, 0). Over the common interval the mean of max(d, 0) is P^2 / 2S,
-    where P sums the positive parts of d at both ends and S the absolute values. This holds whether the lines cross or
-    not.
+    where P is the sum of max(d, 0) at both ends and S the sum of abs(d). This holds whether the lines cross or not.
+    The steps write into existing arrays to save allocations.
     """
     x_left1, x_right1, y_left1, slope1, sign1 = edges1
     x_left2, x_right2, y_left2, slope2, sign2 = edges2
@@ -197,24 +197,24 @@ def _trapezoid_intersections(edges1: list[np.ndarray], edges2: list[np.ndarray])
     y1 = left - x_left1
     y1 *= slope1
     y1 += y_left1
-    left -= x_left2
-    left *= slope2
-    left += y_left2
-    start = np.subtract(y1, left, out=left)  # d at the start of the interval
-    end = width * (slope1 - slope2)
+    y2 = np.subtract(left, x_left2, out=left)
+    y2 *= slope2
+    y2 += y_left2
+    start = np.subtract(y1, y2, out=y2)  # d at the start of the interval
+    end = width * (slope1 - slope2)  # d at its end
     end += start
-    positive = np.abs(start)
-    positive += np.abs(end)  # S
-    total = np.maximum(positive, np.finfo(np.float64).tiny)
-    positive += start
-    positive += end  # 2P
-    positive *= positive
-    positive /= total
-    positive *= 0.125
-    mean = width * slope1
-    mean *= 0.5
-    mean += y1
-    mean -= positive
-    mean *= width
-    mean *= sign1 * sign2
-    return mean
+    sum_abs = np.abs(start)
+    sum_abs += np.abs(end)  # S
+    divisor = np.maximum(sum_abs, np.finfo(np.float64).tiny)
+    twice_p = np.add(sum_abs, start, out=sum_abs)
+    twice_p += end  # 2P
+    mean_excess = np.square(twice_p, out=twice_p)
+    mean_excess /= divisor
+    mean_excess *= 0.125  # P^2 / 2S
+    area = width * slope1
+    area *= 0.5
+    area += y1  # mean of y1
+    area -= mean_excess  # mean of the lower line
+    area *= width
+    area *= sign1 * sign2
+    return area

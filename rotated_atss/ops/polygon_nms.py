@@ -9,9 +9,9 @@ from rotated_atss.ops.polygon_iou import polygon_areas, polygon_hbbs, polygon_io
 from rotated_atss.ops.polygon_pairs import iou_upper_bounds, iter_overlapping_pairs, iter_overlapping_pairs_between
 from rotated_atss.ops.ragged import chunk_bounds
 
-_BLOCK = 1024  # ranks per group that are compared with each other at once
-_BATCH_PAIRS = 1 << 24  # upper bound of the pairs in a batch of groups
-_MARGIN = 1.0 - 1e-9  # a bound this far below the threshold needs no exact IoU
+_BLOCK = 1024  # number of polygons per group that are compared with each other at once
+_BATCH_PAIRS = 1 << 24  # maximum number of pairs in a batch of groups
+_MARGIN = 1.0 - 1e-9  # if the upper bound of an IoU is below the threshold times this, the exact IoU is not needed
 
 
 def polygon_nms(
@@ -26,7 +26,8 @@ def polygon_nms(
         polygons: (N, 8) ``x1 y1 ... x4 y4``, any quadrilaterals. Zero-area polygons overlap nothing.
         scores: (N,). Equal scores rank in input order.
         iou_threshold: In [0, 1].
-        groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. None is one group.
+        groups: (N,) int. Polygons of different groups (images, classes) never suppress each other. With None, all
+            polygons form one group.
 
     Returns:
         (K,) int64 indices of the kept polygons in descending order of score.
@@ -78,38 +79,41 @@ class _Suppression:
     def run(self) -> np.ndarray:
         """Return the (N,) bool mask of kept rows.
 
-        Blocks of ranks are decided one after the other: first the block itself, then the later rows it suppresses.
+        A block holds 1024 consecutive ranks of every group. For each block, first suppression within the block is
+        decided, then the kept rows of the block suppress rows of later blocks.
         """
-        alive = np.ones(len(self.groups), dtype=bool)
+        kept = np.ones(len(self.groups), dtype=bool)
         rank = _rank_in_group(self.groups)
         for low in range(0, int(rank.max(initial=-1)) + 1, _BLOCK):
-            block = np.flatnonzero(alive & (rank >= low) & (rank < low + _BLOCK))
-            alive[block] = self._kept_within(block)
-            later = np.flatnonzero(alive & (rank >= low + _BLOCK))
+            block = np.flatnonzero(kept & (rank >= low) & (rank < low + _BLOCK))
+            kept[block] = self._kept_within(block)
+            later = np.flatnonzero(kept & (rank >= low + _BLOCK))
             if len(later):
-                alive[later] = ~self._suppressed_by(block[alive[block]], later)
-        return alive
+                kept[later] = ~self._suppressed_by(block[kept[block]], later)
+        return kept
 
     def _kept_within(self, rows: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``rows`` that survive suppression among themselves."""
-        pieces = []
+        chunks = []
         for first, second in iter_overlapping_pairs(self.hbbs[rows], self.groups[rows]):
-            above = self._above(rows[first], rows[second])
-            pieces.append((first[above].astype(np.int32), second[above].astype(np.int32)))
-        first, second = (np.concatenate(side) for side in zip(*pieces)) if pieces else (np.empty(0, np.int32),) * 2
-        return greedy_keep(len(rows), first, second)
+            above = self._exceeds_threshold(rows[first], rows[second])
+            chunks.append((first[above].astype(np.int32), second[above].astype(np.int32)))
+        if not chunks:
+            return np.ones(len(rows), dtype=bool)
+        suppressors, suppressed = (np.concatenate(indices) for indices in zip(*chunks))
+        return greedy_keep(len(rows), suppressors, suppressed)
 
     def _suppressed_by(self, kept: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the (n,) bool mask of ``later`` rows that a ``kept`` row suppresses."""
         suppressed = np.zeros(len(later), dtype=bool)
-        sides = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
-        for first, second in iter_overlapping_pairs_between(*sides):
+        boxes = (self.hbbs[kept], self.groups[kept], self.hbbs[later], self.groups[later])
+        for first, second in iter_overlapping_pairs_between(*boxes):
             open_pairs = ~suppressed[second]
             first, second = first[open_pairs], second[open_pairs]
-            suppressed[second[self._above(kept[first], later[second])]] = True
+            suppressed[second[self._exceeds_threshold(kept[first], later[second])]] = True
         return suppressed
 
-    def _above(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def _exceeds_threshold(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the (P,) bool mask of row pairs whose IoU exceeds the threshold."""
         bounds = iou_upper_bounds(self.hbbs[first], self.areas[first], self.hbbs[second], self.areas[second])
         above = bounds > self.threshold * _MARGIN

@@ -1,7 +1,7 @@
-"""Broad phase of polygon operations: pairs of polygons whose circumscribed horizontal boxes share area. NumPy only.
+"""Broad phase of polygon operations: a fast search for pairs whose circumscribed boxes share area. NumPy only.
 
-One sweep along the axis that separates the boxes better. :mod:`rotated_atss.ops.box_pairs` is the counterpart for torch
-tensors, with the reasons why there are two.
+The search is a sweep along x or y, whichever separates the boxes better. :mod:`rotated_atss.ops.box_pairs` is the
+counterpart for torch tensors; its docstring gives the reasons for two searches.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def iter_overlapping_pairs(hbbs: np.ndarray, groups: np.ndarray) -> Iterator[Pai
         >>> [(i.tolist(), j.tolist()) for i, j in iter_overlapping_pairs(hbbs, np.zeros(3, dtype=int))]
         [([0, 1], [2, 2])]
     """
-    side = _sorted_side(hbbs, groups, *_sweep_keys(hbbs, groups))
-    stops = np.searchsorted(side.low, side.high, side="right")
-    for rows, columns in expand_ranges(np.arange(1, len(hbbs) + 1), stops, _PAIRS_PER_CHUNK):
-        first, second = _overlapping(side, rows, side, columns)
+    boxes = _sort_boxes(hbbs, groups, *_sweep_keys(hbbs, groups))
+    stops = np.searchsorted(boxes.low, boxes.high, side="right")
+    for rows1, rows2 in expand_ranges(np.arange(1, len(hbbs) + 1), stops, _PAIRS_PER_CHUNK):
+        first, second = _overlapping(boxes, rows1, boxes, rows2)
         yield np.minimum(first, second), np.maximum(first, second)
 
 
@@ -67,17 +67,18 @@ def iter_overlapping_pairs_between(
     """
     low, high, axis = _sweep_keys(np.concatenate([hbbs1, hbbs2]), np.concatenate([groups1, groups2]))
     split = len(hbbs1)
-    side1 = _sorted_side(hbbs1, groups1, low[:split], high[:split], axis)
-    side2 = _sorted_side(hbbs2, groups2, low[split:], high[split:], axis)
-    # of two overlapping boxes the later one begins inside the earlier one; of two that begin together, the box of the
-    # first set counts as the earlier one
-    starts2 = np.searchsorted(side2.low, side1.low, side="left")
-    stops2 = np.searchsorted(side2.low, side1.high, side="right")
-    starts1 = np.searchsorted(side1.low, side2.low, side="right")
-    stops1 = np.searchsorted(side1.low, side2.high, side="right")
-    earlier_second = ((columns, rows) for rows, columns in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK))
-    for rows, columns in chain(expand_ranges(starts2, stops2, _PAIRS_PER_CHUNK), earlier_second):
-        yield _overlapping(side1, rows, side2, columns)
+    sorted1 = _sort_boxes(hbbs1, groups1, low[:split], high[:split], axis)
+    sorted2 = _sort_boxes(hbbs2, groups2, low[split:], high[split:], axis)
+    # Of two overlapping boxes, one begins inside the interval of the other on the sweep axis. The first search finds
+    # pairs in which the box of the second set does (also if both begin together), the second search finds the others.
+    starts2 = np.searchsorted(sorted2.low, sorted1.low, side="left")
+    stops2 = np.searchsorted(sorted2.low, sorted1.high, side="right")
+    starts1 = np.searchsorted(sorted1.low, sorted2.low, side="right")
+    stops1 = np.searchsorted(sorted1.low, sorted2.high, side="right")
+    second_begins_inside = expand_ranges(starts2, stops2, _PAIRS_PER_CHUNK)
+    first_begins_inside = ((rows1, rows2) for rows2, rows1 in expand_ranges(starts1, stops1, _PAIRS_PER_CHUNK))
+    for rows1, rows2 in chain(second_begins_inside, first_begins_inside):
+        yield _overlapping(sorted1, rows1, sorted2, rows2)
 
 
 def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, areas2: np.ndarray) -> np.ndarray:
@@ -106,10 +107,10 @@ def iou_upper_bounds(hbbs1: np.ndarray, areas1: np.ndarray, hbbs2: np.ndarray, a
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One set of boxes in sweep order."""
+class _SortedBoxes:
+    """A set of boxes, sorted along the sweep axis."""
 
-    order: np.ndarray  # (N,) int64 indices into hbbs and groups
+    order: np.ndarray  # (N,) int64 indices into hbbs and groups, which sort the boxes by low
     low: np.ndarray  # (N,) ascending start on the sweep axis
     high: np.ndarray  # (N,) end on the sweep axis
     near: np.ndarray  # (N,) start on the other axis
@@ -118,29 +119,29 @@ class _Side:
     groups: np.ndarray  # (N,) in input order
 
 
-def _sorted_side(hbbs: np.ndarray, groups: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int) -> _Side:
+def _sort_boxes(hbbs: np.ndarray, groups: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int) -> _SortedBoxes:
     order = np.argsort(low, kind="stable")
     across = 1 - axis
-    return _Side(order, low[order], high[order], hbbs[order, across], hbbs[order, across + 2], hbbs, groups)
+    return _SortedBoxes(order, low[order], high[order], hbbs[order, across], hbbs[order, across + 2], hbbs, groups)
 
 
-def _overlapping(side1: _Side, rows: np.ndarray, side2: _Side, columns: np.ndarray) -> Pairs:
-    """Return the candidates that share area and group, as indices in input order."""
+def _overlapping(sorted1: _SortedBoxes, rows1: np.ndarray, sorted2: _SortedBoxes, rows2: np.ndarray) -> Pairs:
+    """Select, among candidate pairs in sweep order, those that share area and group; return indices in input order."""
     # the test along the other axis removes most candidates
-    near = (side1.near[rows] < side2.far[columns]) & (side2.near[columns] < side1.far[rows])
-    first, second = side1.order[rows[near]], side2.order[columns[near]]
-    box1, box2 = side1.hbbs[first].T, side2.hbbs[second].T
+    near = (sorted1.near[rows1] < sorted2.far[rows2]) & (sorted2.near[rows2] < sorted1.far[rows1])
+    first, second = sorted1.order[rows1[near]], sorted2.order[rows2[near]]
+    box1, box2 = sorted1.hbbs[first].T, sorted2.hbbs[second].T
     overlaps = np.minimum(box1[2], box2[2]) > np.maximum(box1[0], box2[0])
     overlaps &= np.minimum(box1[3], box2[3]) > np.maximum(box1[1], box2[1])
-    overlaps &= side1.groups[first] == side2.groups[second]
+    overlaps &= sorted1.groups[first] == sorted2.groups[second]
     return first[overlaps], second[overlaps]
 
 
 def _sweep_keys(hbbs: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Project all groups side by side onto the axis that separates the boxes better.
 
-    Adding a group's offset can round but never reverses an order, so no overlap is lost. The pairs are checked again
-    with the original coordinates.
+    Adding a group's offset can round coordinates but never reverses their order, so no overlap is lost. The caller
+    checks the pairs again with the original coordinates.
 
     Returns:
         low: (N,) start of each box's interval.

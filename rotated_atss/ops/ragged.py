@@ -1,7 +1,8 @@
 """Expansion of index ranges of different lengths, for NumPy arrays and torch tensors.
 
-Polygon operations use NumPy alone and never load torch; rotated NMS runs on CPU and CUDA tensors. Both sweep over
-sorted boxes and expand "row i overlaps columns start[i] to stop[i]" into pairs.
+The searches for overlapping boxes use it: in a sorted list, box i can overlap the boxes from ``starts[i]`` to
+``stops[i]``, and these ranges are expanded into pairs. The search for polygons uses NumPy alone and never loads torch;
+the search of rotated NMS runs on CPU and CUDA tensors.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ def expand_ranges(starts: Array, stops: Array, max_pairs: int) -> Iterator[tuple
     counts = (stops - starts).clip(0)
     ends = counts.cumsum(0)
     for low, high in chunk_bounds(ends, max_pairs):
-        part = counts[low:high]
-        rows = repeat(arange(low, high), part)
-        first = ends[low:high] - part - (int(ends[low - 1]) if low else 0)  # of a row's pairs in the chunk
-        yield rows, arange(0, len(rows)) + repeat(starts[low:high] - first, part)
+        chunk_counts = counts[low:high]
+        rows = repeat(arange(low, high), chunk_counts)
+        pairs_before_chunk = int(ends[low - 1]) if low else 0
+        # position of each row's first pair in the chunk
+        first_pair = ends[low:high] - chunk_counts - pairs_before_chunk
+        yield rows, arange(0, len(rows)) + repeat(starts[low:high] - first_pair, chunk_counts)
 
 
 def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
@@ -61,8 +64,8 @@ def chunk_bounds(ends: Array, max_size: int) -> Iterator[tuple[int, int]]:
     search = np.searchsorted if isinstance(ends, np.ndarray) else _torch().searchsorted
     low = 0
     while low < len(ends):
-        done = int(ends[low - 1]) if low else 0
-        high = max(low + 1, int(search(ends, done + max_size, side="right")))
+        size_before = int(ends[low - 1]) if low else 0
+        high = max(low + 1, int(search(ends, size_before + max_size, side="right")))
         yield low, high
         low = high
 

@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 def single_thread(device: torch.device) -> Iterator[None]:
     """Run the CPU operations of this block in one thread.
 
-    More threads gain nothing on the small tensors of box geometry and label assignment, but every operation waits for
-    cores that other processes use. The number of threads is a setting of the calling thread; a thread that calls torch
-    for the first time during the block keeps one.
+    On the small tensors of box geometry and label assignment, more threads gain nothing, and every operation would wait
+    for cores that other processes use. The number of threads is a setting of the calling Python thread. Another Python
+    thread that calls torch for the first time during the block keeps one thread.
 
     Args:
-        device: Device of the tensors. On others than the CPU the number of threads does not change.
+        device: Device of the tensors. The number of threads changes only for the CPU.
 
     Example:
         >>> import torch
@@ -50,7 +50,7 @@ def single_threaded(
 
     Args:
         function: The function.
-        is_small: Gets the arguments; returns False where more threads gain something.
+        is_small: Receives the arguments and returns whether they are too small for more threads to be faster.
 
     Example:
         >>> import torch

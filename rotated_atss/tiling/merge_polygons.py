@@ -1,4 +1,4 @@
-"""Merge tile detections of one class, given as quadrilaterals, into detections on full images."""
+"""Merge detections of one class on tiles, given as quadrilaterals, into detections on full images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ IOU_THRESHOLD = 0.1
 def merge_detections(
     tiles: Detections, iou_threshold: float = IOU_THRESHOLD, *, path: str | Path | None = None
 ) -> Detections:
-    """Merge the tile detections of one class by polygon NMS per full image.
+    """Shift detections of one class from tiles to full images, and suppress duplicates by polygon NMS per full image.
 
     Args:
-        tiles: Detections whose image ids are tile names.
+        tiles: Detections on tiles, whose image ids are the tile names.
         iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
         path: The file of the detections, for error messages.
 
     Returns:
-        Detections on full images: images in the order of the input, scores descending within an image, equal scores in
-        the order of the input.
+        Detections on full images, by image in the order of the input and by descending score within an image. Equal
+        scores keep the order of the input.
 
     Raises:
         UserError: An image id is not a tile name.
@@ -43,14 +43,17 @@ def merge_detections(
     """
     detections = to_full_images(tiles, path=path)
     keep = polygon_nms(detections.polygons, detections.scores, iou_threshold, groups=detections.image_index)
-    return detections.take(keep[group_order(detections.image_index[keep])])
+    by_image = group_order(detections.image_index[keep])
+    return detections.take(keep[by_image])
 
 
 def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Detections:
-    """Map tile detections to their full images, ``(point + tile corner) / rate``, without suppression.
+    """Map detections from tiles to full images, without suppression: ``(point + corner of the tile) / rate``.
+
+    The rate is the factor by which the full image was resampled before it was cut into tiles.
 
     Args:
-        tiles: Detections whose image ids are tile names.
+        tiles: Detections on tiles, whose image ids are the tile names.
         path: The file of the detections, for error messages.
 
     Raises:
@@ -65,14 +68,17 @@ def to_full_images(tiles: Detections, *, path: str | Path | None = None) -> Dete
     """
     if not len(tiles):
         return EMPTY_DETECTIONS
-    names = [_parse(tile, path) for tile in tiles.images]
-    image_index: dict[str, int] = {}
-    image_of_tile = np.array([image_index.setdefault(name.image_id, len(image_index)) for name in names])
-    corners = np.array([(name.x, name.y) for name in names], dtype=np.float64)
-    rates = np.array([name.rate for name in names])[tiles.image_index, None]
-    polygons = (tiles.polygons + np.tile(corners, 4)[tiles.image_index]) / rates
-    images = image_of_tile[tiles.image_index]
-    return Detections(tuple(image_index), images, tiles.scores, _without_rounding_noise(polygons), tiles.score_texts)
+    names = [_parse_tile_name(tile, path) for tile in tiles.images]
+    image_numbers: dict[str, int] = {}  # by image id, in the order of first appearance
+    image_of_tile = np.array([image_numbers.setdefault(name.image_id, len(image_numbers)) for name in names])
+    corners = np.array(
+        [(name.x, name.y) for name in names], dtype=np.float64
+    )  # (T, 2), upper-left corners of the tiles
+    rates = np.array([name.rate for name in names])
+    tile_of_detection = tiles.image_index  # (N,)
+    shifted = tiles.polygons + np.tile(corners, 4)[tile_of_detection]
+    polygons = _without_rounding_noise(shifted / rates[tile_of_detection, None])
+    return Detections(tuple(image_numbers), image_of_tile[tile_of_detection], tiles.scores, polygons, tiles.score_texts)
 
 
 def _without_rounding_noise(polygons: np.ndarray) -> np.ndarray:
@@ -81,20 +87,19 @@ def _without_rounding_noise(polygons: np.ndarray) -> np.ndarray:
     return np.where(np.abs(rounded - polygons) < 1e-9, rounded, polygons)
 
 
-@lru_cache(maxsize=1 << 16)  # all classes have the same tiles
-def _parse_cached(tile: str) -> TileName:
-    return parse_tile_name(tile)
+_cached_parse_tile_name = lru_cache(maxsize=1 << 16)(parse_tile_name)  # the files of all classes name the same tiles
 
 
-def _parse(tile: str, path: str | Path | None) -> TileName:
+def _parse_tile_name(tile: str, path: str | Path | None) -> TileName:
+    """Parse a tile name; an error names its line in the file of the detections."""
     try:
-        return _parse_cached(tile)
+        return _cached_parse_tile_name(tile)
     except UserError as error:
         where = path if path is None else f"{path}:{_line_of(path, tile)}"
         raise UserError(error.what, where=where, hint=error.hint) from None
 
 
 def _line_of(path: str | Path, tile: str) -> int:
-    """Return the number of the first line of a tile."""
+    """Return the number, from 1, of the first line with detections on a tile."""
     lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return 1 + next((number for number, line in enumerate(lines) if line.split()[:1] == [tile.encode()]), 0)

@@ -1,48 +1,26 @@
-"""Merge folders of ``Task1_<class>.txt`` on tiles into the same files on full images.
+"""Merge a folder of ``Task1_<class>.txt`` on tiles into the same files on full images.
 
-Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. Suppression compares the
-quadrilaterals as written. A large file is cut into parts of whole images, which
-processes merge in parallel: 1.8 times as fast for one class with two processes (``benchmarks/bench_merge.py``).
+Image ids of the input are tile names in the style of mmrotate or of DOTA_devkit. NMS compares the quadrilaterals as the
+files state them, without fitting rectangles. Large files are cut into parts, which several processes merge in parallel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
-from rotated_atss.dota.detections import format_detections, list_task1_files, parse_detections, task1_path
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import check_output_apart, read_bytes
-from rotated_atss.io.processes import available_cores, run_jobs
-from rotated_atss.io.progress import ProgressBar, progress_bar
-from rotated_atss.io.run_state import complete_result, write_result
-from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD, merge_detections
+from rotated_atss.io.processes import available_cores
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.run_state import complete_result
+from rotated_atss.io.shards import Shard
+from rotated_atss.tiling.merge_parts import ClassMerge, merge_parts
+from rotated_atss.tiling.merge_polygons import IOU_THRESHOLD
+from rotated_atss.tiling.merge_shards import ShardMerge, is_started, run_shard
+from rotated_atss.tiling.merge_task import MergeTask
 
 _SERIAL_BYTES = 1 << 20  # up to this size one process is faster than several
-_PART_BYTES = 4 << 20  # target size of a part, which bounds the memory of intermediate arrays
-_MEMORY_FACTOR = 12  # bytes of memory per byte of text
-
-
-@dataclass(frozen=True)
-class ClassMerge:
-    """Counts of one merged class.
-
-    Attributes:
-        name: The class.
-        tiles: Tiles with detections.
-        images: Full images with detections.
-        before: Detections on tiles.
-        after: Detections on full images.
-    """
-
-    name: str
-    tiles: int
-    images: int
-    before: int
-    after: int
+_PART_BYTES = 4 << 20
 
 
 def merge_folder(
@@ -56,6 +34,9 @@ def merge_folder(
     progress: bool | None = None,
 ) -> list[ClassMerge]:
     """Merge every ``Task1_<class>.txt`` of a folder by polygon NMS per class and image.
+
+    If shards of this merge have started in ``out_dir`` (:func:`merge_shard`), only the parts that they have not merged
+    yet are merged.
 
     Args:
         tiles_dir: Input folder. Image ids are tile names such as ``P0001__1024__0___824`` or ``P0001__0.5__0___824``.
@@ -81,135 +62,76 @@ def merge_folder(
         ...     merge_folder(f"{folder}/tiles", f"{folder}/merged", workers=1, progress=False)
         [ClassMerge(name='ship', tiles=1, images=1, before=1, after=1)]
     """
-    tiles_dir, out_dir = Path(tiles_dir), Path(out_dir)
-    workers = available_cores() if workers is None else workers
-    if not 0 <= iou_threshold <= 1:
-        raise UserError(f"the IoU threshold must be in [0, 1], got {iou_threshold}")
-    if workers < 1:
-        raise UserError(f"at least 1 worker is needed, got {workers}")
-    files = list_task1_files(tiles_dir)
-    names = tuple(files) if classes is None else resolve_classes(classes)
-    _reject_unknown_classes(files, names)
-    check_output_apart(out_dir, [tiles_dir])
-    complete_result(out_dir)
-    _reject_leftovers(out_dir, names)
-    present = {name: files[name] for name in names if name in files}
-    merged = {name: (ClassMerge(name, 0, 0, 0, 0), b"") for name in names}
-    merged |= _merge_files(present, iou_threshold, workers, scheduler, progress)
-    write_result(out_dir, {task1_path(out_dir, name).name: content for name, (_, content) in merged.items()})
-    return [counts for counts, _ in merged.values()]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Consecutive lines of the file of one class."""
-
-    name: str
-    path: Path
-    iou_threshold: float
-    start: int  # bytes
-    length: int  # bytes
-
-
-@dataclass(frozen=True)
-class _MergedPart:
-    """The merged detections of a part."""
-
-    images: tuple[str, ...]
-    counts: tuple[int, int, int]  # tiles, detections on tiles, detections on full images
-    content: bytes
-
-
-def _merge_files(
-    files: dict[str, Path], iou_threshold: float, workers: int, scheduler: str | None, progress: bool | None
-) -> dict[str, tuple[ClassMerge, bytes]]:
-    """Merge the file of each class; return the counts and the content of the new file by class."""
-    whole_files = [_Part(name, path, iou_threshold, 0, path.stat().st_size) for name, path in files.items()]
-    total = sum(part.length for part in whole_files)
+    task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
+    workers = _check_workers(workers)
+    if is_started(task.out_dir):
+        return list(run_shard(task, None, workers, scheduler, progress).classes)
+    complete_result(task.out_dir)
+    task.reject_leftovers()
+    parts = task.cut(_PART_BYTES)
+    total = sum(part.length for part in parts)
     workers = workers if total > _SERIAL_BYTES else 1
     with progress_bar(total=total, desc="merge", unit="B", show=progress) as bar:
-        parts = [part for whole_file in whole_files for part in _cut_into_parts(whole_file)]
-        merged = _merge_parts(parts, workers, scheduler, bar)
-        # Files whose lines are not grouped by image have images in several parts: these are merged as a whole.
-        ungrouped = [part for part in whole_files if not _images_are_separate(merged[part.name])]
-        bar.total += sum(part.length for part in ungrouped)
-        merged |= _merge_parts(ungrouped, workers, scheduler, bar)
-    return {name: _join(name, parts) for name, parts in merged.items()}
+        results = {}
+        for part, result in merge_parts(parts, workers, scheduler):
+            results[part] = result
+            bar.update(part.length)
+        merged = {part: results[part] for part in parts}
+        ungrouped = task.ungrouped(merged)
+        bar.total += sum(file.length for file in ungrouped)
+        for file, result in merge_parts(ungrouped, workers, scheduler):
+            merged[file] = result
+            bar.update(file.length)
+    return task.write(merged)
 
 
-def _merge_parts(
-    parts: Sequence[_Part], workers: int, scheduler: str | None, bar: ProgressBar
-) -> dict[str, list[_MergedPart]]:
-    """Merge the parts in worker processes; return them by class, in order."""
-    results: dict[int, _MergedPart] = {}
-    job_bytes = [part.length * _MEMORY_FACTOR for part in parts]
-    for index, result in run_jobs(_merge_part, parts, workers, job_bytes, scheduler=scheduler):
-        results[index] = result
-        bar.update(parts[index].length)
-    merged: dict[str, list[_MergedPart]] = {}
-    for index, part in enumerate(parts):
-        merged.setdefault(part.name, []).append(results[index])
-    return merged
+def merge_shard(
+    tiles_dir: str | Path,
+    out_dir: str | Path,
+    shard: Shard,
+    iou_threshold: float = IOU_THRESHOLD,
+    *,
+    classes: str | Path | Sequence[str] | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: bool | None = None,
+) -> ShardMerge:
+    """Merge one of several shards of a folder; the shard that finishes the last part writes the files.
+
+    All shards have equal arguments but for ``shard``, and can run in any order and at the same time. The files equal
+    those of :func:`merge_folder`. A shard that was stopped is continued by an equal call.
+
+    Args:
+        tiles_dir: Input folder.
+        out_dir: Output folder that all shards share.
+        shard: The shard.
+        iou_threshold: As for :func:`merge_folder`, like the other arguments.
+        classes: Class names or a DOTA version.
+        workers: Processes.
+        scheduler: Address of a Dask scheduler.
+        progress: Show a progress bar.
+
+    Raises:
+        UserError: An argument, folder or line is invalid, or shards with other arguments have started in ``out_dir``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "tiles").mkdir()
+        ...     for name in ("plane", "ship"):
+        ...         _ = Path(folder, f"tiles/Task1_{name}.txt").write_text("P1__1024__824___0 0.9 1 2 11 2 11 8 1 8")
+        ...     for index in (2, 1):
+        ...         result = merge_shard(f"{folder}/tiles", f"{folder}/merged", Shard(index, 2), progress=False)
+        ...         [str(shard) for shard in result.unfinished], [counts.name for counts in result.classes]
+        (['1/2'], [])
+        ([], ['plane', 'ship'])
+    """
+    task = MergeTask.create(tiles_dir, out_dir, iou_threshold, classes)
+    return run_shard(task, shard, _check_workers(workers), scheduler, progress)
 
 
-def _merge_part(part: _Part) -> _MergedPart:
-    """Read, merge and format a part."""
-    try:
-        tiles = parse_detections(read_bytes(part.path, part.start, part.length), part.path)
-        merged = merge_detections(tiles, part.iou_threshold, path=part.path)
-    except UserError:
-        parse_detections(read_bytes(part.path), part.path)  # raises with the line number within the whole file
-        raise
-    return _MergedPart(merged.images, (len(tiles.images), len(tiles), len(merged)), format_detections(merged))
-
-
-def _cut_into_parts(whole_file: _Part) -> list[_Part]:
-    """Cut a file into parts of about ``_PART_BYTES`` between lines of different images, independent of the workers."""
-    starts = [0]
-    if whole_file.length > _PART_BYTES:
-        try:
-            with open(whole_file.path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-                while (start := _next_image(data, starts[-1] + _PART_BYTES)) < whole_file.length:
-                    starts.append(start)
-        except OSError:
-            return [whole_file]  # reading it reports the error
-    stops = [*starts[1:], whole_file.length]
-    return [replace(whole_file, start=start, length=stop - start) for start, stop in zip(starts, stops, strict=True)]
-
-
-def _next_image(data: mmap, position: int) -> int:
-    """Return the start of the first line after ``position`` whose image differs from that of the line there."""
-    start = data.rfind(b"\n", 0, position) + 1
-    tile = data[start : data.find(b"\n", start)].partition(b" ")[0]
-    image = tile.rsplit(b"__", 3)[0] + b"__"
-    while (end := data.find(b"\n", start)) >= 0:
-        start = end + 1
-        if data[start : start + len(image)] != image:
-            return start
-    return len(data)
-
-
-def _images_are_separate(parts: Sequence[_MergedPart]) -> bool:
-    """Return whether no image occurs in two parts, so that merging by parts equals merging the whole file."""
-    return len({image for part in parts for image in part.images}) == sum(len(part.images) for part in parts)
-
-
-def _join(name: str, parts: Sequence[_MergedPart]) -> tuple[ClassMerge, bytes]:
-    tiles, before, after = (sum(part.counts[column] for part in parts) for column in range(3))
-    counts = ClassMerge(name, tiles, sum(len(part.images) for part in parts), before, after)
-    return counts, b"".join(part.content for part in parts)
-
-
-def _reject_unknown_classes(files: dict[str, Path], names: Sequence[str]) -> None:
-    for name, path in files.items():
-        if name not in names:
-            raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, names))
-
-
-def _reject_leftovers(out_dir: Path, names: Sequence[str]) -> None:
-    """Reject an output folder with files of other classes, which would look like part of the result."""
-    if out_dir.is_dir() and any(out_dir.glob("Task1_*.txt")):
-        leftovers = [path for name, path in list_task1_files(out_dir).items() if name not in names]
-        if leftovers:
-            hint = "remove it, or choose another output folder"
-            raise UserError("the file of an earlier merge would not be replaced", where=leftovers[0], hint=hint)
+def _check_workers(workers: int | None) -> int:
+    workers = available_cores() if workers is None else workers
+    if workers < 1:
+        raise UserError(f"at least 1 worker is needed, got {workers}")
+    return workers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,9 @@ from typing import Any
 from rotated_atss import __version__
 from rotated_atss.dota.labels import Labels
 from rotated_atss.errors import UserError
-from rotated_atss.io.files import append_line
+from rotated_atss.io.shared_run import iter_records
 from rotated_atss.tiling.split_image import SplitJob, SplitStats, Tile
 from rotated_atss.tiling.split_settings import SplitSettings
-
-RECORDS = "finished"  # name of the files of records before the shard and the suffix
 
 
 def job_keys(jobs: Sequence[SplitJob]) -> list[str]:
@@ -56,22 +54,6 @@ def describe_run(settings: SplitSettings, folders: Sequence[tuple[str, str | Non
     return {"version": __version__, **{name: json.dumps(value) for name, value in content.items()}}
 
 
-def append_record(path: Path, key: str, stats: SplitStats) -> None:
-    """Append the record of a finished job to a file.
-
-    Raises:
-        UserError: The file cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     append_record(Path(folder, "finished.jsonl"), "a", SplitStats(9, 8, 0, (), (), ()))
-        ...     read_records(Path(folder))["a"].width
-        9
-    """
-    append_line(path, json.dumps({"key": key, **asdict(stats)}, separators=(",", ":")).encode())
-
-
 def read_records(folder: Path) -> dict[str, SplitStats]:
     """Read the records of all shards of a split; incomplete lines, as a killed run leaves them, are skipped.
 
@@ -88,7 +70,7 @@ def read_records(folder: Path) -> dict[str, SplitStats]:
         ...     read_records(Path(folder))
         {}
     """
-    return dict(record for path in sorted(folder.glob(f"{RECORDS}*.jsonl")) for record in _iter_records(path))
+    return dict(iter_records(folder, _parse_stats))
 
 
 def tile_files(stats: SplitStats, *, labeled: bool) -> list[str]:
@@ -114,19 +96,12 @@ def label_bytes(labels: Labels) -> bytes:
     return b"\0".join([labels.polygons.tobytes(), names, labels.difficult.tobytes(), labels.line_numbers.tobytes()])
 
 
-def _iter_records(path: Path) -> Iterator[tuple[str, SplitStats]]:
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                values = json.loads(line)
-                key = values.pop("key")
-                tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
-                fields: dict[str, Any] = {
-                    name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-                }
-                yield key, SplitStats(**fields, tiles=tiles)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue
+def _parse_stats(values: dict[str, Any]) -> SplitStats:
+    tiles = tuple(Tile(**tile) for tile in values.pop("tiles"))
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return SplitStats(**fields, tiles=tiles)
 
 
 def _image_digest(job: SplitJob) -> str:

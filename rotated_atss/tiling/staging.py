@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from rotated_atss.errors import UserError
 from rotated_atss.io.files import write_bytes
 from rotated_atss.io.run_state import first_difference, read_state
 from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shared_run import append_record, output_folder, records_name
 from rotated_atss.tiling.manifest import FULL_LABELS, MANIFEST, WRITTEN_BY, read_manifest
 from rotated_atss.tiling.split_image import SplitStats
-from rotated_atss.tiling.split_records import RECORDS, append_record, read_records, tile_files
+from rotated_atss.tiling.split_records import read_records, tile_files
 
 PARTIAL = "split.partial"
 COMMAND = "split"
@@ -57,7 +59,7 @@ class Stage:
     def __init__(self, out: Path, *, labeled: bool, shard: Shard | None = None) -> None:
         self.out, self.folder, self.labeled, self.shard = out, out / PARTIAL, labeled, shard
         self.finished: dict[str, SplitStats] = {}
-        self._records = f"{RECORDS}.jsonl" if shard is None else f"{RECORDS}-{shard.file_name}.jsonl"
+        self._records = records_name(shard)
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
@@ -92,7 +94,7 @@ class Stage:
         Raises:
             UserError: The record cannot be written.
         """
-        append_record(self.folder / self._records, key, stats)
+        append_record(self.folder / self._records, key, asdict(stats))
         self.finished[key] = stats
 
     def commit(self) -> None:
@@ -147,19 +149,10 @@ def staged(
     """
     if out.exists() and not out.is_dir():
         raise UserError("not a folder", where=out, hint=_CHOOSE)
-    created = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _create_error(out, error) from error
-    try:
-        with hold_run_lock(out, COMMAND, shard):
-            with folder_lock(out, COMMAND, shard):
-                _prepare(out, description, overwrite)
-            yield from _kept_if_any_is_finished(Stage(out, labeled=labeled, shard=shard))
-    finally:
-        if created and not any(out.iterdir()):
-            out.rmdir()
+    with output_folder(out), hold_run_lock(out, COMMAND, shard):
+        with folder_lock(out, COMMAND, shard):
+            _prepare(out, description, overwrite)
+        yield from _kept_if_any_is_finished(Stage(out, labeled=labeled, shard=shard))
 
 
 def _kept_if_any_is_finished(stage: Stage) -> Iterator[Stage]:
@@ -188,7 +181,7 @@ def _prepare(out: Path, description: Mapping[str, Any], overwrite: bool) -> None
             write_bytes(out / _NEW / RUN, json.dumps(description, indent=1).encode())
             os.replace(out / _NEW, partial)
     except OSError as error:
-        raise _create_error(out, error) from error
+        raise UserError(f"the output folder cannot be created: {error.strerror}", where=out) from error
 
 
 def _difference(partial: Path, description: Mapping[str, Any]) -> str:
@@ -197,10 +190,6 @@ def _difference(partial: Path, description: Mapping[str, Any]) -> str:
         return ""
     old = read_state(partial / RUN)
     return "its settings are unknown" if old is None else first_difference(old, description) or ""
-
-
-def _create_error(out: Path, error: OSError) -> UserError:
-    return UserError(f"the output folder cannot be created: {error.strerror}", where=out)
 
 
 def _check_replaceable(out: Path, overwrite: bool, difference: str) -> None:

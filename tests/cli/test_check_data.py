@@ -87,3 +87,27 @@ def test_the_file_of_the_report_is_checked_before_the_images(tmp_path, user_erro
     words = ("check-data", "--images", tmp_path / "no_such_folder", "--json")
     assert "a.txt is not a folder" in user_error(*words, tmp_path / "a.txt" / "report.json")
     assert "not the name of a file" in user_error(*words, tmp_path)
+
+
+def test_shards_report_as_one_run(folder, capsys, user_error):
+    report, words = folder / "report.json", ["--json", folder / "report.json", "--shard"]
+    assert run(folder, "--json", folder / "whole.json") == 1
+    expected = capsys.readouterr().out.splitlines()
+    assert run(folder, *words, "2/2") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(f" s; shard 1/2 is not finished; the last one to end reports the problems and writes {report}")
+    assert not report.exists()
+    command = ["check-data", "--images", folder / "images", "--labels", folder / "labelTxt"]
+    for shard in ("3/2", "0/2", "x"):
+        assert f"a shard must be I/N with I from 1 to N, got {shard}" in user_error(*command, *words, shard)
+    assert "number of shards is '3', was '2'" in user_error(*command, *words, "1/3")
+    assert "--classes is 'ship', was 'any'" in user_error(*command, *words, "1/2", "--classes", "ship,")
+    assert "--shard needs --json FILE" in user_error(*command, "--shard", "1/2")
+    error = user_error(*command, *words, "1/2", "--fix", folder / "clean")
+    assert "--fix cannot be combined with --shard (repeat the command without --shard when" in error
+    assert run(folder, *words, "1/2") == 1
+    assert capsys.readouterr().out.splitlines()[:-1] == expected[:-1]
+    sharded, whole = (json.loads((folder / name).read_text()) for name in ("report.json", "whole.json"))
+    assert {**sharded, "seconds": 0} == {**whole, "seconds": 0}
+    assert run(folder, "--json", report, "--fix", folder / "clean", "--quiet") == 1
+    assert (folder / "clean/labelTxt/P2.txt").read_text().count("ship") == 1

@@ -47,6 +47,21 @@ def test_patterns_select_by_name_and_dataset(patterns, expected, capsys):
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == expected
 
 
+def test_on_a_terminal_lines_fit_its_width_and_nothing_is_lost(capsys, monkeypatch):
+    assert main(["list"]) == 0
+    full = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, full.splitlines())) > 80
+    table = out.partition("published: ")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    assert "\n".join(table).split() == full.partition("published: ")[0].split()
+    assert table[table.index(LE90) + 1].split() == ["DOTA-v1.0", "mAP", "70.64", "36.3", "yes"]
+
+
 def test_a_pattern_that_fits_nothing_is_an_error(capsys):
     assert main(["list", "rotated_atss_obb_r50_fpn_1x_dota_le9O"]) == 2
     assert f"no config fits 'rotated_atss_obb_r50_fpn_1x_dota_le9O' (nearest: {LE90}" in capsys.readouterr().err

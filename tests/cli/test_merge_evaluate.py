@@ -54,6 +54,27 @@ def test_merge_and_evaluate_write_files_and_print_tables(folders, capsys):
     assert "mAP at IoU 0.5: 1.0000 over 1 class on 3 images (VOC07, 11 points; 1 difficult object ignored)" in out
 
 
+def test_shards_write_the_files_of_one_run(folders, capsys, user_error):
+    words = ["merge", folders / "tiles", "--out", folders / "sharded", "--classes", "plane,ship"]
+    merge(folders, "--classes", "plane,ship")
+    one_run = capsys.readouterr().out.splitlines()
+    for shard in ("3/2", "0/2", "x"):
+        assert f"a shard must be I/N with I from 1 to N, got {shard}" in user_error(*words, "--shard", shard)
+    assert main([*map(str, words), "--shard", "2/2"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(f" s; shard 1/2 is not finished; the last one to end writes {folders / 'sharded'}")
+    assert "--iou-threshold is '0.5', was '0.1'" in user_error(*words, "--shard", "1/2", "--iou-threshold", "0.5")
+    assert "number of shards is '3', was '2'" in user_error(*words, "--shard", "1/3")
+    assert main([*map(str, words), "--shard", "1/2"]) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == one_run[:-1]
+    for name in ("Task1_plane.txt", "Task1_ship.txt"):
+        assert (folders / "sharded" / name).read_bytes() == (folders / "merged" / name).read_bytes()
+    assert main([*map(str, words), "--shard", "1/2"]) == 0
+    assert "this merge is complete; nothing to do" in capsys.readouterr().out
+    assert main([*map(str, words), "--shard", "1/2", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_evaluation_rules_are_options(folders, capsys):
     merge(folders)
     evaluate(folders, "--dota-version", "v2.0", "--metric", "area", "--json", str(folders / "ap.json"))

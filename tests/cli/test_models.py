@@ -78,6 +78,16 @@ def test_info_of_a_name(cache, capsys):
     assert json.loads(capsys.readouterr().out)["downloaded"] is None
 
 
+def test_the_list_fits_a_terminal(cache, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models", "list"]) == 0
+    *table, _ = capsys.readouterr().out.splitlines()
+    assert max(map(len, table)) <= 80
+    assert table[table.index("resnet18") + 1].split()[-2:] == ["46.8", "BSD-3-Clause"]
+
+
 def test_list(cache, capsys):
     cache.mkdir()
     (cache / "resnet18-f37072fd.pth").touch()

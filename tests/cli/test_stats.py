@@ -42,6 +42,21 @@ def test_full_images(folder, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "out" / "dataset.png")).shape == (960, 1920, 3)
 
 
+def test_tables_fit_the_terminal(folder, capsys, monkeypatch):
+    words = ["--images", folder / "images", "--labels", folder / "labelTxt", "--workers", "1"]
+    stats(*words)
+    full = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    stats(*words)
+    tables = capsys.readouterr().out.split("\n\n")[1:-1]
+    assert max(len(line) for table in full.split("\n\n")[1:-1] for line in table.splitlines()) > 80
+    assert max(len(line) for table in tables for line in table.splitlines()) <= 80
+    for cell in full.split("\n\n", 1)[1].rpartition("\n\n")[0].split():
+        assert cell in "\n".join(tables)
+
+
 def test_tiles(folder, tmp_path, capsys):
     tiles = tmp_path / "tiles"
     words = ["split", "--images", folder / "images", "--labels", folder / "labelTxt", "--out", tiles, "--workers", "1"]

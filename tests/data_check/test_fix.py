@@ -102,7 +102,3 @@ def test_outputs_that_are_refused(tmp_path, add_image):
     for out in (tmp_path / "in/images", tmp_path / "in/images/sub", tmp_path / "in"):
         with pytest.raises(UserError, match=r"overlaps|not empty"):
             write_cleaned(report, out)
-    (tmp_path / "a.json").write_text('{"images": [], "annotations": [], "categories": []}')
-    coco = check([DataPart(tmp_path / "in/images", coco=tmp_path / "a.json")])
-    with pytest.raises(UserError, match="COCO JSON is not supported"):
-        write_cleaned(coco, tmp_path / "out")

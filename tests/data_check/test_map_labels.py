@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rotated_atss.cli import main
-from rotated_atss.data_check.check import check_data, records_by_image
+from rotated_atss.data_check.check import check_data
+from rotated_atss.data_check.dataset_checks import records_by_image
 from rotated_atss.data_check.parts import DataPart
 from rotated_atss.io.georeference import Georeference
 
@@ -57,7 +58,7 @@ def kinds(report):
 def test_objects_of_a_map_file(images, tmp_path, suffix):
     report = check(images, write(tmp_path / f"roofs.{suffix}", SQUARES, kind=["a", "b"]), class_column="kind")
     assert (kinds(report), dict(report.classes)) == ([], {"a": 1, "b": 1})
-    records = records_by_image(report.parts[0], report.format_names[0])
+    records = records_by_image(report.parts[0])
     first = records["P1"].polygons[records["P1"].classes.index("a")]
     assert np.allclose(first.reshape(4, 2), SQUARES[0], atol=1e-4)
     assert len(records["P2"]) == 0
@@ -79,7 +80,7 @@ def test_several_files(images, tmp_path, suffix, names):
     write(labels / f"{names[0]}.{suffix}", SQUARES[:1], label=["a"])
     write(labels / f"{names[1]}.{suffix}", SQUARES[1:], label=["b"])  # of the first image as well
     report = check(images, labels)
-    records = records_by_image(report.parts[0], report.format_names[0])
+    records = records_by_image(report.parts[0])
     if names[0] == "north" or suffix == "gpkg":
         assert (sorted(records["P1"].classes), len(records["P2"])) == (["a", "b"], 0)
     assert (kinds(report), report.classes.total()) == ([], 2)

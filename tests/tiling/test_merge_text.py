@@ -5,11 +5,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-import rotated_atss.tiling.merge_text
 from rotated_atss.dota.detections import Detections, list_task1_files, read_detections, task1_path, write_detections
 from rotated_atss.errors import UserError
 from rotated_atss.io import run_state
 from rotated_atss.io.run_state import finish_moves
+from rotated_atss.tiling.merge_parts import TextPart, cut_into_parts
 from rotated_atss.tiling.merge_text import merge_folder
 from tests.tiling.task1_rows import rows_of
 
@@ -104,11 +104,7 @@ def test_output_does_not_depend_on_parts(tmp_path, monkeypatch, order):
 def test_parts_end_between_images(tmp_path):
     tiles = write_task1(tmp_path / "tiles", "ship", *(f"{name}__1__0___0 1 {BOX}" for name in ("P1", "P1", "P2", "P3")))
     path = task1_path(tiles, "ship")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rotated_atss.tiling.merge_text, "_PART_BYTES", 5)
-        parts = rotated_atss.tiling.merge_text._cut_into_parts(
-            rotated_atss.tiling.merge_text._Part("ship", path, 0.1, 0, path.stat().st_size)
-        )
+    parts = cut_into_parts(TextPart.of_file("ship", path, 0.1), 5)
     assert [path.read_bytes()[part.start : part.start + part.length].count(b"\n") for part in parts] == [2, 1, 1]
     assert parts[0].start == 0
     assert all(one.start + one.length == two.start for one, two in zip(parts, parts[1:]))

@@ -4,16 +4,17 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from rotated_atss.errors import UserError
 from rotated_atss.io.files import check_output_apart
+from rotated_atss.io.shared_run import append_record
 from rotated_atss.tiling.manifest import MANIFEST, WRITTEN_BY
 from rotated_atss.tiling.split_image import SplitStats, Tile
-from rotated_atss.tiling.split_records import append_record, read_records
+from rotated_atss.tiling.split_records import read_records
 from rotated_atss.tiling.staging import MOVING, PARTIAL, staged
 
 STATS = SplitStats(9, 8, 0, (), (), (Tile("a", 0, 0),), suffix="")
@@ -124,7 +125,7 @@ def test_incomplete_record_is_skipped(tmp_path):
         records.write_bytes(garbage)
         assert read_records(records.parent) == {}
     records.write_bytes(line[: len(line) // 2])
-    append_record(records, "a", STATS)
+    append_record(records, "a", asdict(STATS))
     assert read_records(records.parent) == {"a": STATS}
 
 

@@ -3,8 +3,8 @@
 If a side of box Q moves outwards, its intersection with box P grows by the length of the side inside P, times the
 displacement. The derivatives of the area with respect to Q's five numbers are therefore sums over Q's four sides of the
 length inside P and, for the angle, of its first moment. The derivatives for P follow by exchanging the boxes. Where
-sides coincide, half of them counts as inside, which is the mean of the two one-sided derivatives: two identical boxes
-have gradient 0.
+sides coincide, half of their common length counts as inside. This is the mean of the two one-sided derivatives, and two
+identical boxes have gradient 0.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -21,22 +21,28 @@ from torch.autograd.function import once_differentiable
 
 from rotated_atss.ops.kernels.iou_kernels import BLOCK, aligned_overlap, load_boxes
 from rotated_atss.ops.kernels.launch import blocks, on_device
-from rotated_atss.ops.kernels.overlap import div_rn
+from rotated_atss.ops.kernels.overlap import inverse, is_negligible
 
 
 @triton.jit
 def inside_interval(m, e, half):
-    """Return the interval of t for which ``m + t e`` lies in [-half, half]; the middle half of it on the border."""
-    inverse = div_rn(tl.full(e.shape, 1, e.dtype), tl.where(e == 0, 1, e))
+    """Return the interval of t for which ``m + t e`` lies in [-half, half].
+
+    If e is negligible, the interval is [-1, 1] inside, [-0.5, 0.5] exactly on the border and empty outside.
+    """
+    constant = is_negligible(e)
     slack = half - tl.abs(m)
-    middle = tl.where(e == 0, 0, -m * inverse)
-    reach = tl.where(e == 0, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse))
+    middle = tl.where(constant, 0, -m * inverse(e))
+    reach = tl.where(constant, tl.where(slack > 0, 1, tl.where(slack == 0, 0.5, 0)), half * tl.abs(inverse(e)))
     return middle - reach, middle + reach
 
 
 @triton.jit
 def side_inside(mx, my, ex, ey, half, a, b):
-    """Return length and first moment about m of the part of ``m + t e``, |t| <= 1, with |x| <= a and |y| <= b."""
+    """Return length and first moment about m of the part of a side that lies in the box |x| <= a, |y| <= b.
+
+    The side is ``m + t e``, |t| <= 1, and ``half`` is half its length.
+    """
     x0, x1 = inside_interval(mx, ex, a)
     y0, y1 = inside_interval(my, ey, b)
     t0 = tl.maximum(tl.maximum(x0, y0), -1)
@@ -46,10 +52,10 @@ def side_inside(mx, my, ex, ey, half, a, b):
 
 @triton.jit
 def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
-    """Return the derivatives of the intersection by center, width, height and angle of the second box.
+    """Return the derivatives of the intersection with respect to center, width, height and angle of the second box.
 
-    The second box has half sides a2, b2 and is rotated by ``cos, sin`` relative to the first box of half sides a, b.
-    (dx, dy) is the offset between the centers in the image, ``cos_frame, sin_frame`` the angle of the first box.
+    The first box has half sides a, b and the angle ``cos_frame, sin_frame``. The second box has half sides a2, b2 and
+    is rotated by ``cos, sin`` relative to the first. (dx, dy) points from the first center to the second, in the image.
     """
     cx = dx * cos_frame + dy * sin_frame
     cy = dy * cos_frame - dx * sin_frame
@@ -77,7 +83,11 @@ def area_gradient(dx, dy, cos_frame, sin_frame, cos, sin, a, b, a2, b2):
 
 @triton.jit
 def store_gradient(out, k, in_range, differentiable, area_weight, size_weight, gx, gy, gw, gh, g_angle, a, b):
-    """Apply the chain rule: the overlap depends on the intersection and on the box's own area w h."""
+    """Store the gradient (5) of a box by the chain rule: its IoU depends on the intersection and on its area w h.
+
+    ``area_weight`` is the derivative of the loss with respect to the intersection, ``size_weight`` that with respect to
+    the area of the box.
+    """
     tl.store(out + k * 5, tl.where(differentiable, area_weight * gx, 0), mask=in_range)
     tl.store(out + k * 5 + 1, tl.where(differentiable, area_weight * gy, 0), mask=in_range)
     tl.store(out + k * 5 + 2, tl.where(differentiable, area_weight * gw + size_weight * b * 2, 0), mask=in_range)
@@ -103,7 +113,7 @@ def _backward(
         size_weight1 = -weight * overlap / size1
         size_weight2 = tl.zeros_like(size_weight1)
     else:
-        # with I = o U and U + I = S, the sum of the areas: dI S / U^2 - I dS / U^2
+        # o = I / U with U = S - I, where S is the sum of the areas: do = dI S / U^2 - dS I / U^2
         union = (size1 + size2) / (1 + overlap)
         area_weight = weight * (1 + overlap) / union
         size_weight1 = -weight * overlap / union

@@ -1,9 +1,10 @@
 """Triton kernels for the IoU and IoF of all pairs and of aligned pairs.
 
-The kernels of all pairs compute cosine, sine and radius once per box, not once per pair, and reject pairs in two steps
-that suit a GPU, where the threads of a block run in lockstep. A tile in which at least a quarter of the circumscribed
-circles overlap is computed directly. The pairs of other tiles are appended to a list, and a second kernel computes the
-list, so that no thread works on a rejected pair. The host is never synchronized.
+For all pairs, cosine, sine and radius are computed once per box and stored in a table. The first kernel works on tiles
+of the (N, M) matrix and rejects pairs whose circumscribed circles do not overlap. If at least a quarter of the pairs of
+a tile remain, the tile is computed directly. The remaining pairs of other tiles are appended to a list, which the
+second kernel computes. This suits a GPU, where the threads of a block run in lockstep: few threads work on rejected
+pairs. The host is never synchronized.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -28,7 +29,7 @@ MAX_PAIRS_PER_LAUNCH = 2**31 - 2**16  # positions in the list are int32
 
 @triton.jit
 def load_boxes(boxes, k, in_range):
-    """Load x, y, half sides and angle of boxes k, zeros outside the range, and whether the boxes are valid."""
+    """Load x, y, half width, half height and angle of boxes k, and whether the boxes are valid; zeros out of range."""
     x = tl.load(boxes + k * 5, mask=in_range, other=0)
     y = tl.load(boxes + k * 5 + 1, mask=in_range, other=0)
     a = tl.load(boxes + k * 5 + 2, mask=in_range, other=0) * 0.5
@@ -42,9 +43,10 @@ def load_boxes(boxes, k, in_range):
 
 @triton.jit(do_not_specialize=["count"])
 def _fill_box_table(boxes, table, count, BLOCK: tl.constexpr):
-    """Fill the (9, N) table of (N, 5) boxes: x, y, half sides, cosine, sine, radius, inverse half sides.
+    """Fill the (9, N) table of (N, 5) boxes.
 
-    x is NaN for invalid boxes.
+    Its rows are x (NaN for invalid boxes), y, half width, half height, cosine, sine, radius of the circumscribed
+    circle, inverse half width and inverse half height.
     """
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_range = k < count
@@ -74,7 +76,7 @@ def box_table(boxes: Tensor) -> Tensor:
 
 @triton.jit
 def table_overlap(table1, table2, i, j, count1, count2, in_range1, in_range2, IOF: tl.constexpr, EPS: tl.constexpr):
-    """Compute IoU or IoF of boxes i of one table with boxes j of another, of shapes that broadcast."""
+    """Compute IoU or IoF of boxes i of one table with boxes j of another; i and j have shapes that broadcast."""
     x1 = tl.load(table1 + i, mask=in_range1)
     y1 = tl.load(table1 + count1 + i, mask=in_range1)
     a1 = tl.load(table1 + count1 * 2 + i, mask=in_range1)
@@ -112,7 +114,7 @@ def _overlap_tiles(
     table1, table2, out, pair_list, pair_count, count1, count2, start, stop,
     IOF: tl.constexpr, EPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Compute one tile of ``out`` (stop - start, M), or write zeros and append its few candidate pairs to the list."""
+    """Compute one tile of ``out`` (stop - start, M); if it has few candidate pairs, write zeros and list the pairs."""
     across = tl.cdiv(count2, COLUMNS)
     i = start + tl.program_id(0) // across * ROWS + tl.arange(0, ROWS)[:, None]
     j = tl.program_id(0) % across * COLUMNS + tl.arange(0, COLUMNS)[None, :]
@@ -137,7 +139,7 @@ def _overlap_listed(
     table1, table2, out, pair_list, pair_count, count1, count2, start, programs,
     IOF: tl.constexpr, EPS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Compute the listed pairs; their number is read on the device."""
+    """Compute the pairs of the list, whose length is read on the device."""
     total = tl.load(pair_count)
     first = tl.program_id(0) * BLOCK
     while first < total:
@@ -160,7 +162,7 @@ def pairwise_overlap(boxes1: Tensor, boxes2: Tensor, mode: str) -> Tensor:
         mode: ``iou`` or ``iof``.
 
     Returns:
-        (N, M). Additional memory: a quarter as many int32, and nine numbers per box.
+        (N, M). Additional memory: a list of N * M / 4 int32, and nine numbers per box.
     """
     out = boxes1.new_empty((len(boxes1), len(boxes2)))
     if not out.numel():

@@ -2,8 +2,8 @@
 
 Boxes are sorted by class and, within a class, by score. A tile of the bit matrix, 16 boxes by 32, is computed only if
 it contains boxes of one class whose circumscribed circles overlap. The scan processes words of 32 boxes: within a word
-it decides box by box, then it removes all later boxes that the kept ones suppress. Each class is scanned by its own
-program, except that classes starting in the same word share one. The host is never synchronized.
+it decides box by box, then it removes all later boxes that the kept boxes suppress. A program scans one class, or
+several classes if they start in the same word. The host is never synchronized.
 """
 
 # ruff: noqa: N803 - compile-time arguments of Triton kernels are written in capitals
@@ -58,7 +58,10 @@ def any_of(tile):
 
 @triton.jit(do_not_specialize=["words"])
 def _scan(matrix, rank, word_starts, keep, words, CAPACITY: tl.constexpr, WORD: tl.constexpr):
-    """Decide, in order, the boxes of the classes that start in one word; the k-th result is ``keep[rank[k]]``."""
+    """Decide, in order, which boxes of the classes that start in one word are kept.
+
+    The result of the k-th box is stored in ``keep[rank[k]]``.
+    """
     begin = tl.load(word_starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(word_starts + tl.program_id(0) + 1).to(tl.int32)
     column = tl.arange(0, CAPACITY)
@@ -67,20 +70,20 @@ def _scan(matrix, rank, word_starts, keep, words, CAPACITY: tl.constexpr, WORD: 
     word = begin // WORD
     last = (end - 1) // WORD
     while (word <= last) & (begin < end):
-        first = matrix + word * WORD * words
+        word_rows = matrix + word * WORD * words
         removed_in_word = tl.sum(tl.where(column == word, removed, 0), axis=0)
         for k in tl.static_range(WORD):
-            own = (word * WORD + k >= begin) & (word * WORD + k < end)
-            inside = tl.load(first + k * words + word, mask=own, other=0)
-            removed_in_word = removed_in_word | tl.where((removed_in_word >> k) & 1 == 0, inside, 0)
+            in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
+            suppressed_in_word = tl.load(word_rows + k * words + word, mask=in_range, other=0)
+            removed_in_word = removed_in_word | tl.where((removed_in_word >> k) & 1 == 0, suppressed_in_word, 0)
         for k in tl.static_range(WORD):
-            own = (word * WORD + k >= begin) & (word * WORD + k < end)
-            further = (column > word) & (column <= last) & own & ((removed_in_word >> k) & 1 == 0)
-            removed = removed | tl.load(first + k * words + column, mask=further, other=0)
+            in_range = (word * WORD + k >= begin) & (word * WORD + k < end)
+            later_words = (column > word) & (column <= last) & in_range & ((removed_in_word >> k) & 1 == 0)
+            removed = removed | tl.load(word_rows + k * words + column, mask=later_words, other=0)
         box = word * WORD + bit
-        own = (box >= begin) & (box < end)
+        in_range = (box >= begin) & (box < end)
         kept = ((removed_in_word >> bit) & 1 == 0).to(tl.int8)
-        tl.store(keep + tl.load(rank + box, mask=own, other=0), kept, mask=own)
+        tl.store(keep + tl.load(rank + box, mask=in_range, other=0), kept, mask=in_range)
         word += 1
 
 
@@ -91,7 +94,7 @@ def keep_in_order(boxes: Tensor, labels: Tensor, order: Tensor, iou_threshold: f
         boxes: (N, 5) float32 or float64, N <= 32,768 because the offsets into the bit matrix are int32.
         labels: (N,) integers.
         order: (N,) int64 indices of the boxes in descending order of score.
-        iou_threshold: Boxes whose IoU with a higher-scoring kept box of the same class exceeds this are suppressed.
+        iou_threshold: Boxes whose IoU with a higher-scoring kept box of their class exceeds this value are suppressed.
 
     Returns:
         (N,) bool, whether ``order[k]`` is kept.

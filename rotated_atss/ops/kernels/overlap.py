@@ -13,7 +13,7 @@ import triton.language as tl
 
 # Additions, multiplications, divisions, minima, maxima and absolute values of `pair_overlap`; a fused multiply-add
 # counts as two. Negations and comparisons are not counted. A test compares the number with the compiler's output.
-FLOPS_PER_PAIR = 182
+FLOPS_PER_PAIR = 184
 
 
 @triton.jit
@@ -36,16 +36,27 @@ def clamp(x, low, high):
 
 
 @triton.jit
+def is_negligible(x):
+    """Return whether a product with 1 / x may overflow: |x| is below the square root of the smallest normal number."""
+    if x.dtype == tl.float64:  # noqa: SIM108 - resolved at compile time
+        negligible = tl.abs(x) < 1.5e-154
+    else:
+        negligible = tl.abs(x) < 1.1e-19
+    return negligible
+
+
+@triton.jit
 def inverse(x):
-    """Return 1 / x, or 1 if x is 0, where the other factor is 0 or irrelevant."""
-    return div_rn(tl.full(x.shape, 1, x.dtype), tl.where(x == 0, 1, x))
+    """Return 1 / x, or 1 if x is negligible: callers then multiply by nearly 0 or ignore the result."""
+    return div_rn(tl.full(x.shape, 1, x.dtype), tl.where(is_negligible(x), 1, x))
 
 
 @triton.jit
 def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
-    """Compute twice the integral of ``clamp(y, -b, b) dt`` over the edge ``m + t e``, |t| <= 1, inside the slab.
+    """Compute twice the integral of ``clamp(y, -b, b) dt`` over the part of an edge with |x| <= a.
 
-    The clamped y is constant before the breakpoint s0 and after s1, so its values at t0 and t1 are sufficient.
+    The edge is ``m + t e``, |t| <= 1, and the part is t0 <= t <= t1. The clamped y is constant before the breakpoint s0
+    and after the breakpoint s1, so its values at t0 and t1 are sufficient; ``split`` is s0 + s1.
     """
     middle = -mx * inverse_x
     t0 = clamp(middle - reach_x, -1, 1)
@@ -59,7 +70,7 @@ def edge_integral(mx, my, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b):
 
 @triton.jit
 def edge_pair_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
-    """Compute the contribution of the edges ``c + p`` along ``e`` and ``c - p`` along ``-e``."""
+    """Compute the contribution of opposite edges: midpoint ``c + p`` along ``e``, midpoint ``c - p`` along ``-e``."""
     reach_x = a * tl.abs(inverse_x)
     reach_y = b * tl.abs(inverse_y)
     forward = edge_integral(cx + px, cy + py, ex, ey, inverse_x, inverse_y, reach_x, reach_y, b)
@@ -69,7 +80,7 @@ def edge_pair_area(cx, cy, px, py, ex, ey, inverse_x, inverse_y, a, b):
 
 @triton.jit
 def intersection(cx, cy, cos, sin, a, b, a2, b2, inverse_a2, inverse_b2):
-    """Compute the intersection of the box ``|x| <= a, |y| <= b`` with a rotated box of half sides a2, b2 at cx, cy."""
+    """Compute the area shared by the box ``|x| <= a, |y| <= b`` and a rotated box of half sides a2, b2 at cx, cy."""
     ux = a2 * cos
     uy = a2 * sin
     vx = -b2 * sin

@@ -1,0 +1,200 @@
+"""Problems that show only when all files of a dataset are read: in pairs of image and labels, and between its parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rotated_atss.data_check.class_names import find_similar
+from rotated_atss.data_check.image_files import ImageReport
+from rotated_atss.data_check.label_files import correct_classes
+from rotated_atss.data_check.leakage import find_repeated_images
+from rotated_atss.data_check.objects import check_objects
+from rotated_atss.data_check.parts import CheckedPart, image_name, report_shared_names, report_unpaired
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.dota.folders import IMAGE_SUFFIXES, list_files
+from rotated_atss.errors import quote
+from rotated_atss.label_formats.convert import where_of
+from rotated_atss.label_formats.records import ImageLabels
+
+
+def find_problems(
+    parts: Sequence[CheckedPart],
+    against: Mapping[str, Sequence[ImageReport]],
+    classes: Sequence[str] | None,
+    counts: Mapping[str, int],
+) -> list[Problem]:
+    """Collect the problems of all files, and find those between files and between parts.
+
+    Args:
+        parts: The parts, with the reports of their files.
+        against: Reports of further images by folder, which are only compared with those of the parts.
+        classes: Class names of the check; None accepts any.
+        counts: Numbers of objects of :func:`count_classes`.
+
+    Example:
+        >>> from rotated_atss.data_check.parts import DataPart
+        >>> part = CheckedPart(DataPart(Path("images"), Path("labelTxt")))
+        >>> part.images[Path("P1.png")] = ImageReport(Path("P1.png"))
+        >>> [problem.kind for problem in find_problems([part], {}, None, {})]
+        ['unlabeled-image']
+    """
+    problems = [problem for part in parts for problem in _part_problems(part, classes)]
+    problems += [*_unlisted_images(parts), *find_repeated_images(_images_by_set(parts), against)]
+    if classes is None:
+        problems += _similar_class_names(counts, parts)
+    return problems
+
+
+def records_by_image(part: CheckedPart) -> dict[str, ImageLabels]:
+    """Return the labels of a part by name of the image without suffix. Of several records of an image the first counts.
+
+    Example:
+        >>> from rotated_atss.data_check.parts import DataPart
+        >>> records_by_image(CheckedPart(DataPart(Path("images"))))
+        {}
+    """
+    records: dict[str, ImageLabels] = {}
+    for report in part.labels:
+        for record in report.records:
+            records.setdefault(image_name(record, part.format_name), record)
+    return records
+
+
+def divide_shared_labels(parts: Sequence[CheckedPart]) -> None:
+    """Divide labels among the parts that share a folder or file of labels, so that no label is checked twice.
+
+    A label stays in the part that has its image, or in the first of these parts if none has.
+
+    Args:
+        parts: The parts, each with the reports of all label files of its folder. Their ``labels`` are changed.
+
+    Example:
+        >>> from rotated_atss.data_check.label_files import LabelReport
+        >>> from rotated_atss.data_check.parts import DataPart
+        >>> report = LabelReport(Path("labels/P1.txt"))
+        >>> parts = [CheckedPart(DataPart(Path(name), Path("labels")), labels=[report]) for name in ("train", "val")]
+        >>> parts[1].images[Path("val/P1.png")] = ImageReport(Path("val/P1.png"))
+        >>> divide_shared_labels(parts)
+        >>> [len(part.labels) for part in parts]
+        [0, 1]
+    """
+    first_part: dict[Path | None, int] = {}  # by label folder
+    part_of_image: dict[Path | None, dict[str, int]] = {}  # by label folder, then by name of the image
+    for index, part in enumerate(parts):
+        first_part.setdefault(part.paths.labels, index)
+        names = part_of_image.setdefault(part.paths.labels, {})
+        for path in part.images:
+            names.setdefault(path.stem, index)
+    for index, part in enumerate(parts):
+        default, names = first_part[part.paths.labels], part_of_image[part.paths.labels]
+        own_reports = []
+        for report in part.labels:
+            own_records = tuple(
+                record for record in report.records if names.get(image_name(record, part.format_name), default) == index
+            )
+            if names.get(report.path.stem, default) == index:
+                own_reports.append(replace(report, records=own_records))
+            elif own_records:  # a file with labels of several parts: its problems are reported once
+                own_reports.append(replace(report, records=own_records, problems=()))
+        part.labels = own_reports
+
+
+def count_classes(parts: Sequence[CheckedPart]) -> Counter[str]:
+    """Return the number of objects by class name, with hyphens for spaces.
+
+    Example:
+        >>> count_classes([])
+        Counter()
+    """
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.coco.objects if part.coco is not None else {})
+        for report in part.labels:
+            for record in report.records:
+                for name, number in Counter(record.classes).items():
+                    counts[hyphenate(name)] += number
+    return counts
+
+
+def _part_problems(part: CheckedPart, classes: Sequence[str] | None) -> Iterator[Problem]:
+    """Yield the problems of the files of a part, of its pairs of image and labels, and of its objects."""
+    for image in part.images.values():
+        yield from image.problems
+    if part.coco is not None:
+        yield from part.coco.problems
+        yield from _wrong_coco_sizes(part)
+    if part.paths.labels is None:
+        return
+    for labels in part.labels:
+        yield from labels.problems
+    yield from report_shared_names([labels.path for labels in part.labels])
+    records = records_by_image(part)
+    damaged = {report.path.stem for report in part.labels if report.damaged}
+    sources = {name: record.source for name, record in records.items()}
+    yield from report_unpaired(part.paths, list(part.images), sources, damaged)
+    sizes = {path.stem: image.size for path, image in part.images.items()}
+    for name, record in records.items():
+        if record.size is not None and sizes.get(name) not in (None, record.size):
+            yield _size_problem(str(record.source), record.name, record.size, sizes[name])
+    # objects of a misspelled class are compared as objects of the meant class, as in a cleaned copy
+    corrected = [replace(record, classes=correct_classes(record.classes, classes)) for record in records.values()]
+    yield from check_objects(corrected, [sizes.get(name) for name in records])
+
+
+def _wrong_coco_sizes(part: CheckedPart) -> Iterator[Problem]:
+    assert part.coco is not None
+    for image in part.coco.images.values():
+        report = part.images.get(part.paths.images / image.file_name)
+        stated = (image.width, image.height)
+        if report is not None and report.size not in (None, stated):
+            yield _size_problem(str(part.coco.path), image.file_name, stated, report.size)
+
+
+def _size_problem(where: str, name: str, stated: tuple[int, int], actual: tuple[int, int] | None) -> Problem:
+    size = "unknown" if actual is None else f"{actual[0]} x {actual[1]}"
+    return Problem("size-mismatch", where, f"{name} is {size} px, the labels state {stated[0]} x {stated[1]}")
+
+
+def _unlisted_images(parts: Sequence[CheckedPart]) -> Iterator[Problem]:
+    """Yield images of a folder that no COCO file of this folder lists."""
+    listed_names: dict[Path, set[str]] = {}
+    for part in parts:
+        if part.coco is not None:
+            names = {image.file_name for image in part.coco.images.values()}
+            listed_names.setdefault(part.paths.images, set()).update(names)
+    for folder, names in listed_names.items():
+        for path in list_files(folder, IMAGE_SUFFIXES):
+            if path.name not in names:
+                yield Problem("unlisted-image", str(path), "no COCO file of this folder lists it")
+
+
+def _images_by_set(parts: Sequence[CheckedPart]) -> dict[str, list[ImageReport]]:
+    """Return the images of each set that must share none with another set.
+
+    A COCO file is a set. Without COCO files, a folder is a set, also if several parts name it.
+    """
+    sets: dict[str, dict[Path, ImageReport]] = {}
+    for part in parts:
+        name = str(part.paths.images if part.coco is None else part.coco.path)
+        sets.setdefault(name, {}).update(part.images)
+    return {name: list(images.values()) for name, images in sets.items()}
+
+
+def _similar_class_names(counts: Mapping[str, int], parts: Sequence[CheckedPart]) -> Iterator[Problem]:
+    """Yield class names that are almost equal, at the first object of the rarer one."""
+    for rare, frequent in find_similar(counts):
+        places = (
+            where_of(record, row)
+            for part in parts
+            for report in part.labels
+            for record in report.records
+            for row, name in enumerate(record.classes)
+            if hyphenate(name) == rare
+        )
+        where = next(places, str(parts[0].paths.coco))
+        what = f"{quote(rare)} ({counts[rare]}) is almost {quote(frequent)} ({counts[frequent]})"
+        yield Problem("similar-classes", where, what)

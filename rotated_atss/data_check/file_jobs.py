@@ -1,0 +1,170 @@
+"""Read the image and label files of a dataset in parallel jobs, each of which reads a group of files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from rotated_atss.data_check.image_files import ImageReport, read_image_file
+from rotated_atss.data_check.label_files import MAP_FORMATS, LabelReport, read_label_file
+from rotated_atss.errors import UserError
+from rotated_atss.io.images import estimate_decode_bytes, image_size
+from rotated_atss.io.processes import run_jobs
+from rotated_atss.label_formats.image_files import ImageFiles
+from rotated_atss.label_formats.records import ReadOptions
+
+FILES_PER_JOB = 16
+_JOB_BYTES = 256 << 20  # decoded pixels per job
+
+FileReport = ImageReport | LabelReport
+
+
+@dataclass(frozen=True, eq=False)
+class FileJob:
+    """A group of image files, or of label files of one format.
+
+    Attributes:
+        paths: The files.
+        format_name: Format of label files; empty for images.
+        classes: Class names of label files; None accepts any.
+        class_column: Column with the class, for labels in map coordinates.
+        class_name: Class of all objects, for labels in map coordinates.
+        images: Image files that the reader of the labels can need, by name without suffix.
+        decode: Decode all pixels of images.
+        memory_bytes: Estimated memory of reading one file.
+    """
+
+    paths: tuple[Path, ...]
+    format_name: str = ""
+    classes: tuple[str, ...] | None = None
+    class_column: str | None = None
+    class_name: str | None = None
+    images: Mapping[str, Path] = field(default_factory=dict)
+    decode: bool = True
+    memory_bytes: int = 1
+
+    def key(self) -> str:
+        """Return a digest of what the reports depend on. Size and time of modification represent the files."""
+        options = [self.format_name, self.classes, self.class_column, self.class_name, self.decode]
+        files = [_describe_file(path) for path in (*self.paths, *self.images.values())]
+        return hashlib.sha256(json.dumps([options, files]).encode()).hexdigest()
+
+
+def image_jobs(paths: Iterable[Path], *, decode: bool, files_per_job: int = FILES_PER_JOB) -> Iterator[FileJob]:
+    """Group image files into jobs; large images get a job of their own.
+
+    Args:
+        paths: The files.
+        decode: Decode all pixels.
+        files_per_job: Largest number of files per job.
+
+    Example:
+        >>> [len(job.paths) for job in image_jobs([Path(f"P{number}.png") for number in range(20)], decode=False)]
+        [16, 4]
+    """
+    group: list[Path] = []
+    sizes: list[int] = []
+    for path in paths:
+        size = estimate_decode_bytes(path)
+        if group and (len(group) == files_per_job or sum(sizes) + size > _JOB_BYTES):
+            yield FileJob(tuple(group), decode=decode, memory_bytes=max(sizes))
+            group, sizes = [], []
+        group.append(path)
+        sizes.append(size)
+    if group:
+        yield FileJob(tuple(group), decode=decode, memory_bytes=max(sizes))
+
+
+def label_jobs(
+    labels: Sequence[Path], format_name: str, images: Sequence[Path], options: ReadOptions
+) -> Iterator[FileJob]:
+    """Group label files into jobs, with the images that their readers need.
+
+    Args:
+        labels: The label files.
+        format_name: Their format.
+        images: Image files of the labels.
+        options: Class names, and the class column or class of labels in map coordinates.
+
+    Example:
+        >>> jobs = label_jobs([Path("P1.txt"), Path("P2.txt")], "dota", [Path("P1.png")], ReadOptions())
+        >>> [(len(job.paths), list(job.images)) for job in jobs]
+        [(2, ['P1'])]
+    """
+    images_by_name = {path.stem: path for path in images}
+    remaining = iter(labels)
+    while paths := tuple(islice(remaining, FILES_PER_JOB)):
+        of_same_name = {path.stem: images_by_name[path.stem] for path in paths if path.stem in images_by_name}
+        # a single file, or one in map coordinates that no image is named after, can have the objects of many images
+        has_map_of_many = format_name in MAP_FORMATS and len(of_same_name) < len(paths)
+        needs_all_images = len(labels) == 1 or has_map_of_many
+        yield FileJob(
+            paths, format_name, options.classes, options.class_column, options.class_name,
+            images_by_name if needs_all_images else of_same_name,
+        )  # fmt: skip
+
+
+def read_jobs(
+    jobs: Sequence[FileJob], workers: int, scheduler: str | None = None
+) -> Iterator[tuple[FileJob, list[FileReport]]]:
+    """Read the files of all jobs in processes, or on a Dask cluster, and yield the reports of each job as it finishes.
+
+    Args:
+        jobs: The jobs.
+        workers: Number of processes.
+        scheduler: Address of a Dask scheduler whose workers read instead.
+
+    Yields:
+        A job, and one report per file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "P1.txt").write_text("1 2 11 2 11 8 1 8 ship 0")
+        ...     ((_, reports),) = read_jobs([FileJob((Path(folder, "P1.txt"),), "dota")], workers=1)
+        >>> len(reports[0].records[0])
+        1
+    """
+    job_bytes = [job.memory_bytes for job in jobs]
+    for index, reports in run_jobs(_read, jobs, workers, job_bytes, scheduler=scheduler):
+        yield jobs[index], reports
+
+
+def _read(job: FileJob) -> list[FileReport]:
+    if not job.format_name:
+        return [read_image_file(path, decode=job.decode) for path in job.paths]
+    options = ReadOptions(
+        job.classes,
+        lambda name: _image_size(job.images, name),
+        class_column=job.class_column,
+        class_name=job.class_name,
+        images=_image_files(job.images),
+    )
+    return [read_label_file(path, job.format_name, options) for path in job.paths]
+
+
+def _image_files(images: Mapping[str, Path]) -> ImageFiles | None:
+    if not images:
+        return None
+    folder = next(iter(images.values())).parent
+    return ImageFiles(folder, images, skip_unreadable=True)
+
+
+def _image_size(images: Mapping[str, Path], name: str) -> tuple[int, int] | None:
+    try:
+        return image_size(images[name]) if name in images else None
+    except UserError:  # reported when the image is read
+        return None
+
+
+def _describe_file(path: Path) -> tuple[str, int, int] | tuple[str]:
+    try:
+        status = os.stat(path)
+    except OSError:  # reported when the file is read
+        return (str(path),)
+    return str(path), status.st_size, status.st_mtime_ns

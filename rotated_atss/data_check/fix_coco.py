@@ -1,0 +1,230 @@
+"""Cleaned copy of one part of a dataset with COCO JSON: the images, and the annotations with all their keys."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.coco.instances import CocoImage, parse_image
+from rotated_atss.coco.json_file import get_integer, is_finite_number, read_json
+from rotated_atss.data_check.class_names import find_misspelled
+from rotated_atss.data_check.coco_file import AREA_TOLERANCE, find_object_problems, parse_annotation
+from rotated_atss.data_check.image_files import place_image
+from rotated_atss.data_check.parts import CheckedPart
+from rotated_atss.dota.classes import hyphenate
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import read_bytes, write_bytes
+
+_REMOVED = {"zero-area", "outside-image"}  # kinds of problems whose annotation is removed
+
+
+def write_coco_part(
+    part: CheckedPart, target: Path, classes: Sequence[str] | None, *, copy_images: bool
+) -> Counter[str]:
+    """Write ``images/`` and ``annotations/<name of the file>`` of a part. The file is copied if nothing is fixed in it.
+
+    Args:
+        part: The checked part.
+        target: Folder to write.
+        classes: Class names to which misspelled category names are corrected; None corrects none.
+        copy_images: Copy the images instead of linking to them.
+
+    Returns:
+        Numbers of ``images`` and ``objects``.
+
+    Raises:
+        UserError: The COCO file cannot be read, a file cannot be written, or two images get one name.
+    """
+    assert part.coco is not None
+    path = part.coco.path
+    unreadable = next((problem for problem in part.coco.problems if problem.kind == "unreadable-labels"), None)
+    if unreadable is not None:
+        raise UserError(unreadable.message, where=unreadable.where, hint="no cleaned copy can be written")
+    content = read_json(path)
+    reports = {name: part.images.get(part.paths.images / name) for name in _file_names(content, path)}
+    readable = {name: report for name, report in reports.items() if report is not None and report.size is not None}
+    new_names = {name: _with_suffix(name, report.suffix) for name, report in readable.items()}
+    cleaned = clean_instances(content, path, new_names, classes)
+    (target / "images").mkdir(parents=True)
+    (target / "annotations").mkdir()
+    listed = {image["file_name"] for image in cleaned["images"]}
+    for name, report in readable.items():
+        if new_names[name] in listed:
+            place_image(report, target / "images" / new_names[name], copy=copy_images)
+    data = read_bytes(path) if cleaned == content else json.dumps(cleaned).encode()
+    write_bytes(target / "annotations" / path.name, data)
+    return Counter(images=len(cleaned["images"]), objects=len(cleaned["annotations"]))
+
+
+def clean_instances(
+    content: Mapping[str, Any], path: Path, file_names: Mapping[str, str], classes: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the content of an instances JSON without the problems of kinds that have a ``coco_fix``.
+
+    Kept entries keep all their keys, also unknown ones. Crowds are treated as other annotations, and ``iscrowd`` and
+    ``segmentation`` are never changed.
+
+    Args:
+        content: The file, with lists of images, annotations and categories.
+        path: Its path, for error messages.
+        file_names: New name by name of all readable images; the others are removed with their annotations.
+        classes: Class names to which misspelled category names are corrected; None corrects none.
+
+    Example:
+        >>> content = {
+        ...     "info": {"year": 2026}, "categories": [{"id": 1, "name": "ship"}],
+        ...     "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 20}],
+        ...     "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 2, 5, 5], "score": 3}] * 2,
+        ... }
+        >>> cleaned = clean_instances(content, Path("a.json"), {"a.png": "a.png"})
+        >>> len(cleaned["annotations"]), cleaned["annotations"][0]["score"], cleaned["info"]
+        (1, 3, {'year': 2026})
+    """
+    images, image_ids = _clean_images(content["images"], path, file_names)
+    categories, category_ids = _clean_categories(content["categories"], path, classes)
+    kept_images = {image.id: image for _, image in images}
+    annotations = list(_clean_annotations(content["annotations"], path, kept_images, image_ids, category_ids))
+    return {**content, "images": [entry for entry, _ in images], "categories": categories, "annotations": annotations}
+
+
+def _file_names(content: Mapping[str, Any], path: Path) -> list[str]:
+    """Return the distinct names of the valid image entries."""
+    images = [_parsed_image(entry, index, path) for index, entry in enumerate(content["images"])]
+    return list(dict.fromkeys(image.file_name for image in images if image is not None))
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    return name.removesuffix(Path(name).suffix) + suffix
+
+
+def _parsed_image(entry: Any, index: int, path: Path) -> CocoImage | None:
+    try:
+        return parse_image(entry, index, path)
+    except UserError:
+        return None
+
+
+def _clean_images(
+    entries: Sequence[Any], path: Path, file_names: Mapping[str, str]
+) -> tuple[list[tuple[dict[str, Any], CocoImage]], dict[int, int]]:
+    """Return the kept entries with their parsed images, and the id of the kept image by each usable image id."""
+    kept: list[tuple[dict[str, Any], CocoImage]] = []
+    seen_ids: set[int] = set()
+    new_ids: dict[int, int] = {}
+    first_ids: dict[str, int] = {}  # by file name
+    for index, entry in enumerate(entries):
+        image = _parsed_image(entry, index, path)
+        if image is None or image.id in seen_ids:
+            continue
+        seen_ids.add(image.id)
+        if image.file_name not in file_names:
+            continue
+        new_ids[image.id] = first_ids.setdefault(image.file_name, image.id)
+        if new_ids[image.id] == image.id:
+            kept.append((_changed(entry, file_name=file_names[image.file_name]), image))
+    return kept, new_ids
+
+
+def _clean_categories(
+    entries: Sequence[Any], path: Path, classes: Sequence[str] | None
+) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Return the kept entries, and the id of the kept category by each usable category id."""
+    kept: list[dict[str, Any]] = []
+    seen_ids: set[int] = set()
+    new_ids: dict[int, int] = {}
+    first_ids: dict[str, int] = {}  # by name
+    for index, entry in enumerate(entries):
+        try:
+            category_id = get_integer(entry, "id", f"categories[{index}]", path)
+        except UserError:
+            continue
+        name = entry.get("name")
+        if not isinstance(name, str) or not name or category_id in seen_ids:
+            continue
+        seen_ids.add(category_id)
+        corrected = _correct_name(name, classes)
+        new_ids[category_id] = first_ids.setdefault(corrected, category_id)
+        if new_ids[category_id] == category_id:
+            kept.append(_changed(entry, name=corrected))
+    return kept, new_ids
+
+
+def _correct_name(name: str, classes: Sequence[str] | None) -> str:
+    if classes is None or hyphenate(name) in set(map(hyphenate, classes)):
+        return name
+    return find_misspelled(name, classes) or name
+
+
+def _clean_annotations(
+    entries: Sequence[Any],
+    path: Path,
+    images: Mapping[int, CocoImage],
+    image_ids: Mapping[int, int],
+    category_ids: Mapping[int, int],
+) -> Iterator[dict[str, Any]]:
+    """Yield the kept entries, with new ids of images and categories.
+
+    Args:
+        entries: All entries.
+        path: The file, for error messages.
+        images: Kept images by id.
+        image_ids: Id of the kept image by each usable image id of the file.
+        category_ids: Id of the kept category by each usable category id of the file.
+    """
+    parsed = []
+    for index, entry in enumerate(entries):
+        with suppress(UserError):
+            parsed.append((entry, parse_annotation(entry, f"annotations[{index}]", path)))
+    given_ids = {annotation_id for _, (annotation_id, *_) in parsed}
+    unused_ids = (number for number in count(1) if number not in given_ids)
+    used_ids: set[int] = set()
+    objects: set[tuple[float, ...]] = set()  # image, category and box
+    for entry, (annotation_id, image_id, category_id, bbox) in parsed:
+        if image_id not in image_ids or category_id not in category_ids:
+            continue
+        image = images[image_ids[image_id]]
+        kinds = {kind for kind, _ in find_object_problems(entry, bbox, "", image)}
+        key = (image.id, category_ids[category_id], *bbox)
+        if kinds & _REMOVED or key in objects:
+            continue
+        objects.add(key)
+        changes: dict[str, Any] = {"image_id": image.id, "category_id": category_ids[category_id]}
+        if annotation_id in used_ids:
+            changes["id"] = next(unused_ids)
+        used_ids.add(annotation_id)
+        if "wrong-area" in kinds:
+            changes["area"] = _object_area(entry, bbox)
+        yield _changed(entry, **changes)
+
+
+def _object_area(entry: Mapping[str, Any], bbox: Sequence[float]) -> float:
+    """Return the area of the polygons in square pixels, or of the box if the annotation has no usable polygons."""
+    box_area = bbox[2] * bbox[3]
+    polygons = entry.get("segmentation")
+    if not isinstance(polygons, list) or not polygons or not all(map(_is_polygon, polygons)):
+        return box_area
+    area = sum(_polygon_area(np.array(polygon, dtype=np.float64).reshape(-1, 2)) for polygon in polygons)
+    return area if 0 < area <= box_area * AREA_TOLERANCE else box_area
+
+
+def _is_polygon(value: Any) -> bool:
+    is_list = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
+    return is_list and all(map(is_finite_number, value))
+
+
+def _polygon_area(corners: np.ndarray) -> float:
+    """Return the area of a polygon with corners (N, 2)."""
+    x, y = corners.T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def _changed(entry: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return an entry with other values; the entry itself if it has them."""
+    return entry if all(entry.get(key) == value for key, value in changes.items()) else {**entry, **changes}

@@ -1,0 +1,92 @@
+"""Cleaned copy of one part of a dataset with label files: the images, and labels as DOTA text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rotated_atss.data_check.dataset_checks import records_by_image
+from rotated_atss.data_check.image_files import place_image
+from rotated_atss.data_check.label_files import DOTA, correct_classes
+from rotated_atss.data_check.objects import clockwise, first_duplicates, zero_areas
+from rotated_atss.data_check.parts import CheckedPart
+from rotated_atss.dota.labels import format_labels
+from rotated_atss.io.files import read_bytes, write_bytes
+from rotated_atss.label_formats.records import ImageLabels
+
+
+def clean_labels(record: ImageLabels, classes: Sequence[str] | None = None) -> ImageLabels:
+    """Return labels without zero-area and duplicate objects, with clockwise corners and corrected class names.
+
+    Example:
+        >>> from rotated_atss.label_formats.records import ObjectList
+        >>> objects = ObjectList()
+        >>> for name in ("ship", "shp"):
+        ...     objects.add([1, 2, 1, 8, 11, 8, 11, 2], name, where="P1.txt")
+        >>> cleaned = clean_labels(objects.build("P1", Path("P1.txt")), ["ship"])
+        >>> cleaned.classes, cleaned.polygons[0, :4].tolist()
+        (('ship',), [1.0, 2.0, 11.0, 2.0])
+    """
+    names = correct_classes(record.classes, classes)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    first = first_duplicates(record.polygons, np.array([numbers[name] for name in names], dtype=np.int64))
+    keep = ~zero_areas(record.polygons) & (first == np.arange(len(first)))
+    return replace(
+        record,
+        polygons=clockwise(record.polygons[keep]),
+        classes=tuple(name for name, is_kept in zip(names, keep.tolist(), strict=True) if is_kept),
+        difficult=record.difficult[keep],
+        lines=record.lines[keep] if len(record.lines) else record.lines,
+    )
+
+
+def write_label_part(
+    part: CheckedPart,
+    target: Path,
+    changed_files: Collection[str],
+    classes: Sequence[str] | None,
+    *,
+    copy_images: bool,
+) -> Counter[str]:
+    """Write ``images/`` and, for labeled images, ``labelTxt/`` of a part. Unreadable and unlabeled images are left out.
+
+    Args:
+        part: The checked part.
+        target: Folder to write.
+        changed_files: Label files that are not copied byte for byte, because they have a problem that is fixed.
+        classes: Class names to which misspelled ones are corrected; None corrects none.
+        copy_images: Copy the images instead of linking to them.
+
+    Returns:
+        Numbers of ``images`` and ``objects``.
+
+    Raises:
+        UserError: A file cannot be written, or two images get one name.
+    """
+    (target / "images").mkdir(parents=True)
+    records = records_by_image(part)
+    is_labeled = part.paths.labels is not None
+    if is_labeled:
+        (target / "labelTxt").mkdir()
+    counts: Counter[str] = Counter()
+    for path, image in part.images.items():
+        record = records.get(path.stem)
+        if image.size is None or (is_labeled and record is None):
+            continue
+        place_image(image, target / "images" / f"{path.stem}{image.suffix}", copy=copy_images)
+        counts["images"] += 1
+        if record is not None:
+            cleaned = clean_labels(record, classes)
+            is_unchanged = part.format_name == DOTA and str(record.source) not in changed_files
+            content = read_bytes(record.source) if is_unchanged else _format(cleaned)
+            write_bytes(target / "labelTxt" / f"{path.stem}.txt", content)
+            counts["objects"] += len(cleaned)
+    return counts
+
+
+def _format(record: ImageLabels) -> bytes:
+    return format_labels(record.polygons, record.classes, record.difficult, header=record.header)

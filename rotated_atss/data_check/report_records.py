@@ -1,0 +1,94 @@
+"""Reports of files as JSON, in which the shards of a check record them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rotated_atss.data_check.file_jobs import FileReport
+from rotated_atss.data_check.image_files import ImageReport
+from rotated_atss.data_check.label_files import LabelReport
+from rotated_atss.data_check.problems import Problem
+from rotated_atss.label_formats.records import ImageLabels
+
+
+def reports_to_json(reports: Sequence[FileReport]) -> dict[str, Any]:
+    """Return the reports of a job as an object for JSON.
+
+    Args:
+        reports: Reports of images, or reports of label files.
+
+    Example:
+        >>> reports = [ImageReport(Path("P1.png"), (40, 30), ".png", "0a")]
+        >>> reports_from_json(reports_to_json(reports)) == reports
+        True
+    """
+    return {"reports": [_report_to_json(report) for report in reports]}
+
+
+def reports_from_json(values: dict[str, Any]) -> list[FileReport]:
+    """Rebuild the reports of :func:`reports_to_json`.
+
+    Raises:
+        LookupError: A key or an item is missing.
+        TypeError: A value has another type.
+        ValueError: An array has another shape.
+    """
+    return [_report_from_json(report) for report in values["reports"]]
+
+
+def _report_to_json(report: FileReport) -> dict[str, Any]:
+    common = {
+        "path": str(report.path),
+        "problems": [[problem.kind, problem.where, problem.message] for problem in report.problems],
+    }
+    if isinstance(report, LabelReport):
+        return {**common, "damaged": report.damaged, "records": [_labels_to_json(each) for each in report.records]}
+    return {
+        **common,
+        "size": report.size,
+        "suffix": report.suffix,
+        "bytes_hash": report.bytes_hash,
+        "pixels_hash": report.pixels_hash,
+        "uniform": report.uniform,
+    }
+
+
+def _report_from_json(values: dict[str, Any]) -> FileReport:
+    path, problems = Path(values["path"]), tuple(Problem(*problem) for problem in values["problems"])
+    if "records" in values:
+        return LabelReport(path, tuple(map(_labels_from_json, values["records"])), problems, values["damaged"])
+    size = None if values["size"] is None else (values["size"][0], values["size"][1])
+    return ImageReport(
+        path, size, values["suffix"], values["bytes_hash"], values["pixels_hash"], values["uniform"], problems
+    )
+
+
+def _labels_to_json(labels: ImageLabels) -> dict[str, Any]:
+    """Return the objects of an image. Scores and georeference are left out: read labels have none."""
+    return {
+        "name": labels.name,
+        "source": str(labels.source),
+        "polygons": labels.polygons.tolist(),
+        "classes": labels.classes,
+        "difficult": labels.difficult.tolist(),
+        "size": labels.size,
+        "lines": labels.lines.tolist(),
+        "header": labels.header,
+    }
+
+
+def _labels_from_json(values: dict[str, Any]) -> ImageLabels:
+    return ImageLabels(
+        name=values["name"],
+        source=Path(values["source"]),
+        polygons=np.array(values["polygons"], dtype=np.float64).reshape(-1, 8),
+        classes=tuple(values["classes"]),
+        difficult=np.array(values["difficult"], dtype=np.int64),
+        size=None if values["size"] is None else (values["size"][0], values["size"][1]),
+        lines=np.array(values["lines"], dtype=np.int64),
+        header=tuple(values["header"]),
+    )

@@ -1,0 +1,107 @@
+"""Shards of one check (``check-data --shard``): runs that divide the reading of the files among them.
+
+Each shard reads every N-th image and every N-th group of label files, and records a report per file in a common folder.
+The reports hold all that comparisons between files need: hashes of images, and objects of labels. The shard that finds
+the reports of all files recorded compares the files, and so makes the report of an unsharded run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from rotated_atss import __version__
+from rotated_atss.data_check.file_jobs import FileJob, FileReport
+from rotated_atss.data_check.parts import DataPart
+from rotated_atss.data_check.report_records import reports_from_json, reports_to_json
+from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shared_run import SharedRun, output_folder
+from rotated_atss.label_formats.records import ReadOptions
+
+COMMAND = "check-data"
+
+
+def describe_check(
+    parts: Sequence[DataPart], against: Sequence[str | Path], label_format: str, options: ReadOptions, *, decode: bool
+) -> dict[str, str]:
+    """Return what all shards of a check must have in common, as texts by option.
+
+    Args:
+        parts: The parts.
+        against: Image folders that are only compared.
+        label_format: Label format, or ``auto``.
+        options: Class names, and the class column or class of labels in map coordinates.
+        decode: Whether pixels are decoded.
+
+    Example:
+        >>> describe_check([DataPart(Path("images"))], [], "auto", ReadOptions(("ship",)), decode=True)["--classes"]
+        'ship'
+    """
+    folders = {
+        "--images": [part.images for part in parts],
+        "--labels": [part.labels for part in parts if part.labels is not None],
+        "--coco": [part.coco for part in parts if part.coco is not None],
+        "--against": list(map(Path, against)),
+    }
+    paths = [path.resolve() for group in folders.values() for path in group]
+    return {
+        "version": __version__,
+        **{name: ", ".join(map(str, group)) for name, group in folders.items()},
+        "folders": os.pathsep.join(map(str, paths)),
+        "--label-format": label_format,
+        "--classes": "any" if options.classes is None else ", ".join(options.classes),
+        "--class-column": options.class_column or "",
+        "--class-name": options.class_name or "",
+        "--headers-only": str(not decode),
+    }
+
+
+def read_shard(
+    jobs: Sequence[FileJob],
+    records: Path,
+    shard: Shard | None,
+    description: dict[str, str],
+    read: Callable[[Sequence[FileJob]], Iterable[tuple[FileJob, list[FileReport]]]],
+) -> tuple[dict[Path, FileReport], tuple[Shard, ...]]:
+    """Read the files of a shard that no run has recorded yet, and record their reports.
+
+    Args:
+        jobs: Jobs for all files of the dataset.
+        records: Folder of the records, created if missing.
+        shard: The shard; None reads all files that are left.
+        description: What all shards have in common (:func:`describe_check`).
+        read: Reads the files of jobs and yields their reports.
+
+    Returns:
+        Reports of all files, and no shard; or no report, and the shards that have files left to read.
+
+    Raises:
+        UserError: Shards of another check have used the folder, or another run of this shard is active.
+
+    Example:
+        >>> import tempfile
+        >>> from rotated_atss.data_check.image_files import ImageReport
+        >>> def read(jobs):
+        ...     return [(job, [ImageReport(path) for path in job.paths]) for job in jobs]
+        >>> jobs = [FileJob((Path("P1.png"),)), FileJob((Path("P2.png"),))]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for index in (2, 1):
+        ...         reports, unfinished = read_shard(jobs, Path(folder), Shard(index, 2), {}, read)
+        ...         len(reports), [str(shard) for shard in unfinished]
+        (0, ['1/2'])
+        (2, [])
+    """
+    with output_folder(records), hold_run_lock(records, COMMAND, shard):
+        run = SharedRun(records, description, shard, reports_from_json)
+        with folder_lock(records, COMMAND, shard):
+            run.prepare()
+        by_key = {job.key(): job for job in jobs}
+        keys = {job: key for key, job in by_key.items()}
+        for job, reports in read([by_key[key] for key in run.select(list(by_key))]):
+            run.record(keys[job], reports_to_json(reports))
+        unfinished = run.unfinished_shards(list(by_key))
+        if unfinished:
+            return {}, tuple(unfinished)
+        recorded = {key: reports for key, reports in run.results() if key in by_key}
+    return {report.path: report for reports in recorded.values() for report in reports}, ()

@@ -1,0 +1,180 @@
+"""Shards of one merge (``merge --shard``): runs that divide the parts of the Task1 files among them.
+
+The unit of work is a part of about a megabyte of one class: consecutive lines with all detections of some images. Files
+of classes are no good unit, because a few frequent classes have most of the detections. Images are none either: every
+shard would have to read all files to find the lines of its images. Parts are read once, bound the memory, and take
+about equal time, so that each shard merges every N-th part.
+
+The shards record the merged parts in ``merge.partial`` in the output folder. The shard that finds all parts recorded
+writes the merged files and removes ``merge.partial``. It leaves a hidden file beside the output folder, by which a
+repeated shard finds that nothing is left to do. (A file in the output folder would become part of a submission.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss import __version__
+from rotated_atss.dota.detections import task1_path
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import write_json
+from rotated_atss.io.progress import progress_bar
+from rotated_atss.io.run_lock import run_lock
+from rotated_atss.io.run_state import complete_result, describe_files, read_state
+from rotated_atss.io.shards import Shard, folder_lock, hold_run_lock
+from rotated_atss.io.shared_run import SharedRun, output_folder
+from rotated_atss.tiling.merge_parts import ClassMerge, MergedPart, TextPart, merge_parts
+from rotated_atss.tiling.merge_task import MergeTask
+
+COMMAND, PARTIAL = "merge", "merge.partial"
+
+_PART_BYTES = 1 << 20  # smaller than without shards, so that each shard gets about as many bytes
+
+
+@dataclass(frozen=True)
+class ShardMerge:
+    """Result of a shard.
+
+    Attributes:
+        classes: Counts per class, if this shard has written the merged files.
+        unfinished: Shards with parts that are not merged yet.
+        was_finished: Whether another run has written the merged files already.
+    """
+
+    classes: tuple[ClassMerge, ...] = ()
+    unfinished: tuple[Shard, ...] = ()
+    was_finished: bool = False
+
+
+def is_started(out_dir: Path) -> bool:
+    """Return whether shards have started in an output folder and not finished.
+
+    Example:
+        >>> is_started(Path("no_such_folder"))
+        False
+    """
+    return (out_dir / PARTIAL).exists()
+
+
+def finished_path(out_dir: Path) -> Path:
+    """Return the file that describes the finished merge of an output folder.
+
+    Example:
+        >>> finished_path(Path("work/merged")).name
+        '.merged.merge-finished.json'
+    """
+    folder = out_dir.resolve()
+    return folder.with_name(f".{folder.name}.merge-finished.json")
+
+
+def run_shard(
+    task: MergeTask, shard: Shard | None, workers: int, scheduler: str | None = None, progress: bool | None = None
+) -> ShardMerge:
+    """Merge the parts of a shard, and write the merged files if no other part is left.
+
+    Args:
+        task: The files.
+        shard: The shard; None merges all parts that shards have not merged yet.
+        workers: Processes.
+        scheduler: Address of a Dask scheduler whose workers merge instead.
+        progress: Show a progress bar; None shows it on a terminal.
+
+    Raises:
+        UserError: A line is malformed, another run of this shard is active, or shards with other settings have started
+            in the output folder.
+    """
+    with output_folder(task.out_dir), hold_run_lock(task.out_dir, COMMAND, shard):
+        parts = {part.key(): part for part in task.cut(_PART_BYTES)}
+        run = SharedRun(task.out_dir / PARTIAL, _describe(task), shard, MergedPart.from_json)
+        state = _describe_result(task, list(parts))
+        with folder_lock(task.out_dir, COMMAND, shard):
+            complete_result(task.out_dir)
+            if shard is not None and _is_finished(task, state):
+                run.remove()  # left by a run that was killed after it had written the files
+                return ShardMerge(was_finished=True)
+            task.reject_leftovers()
+            run.prepare()
+        _merge_and_record(run, {key: parts[key] for key in run.select(list(parts))}, workers, scheduler, progress)
+        return _write_if_complete(task, run, parts, state, workers, scheduler)
+
+
+def _merge_and_record(
+    run: SharedRun[MergedPart],
+    parts: Mapping[str, TextPart],
+    workers: int,
+    scheduler: str | None,
+    progress: bool | None,
+) -> None:
+    """Merge parts, given by key, and record each as soon as it is merged."""
+    keys = {part: key for key, part in parts.items()}
+    with progress_bar(total=sum(part.length for part in keys), desc="merge", unit="B", show=progress) as bar:
+        for part, result in merge_parts(list(keys), workers, scheduler):
+            run.record(keys[part], result.to_json())
+            bar.update(part.length)
+
+
+def _write_if_complete(
+    task: MergeTask,
+    run: SharedRun[MergedPart],
+    parts: Mapping[str, TextPart],
+    state: Mapping[str, str],
+    workers: int,
+    scheduler: str | None,
+) -> ShardMerge:
+    """Write the merged files, unless parts of other shards are left or another shard has written the files."""
+    with folder_lock(task.out_dir, COMMAND, run.shard):
+        if not run.folder.exists():
+            return ShardMerge(was_finished=True)
+        unfinished = run.unfinished_shards(list(parts))
+        results = {} if unfinished else dict(run.results())
+    if unfinished:
+        return ShardMerge(unfinished=tuple(unfinished))
+    merged = {part: results[key] for key, part in parts.items()}
+    merged |= dict(merge_parts(task.ungrouped(merged), workers, scheduler))  # without the lock: it can take long
+    with folder_lock(task.out_dir, COMMAND, run.shard):
+        if not run.folder.exists():
+            return ShardMerge(was_finished=True)
+        classes = task.write(merged)
+        finished = {**state, "output": describe_files(_output_paths(task))}
+        write_json(finished_path(task.out_dir), finished, indent=None)
+        run.remove()
+        _remove_locks_of_killed_shards(task.out_dir)
+    return ShardMerge(tuple(classes))
+
+
+def _remove_locks_of_killed_shards(out_dir: Path) -> None:
+    for path in out_dir.glob(f".{COMMAND}.*-of-*.lock"):
+        with suppress(UserError), run_lock(path):  # an error: the shard is active, and removes its lock itself
+            pass
+
+
+def _describe(task: MergeTask) -> dict[str, str]:
+    """Return what all shards must have in common, as texts."""
+    return {
+        "version": __version__,
+        "TASK1_DIR": str(task.tiles_dir.resolve()),
+        "--iou-threshold": str(task.iou_threshold),
+        "--classes": ", ".join(task.names),
+    }
+
+
+def _describe_result(task: MergeTask, keys: Sequence[str]) -> dict[str, str]:
+    """Return what the merged files depend on."""
+    return {**_describe(task), "input": hashlib.sha256("".join(keys).encode()).hexdigest()}
+
+
+def _is_finished(task: MergeTask, state: Mapping[str, str]) -> bool:
+    """Return whether the output folder has the unchanged files of a finished merge with the same input."""
+    recorded = read_state(finished_path(task.out_dir))
+    try:
+        return recorded == {**state, "output": describe_files(_output_paths(task))}
+    except UserError:  # a file is missing
+        return False
+
+
+def _output_paths(task: MergeTask) -> list[Path]:
+    return [task1_path(task.out_dir, name) for name in task.names]

@@ -1,0 +1,122 @@
+"""The Task1 files of a folder as one merge: what is read, how it is divided into parts, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotated_atss.dota.classes import resolve_classes, unknown_class_hint
+from rotated_atss.dota.detections import list_task1_files, task1_path
+from rotated_atss.errors import UserError
+from rotated_atss.io.files import check_output_apart
+from rotated_atss.io.run_state import write_result
+from rotated_atss.tiling.merge_parts import (
+    ClassMerge,
+    MergedPart,
+    TextPart,
+    cut_into_parts,
+    images_are_separate,
+    join_parts,
+)
+
+
+@dataclass(frozen=True)
+class MergeTask:
+    """The Task1 files that one merge reads and writes.
+
+    Attributes:
+        tiles_dir: Input folder.
+        out_dir: Output folder.
+        iou_threshold: Detections whose IoU with a higher-scoring kept detection exceeds this value are suppressed.
+        names: Classes that get a file, in the order of the counts.
+        files: The input file of each class that has one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "Task1_ship.txt").touch()
+        ...     MergeTask.create(folder, "merged", 0.1, ["plane", "ship"]).names
+        ('plane', 'ship')
+    """
+
+    tiles_dir: Path
+    out_dir: Path
+    iou_threshold: float
+    names: tuple[str, ...]
+    files: Mapping[str, TextPart]
+
+    @classmethod
+    def create(
+        cls,
+        tiles_dir: str | Path,
+        out_dir: str | Path,
+        iou_threshold: float,
+        classes: str | Path | Sequence[str] | None,
+    ) -> MergeTask:
+        """List the files of a folder.
+
+        Args:
+            tiles_dir: Input folder.
+            out_dir: Output folder; it need not exist.
+            iou_threshold: IoU threshold of the NMS.
+            classes: Class names or a DOTA version; None takes the classes that have a file.
+
+        Raises:
+            UserError: The threshold is out of range, the input folder has no Task1 files or those of other classes, or
+                the output folder overlaps it.
+        """
+        if not 0 <= iou_threshold <= 1:
+            raise UserError(f"the IoU threshold must be in [0, 1], got {iou_threshold}")
+        paths = list_task1_files(tiles_dir)
+        names = tuple(paths) if classes is None else tuple(resolve_classes(classes))
+        for name, path in paths.items():
+            if name not in names:
+                raise UserError(f"unknown class '{name}'", where=path, hint=unknown_class_hint(name, names))
+        check_output_apart(out_dir, [tiles_dir])
+        files = {name: TextPart.of_file(name, paths[name], iou_threshold) for name in names if name in paths}
+        return cls(Path(tiles_dir), Path(out_dir), iou_threshold, names, files)
+
+    def reject_leftovers(self) -> None:
+        """Raise an error if the output folder has files of other classes, which would look like part of the result."""
+        if self.out_dir.is_dir() and any(self.out_dir.glob("Task1_*.txt")):
+            leftovers = [path for name, path in list_task1_files(self.out_dir).items() if name not in self.names]
+            if leftovers:
+                hint = "remove it, or choose another output folder"
+                raise UserError("the file of an earlier merge would not be replaced", where=leftovers[0], hint=hint)
+
+    def cut(self, part_bytes: int) -> list[TextPart]:
+        """Cut all files into parts of about ``part_bytes``."""
+        return [part for file in self.files.values() for part in cut_into_parts(file, part_bytes)]
+
+    def ungrouped(self, merged: Mapping[TextPart, MergedPart]) -> list[TextPart]:
+        """Return the files that must be merged as a whole, because detections on one image are in several parts.
+
+        Args:
+            merged: Results of all parts.
+        """
+        return [self.files[name] for name, parts in self._by_class(merged).items() if not images_are_separate(parts)]
+
+    def write(self, merged: Mapping[TextPart, MergedPart]) -> list[ClassMerge]:
+        """Write the merged file of every class.
+
+        Args:
+            merged: Results of all parts in the order of :meth:`cut`, and those of the files of :meth:`ungrouped`, which
+                replace the results of their parts.
+
+        Returns:
+            Counts per class.
+
+        Raises:
+            UserError: A file cannot be written.
+        """
+        classes = {name: join_parts(name, parts) for name, parts in self._by_class(merged).items()}
+        write_result(self.out_dir, {task1_path("", name).name: content for name, (_, content) in classes.items()})
+        return [counts for counts, _ in classes.values()]
+
+    def _by_class(self, merged: Mapping[TextPart, MergedPart]) -> dict[str, list[MergedPart]]:
+        """Return the results per class: that of the whole file where there is one, else those of its parts."""
+        by_class: dict[str, list[MergedPart]] = {name: [] for name in self.names}
+        for part, result in merged.items():
+            by_class[part.name].append(result)
+        return by_class | {name: [merged[file]] for name, file in self.files.items() if file in merged}
