@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,9 +50,9 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         hook: The hook that was registered before it.
 
     Returns:
-        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``epochs`` (None for a schedule of
-        iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None without
-        validation) and, if there is one, ``best_checkpoint``.
+        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log`` (absolute paths), ``epochs`` (None for a
+        schedule of iterations), ``iterations``, ``seconds``, ``loss`` (mean of the latest iterations), ``val`` (None
+        without validation) and, if there is one, ``best_checkpoint``.
     """
     loop, losses = runner.train_loop, runner.message_hub.log_scalars.get("train/loss")
     best = runner.message_hub.runtime_info.get("best_ckpt")
@@ -63,7 +64,7 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
         "seconds": hook.seconds,
         "loss": None if losses is None else replace_nonfinite(round(float(losses.mean(WINDOW)), 6)),
         "val": replace_nonfinite(short_names(hook.metrics)) or None,
-        **({"best_checkpoint": str(best)} if best else {}),
+        **({"best_checkpoint": _absolute(best)} if best else {}),
     }
     return _write(result, runner, TRAIN_RESULT)
 
@@ -91,6 +92,10 @@ def record_test(
         hook: The hook that was registered before it.
         metrics: What the test returned.
         checkpoint: The tested weights.
+
+    Returns:
+        Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log``, ``images``, ``seconds``, ``metrics``,
+        ``out``, ``submission`` and ``report``. Paths are absolute.
     """
     evaluator = runner.cfg.get("test_evaluator")
     outputs = evaluator if isinstance(evaluator, dict) else {}
@@ -100,9 +105,9 @@ def record_test(
         "images": len(runner.test_dataloader.dataset),
         "seconds": hook.seconds,
         "metrics": replace_nonfinite(short_names(dict(metrics))) or None,
-        "out": outputs.get("out_dir"),
-        "submission": outputs.get("submission"),
-        "report": outputs.get("report_dir") if metrics else None,
+        "out": _absolute(outputs.get("out_dir")),
+        "submission": _absolute(outputs.get("submission")),
+        "report": _absolute(outputs.get("report_dir")) if metrics else None,
     }
     return _write(result, runner, TEST_RESULT)
 
@@ -131,10 +136,15 @@ def _latest(work_dir: str) -> Path | None:
 def _places(runner: Runner, checkpoint: str | Path | None) -> dict[str, Any]:
     return {
         "config": runner.cfg.get("config_name"),
-        "checkpoint": None if checkpoint is None else str(checkpoint),
-        "work_dir": runner.work_dir,
-        "log": runner.logger.log_file,
+        "checkpoint": _absolute(checkpoint),
+        "work_dir": _absolute(runner.work_dir),
+        "log": _absolute(runner.logger.log_file),
     }
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """Return an absolute path, since the result can be read from another working directory."""
+    return None if path is None else os.path.abspath(path)
 
 
 def _write(result: dict[str, Any], runner: Runner, name: str) -> dict[str, Any]:
