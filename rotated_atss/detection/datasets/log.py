@@ -1,4 +1,4 @@
-"""Warnings of the datasets."""
+"""Output of the datasets' warnings."""
 
 import logging
 
