@@ -25,9 +25,8 @@ class LoadedFirstRegistry(Registry):
     up a name. This registry does so only for a name that is not found otherwise.
 
     Example:
-        >>> from mmdet.registry import DATASETS as MMDET_DATASETS
-        >>> DATASETS.get("DOTADataset") is MMDET_DATASETS.get("DOTADataset")
-        True
+        >>> DATASETS.get("DOTADataset").__name__
+        'DOTADataset'
     """
 
     def get(self, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint file of another project, with the record of the converted model."""
+"""Conversion of a checkpoint file of another project to weights and metadata of this package."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _find_config(origin: Origin, path: str | Path) -> tuple[str, str]:
 
 
 def _describe(config: str, cfg_options: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> str:
-    """Return the record of the converted model. Its windows are those of the published results."""
+    """Return the record of the converted model as JSON. Its windows are those of the published results."""
     cfg = load_config(config, cfg_options)
     with torch.device("meta"):
         model = build_model(cfg)
