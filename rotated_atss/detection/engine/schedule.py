@@ -11,6 +11,7 @@ from rotated_atss.errors import UserError
 
 MAX_WARM_UP = 1 / 3  # longest part of a training that a warm-up may take
 SHORT_WARM_UP = 1 / 10  # its part after shortening
+LR_KEY = "optim_wrapper.optimizer.lr"
 
 
 def set_epochs(cfg: Config, epochs: int) -> None:
@@ -186,6 +187,29 @@ def unreached_milestones(cfg: Config) -> list[str]:
             which = f"{scheduler['type']}: no milestone of {milestones} is before {key}={length}"
             lines.append(f"{which}, so the learning rate does not decay")
     return lines
+
+
+def overridden_learning_rate(cfg: Config, user_keys: Collection[str]) -> list[str]:
+    """Return one line per one-cycle schedule that makes the learning rate set by the user ineffective.
+
+    Args:
+        cfg: A config.
+        user_keys: Dotted keys that the user has set.
+
+    Example:
+        >>> cfg = Config(dict(optim_wrapper=dict(optimizer=dict(lr=0.01))))
+        >>> cfg.param_scheduler = [dict(type="OneCycleLR", eta_max=0.002)]
+        >>> overridden_learning_rate(cfg, ["optim_wrapper.optimizer.lr"])
+        ['OneCycleLR: the learning rate follows eta_max=0.002, so optim_wrapper.optimizer.lr=0.01 has no effect']
+    """
+    if LR_KEY not in user_keys:
+        return []
+    effect = f"so {LR_KEY}={cfg.optim_wrapper.optimizer.lr} has no effect"
+    return [
+        f"OneCycleLR: the learning rate follows eta_max={scheduler['eta_max']}, {effect}"
+        for scheduler in _schedulers(cfg)
+        if scheduler["type"] == "OneCycleLR"
+    ]
 
 
 def _schedulers(cfg: Config) -> Sequence[Any]:
