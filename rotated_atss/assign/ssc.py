@@ -165,9 +165,9 @@ def _assign_smallest(
         fits &= points_in_boxes(points, boxes) & valid_gt[gt_index]
         positives.append((prior_index[fits], gt_index[fits]))
     prior_index, gt_index = (torch.cat(part) for part in zip(*positives))
-    valid = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
-    area = box_wh(gt_boxes).prod(1)[gt_index]
-    assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, 1 / area, valid)
+    not_ignored = torch.ones_like(prior_index, dtype=torch.bool) if ignore_mask is None else ~ignore_mask[prior_index]
+    priority = 1 / box_wh(gt_boxes).prod(1)[gt_index]  # highest for the smallest area
+    assigned, _ = resolve_conflicts(len(priors), prior_index, gt_index, priority, not_ignored)
     positive = torch.nonzero(assigned >= 0).squeeze(1)
     iou = priors.new_zeros(len(priors))
     iou[positive] = aligned_iou(priors[positive], gt_boxes[assigned[positive]])

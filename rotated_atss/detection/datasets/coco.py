@@ -24,8 +24,8 @@ class CocoInstancesDataset(BaseDataset):
         ann_file: JSON file below ``data_root``. A file without annotations (a test set) can only be tested.
         data_prefix: ``img``, the folder below ``data_root`` that contains the file names of the JSON.
         metainfo: ``classes``, a sequence of category names; by default the 80 of COCO.
-        filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes and ``min_size`` drops images with
-            a shorter side in pixels.
+        filter_cfg: For training, ``filter_empty_gt=True`` drops images without boxes, and ``min_size`` drops images
+            whose shorter side is below this number of pixels.
         kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:

@@ -74,7 +74,10 @@ class DOTADataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Compare the tiles with the manifest of their split and read the label files."""
+        """Compare the tiles with the manifest of their split and read the label files.
+
+        The folders of the source images and labels are added to ``metainfo`` for the metric.
+        """
         self._metainfo["source_labels"] = source_label_folders(self.data_root)
         manifest = find_manifest(self.data_root)
         self._metainfo["source_images"] = list(manifest.image_folders)

@@ -32,10 +32,10 @@ class ConvertedFile:
 
     Attributes:
         origin: Source of the weights.
-        target: The model of the config.
-        config_reason: Why this config was chosen.
-        conversion: Converted weights and report.
-        meta: Metadata of the files to write, with the record of the model.
+        target: Description of the model that the config builds.
+        config_reason: Why this config was chosen, as printed.
+        conversion: Converted weights, and notes on the conversion.
+        meta: Metadata of the checkpoint to write, with the record of the model.
     """
 
     origin: Origin

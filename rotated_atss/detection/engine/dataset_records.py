@@ -60,8 +60,10 @@ def load_records(cfg: Config, data: str | None) -> tuple[list[dict], list[dict]]
     pipeline = dataset.get("pipeline") or []
     if data is not None and Path(data).suffix == ".json":
         return _load_json_records(data, dataset), pipeline
-    changes = dict(pipeline=[], **({} if data is None else dict(data_root=str(data))))
-    built = DATASETS.build({**dataset, **changes})
+    settings = {**dataset, "pipeline": []}
+    if data is not None:
+        settings["data_root"] = str(data)
+    built = DATASETS.build(settings)
     return [built.get_data_info(index) for index in range(len(built))], pipeline
 
 

@@ -46,11 +46,11 @@ def process_group(launcher: str) -> Iterator[None]:
     On GPUs, MMEngine opens the group. On the CPU, MMEngine would fail for lack of a GPU, so the group is opened here,
     with gloo. It is closed because a process that exits with an open group can abort in its communication threads.
 
-    Raises:
-        UserError: The connection to another process is lost, because that process has ended.
-
     Args:
         launcher: ``none`` or ``pytorch``.
+
+    Raises:
+        UserError: The connection to another process is lost, because that process has ended.
 
     Example:
         >>> with process_group("none"):
@@ -95,5 +95,6 @@ def is_lost_connection(error: BaseException) -> bool:
         >>> is_lost_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection reset"))
         True
     """
-    kinds = tuple(getattr(torch.distributed, name, ()) for name in ("DistBackendError", "DistNetworkError"))
-    return isinstance(error, tuple(kind for kind in kinds if kind)) or "gloo/transport" in str(error)
+    # A build of torch without distributed training has none of these classes.
+    kinds = [getattr(torch.distributed, name, None) for name in ("DistBackendError", "DistNetworkError")]
+    return isinstance(error, tuple(kind for kind in kinds if kind is not None)) or "gloo/transport" in str(error)

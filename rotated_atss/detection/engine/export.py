@@ -78,8 +78,10 @@ def export(config: str | Path | None, checkpoint: str | Path, options: ExportOpt
     if options.onnx is not None:
         import onnx  # noqa: F401  (a missing package is reported before the work starts)
     images = list_images(options.calibration) if options.calibration is not None else []
-    model_args = (checkpoint, None) if config is None else (config, checkpoint)
-    loaded = load_model(*model_args, options.cfg_options)
+    if config is None:
+        loaded = load_model(checkpoint, cfg_options=options.cfg_options)
+    else:
+        loaded = load_model(config, checkpoint, options.cfg_options)
     info = describe_loaded(loaded)
     if options.onnx is not None:
         graph = DetectionGraph(loaded.model, "float16" if options.precision == "float16" else "float32")
@@ -131,7 +133,7 @@ def onnx_bytes(graph: DetectionGraph, info: ModelInfo) -> bytes:
     """
     buffer = io.BytesIO()
     axes = {name: {0: "batch", 1: "priors"} for name in graph.output_names}
-    # The tracing exporter needs seconds and the package onnx. The one of torch.export took minutes for the same graph.
+    # dynamo=False: tracing takes seconds; the exporter based on torch.export took minutes for the same graph.
     with quiet_exporters(), torch.no_grad():
         torch.onnx.export(
             graph, (_noise(info, 2),), buffer,  # type: ignore[arg-type]  # the tracing exporter writes to buffers
@@ -227,7 +229,10 @@ def _difference(session: OnnxRuntimeSession, graph: DetectionGraph, images: Tens
 
 
 def _noise(info: ModelInfo, batch_size: int) -> Tensor:
-    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor."""
+    """Return random images (B, 3, H, W) whose sizes are multiples of the pad divisor.
+
+    For tracing, with batch size 2, they are square. For comparisons, with other batch sizes, H and W differ.
+    """
     divisor = info.preprocessing.pad_divisor
     side = max(_SIDE // divisor, 2) * divisor
     height, width = (side, side) if batch_size == 2 else (side + divisor, side)

@@ -150,13 +150,13 @@ def load_detector(
     cfg, info = loaded.cfg, loaded.info
     pipeline = _tile_pipeline(cfg)
     window = default_window(cfg) if info is None else info.window
-    is_recorded = info is not None and window.size != WHOLE_IMAGE
+    has_recorded_gap = info is not None and window.size != WHOLE_IMAGE
     return LoadedDetector(
         loaded.model.to(torch_device),
         pipeline,
         loaded.classes,
         size=window.size,
-        gap=window.gap if is_recorded else None,
+        gap=window.gap if has_recorded_gap else None,
         iou_threshold=merge_iou_threshold(cfg),
         amp=amp,
         channels_last=_has_channels_last(cfg) if channels_last is None else channels_last,

@@ -31,7 +31,7 @@ def set_log_targets(cfg: Config, text: str) -> None:
         text: Comma-separated keys of :data:`BACKENDS`, or ``none``.
 
     Raises:
-        UserError: A name is unknown, or its package is not installed.
+        UserError: A name is unknown.
 
     Example:
         >>> cfg = Config(dict(visualizer=dict(type="DetLocalVisualizer", vis_backends=[])))

@@ -64,7 +64,7 @@ def describe_model(
     Example:
         >>> from rotated_atss.detection.engine.config import build_model, load_config
         >>> cfg = load_config("rotated_atss_obb_r18_demo_le90")
-        >>> info = describe_model(cfg, build_model(cfg), ["ship"] * 0 + ["plane", "ship"], window=Window(256, 64))
+        >>> info = describe_model(cfg, build_model(cfg), ["plane", "ship"], window=Window(256, 64))
         >>> info.box_type, info.angle_version, info.preprocessing.channel_order, info.thresholds.nms_iou
         ('obb', 'le90', 'RGB', 0.1)
     """

@@ -38,8 +38,8 @@ class NonFiniteLossHook(Hook):
 
     Args:
         interval: Iterations between two checks.
-        action: ``stop`` the training, or ``skip`` the batch. Skipping stops after :data:`MAX_SKIPPED` batches in
-            succession, and records the first :data:`MAX_RECORDS`.
+        action: ``stop`` the training, or ``skip`` the batch. Of skipped batches, the first :data:`MAX_RECORDS` are
+            written to files; :data:`MAX_SKIPPED` in succession stop the training.
     """
 
     priority = "HIGHEST"  # before the losses are logged
@@ -110,7 +110,7 @@ class NonFiniteLossHook(Hook):
             self._losses = _losses_of(outputs)
 
     def _check_step(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Remove the gradients of the optimizer's weights if the loss or a gradient is not finite in any process."""
+        """Before a step of the optimizer, remove its gradients if a loss or gradient is not finite in any process."""
         if self._runner is None or not self.every_n_train_iters(self._runner, self.interval):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -126,7 +126,7 @@ class NonFiniteLossHook(Hook):
                 parameter.grad = None  # a step without gradients changes nothing; after_train_iter raises or skips
 
     def _decide(self) -> None:
-        """Decide whether the step is broken, in the same way in all processes: it is if it is broken in any of them."""
+        """Set ``_is_broken``, to the same value in all processes: True if a loss or gradient of any is not finite."""
         is_loss_broken = self._losses is not None and not _finite(self._losses)
         any_loss, self._is_broken = in_any_process(is_loss_broken, is_loss_broken or bool(self._gradients))
         if any_loss and not is_loss_broken:

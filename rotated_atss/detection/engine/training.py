@@ -57,8 +57,8 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
     if options.deterministic:
         keep_threads()
     cfg = _load_training_config(config, options)
-    missing = missing_validation_data(cfg)
-    if missing is not None:
+    missing_data = missing_validation_data(cfg)
+    if missing_data is not None:
         cfg = without_validation(cfg)
     for loader in ("train_dataloader", "val_dataloader"):
         check_data(cfg, loader)
@@ -79,9 +79,9 @@ def train_config(config: str | Path, options: TrainOptions) -> dict[str, Any]:
                 runner.logger.warning(f"{resumed}: {seed_warning}")
         elif cfg.get("resume"):
             runner.logger.warning(f"{cfg.work_dir}: nothing to resume, training starts at the beginning")
-        if missing is not None:
-            missing_type = "file" if missing.suffix == ".json" else "folder"
-            runner.logger.warning(f"{missing}: no such {missing_type}, training without validation")
+        if missing_data is not None:
+            missing_type = "file" if missing_data.suffix == ".json" else "folder"
+            runner.logger.warning(f"{missing_data}: no such {missing_type}, training without validation")
         if resumed is None:
             _load_start_weights(runner, cfg, options)
         runner.register_hook(ModelInfoHook())
