@@ -32,7 +32,8 @@ from rotated_atss.assign.threshold import box_chunks, iou_and_threshold
 from rotated_atss.assign.validation import check_at_least_one, check_box_formats, check_level_sizes, valid_gt_mask
 from rotated_atss.ops.single_thread import single_threaded
 
-_MAX_PAIRS_OF_ONE_THREAD = 1 << 22  # beyond, threads help: two assign 5,000 boxes without grids a quarter faster
+# With more pairs, several threads are faster: two threads assign 5,000 boxes without grids in a quarter less time.
+_MAX_PAIRS_OF_ONE_THREAD = 1 << 22
 
 
 def atss_assign(

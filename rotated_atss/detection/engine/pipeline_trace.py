@@ -96,16 +96,16 @@ class _RecordedStep:
         if self.is_first:
             self.recorder.start()
         trace = self.recorder.trace
-        before = None
+        before = None  # boxes and labels before this step, if an earlier step has loaded them
         if "gt_bboxes" in results and _FLAGS in results:
             before = results["gt_bboxes"].tensor.clone(), np.array(results["gt_bboxes_labels"])
             results[_FLAGS] = _numbered(results[_FLAGS])
         after = self.step(results)
         if not isinstance(after, dict):
             return after
-        kept = _take_numbers(after)
-        if before is not None and kept is not None:
-            trace.dropped += _dropped(*before, kept, self.step)
+        kept_numbers = _take_numbers(after)
+        if before is not None and kept_numbers is not None:
+            trace.dropped += _dropped(*before, kept_numbers, self.step)
         trace.rotation_deg = after.get("rotation_deg", trace.rotation_deg)
         trace.quarter_turns = after.get("quarter_turns", trace.quarter_turns)
         if trace.image is None and "img" in after:
@@ -151,8 +151,8 @@ def _take_numbers(results: dict) -> np.ndarray | None:
     return flags.numbers
 
 
-def _dropped(boxes: Tensor, labels: np.ndarray, kept: np.ndarray, step: Any) -> list[DroppedBox]:
-    dropped = np.setdiff1d(np.arange(len(boxes)), kept)
+def _dropped(boxes: Tensor, labels: np.ndarray, kept_numbers: np.ndarray, step: Any) -> list[DroppedBox]:
+    dropped = np.setdiff1d(np.arange(len(boxes)), kept_numbers)
     return [DroppedBox(int(labels[row]), boxes[row], _reason(boxes[row], step)) for row in dropped.tolist()]
 
 

@@ -87,6 +87,7 @@ class ProgressHook(Hook):
         return self.every_n_inner_iters(batch_idx, interval) or (ends_epoch and logs_end)
 
     def _show_pass(self, runner: Runner, mode: str, batch_idx: int, dataloader: Any, data_batch: Any) -> None:
+        """Show the state of one pass over the data: a validation (``val``) or a ``test``."""
         is_due = self.every_n_inner_iters(batch_idx, self.log_hook.interval)
         if not is_main_process() or not (self.console.status.is_shown or is_due):
             return

@@ -102,14 +102,16 @@ def check_agreement(cfg: Config, info: ModelInfo, checkpoint: object, user_keys:
 def _is_equal(key: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether a setting is the same in the record and in the given config.
 
-    A setting that only one of them has counts as the same if it is in the data preprocessor, if not both have the part
-    of the model to which it belongs, or if its value is None, False or 0, like a default that switches something off.
+    A setting that only one of them has counts as the same in three cases: it belongs to the data preprocessor; the part
+    of the model to which it belongs is missing in the other one; or its value is None, False or 0, like a default that
+    switches something off.
     """
     if key in recorded and key in given:
         return recorded[key] == given[key]
     type_key = f"{key.rpartition('.')[0]}.type"
-    is_in_both = type_key in recorded and type_key in given
-    return not is_in_both or "data_preprocessor" in key or not (recorded.get(key) or given.get(key))
+    if "data_preprocessor" in key or type_key not in recorded or type_key not in given:
+        return True
+    return not (recorded.get(key) or given.get(key))
 
 
 def _covers(user_key: str, key: str) -> bool:

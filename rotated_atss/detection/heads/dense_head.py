@@ -99,7 +99,7 @@ class OrientedDenseHead:
             [None if gt is None or not len(gt) else gt.bboxes for gt in ignored],
             grids=prior_grids(self.prior_generator, featmap_sizes),
             valid_hw=[valid_hw(self.prior_generator, featmap_sizes, meta["pad_shape"]) for meta in batch_img_metas],
-            on_grids=priors[0].ndim == 2,  # priors of each image's own are boxes of a previous stage
+            on_grids=priors[0].ndim == 2,  # priors that differ per image are boxes of a previous stage
         )
 
     def gather_positives(self, gt_index: Tensor, batch_gt_instances: list[InstanceData]) -> Positives:

@@ -63,7 +63,7 @@ class RotatedATSSAssigner(TensorAssigner):
         valid_hw: list[list[tuple[int, int]]],
         on_grids: bool = True,
     ) -> Tensor:
-        """Assign as :meth:`TensorAssigner.assign_batch`, but with grids all images of the batch at once."""
+        """Assign as :meth:`TensorAssigner.assign_batch`; if ``on_grids``, all images of the batch at once."""
         if not on_grids:
             return super().assign_batch(
                 priors, level_sizes, gt_boxes_list, gt_boxes_ignore_list, grids, valid_hw, on_grids
