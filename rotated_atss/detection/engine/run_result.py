@@ -1,4 +1,4 @@
-"""The result of a training or test as plain values: the last line that the commands print, and a JSON file."""
+"""The result of a training or test as plain values, which the commands print as their last line and write to a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEST_RESULT = "test_result.json"
 
 
 class ResultHook(Hook):
-    """Remember the metrics of the latest validation and the time of the run."""
+    """Store the metrics of the latest validation and measure the time of the run."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
@@ -38,7 +38,7 @@ class ResultHook(Hook):
         return round(time.monotonic() - self._start, 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Remember the metrics."""
+        """Store the metrics."""
         self.metrics = dict(metrics or {})
 
 
@@ -47,7 +47,7 @@ def record_training(runner: Runner, hook: ResultHook) -> dict[str, Any]:
 
     Args:
         runner: The runner, after the training.
-        hook: The hook that was registered before it.
+        hook: The hook that was registered before the training.
 
     Returns:
         Plain values by name: ``config``, ``checkpoint``, ``work_dir``, ``log`` (absolute paths), ``epochs`` (None for a
@@ -89,8 +89,8 @@ def record_test(
 
     Args:
         runner: The runner, after the test.
-        hook: The hook that was registered before it.
-        metrics: What the test returned.
+        hook: The hook that was registered before the test.
+        metrics: Metrics that the test returned.
         checkpoint: The tested weights.
 
     Returns:
@@ -113,7 +113,10 @@ def record_test(
 
 
 def save_learning_curves(runner: Runner) -> None:
-    """Draw the learning curves of a training into its work folder. Problems are logged: the training is complete."""
+    """Draw the learning curves of a training into its work folder.
+
+    Errors are logged and not raised, because the training itself is complete.
+    """
     folder = Path(runner.work_dir)
     if not is_main_process() or not any(folder.glob(SCALARS)):  # a config without LocalVisBackend records none
         return
@@ -129,7 +132,7 @@ def save_learning_curves(runner: Runner) -> None:
 def _latest(work_dir: str) -> Path | None:
     try:
         return latest_checkpoint(Path(work_dir))
-    except UserError:  # the file that names it is left from another run
+    except UserError:  # last_checkpoint is left from an earlier run
         return None
 
 
