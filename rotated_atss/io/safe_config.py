@@ -122,7 +122,7 @@ def _parse(path: Path) -> tuple[list[ast.stmt], list[str]]:
     if len(source) > _MAX_BYTES:
         raise UserError(f"a config has at most {_MAX_BYTES >> 10} KiB", where=path)
     try:
-        text = source.decode()
+        text = re.sub("\r\n?", "\n", source.decode())  # Python ends a line at each of these
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""

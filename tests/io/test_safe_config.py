@@ -114,6 +114,7 @@ def test_configs_of_the_package_are_read_by_the_given_function(read):
     [
         ("import os", 1, "not a literal, got 'import os'"),
         ("a = 1\n\nb = TRAP", 3, "not a literal, got 'b = __import__"),
+        ("a = 1\rb = len", 2, "not a literal, got 'b = len'"),  # a line may end with a lone carriage return
         ("TRAP", 1, "not a literal"),
         ("a = [1,\n  TRAP]", 2, "not a literal"),
         ("a = dict(x=TRAP)", 1, "not a literal"),
